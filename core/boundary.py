@@ -1,0 +1,43 @@
+"""Where a picture ends: the plane, or the torus.
+
+On the plane ("valid") a filter is applied only where it lies inside the picture, so pixels at the rim are
+covered by few filters. On the torus the picture continues periodically; every pixel is covered alike and the
+picture tiles. The torus is the plane after `wrap`, and `unwrap` is the adjoint (transpose) of `wrap`:
+⟨wrap(I), J⟩ = ⟨I, unwrap(J)⟩. Hence a gradient found on the wrapped picture is folded back exactly.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def wrap(images: Tensor, halo: int) -> Tensor:
+    """Continue each picture periodically by `halo` pixels to the right and below.
+
+    images (N, C, H, W) -> (N, C, H + halo, W + halo). The halo may exceed the picture: it then wraps several times.
+    """
+    height, width = images.shape[-2:]
+    if halo <= min(height, width):
+        return functional.pad(images, (0, halo, 0, halo), mode="circular") if halo else images
+    rows = torch.arange(height + halo, device=images.device) % height
+    columns = torch.arange(width + halo, device=images.device) % width
+    return images[..., rows, :][..., columns]
+
+
+def unwrap(wrapped: Tensor, halo: int) -> Tensor:
+    """Fold the halo back onto the pixels it repeats and add; the adjoint of `wrap`.
+
+    wrapped (N, C, H + halo, W + halo) -> (N, C, H, W).
+    """
+    if halo == 0:
+        return wrapped
+    return _fold(_fold(wrapped, halo, dim=-2), halo, dim=-1)
+
+
+def _fold(wrapped: Tensor, halo: int, dim: int) -> Tensor:
+    size = wrapped.shape[dim] - halo
+    folded = wrapped.narrow(dim, 0, size).clone()
+    for start in range(size, size + halo, size):
+        length = min(size, size + halo - start)
+        folded.narrow(dim, 0, length).add_(wrapped.narrow(dim, start, length))
+    return folded

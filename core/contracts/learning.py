@@ -1,0 +1,133 @@
+"""The settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+Boundary = Literal["valid", "torus"]
+Initialization = Literal["zero", "noise", "data"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+MAX_SEED = 2**63 - 1
+
+
+class LayerParams(BaseModel):
+    """One layer of the net (eq. 1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filters: Annotated[int, Field(ge=1, le=512, description="Number of filters.")]
+    kernel_size: Annotated[int, Field(ge=1, le=63, description="Side of each filter, in positions of the map below.")]
+    stride: Annotated[
+        int, Field(ge=1, le=16, description="Sub-sampling: positions between neighbouring responses.")
+    ] = 1
+
+
+class LearningParams(BaseModel):
+    """Everything that decides what a training job learns. Grey levels run from 0 to 255."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: Annotated[
+        int,
+        Field(
+            ge=16,
+            le=1024,
+            description="Side in pixels that the training pictures are scaled and cropped to; also the chains' side.",
+        ),
+    ]
+    layers: Annotated[
+        tuple[LayerParams, ...], Field(min_length=1, max_length=8, description="The net, lowest layer first.")
+    ]
+    layerwise: Annotated[
+        bool, Field(description="Grow the layers one by one, refining those below; else learn all of them at once.")
+    ] = True
+    num_chains: Annotated[
+        int, Field(ge=1, le=64, description="M̃: parallel Langevin chains, each a synthesized picture.")
+    ] = 16
+    langevin_steps: Annotated[
+        int, Field(ge=1, le=1000, description="L: Langevin steps between two updates of the weights.")
+    ] = 10
+    reference_std: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=255,
+            allow_inf_nan=False,
+            description="σ: standard deviation of the Gaussian reference, in grey levels.",
+        ),
+    ] = 1.0
+    step_size: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="ε: Langevin step size, in grey levels; below 2σ, where the dynamics is stable.",
+        ),
+    ] = 0.3
+    iterations: Annotated[
+        int,
+        Field(ge=1, le=100_000, description="T: updates of the weights, for each layer grown where layerwise is true."),
+    ] = 700
+    learning_rate: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            allow_inf_nan=False,
+            description="η: Adam's step size at the start of each stage; it decays to a tenth.",
+        ),
+    ] = 1e-3
+    initialization: Annotated[
+        Initialization,
+        Field(description="Where the chains start: all zero, noise of the reference, or the training pictures."),
+    ] = "zero"
+    boundary: Annotated[
+        Boundary,
+        Field(description="valid: chains end at their rim; torus: they continue periodically, so that pictures tile."),
+    ] = "torus"
+    seed: Annotated[
+        int | None, Field(ge=0, le=MAX_SEED, description="Seed of weights, chains and noise; drawn when absent.")
+    ] = None
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Arithmetic of the Langevin steps: auto picks bfloat16 where the processor is faster with it."
+        ),
+    ] = "auto"
+    checkpoint_seconds: Annotated[
+        float,
+        Field(ge=1, le=3600, description="Seconds between two checkpoints, from which an interrupted job goes on."),
+    ] = 30.0
+
+    @field_validator("layers")
+    @classmethod
+    def _fits_the_picture(cls, layers: tuple[LayerParams, ...], info: ValidationInfo) -> tuple[LayerParams, ...]:
+        side = info.data.get("image_size")
+        for index, layer in enumerate(layers if side is not None else ()):
+            if layer.kernel_size > side:
+                raise ValueError(
+                    f"layers[{index}].kernel_size is {layer.kernel_size}, but the map it is applied to is only "
+                    f"{side} positions wide (image_size {info.data['image_size']})"
+                )
+            side = (side - layer.kernel_size) // layer.stride + 1
+        return layers
+
+    @field_validator("step_size")
+    @classmethod
+    def _stable(cls, step_size: float, info: ValidationInfo) -> float:
+        reference_std = info.data.get("reference_std")
+        if reference_std is not None and step_size >= 2 * reference_std:
+            raise ValueError(
+                f"must be below 2 x reference_std = {2 * reference_std:g}, else the Langevin dynamics explodes"
+            )
+        return step_size
+
+    @property
+    def stages(self) -> int:
+        """How many times Algorithm 1 is run: once a layer, or once in all."""
+        return len(self.layers) if self.layerwise else 1
+
+    def seeded(self, seed: int) -> Self:
+        """These settings with `seed` in the place of an absent one."""
+        return self if self.seed is not None else self.model_copy(update={"seed": seed})

@@ -1,0 +1,147 @@
+"""The auto-encoder inside the net: bottom-up activations, top-down basis, local modes (eq. 13-18, 20).
+
+On the piece of picture space that shares one activation pattern δ the score is linear, f(I; w) = α + ⟨I, B⟩, so the
+density there is the Gaussian N(σ² B, σ²) (Theorem 1). B is found by deconvolution, without autograd.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.boundary import unwrap
+from core.contracts.learning import Boundary
+from core.model import GenerativeConvNet
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The linear piece that a picture lies in.
+
+    activations: δ^(l), one bool map (N, filters, H_l, W_l) a layer (eq. 13).
+    basis: B (N, C, H, W), the mean of the piece divided by σ², in 1 / grey levels (eq. 16).
+    offset: α (N,) (eq. 17).
+    """
+
+    activations: tuple[Tensor, ...]
+    basis: Tensor
+    offset: Tensor
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Where the noiseless dynamics ended. images (N, C, H, W); converged and residual (N,); steps taken.
+
+    residual is ‖I - σ² B‖ / ‖I‖ (‖σ² B‖ where I = 0): zero exactly where the picture is its own reconstruction.
+    """
+
+    images: Tensor
+    converged: Tensor
+    residual: Tensor
+    steps: int
+
+
+@torch.no_grad()
+def encode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> tuple[Tensor, ...]:
+    """Bottom-up pass: δ_k,x^(l) = 1(⟨w_k,x, F^(l-1) * I⟩ + b > 0) (eq. 13, 14). (N, C, H, W) -> one bool map a layer."""
+    return tuple(feature_map > 0 for feature_map in net.feature_maps(images, boundary))
+
+
+@torch.no_grad()
+def decode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Decoding:
+    """f(I; w) = α + ⟨I, B⟩ on the picture's piece: bottom-up, then top-down (eq. 13-17). images (N, C, H, W).
+
+    B^(l-1) = Σ_k,x B_k^(l)(x) δ_k,x^(l) w_k,x and α_(l-1) = α_l + Σ_k,x B_k^(l)(x) δ_k,x^(l) b_l,k, from B^(L) = 1, α_L = 0.
+    """
+    extended = net.extend(images, boundary)
+    activations = encode(net, images, boundary)
+    coefficients = torch.ones_like(activations[-1], dtype=images.dtype)
+    offset = images.new_zeros(len(images))
+    below = [activation.shape[-2:] for activation in (extended, *activations[:-1])]
+    for index in reversed(range(len(activations))):
+        coefficients = coefficients * activations[index]
+        offset = offset + coefficients.sum(dim=(2, 3)) @ net.biases[index]
+        coefficients = deconvolve(coefficients, net.weights[index], net.architecture.layers[index].stride, below[index])
+    return Decoding(activations, fold_back(net, coefficients, boundary), offset)
+
+
+@torch.no_grad()
+def basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
+    """B alone, as `decode` gives it, without keeping the pattern or the offset: what a Langevin step needs (eq. 16).
+
+    images (N, C, H, W) -> (N, C, H, W).
+    """
+    maps = [net.extend(images, boundary), *net.feature_maps(images, boundary)]
+    coefficients = (maps[-1] > 0).to(images.dtype)
+    for index in reversed(range(len(net.weights))):
+        coefficients = deconvolve(
+            coefficients, net.weights[index], net.architecture.layers[index].stride, maps[index].shape[-2:]
+        )
+        if index:
+            coefficients = torch.ops.aten.threshold_backward(coefficients, maps[index], 0)
+    return fold_back(net, coefficients, boundary)
+
+
+def reconstruct(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
+    """σ² B, the mean of the Gaussian piece that each picture lies in (Theorem 1, eq. 20). (N, C, H, W), grey levels."""
+    return net.architecture.reference_std**2 * basis(net, images, boundary)
+
+
+@torch.no_grad()
+def find_mode(
+    net: GenerativeConvNet,
+    images: Tensor,
+    *,
+    max_steps: int = 1000,
+    tolerance: float = 1e-6,
+    boundary: Boundary = "valid",
+) -> Modes:
+    """Run the noiseless dynamics I <- I - s (I - σ² B), s in (0, 1], down to a local energy minimum (Prop. 2).
+
+    At a minimum inside a piece I = σ² B. With s = 1 the step jumps to the mean of the present piece; where that would
+    raise the energy, s is halved for that picture until it falls. `converged` is false for a picture that did not
+    reach `tolerance` (relative) within `max_steps`, for instance because it rests on the border between two pieces.
+    """
+    images = images.clone()
+    energy = net.energy(images, boundary)
+    step = images.new_ones(len(images), 1, 1, 1)
+    taken = 0
+    while True:
+        difference = images - reconstruct(net, images, boundary)
+        residual = _relative(difference, images)
+        moving = (residual > tolerance) & (step.flatten() > torch.finfo(images.dtype).eps)
+        if taken == max_steps or not moving.any():
+            return Modes(images, residual <= tolerance, residual, taken)
+        proposal = images - step * difference
+        lower = net.energy(proposal, boundary)
+        # Only a strict fall is taken, but where rounding hides it: a step that ends at its own mean is the minimum sought.
+        better = moving & (
+            (lower < energy) | (_relative(proposal - reconstruct(net, proposal, boundary), proposal) <= tolerance)
+        )
+        images = torch.where(better[:, None, None, None], proposal, images)
+        energy = torch.where(better, lower, energy)
+        step = torch.where(
+            better[:, None, None, None],
+            torch.clamp(step * 2, max=1),
+            torch.where(moving[:, None, None, None], step / 2, step),
+        )
+        taken += 1
+
+
+def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Σ_k,x c_k(x) w_k,x: the transpose of one layer's convolution, onto a map of `size` (eq. 16)."""
+    height, width = ((side - 1) * stride + weight.shape[-1] for side in coefficients.shape[-2:])
+    uncovered = (size[0] - height, size[1] - width)  # pixels at the rim that no filter reaches, fewer than the stride
+    return functional.conv_transpose2d(coefficients, weight, stride=stride, output_padding=uncovered)
+
+
+def fold_back(net: GenerativeConvNet, extended: Tensor, boundary: Boundary) -> Tensor:
+    """From the extended picture that the filters see back to the picture itself; the adjoint of `net.extend`."""
+    return unwrap(extended, net.architecture.halo) if boundary == "torus" else extended
+
+
+def _relative(difference: Tensor, images: Tensor) -> Tensor:
+    size = images.flatten(1).norm(dim=1)
+    distance = difference.flatten(1).norm(dim=1)
+    return torch.where(size > 0, distance / size.clamp_min(torch.finfo(size.dtype).tiny), distance)

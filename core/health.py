@@ -1,0 +1,73 @@
+"""Is learning alive? Its two ways to fail, dead and exploding, seen from the chains and the active units.
+
+A layer none of whose units is active passes nothing up and no gradient down: it is dead for good. Chains that leave
+the range of the pictures by far have exploded. Both are seen within an iteration or a few, and cured by going back
+to a good state with a smaller learning rate (`core.learning`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+EXPLODED_STD_RATIO = 3.0  # chains this many times as far spread as the pictures
+DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units than this, on pictures and chains alike
+
+
+@dataclass(frozen=True)
+class Health:
+    """Signs of one iteration.
+
+    chain_std, data_std: root mean square of the chains and the pictures about the pictures' mean, grey levels.
+    active_share: per layer, the share of units active on the chains; data_active_share: on the pictures.
+    score_difference: mean of f(pictures) - f(chains), per position of the top map.
+    """
+
+    chain_std: float
+    data_std: float
+    active_share: tuple[float, ...]
+    data_active_share: tuple[float, ...]
+    score_difference: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong, in words that a user understands."""
+
+    reason: str
+
+
+def examine(
+    chains: Tensor, images: Tensor, chain_maps: Sequence[Tensor], data_maps: Sequence[Tensor], score_difference: float
+) -> Health:
+    """Read the signs. chains, images (N, C, H, W); the maps of each layer (N, filters, H_l, W_l)."""
+    return Health(
+        chain_std=_rms(chains),
+        data_std=_rms(images),
+        active_share=tuple(_active_share(layer) for layer in chain_maps),
+        data_active_share=tuple(_active_share(layer) for layer in data_maps),
+        score_difference=score_difference,
+    )
+
+
+def diagnose(health: Health, reference_std: float) -> Diagnosis | None:
+    """None where learning is alive. `not (a < b)` also catches what is not a number."""
+    limit = EXPLODED_STD_RATIO * max(health.data_std, reference_std)
+    if not health.chain_std < limit:
+        return Diagnosis(
+            f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, the pictures' {health.data_std:.3g}"
+        )
+    if not abs(health.score_difference) < float("inf"):
+        return Diagnosis("the scores are no longer finite numbers")
+    for index, (chains, data) in enumerate(zip(health.active_share, health.data_active_share, strict=True), start=1):
+        if max(chains, data) < DEAD_ACTIVE_SHARE:
+            return Diagnosis(f"layer {index} died: none of its units is active any more, so nothing can be learned")
+    return None
+
+
+def _rms(images: Tensor) -> float:
+    return images.detach().square().mean().sqrt().item()
+
+
+def _active_share(feature_map: Tensor) -> float:
+    return (feature_map > 0).float().mean().item()

@@ -1,0 +1,187 @@
+"""Algorithm 1: learning by maximum likelihood, which compares real with synthesized pictures (eq. 21-24).
+
+The loop is `Learner.iterate`; one turn of it is `Learner.update`, to be read beside the paper's lines 4 to 6.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.contracts.learning import LearningParams
+from core.health import Health, diagnose, examine
+from core.langevin import run_chains
+from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
+from core.state import LearningState, Snapshot, fresh_optimizer
+
+FINAL_LEARNING_RATE = 0.1  # of the stage's first, reached at its end
+SNAPSHOT_ITERATIONS = 25  # between two copies of a good state
+RECOVERY_SCALE = 0.5  # of the learning rate, at each return to a good state
+MAX_RECOVERIES = 6
+
+
+class LearningDiverged(RuntimeError):
+    """Learning died or exploded again and again, also with ever smaller learning rates."""
+
+
+@dataclass(frozen=True)
+class LearningProgress:
+    """What one iteration did. `iteration` counts from 1 within `stage`, `stage` from 1 to `stages`."""
+
+    stage: int
+    stages: int
+    iteration: int
+    iterations: int
+    learning_rate: float
+    health: Health
+    recoveries: int
+
+    @property
+    def step(self) -> int:
+        """Iterations done over all stages."""
+        return (self.stage - 1) * self.iterations + self.iteration
+
+    @property
+    def fraction(self) -> float:
+        return self.step / (self.stages * self.iterations)
+
+
+class Learner:
+    """Algorithm 1 on `images` (M, C, H, W), in grey levels about their mean, with its state between iterations."""
+
+    def __init__(self, images: Tensor, params: LearningParams, state: LearningState | None = None) -> None:
+        if params.seed is None:
+            raise ValueError("seed must be set: the same seed gives the same pictures")
+        self.images = images
+        self.params = params
+        self.architecture = architecture_of(params, channels=images.shape[1])
+        self.state = state if state is not None else self._begin(params.seed)
+        self.interrupt: Callable[[], None] = lambda: None
+
+    def iterate(self) -> Iterator[LearningProgress]:
+        """Learn on to the end, stage by stage, telling of each iteration. Between two, the state is whole.
+
+        LearningDiverged where learning died or exploded and no smaller learning rate helped.
+        """
+        while self.state.stage < self.params.stages:
+            while self.state.iteration < self.params.iterations:
+                if self.state.iteration % SNAPSHOT_ITERATIONS == 0:
+                    self.state.remember()
+                health = self.update()
+                diagnosis = diagnose(health, self.architecture.reference_std)
+                if diagnosis is not None:
+                    self._recover(diagnosis.reason)
+                    continue
+                yield self._progress(health)
+            self._grow()
+
+    def update(self) -> Health:
+        """One turn of Algorithm 1: lines 4 (sample), 5 (compare) and 6 (step)."""
+        state, net, boundary = self.state, self.state.net, self.params.boundary
+        state.chains = run_chains(
+            net,
+            state.chains,
+            self.params.langevin_steps,
+            self.params.step_size,
+            state.generator,
+            boundary,
+            after_step=lambda *_: self.interrupt(),
+        )
+        chain_maps = net.feature_maps(state.chains, boundary)
+        data_maps = net.feature_maps(self.images)
+        # Scores per position of the top map, so that the learning rate does not depend on the pictures' size.
+        difference = data_maps[-1].sum() / (len(self.images) * positions(data_maps)) - chain_maps[-1].sum() / (
+            len(state.chains) * positions(chain_maps)
+        )
+        for group in state.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        state.optimizer.zero_grad()
+        (-difference).backward()  # Adam descends; the likelihood ascends along H_obs - H_syn
+        state.optimizer.step()
+        state.iteration += 1
+        return examine(state.chains, self.images, chain_maps, data_maps, difference.item())
+
+    @property
+    def learning_rate(self) -> float:
+        """η decays geometrically over each stage."""
+        decay = FINAL_LEARNING_RATE ** (self.state.iteration / self.params.iterations)
+        return self.params.learning_rate * self.state.learning_rate_scale * float(decay)
+
+    def _begin(self, seed: int) -> LearningState:
+        device = self.images.device
+        generator = torch.Generator(device).manual_seed(seed)
+        depth = 1 if self.params.layerwise else len(self.architecture.layers)
+        weights_generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a net begins alike everywhere
+        net = GenerativeConvNet(self.architecture.truncated(depth), weights_generator).to(device)
+        chains = first_chains(self.images, self.params, self.architecture, generator)
+        return LearningState(net, chains, fresh_optimizer(net), generator)
+
+    def _grow(self) -> None:
+        state = self.state
+        state.stage += 1
+        if state.stage < self.params.stages:
+            state.net = add_layer(state.net, self.architecture.layers[state.stage], state.generator)
+            state.optimizer = fresh_optimizer(state.net)
+            state.iteration = 0
+            state.good.clear()
+
+    def _recover(self, reason: str) -> None:
+        state = self.state
+        if state.recoveries >= MAX_RECOVERIES:
+            raise LearningDiverged(
+                f"{reason}. Went back to a good state {state.recoveries} times, each time with half the learning rate, "
+                f"down to {self.learning_rate:.2g}, and it did not help: a smaller learning_rate or step_size may"
+            )
+        state.go_back(RECOVERY_SCALE)
+
+    def _progress(self, health: Health) -> LearningProgress:
+        return LearningProgress(
+            stage=self.state.stage + 1,
+            stages=self.params.stages,
+            iteration=self.state.iteration,
+            iterations=self.params.iterations,
+            learning_rate=self.learning_rate,
+            health=health,
+            recoveries=self.state.recoveries,
+        )
+
+
+def learn(
+    images: Tensor,
+    params: LearningParams,
+    *,
+    state: LearningState | None = None,
+    callback: Callable[[LearningProgress, LearningState], bool | None] | None = None,
+) -> LearningState:
+    """Algorithm 1 from beginning (or from `state`) to end: images (M, C, H, W) -> the learned net and its chains.
+
+    `callback(progress, state)` is told of each iteration; where it returns True, learning stops there.
+    """
+    learner = Learner(images, params, state)
+    for progress in learner.iterate():
+        if callback is not None and callback(progress, learner.state):
+            break
+    return learner.state
+
+
+def architecture_of(params: LearningParams, channels: int) -> Architecture:
+    """The whole net that `params` describe, for pictures of `channels` channels."""
+    layers = tuple(ConvLayer(layer.filters, layer.kernel_size, layer.stride) for layer in params.layers)
+    return Architecture(layers, channels, params.reference_std)
+
+
+def first_chains(
+    images: Tensor, params: LearningParams, architecture: Architecture, generator: torch.Generator
+) -> Tensor:
+    """Line 2: M̃ chains (M̃, C, S, S), S the image size, on the torus rounded up to a multiple of the net's stride."""
+    stride = architecture.total_stride
+    size = -(-params.image_size // stride) * stride if params.boundary == "torus" else params.image_size
+    shape = (params.num_chains, architecture.channels, size, size)
+    if params.initialization == "noise":
+        return params.reference_std * torch.randn(shape, generator=generator, device=images.device)
+    chains = torch.zeros(shape, device=images.device)
+    if params.initialization == "data":
+        copies = images[torch.arange(params.num_chains, device=images.device) % len(images)]
+        chains[..., : images.shape[2], : images.shape[3]] = copies
+    return chains

@@ -1,0 +1,23 @@
+"""Named settings (sec. 7). No torch here: the API lists them."""
+
+from core.contracts.learning import LayerParams, LearningParams
+
+_EXPERIMENT_1_LAYERS = (
+    LayerParams(filters=100, kernel_size=15, stride=3),
+    LayerParams(filters=64, kernel_size=5),
+    LayerParams(filters=30, kernel_size=3),
+)
+
+PRESETS: dict[str, LearningParams] = {
+    # Experiment 1 as printed: 224 x 224 pixels, 16 chains, L = 10, T = 700 for each of three layers, σ = 1.
+    "texture": LearningParams(
+        image_size=224, layers=_EXPERIMENT_1_LAYERS, num_chains=16, langevin_steps=10, iterations=700
+    ),
+    # A first run: about a minute on two cores.
+    "quick": LearningParams(
+        image_size=96,
+        layers=(LayerParams(filters=32, kernel_size=15, stride=3), LayerParams(filters=32, kernel_size=5)),
+        num_chains=3,
+        iterations=150,
+    ),
+}

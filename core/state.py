@@ -1,0 +1,108 @@
+"""All that decides how learning goes on: weights, chains, optimiser, generator, and where it stands."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from core.model import Architecture, GenerativeConvNet
+
+ADAM_BETAS = (0.5, 0.99)
+KEPT_SNAPSHOTS = 2  # the older of two is certain to be from well before a trouble was noticed
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of a state. The numbers are JSON's."""
+
+    tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, float]
+
+
+@dataclass
+class LearningState:
+    """`stage` counts from 0, `iteration` is how many are done within it; chains (M̃, C, H, W) in grey levels."""
+
+    net: GenerativeConvNet
+    chains: Tensor
+    optimizer: torch.optim.Adam
+    generator: torch.Generator
+    stage: int = 0
+    iteration: int = 0
+    learning_rate_scale: float = 1.0
+    recoveries: int = 0
+    good: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=KEPT_SNAPSHOTS))
+
+    def remember(self) -> None:
+        """Keep a copy of this good state, to which `go_back` can return."""
+        if not self.good or self.good[-1].numbers["iteration"] < self.iteration:
+            self.good.append(self.snapshot())
+
+    def go_back(self, learning_rate_scale: float) -> None:
+        """Return to the oldest good state kept, with a smaller learning rate. The generator goes on: the noise differs."""
+        oldest = self.good[0]
+        self.good = deque([oldest], maxlen=KEPT_SNAPSHOTS)
+        earlier = LearningState.restored(oldest, self.net.architecture, self.chains.device)
+        self.net, self.chains, self.optimizer, self.iteration = (
+            earlier.net,
+            earlier.chains,
+            earlier.optimizer,
+            earlier.iteration,
+        )
+        self.learning_rate_scale *= learning_rate_scale
+        self.recoveries += 1
+
+    def snapshot(self) -> Snapshot:
+        tensors = {f"net.{name}": value.detach().clone() for name, value in self.net.state_dict().items()}
+        tensors["chains"] = self.chains.clone()
+        tensors["generator"] = self.generator.get_state()
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors.update({f"adam.{index}.{name}": value.clone() for name, value in moments.items()})
+        numbers = {
+            "stage": self.stage,
+            "iteration": self.iteration,
+            "learning_rate_scale": self.learning_rate_scale,
+            "recoveries": self.recoveries,
+        }
+        return Snapshot(tensors, numbers)
+
+    @classmethod
+    def restored(cls, snapshot: Snapshot, architecture: Architecture, device: torch.device) -> "LearningState":
+        """The state that `snapshot` copied. `architecture` is that of the snapshot's stage. ValueError where they do not fit."""
+        tensors, numbers = snapshot.tensors, snapshot.numbers
+        net = GenerativeConvNet(architecture)
+        try:
+            net.load_state_dict(
+                {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
+            )
+        except RuntimeError as error:
+            raise ValueError(f"the checkpoint does not fit the net: {error}") from error
+        net.to(device)
+        generator = torch.Generator(device)
+        generator.set_state(tensors["generator"].clone())
+        state = cls(
+            net=net,
+            chains=tensors["chains"].to(device, copy=True),
+            optimizer=fresh_optimizer(net),
+            generator=generator,
+            stage=int(numbers["stage"]),
+            iteration=int(numbers["iteration"]),
+            learning_rate_scale=float(numbers["learning_rate_scale"]),
+            recoveries=int(numbers["recoveries"]),
+        )
+        state._load_moments({name: value for name, value in tensors.items() if name.startswith("adam.")})
+        return state
+
+    def _load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        loaded = self.optimizer.state_dict()
+        for name, value in moments.items():
+            _, index, moment = name.split(".")
+            loaded["state"].setdefault(int(index), {})[moment] = value.clone()
+        self.optimizer.load_state_dict(loaded)
+
+
+def fresh_optimizer(net: GenerativeConvNet) -> torch.optim.Adam:
+    """Adam whose learning rate is set at each update."""
+    return torch.optim.Adam(net.parameters(), lr=0.0, betas=ADAM_BETAS)
