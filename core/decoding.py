@@ -44,7 +44,7 @@ class Modes:
 
 @torch.no_grad()
 def encode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> tuple[Tensor, ...]:
-    """Bottom-up pass: δ_k,x^(l) = 1(⟨w_k,x, F^(l-1) * I⟩ + b > 0) (eq. 13, 14). (N, C, H, W) -> one bool map a layer."""
+    """Bottom-up pass: δ_k,x^(l) = 1(⟨w_k,x, F^(l-1) * I⟩ + b > 0) (eq. 13, 14). (N, C, H, W) -> a bool map a layer."""
     return tuple(feature_map > 0 for feature_map in net.feature_maps(images, boundary))
 
 
@@ -52,7 +52,8 @@ def encode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid")
 def decode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Decoding:
     """f(I; w) = α + ⟨I, B⟩ on the picture's piece: bottom-up, then top-down (eq. 13-17). images (N, C, H, W).
 
-    B^(l-1) = Σ_k,x B_k^(l)(x) δ_k,x^(l) w_k,x and α_(l-1) = α_l + Σ_k,x B_k^(l)(x) δ_k,x^(l) b_l,k, from B^(L) = 1, α_L = 0.
+    B^(l-1) = Σ_k,x B_k^(l)(x) δ_k,x^(l) w_k,x and α_(l-1) = α_l + Σ_k,x B_k^(l)(x) δ_k,x^(l) b_l,k, from B^(L) = 1 and
+    α_L = 0.
     """
     extended = net.extend(images, boundary)
     activations = encode(net, images, boundary)
@@ -115,10 +116,9 @@ def find_mode(
             return Modes(images, residual <= tolerance, residual, taken)
         proposal = images - step * difference
         lower = net.energy(proposal, boundary)
-        # Only a strict fall is taken, but where rounding hides it: a step that ends at its own mean is the minimum sought.
-        better = moving & (
-            (lower < energy) | (_relative(proposal - reconstruct(net, proposal, boundary), proposal) <= tolerance)
-        )
+        # Only a strict fall is taken, but where rounding may hide it: there also a step that ends at its own mean.
+        arrived = _relative(proposal - reconstruct(net, proposal, boundary), proposal) <= tolerance
+        better = moving & ((lower < energy) | (arrived & (lower <= energy + _rounding(net, images, energy))))
         images = torch.where(better[:, None, None, None], proposal, images)
         energy = torch.where(better, lower, energy)
         step = torch.where(
@@ -139,6 +139,12 @@ def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Si
 def fold_back(net: GenerativeConvNet, extended: Tensor, boundary: Boundary) -> Tensor:
     """From the extended picture that the filters see back to the picture itself; the adjoint of `net.extend`."""
     return unwrap(extended, net.architecture.halo) if boundary == "torus" else extended
+
+
+def _rounding(net: GenerativeConvNet, images: Tensor, energy: Tensor) -> Tensor:
+    """How far rounding may move an energy (N,): a few units in the last place of the two terms it is made of."""
+    prior = images.square().sum(dim=(1, 2, 3)) / (2 * net.architecture.reference_std**2)
+    return 16 * torch.finfo(images.dtype).eps * (prior + (prior - energy).abs())
 
 
 def _relative(difference: Tensor, images: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ class LearningParams(BaseModel):
         Field(
             gt=0,
             allow_inf_nan=False,
+            validate_default=True,  # σ may be given and ε not
             description="ε: Langevin step size, in grey levels; below 2σ, where the dynamics is stable.",
         ),
     ] = 0.3
@@ -97,14 +98,21 @@ class LearningParams(BaseModel):
     ] = "auto"
     checkpoint_seconds: Annotated[
         float,
-        Field(ge=1, le=3600, description="Seconds between two checkpoints, from which an interrupted job goes on."),
+        Field(
+            ge=1,
+            le=3600,
+            allow_inf_nan=False,
+            description="Seconds between two checkpoints, from which an interrupted job goes on.",
+        ),
     ] = 30.0
 
     @field_validator("layers")
     @classmethod
     def _fits_the_picture(cls, layers: tuple[LayerParams, ...], info: ValidationInfo) -> tuple[LayerParams, ...]:
         side = info.data.get("image_size")
-        for index, layer in enumerate(layers if side is not None else ()):
+        if side is None:  # refused itself
+            return layers
+        for index, layer in enumerate(layers):
             if layer.kernel_size > side:
                 raise ValueError(
                     f"layers[{index}].kernel_size is {layer.kernel_size}, but the map it is applied to is only "

@@ -1,0 +1,214 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import core
+from core.contracts.jobs import JobKind, JobStatus
+from core.contracts.learning import MAX_SEED, LayerParams, LearningParams
+from core.contracts.sampling import LearnedSettings, SampleParams
+from core.presets import PRESETS
+
+NAN, INFINITY = float("nan"), float("inf")
+GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
+
+
+def refusal(model, **settings):
+    """(field, message) of the one complaint."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(settings)
+    (error,) = caught.value.errors()
+    return ".".join(map(str, error["loc"])), error["msg"]
+
+
+def test_good_settings_keep_what_they_were_given_and_have_the_papers_defaults():
+    params = LearningParams.model_validate({**GOOD, "seed": 5})
+    assert params.layers == (LayerParams(filters=4, kernel_size=7, stride=2), LayerParams(filters=3, kernel_size=3))
+    assert (params.num_chains, params.langevin_steps, params.reference_std, params.iterations) == (16, 10, 1.0, 700)
+    assert params.initialization == "zero"
+    assert params.layerwise
+    assert params.stages == 2
+    assert params.model_copy(update={"layerwise": False}).stages == 1
+
+
+def test_settings_survive_json():
+    params = LearningParams.model_validate({**GOOD, "seed": MAX_SEED, "learning_rate": 0.1})
+    assert LearningParams.model_validate_json(params.model_dump_json()) == params
+
+
+def test_settings_are_frozen():
+    params = LearningParams.model_validate(GOOD)
+    with pytest.raises(ValidationError, match="frozen"):
+        params.iterations = 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("image_size", 15, "greater than or equal to 16"),
+        ("image_size", 1025, "less than or equal to 1024"),
+        ("layers", [], "at least 1"),
+        ("num_chains", 0, "greater than or equal to 1"),
+        ("num_chains", 65, "less than or equal to 64"),
+        ("langevin_steps", 0, "greater than or equal to 1"),
+        ("iterations", 0, "greater than or equal to 1"),
+        ("iterations", 1.5, "integer"),
+        ("learning_rate", 0, "greater than 0"),
+        ("learning_rate", 2, "less than or equal to 1"),
+        ("learning_rate", NAN, "finite"),
+        ("step_size", 0, "greater than 0"),
+        ("step_size", NAN, "finite"),
+        ("step_size", INFINITY, "finite"),
+        ("reference_std", 0, "greater than 0"),
+        ("reference_std", 256, "less than or equal to 255"),
+        ("reference_std", NAN, "finite"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("seed", MAX_SEED + 1, f"less than or equal to {MAX_SEED}"),
+        ("initialization", "warm", "'zero', 'noise' or 'data'"),
+        ("boundary", "sphere", "'valid' or 'torus'"),
+        ("precision", "float64", "'float32' or 'bfloat16'"),
+        ("checkpoint_seconds", 0, "greater than or equal to 1"),
+        ("checkpoint_seconds", NAN, "finite"),
+        ("learning_rat", 0.1, "not permitted"),
+    ],
+)
+def test_refused_settings_name_the_field_and_its_bound(field, value, message):
+    where, what = refusal(LearningParams, **{**GOOD, field: value})
+    assert where == field
+    assert message in what
+
+
+@pytest.mark.parametrize(
+    ("layer", "field", "message"),
+    [
+        ({"filters": 0, "kernel_size": 3}, "filters", "greater than or equal to 1"),
+        ({"filters": 513, "kernel_size": 3}, "filters", "less than or equal to 512"),
+        ({"filters": 4, "kernel_size": 64}, "kernel_size", "less than or equal to 63"),
+        ({"filters": 4, "kernel_size": 3, "stride": 0}, "stride", "greater than or equal to 1"),
+        ({"filters": 4, "kernel_size": 3, "padding": 1}, "padding", "not permitted"),
+        ({"filters": 4}, "kernel_size", "required"),
+    ],
+)
+def test_refused_layers_are_named_by_their_place(layer, field, message):
+    where, what = refusal(LearningParams, image_size=64, layers=[{"filters": 4, "kernel_size": 3}, layer])
+    assert where == f"layers.1.{field}"
+    assert message in what
+
+
+def test_a_kernel_larger_than_the_picture_is_refused():
+    where, what = refusal(LearningParams, image_size=16, layers=[{"filters": 4, "kernel_size": 17}])
+    assert where == "layers"
+    assert "layers[0].kernel_size is 17" in what
+    assert "only 16 positions wide" in what
+
+
+def test_a_kernel_larger_than_the_map_below_it_is_refused():
+    layers = [{"filters": 4, "kernel_size": 7, "stride": 3}, {"filters": 4, "kernel_size": 5}]
+    where, what = refusal(LearningParams, image_size=16, layers=layers)  # (16 - 7) // 3 + 1 = 4
+    assert where == "layers"
+    assert "layers[1].kernel_size is 5" in what
+    assert "only 4 positions wide" in what
+    layers[1]["kernel_size"] = 4
+    assert LearningParams.model_validate({"image_size": 16, "layers": layers}).stages == 2
+
+
+@pytest.mark.parametrize(("reference_std", "step_size"), [(1.0, 2.0), (1.0, 5.0), (0.1, 0.3)])
+def test_a_step_that_would_explode_is_refused(reference_std, step_size):
+    where, what = refusal(LearningParams, **GOOD, reference_std=reference_std, step_size=step_size)
+    assert where == "step_size"
+    assert f"2 x reference_std = {2 * reference_std:g}" in what
+
+
+def test_the_default_step_is_held_to_the_bound_of_the_given_sigma():
+    where, _ = refusal(LearningParams, **GOOD, reference_std=0.1)
+    assert where == "step_size"
+
+
+def test_seeded_fills_in_only_an_absent_seed():
+    params = LearningParams.model_validate(GOOD)
+    assert params.seeded(3).seed == 3
+    assert params.seeded(3).seeded(4).seed == 3
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_presets_are_valid_settings(name):
+    assert LearningParams.model_validate(PRESETS[name].model_dump()) == PRESETS[name]
+
+
+def test_the_texture_preset_has_the_papers_numbers():
+    """Sec. 7 and 7.1: 100 filters of 15 x 15 every 3, 64 of 5 x 5, 30 of 3 x 3; 224 pixels; M̃ 16, L 10, T 700, σ² 1."""
+    texture = PRESETS["texture"]
+    assert [(layer.filters, layer.kernel_size, layer.stride) for layer in texture.layers] == [
+        (100, 15, 3),
+        (64, 5, 1),
+        (30, 3, 1),
+    ]
+    assert texture.layerwise
+    assert texture.image_size == 224
+    assert texture.num_chains == 16
+    assert texture.langevin_steps == 10
+    assert texture.iterations == 700
+    assert texture.reference_std**2 == 1
+    assert texture.initialization == "zero"
+
+
+LEARNED = LearnedSettings(image_size=96, step_size=0.3, reference_std=1.0)
+
+
+def test_sampling_takes_what_is_absent_from_the_model():
+    resolved = SampleParams().resolved(LEARNED, seed=9)
+    assert (resolved.width, resolved.height, resolved.step_size, resolved.seed) == (96, 96, 0.3, 9)
+    given = SampleParams(width=20, height=30, step_size=0.1, seed=0).resolved(LEARNED, seed=9)
+    assert (given.width, given.height, given.step_size, given.seed) == (20, 30, 0.1, 0)
+
+
+def test_sampling_refuses_a_step_that_would_explode():
+    with pytest.raises(ValidationError, match=r"step_size\n.*below 2 x the model's reference_std = 2"):
+        SampleParams(step_size=2.0).resolved(LEARNED, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("count", 0, "greater than or equal to 1"),
+        ("count", 65, "less than or equal to 64"),
+        ("width", 15, "greater than or equal to 16"),
+        ("height", 4097, "less than or equal to 4096"),
+        ("steps", 0, "greater than or equal to 1"),
+        ("step_size", NAN, "finite"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("colour", "red", "not permitted"),
+    ],
+)
+def test_refused_sampling_settings_name_the_field_and_its_bound(field, value, message):
+    where, what = refusal(SampleParams, **{field: value})
+    assert where == field
+    assert message in what
+
+
+def test_a_job_that_is_over_is_final():
+    assert {status for status in JobStatus if status.final} == {
+        JobStatus.SUCCEEDED,
+        JobStatus.FAILED,
+        JobStatus.CANCELED,
+    }
+
+
+def test_every_kind_of_job_has_its_queue():
+    assert len({kind.queue for kind in JobKind}) == len(JobKind)
+
+
+CONTRACTS = ["core.presets"] + [
+    f"core.contracts.{path.stem}"
+    for path in sorted((Path(core.__file__).parent / "contracts").glob("*.py"))
+    if path.stem != "__init__"
+]
+
+
+def test_the_contracts_and_presets_leave_torch_alone():
+    """The API lists and checks settings on machines without torch."""
+    script = f"import sys; import {', '.join(CONTRACTS)}; sys.exit('torch' in sys.modules)"
+    root = Path(core.__file__).parent.parent
+    assert subprocess.run([sys.executable, "-c", script], cwd=root, check=False).returncode == 0

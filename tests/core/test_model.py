@@ -1,0 +1,229 @@
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from nets import CASES, Case, case, every_case, random_net
+
+from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
+
+SMALL_CASES = [one for one in CASES if one.images[0].numel() <= 150]
+
+
+def looped_score(one: Case, image: np.ndarray) -> float:
+    """Eq. 1 and 6 spelled out: one sum over filters below and support, one maximum, at every position."""
+    layers = [
+        (layer.stride, weight.detach().numpy(), bias.detach().numpy())
+        for layer, weight, bias in zip(one.net.architecture.layers, one.net.weights, one.net.biases, strict=True)
+    ]
+    _, height, width = image.shape
+
+    @cache
+    def response(level: int, k: int, row: int, column: int) -> float:
+        if level == 0:
+            return image[k, row % height, column % width] if one.boundary == "torus" else image[k, row, column]
+        stride, weight, bias = layers[level - 1]
+        total = bias[k]
+        for i in range(weight.shape[1]):
+            for y1 in range(weight.shape[2]):
+                for y2 in range(weight.shape[3]):
+                    total += weight[k, i, y1, y2] * response(level - 1, i, row * stride + y1, column * stride + y2)
+        return max(total, 0.0)
+
+    rows, columns = (looped_map_size(one, side) for side in (height, width))
+    return sum(
+        response(len(layers), k, row, column)
+        for k in range(len(layers[-1][2]))
+        for row in range(rows)
+        for column in range(columns)
+    )
+
+
+def looped_map_size(one: Case, side: int) -> int:
+    """Count the positions of the top map: where its window lies in the picture; on the torus, where it begins in it."""
+    for layer in one.net.architecture.layers:
+        room = 1 if one.boundary == "torus" else layer.kernel_size
+        side = sum(1 for start in range(0, side, layer.stride) if start + room <= side)
+    return side
+
+
+@pytest.mark.parametrize("one", SMALL_CASES, ids=lambda one: one.name)
+def test_eq1_eq6_score_is_the_loop_over_filters_support_and_positions(one):
+    expected = torch.tensor([looped_score(one, image) for image in one.images.numpy()], dtype=torch.float64)
+    torch.testing.assert_close(one.net.score(one.images, one.boundary), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_loops_are_compared_on_both_boundaries_and_all_depths():
+    assert len(SMALL_CASES) >= 20
+    assert {(one.boundary, len(one.net.weights)) for one in SMALL_CASES} == {
+        (boundary, depth) for boundary in ("valid", "torus") for depth in (1, 2, 3)
+    }
+
+
+def test_the_cases_reach_uncovered_rims_and_halos_larger_than_the_picture():
+    def uncovered(one):
+        shape = one.net.architecture
+        return any((side - shape.receptive_field) % shape.total_stride for side in one.images.shape[2:])
+
+    assert sum(one.boundary == "valid" and uncovered(one) for one in CASES) >= 5
+    assert sum(one.boundary == "torus" and one.net.architecture.halo > min(one.images.shape[2:]) for one in CASES) >= 5
+
+
+@every_case
+def test_eq11_each_feature_map_is_the_relu_of_filters_on_the_map_below(case):
+    maps = case.net.feature_maps(case.images, case.boundary)
+    below = case.net.extend(case.images, case.boundary)
+    for layer, weight, bias, feature_map in zip(
+        case.net.architecture.layers, case.net.weights, case.net.biases, maps, strict=True
+    ):
+        windows = below.unfold(2, layer.kernel_size, layer.stride).unfold(3, layer.kernel_size, layer.stride)
+        response = torch.einsum("nihwab,kiab->nkhw", windows, weight) + bias.view(1, -1, 1, 1)
+        torch.testing.assert_close(feature_map, response.clamp(min=0), rtol=1e-9, atol=1e-9)
+        below = feature_map
+
+
+@every_case
+def test_eq5_eq8_energy_is_the_gaussian_prior_minus_the_score(case):
+    prior = torch.stack([(image**2).sum() / (2 * case.variance) for image in case.images])
+    expected = prior - case.net.score(case.images, case.boundary)
+    torch.testing.assert_close(case.net.energy(case.images, case.boundary), expected, rtol=1e-12, atol=1e-9)
+
+
+@every_case
+def test_a_pictures_score_does_not_depend_on_the_others_in_the_batch(case):
+    alone = torch.cat([case.net.score(image[None], case.boundary) for image in case.images])
+    torch.testing.assert_close(case.net.score(case.images, case.boundary), alone, rtol=1e-9, atol=1e-9)
+
+
+@every_case
+def test_map_sizes_on_the_plane_are_those_of_the_maps(case):
+    height, width = case.net.extend(case.images, case.boundary).shape[2:]
+    sizes = [tuple(feature_map.shape[2:]) for feature_map in case.net.feature_maps(case.images, case.boundary)]
+    shape = case.net.architecture
+    assert list(zip(shape.map_sizes(height), shape.map_sizes(width), strict=True)) == sizes
+
+
+@pytest.mark.parametrize("one", [one for one in CASES if one.boundary == "torus"], ids=lambda one: one.name)
+def test_on_the_torus_the_top_map_has_one_position_a_stride(one):
+    stride = one.net.architecture.total_stride
+    maps = one.net.feature_maps(one.images, "torus")
+    assert tuple(maps[-1].shape[2:]) == tuple(side // stride for side in one.images.shape[2:])
+    assert positions(maps) == maps[-1][0, 0].numel()
+
+
+@pytest.mark.parametrize("one", [one for one in CASES if one.boundary == "torus"], ids=lambda one: one.name)
+def test_on_the_torus_a_shift_by_the_total_stride_leaves_the_score(one):
+    stride = one.net.architecture.total_stride
+    score = one.net.score(one.images, "torus")
+    for shift in [(stride, 0), (0, stride), (2 * stride, -stride)]:
+        shifted = one.images.roll(shift, dims=(2, 3))
+        torch.testing.assert_close(one.net.score(shifted, "torus"), score, rtol=1e-9, atol=1e-9)
+
+
+def test_on_the_torus_a_shift_by_less_than_the_total_stride_changes_the_score():
+    one = case("torus", [(3, 3, 3)], (9, 9), "torus")
+    assert not torch.allclose(one.net.score(one.images.roll(1, dims=2), "torus"), one.net.score(one.images, "torus"))
+
+
+def test_on_the_torus_a_picture_tiled_twice_scores_four_times_as_much():
+    one = case("torus", [(3, 4, 2), (2, 3, 1)], (6, 4), "torus")
+    tiled = one.images.repeat(1, 1, 2, 2)
+    torch.testing.assert_close(one.net.score(tiled, "torus"), 4 * one.net.score(one.images, "torus"))
+
+
+@every_case
+def test_receptive_field_is_the_side_of_the_window_that_one_top_position_sees(case):
+    shape = case.net.architecture
+    side = shape.receptive_field
+    assert shape.map_sizes(side)[-1] == 1
+    with pytest.raises(ValueError, match="kernel_size"):
+        shape.map_sizes(side - 1)
+    net = GenerativeConvNet(shape).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(1.0)
+    window = torch.zeros(1, shape.channels, side, side, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(net.score(window).sum(), window)
+    seen = gradient[0, 0].nonzero()
+    assert seen.min() == 0
+    assert seen.max() == side - 1
+
+
+def test_texture_nets_window_stride_and_halo():
+    texture = Architecture((ConvLayer(100, 15, 3), ConvLayer(64, 5), ConvLayer(30, 3)))
+    assert texture.total_stride == 3
+    assert texture.receptive_field == 15 + 4 * 3 + 2 * 3
+    assert texture.halo == 30
+    assert texture.map_sizes(224) == (70, 66, 64)
+    assert texture.truncated(1).layers == texture.layers[:1]
+    assert texture.truncated(3) == texture
+
+
+def test_halo_is_never_negative():
+    assert Architecture((ConvLayer(1, 1, 3),)).halo == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("filters", 0), ("filters", -1), ("kernel_size", 0), ("stride", 0), ("kernel_size", 2.5), ("filters", "4")],
+)
+def test_refused_layers_are_named_with_their_value(field, value):
+    with pytest.raises(ValueError, match=f"{field}.*{value!r}"):
+        ConvLayer(**{"filters": 4, "kernel_size": 3, "stride": 1, field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("layers", ()),
+        ("channels", 0),
+        ("reference_std", 0.0),
+        ("reference_std", -1.0),
+        ("reference_std", float("nan")),
+        ("top", "pyramid"),
+    ],
+)
+def test_refused_architectures_name_the_field(field, value):
+    with pytest.raises(ValueError, match=field):
+        Architecture(**{"layers": (ConvLayer(2, 3),), field: value})
+
+
+def test_map_sizes_names_the_layer_whose_filter_does_not_fit():
+    shape = Architecture((ConvLayer(2, 3, 2), ConvLayer(2, 5)))
+    with pytest.raises(ValueError, match=r"layers\[1\].kernel_size is 5, larger than the 4 x 4 map"):
+        shape.map_sizes(9)
+
+
+@pytest.mark.parametrize(
+    ("shape", "boundary", "what"),
+    [
+        ((1, 4, 9, 9), "valid", r"\(N, 3, H, W\), not \(1, 4, 9, 9\)"),
+        ((3, 9, 9), "valid", r"not \(3, 9, 9\)"),
+        ((1, 3, 5, 9), "valid", "smaller than the net's window of 7"),
+        ((1, 3, 9, 5), "valid", "smaller than the net's window of 7"),
+        ((1, 3, 9, 8), "torus", "multiples of the net's stride of 2"),
+        ((1, 1, 8, 8), "torus", r"\(N, 3, H, W\)"),
+    ],
+)
+def test_refused_pictures_are_told_their_shape_and_what_is_asked(shape, boundary, what):
+    net = GenerativeConvNet(Architecture((ConvLayer(2, 3, 2), ConvLayer(2, 3))))
+    with pytest.raises(ValueError, match=what):
+        net.score(torch.zeros(shape), boundary)
+
+
+def test_parameters_are_float32_and_decided_by_the_generator():
+    shape = Architecture((ConvLayer(4, 3), ConvLayer(2, 3)))
+    one, same, other = (GenerativeConvNet(shape, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert {parameter.dtype for parameter in one.parameters()} == {torch.float32}
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.weights[0], other.weights[0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_add_layer_keeps_the_lower_layers(seed):
+    shape = Architecture((ConvLayer(4, 3, 2), ConvLayer(3, 3)), channels=2, reference_std=2.0)
+    net = random_net(shape, seed).float()
+    grown = add_layer(net, ConvLayer(5, 3), torch.Generator().manual_seed(seed))
+    assert grown.architecture == Architecture((*shape.layers, ConvLayer(5, 3)), channels=2, reference_std=2.0)
+    for before, after in zip([*net.weights, *net.biases], [*grown.weights[:2], *grown.biases[:2]], strict=True):
+        assert torch.equal(before, after)
