@@ -86,6 +86,15 @@ class Architecture:
             sizes.append(size)
         return tuple(sizes)
 
+    def operations(self, size: int) -> int:
+        """Multiplications of one bottom-up pass over a periodic picture of `size` pixels: what its time goes by."""
+        below, stride, count = self.channels, 1, 0
+        for layer in self.layers:
+            stride *= layer.stride
+            count += layer.filters * below * layer.kernel_size**2 * (size // stride) ** 2
+            below = layer.filters
+        return count
+
     def truncated(self, depth: int) -> "Architecture":
         """The net of the lowest `depth` layers, as it stands while the layers are grown one by one (sec. 7)."""
         return Architecture(self.layers[:depth], self.channels, self.reference_std, self.top)

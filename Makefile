@@ -1,0 +1,38 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need in .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo serve test check format clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: $(READY) ## a virtual environment with the project and its tools
+
+$(READY): pyproject.toml constraints.txt tools/setup.sh
+	PYTHON=$(PYTHON) VENV=$(VENV) sh tools/setup.sh
+	@touch $@
+
+demo: $(READY) ## learn a texture and make new ones, about two minutes; pictures in demo-output/
+	$(BIN)/python examples/demo.py
+
+serve: $(READY) ## the whole service on http://127.0.0.1:8000
+	$(BIN)/genconvnet serve
+
+test: $(READY) ## every test, with real servers and processes
+	$(BIN)/pytest
+
+check: $(READY) ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## put the source in its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was set up and made
+	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache

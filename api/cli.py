@@ -1,0 +1,72 @@
+"""The one command: `genconvnet`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.settings import ApiSettings
+from core.contracts.jobs import Queue
+from core.contracts.logs import configure_logs
+
+app = typer.Typer(
+    help="Learns a generative ConvNet from your own pictures and makes new ones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [GENCONVNET_HOST, else 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one. [GENCONVNET_PORT, else 8000]")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of rows and blobs. [GENCONVNET_DATA_DIR, else ./genconvnet-data]")
+]
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run everything on this machine: broker, both workers and the API. Ctrl-C stops it; nothing accepted is lost."""
+    from api.embedded.serve import CannotServe
+    from api.embedded.serve import serve as run
+
+    settings = _settings(host, port, data_dir)
+    configure_logs(settings)
+    given = settings.broker_url if "broker_url" in settings.model_fields_set else None
+    try:
+        run(settings, given)
+    except CannotServe as error:
+        typer.secho(f"genconvnet serve: {error}", err=True, fg="red")
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run the API alone, for deployments. Settings: GENCONVNET_* variables."""
+    settings = _settings(host, port, data_dir)
+    _become("api", [], settings)
+
+
+@app.command()
+def worker(
+    queue: Annotated[Queue, typer.Option(help="Which jobs: train (long) or sample (short).")], data_dir: DataDir = None
+) -> None:
+    """Run one worker, for deployments. Settings: GENCONVNET_* variables."""
+    _become("worker", [queue.value], _settings(None, None, data_dir))
+
+
+def main() -> None:
+    app()
+
+
+def _settings(host: str | None, port: int | None, data_dir: Path | None) -> ApiSettings:
+    given = {"host": host, "port": port, "data_dir": data_dir}
+    return ApiSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _become(module: str, arguments: list[str], settings: ApiSettings) -> None:
+    """Turn this process into that part. -P: a stray folder `core` where the user stands does not shadow ours."""
+    os.environ["GENCONVNET_DATA_DIR"] = str(settings.data_dir)
+    os.environ["GENCONVNET_HOST"], os.environ["GENCONVNET_PORT"] = settings.host, str(settings.port)
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])

@@ -1,0 +1,150 @@
+"""From an uploaded file to a picture of ours: read, checked, turned upright, in sRGB, 8 bits a channel, as PNG.
+
+Only what we wrote ourselves is stored and served. Alpha is kept: learning lays it on white, inpainting takes it as
+the mask. Everything that can be checked without decoding the pixels is checked before.
+"""
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from api.settings import ApiSettings
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+READABLE = "PNG, JPEG, WebP, TIFF or BMP"
+_SRGB = ImageCms.createProfile("sRGB")
+
+# What Pillow raises on a broken file, as seen: it promises no more than OSError, and does not keep to it.
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    MemoryError,
+)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file as it came; `field` says where in the request."""
+
+    field: str
+    filename: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it is stored. mode: L, LA, RGB or RGBA."""
+
+    filename: str
+    png: bytes
+    width: int
+    height: int
+    mode: str
+
+
+class PictureRefused(Exception):
+    """413 too large, 415 not a picture we read, 422 broken or out of bounds; the reason is for the file's owner."""
+
+    def __init__(self, status: int, upload: Upload, reason: str) -> None:
+        super().__init__(f"{upload.filename}: {reason}")
+        self.status, self.upload, self.reason = status, upload, reason
+
+
+def accept(upload: Upload, limits: ApiSettings) -> Picture:
+    """Raises PictureRefused."""
+    if len(upload.content) > limits.max_file_bytes:
+        raise PictureRefused(413, upload, f"larger than {limits.max_file_bytes} bytes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning)  # remarks on metadata, which is dropped
+        try:
+            opened = Image.open(io.BytesIO(upload.content), formats=FORMATS)
+        except UnidentifiedImageError as error:
+            raise PictureRefused(415, upload, f"not a {READABLE} picture") from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning, *_BROKEN) as error:
+            raise PictureRefused(422, upload, f"cannot be opened: {error}") from error
+        with opened:
+            _check_bounds(upload, opened, limits)
+            try:
+                picture = _normalized(opened)
+            except (
+                Image.DecompressionBombError,
+                Image.DecompressionBombWarning,
+                ImageCms.PyCMSError,
+                *_BROKEN,
+            ) as error:
+                raise PictureRefused(422, upload, f"a broken {opened.format} picture: {error}") from error
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return Picture(upload.filename, buffer.getvalue(), picture.width, picture.height, picture.mode)
+
+
+def clean_name(name: str | None, fallback: str) -> str:
+    """The last part of a path, without control characters, at most 200 characters."""
+    last = PurePosixPath((name or "").replace("\\", "/")).name
+    return "".join(letter for letter in last if letter.isprintable())[-200:] or fallback
+
+
+def _check_bounds(upload: Upload, opened: Image.Image, limits: ApiSettings) -> None:
+    width, height = opened.size
+    if min(width, height) < 1 or max(width, height) > limits.max_picture_side:
+        raise PictureRefused(422, upload, f"{width} x {height} pixels; a side may have 1 to {limits.max_picture_side}")
+    if width * height > limits.max_picture_pixels:
+        reason = f"{width} x {height} pixels, more than {limits.max_picture_pixels} in all"
+        raise PictureRefused(422, upload, reason)
+    frames = getattr(opened, "n_frames", 1)
+    if frames > 1:
+        raise PictureRefused(422, upload, f"holds {frames} pictures; one is expected")
+
+
+def _normalized(opened: Image.Image) -> Image.Image:
+    """Decode; turn by EXIF; to sRGB by the embedded profile; to 8 bits; to L, LA, RGB or RGBA."""
+    opened.load()
+    profile = opened.info.get("icc_profile")
+    picture = ImageOps.exif_transpose(opened)
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
+        return _to_8_bits(picture)
+    transparent = picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info
+    if picture.mode in ("1", "L", "LA", "La"):
+        return picture.convert("LA" if transparent else "L")
+    if profile and picture.mode in ("RGB", "RGBA", "CMYK"):
+        picture = _to_srgb(picture, profile)
+    return picture.convert("RGBA" if transparent else "RGB")
+
+
+def _to_8_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits: the high byte of 257 x 8 bits. ValueError for numbers that are no such grey levels."""
+    levels = np.asarray(picture)
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels have no stated range; save it with 8 or 16 bits a channel")
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError("pixels of 32 bits; save it with 8 or 16 bits a channel")
+    return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    """By the picture's own profile; one that does not fit the picture is passed over, as viewers do."""
+    alpha = picture.getchannel("A") if picture.mode == "RGBA" else None
+    source = picture.convert("RGB") if alpha else picture
+    try:
+        converted = ImageCms.profileToProfile(
+            source, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return picture
+    assert converted is not None
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted

@@ -1,0 +1,74 @@
+"""/v1/datasets"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+
+from api import files
+from api.datasets import service
+from api.datasets.archive import unpack
+from api.datasets.pictures import PictureRefused, Upload, clean_name
+from api.datasets.schemas import DatasetOut
+from api.errors import Problem
+from api.house import InHouse
+from api.pages import After, Limit, Page, cut
+from core.store import datasets
+from core.store.errors import NotFound
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+
+@router.post("", status_code=201)
+def create(
+    house: InHouse,
+    response: Response,
+    images: Annotated[list[UploadFile] | None, File(description="Pictures: PNG, JPEG, WebP, TIFF or BMP.")] = None,
+    archive: Annotated[UploadFile | None, File(description="Or one zip of them.")] = None,
+    name: Annotated[str | None, Form(max_length=200)] = None,
+) -> DatasetOut:
+    """Store pictures to learn from. All are accepted, or none."""
+    if (archive is None) == (not images):
+        raise Problem(
+            422, "send either images or one archive", [{"field": "images", "message": "or archive is required"}]
+        )
+    if images and len(images) > house.settings.max_pictures:
+        raise Problem(413, f"{len(images)} pictures, more than {house.settings.max_pictures}")
+    try:
+        if archive is not None:
+            uploads = unpack(archive.file, clean_name(archive.filename, "archive.zip"), house.settings)
+        else:
+            uploads = (
+                Upload(f"images[{index}]", clean_name(image.filename, f"image-{index}"), image.file.read())
+                for index, image in enumerate(images or ())
+            )
+        dataset = service.create(house, name, uploads)
+    except PictureRefused as error:  # of the archive as a whole
+        raise service.refusal([error]) from error
+    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
+    return DatasetOut.of(dataset)
+
+
+@router.get("")
+def listing(house: InHouse, limit: Limit = 20, after: After = None) -> Page[DatasetOut]:
+    rows, more, following = cut(datasets.listing(house.database, limit=limit + 1, after=after), limit)
+    return Page(data=[DatasetOut.of(row) for row in rows], has_more=more, next=following)
+
+
+@router.get("/{dataset_id}")
+def show(house: InHouse, dataset_id: str) -> DatasetOut:
+    return DatasetOut.of(datasets.find(house.database, dataset_id))
+
+
+@router.delete("/{dataset_id}", status_code=204)
+def delete(house: InHouse, dataset_id: str) -> None:
+    """409 while a job that needs it has not ended."""
+    house.blobs.delete(*datasets.delete(house.database, dataset_id))
+
+
+@router.api_route("/{dataset_id}/images/{index}", methods=["GET", "HEAD"], response_class=Response)
+def image(house: InHouse, request: Request, dataset_id: str, index: int) -> Response:
+    """The stored picture, always PNG."""
+    for row in datasets.find(house.database, dataset_id).images:
+        if row.index == index:
+            return files.serve(request, house.blobs, row, f"{dataset_id}-{index}.png")
+    raise NotFound("picture", f"{dataset_id}/images/{index}")

@@ -1,0 +1,51 @@
+"""Accepting a dataset: all of its pictures or none, and the row comes last."""
+
+from collections.abc import Iterable
+
+from api.datasets.pictures import Picture, PictureRefused, Upload, accept
+from api.errors import Problem
+from api.house import House
+from core.store import datasets
+from core.store.schema import Dataset, DatasetImage, new_id
+
+
+def create(house: House, name: str | None, uploads: Iterable[Upload]) -> Dataset:
+    """Raises Problem, naming each file that is refused; then nothing is stored."""
+    dataset = Dataset(id=new_id("dataset"), name=name, images=[])
+    refused: list[PictureRefused] = []
+    try:
+        for index, upload in enumerate(uploads):
+            try:
+                picture = accept(upload, house.settings)
+            except PictureRefused as error:
+                refused.append(error)
+                continue
+            if not refused:  # one picture at a time is in memory
+                dataset.images.append(_store(house, dataset.id, index, picture))
+        if refused:
+            raise refusal(refused)
+        return datasets.add(house.database, dataset)
+    except BaseException:
+        house.blobs.delete(*(image.blob for image in dataset.images))
+        raise
+
+
+def refusal(refused: list[PictureRefused]) -> Problem:
+    """One answer for all the files at fault, with the first one's status."""
+    errors = [{"field": one.upload.field, "file": one.upload.filename, "message": one.reason} for one in refused]
+    return Problem(refused[0].status, "; ".join(str(one) for one in refused[:3]), errors)
+
+
+def _store(house: House, dataset_id: str, index: int, picture: Picture) -> DatasetImage:
+    stored = house.blobs.put(f"datasets/{dataset_id}/{index}.png", picture.png)
+    return DatasetImage(
+        index=index,
+        filename=picture.filename,
+        width=picture.width,
+        height=picture.height,
+        mode=picture.mode,
+        media_type="image/png",
+        bytes=stored.bytes,
+        sha256=stored.sha256,
+        blob=stored.blob,
+    )

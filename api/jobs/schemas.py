@@ -1,0 +1,128 @@
+"""A job as clients ask for it, and as they see it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from api.pages import Time, moment
+from core.contracts.jobs import JobKind, JobStatus, Progress
+from core.contracts.learning import LearningParams
+from core.contracts.sampling import SampleParams
+from core.store.schema import Job
+
+Id = Annotated[str, Field(min_length=1, max_length=40)]
+
+# The parameters of learning, each optional: what is given takes the place of the preset's.
+LearningOverrides: Any = create_model(
+    "LearningOverrides",
+    __config__=ConfigDict(extra="forbid", frozen=True),
+    **{  # type: ignore[call-overload]
+        name: (Annotated[field.annotation, *field.metadata, Field(description=field.description)], None)
+        for name, field in LearningParams.model_fields.items()
+    },
+)
+
+
+class TrainJobIn(BaseModel):
+    """Learn a model from a dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["train"]
+    dataset_id: Id
+    preset: Annotated[str, Field(max_length=40, description="Named settings, see /v1/presets.")] = "quick"
+    params: LearningOverrides = Field(default_factory=LearningOverrides)
+
+
+class SampleJobIn(BaseModel):
+    """Draw new pictures from a model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["sample"]
+    model_id: Id
+    params: SampleParams = Field(default_factory=SampleParams)
+
+
+JobIn = Annotated[TrainJobIn | SampleJobIn, Field(discriminator="kind")]
+
+
+class ResumeIn(BaseModel):
+    """How much further to go."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    class Params(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+        iterations: Annotated[int, Field(ge=1, le=100_000)]
+
+    params: Params | None = None
+
+
+class ArtifactOut(BaseModel):
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    url: str
+
+
+class ErrorOut(BaseModel):
+    """Why a job failed: `type` for programs, `detail` for people."""
+
+    type: str
+    detail: str
+
+
+class JobOut(BaseModel):
+    id: str
+    kind: JobKind
+    status: JobStatus
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    queue_position: int | None
+    attempt: int
+    progress: Progress
+    metrics: dict[str, Any]
+    preset: str | None
+    params: dict[str, Any]
+    error: ErrorOut | None
+    dataset_id: str | None
+    model_id: str | None
+    artifacts: list[ArtifactOut]
+
+    @classmethod
+    def of(cls, row: Job, queue_position: int | None = None) -> "JobOut":
+        return cls(
+            id=row.id,
+            kind=row.kind,
+            status=row.status,
+            created_at=moment(row.created_at),
+            started_at=moment(row.started_at) if row.started_at else None,
+            finished_at=moment(row.finished_at) if row.finished_at else None,
+            queue_position=queue_position,
+            attempt=row.attempt,
+            progress=Progress.model_validate(row.progress),
+            metrics=row.metrics,
+            preset=row.preset,
+            params=row.params,
+            error=ErrorOut.model_validate(row.error) if row.error else None,
+            dataset_id=row.dataset_id,
+            model_id=row.model_id,
+            artifacts=[
+                ArtifactOut(
+                    name=artifact.name,
+                    media_type=artifact.media_type,
+                    bytes=artifact.bytes,
+                    sha256=artifact.sha256,
+                    width=artifact.width,
+                    height=artifact.height,
+                    url=f"/v1/jobs/{row.id}/artifacts/{artifact.name}",
+                )
+                for artifact in row.artifacts
+            ],
+        )

@@ -1,0 +1,34 @@
+"""A trained model as clients see it."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.pages import Time, moment
+from core.store.schema import Model
+
+
+class ModelOut(BaseModel):
+    id: str
+    name: str | None
+    created_at: Time
+    job_id: str | None
+    params: dict[str, Any]
+    channels: int
+    bytes: int
+    sha256: str
+    url: str
+
+    @classmethod
+    def of(cls, row: Model) -> "ModelOut":
+        return cls(
+            id=row.id,
+            name=row.name,
+            created_at=moment(row.created_at),
+            job_id=row.job_id,
+            params=row.params,
+            channels=row.channels,
+            bytes=row.bytes,
+            sha256=row.sha256,
+            url=f"/v1/models/{row.id}/download",
+        )

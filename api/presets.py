@@ -1,0 +1,48 @@
+"""/v1/presets: named settings, and what each parameter means."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from core.contracts.learning import LearningParams
+from core.presets import DESCRIPTIONS, PRESETS
+
+router = APIRouter(prefix="/v1/presets", tags=["presets"])
+
+
+class ParameterOut(BaseModel):
+    """One parameter: its meaning, its default in this preset, and its bounds as JSON Schema says them."""
+
+    name: str
+    description: str
+    default: Any
+    bounds: dict[str, Any]
+
+
+class PresetOut(BaseModel):
+    name: str
+    description: str
+    params: dict[str, Any]
+    parameters: list[ParameterOut]
+
+
+@router.get("")
+def listing() -> dict[str, list[PresetOut]]:
+    """Every preset with its parameters, their meaning, defaults and bounds."""
+    return {"data": [_preset(name, params) for name, params in PRESETS.items()]}
+
+
+def _preset(name: str, params: LearningParams) -> PresetOut:
+    values = params.model_dump(mode="json")
+    schema = LearningParams.model_json_schema()
+    parameters = [
+        ParameterOut(
+            name=field,
+            description=about["description"],
+            default=values[field],
+            bounds={key: value for key, value in about.items() if key not in ("description", "default", "title")},
+        )
+        for field, about in schema["properties"].items()
+    ]
+    return PresetOut(name=name, description=DESCRIPTIONS[name], params=values, parameters=parameters)

@@ -1,0 +1,50 @@
+"""Which queues have a worker that listens: a key a worker, which goes when the worker goes."""
+
+import threading
+
+import structlog
+from redis import Redis, RedisError
+
+from core.contracts.jobs import Queue
+
+BEAT_SECONDS = 3
+GONE_AFTER_SECONDS = 15
+
+log = structlog.get_logger()
+
+
+class Presence:
+    """A thread that keeps saying that this worker listens to `queue`."""
+
+    def __init__(self, redis: Redis, queue: Queue, worker: str) -> None:
+        self._redis, self._key = redis, f"{_prefix(queue)}{worker}"
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=BEAT_SECONDS)
+        try:
+            self._redis.delete(self._key)
+        except (RedisError, OSError) as error:  # it goes by itself soon
+            log.info("presence_not_withdrawn", error=str(error))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._redis.set(self._key, b"1", ex=GONE_AFTER_SECONDS)
+            except (RedisError, OSError) as error:
+                log.info("presence_not_told", error=str(error))
+            self._stopping.wait(BEAT_SECONDS)
+
+
+def listening(redis: Redis, queue: Queue) -> int:
+    """How many workers listen to `queue`. Raises RedisError."""
+    return sum(1 for _ in redis.scan_iter(match=f"{_prefix(queue)}*", count=1000))
+
+
+def _prefix(queue: Queue) -> str:
+    return f"genconvnet:worker:{queue.value}:"

@@ -1,0 +1,132 @@
+"""Files of models and of interrupted learning: safetensors, whose header carries JSON. Nothing is ever unpickled."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from core.contracts.learning import LearningParams
+from core.learning import architecture_of
+from core.model import GenerativeConvNet
+from core.state import LearningState, Snapshot
+
+MODEL_FORMAT = "genconvnet-model/1"
+CHECKPOINT_FORMAT = "genconvnet-checkpoint/1"
+MAX_HEADER_BYTES = 1 << 20
+
+
+class BrokenFile(ValueError):
+    """Not a file of ours, or a damaged one; the message says what is wrong."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A learned net with what its pictures need.
+
+    mean: the channel means (C,) that were subtracted, grey levels. chains: some of the synthesized pictures
+    (M, C, S, S) about that mean, where sampling starts. params: how it was learned.
+    """
+
+    net: GenerativeConvNet
+    mean: Tensor
+    chains: Tensor
+    params: LearningParams
+
+
+def save_model(model: TrainedModel) -> bytes:
+    tensors = {name: _plain(value) for name, value in model.net.state_dict().items()}
+    tensors |= {"mean": _plain(model.mean), "chains": _plain(model.chains)}
+    return _save(tensors, {"format": MODEL_FORMAT, "params": model.params.model_dump(mode="json")})
+
+
+def load_model(content: bytes) -> TrainedModel:
+    """Raises BrokenFile."""
+    tensors, about = _load(content, MODEL_FORMAT)
+    try:
+        params = LearningParams.model_validate(about["params"])
+        mean, chains = tensors.pop("mean"), tensors.pop("chains")
+    except (KeyError, ValidationError) as error:
+        raise BrokenFile(f"the model file lacks or garbles a part: {error}") from error
+    channels = len(mean)
+    if mean.ndim != 1 or chains.ndim != 4 or chains.shape[1] != channels:
+        raise BrokenFile(f"mean {tuple(mean.shape)} and chains {tuple(chains.shape)} do not belong together")
+    net = GenerativeConvNet(architecture_of(params, channels))
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BrokenFile(f"the weights do not fit the net that the file describes: {error}") from error
+    for name, value in {**tensors, "mean": mean, "chains": chains}.items():
+        if not torch.isfinite(value).all():
+            raise BrokenFile(f"tensor {name!r} holds values that are not finite numbers")
+    return TrainedModel(net, mean, chains, params)
+
+
+def save_checkpoint(state: LearningState, params: LearningParams) -> bytes:
+    """Everything that decides how learning goes on, the good states to go back to included."""
+    snapshots = [state.snapshot(), *state.good]
+    tensors = {
+        f"{index}.{name}": _plain(value)
+        for index, snapshot in enumerate(snapshots)
+        for name, value in snapshot.tensors.items()
+    }
+    about = {
+        "format": CHECKPOINT_FORMAT,
+        "params": params.model_dump(mode="json"),
+        "snapshots": [dict(snapshot.numbers) for snapshot in snapshots],
+    }
+    return _save(tensors, about)
+
+
+def load_checkpoint(content: bytes, device: torch.device) -> LearningState:
+    """The state that was saved; on the CPU learning goes on from it bit-identically. Raises BrokenFile."""
+    tensors, about = _load(content, CHECKPOINT_FORMAT)
+    try:
+        params = LearningParams.model_validate(about["params"])
+        snapshots = [Snapshot(_part(tensors, index), numbers) for index, numbers in enumerate(about["snapshots"])]
+        now, *good = snapshots
+        whole = architecture_of(params, channels=now.tensors["chains"].shape[1])
+        depth = sum(name.startswith("net.weights.") for name in now.tensors)
+        state = LearningState.restored(now, whole.truncated(depth), device)
+    except (KeyError, ValueError, TypeError) as error:
+        raise BrokenFile(f"the checkpoint lacks or garbles a part: {error}") from error
+    state.good.extend(good)
+    return state
+
+
+def _part(tensors: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
+    prefix = f"{index}."
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _save(tensors: dict[str, Tensor], about: Mapping[str, Any]) -> bytes:
+    return save(tensors, metadata={"genconvnet": json.dumps(about)})
+
+
+def _load(content: bytes, expected: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        header = json.loads(content[8 : 8 + _header_bytes(content)])
+        about = json.loads(header["__metadata__"]["genconvnet"])
+        found = about["format"]
+        tensors = load(content)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BrokenFile(f"not a {expected} file: {error}") from error
+    if found != expected:
+        raise BrokenFile(f"this is a {found} file, not a {expected} file")
+    return tensors, about
+
+
+def _header_bytes(content: bytes) -> int:
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > MAX_HEADER_BYTES:
+        raise ValueError("its header is missing or larger than 1 MiB")
+    return size
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.detach().cpu().contiguous()

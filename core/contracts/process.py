@@ -1,0 +1,37 @@
+"""A child process that does not outlive its parent."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+_PR_SET_PDEATHSIG = 1
+_LOOK_SECONDS = 0.5
+
+
+def die_with_parent(signal_number: signal.Signals = signal.SIGKILL) -> None:
+    """Have this process receive `signal_number` when its parent is gone, however that ended.
+
+    Linux tells the child itself; elsewhere a thread looks whether the parent has changed.
+    """
+    parent = os.getppid()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0) == 0:
+            if os.getppid() != parent:  # it went in between
+                os.kill(os.getpid(), signal_number)
+            return
+    threading.Thread(target=_watch, args=(parent, signal_number), name="parent-watch", daemon=True).start()
+
+
+def _watch(parent: int, signal_number: signal.Signals) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os.kill(os.getpid(), signal_number)
+
+
+if __name__ == "__main__":  # run another program as one that goes with its parent: the request outlives the exec
+    die_with_parent()
+    os.execv(sys.argv[1], sys.argv[1:])

@@ -1,0 +1,103 @@
+"""Between picture files and the tensors of the model.
+
+A picture file is PNG, 8 bits a channel, grey or colour, with or without alpha. A tensor holds grey levels 0 to 255.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+SHEET_GAP = 2  # pixels between the pictures of a sheet
+WHITE = 255
+
+
+def read_picture(content: bytes, size: int, channels: int) -> Tensor:
+    """A picture file -> (C, size, size) grey levels: the short side scaled to `size`, the middle of the long one kept.
+
+    What is transparent lies on white. `channels` is 1 or 3.
+    """
+    with Image.open(io.BytesIO(content)) as opened:
+        picture = opened.convert("RGBA" if channels == 3 else "LA")
+    ground = Image.new(picture.mode, picture.size, (WHITE,) * len(picture.getbands()))
+    picture = (
+        Image.alpha_composite(ground, picture)
+        if channels == 3
+        else Image.composite(picture, ground, picture.getchannel("A"))
+    )
+    picture = picture.convert("RGB" if channels == 3 else "L")
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    box = (left, top, left + side, top + side)
+    scaled = picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    pixels = np.asarray(scaled, dtype=np.float32).reshape(size, size, channels)
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def center(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Subtract each channel's mean: (N, C, H, W) grey levels -> the same about zero, and the means (C,)."""
+    mean = images.mean(dim=(0, 2, 3))
+    return images - mean[:, None, None], mean
+
+
+def to_pixels(images: Tensor, mean: Tensor) -> Tensor:
+    """Grey levels about `mean` (C,) -> bytes to look at (N, C, H, W), cut to 0..255."""
+    return (images.detach().cpu() + mean.cpu()[:, None, None]).round().clamp(0, 255).to(torch.uint8)
+
+
+def write_picture(pixels: Tensor) -> bytes:
+    """(C, H, W) bytes -> a PNG file."""
+    array = pixels.permute(1, 2, 0).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def sheet(pictures: Sequence[Tensor], columns: int | None = None, magnify: int = 1) -> Tensor:
+    """Pictures (C, H, W) of one size side by side, in rows -> one picture (C, H', W') on white."""
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    channels, height, width = pictures[0].shape
+    height, width = height * magnify, width * magnify
+    whole = torch.full(
+        (channels, rows * (height + SHEET_GAP) - SHEET_GAP, columns * (width + SHEET_GAP) - SHEET_GAP),
+        WHITE,
+        dtype=torch.uint8,
+    )
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * (height + SHEET_GAP), index % columns * (width + SHEET_GAP)
+        large = picture.repeat_interleave(magnify, dim=1).repeat_interleave(magnify, dim=2)
+        whole[:, top : top + height, left : left + width] = large
+    return whole
+
+
+def filter_sheet(weight: Tensor) -> Tensor:
+    """First-layer filters (K, C, k, k) as pictures, each stretched about mid-grey -> one (C, H, W) of bytes."""
+    weight = weight.detach().cpu().float()
+    if weight.shape[1] not in (1, 3):
+        weight = weight.mean(dim=1, keepdim=True)
+    largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    pixels = (weight / largest * 127 + 128).round().to(torch.uint8)
+    return sheet(list(pixels), magnify=max(1, 45 // weight.shape[-1]))
+
+
+def fit_torus(pixels: Tensor, height: int, width: int) -> Tensor:
+    """A periodic picture (C, H, W) resampled to another size, so that it is still periodic -> (C, height, width).
+
+    Bands of the picture's own continuation stand around it while it is resampled, then fall away.
+    """
+    if pixels.shape[-2:] == (height, width):
+        return pixels
+    channels = pixels.shape[0]
+    band = 16
+    rows = torch.arange(-band, pixels.shape[1] + band) % pixels.shape[1]
+    columns = torch.arange(-band, pixels.shape[2] + band) % pixels.shape[2]
+    array = pixels[:, rows][:, :, columns].permute(1, 2, 0).numpy()
+    picture = Image.fromarray(array.squeeze(2) if channels == 1 else array)
+    box = (band, band, band + pixels.shape[2], band + pixels.shape[1])
+    scaled = picture.resize((width, height), Image.Resampling.LANCZOS, box=box)
+    return torch.from_numpy(np.asarray(scaled).reshape(height, width, channels).copy()).permute(2, 0, 1)

@@ -1,0 +1,60 @@
+"""Datasets: pictures as they were accepted."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contracts.jobs import JobStatus
+from core.store.database import Database
+from core.store.errors import Conflict, NotFound
+from core.store.schema import Dataset, Job
+
+
+def add(database: Database, dataset: Dataset) -> Dataset:
+    with database.write() as session:
+        session.add(dataset)
+        session.flush()
+        session.refresh(dataset)
+        return dataset
+
+
+def find(database: Database, dataset_id: str) -> Dataset:
+    """Raises NotFound."""
+    with database.read() as session:
+        return _get(session, dataset_id)
+
+
+def listing(database: Database, *, limit: int, after: str | None = None) -> Sequence[Dataset]:
+    """Newest first, at most `limit`, those older than the dataset `after`. NotFound where there is no such dataset."""
+    query = select(Dataset).order_by(Dataset.seq.desc()).limit(limit)
+    with database.read() as session:
+        if after is not None:
+            query = query.where(Dataset.seq < _get(session, after).seq)
+        return session.scalars(query).all()
+
+
+def delete(database: Database, dataset_id: str) -> list[str]:
+    """Delete; gives the paths of its files, to be deleted now. Conflict while a job that needs it waits or runs."""
+    with database.write() as session:
+        dataset = _get(session, dataset_id, lock=True)
+        refuse_while_needed(session, Job.dataset_id == dataset_id, f"dataset {dataset_id}")
+        files = [image.blob for image in dataset.images]
+        session.delete(dataset)
+        return files
+
+
+def refuse_while_needed(session: Session, needs: object, what: str) -> None:
+    """Conflict where a job that `needs` it (a condition on jobs) has not ended."""
+    unfinished = (JobStatus.QUEUED, JobStatus.RUNNING)
+    job_id = session.scalar(select(Job.id).where(needs, Job.status.in_(unfinished)).limit(1))  # type: ignore[arg-type]
+    if job_id is not None:
+        raise Conflict(f"{what} is needed by job {job_id}, which has not ended")
+
+
+def _get(session: Session, dataset_id: str, *, lock: bool = False) -> Dataset:
+    query = select(Dataset).where(Dataset.id == dataset_id)
+    dataset = session.scalar(query.with_for_update() if lock else query)
+    if dataset is None:
+        raise NotFound("dataset", dataset_id)
+    return dataset

@@ -1,0 +1,211 @@
+"""Jobs as their owner sees them: accepted, listed, canceled, resumed, deleted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from core.contracts.jobs import JobKind, JobStatus, Progress
+from core.store.database import Database, now
+from core.store.errors import Conflict, NotFound
+from core.store.schema import Dataset, IdempotencyKey, Job, Metric, Model, new_id
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is asked for, checked and fully resolved."""
+
+    kind: JobKind
+    params: dict[str, Any]
+    preset: str | None = None
+    dataset_id: str | None = None
+    model_id: str | None = None
+    request_id: str | None = None
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """The client's key, and the SHA-256 of what it asked for under it."""
+
+    key: str
+    request_sha256: bytes
+
+
+def accept(database: Database, new: NewJob, idempotency: Idempotency | None = None) -> Job:
+    """Make a row of a job; once this returns, the job will be done.
+
+    The same key with the same request gives the same job again. Conflict for the same key with another request,
+    NotFound where the dataset or model is not there.
+    """
+    try:
+        return _accept(database, new, idempotency)
+    except IntegrityError:  # the same key, posted at the same moment, was there first
+        if idempotency is None:
+            raise
+        return _accept(database, new, idempotency)
+
+
+def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) -> Job:
+    with database.write() as session:
+        if idempotency is not None and (earlier := _asked_before(session, idempotency)):
+            return earlier
+        if new.dataset_id is not None:
+            _hold(session, Dataset, "dataset", new.dataset_id)
+        if new.model_id is not None:
+            _hold(session, Model, "model", new.model_id)
+        job = Job(
+            id=new_id("job"),
+            kind=new.kind,
+            queue=new.kind.queue,
+            status=JobStatus.QUEUED,
+            preset=new.preset,
+            params=new.params,
+            dataset_id=new.dataset_id,
+            model_id=new.model_id,
+            request_id=new.request_id,
+            progress=new.progress.model_dump(),
+            artifacts=[],
+        )
+        session.add(job)
+        session.flush()
+        if idempotency is not None:
+            session.add(IdempotencyKey(key=idempotency.key, request_sha256=idempotency.request_sha256, job_seq=job.seq))
+        session.flush()
+        session.refresh(job)
+        return job
+
+
+def asked_before(database: Database, idempotency: Idempotency) -> Job | None:
+    """The job that this key already asked for. Conflict where it asked for something else."""
+    with database.read() as session:
+        return _asked_before(session, idempotency)
+
+
+def find(database: Database, job_id: str) -> Job:
+    """Raises NotFound."""
+    with database.read() as session:
+        return _get(session, job_id)
+
+
+def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
+    """Of each queued job its place in its queue, from 1."""
+    waiting = [job for job in jobs if job.status == JobStatus.QUEUED]
+    if not waiting:
+        return {}
+    with database.read() as session:
+        order = func.row_number().over(partition_by=Job.queue, order_by=Job.seq).label("place")
+        places = select(Job.id, order).where(Job.status == JobStatus.QUEUED).subquery()
+        rows = session.execute(select(places).where(places.c.id.in_([job.id for job in waiting])))
+        return {row.id: row.place for row in rows}
+
+
+def listing(
+    database: Database,
+    *,
+    kind: JobKind | None = None,
+    status: JobStatus | None = None,
+    limit: int,
+    after: str | None = None,
+) -> Sequence[Job]:
+    """Newest first, at most `limit`, those older than the job `after`. NotFound where there is no such job."""
+    conditions: list[ColumnElement[bool]] = []
+    if kind is not None:
+        conditions.append(Job.kind == kind)
+    if status is not None:
+        conditions.append(Job.status == status)
+    with database.read() as session:
+        if after is not None:
+            conditions.append(Job.seq < _get(session, after).seq)
+        return session.scalars(select(Job).where(*conditions).order_by(Job.seq.desc()).limit(limit)).all()
+
+
+def metrics(database: Database, job_id: str) -> list[dict[str, Any]]:
+    """Everything measured while the job ran, in order of its steps. Raises NotFound."""
+    with database.read() as session:
+        job = _get(session, job_id)
+        rows = session.scalars(select(Metric).where(Metric.job_seq == job.seq).order_by(Metric.step))
+        return [{"step": row.step, **row.values} for row in rows]
+
+
+def cancel(database: Database, job_id: str) -> Job:
+    """A queued job ends now, a running one when its worker next looks. Conflict for one that has ended."""
+    with database.write() as session:
+        job = _get(session, job_id, lock=True)
+        if JobStatus(job.status).final:
+            raise Conflict(f"job {job_id} has already {job.status}")
+        job.cancel_requested = True
+        if job.status == JobStatus.QUEUED:
+            end(session, job, JobStatus.CANCELED)
+        return job
+
+
+def resume(database: Database, job_id: str, params: dict[str, Any] | None = None) -> Job:
+    """Put a job that has ended back into its queue, to go on from its last checkpoint with `params` where given.
+
+    Conflict where it has not ended, or what it needs was deleted.
+    """
+    with database.write() as session:
+        job = _get(session, job_id, lock=True)
+        if not JobStatus(job.status).final:
+            raise Conflict(f"job {job_id} is still {job.status}")
+        try:
+            if job.dataset_id is not None:
+                _hold(session, Dataset, "dataset", job.dataset_id)
+            if job.kind == JobKind.SAMPLE and job.model_id is not None:
+                _hold(session, Model, "model", job.model_id)
+        except NotFound as error:
+            raise Conflict(f"job {job_id} cannot go on: {error} any more") from error
+        job.status = JobStatus.QUEUED
+        job.params = params if params is not None else job.params
+        job.cancel_requested = False
+        job.error = job.finished_at = job.rung_at = job.worker = job.lease_until = None
+        job.strikes = 0
+        return job
+
+
+def delete(database: Database, job_id: str) -> list[str]:
+    """Delete a job that has ended; gives the paths of its files, to be deleted now. Conflict while it runs or waits."""
+    with database.write() as session:
+        job = _get(session, job_id, lock=True)
+        if not JobStatus(job.status).final:
+            raise Conflict(f"job {job_id} is still {job.status}: cancel it first")
+        files = [artifact.blob for artifact in job.artifacts] + ([job.checkpoint] if job.checkpoint else [])
+        session.delete(job)
+        return files
+
+
+def end(session: Session, job: Job, status: JobStatus, error: dict[str, Any] | None = None) -> None:
+    """The one place where a job comes to its end."""
+    job.status = status
+    job.error = error
+    job.worker = job.lease_until = None
+    session.flush()
+    session.execute(Job.__table__.update().where(Job.seq == job.seq).values(finished_at=now()))  # type: ignore[attr-defined]
+    session.refresh(job)
+
+
+def _get(session: Session, job_id: str, *, lock: bool = False) -> Job:
+    query = select(Job).where(Job.id == job_id)
+    job = session.scalar(query.with_for_update() if lock else query)
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def _asked_before(session: Session, idempotency: Idempotency) -> Job | None:
+    row = session.get(IdempotencyKey, idempotency.key)
+    if row is None:
+        return None
+    if row.request_sha256 != idempotency.request_sha256:
+        raise Conflict(f"the Idempotency-Key {idempotency.key!r} was already used for another request")
+    return session.get_one(Job, row.job_seq)
+
+
+def _hold(session: Session, table: type[Dataset] | type[Model], noun: str, id_: str) -> None:
+    """The row is there, and stays until this transaction has ended."""
+    if session.scalar(select(table.seq).where(table.id == id_).with_for_update(read=True)) is None:
+        raise NotFound(noun, id_)

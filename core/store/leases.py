@@ -1,0 +1,275 @@
+"""Jobs as their workers see them. A worker claims a job with a lease and renews it while it works.
+
+A lease that runs out is another worker's to claim. Each claim raises the job's token, and every write checks it, so a
+worker that was stopped, cut off or slow can no longer touch a job that went to another: exactly one result counts.
+All times are the database's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
+from core.store.blobs import StoredBlob
+from core.store.database import Database, now
+from core.store.errors import LeaseLost
+from core.store.jobs import end
+from core.store.schema import Artifact, Job, Metric, Model
+
+MAX_STRIKES = 3  # claims in a row that killed their worker
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job in the hands of one worker; `token` proves it."""
+
+    seq: int
+    token: int
+    job_id: str
+    kind: JobKind
+    params: Mapping[str, Any]
+    dataset_id: str | None
+    model_id: str | None
+    checkpoint: str | None
+    attempt: int
+    request_id: str | None
+
+    def path(self, name: str) -> str:
+        """Where this attempt, and no other, stores a file."""
+        return f"jobs/{self.job_id}/{self.token}/{name}"
+
+
+@dataclass(frozen=True)
+class NewArtifact:
+    name: str
+    media_type: str
+    stored: StoredBlob
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class NewModel:
+    id: str
+    name: str | None
+    stored: StoredBlob
+    params: dict[str, Any]
+    channels: int
+
+
+def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -> Claim | None:
+    """Take the oldest job of `queue` that nobody works on; None where there is none."""
+    with database.write() as session:
+        query = select(Job).where(Job.queue == queue, _claimable()).order_by(Job.seq).limit(1)
+        job = session.scalar(query.with_for_update(skip_locked=True))
+        if job is None:
+            return None
+        session.execute(
+            update(Job)
+            .where(Job.seq == job.seq)
+            .values(
+                status=JobStatus.RUNNING,
+                token=Job.token + 1,
+                attempt=Job.attempt + 1,
+                strikes=Job.strikes + 1,
+                worker=worker,
+                lease_until=now() + lease_seconds,
+                started_at=func.coalesce(Job.started_at, now()),
+            )
+        )
+        session.refresh(job)
+        return Claim(
+            seq=job.seq,
+            token=job.token,
+            job_id=job.id,
+            kind=JobKind(job.kind),
+            params=job.params,
+            dataset_id=job.dataset_id,
+            model_id=job.model_id,
+            checkpoint=job.checkpoint,
+            attempt=job.attempt,
+            request_id=job.request_id,
+        )
+
+
+def renew(database: Database, held: Claim, lease_seconds: float) -> bool:
+    """Go on holding the lease; tells whether the job's owner asked to cancel it. Raises LeaseLost."""
+    with database.write() as session:
+        cancel_requested = session.scalar(
+            update(Job).where(*_held(held)).values(lease_until=now() + lease_seconds).returning(Job.cancel_requested)
+        )
+    if cancel_requested is None:
+        raise LeaseLost(f"job {held.job_id} is no longer this worker's")
+    return bool(cancel_requested)
+
+
+def record(
+    database: Database, held: Claim, progress: Progress, points: Sequence[tuple[int, Mapping[str, Any]]] = ()
+) -> None:
+    """How far the job has come, and what was measured at each step since the last call. Raises LeaseLost."""
+    with database.write() as session:
+        job = _fenced(session, held)
+        job.progress = progress.model_dump()
+        if points:
+            job.metrics = dict(points[-1][1])
+            steps = [step for step, _ in points]
+            session.execute(delete(Metric).where(Metric.job_seq == held.seq, Metric.step.in_(steps)))
+            session.execute(
+                insert(Metric), [{"job_seq": held.seq, "step": step, "values": dict(values)} for step, values in points]
+            )
+
+
+def publish(database: Database, held: Claim, artifact: NewArtifact) -> list[str]:
+    """Show a file among the job's artifacts before it has ended; gives the paths that it replaces. Raises LeaseLost."""
+    with database.write() as session:
+        return _attach(_fenced(session, held), [artifact])
+
+
+def checkpoint(database: Database, held: Claim, stored: StoredBlob) -> list[str]:
+    """From now on the job goes on from here; gives the paths that it replaces. Raises LeaseLost."""
+    with database.write() as session:
+        job = _fenced(session, held)
+        replaced = [job.checkpoint] if job.checkpoint and job.checkpoint != stored.blob else []
+        job.checkpoint = stored.blob
+        job.strikes = 0
+        return replaced
+
+
+def succeed(
+    database: Database,
+    held: Claim,
+    artifacts: Sequence[NewArtifact],
+    progress: Progress,
+    *,
+    metrics: dict[str, Any] | None = None,
+    model: NewModel | None = None,
+) -> list[str]:
+    """The job's end with its results, all at once; gives the paths they replace. Raises LeaseLost."""
+    with database.write() as session:
+        job = _fenced(session, held)
+        replaced = _attach(job, artifacts)
+        job.progress = progress.model_dump()
+        if metrics is not None:
+            job.metrics = metrics
+        if model is not None:
+            session.add(
+                Model(
+                    id=model.id,
+                    name=model.name,
+                    job_id=held.job_id,
+                    params=model.params,
+                    channels=model.channels,
+                    media_type="application/octet-stream",
+                    **_columns(model.stored),
+                )
+            )
+            job.model_id = model.id
+        end(session, job, JobStatus.SUCCEEDED)
+        return replaced
+
+
+def fail(database: Database, held: Claim, error: dict[str, Any]) -> None:
+    """The job's end without results, and why. Raises LeaseLost."""
+    with database.write() as session:
+        end(session, _fenced(session, held), JobStatus.FAILED, error)
+
+
+def canceled(database: Database, held: Claim) -> None:
+    """The job's end by its owner's wish. Raises LeaseLost."""
+    with database.write() as session:
+        end(session, _fenced(session, held), JobStatus.CANCELED)
+
+
+def hand_back(database: Database, held: Claim) -> None:
+    """Leave the job to any other worker, at once and without a strike. Raises LeaseLost."""
+    with database.write() as session:
+        job = _fenced(session, held)
+        if job.cancel_requested:
+            end(session, job, JobStatus.CANCELED)
+            return
+        job.status = JobStatus.QUEUED
+        job.worker = job.lease_until = job.rung_at = None
+        job.strikes = max(job.strikes - 1, 0)
+
+
+def give_up(database: Database, held: Claim) -> None:
+    """End the lease of a worker that died, strike included: the job may be claimed again at once. Raises LeaseLost."""
+    with database.write() as session:
+        job = _fenced(session, held)
+        job.lease_until = 0.0
+        job.rung_at = None
+
+
+def settle_lost(database: Database) -> list[str]:
+    """End the jobs whose worker was lost and which are not to be tried again; gives their ids."""
+    with database.write() as session:
+        over = or_(Job.cancel_requested, Job.strikes >= MAX_STRIKES)
+        lost = session.scalars(select(Job).where(_expired(), over).with_for_update(skip_locked=True)).all()
+        for job in lost:
+            if job.cancel_requested:
+                end(session, job, JobStatus.CANCELED)
+            else:
+                detail = f"its worker was lost {job.strikes} times in a row without reaching a checkpoint"
+                end(session, job, JobStatus.FAILED, {"type": "worker-lost", "detail": detail})
+        return [job.id for job in lost]
+
+
+def waiting(database: Database, queue: Queue) -> int:
+    """How many jobs of `queue` could be claimed now."""
+    with database.read() as session:
+        return session.scalar(select(func.count()).where(Job.queue == queue, _claimable())) or 0
+
+
+def unheard(database: Database, queue: Queue, seconds: float, limit: int) -> list[str]:
+    """Jobs of `queue` that wait and were not rung for within `seconds`, oldest first; they count as rung for now."""
+    with database.write() as session:
+        quiet = or_(Job.rung_at.is_(None), Job.rung_at < now() - seconds)
+        query = select(Job.seq).where(Job.queue == queue, _claimable(), quiet).order_by(Job.seq).limit(limit)
+        chosen = session.scalars(query.with_for_update(skip_locked=True)).all()
+        if not chosen:
+            return []
+        ids = session.scalars(update(Job).where(Job.seq.in_(chosen)).values(rung_at=now()).returning(Job.id))
+        return list(ids)
+
+
+def _expired() -> ColumnElement[bool]:
+    return and_(Job.status == JobStatus.RUNNING, Job.lease_until < now())
+
+
+def _claimable() -> ColumnElement[bool]:
+    again = and_(_expired(), Job.cancel_requested.is_(False), Job.strikes < MAX_STRIKES)
+    return or_(Job.status == JobStatus.QUEUED, again)
+
+
+def _held(held: Claim) -> tuple[ColumnElement[bool], ...]:
+    return (Job.seq == held.seq, Job.id == held.job_id, Job.token == held.token, Job.status == JobStatus.RUNNING)
+
+
+def _fenced(session: Session, held: Claim) -> Job:
+    job = session.scalar(select(Job).where(*_held(held)).with_for_update())
+    if job is None:
+        raise LeaseLost(f"job {held.job_id} is no longer this worker's")
+    return job
+
+
+def _attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
+    """Add artifacts, each in the place of an earlier one of its name; gives the paths of those."""
+    present = {artifact.name: artifact for artifact in job.artifacts}
+    replaced = []
+    for new in artifacts:
+        columns = {"media_type": new.media_type, "width": new.width, "height": new.height, **_columns(new.stored)}
+        if (row := present.get(new.name)) is None:
+            job.artifacts.append(Artifact(name=new.name, **columns))
+            continue
+        if row.blob != new.stored.blob:
+            replaced.append(row.blob)
+        for name, value in columns.items():
+            setattr(row, name, value)
+    return replaced
+
+
+def _columns(stored: StoredBlob) -> dict[str, Any]:
+    return {"blob": stored.blob, "bytes": stored.bytes, "sha256": stored.sha256}

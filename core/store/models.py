@@ -1,0 +1,43 @@
+"""Trained models."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.store.database import Database
+from core.store.datasets import refuse_while_needed
+from core.store.errors import NotFound
+from core.store.schema import Job, Model
+
+
+def find(database: Database, model_id: str) -> Model:
+    """Raises NotFound."""
+    with database.read() as session:
+        return _get(session, model_id)
+
+
+def listing(database: Database, *, limit: int, after: str | None = None) -> Sequence[Model]:
+    """Newest first, at most `limit`, those older than the model `after`. NotFound where there is no such model."""
+    query = select(Model).order_by(Model.seq.desc()).limit(limit)
+    with database.read() as session:
+        if after is not None:
+            query = query.where(Model.seq < _get(session, after).seq)
+        return session.scalars(query).all()
+
+
+def delete(database: Database, model_id: str) -> list[str]:
+    """Delete; gives the path of its file, to be deleted now. Conflict while a job that needs it waits or runs."""
+    with database.write() as session:
+        model = _get(session, model_id, lock=True)
+        refuse_while_needed(session, Job.model_id == model_id, f"model {model_id}")
+        session.delete(model)
+        return [model.blob]
+
+
+def _get(session: Session, model_id: str, *, lock: bool = False) -> Model:
+    query = select(Model).where(Model.id == model_id)
+    model = session.scalar(query.with_for_update() if lock else query)
+    if model is None:
+        raise NotFound("model", model_id)
+    return model

@@ -1,0 +1,87 @@
+"""A worker: Celery listens to the bell of one queue, a child process does the work (`worker.child`).
+
+Celery's process never touches torch. It tells that it listens, reconciles, and on SIGTERM has its child hand the job
+back before it goes.
+"""
+
+import os
+import secrets
+import signal
+import socket
+import warnings
+
+import structlog
+from celery import signals
+from celery.exceptions import SecurityWarning
+
+from core.broker.bell import Bell, Reconciler
+from core.broker.connection import RUN_TASK, celery_app, connect
+from core.broker.presence import Presence
+from core.contracts.jobs import Queue
+from core.contracts.logs import configure_logs
+from core.contracts.process import die_with_parent
+from core.store.database import Database
+from worker.child import Child
+from worker.settings import WorkerSettings
+
+log = structlog.get_logger()
+
+
+def main(queue: Queue) -> None:
+    """Work on the jobs of `queue` until SIGTERM."""
+    settings = WorkerSettings()
+    configure_logs(settings)
+    if os.environ.get("GENCONVNET_DIE_WITH_PARENT"):
+        die_with_parent(signal.SIGTERM)
+    name = f"{queue.value}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    structlog.contextvars.bind_contextvars(worker=name)
+    database = Database(settings.rows_url)
+    database.migrate()
+    redis = connect(settings.broker_url)
+    bell = Bell(settings.broker_url)
+    child = Child(settings, queue, name, database)
+    reconciler = Reconciler(database, bell, settings.reconcile_seconds)
+    presence = Presence(redis, queue, name)
+    app = celery_app(settings.broker_url)
+
+    @app.task(name=RUN_TASK)  # type: ignore[untyped-decorator]
+    def run(job_id: str) -> None:
+        # The message only says that there is work; the rows say which job is next.
+        child.work(heard_of=job_id)
+
+    # Celery keeps weak references to receivers: each is held by this frame for as long as the worker runs.
+    def started(**_: object) -> None:
+        child.start()
+        reconciler.start()
+        presence.start()
+        log.info("worker_listens", queue=queue.value)
+
+    def stopping(**_: object) -> None:
+        child.stop()
+
+    signals.worker_ready.connect(started)
+    signals.worker_shutting_down.connect(stopping)
+    # Celery warns of root because of pickle, which is never accepted here.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    arguments = [
+        "--quiet",
+        "worker",
+        "--queues",
+        queue.value,
+        "--hostname",
+        name,
+        "--pool",
+        "threads",
+        "--concurrency",
+        "1",
+    ]
+    try:
+        app.worker_main(
+            [*arguments, "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
+        )
+    finally:
+        presence.stop()
+        reconciler.stop()
+        child.close()
+        bell.close()
+        database.dispose()

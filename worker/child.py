@@ -1,0 +1,127 @@
+"""The process that does the work of one worker: started anew (never forked), alone with torch and the device.
+
+It stays for many jobs, so that the next one begins at once. Its death, by a signal or for want of memory, is seen by
+its parent, which frees the job for another try and starts a new child.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.contracts.jobs import Queue
+from core.contracts.logs import configure_logs
+from core.contracts.process import die_with_parent
+from core.store import leases
+from core.store.database import Database
+from core.store.errors import LeaseLost
+from core.store.leases import Claim
+from worker.settings import WorkerSettings
+
+READY, DONE = "ready", "done"  # what a child says; or a Claim, when it takes a job
+
+log = structlog.get_logger()
+
+
+class Child:
+    """The parent's side."""
+
+    def __init__(self, settings: WorkerSettings, queue: Queue, name: str, database: Database) -> None:
+        self._arguments = (settings, queue, name)
+        self._database = database
+        self._context = multiprocessing.get_context("spawn")
+        self._stopping = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start a child and wait until it is ready for work. RuntimeError where it ends before."""
+        with self._lock:
+            if self._stopping:
+                return
+            self._pipe, theirs = self._context.Pipe()
+            self._process = self._context.Process(
+                target=_main, args=(theirs, *self._arguments), name="genconvnet-child"
+            )
+            self._process.start()
+            theirs.close()
+        try:
+            assert self._pipe.recv() == READY
+        except EOFError as error:
+            self._process.join()
+            raise RuntimeError(f"the working process did not start (exit {self._process.exitcode})") from error
+
+    def work(self, heard_of: str) -> None:
+        """Have the child do the next job of its queue, if there is one, and wait for it."""
+        if self._stopping:
+            return  # the job stays in its row; another worker, or this one when it is back, is rung for it
+        claim: Claim | None = None
+        try:
+            self._pipe.send(heard_of)
+            while (said := self._pipe.recv()) != DONE:
+                claim = said
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.join()
+            log.warning("child_died", exit_code=self._process.exitcode, job_id=claim.job_id if claim else None)
+            if claim is not None:
+                self._free(claim)
+            self.start()
+
+    def stop(self) -> None:
+        """Ask the child to hand its job back; it goes when it has."""
+        with self._lock:
+            self._stopping = True
+            if process := getattr(self, "_process", None):
+                process.terminate()
+
+    def close(self) -> None:
+        """Wait for the child's end."""
+        self.stop()
+        if process := getattr(self, "_process", None):
+            process.join(timeout=20)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def _free(self, claim: Claim) -> None:
+        with contextlib.suppress(LeaseLost):
+            try:
+                leases.give_up(self._database, claim)
+            except SQLAlchemyError as error:  # then the lease runs out by itself
+                log.warning("lease_not_freed", job_id=claim.job_id, error=str(error))
+
+
+def _main(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -> None:
+    """The child's side: take a word from the pipe, do a job, say so."""
+    os.setsid()  # signals meant for the terminal's foreground are the parent's affair
+    die_with_parent()
+    configure_logs(settings)
+    structlog.contextvars.bind_contextvars(worker=name)
+    stopping = threading.Event()
+    waiting = threading.Event()
+
+    def on_terminate(*_: object) -> None:
+        stopping.set()
+        if waiting.is_set():
+            raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, on_terminate)
+
+    from worker.runner import Runner  # torch is imported here, and nowhere else
+
+    runner = Runner(settings, queue, name, stopping.is_set)
+    pipe.send(READY)
+    while not stopping.is_set():
+        waiting.set()
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        finally:
+            waiting.clear()
+        runner.run_next(pipe.send)
+        pipe.send(DONE)

@@ -1,0 +1,96 @@
+"""What a job's work is given: where things are stored, and how to tell how far it has come."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from redis import Redis
+
+from core.broker import events
+from core.contracts.jobs import JobStatus, Progress
+from core.store import leases
+from core.store.blobs import Blobs, StoredBlob
+from core.store.database import Database
+from core.store.leases import Claim, NewArtifact, NewModel
+from worker.lease import Lease
+from worker.settings import WorkerSettings
+
+
+@dataclass
+class Desk:
+    """One job's place of work. Every write checks the lease, and raises LeaseLost where it is gone."""
+
+    database: Database
+    blobs: Blobs
+    redis: Redis
+    settings: WorkerSettings
+    device: torch.device
+    lease: Lease
+    artifacts: list[NewArtifact] = field(default_factory=list)
+    _points: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    _recorded_at: float = 0.0
+
+    @property
+    def claim(self) -> Claim:
+        return self.lease.claim
+
+    def progress(
+        self, progress: Progress, point: tuple[int, Mapping[str, Any]] | None = None, *, now: bool = False
+    ) -> None:
+        """Tell how far the job has come and what was measured; written at most every `progress_seconds`, or `now`."""
+        if point is not None:
+            self._points.append(point)
+        if not now and time.monotonic() - self._recorded_at < self.settings.progress_seconds:
+            return
+        leases.record(self.database, self.claim, progress, self._points)
+        data = progress.model_dump()
+        if self._points:
+            data["metrics"] = dict(self._points[-1][1])
+        events.tell(self.redis, self.claim.job_id, "progress", data)
+        self._points.clear()
+        self._recorded_at = time.monotonic()
+
+    def store(self, name: str, content: bytes) -> StoredBlob:
+        """Keep a file of this attempt."""
+        return self.blobs.put(self.claim.path(name), content)
+
+    def add_artifact(self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None = None) -> None:
+        """A file among the job's results; shown when the job succeeds. `size` is (width, height)."""
+        width, height = size or (None, None)
+        self.artifacts.append(NewArtifact(name, media_type, self.store(name, content), width, height))
+
+    def publish(
+        self, name: str, media_type: str, content: bytes, size: tuple[int, int], stored_as: str | None = None
+    ) -> StoredBlob:
+        """Show a file among the job's artifacts now, before the job has ended; it takes the place of an earlier one."""
+        stored = self.store(stored_as or name, content)
+        artifact = NewArtifact(name, media_type, stored, *size)
+        self.blobs.delete(*leases.publish(self.database, self.claim, artifact))
+        return stored
+
+    def preview(self, step: int, content: bytes, size: tuple[int, int]) -> None:
+        """Show a picture of the work so far as preview.png."""
+        # Each version has a path of its own, so that a reader never gets half of one and half of the next.
+        stored = self.publish("preview.png", "image/png", content, size, stored_as=f"preview-{step:07d}.png")
+        data = {"step": step, "url": f"/v1/jobs/{self.claim.job_id}/artifacts/preview.png", "sha256": stored.sha256}
+        events.tell(self.redis, self.claim.job_id, "preview", data)
+
+    def checkpoint(self, name: str, content: bytes) -> None:
+        """From now on the job goes on from here, whoever takes it."""
+        self.blobs.delete(*leases.checkpoint(self.database, self.claim, self.store(name, content)))
+
+    def succeed(
+        self, progress: Progress, *, metrics: dict[str, Any] | None = None, model: NewModel | None = None
+    ) -> None:
+        """The job's end with all that was added."""
+        if self._points:
+            self.progress(progress, now=True)
+        replaced = leases.succeed(self.database, self.claim, self.artifacts, progress, metrics=metrics, model=model)
+        self.blobs.delete(*replaced)
+        self.tell_status(JobStatus.SUCCEEDED)
+
+    def tell_status(self, status: JobStatus, **more: object) -> None:
+        name: events.EventName = "done" if status.final else "status"
+        events.tell(self.redis, self.claim.job_id, name, {"status": status.value, **more})

@@ -1,0 +1,18 @@
+"""Settings of a worker process."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.contracts.settings import Settings
+
+
+class WorkerSettings(Settings):
+    threads: Annotated[int | None, Field(ge=1, description="Processor threads of a job; all cores when absent.")] = None
+    device: Annotated[
+        str, Field(description="auto, cpu, or a torch device such as cuda:0; auto takes a GPU where there is one.")
+    ] = "auto"
+    preview_seconds: Annotated[
+        float, Field(gt=0, description="Between two pictures of the chains while they learn.")
+    ] = 5.0
+    progress_seconds: Annotated[float, Field(gt=0, description="Between two writings of a job's progress.")] = 0.5

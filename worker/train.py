@@ -1,0 +1,161 @@
+"""The `train` job: a dataset in, a model and its synthesized pictures out."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
+from core.contracts.jobs import Progress
+from core.contracts.learning import LearningParams
+from core.images import center, filter_sheet, read_picture, sheet, to_pixels, write_picture
+from core.learning import Learner, LearningProgress
+from core.model import Architecture
+from core.store import datasets, jobs
+from core.store.leases import NewModel
+from core.store.schema import new_id
+from worker.desk import Desk
+from worker.lease import Stopping
+from worker.plot import plot_metrics
+
+KEPT_CHAINS = 4  # go with the model, for sampling to start from
+SHOWN_PICTURES = 4  # of the dataset, on a contact sheet
+
+
+def train(desk: Desk) -> None:
+    """Algorithm 1 on the job's dataset, from its last checkpoint where there is one."""
+    params = LearningParams.model_validate(desk.claim.params)
+    images, mean = _load(desk, params)
+    checkpoint = desk.claim.checkpoint
+    state = load_checkpoint(desk.blobs.get(checkpoint), desk.device) if checkpoint else None
+    learner = Learner(images, params, state)
+    learner.interrupt = desk.lease.check_owner
+    work = _Training(desk, learner, mean)
+    work.run()
+
+
+class _Training:
+    """One attempt at a training job."""
+
+    def __init__(self, desk: Desk, learner: Learner, mean: Tensor) -> None:
+        self.desk, self.learner, self.mean = desk, learner, mean
+        self.params = learner.params
+        self.pace = _Pace(learner.architecture, self.params)
+        self.previewed_at = self.saved_at = time.monotonic()
+
+    def run(self) -> None:
+        progress = Progress(stages=self.params.stages, iterations=self.params.iterations)
+        for learned in self.learner.iterate():
+            progress = self._tell(learned)
+            self._keep(learned)
+        self._finish(progress)
+
+    def _tell(self, learned: LearningProgress) -> Progress:
+        progress = Progress(
+            stage=learned.stage,
+            stages=learned.stages,
+            iteration=learned.iteration,
+            iterations=learned.iterations,
+            fraction=learned.fraction,
+            eta_seconds=self.pace.remaining_seconds(learned),
+        )
+        point = (learned.step, _measured(learned))
+        self.desk.progress(progress, point, now=learned.iteration == learned.iterations)
+        return progress
+
+    def _keep(self, learned: LearningProgress) -> None:
+        """Previews, sheets and checkpoints, each when it is due; and out, when the worker is asked to stop."""
+        now = time.monotonic()
+        if learned.iteration == learned.iterations:
+            self._publish_sheet(f"contact-sheet-{learned.stage}.png")
+        if now - self.previewed_at >= self.desk.settings.preview_seconds:
+            self._preview(learned.step)
+            self.previewed_at = time.monotonic()
+        if now - self.saved_at >= self.params.checkpoint_seconds:
+            self._save()
+        try:
+            self.desk.lease.check()
+        except Stopping:
+            self._save()
+            raise
+
+    def _save(self) -> None:
+        state = self.learner.state
+        name = f"checkpoint-{state.stage}-{state.iteration}.safetensors"
+        self.desk.checkpoint(name, save_checkpoint(state, self.params))
+        self.saved_at = time.monotonic()
+
+    def _preview(self, step: int) -> None:
+        pixels = sheet(list(self._chains()))
+        self.desk.preview(step, write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
+
+    def _publish_sheet(self, name: str) -> None:
+        pixels = sheet([*to_pixels(self.learner.images[:SHOWN_PICTURES], self.mean), *self._chains()])
+        self.desk.publish(name, "image/png", write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
+
+    def _chains(self) -> Tensor:
+        """The synthesized pictures at the size asked for: on the torus the chains may be a few pixels larger."""
+        size = self.params.image_size
+        return to_pixels(self.learner.state.chains, self.mean)[..., :size, :size]
+
+    def _finish(self, progress: Progress) -> None:
+        desk, state = self.desk, self.learner.state
+        self._save()
+        desk.progress(progress, now=True)
+        for index, pixels in enumerate(self._chains()):
+            desk.add_artifact(f"synthesized-{index:03d}.png", "image/png", write_picture(pixels), _size(pixels))
+        filters = filter_sheet(state.net.weights[0])
+        desk.add_artifact("filters.png", "image/png", write_picture(filters), _size(filters))
+        series = jobs.metrics(desk.database, desk.claim.job_id)
+        desk.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
+        plot, size = plot_metrics(series)
+        desk.add_artifact("metrics.png", "image/png", plot, size)
+        model = TrainedModel(state.net, self.mean, state.chains[:KEPT_CHAINS], self.params)
+        stored = desk.store("model.safetensors", save_model(model))
+        about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.mean))
+        desk.succeed(progress.model_copy(update={"fraction": 1.0, "eta_seconds": 0.0}), model=about)
+
+
+class _Pace:
+    """How long the rest will take: the iterations of a stage cost as its net does."""
+
+    def __init__(self, architecture: Architecture, params: LearningParams) -> None:
+        depths = range(1, params.stages + 1) if params.layerwise else [len(architecture.layers)]
+        self._costs = [architecture.truncated(depth).operations(params.image_size) for depth in depths]
+        self._iterations = params.iterations
+        self._began_at = time.monotonic()
+        self._done = 0
+
+    def remaining_seconds(self, learned: LearningProgress) -> float:
+        self._done += self._costs[learned.stage - 1]
+        seconds = (time.monotonic() - self._began_at) / self._done
+        left = (self._iterations - learned.iteration) * self._costs[learned.stage - 1]
+        return round(seconds * (left + self._iterations * sum(self._costs[learned.stage :])), 1)
+
+
+def _load(desk: Desk, params: LearningParams) -> tuple[Tensor, Tensor]:
+    """The dataset's pictures about their mean, and the mean. Grey where every picture is grey."""
+    assert desk.claim.dataset_id is not None
+    rows = datasets.find(desk.database, desk.claim.dataset_id).images
+    channels = 1 if all(row.mode in ("L", "LA") for row in rows) else 3
+    pictures = [read_picture(desk.blobs.get(row.blob), params.image_size, channels) for row in rows]
+    images, mean = center(torch.stack(pictures))
+    return images.to(desk.device), mean
+
+
+def _measured(learned: LearningProgress) -> Mapping[str, Any]:
+    return {
+        "stage": learned.stage,
+        "iteration": learned.iteration,
+        "learning_rate": learned.learning_rate,
+        "recoveries": learned.recoveries,
+        **asdict(learned.health),
+    }
+
+
+def _size(pixels: Tensor) -> tuple[int, int]:
+    return pixels.shape[2], pixels.shape[1]
