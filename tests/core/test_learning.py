@@ -3,9 +3,11 @@ from itertools import pairwise
 
 import pytest
 import torch
+from nets import random_net
 
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
+from core.decoding import encode
 from core.langevin import run_chains
 from core.learning import (
     FINAL_LEARNING_RATE,
@@ -130,6 +132,26 @@ def test_eq21_an_updates_gradient_is_observed_minus_synthesized(boundary, iterat
         for parameter, old, obs, syn in zip(net.parameters(), before, observed, synthesized, strict=True):
             assert ((parameter.detach() - old) * (obs - syn) >= 0).all()
             assert not torch.equal(parameter.detach(), old)
+
+
+@pytest.mark.parametrize("boundary", ["valid", "torus"])
+def test_eq22_on_one_piece_the_contribution_is_the_inner_product_with_the_basis_gradient(boundary):
+    """∂/∂w [f(I_obs) - f(I_syn)] = ⟨I_obs - I_syn, ∂B/∂w⟩, B as a function of w."""
+    net = random_net(Architecture((ConvLayer(3, 3, 2), ConvLayer(2, 2)), channels=1), seed=3)
+    observed = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    direction = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    synthesized = observed + 1e-4 * direction
+    patterns = [encode(net, images, boundary) for images in (observed, synthesized)]
+    assert all(torch.equal(one, other) for one, other in zip(*patterns, strict=True))
+    parameters = list(net.parameters())
+    difference = net.score(observed, boundary) - net.score(synthesized, boundary)
+    contribution = torch.autograd.grad(difference.sum(), parameters)
+    images = observed.clone().requires_grad_()
+    (basis_of_w,) = torch.autograd.grad(net.score(images, boundary).sum(), images, create_graph=True)
+    inner = (basis_of_w * (observed - synthesized)).sum()
+    expected = torch.autograd.grad(inner, parameters, allow_unused=True, materialize_grads=True)
+    for one, other in zip(contribution, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
 def test_algorithm1_learns_the_pictures_own_pattern():
