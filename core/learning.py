@@ -57,6 +57,8 @@ class Learner:
         self.params = params
         self.architecture = architecture_of(params, channels=images.shape[1])
         self.state = state if state is not None else self._begin(params.seed)
+        if self.state.stage == params.stages and self.state.iteration < params.iterations:
+            self.state.stage -= 1  # it had come to its end, and is now to go further
         self.interrupt: Callable[[], None] = lambda: None
 
     def iterate(self) -> Iterator[LearningProgress]:
