@@ -30,22 +30,25 @@ class Desk:
     lease: Lease
     artifacts: list[NewArtifact] = field(default_factory=list)
     _points: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    _progress: Progress = field(default_factory=Progress)
     _recorded_at: float = 0.0
 
     @property
     def claim(self) -> Claim:
         return self.lease.claim
 
-    def progress(
-        self, progress: Progress, point: tuple[int, Mapping[str, Any]] | None = None, *, now: bool = False
-    ) -> None:
-        """Tell how far the job has come and what was measured; written at most every `progress_seconds`, or `now`."""
+    def progress(self, progress: Progress, point: tuple[int, Mapping[str, Any]] | None = None) -> None:
+        """How far the job has come and what was measured; written at most every `progress_seconds`."""
+        self._progress = progress
         if point is not None:
             self._points.append(point)
-        if not now and time.monotonic() - self._recorded_at < self.settings.progress_seconds:
-            return
-        leases.record(self.database, self.claim, progress, self._points)
-        data = progress.model_dump()
+        if time.monotonic() - self._recorded_at >= self.settings.progress_seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what `progress` was told and has not written yet."""
+        leases.record(self.database, self.claim, self._progress, self._points)
+        data = self._progress.model_dump()
         if self._points:
             data["metrics"] = dict(self._points[-1][1])
         events.tell(self.redis, self.claim.job_id, "progress", data)
@@ -78,16 +81,15 @@ class Desk:
         events.tell(self.redis, self.claim.job_id, "preview", data)
 
     def checkpoint(self, name: str, content: bytes) -> None:
-        """From now on the job goes on from here, whoever takes it."""
+        """From now on the job goes on from here, whoever takes it; what was measured on the way here is kept too."""
+        self.flush()
         self.blobs.delete(*leases.checkpoint(self.database, self.claim, self.store(name, content)))
 
-    def succeed(
-        self, progress: Progress, *, metrics: dict[str, Any] | None = None, model: NewModel | None = None
-    ) -> None:
+    def succeed(self, *, metrics: dict[str, Any] | None = None, model: NewModel | None = None) -> None:
         """The job's end with all that was added."""
-        if self._points:
-            self.progress(progress, now=True)
-        replaced = leases.succeed(self.database, self.claim, self.artifacts, progress, metrics=metrics, model=model)
+        self.flush()
+        done = self._progress.model_copy(update={"fraction": 1.0, "eta_seconds": 0.0})
+        replaced = leases.succeed(self.database, self.claim, self.artifacts, done, metrics=metrics, model=model)
         self.blobs.delete(*replaced)
         self.tell_status(JobStatus.SUCCEEDED)
 

@@ -22,21 +22,20 @@ def sample(desk: Desk) -> None:
     model = load_model(desk.blobs.get(models.find(desk.database, desk.claim.model_id).blob))
     net, starts = model.net.to(desk.device), model.chains.to(desk.device)
     began_at = time.monotonic()
-    progress = Progress(stages=params.count, iterations=params.steps)
 
     def after_step(index: int, step: int, _: Tensor) -> None:
-        nonlocal progress
         desk.lease.check()
         fraction = (index * params.steps + step) / (params.count * params.steps)
-        progress = Progress(
-            stage=index + 1,
-            stages=params.count,
-            iteration=step,
-            iterations=params.steps,
-            fraction=fraction,
-            eta_seconds=round((time.monotonic() - began_at) * (1 / fraction - 1), 1),
+        desk.progress(
+            Progress(
+                stage=index + 1,
+                stages=params.count,
+                iteration=step,
+                iterations=params.steps,
+                fraction=fraction,
+                eta_seconds=round((time.monotonic() - began_at) * (1 / fraction - 1), 1),
+            )
         )
-        desk.progress(progress)
 
     for index in range(params.count):
         generator = torch.Generator(desk.device).manual_seed((params.seed + index) % 2**63)
@@ -60,4 +59,4 @@ def sample(desk: Desk) -> None:
         )
         name = f"synthesized-{index:03d}.png"
         desk.add_artifact(name, "image/png", write_picture(whole), (params.width, params.height))
-    desk.succeed(progress.model_copy(update={"fraction": 1.0, "eta_seconds": 0.0}))
+    desk.succeed()

@@ -48,13 +48,25 @@ class _Training:
         self.previewed_at = self.saved_at = time.monotonic()
 
     def run(self) -> None:
-        progress = Progress(stages=self.params.stages, iterations=self.params.iterations)
+        self.desk.progress(self._standing())
         for learned in self.learner.iterate():
-            progress = self._tell(learned)
+            self._tell(learned)
             self._keep(learned)
-        self._finish(progress)
+        self._finish()
 
-    def _tell(self, learned: LearningProgress) -> Progress:
+    def _standing(self) -> Progress:
+        """How far an earlier attempt has come."""
+        state, params = self.learner.state, self.params
+        done = state.stage * params.iterations + (state.iteration if state.stage < params.stages else 0)
+        return Progress(
+            stage=min(state.stage + 1, params.stages),
+            stages=params.stages,
+            iteration=state.iteration,
+            iterations=params.iterations,
+            fraction=done / (params.stages * params.iterations),
+        )
+
+    def _tell(self, learned: LearningProgress) -> None:
         progress = Progress(
             stage=learned.stage,
             stages=learned.stages,
@@ -63,9 +75,7 @@ class _Training:
             fraction=learned.fraction,
             eta_seconds=self.pace.remaining_seconds(learned),
         )
-        point = (learned.step, _measured(learned))
-        self.desk.progress(progress, point, now=learned.iteration == learned.iterations)
-        return progress
+        self.desk.progress(progress, (learned.step, _measured(learned)))
 
     def _keep(self, learned: LearningProgress) -> None:
         """Previews, sheets and checkpoints, each when it is due; and out, when the worker is asked to stop."""
@@ -102,10 +112,9 @@ class _Training:
         size = self.params.image_size
         return to_pixels(self.learner.state.chains, self.mean)[..., :size, :size]
 
-    def _finish(self, progress: Progress) -> None:
+    def _finish(self) -> None:
         desk, state = self.desk, self.learner.state
         self._save()
-        desk.progress(progress, now=True)
         for index, pixels in enumerate(self._chains()):
             desk.add_artifact(f"synthesized-{index:03d}.png", "image/png", write_picture(pixels), _size(pixels))
         filters = filter_sheet(state.net.weights[0])
@@ -117,7 +126,7 @@ class _Training:
         model = TrainedModel(state.net, self.mean, state.chains[:KEPT_CHAINS], self.params)
         stored = desk.store("model.safetensors", save_model(model))
         about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.mean))
-        desk.succeed(progress.model_copy(update={"fraction": 1.0, "eta_seconds": 0.0}), model=about)
+        desk.succeed(model=about)
 
 
 class _Pace:

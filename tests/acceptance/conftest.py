@@ -1,0 +1,139 @@
+"""`genconvnet serve` as a user starts it: real processes, a real broker, real HTTP."""
+
+import io
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+TINY = {
+    "image_size": 32,
+    "layers": [{"filters": 8, "kernel_size": 5, "stride": 2}],
+    "num_chains": 2,
+    "langevin_steps": 5,
+    "iterations": 40,
+    "checkpoint_seconds": 1,
+    "seed": 7,
+}
+
+
+class Service:
+    """A running `genconvnet serve`, what it printed, and its processes."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.log = data_dir.with_suffix(".log")
+        command = [
+            str(Path(sys.executable).with_name("genconvnet")),
+            "serve",
+            "--port",
+            "0",
+            "--data-dir",
+            str(data_dir),
+        ]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**_clean_environment(), **environment}
+            )
+        timer = threading.Timer(60, self.process.kill)
+        timer.start()
+        assert self.process.stdout is not None
+        found = next((match for line in self.process.stdout if (match := re.search(r"http://\S+", line))), None)
+        timer.cancel()
+        assert found is not None, self.log.read_text()
+        self.client = httpx.Client(base_url=found.group(), timeout=30)
+
+    def processes(self) -> list[psutil.Process]:
+        """The supervisor and all that came of it."""
+        supervisor = psutil.Process(self.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def part(self, *words: str) -> psutil.Process:
+        """The process of a part, by words of its command line."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for process in psutil.Process(self.process.pid).children():
+                line = process.cmdline()
+                if all(any(word in argument for argument in line) for word in words):
+                    return process
+            time.sleep(0.1)
+        raise AssertionError(f"no process {words}")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=60)
+        self.client.close()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def upload(self) -> str:
+        answer = self.client.post("/v1/datasets", files={"images": ("stripes.png", stripes(), "image/png")})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def train(self, dataset_id: str, **params: Any) -> str:
+        body = {"kind": "train", "dataset_id": dataset_id, "params": {**TINY, **params}}
+        return self.accepted(body)["id"]
+
+    def accepted(self, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self.client.post("/v1/jobs", json=body)
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self.client.get(f"/v1/jobs/{job_id}").raise_for_status().json()
+
+    def wait(self, job_id: str, reached: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while not reached(job := self.job(job_id)):
+            assert time.monotonic() < deadline, (job, self.log.read_text()[-5000:])
+            time.sleep(0.05)
+        return job
+
+    def ended(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
+        return self.wait(job_id, lambda job: job["status"] in ("succeeded", "failed", "canceled"), seconds)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start services on data folders of this test; they are stopped at its end."""
+    started: list[Service] = []
+
+    def start(name: str = "data", **environment: str) -> Service:
+        started.append(Service(tmp_path / name, **environment))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.stop()
+
+
+def stripes() -> bytes:
+    """A small grey texture."""
+    rows = np.arange(48)
+    levels = 128 + 80 * np.sign(np.sin(rows[:, None] / 2.2)) * np.ones((48, 48))
+    buffer = io.BytesIO()
+    Image.fromarray(levels.astype(np.uint8)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def read_picture(content: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(content)) as picture:
+        return np.asarray(picture)
+
+
+def _clean_environment() -> dict[str, str]:
+    import os
+
+    return {name: value for name, value in os.environ.items() if not name.startswith("GENCONVNET_")}
