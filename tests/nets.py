@@ -10,7 +10,7 @@ from torch import Tensor
 from core.contracts.learning import Boundary
 from core.model import Architecture, ConvLayer, GenerativeConvNet
 
-SEEDS = 20
+SEEDS = 12
 
 
 @dataclass(frozen=True)
