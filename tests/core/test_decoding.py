@@ -207,6 +207,15 @@ def test_find_mode_takes_one_step_to_the_mean_of_a_piece_that_holds_it():
     torch.testing.assert_close(modes.images, pixel(3.0))
 
 
+def test_find_mode_jumps_whole_again_after_a_halved_step():
+    """Slope 4 below 1, 2 up to 3, then -20: from 0.4 the jump to 4 is refused, half of it lands beside the mean 2."""
+    net = pixel_net((1.0, 50.0, 4.0), (1.0, -1.0, -2.0), (1.0, -3.0, -22.0))
+    modes = find_mode(net, pixel(0.4))
+    torch.testing.assert_close(modes.images, pixel(2.0))
+    assert modes.converged.all()
+    assert modes.steps == 3
+
+
 def test_find_mode_does_not_claim_a_mode_for_a_picture_that_rests_between_two_pieces():
     """f(x) = 2x below 1, falling beyond: the energy is least at the border 1, where neither mean, 2 or -1, is."""
     net = pixel_net((1.0, 0.0, 2.0), (1.0, -1.0, -3.0))

@@ -419,9 +419,11 @@ def test_learning_on_colour_pictures():
 
 def test_good_states_are_copies_that_later_iterations_do_not_touch():
     learner = Learner(pictures(), PARAMS)
+    learner.update()
     learner.state.remember()
     before = {name: value.clone() for name, value in learner.state.good[0].tensors.items()}
     for _ in range(3):
+        learner.state.chains.zero_()
         learner.update()
     assert all(torch.equal(value, before[name]) for name, value in learner.state.good[0].tensors.items())
     learner.state.go_back(0.5)
