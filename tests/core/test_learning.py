@@ -306,6 +306,25 @@ def test_a_checkpoint_does_not_change_with_the_learning_that_goes_on(never_stopp
     assert_same(learn(pictures(), PARAMS, state=resumed), never_stopped)
 
 
+@pytest.mark.parametrize("layerwise", [True, False])
+def test_finished_learning_goes_further_in_its_last_stage_when_more_iterations_are_asked_for(layerwise):
+    params = with_(iterations=4, layerwise=layerwise)
+    finished = through_checkpoint_file(learn(pictures(), params), params)
+    assert finished.stage == params.stages
+    told = []
+    state = learn(pictures(), with_(params, iterations=7), state=finished, callback=lambda one, _: told.append(one))
+    assert [(progress.stage, progress.iteration) for progress in told] == [(params.stages, i) for i in (5, 6, 7)]
+    assert told[-1].fraction == 1
+    assert (state.stage, state.iteration) == (params.stages, 7)
+
+
+def test_finished_learning_does_nothing_more_by_itself(never_stopped):
+    told = []
+    finished = through_checkpoint_file(never_stopped, PARAMS)
+    assert_same(learn(pictures(), PARAMS, state=finished, callback=lambda one, _: told.append(one)), never_stopped)
+    assert told == []
+
+
 @pytest.mark.parametrize("spoil", [kill, blow_up, poison])
 @pytest.mark.parametrize("step", [10, 28, 58])
 def test_a_spoilt_learner_is_noticed_soon_and_goes_back_with_a_smaller_rate(spoil, step):
