@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,7 +36,7 @@ class Settings(BaseSettings):
 
     @property
     def rows_url(self) -> str:
-        return self.database_url or f"sqlite:///{(self.data_dir / 'genconvnet.sqlite3').resolve()}"
+        return self.database_url or f"sqlite:///{quote(str((self.data_dir / 'genconvnet.sqlite3').resolve()))}"
 
     @property
     def blobs_url(self) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -41,17 +42,17 @@ class Blobs:
 
     def get(self, path: str) -> bytes:
         """Raises BlobMissing."""
-        try:
+        with _missing_told(path):
             return bytes(self._store.get(path).bytes())
-        except (NotFoundError, FileNotFoundError) as error:
-            raise BlobMissing(f"no stored file {path}") from error
 
     def stream(self, path: str, start: int, length: int) -> Iterator[bytes]:
-        """`length` bytes from `start`, in pieces."""
+        """`length` bytes from `start`, in pieces. Raises BlobMissing."""
         end = start + length
         while start < end:
             size = min(STREAM_CHUNK_BYTES, end - start)
-            yield bytes(self._store.get_range(path, start=start, length=size))
+            with _missing_told(path):
+                piece = bytes(self._store.get_range(path, start=start, length=size))
+            yield piece
             start += size
 
     def delete(self, *paths: str) -> None:
@@ -65,6 +66,14 @@ class Blobs:
     def ping(self) -> None:
         """Raises where the store does not answer."""
         next(iter(self._store.list(prefix="datasets")), None)
+
+
+@contextmanager
+def _missing_told(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as error:
+        raise BlobMissing(f"no stored file {path}") from error
 
 
 def _sync(path: Path) -> None:

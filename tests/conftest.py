@@ -1,0 +1,103 @@
+"""Real parts for the tests: a Valkey, a SQLite file and a PostgreSQL server. None of them is ever passed over."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from support import postgres
+from support.postgres import PostgresServer
+from support.valkey import Valkey
+
+from core.store.blobs import Blobs
+from core.store.database import Database
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with our tables, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "rows.sqlite3"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.dispose()  # the last connection folds the journal into the file
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with our tables and no row, of each kind in turn."""
+    if request.param == "sqlite":
+        return sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.emptied()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh database without any table, of each kind in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+        return
+    with request.getfixturevalue("postgres_server").fresh() as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    """Where the kind of database plays no part."""
+    opened = Database(sqlite_copy(sqlite_template, tmp_path))
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs((tmp_path / "blobs").as_uri())
+
+
+@pytest.fixture(scope="session")
+def _valkey() -> Iterator[Valkey]:
+    server = Valkey()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def valkey(_valkey: Valkey) -> Valkey:
+    """The session's broker, empty."""
+    _valkey.flush()
+    return _valkey
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A broker of the test's own, to be stopped and started; it is running."""
+    server = Valkey()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis(valkey: Valkey) -> Iterator[Redis]:
+    with valkey.client() as client:
+        yield client
+
+
+def sqlite_copy(template: Path, folder: Path) -> str:
+    return f"sqlite:///{shutil.copy(template, folder / 'rows.sqlite3')}"

@@ -1,0 +1,98 @@
+"""Files by path."""
+
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from core.contracts.settings import Settings
+from core.store.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs
+
+CONTENT = bytes(range(256)) * 20
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_what_was_put_is_got_and_described(blobs: Blobs, tmp_path: Path) -> None:
+    stored = blobs.put("jobs/j/1/a.png", CONTENT)
+    assert (stored.blob, stored.bytes, stored.sha256) == (
+        "jobs/j/1/a.png",
+        len(CONTENT),
+        hashlib.sha256(CONTENT).hexdigest(),
+    )
+    assert blobs.get(stored.blob) == CONTENT
+    assert _files(tmp_path) == [tmp_path / "blobs" / "jobs" / "j" / "1" / "a.png"]
+
+
+def test_a_second_put_takes_the_place_of_the_first(blobs: Blobs) -> None:
+    blobs.put("a", CONTENT)
+    blobs.put("a", b"new")
+    assert blobs.get("a") == b"new"
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 5120), (0, 1), (5119, 1), (100, 1000), (7, 0)])
+def test_stream_gives_the_part_asked_for(blobs: Blobs, start: int, length: int) -> None:
+    blobs.put("a", CONTENT)
+    assert b"".join(blobs.stream("a", start, length)) == CONTENT[start : start + length]
+
+
+def test_stream_gives_a_large_file_in_pieces(blobs: Blobs) -> None:
+    content = CONTENT * 500
+    blobs.put("a", content)
+    pieces = list(blobs.stream("a", 0, len(content)))
+    assert len(pieces) == len(content) // STREAM_CHUNK_BYTES + 1
+    assert b"".join(pieces) == content
+
+
+def test_an_empty_file_is_a_file(blobs: Blobs) -> None:
+    blobs.put("a", b"")
+    assert blobs.get("a") == b""
+    assert list(blobs.stream("a", 0, 0)) == []
+
+
+def test_delete_removes_and_passes_over_what_is_not_there(blobs: Blobs, tmp_path: Path) -> None:
+    blobs.put("x/a", CONTENT)
+    blobs.delete("x/a", "x/b", "y/c")
+    assert _files(tmp_path) == []
+
+
+def test_what_is_missing_says_so(blobs: Blobs) -> None:
+    with pytest.raises(BlobMissing, match="x/a"):
+        blobs.get("x/a")
+    with pytest.raises(BlobMissing, match="x/a"):
+        next(blobs.stream("x/a", 0, 1))
+
+
+def test_ping_passes_where_the_folder_is_empty_or_not(blobs: Blobs) -> None:
+    blobs.ping()
+    blobs.put("datasets/d/0.png", CONTENT)
+    blobs.ping()
+
+
+@pytest.mark.parametrize("name", ["with spaces and ü", "per%20cent", "hash#mark", "what?", "plus+and&"])
+def test_the_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    settings = Settings(data_dir=tmp_path / name)
+    blobs = Blobs(settings.blobs_url)
+    blobs.put("a/b", CONTENT)
+    assert blobs.get("a/b") == CONTENT
+    assert _files(tmp_path) == [tmp_path / name / "blobs" / "a" / "b"]
+
+
+def test_a_reader_never_sees_half_of_a_file(blobs: Blobs) -> None:
+    versions = [bytes([number]) * 300_000 for number in range(2)]
+    blobs.put("a", versions[0])
+    done = threading.Event()
+
+    def write() -> None:
+        for number in range(40):
+            blobs.put("a", versions[number % 2])
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not done.is_set():
+        assert blobs.get("a") in versions
+    writer.join()

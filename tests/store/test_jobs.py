@@ -1,0 +1,196 @@
+"""Jobs as their owner sees them."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support import rows
+
+from core.contracts.jobs import JobKind, JobStatus
+from core.store import datasets, jobs, leases, models
+from core.store.database import Database
+from core.store.errors import Conflict, NotFound
+from core.store.jobs import Idempotency
+
+POSTERS = 8
+KEY = Idempotency("key", b"1" * 32)
+
+
+def test_an_accepted_job_waits_with_all_that_was_asked(database: Database) -> None:
+    dataset = rows.add_dataset(database)
+    job = jobs.accept(database, rows.train(dataset.id))
+    found = jobs.find(database, job.id)
+    assert (found.kind, found.queue, found.status) == (JobKind.TRAIN, "train", JobStatus.QUEUED)
+    assert (found.params, found.preset, found.dataset_id) == (dict(rows.PARAMS), "quick", dataset.id)
+    assert (found.token, found.attempt, found.strikes, found.cancel_requested) == (0, 0, 0, False)
+    assert (found.started_at, found.finished_at, found.lease_until, found.rung_at) == (None, None, None, None)
+
+
+def test_the_same_key_and_request_give_the_same_job(database: Database) -> None:
+    first = jobs.accept(database, rows.train(), KEY)
+    assert jobs.accept(database, rows.train(), KEY).id == first.id
+    earlier = jobs.asked_before(database, KEY)
+    assert earlier is not None
+    assert earlier.id == first.id
+    assert rows.count(database)["jobs"] == 1
+
+
+def test_the_same_key_for_another_request_is_refused(database: Database) -> None:
+    jobs.accept(database, rows.train(), KEY)
+    other = Idempotency(KEY.key, b"2" * 32)
+    with pytest.raises(Conflict, match="already used"):
+        jobs.accept(database, rows.train(), other)
+    with pytest.raises(Conflict, match="already used"):
+        jobs.asked_before(database, other)
+    assert rows.count(database)["jobs"] == 1
+
+
+def test_a_key_that_was_refused_may_be_used_again(database: Database) -> None:
+    with pytest.raises(NotFound):
+        jobs.accept(database, rows.train("dataset_none"), KEY)
+    assert jobs.asked_before(database, KEY) is None
+    jobs.accept(database, rows.train(), KEY)
+
+
+def test_one_key_posted_by_many_at_once_makes_one_job(database: Database) -> None:
+    dataset = rows.add_dataset(database)
+    together = threading.Barrier(POSTERS)
+
+    def post(_: int) -> str:
+        together.wait()
+        return rows.accept(database, rows.train(dataset.id), KEY)
+
+    with ThreadPoolExecutor(POSTERS) as pool:
+        ids = set(pool.map(post, range(POSTERS)))
+    assert len(ids) == 1
+    assert rows.count(database)["jobs"] == 1
+
+
+def test_jobs_without_a_key_posted_by_many_at_once_are_all_accepted(database: Database) -> None:
+    dataset = rows.add_dataset(database)
+    with ThreadPoolExecutor(POSTERS) as pool:
+        ids = set(pool.map(lambda _: rows.accept(database, rows.train(dataset.id)), range(4 * POSTERS)))
+    assert len(ids) == 4 * POSTERS
+
+
+def test_a_job_of_what_is_not_there_is_refused(database: Database) -> None:
+    with pytest.raises(NotFound, match="dataset_none"):
+        jobs.accept(database, rows.train("dataset_none"))
+    with pytest.raises(NotFound, match="model_none"):
+        jobs.accept(database, rows.sample("model_none"))
+    assert rows.count(database)["jobs"] == 0
+
+
+def test_queue_positions_count_from_the_oldest_of_each_queue(database: Database) -> None:
+    model_id = rows.add_model(database)
+    first, second, third = (rows.accept(database) for _ in range(3))
+    sampling = rows.accept(database, rows.sample(model_id))
+    everyone = jobs.listing(database, limit=100)
+    assert jobs.queue_positions(database, everyone) == {first: 1, second: 2, third: 3, sampling: 1}
+    rows.claim(database)
+    everyone = jobs.listing(database, limit=100)
+    assert jobs.queue_positions(database, everyone) == {second: 1, third: 2, sampling: 1}
+    assert jobs.queue_positions(database, [rows.row(database, first)]) == {}
+
+
+def test_listing_pages_newest_first_and_filters(database: Database) -> None:
+    model_id = rows.add_model(database)
+    waiting = [rows.accept(database) for _ in range(5)]
+    sampling = rows.accept(database, rows.sample(model_id))
+    train = [job.id for job in jobs.listing(database, kind=JobKind.TRAIN, status=JobStatus.QUEUED, limit=100)]
+    assert train == waiting[::-1]
+    assert [job.id for job in jobs.listing(database, kind=JobKind.SAMPLE, limit=100)] == [sampling]
+    assert len(jobs.listing(database, status=JobStatus.SUCCEEDED, limit=100)) == 1
+    pages, after = [], None
+    while found := jobs.listing(database, status=JobStatus.QUEUED, limit=2, after=after):
+        assert len(found) <= 2
+        pages += [job.id for job in found]
+        after = pages[-1]
+        rows.accept(database)  # newer ones do not shift the pages
+    assert pages == [sampling, *waiting[::-1]]
+    with pytest.raises(NotFound):
+        jobs.listing(database, limit=1, after="job_none")
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "ended"])
+def test_a_dataset_is_not_deleted_while_a_job_needs_it(database: Database, state: str) -> None:
+    dataset = rows.add_dataset(database, pictures=2)
+    job_id = rows.accept(database, rows.train(dataset.id))
+    if state != "queued":
+        held = rows.claim(database)
+    if state == "ended":
+        leases.fail(database, held, {"type": "t", "detail": "d"})
+        assert datasets.delete(database, dataset.id) == [image.blob for image in dataset.images]
+        assert rows.count(database)["dataset_images"] == 0
+        assert rows.row(database, job_id).dataset_id == dataset.id  # what it was asked for stays told
+        return
+    with pytest.raises(Conflict, match=job_id):
+        datasets.delete(database, dataset.id)
+    assert len(datasets.find(database, dataset.id).images) == 2
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "ended"])
+def test_a_model_is_not_deleted_while_a_job_needs_it(database: Database, state: str) -> None:
+    model_id = rows.add_model(database)
+    job_id = rows.accept(database, rows.sample(model_id))
+    if state != "queued":
+        held = rows.claim(database, rows.sample().kind.queue)
+    if state == "ended":
+        leases.succeed(database, held, [], rows.DONE)
+        path = models.find(database, model_id).blob
+        assert models.delete(database, model_id) == [path]
+        with pytest.raises(NotFound):
+            models.find(database, model_id)
+        with pytest.raises(NotFound):
+            rows.accept(database, rows.sample(model_id))
+        return
+    with pytest.raises(Conflict, match=job_id):
+        models.delete(database, model_id)
+
+
+def test_a_dataset_deleted_while_jobs_are_posted_leaves_no_job_without_it(database: Database) -> None:
+    for _ in range(5):
+        dataset_id = rows.add_dataset(database).id
+        together = threading.Barrier(2)
+
+        def post(dataset_id: str = dataset_id, together: threading.Barrier = together) -> str | None:
+            together.wait()
+            try:
+                return rows.accept(database, rows.train(dataset_id))
+            except NotFound:
+                return None
+
+        def delete(dataset_id: str = dataset_id, together: threading.Barrier = together) -> bool:
+            together.wait()
+            try:
+                datasets.delete(database, dataset_id)
+            except Conflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            posted, deleted = pool.submit(post), pool.submit(delete)
+            assert (posted.result() is None) == deleted.result()
+
+
+def test_datasets_and_models_page_newest_first(database: Database) -> None:
+    made = [rows.add_dataset(database, f"d{index}", pictures=2).id for index in range(3)]
+    first = datasets.listing(database, limit=2)
+    assert [one.id for one in first] == made[:0:-1]
+    assert [image.index for image in first[0].images] == [0, 1]
+    assert [one.id for one in datasets.listing(database, limit=2, after=first[-1].id)] == made[:1]
+    learned = [rows.add_model(database) for _ in range(3)]
+    assert [one.id for one in models.listing(database, limit=2)] == learned[:0:-1]
+    assert [one.id for one in models.listing(database, limit=2, after=learned[1])] == learned[:1]
+    for listing in (datasets.listing, models.listing):
+        with pytest.raises(NotFound):
+            listing(database, limit=1, after="none")
+
+
+def test_what_is_not_there_is_not_found(database: Database) -> None:
+    for ask in (jobs.find, jobs.cancel, jobs.resume, jobs.delete, jobs.metrics, datasets.find, datasets.delete):
+        with pytest.raises(NotFound, match="'none'"):
+            ask(database, "none")
+    for ask_model in (models.find, models.delete):
+        with pytest.raises(NotFound, match="'none'"):
+            ask_model(database, "none")

@@ -1,0 +1,93 @@
+"""The schema, made by migrations, is the one that the tables' classes say."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+from support import rows
+
+from core.contracts.settings import Settings
+from core.store.database import Database
+from core.store.schema import Base
+
+TOGETHER = 4
+MIGRATE = """
+import os, sys
+from core.store.database import Database
+import alembic.command, alembic.runtime.migration  # what takes time is done before they start
+url, together = sys.argv[1], int(sys.argv[2])
+read, write = os.pipe()
+children = []
+for _ in range(together):
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.read(read, 1)  # until the other end is closed: all at once
+        Database(url).migrate()
+        sys.exit(0)
+    children.append(child)
+os.close(write)
+sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
+"""
+
+
+@pytest.fixture
+def empty(empty_database_url: str) -> Iterator[Database]:
+    opened = Database(empty_database_url)
+    yield opened
+    opened.dispose()
+
+
+def test_migrating_nothing_makes_every_table(empty: Database) -> None:
+    with pytest.raises(SQLAlchemyError):
+        empty.ping()
+    empty.migrate()
+    empty.ping()
+    assert set(inspect(empty.engine).get_table_names()) == {*Base.metadata.tables, "alembic_version"}
+    rows.accept(empty, rows.train(rows.add_dataset(empty).id))
+
+
+def test_the_migrated_schema_is_that_of_the_tables(empty: Database) -> None:
+    empty.migrate()
+    with empty.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_migrating_again_changes_nothing_and_keeps_the_rows(database: Database) -> None:
+    job_id = rows.accept(database)
+    before = rows.everything(database, job_id)
+    database.migrate()
+    assert rows.everything(database, job_id) == before
+
+
+def test_processes_that_start_together_migrate_in_turn(empty_database_url: str) -> None:
+    command = [sys.executable, "-P", "-c", MIGRATE, empty_database_url, str(TOGETHER)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    database = Database(empty_database_url)
+    with database.read() as session:
+        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0001"]
+    database.dispose()
+
+
+def test_the_databases_clock_is_the_time_since_1970(database: Database) -> None:
+    import time
+
+    created = rows.row(database, rows.accept(database)).created_at
+    assert created == pytest.approx(time.time(), abs=5)
+
+
+@pytest.mark.parametrize("name", ["with spaces and ü", "per%20cent", "hash#mark", "what?", "plus+and&"])
+def test_the_data_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    database = Database(Settings(data_dir=tmp_path / name).rows_url)
+    database.migrate()
+    rows.accept(database)
+    database.dispose()
+    assert (tmp_path / name / "genconvnet.sqlite3").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]

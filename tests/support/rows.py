@@ -1,0 +1,123 @@
+"""Rows for the tests: what a client's requests and a worker's work leave behind."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from core.contracts.jobs import JobKind, Progress, Queue
+from core.presets import PRESETS
+from core.store import datasets, jobs, leases
+from core.store.blobs import StoredBlob
+from core.store.database import Database
+from core.store.jobs import Idempotency, NewJob
+from core.store.leases import Claim, NewArtifact, NewModel
+from core.store.schema import Artifact, Base, Dataset, DatasetImage, Job, new_id
+
+PARAMS: Mapping[str, Any] = PRESETS["quick"].seeded(7).model_dump(mode="json")
+DONE = Progress(stage=1, stages=2, iteration=150, iterations=150, fraction=1.0, eta_seconds=0.0)
+LONG = 60.0  # seconds that no test takes
+_numbers = itertools.count()
+
+
+def stored(path: str | None = None) -> StoredBlob:
+    """A file's description; there is no such file."""
+    return StoredBlob(path or f"nowhere/{next(_numbers)}", 3, "0" * 64)
+
+
+def add_dataset(database: Database, name: str | None = None, pictures: int = 1) -> Dataset:
+    dataset = Dataset(id=new_id("dataset"), name=name, images=[])
+    for index in range(pictures):
+        blob = stored(f"datasets/{dataset.id}/{index}.png")
+        dataset.images.append(
+            DatasetImage(
+                index=index,
+                filename=f"{index}.png",
+                width=8,
+                height=8,
+                mode="L",
+                media_type="image/png",
+                bytes=blob.bytes,
+                sha256=blob.sha256,
+                blob=blob.blob,
+            )
+        )
+    return datasets.add(database, dataset)
+
+
+def train(dataset_id: str | None = None) -> NewJob:
+    return NewJob(kind=JobKind.TRAIN, params=dict(PARAMS), preset="quick", dataset_id=dataset_id)
+
+
+def sample(model_id: str | None = None) -> NewJob:
+    return NewJob(kind=JobKind.SAMPLE, params={"count": 1, "steps": 1}, model_id=model_id)
+
+
+def accept(database: Database, new: NewJob | None = None, idempotency: Idempotency | None = None) -> str:
+    """The id of a job that waits."""
+    return jobs.accept(database, new or train(), idempotency).id
+
+
+def claim(database: Database, queue: Queue = Queue.TRAIN, *, worker: str = "w", seconds: float = LONG) -> Claim:
+    """There is a job to claim."""
+    held = leases.claim(database, queue, worker, seconds)
+    assert held is not None
+    return held
+
+
+def claimed(database: Database, new: NewJob | None = None) -> Claim:
+    """A job that a worker holds, the only one of its queue."""
+    new = new or train()
+    job_id = accept(database, new)
+    held = claim(database, new.kind.queue)
+    assert held.job_id == job_id
+    return held
+
+
+def artifact(name: str = "synthesized-000.png", path: str | None = None) -> NewArtifact:
+    return NewArtifact(name, "image/png", stored(path), 8, 8)
+
+
+def new_model(params: Mapping[str, Any] = PARAMS) -> NewModel:
+    return NewModel(new_id("model"), None, stored(), dict(params), 1)
+
+
+def add_model(database: Database) -> str:
+    """The id of a model, learned by a job that is done."""
+    held = claimed(database)
+    model = new_model()
+    leases.succeed(database, held, [], DONE, model=model)
+    return model.id
+
+
+def row(database: Database, job_id: str) -> Job:
+    return jobs.find(database, job_id)
+
+
+def alter(database: Database, job_id: str, **values: Any) -> None:
+    """Write columns behind the store's back."""
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(**values))
+
+
+def expire(database: Database, job_id: str) -> None:
+    """Let the job's lease have run out."""
+    alter(database, job_id, lease_until=1.0)
+
+
+def everything(database: Database, job_id: str) -> dict[str, Any]:
+    """All that is written of a job, to be compared."""
+    job = row(database, job_id)
+    columns = {column.key: getattr(job, column.key) for column in Job.__table__.columns}
+    files = [{column.key: getattr(one, column.key) for column in Artifact.__table__.columns} for one in job.artifacts]
+    return {**columns, "artifacts": files, "metrics_series": jobs.metrics(database, job_id)}
+
+
+def count(database: Database) -> dict[str, int]:
+    """How many rows each table has."""
+    with database.read() as session:
+        return {
+            name: session.scalar(select(func.count()).select_from(table)) or 0
+            for name, table in Base.metadata.tables.items()
+        }

@@ -1,0 +1,42 @@
+"""A real broker for the tests: the server that `genconvnet serve` runs, started the same way."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from redis import Redis
+
+from api.embedded import broker
+
+
+class Valkey:
+    """A server on a Unix socket of its own. It can be stopped and started again, and then has kept what it appended."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="genconvnet-valkey-"))  # a socket's path must be short
+        self.socket = self.folder / "valkey.sock"
+        self.url = f"unix://{self.socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(broker.command(broker.find_server(), self.socket, self.folder))
+        broker.wait_until_up(self.socket)
+
+    def stop(self) -> None:
+        """As a crash does it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def client(self) -> Redis:
+        return Redis(unix_socket_path=str(self.socket))
+
+    def flush(self) -> None:
+        with self.client() as client:
+            client.flushall()
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
