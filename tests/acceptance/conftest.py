@@ -1,6 +1,7 @@
 """`genconvnet serve` as a user starts it: real processes, a real broker, real HTTP."""
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -43,7 +44,11 @@ class Service:
         ]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**_clean_environment(), **environment}
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**_clean_environment(), "GENCONVNET_THREADS": "1", **environment},
             )
         timer = threading.Timer(60, self.process.kill)
         timer.start()
@@ -63,8 +68,8 @@ class Service:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             for process in psutil.Process(self.process.pid).children():
-                line = process.cmdline()
-                if all(any(word in argument for argument in line) for word in words):
+                line = " ".join(process.cmdline()).split()  # Valkey writes its whole title into the first argument
+                if all(any(argument == word or argument.endswith(f"/{word}") for argument in line) for word in words):
                     return process
             time.sleep(0.1)
         raise AssertionError(f"no process {words}")
@@ -134,6 +139,4 @@ def read_picture(content: bytes) -> np.ndarray:
 
 
 def _clean_environment() -> dict[str, str]:
-    import os
-
     return {name: value for name, value in os.environ.items() if not name.startswith("GENCONVNET_")}

@@ -49,11 +49,8 @@ def test_upload_train_sample_download(serve):
 def test_events_tell_of_every_turn_until_done(serve):
     service = serve()
     job_id = service.train(service.upload(), iterations=30)
-    seen = []
     with service.client.stream("GET", f"/v1/jobs/{job_id}/events") as stream:
-        for line in stream.iter_lines():
-            if line.startswith("event: "):
-                seen.append(line.removeprefix("event: "))
+        seen = [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
     assert seen[0] == "status"
     assert seen[-1] == "done"
     assert "progress" in seen
@@ -102,19 +99,19 @@ def test_succeeded_training_goes_further_when_asked(serve):
 
 def test_sigterm_stops_everything_and_starting_again_goes_on(serve):
     service = serve()
-    job_id = service.train(service.upload(), iterations=400)
+    job_id = service.train(service.upload(), iterations=1500)
     before = service.wait(job_id, lambda job: job["progress"]["iteration"] > 5)
     family = service.processes()
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(timeout=40) == 0
-    gone, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive, alive
     again = serve()
     job = again.ended(job_id, seconds=90)
     assert job["status"] == "succeeded", job
     assert job["attempt"] == 2
     series = again.client.get(f"/v1/jobs/{job_id}/metrics").json()["data"]
-    assert [point["step"] for point in series] == list(range(1, 401))
+    assert [point["step"] for point in series] == list(range(1, 1501))
     assert before["progress"]["iteration"] > 5
 
 
