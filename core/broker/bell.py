@@ -24,6 +24,8 @@ log = structlog.get_logger()
 class Bell:
     def __init__(self, broker_url: str) -> None:
         self._celery = celery_app(broker_url)
+        # Else kombu, whatever send_task is told, tries again for seconds, while a client waits for its answer.
+        self._celery.conf.broker_transport_options = {**self._celery.conf.broker_transport_options, "max_retries": 0}
         self._redis = connect(broker_url)
 
     def ring(self, queue: Queue, job_id: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from redis import Redis
 
 from api.embedded import broker
+from core.broker.connection import connect
 
 
 class Valkey:
@@ -31,7 +32,7 @@ class Valkey:
             self._process = None
 
     def client(self) -> Redis:
-        return Redis(unix_socket_path=str(self.socket))
+        return connect(self.url)
 
     def flush(self) -> None:
         with self.client() as client:

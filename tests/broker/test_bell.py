@@ -1,0 +1,195 @@
+"""The bell may be lost; the reconciler makes it good."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis, RedisError
+from support import rows
+from support.valkey import Valkey
+
+from core.broker.bell import Bell, Reconciler
+from core.broker.connection import RUN_TASK
+from core.contracts.jobs import JobStatus, Queue
+from core.store import jobs, leases
+from core.store.database import Database
+
+OFTEN = 0.05  # seconds between two looks
+
+
+@pytest.fixture
+def bell(valkey: Valkey) -> Iterator[Bell]:
+    opened = Bell(valkey.url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def own_bell(own_valkey: Valkey) -> Iterator[Bell]:
+    opened = Bell(own_valkey.url)
+    yield opened
+    opened.close()
+
+
+def _messages(redis: Redis, queue: Queue = Queue.TRAIN) -> list[str]:
+    """The ids in the messages that wait, in the order in which they came. They carry nothing else."""
+    found = []
+    for raw in reversed(redis.lrange(queue.value, 0, -1)):
+        message: dict[str, Any] = json.loads(raw)
+        assert message["headers"]["task"] == RUN_TASK
+        (job_id,) = json.loads(_decoded(message))[0]
+        found.append(job_id)
+    return found
+
+
+def _decoded(message: dict[str, Any]) -> str:
+    assert message["content-type"] == "application/json"
+    return base64.b64decode(message["body"]).decode()
+
+
+def _until(holds: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_ring_is_a_message_with_the_jobs_id_in_its_queue(bell: Bell, redis: Redis) -> None:
+    assert bell.ring(Queue.TRAIN, "job_a")
+    assert bell.ring(Queue.SAMPLE, "job_b")
+    assert (_messages(redis), _messages(redis, Queue.SAMPLE)) == (["job_a"], ["job_b"])
+    assert (bell.pending(Queue.TRAIN), bell.pending(Queue.SAMPLE)) == (1, 1)
+
+
+def test_one_look_rings_for_every_job_that_waits_unheard(database: Database, bell: Bell, redis: Redis) -> None:
+    model_id = rows.add_model(database)
+    waiting = [rows.accept(database) for _ in range(3)]
+    sampling = rows.accept(database, rows.sample(model_id))
+    Reconciler(database, bell, rows.LONG).look()
+    assert sorted(_messages(redis)) == sorted(waiting)
+    assert _messages(redis, Queue.SAMPLE) == [sampling]
+
+
+def test_messages_do_not_pile_up_over_many_looks(database: Database, bell: Bell, redis: Redis) -> None:
+    for _ in range(3):
+        rows.accept(database)
+    reconciler = Reconciler(database, bell, 0.0)  # every look finds the last ring long ago
+    for _ in range(20):
+        reconciler.look()
+    assert len(_messages(redis)) == 3
+
+
+def test_of_many_reconcilers_only_one_rings(sqlite_database: Database, bell: Bell, redis: Redis) -> None:
+    job_id = rows.accept(sqlite_database)
+    for _ in range(5):
+        Reconciler(sqlite_database, bell, rows.LONG).look()
+    assert _messages(redis) == [job_id]
+
+
+def test_a_message_that_was_taken_and_lost_is_rung_again(database: Database, bell: Bell, redis: Redis) -> None:
+    job_id = rows.accept(database)
+    reconciler = Reconciler(database, bell, OFTEN)
+    reconciler.look()
+    redis.delete(Queue.TRAIN.value)  # a worker took it and died
+    reconciler.look()
+    assert _messages(redis) == []  # not before its time
+    time.sleep(2 * OFTEN)
+    reconciler.look()
+    assert _messages(redis) == [job_id]
+
+
+def test_a_wiped_broker_is_rung_again(database: Database, bell: Bell, redis: Redis) -> None:
+    waiting = [rows.accept(database) for _ in range(3)]
+    reconciler = Reconciler(database, bell, OFTEN)
+    for _ in range(3):
+        reconciler.look()
+        assert sorted(_messages(redis)) == sorted(waiting)
+        redis.flushall()
+        time.sleep(2 * OFTEN)
+
+
+def test_a_job_whose_worker_was_lost_is_rung_again(database: Database, bell: Bell, redis: Redis) -> None:
+    held = rows.claimed(database)
+    reconciler = Reconciler(database, bell, rows.LONG)
+    reconciler.look()
+    assert _messages(redis) == []
+    leases.give_up(database, held)
+    reconciler.look()
+    assert _messages(redis) == [held.job_id]
+
+
+def test_a_look_ends_what_is_lost_for_good_and_rings_for_nothing(database: Database, bell: Bell, redis: Redis) -> None:
+    struck, wanted_no_more = rows.accept(database), rows.accept(database)
+    for job_id in (struck, wanted_no_more):
+        assert rows.claim(database).job_id == job_id
+        rows.expire(database, job_id)
+        rows.alter(database, job_id, strikes=leases.MAX_STRIKES if job_id == struck else 1)
+        if job_id == wanted_no_more:
+            jobs.cancel(database, job_id)
+    Reconciler(database, bell, rows.LONG).look()
+    states = [rows.row(database, job_id).status for job_id in (struck, wanted_no_more)]
+    assert states == [JobStatus.FAILED, JobStatus.CANCELED]
+    assert _messages(redis) == []
+
+
+@contextmanager
+def _looking(database: Database, bell: Bell) -> Iterator[None]:
+    reconciler = Reconciler(database, bell, OFTEN)
+    reconciler.start()
+    try:
+        yield
+    finally:
+        reconciler.stop()
+
+
+def test_the_thread_looks_until_it_is_stopped(sqlite_database: Database, bell: Bell, redis: Redis) -> None:
+    with _looking(sqlite_database, bell):
+        for count in (1, 2):
+            rows.accept(sqlite_database)
+            _until(lambda count=count: len(_messages(redis)) == count)
+    rows.accept(sqlite_database)
+    time.sleep(3 * OFTEN)
+    assert len(_messages(redis)) == 2
+
+
+def test_while_the_broker_is_away_nothing_raises_and_after_it_everything_is_rung(
+    sqlite_database: Database, own_bell: Bell, own_valkey: Valkey
+) -> None:
+    assert own_bell.ring(Queue.TRAIN, "job_before")
+    own_valkey.stop()
+    assert not own_bell.ring(Queue.TRAIN, "job_while")
+    with pytest.raises(RedisError):
+        own_bell.pending(Queue.TRAIN)
+    job_id = rows.accept(sqlite_database)
+    with _looking(sqlite_database, own_bell), own_valkey.client() as client:
+        time.sleep(3 * OFTEN)
+        own_valkey.start()
+        client.delete(Queue.TRAIN.value)  # what the file had kept
+        _until(lambda: job_id in _messages(client))
+        assert own_bell.ring(Queue.TRAIN, "job_after")
+        assert "job_after" in _messages(client)
+
+
+@pytest.mark.parametrize("url", ["unix:///nowhere/none.sock", "redis://127.0.0.1:1/0"])
+def test_a_broker_that_is_away_costs_whoever_rings_no_time(url: str) -> None:
+    bell = Bell(url)
+    began = time.monotonic()
+    for _ in range(3):
+        assert not bell.ring(Queue.TRAIN, "job_a")
+    assert time.monotonic() - began < 1.5  # a client is waiting for its answer
+    bell.close()
+
+
+def test_a_reconciler_outlives_a_database_that_is_away(bell: Bell, redis: Redis, tmp_path: Path) -> None:
+    missing = Database(f"sqlite:///{tmp_path / 'not-migrated.sqlite3'}")
+    with _looking(missing, bell):
+        time.sleep(3 * OFTEN)
+        missing.migrate()
+        job_id = rows.accept(missing)
+        _until(lambda: _messages(redis) == [job_id])
+    missing.dispose()

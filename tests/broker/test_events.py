@@ -1,0 +1,110 @@
+"""News of a job: ids, replay, and nothing lost but convenience."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import pytest
+from redis import Redis, RedisError
+from redis.asyncio import Redis as AsyncRedis
+from support.valkey import Valkey
+
+from core.broker import events
+from core.broker.connection import connect, connect_async
+from core.broker.events import Event
+
+SOON = 0.05
+Result = TypeVar("Result")
+
+
+@pytest.fixture
+def read(valkey: Valkey) -> Iterator[Callable[..., list[Event]]]:
+    def read(job_id: str, after: str = "0", wait_seconds: float = SOON) -> list[Event]:
+        return _with(valkey, lambda client: events.read(client, job_id, after, wait_seconds))
+
+    return read  # type: ignore[return-value]
+
+
+def _with(valkey: Valkey, ask: Callable[[AsyncRedis], Awaitable[Result]]) -> Result:
+    async def run() -> Result:
+        client = connect_async(valkey.url)
+        try:
+            return await ask(client)
+        finally:
+            await client.aclose()
+
+    return asyncio.run(run())
+
+
+def test_what_is_told_is_read_in_order_with_growing_ids(redis: Redis, read: Callable[..., list[Event]]) -> None:
+    told = [("status", {"status": "running"}), ("progress", {"iteration": 1, "note": "ü"}), ("done", {})]
+    for name, data in told:
+        events.tell(redis, "job_a", name, data)
+    found = read("job_a")
+    assert [(event.name, event.data) for event in found] == told
+    keys = [tuple(int(part) for part in event.id.split("-")) for event in found]
+    assert keys == sorted(set(keys))
+
+
+def test_reading_after_an_id_gives_what_came_after_it(redis: Redis, read: Callable[..., list[Event]]) -> None:
+    for number in range(4):
+        events.tell(redis, "job_a", "progress", {"iteration": number})
+    found = read("job_a")
+    assert read("job_a", found[1].id) == found[2:]
+    assert read("job_a", found[-1].id) == []
+    assert read("job_a", found[0].id.partition("-")[0]) == read("job_a", f"{found[0].id.partition('-')[0]}-0")
+
+
+def test_jobs_do_not_hear_each_other(redis: Redis, read: Callable[..., list[Event]]) -> None:
+    events.tell(redis, "job_a", "progress", {"of": "a"})
+    events.tell(redis, "job_b", "progress", {"of": "b"})
+    assert [event.data for event in read("job_a")] == [{"of": "a"}]
+    assert read("job_c") == []
+
+
+def test_a_reader_is_woken_by_the_next_event(valkey: Valkey, redis: Redis) -> None:
+    async def ask(client: AsyncRedis) -> tuple[list[Event], float]:
+        waiting = asyncio.create_task(events.read(client, "job_a", "0", 30))
+        await asyncio.sleep(SOON)
+        began = time.monotonic()
+        await asyncio.to_thread(events.tell, redis, "job_a", "done", {"status": "succeeded"})
+        return await waiting, time.monotonic() - began
+
+    found, seconds = _with(valkey, ask)
+    assert [event.name for event in found] == ["done"]
+    assert seconds < 5
+
+
+def test_a_wiped_broker_has_no_news_and_takes_new_ones(redis: Redis, read: Callable[..., list[Event]]) -> None:
+    events.tell(redis, "job_a", "status", {})
+    redis.flushall()
+    assert read("job_a") == []
+    events.tell(redis, "job_a", "done", {})
+    assert [event.name for event in read("job_a")] == ["done"]
+
+
+def test_a_stream_is_bounded_and_goes_by_itself(redis: Redis) -> None:
+    events.tell(redis, "job_a", "status", {})
+    (key,) = redis.keys("*job_a*")
+    assert 0 < redis.ttl(key) <= events.KEPT_SECONDS
+    with redis.pipeline() as pipeline:
+        for _ in range(events.MAX_EVENTS + 500):
+            pipeline.xadd(key, {"name": "progress", "data": "{}"})
+        pipeline.execute()
+    events.tell(redis, "job_a", "done", {})
+    assert redis.xlen(key) < events.MAX_EVENTS + 200  # approximate: whole nodes are cut
+
+
+def test_telling_a_broker_that_is_away_is_passed_over_and_reading_it_is_told(own_valkey: Valkey) -> None:
+    client = connect(own_valkey.url)
+    events.tell(client, "job_a", "status", {})
+    own_valkey.stop()
+    events.tell(client, "job_a", "progress", {})
+    with pytest.raises(RedisError):
+        _with(own_valkey, lambda reader: events.read(reader, "job_a", "0", SOON))
+    own_valkey.start()
+    events.tell(client, "job_a", "done", {})
+    names = [event.name for event in _with(own_valkey, lambda reader: events.read(reader, "job_a", "0", SOON))]
+    assert names[-1] == "done"
+    client.close()

@@ -1,0 +1,226 @@
+"""A job's life under any order of what its owner, its workers and the clock may do."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import select
+from support import rows
+
+from core.contracts.jobs import JobStatus, Queue
+from core.store import jobs, leases
+from core.store.database import Database
+from core.store.errors import Conflict, LeaseLost, NotFound
+from core.store.leases import Claim
+from core.store.schema import Job, Model
+
+EXAMPLES, STEPS = 25, 40
+FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
+
+
+class Life(RuleBasedStateMachine):
+    """Beside the rows, a model of them: who holds which job, and what was written last."""
+
+    template: Path
+
+    jobs = Bundle("jobs")
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="genconvnet-life-"))
+        self.database = Database(f"sqlite:///{shutil.copy(self.template, self.folder / 'rows.sqlite3')}")
+        self.tokens: dict[str, int] = {}  # of each job, the highest that was given
+        self.holder: dict[str, int] = {}  # of each job that somebody holds, the token
+        self.strikes: dict[str, int] = {}
+        self.checkpoints: dict[str, str | None] = {}
+        self.models: set[str] = set()
+
+    def teardown(self) -> None:
+        self.database.dispose()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def status(self, job_id: str) -> JobStatus | None:
+        with suppress(NotFound):
+            return JobStatus(rows.row(self.database, job_id).status)
+        return None
+
+    def holds(self, held: Claim) -> bool:
+        return self.holder.get(held.job_id) == held.token
+
+    def write(self, held: Claim, action: Callable[[], object]) -> bool:
+        """Do what only the holder may; refused, it has changed nothing."""
+        if self.holds(held):
+            action()
+            return True
+        before = self._all(held.job_id)
+        with pytest.raises(LeaseLost):
+            action()
+        assert self._all(held.job_id) == before
+        return False
+
+    def _all(self, job_id: str) -> object:
+        return rows.everything(self.database, job_id) if self.status(job_id) else None
+
+    @initialize(target=jobs)
+    def first(self) -> str:
+        return self.accept()
+
+    @rule(target=jobs)
+    def accept(self) -> str:
+        job_id = rows.accept(self.database)
+        self.tokens[job_id], self.strikes[job_id], self.checkpoints[job_id] = 0, 0, None
+        return job_id
+
+    @rule(target=claims)
+    def claim(self) -> object:
+        found = leases.claim(self.database, Queue.TRAIN, "w", rows.LONG)
+        if found is None:
+            assert leases.waiting(self.database, Queue.TRAIN) == 0
+            return multiple()
+        assert found.token == self.tokens[found.job_id] + 1
+        assert found.checkpoint == self.checkpoints[found.job_id]
+        self.tokens[found.job_id] = self.holder[found.job_id] = found.token
+        self.strikes[found.job_id] += 1
+        return found
+
+    @rule(held=claims)
+    def renew(self, held: Claim) -> None:
+        self.write(held, lambda: leases.renew(self.database, held, rows.LONG))
+
+    @rule(held=claims, step=st.integers(0, 3))
+    def record(self, held: Claim, step: int) -> None:
+        self.write(held, lambda: leases.record(self.database, held, rows.DONE, [(step, {"energy": float(step)})]))
+
+    @rule(held=claims, name=st.sampled_from(["a.png", "b.png"]))
+    def publish(self, held: Claim, name: str) -> None:
+        file = rows.artifact(name)
+        if self.write(held, lambda: leases.publish(self.database, held, file)):
+            assert file.stored.blob in [one.blob for one in rows.row(self.database, held.job_id).artifacts]
+
+    @rule(held=claims)
+    def checkpoint(self, held: Claim) -> None:
+        stored = rows.stored()
+        if self.write(held, lambda: leases.checkpoint(self.database, held, stored)):
+            self.strikes[held.job_id], self.checkpoints[held.job_id] = 0, stored.blob
+
+    @rule(held=consumes(claims))
+    def succeed(self, held: Claim) -> None:
+        model = rows.new_model()
+        results = [rows.artifact()]
+        if self.write(held, lambda: leases.succeed(self.database, held, results, rows.DONE, model=model)):
+            self._ended(held.job_id, JobStatus.SUCCEEDED)
+            self.models.add(model.id)
+
+    @rule(held=consumes(claims))
+    def fail(self, held: Claim) -> None:
+        if self.write(held, lambda: leases.fail(self.database, held, {"type": "t", "detail": "d"})):
+            self._ended(held.job_id, JobStatus.FAILED)
+
+    @rule(held=claims)  # it may go on to write, which is refused
+    def hand_back(self, held: Claim) -> None:
+        wanted = self.status(held.job_id) and rows.row(self.database, held.job_id).cancel_requested
+        if self.write(held, lambda: leases.hand_back(self.database, held)):
+            del self.holder[held.job_id]
+            self.strikes[held.job_id] = max(self.strikes[held.job_id] - 1, 0)
+            assert self.status(held.job_id) == (JobStatus.CANCELED if wanted else JobStatus.QUEUED)
+
+    @rule(held=claims)  # a worker dies, and its claim is left; it comes back as a zombie
+    def give_up(self, held: Claim) -> None:
+        self.write(held, lambda: leases.give_up(self.database, held))
+
+    @rule(held=claims)
+    def clock_goes_on(self, held: Claim) -> None:
+        if self.holds(held):
+            rows.expire(self.database, held.job_id)
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: str) -> None:
+        before = self.status(job_id)
+        if before in (JobStatus.QUEUED, JobStatus.RUNNING):
+            jobs.cancel(self.database, job_id)
+            assert self.status(job_id) == (JobStatus.CANCELED if before == JobStatus.QUEUED else JobStatus.RUNNING)
+        else:
+            with pytest.raises((Conflict, NotFound)):
+                jobs.cancel(self.database, job_id)
+
+    @rule(job_id=jobs)
+    def resume(self, job_id: str) -> None:
+        if self.status(job_id) in FINAL:
+            jobs.resume(self.database, job_id)
+            self.strikes[job_id] = 0
+            assert self.status(job_id) == JobStatus.QUEUED
+        else:
+            with pytest.raises((Conflict, NotFound)):
+                jobs.resume(self.database, job_id)
+
+    @precondition(lambda self: len(self.tokens) > 1)
+    @rule(job_id=jobs)
+    def delete(self, job_id: str) -> None:
+        if self.status(job_id) in FINAL:
+            jobs.delete(self.database, job_id)
+            assert self.status(job_id) is None
+        else:
+            with pytest.raises((Conflict, NotFound)):
+                jobs.delete(self.database, job_id)
+
+    @rule()
+    def settle_lost(self) -> None:
+        for job_id in leases.settle_lost(self.database):
+            del self.holder[job_id]
+            job = rows.row(self.database, job_id)
+            assert job.status == (JobStatus.CANCELED if job.cancel_requested else JobStatus.FAILED)
+            assert job.cancel_requested or self.strikes[job_id] >= leases.MAX_STRIKES
+
+    def _ended(self, job_id: str, status: JobStatus) -> None:
+        del self.holder[job_id]
+        assert self.status(job_id) == status
+
+    @invariant()
+    def rows_are_what_the_model_says(self) -> None:
+        with self.database.read() as session:
+            found = {job.id: job for job in session.scalars(select(Job))}
+            learned = set(session.scalars(select(Model.id)))
+        assert set(found) <= set(self.tokens), "a job was invented"
+        assert learned == self.models, "a model is of a success, and stays"
+        for job_id, job in found.items():
+            assert job.token == self.tokens[job_id], "a token never falls, and rises by claims alone"
+            assert job.attempt == job.token
+            assert job.strikes == self.strikes[job_id]
+            assert job.checkpoint == self.checkpoints[job_id]
+            held = job.lease_until is not None
+            assert held == (job.status == JobStatus.RUNNING) == (job.worker is not None) == (job_id in self.holder)
+            assert (job.finished_at is not None) == (job.status in FINAL)
+            assert (job.error is not None) == (job.status == JobStatus.FAILED)
+            if held:
+                assert self.holder[job_id] == job.token, "one holder at most, the last to claim"
+
+
+def test_any_life_of_a_job_keeps_the_promises(sqlite_template: Path) -> None:
+    Life.template = sqlite_template
+    run_state_machine_as_test(
+        Life,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
