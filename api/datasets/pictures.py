@@ -5,7 +5,6 @@ the mask. Everything that can be checked without decoding the pixels is checked 
 """
 
 import io
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -19,19 +18,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 READABLE = "PNG, JPEG, WebP, TIFF or BMP"
 _SRGB = ImageCms.createProfile("sRGB")
 
-# What Pillow raises on a broken file, as seen: it promises no more than OSError, and does not keep to it.
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    struct.error,
-    MemoryError,
-)
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # remarks on metadata, which is dropped
 
 
 @dataclass(frozen=True)
@@ -66,26 +53,17 @@ def accept(upload: Upload, limits: ApiSettings) -> Picture:
     """Raises PictureRefused."""
     if len(upload.content) > limits.max_file_bytes:
         raise PictureRefused(413, upload, f"larger than {limits.max_file_bytes} bytes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning)  # remarks on metadata, which is dropped
-        try:
-            opened = Image.open(io.BytesIO(upload.content), formats=FORMATS)
-        except UnidentifiedImageError as error:
-            raise PictureRefused(415, upload, f"not a {READABLE} picture") from error
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning, *_BROKEN) as error:
-            raise PictureRefused(422, upload, f"cannot be opened: {error}") from error
-        with opened:
+    try:
+        with Image.open(io.BytesIO(upload.content), formats=FORMATS) as opened:
             _check_bounds(upload, opened, limits)
-            try:
-                picture = _normalized(opened)
-            except (
-                Image.DecompressionBombError,
-                Image.DecompressionBombWarning,
-                ImageCms.PyCMSError,
-                *_BROKEN,
-            ) as error:
-                raise PictureRefused(422, upload, f"a broken {opened.format} picture: {error}") from error
+            picture = _normalized(opened)
+    except PictureRefused:
+        raise
+    except UnidentifiedImageError as error:
+        raise PictureRefused(415, upload, f"not a {READABLE} picture") from error
+    except Exception as error:  # of a broken file Pillow promises an OSError, and raises almost anything
+        raise PictureRefused(422, upload, f"a broken picture: {error}") from error
+    picture.info.clear()  # else a profile that was passed over would be written
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return Picture(upload.filename, buffer.getvalue(), picture.width, picture.height, picture.mode)
@@ -105,7 +83,7 @@ def _check_bounds(upload: Upload, opened: Image.Image, limits: ApiSettings) -> N
         reason = f"{width} x {height} pixels, more than {limits.max_picture_pixels} in all"
         raise PictureRefused(422, upload, reason)
     frames = getattr(opened, "n_frames", 1)
-    if frames > 1:
+    if frames > 1 and opened.format != "MPO":  # a photograph and, behind it, what the camera added for itself
         raise PictureRefused(422, upload, f"holds {frames} pictures; one is expected")
 
 
@@ -116,12 +94,12 @@ def _normalized(opened: Image.Image) -> Image.Image:
     picture = ImageOps.exif_transpose(opened)
     if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
         return _to_8_bits(picture)
-    transparent = picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info
+    transparent = picture.has_transparency_data
     if picture.mode in ("1", "L", "LA", "La"):
         return picture.convert("LA" if transparent else "L")
-    if profile and picture.mode in ("RGB", "RGBA", "CMYK"):
-        picture = _to_srgb(picture, profile)
-    return picture.convert("RGBA" if transparent else "RGB")
+    if picture.mode != "CMYK":
+        picture = picture.convert("RGBA" if transparent else "RGB")
+    return _to_srgb(picture, profile) if profile else picture.convert("RGBA" if transparent else "RGB")
 
 
 def _to_8_bits(picture: Image.Image) -> Image.Image:
@@ -135,7 +113,7 @@ def _to_8_bits(picture: Image.Image) -> Image.Image:
 
 
 def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
-    """By the picture's own profile; one that does not fit the picture is passed over, as viewers do."""
+    """From RGB, RGBA or CMYK by the picture's own profile; one that does not fit is passed over, as viewers do."""
     alpha = picture.getchannel("A") if picture.mode == "RGBA" else None
     source = picture.convert("RGB") if alpha else picture
     try:
@@ -143,7 +121,7 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
             source, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError):
-        return picture
+        return picture if alpha else picture.convert("RGB")
     assert converted is not None
     if alpha is not None:
         converted.putalpha(alpha)

@@ -1,0 +1,64 @@
+"""Running APIs, one on each kind of database, that the tests of a session share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.http import Api
+from support.postgres import PostgresServer
+from support.valkey import Valkey
+
+from core.store.database import Database
+from core.store.schema import Base
+
+
+@pytest.fixture(scope="session")
+def _api_sqlite(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("api-sqlite")
+    api = Api(folder, _valkey.url, f"sqlite:///{folder / 'rows.sqlite3'}")
+    yield api
+    api.stop()
+
+
+@pytest.fixture(scope="session")
+def _api_postgresql(
+    tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey, postgres_server: PostgresServer
+) -> Iterator[Api]:
+    with postgres_server.fresh() as url:
+        api = Api(tmp_path_factory.mktemp("api-postgresql"), _valkey.url, url)
+        yield api
+        api.stop()
+
+
+def _in_turn(running: Api, broker: Valkey) -> Iterator[Api]:
+    """With no rows and no news; whatever the test asks, nothing breaks on our side."""
+    broker.flush()
+    _empty(running.database)
+    before = len(running.breakages())
+    yield running
+    assert running.breakages()[before:] == []
+
+
+@pytest.fixture
+def api(_api_sqlite: Api, _valkey: Valkey) -> Iterator[Api]:
+    """Where the kind of database plays no part."""
+    yield from _in_turn(_api_sqlite, _valkey)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_api(request: pytest.FixtureRequest, _valkey: Valkey) -> Iterator[Api]:
+    yield from _in_turn(request.getfixturevalue(f"_api_{request.param}"), _valkey)
+
+
+@pytest.fixture
+def own_api(tmp_path: Path, own_valkey: Valkey) -> Iterator[Api]:
+    """An API whose broker the test may stop."""
+    api = Api(tmp_path, own_valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}")
+    yield api
+    api.stop()
+
+
+def _empty(database: Database) -> None:
+    with database.write() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(table.delete())

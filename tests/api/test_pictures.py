@@ -1,0 +1,249 @@
+"""Every picture that we say we read is read, upright, in sRGB, 8 bits a channel; every other is refused and named."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from support import pictures
+from support.http import LIMITS, Api, problem
+
+WRITTEN = {
+    "PNG": ["1", "L", "LA", "P", "P+t", "RGB", "RGBA", "I;16"],
+    "JPEG": ["1", "L", "RGB", "CMYK", "YCbCr"],
+    "WEBP": ["L", "LA", "P", "P+t", "RGB", "RGBA"],
+    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I"],
+    "BMP": ["1", "L", "P", "RGB", "RGBA"],
+}
+ALPHA = {"LA", "P+t", "RGBA"}
+GREY = {"1", "L", "LA", "I;16", "I"}
+
+
+def _learned(api: Api, content: bytes, name: str = "a.png") -> Image.Image:
+    """What is stored of a picture."""
+    answer = api.upload((name, content))
+    assert answer.status_code == 201, answer.text
+    (image,) = answer.json()["images"]
+    stored = api.client.get(image["url"])
+    picture = pictures.decoded(stored.content)
+    assert stored.headers["content-type"] == "image/png"
+    assert (picture.format, picture.size) == ("PNG", (image["width"], image["height"]))
+    assert _chunks(stored.content) == {b"IHDR", b"IDAT", b"IEND"}, "nothing of the file but its pixels is kept"
+    return picture
+
+
+def _chunks(png: bytes) -> set[bytes]:
+    found, at = set(), 8
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        found.add(png[at + 4 : at + 8])
+        at += 12 + length
+    return found
+
+
+def _refused(api: Api, content: bytes, *statuses: int, name: str = "bad.png") -> str:
+    """The reason; the file is named, nothing is stored."""
+    before = api.stored()
+    error = problem(api.upload(("good.png", pictures.png()), (name, content)), *statuses)
+    assert [(one["field"], one["file"]) for one in error["errors"]] == [("images[1]", name)]
+    assert api.stored() == before
+    return str(error["errors"][0]["message"])
+
+
+@pytest.mark.parametrize(("format_", "mode"), [(format_, mode) for format_, modes in WRITTEN.items() for mode in modes])
+def test_every_mode_of_every_format_is_read(api: Api, format_: str, mode: str) -> None:
+    options = {"quality": 100} if format_ == "JPEG" else {"lossless": True} if format_ == "WEBP" else {}
+    content = pictures.encoded(pictures.in_mode(mode), format_, **options)
+    stored = _learned(api, content, f"a.{format_.lower()}")
+    grey = mode in GREY and format_ not in ("WEBP",)
+    # WebP knows no grey, and BMP's alpha is not always told.
+    if (format_, mode) != ("BMP", "RGBA"):
+        assert stored.mode == ("L" if grey else "RGB") + ("A" if mode in ALPHA else "")
+    with Image.open(io.BytesIO(content)) as opened:
+        if mode in ("I;16", "I"):
+            expected = np.asarray(opened).astype(float) / 257
+        else:
+            expected = np.asarray(opened.convert(stored.mode)).astype(float)
+    assert np.abs(np.asarray(stored).astype(float) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+@pytest.mark.parametrize("level", [0, 1, 128, 129, 256, 32767, 65534, 65535])
+def test_grey_of_16_bits_becomes_the_nearest_of_8(api: Api, format_: str, level: int) -> None:
+    picture = Image.fromarray(np.full((3, 3), level, np.uint16))
+    stored = _learned(api, pictures.encoded(picture, format_))
+    assert set(np.asarray(stored).ravel()) == {round(level / 257)}
+
+
+def test_grey_of_16_bits_in_the_other_byte_order(api: Api) -> None:
+    levels = np.linspace(0, 65535, 12).astype(">u2").reshape(3, 4)
+    picture = Image.frombytes("I;16B", (4, 3), levels.tobytes())
+    stored = _learned(api, pictures.encoded(picture, "TIFF"))
+    assert np.array_equal(np.asarray(stored), np.round(levels.astype(float) / 257))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_picture_is_turned_upright(api: Api, format_: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"JPEG": {"quality": 100}, "WEBP": {"lossless": True}}.get(format_, {})
+    content = pictures.encoded(pictures.colors(), format_, exif=exif, **options)
+    stored = _learned(api, content)
+    with Image.open(io.BytesIO(content)) as opened:
+        expected = ImageOps.exif_transpose(opened).convert("RGB")
+    assert stored.size == ((7, 12) if orientation > 4 else (12, 7))
+    assert np.array_equal(np.asarray(stored), np.asarray(expected))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "P+t", "RGB+t"])
+def test_colours_are_brought_to_srgb_by_the_pictures_own_profile(api: Api, mode: str) -> None:
+    red = Image.new("RGB", (4, 4), (255, 0, 0))
+    options: dict[str, object] = {"icc_profile": pictures.swapped_profile()}
+    if mode == "RGBA":
+        red.putalpha(100)
+    elif mode.startswith("P"):
+        red = red.quantize(4)
+    if mode == "RGB+t":
+        options["transparency"] = (0, 0, 255)
+    elif mode == "P+t":
+        options["transparency"] = 3
+    stored = _learned(api, pictures.encoded(red, "PNG", **options))
+    assert stored.mode == ("RGBA" if mode in ("RGBA", "P+t", "RGB+t") else "RGB")
+    pixel = stored.getpixel((0, 0))
+    assert isinstance(pixel, tuple)
+    assert pixel[1] > 200 > 60 > pixel[0]  # the file's red is our green
+    if mode == "RGBA":
+        assert pixel[3] == 100
+
+
+def test_a_profile_that_is_none_is_passed_over_and_not_kept(api: Api) -> None:
+    for mode in ("RGB", "L", "RGBA"):
+        content = pictures.encoded(pictures.in_mode(mode), "PNG", icc_profile=b"no profile at all")
+        stored = _learned(api, content)
+        assert np.array_equal(np.asarray(stored), np.asarray(pictures.in_mode(mode)))
+
+
+def test_a_transparent_colour_is_transparent(api: Api) -> None:
+    picture = Image.new("RGB", (2, 1), (1, 2, 3))
+    picture.putpixel((1, 0), (9, 9, 9))
+    stored = _learned(api, pictures.encoded(picture, "PNG", transparency=(1, 2, 3)))
+    assert [stored.getpixel((x, 0)) for x in (0, 1)] == [(1, 2, 3, 0), (9, 9, 9, 255)]
+    grey = _learned(api, pictures.encoded(picture.convert("L"), "PNG", transparency=9))
+    assert grey.mode == "LA"
+    assert grey.getpixel((1, 0)) == (9, 0)
+
+
+def test_what_a_file_says_beside_its_pixels_is_not_kept(api: Api) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    stored = _learned(api, pictures.encoded(pictures.colors(), "JPEG", exif=exif, comment="secret", dpi=(300, 300)))
+    assert not stored.info
+
+
+def test_of_a_photograph_with_a_second_picture_in_it_the_first_is_taken(api: Api) -> None:
+    """As cameras write them (MPO); every viewer shows the first."""
+    second = pictures.colors(5, 5)
+    content = pictures.encoded(pictures.colors(), "MPO", save_all=True, append_images=[second])
+    assert _learned(api, content, "a.jpg").size == (12, 7)
+
+
+def test_a_name_says_nothing_of_the_format(api: Api) -> None:
+    assert _learned(api, pictures.png(), "a.jpg").size == (12, 7)
+    assert _learned(api, pictures.png(), "a.svg").size == (12, 7)
+
+
+def test_the_largest_allowed_are_read(api: Api) -> None:
+    side, pixels = LIMITS["GENCONVNET_MAX_PICTURE_SIDE"], LIMITS["GENCONVNET_MAX_PICTURE_PIXELS"]
+    assert _learned(api, pictures.encoded(Image.new("L", (side, 1)), "PNG")).size == (side, 1)
+    assert _learned(api, pictures.encoded(Image.new("L", (1000, pixels // 1000)), "PNG")).size == (1000, 1000)
+    assert _learned(api, pictures.png(1, 1)).size == (1, 1)
+
+
+SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script/></svg>'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.png", b""),
+        ("garbage.png", bytes(range(256)) * 9),
+        ("text.jpg", b"not a picture"),
+        ("drawing.svg", SVG),
+        ("drawing.png", SVG),
+        ("page.png", b"<html><img src=x></html>"),
+        ("film.gif", pictures.encoded(pictures.colors(), "GIF")),
+        ("film.png", pictures.encoded(pictures.colors(), "GIF")),
+        ("icon.ico", pictures.encoded(pictures.colors(), "ICO")),
+        ("photo.jp2", pictures.encoded(pictures.colors(), "JPEG2000")),
+        ("print.eps", pictures.encoded(pictures.colors(), "EPS")),
+        ("paper.pdf", pictures.encoded(pictures.colors(), "PDF")),
+        ("grey.ppm", pictures.encoded(pictures.colors(), "PPM")),
+        ("head.png", pictures.png()[:8]),
+    ],
+)
+def test_what_we_do_not_read_is_refused(api: Api, name: str, content: bytes) -> None:
+    assert "PNG, JPEG, WebP, TIFF or BMP" in _refused(api, content, 415, name=name)
+
+
+def _bomb(width: int, height: int) -> bytes:
+    """A PNG that only says so."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(2001, 1), (1, 2001), (1001, 1000), (60_000, 60_000), (2**31 - 1, 1)])
+def test_what_is_out_of_bounds_is_refused_before_it_is_decoded(api: Api, width: int, height: int) -> None:
+    _refused(api, _bomb(width, height), 422)
+
+
+def test_a_side_of_nothing_is_refused(api: Api) -> None:
+    _refused(api, _bomb(0, 5), 415, 422)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP", "TIFF"])
+def test_several_pictures_in_one_file_are_refused(api: Api, format_: str) -> None:
+    frames = [pictures.colors(), ImageOps.invert(pictures.colors())]
+    content = pictures.encoded(frames[0], format_, save_all=True, append_images=frames[1:])
+    assert "2 pictures" in _refused(api, content, 422)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.97])
+def test_a_truncated_picture_is_refused(api: Api, format_: str, kept: float) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    content = pictures.encoded(noise, format_)
+    _refused(api, content[: int(len(content) * kept)], 415, 422)
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_pixels_without_a_stated_range_are_refused(api: Api, mode: str) -> None:
+    picture = pictures.in_mode("F") if mode == "F" else Image.fromarray(np.full((3, 3), 70_000, np.int32))
+    assert "8 or 16 bits" in _refused(api, pictures.encoded(picture, "TIFF"), 422)
+
+
+def test_negative_pixels_are_refused(api: Api) -> None:
+    _refused(api, pictures.encoded(Image.fromarray(np.full((3, 3), -5, np.int32)), "TIFF"), 422)
+
+
+def test_too_large_a_file_is_refused(api: Api) -> None:
+    content = pictures.png() + b"\0" * LIMITS["GENCONVNET_MAX_FILE_BYTES"]
+    assert "larger than 600000 bytes" in _refused(api, content, 413)
+
+
+def test_each_file_at_fault_is_named(api: Api) -> None:
+    before = api.stored()
+    answer = api.upload(("a.png", b"no"), ("b.png", pictures.png()), ("ü.png", _bomb(2001, 1)), ("d.png", b""))
+    found = problem(answer, 415)["errors"]
+    assert [(one["field"], one["file"]) for one in found] == [
+        ("images[0]", "a.png"),
+        ("images[2]", "ü.png"),
+        ("images[3]", "d.png"),
+    ]
+    assert api.stored() == before

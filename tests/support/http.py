@@ -1,0 +1,119 @@
+"""The API as it is deployed: a process of its own, `python -P -m api`, over real HTTP."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from support import rows
+
+from core.store.blobs import Blobs
+from core.store.database import Database
+
+START_SECONDS = 60
+LIMITS = {
+    "GENCONVNET_MAX_BODY_BYTES": 3_000_000,
+    "GENCONVNET_MAX_FILE_BYTES": 600_000,
+    "GENCONVNET_MAX_PICTURES": 12,
+    "GENCONVNET_MAX_PICTURE_SIDE": 2_000,
+    "GENCONVNET_MAX_PICTURE_PIXELS": 1_000_000,
+}
+
+
+class Api:
+    """A running API, and the rows and files behind it."""
+
+    def __init__(self, folder: Path, broker_url: str, database_url: str, **environment: str) -> None:
+        self.port = _free_port()
+        self.data_dir = folder / "data with spaces"
+        self.log = folder / "api.log"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GENCONVNET_")}
+        ours = {
+            "GENCONVNET_DATA_DIR": str(self.data_dir),
+            "GENCONVNET_BROKER_URL": broker_url,
+            "GENCONVNET_DATABASE_URL": database_url,
+            "GENCONVNET_PORT": str(self.port),
+            "GENCONVNET_LOG_FORMAT": "json",
+            "GENCONVNET_RECONCILE_SECONDS": "0.2",
+            "GENCONVNET_DIE_WITH_PARENT": "1",
+            **{name: str(value) for name, value in LIMITS.items()},
+        }
+        command = [sys.executable, "-P", "-m", "api"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=folder, env={**kept, **ours, **environment}
+            )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self._wait()
+        self.database = Database(database_url)
+        self.blobs = Blobs((self.data_dir / "blobs").resolve().as_uri())
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        if hasattr(self, "database"):
+            self.database.dispose()
+
+    def stored(self) -> tuple[dict[str, int], set[str]]:
+        """How many rows there are, and which files."""
+        folder = self.data_dir / "blobs"
+        return rows.count(self.database), {str(path) for path in folder.rglob("*") if path.is_file()}
+
+    def breakages(self) -> list[dict[str, Any]]:
+        """What the log says of requests that broke on our side."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == "request_broke"]
+
+    def upload(self, *files: tuple[str, bytes], name: str | None = None) -> httpx.Response:
+        """Post pictures, each (filename, content)."""
+        parts = [("images", file) for file in files]
+        return self.client.post("/v1/datasets", files=parts, data={} if name is None else {"name": name})
+
+    def upload_zip(self, content: bytes, filename: str = "pictures.zip") -> httpx.Response:
+        return self.client.post("/v1/datasets", files={"archive": (filename, content)})
+
+    def post(self, body: object, key: str | None = None) -> httpx.Response:
+        return self.client.post("/v1/jobs", json=body, headers={} if key is None else {"Idempotency-Key": key})
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.client.get("/healthz").raise_for_status()
+            except httpx.HTTPError:
+                if self.process.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                    continue
+                self.stop()
+                raise AssertionError(f"the API did not start:\n{self.log.read_text()}") from None
+            return
+
+
+def problem(answer: httpx.Response, *statuses: int) -> dict[str, Any]:
+    """The answer is a problem of one of `statuses`, in its form."""
+    assert answer.status_code in statuses, (answer.status_code, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == answer.status_code
+    assert body["type"]
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+def fields(answer: httpx.Response, status: int = 422) -> list[str]:
+    """Which fields the answer names."""
+    return [error["field"] for error in problem(answer, status)["errors"]]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

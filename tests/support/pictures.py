@@ -1,0 +1,70 @@
+"""Pictures in every form in which they may come."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+WIDTH, HEIGHT = 12, 7
+
+
+def colors(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+    """Each corner of another colour."""
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([across, down, 255 - across], axis=-1).astype(np.uint8))
+
+
+def encoded(picture: Image.Image, format_: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def png(width: int = WIDTH, height: int = HEIGHT) -> bytes:
+    return encoded(colors(width, height), "PNG")
+
+
+def decoded(content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.load()
+        return picture
+
+
+def in_mode(mode: str) -> Image.Image:
+    """The colours in a mode of Pillow; `P+t` has a palette with a transparent entry."""
+    if mode == "P+t":
+        picture = colors().quantize(8)
+        picture.info["transparency"] = 0
+        return picture
+    if mode in ("I;16", "I"):
+        levels = np.asarray(colors().convert("L")).astype(np.uint16) * 257
+        picture = Image.fromarray(levels)
+        return picture if mode == "I;16" else picture.convert("I")
+    if mode == "F":
+        return colors().convert("F")
+    if mode in ("LA", "RGBA"):
+        picture = colors().convert(mode)
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+        return picture
+    return colors().convert(mode)
+
+
+def zipped(entries: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def swapped_profile() -> bytes:
+    """An ICC profile whose red is our green, and the other way round."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(profile[128:132], "big")
+    places = {bytes(profile[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}
+    a, b = places[b"rXYZ"] + 4, places[b"gXYZ"] + 4
+    profile[a : a + 8], profile[b : b + 8] = profile[b : b + 8], profile[a : a + 8]
+    return bytes(profile)
