@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -51,12 +50,11 @@ def load_model(content: bytes) -> TrainedModel:
     try:
         params = LearningParams.model_validate(about["params"])
         mean, chains = tensors.pop("mean"), tensors.pop("chains")
-    except (KeyError, ValidationError) as error:
+        if mean.ndim != 1 or len(mean) not in (1, 3) or chains.ndim != 4 or chains.shape[1] != len(mean):
+            raise ValueError(f"mean {tuple(mean.shape)} and chains {tuple(chains.shape)} do not belong together")
+        net = GenerativeConvNet(architecture_of(params, channels=len(mean)))
+    except (KeyError, ValueError) as error:
         raise BrokenFile(f"the model file lacks or garbles a part: {error}") from error
-    channels = len(mean)
-    if mean.ndim != 1 or chains.ndim != 4 or chains.shape[1] != channels:
-        raise BrokenFile(f"mean {tuple(mean.shape)} and chains {tuple(chains.shape)} do not belong together")
-    net = GenerativeConvNet(architecture_of(params, channels))
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
@@ -92,9 +90,10 @@ def load_checkpoint(content: bytes, device: torch.device) -> LearningState:
         now, *good = snapshots
         whole = architecture_of(params, channels=now.tensors["chains"].shape[1])
         depth = sum(name.startswith("net.weights.") for name in now.tensors)
-        state = LearningState.restored(now, whole.truncated(depth), device)
-    except (KeyError, ValueError, TypeError) as error:
+        state, *_ = (LearningState.restored(one, whole.truncated(depth), device) for one in snapshots)
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise BrokenFile(f"the checkpoint lacks or garbles a part: {error}") from error
+    state.good.clear()
     state.good.extend(good)
     return state
 
@@ -114,7 +113,7 @@ def _load(content: bytes, expected: str) -> tuple[dict[str, Tensor], dict[str, A
         about = json.loads(header["__metadata__"]["genconvnet"])
         found = about["format"]
         tensors = load(content)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise BrokenFile(f"not a {expected} file: {error}") from error
     if found != expected:
         raise BrokenFile(f"this is a {found} file, not a {expected} file")

@@ -13,7 +13,7 @@ from core.contracts.learning import LearningParams
 from core.health import Health, diagnose, examine
 from core.langevin import run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
-from core.state import LearningState, Snapshot, fresh_optimizer
+from core.state import LearningState, fresh_optimizer
 
 FINAL_LEARNING_RATE = 0.1  # of the stage's first, reached at its end
 SNAPSHOT_ITERATIONS = 25  # between two copies of a good state
@@ -99,7 +99,7 @@ class Learner:
         for group in state.optimizer.param_groups:
             group["lr"] = self.learning_rate
         state.optimizer.zero_grad()
-        (-difference).backward()  # Adam descends; the likelihood ascends along H_obs - H_syn
+        (-difference).backward()  # type: ignore[no-untyped-call]  # Adam descends; the likelihood ascends along H_obs - H_syn
         state.optimizer.step()
         state.iteration += 1
         return examine(state.chains, self.images, chain_maps, data_maps, difference.item())
@@ -112,10 +112,11 @@ class Learner:
 
     def _begin(self, seed: int) -> LearningState:
         device = self.images.device
-        generator = torch.Generator(device).manual_seed(seed)
         depth = 1 if self.params.layerwise else len(self.architecture.layers)
         weights_generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a net begins alike everywhere
         net = GenerativeConvNet(self.architecture.truncated(depth), weights_generator).to(device)
+        chain_seed = int(torch.randint(2**63 - 1, (), generator=weights_generator))
+        generator = torch.Generator(device).manual_seed(chain_seed)
         chains = first_chains(self.images, self.params, self.architecture, generator)
         return LearningState(net, chains, fresh_optimizer(net), generator)
 

@@ -109,6 +109,7 @@ class GenerativeConvNet(nn.Module):
     def __init__(self, architecture: Architecture, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.architecture = architecture
+        generator = generator or torch.Generator()  # never the global one, which is not ours to draw from
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         below = architecture.channels

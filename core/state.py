@@ -1,5 +1,6 @@
 """All that decides how learning goes on: weights, chains, optimiser, generator, and where it stands."""
 
+import hashlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ class LearningState:
             self.good.append(self.snapshot())
 
     def go_back(self, learning_rate_scale: float) -> None:
-        """Return to the oldest good state kept, with a smaller learning rate. The generator goes on: the noise differs."""
+        """Return to the oldest good state kept, with a smaller learning rate; the generator goes on, the noise differs."""
         oldest = self.good[0]
         self.good = deque([oldest], maxlen=KEPT_SNAPSHOTS)
         earlier = LearningState.restored(oldest, self.net.architecture, self.chains.device)
@@ -70,7 +71,7 @@ class LearningState:
 
     @classmethod
     def restored(cls, snapshot: Snapshot, architecture: Architecture, device: torch.device) -> "LearningState":
-        """The state that `snapshot` copied. `architecture` is that of the snapshot's stage. ValueError where they do not fit."""
+        """The state that `snapshot` copied, for the net of its stage. ValueError or KeyError where they do not fit."""
         tensors, numbers = snapshot.tensors, snapshot.numbers
         net = GenerativeConvNet(architecture)
         try:
@@ -80,27 +81,48 @@ class LearningState:
         except RuntimeError as error:
             raise ValueError(f"the checkpoint does not fit the net: {error}") from error
         net.to(device)
-        generator = torch.Generator(device)
-        generator.set_state(tensors["generator"].clone())
+        chains = tensors["chains"].to(device, copy=True)
+        if chains.ndim != 4 or chains.shape[1] != architecture.channels:
+            raise ValueError(f"chains of {tuple(chains.shape)} do not fit a net of {architecture.channels} channels")
         state = cls(
             net=net,
-            chains=tensors["chains"].to(device, copy=True),
+            chains=chains,
             optimizer=fresh_optimizer(net),
-            generator=generator,
+            generator=_restored_generator(tensors["generator"], device),
             stage=int(numbers["stage"]),
             iteration=int(numbers["iteration"]),
             learning_rate_scale=float(numbers["learning_rate_scale"]),
             recoveries=int(numbers["recoveries"]),
         )
         state._load_moments({name: value for name, value in tensors.items() if name.startswith("adam.")})
+        state.good.append(snapshot)
         return state
 
     def _load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Adam's running means, all of them or, before the first update, none. ValueError where they do not fit."""
+        if not moments:
+            return
         loaded = self.optimizer.state_dict()
-        for name, value in moments.items():
-            _, index, moment = name.split(".")
-            loaded["state"].setdefault(int(index), {})[moment] = value.clone()
+        for index, parameter in enumerate(self.net.parameters()):
+            loaded["state"][index] = {}
+            for moment, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
+                value = moments.get(f"adam.{index}.{moment}")
+                if value is None or value.shape != shape:
+                    raise ValueError(f"the optimiser's {moment} of parameter {index} is missing or of another shape")
+                loaded["state"][index][moment] = value.clone()
+        if len(moments) != 3 * len(loaded["state"]):
+            raise ValueError(f"the optimiser knows {len(moments)} tensors, the net needs {3 * len(loaded['state'])}")
         self.optimizer.load_state_dict(loaded)
+
+
+def _restored_generator(saved: Tensor, device: torch.device) -> torch.Generator:
+    """The generator as it was saved; where that was on another kind of device, a new one that follows from it."""
+    generator = torch.Generator(device)
+    if saved.dtype == torch.uint8 and saved.shape == generator.get_state().shape:
+        generator.set_state(saved.clone())
+        return generator
+    digest = hashlib.sha256(saved.cpu().contiguous().numpy().tobytes()).digest()
+    return generator.manual_seed(int.from_bytes(digest[:7], "little"))
 
 
 def fresh_optimizer(net: GenerativeConvNet) -> torch.optim.Adam:

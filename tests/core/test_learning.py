@@ -233,10 +233,6 @@ def test_the_global_generator_has_no_say():
         assert_same(one, learn(pictures(), with_(iterations=10)))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="GenerativeConvNet(...) without a generator draws from the global one: in add_layer and restored",
-)
 def test_learning_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
     state = learn(pictures(), PARAMS, callback=Sabotage(kill, step=10))
@@ -363,7 +359,6 @@ def test_resumed_learning_is_bit_identical_across_a_recovery(spoilt, step):
     assert_same(resumed, never_stopped)
 
 
-@pytest.mark.xfail(strict=True, reason="LearningState.restored keeps no good state: go_back raises IndexError")
 def test_learning_that_a_snapshot_alone_restored_can_still_recover():
     """Without the kept good states it goes back no further than to where it was resumed."""
     stopped = learn(pictures(), PARAMS, callback=stop_at(10))
@@ -422,7 +417,6 @@ def test_chains_can_begin_as_the_pictures_in_turn():
     assert torch.equal(chains, images[[0, 1, 0, 1, 0]])
 
 
-@pytest.mark.xfail(strict=True, reason="Learner._begin seeds both generators alike")
 def test_chains_that_begin_as_noise_are_not_the_noise_that_the_weights_began_with():
     state = Learner(pictures(), with_(initialization="noise")).state
     weights = state.net.weights[0].detach().flatten()
