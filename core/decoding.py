@@ -130,10 +130,18 @@ def find_mode(
 
 
 def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Σ_k,x c_k(x) w_k,x: the transpose of one layer's convolution, onto a map of `size` (eq. 16)."""
-    height, width = ((side - 1) * stride + weight.shape[-1] for side in coefficients.shape[-2:])
+    """Σ_k,x c_k(x) w_k,x: the transpose of one layer's convolution, onto a map of `size` (eq. 16).
+
+    A filter of k x k pixels every s pixels, s dividing k, is a filter of k/s x k/s blocks, every block, on the map whose
+    blocks of s x s pixels are laid out as channels: the same sums, several times faster on a processor.
+    """
+    kernel_size = weight.shape[-1]
+    height, width = ((side - 1) * stride + kernel_size for side in coefficients.shape[-2:])
     uncovered = (size[0] - height, size[1] - width)  # pixels at the rim that no filter reaches, fewer than the stride
-    return functional.conv_transpose2d(coefficients, weight, stride=stride, output_padding=uncovered)
+    if stride == 1 or kernel_size % stride:
+        return functional.conv_transpose2d(coefficients, weight, stride=stride, output_padding=uncovered)
+    blocks = functional.conv_transpose2d(coefficients, functional.pixel_unshuffle(weight, stride))
+    return functional.pad(functional.pixel_shuffle(blocks, stride), (0, uncovered[1], 0, uncovered[0]))
 
 
 def fold_back(net: GenerativeConvNet, extended: Tensor, boundary: Boundary) -> Tensor:
