@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis import RedisError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,9 +26,15 @@ log = structlog.get_logger()
 class Problem(Exception):
     """An answer that names what is wrong, and in `errors` where (field, message; file where one is at fault)."""
 
-    def __init__(self, status: int, detail: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[dict[str, Any]] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.errors = status, detail, list(errors)
+        self.status, self.detail, self.errors, self.headers = status, detail, list(errors), headers
 
 
 def problem_response(
@@ -65,7 +71,7 @@ def invalid(errors: Sequence[dict[str, Any]]) -> Problem:
 def install(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     def _problem(_: Request, error: Problem) -> JSONResponse:
-        return problem_response(error.status, error.detail, error.errors)
+        return problem_response(error.status, error.detail, error.errors, error.headers)
 
     @app.exception_handler(NotFound)
     def _not_found(_: Request, error: NotFound) -> JSONResponse:
@@ -83,8 +89,8 @@ def install(app: FastAPI) -> None:
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         errors = [
             {**found, "loc": [part for part in found["loc"][1:] if part not in ("train", "sample")]}
-            if found["loc"] and found["loc"][0] in LOCATIONS
-            else found
+            if found["loc"] and found["loc"][0] in LOCATIONS and found["type"] != "json_invalid"
+            else {**found, "loc": found["loc"][:1]}
             for found in error.errors()
         ]
         found_errors = [{**found, "field": found["field"] or "body"} for found in field_errors(errors)]
@@ -95,6 +101,11 @@ def install(app: FastAPI) -> None:
     def _http(_: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers) if error.headers else None
         return problem_response(error.status_code, str(error.detail), headers=headers)
+
+    @app.exception_handler(DataError)
+    def _cannot_be_kept(_: Request, error: DataError) -> JSONResponse:
+        log.warning("value_refused", error=str(error.orig))  # PostgreSQL knows no text with a NUL in it
+        return problem_response(422, "the request holds a value that no stored one can have")
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(RedisError)

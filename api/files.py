@@ -16,7 +16,7 @@ HARMLESS = {
     "Accept-Ranges": "bytes",
     "Cache-Control": "private, no-cache",
 }
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class FileRow(Protocol):
@@ -75,5 +75,6 @@ def _slice(size: int, first: str, last: str) -> tuple[int, int]:
     else:  # the last so many bytes
         start, stop = max(size - int(last), 0), size
     if start >= stop:
-        raise Problem(416, f"the range asked for lies outside the file's {size} bytes")
+        detail = f"the range asked for lies outside the file's {size} bytes"
+        raise Problem(416, detail, headers={"Content-Range": f"bytes */{size}"})
     return start, stop - start

@@ -24,7 +24,7 @@ def create(
     response: Response,
     images: Annotated[list[UploadFile] | None, File(description="Pictures: PNG, JPEG, WebP, TIFF or BMP.")] = None,
     archive: Annotated[UploadFile | None, File(description="Or one zip of them.")] = None,
-    name: Annotated[str | None, Form(max_length=200)] = None,
+    name: Annotated[str | None, Form(max_length=200, pattern=r"^[^\x00]*$")] = None,
 ) -> DatasetOut:
     """Store pictures to learn from. All are accepted, or none."""
     if (archive is None) == (not images):

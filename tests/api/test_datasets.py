@@ -1,0 +1,340 @@
+"""Uploads: all of it or nothing, within bounds, and never an error of ours."""
+
+import random
+import socket
+import struct
+import zipfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import pictures
+from support.http import LIMITS, Api, fields, problem
+
+from core.store import datasets
+
+FUZZ = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+LINK = 0o120777 << 16
+
+
+def test_several_pictures_are_stored_in_their_order(each_api: Api) -> None:
+    sizes = [(5, 9), (6, 8), (7, 7)]
+    answer = each_api.upload(*((f"{w}.png", pictures.png(w, h)) for w, h in sizes), name="bricks ü")
+    assert answer.status_code == 201
+    dataset = answer.json()
+    assert answer.headers["location"] == f"/v1/datasets/{dataset['id']}"
+    assert dataset["name"] == "bricks ü"
+    assert [(one["index"], one["filename"], one["width"], one["height"]) for one in dataset["images"]] == [
+        (index, f"{w}.png", w, h) for index, (w, h) in enumerate(sizes)
+    ]
+    assert each_api.client.get(answer.headers["location"]).json() == dataset
+    for image in dataset["images"]:
+        stored = each_api.client.get(image["url"])
+        assert len(stored.content) == image["bytes"]
+        assert stored.headers["etag"] == f'"{image["sha256"]}"'
+        assert stored.headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in stored.headers["content-security-policy"]
+
+
+def test_a_dataset_goes_with_its_files(each_api: Api) -> None:
+    before = each_api.stored()
+    dataset = each_api.upload(("a.png", pictures.png()), ("b.png", pictures.png())).json()
+    assert each_api.client.delete(f"/v1/datasets/{dataset['id']}").status_code == 204
+    assert each_api.stored() == before
+    for url in (f"/v1/datasets/{dataset['id']}", dataset["images"][0]["url"]):
+        problem(each_api.client.get(url), 404)
+    problem(each_api.client.delete(f"/v1/datasets/{dataset['id']}"), 404)
+
+
+def test_a_dataset_that_a_job_needs_stays(each_api: Api) -> None:
+    dataset = each_api.upload(("a.png", pictures.png())).json()
+    job = each_api.post({"kind": "train", "dataset_id": dataset["id"]}).json()
+    assert job["id"] in problem(each_api.client.delete(f"/v1/datasets/{dataset['id']}"), 409)["detail"]
+    assert each_api.client.get(dataset["images"][0]["url"]).status_code == 200
+    each_api.client.post(f"/v1/jobs/{job['id']}/cancel")
+    assert each_api.client.delete(f"/v1/datasets/{dataset['id']}").status_code == 204
+
+
+def test_datasets_are_listed_in_pages(each_api: Api) -> None:
+    made = [each_api.upload(("a.png", pictures.png())).json() for _ in range(5)]
+    seen, after = [], None
+    while True:
+        page = each_api.client.get("/v1/datasets", params={"limit": 2, **({"after": after} if after else {})}).json()
+        seen += page["data"]
+        assert page["has_more"] == (page["next"] is not None)
+        if not page["has_more"]:
+            break
+        after = page["next"]
+    assert seen == made[::-1]
+    assert fields(each_api.client.get("/v1/datasets", params={"limit": 0})) == ["limit"]
+    problem(each_api.client.get("/v1/datasets", params={"after": "dataset_none"}), 404)
+
+
+@pytest.mark.parametrize("index", ["1", "-1", "x", str(2**70)])
+def test_a_picture_that_is_not_there_is_told(api: Api, index: str) -> None:
+    dataset = api.upload(("a.png", pictures.png())).json()
+    problem(api.client.get(f"/v1/datasets/{dataset['id']}/images/{index}"), 404, 422)
+
+
+def test_a_picture_whose_file_is_gone_is_not_there(api: Api) -> None:
+    image = api.upload(("a.png", pictures.png())).json()["images"][0]
+    row = datasets.find(api.database, image["url"].split("/")[3]).images[0]
+    api.blobs.delete(row.blob)
+    problem(api.client.get(image["url"]), 404)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\pictures\\a.png", "a.png"),
+        ("/", "image-0"),
+        ("..", ".."),
+        ("a\u202eb.png", "ab.png"),
+        ("x" * 300 + ".png", "x" * 196 + ".png"),
+        ("\U0001f600.png", "\U0001f600.png"),
+    ],
+)
+def test_a_filename_is_only_told(each_api: Api, given: str, told: str) -> None:
+    answer = each_api.upload((given, pictures.png()))
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["images"][0]["filename"] == told
+
+
+@pytest.mark.parametrize("name", ["n" * 200, "\U0001f600" * 200, "", "<script>", "' OR 1=1 --"])
+def test_a_name_may_be_anything_of_200_letters(each_api: Api, name: str) -> None:
+    answer = each_api.upload(("a.png", pictures.png()), name=name)
+    assert answer.status_code == 201
+    assert (answer.json()["name"] or "") == name
+
+
+@pytest.mark.parametrize("name", ["n" * 201, "a\0b"])
+def test_a_name_that_cannot_be_kept_is_refused(each_api: Api, name: str) -> None:
+    before = each_api.stored()
+    assert fields(each_api.upload(("a.png", pictures.png()), name=name)) == ["name"]
+    assert each_api.stored() == before
+
+
+def test_a_request_without_pictures_is_refused(api: Api) -> None:
+    before = api.stored()
+    empty = api.client.post("/v1/datasets", data={"name": "nothing"})
+    both = api.client.post(
+        "/v1/datasets",
+        files=[("images", ("a.png", pictures.png())), ("archive", ("a.zip", pictures.zipped({"a": pictures.png()})))],
+    )
+    for answer in (empty, both, api.client.post("/v1/datasets")):
+        assert fields(answer) == ["images"]
+    problem(api.client.post("/v1/datasets", json={"images": []}), 422)
+    problem(api.client.post("/v1/datasets", data={"images": "text"}), 422)
+    problem(api.client.post("/v1/datasets", content=b"x", headers={"Content-Type": "multipart/form-data"}), 400, 422)
+    broken = {"Content-Type": "multipart/form-data; boundary=b"}
+    problem(
+        api.client.post("/v1/datasets", content=b"--b\r\nContent-Disposition: form-data; na", headers=broken), 400, 422
+    )
+    assert api.stored() == before
+
+
+def test_more_pictures_than_allowed_are_refused(api: Api) -> None:
+    before = api.stored()
+    files = [(f"{index}.png", pictures.png(1, 1)) for index in range(LIMITS["GENCONVNET_MAX_PICTURES"] + 1)]
+    problem(api.upload(*files), 413)
+    problem(api.upload_zip(pictures.zipped(dict(files))), 413, 422)
+    assert api.stored() == before
+
+
+def test_a_zip_of_pictures_is_read_in_order_of_names(each_api: Api) -> None:
+    content = pictures.zipped(
+        {
+            "b.png": pictures.png(6, 6),
+            "folder/": b"",
+            "folder/a.png": pictures.png(7, 7),
+            "a.png": pictures.png(5, 5),
+            "__MACOSX/._a.png": b"junk",
+            "folder/.DS_Store": b"junk",
+            "Thumbs.db": b"junk",
+            "../../outside.png": pictures.png(4, 4),
+        }
+    )
+    answer = each_api.upload_zip(content)
+    assert answer.status_code == 201, answer.text
+    assert [(one["filename"], one["width"]) for one in answer.json()["images"]] == [
+        ("outside.png", 4),
+        ("a.png", 5),
+        ("b.png", 6),
+        ("a.png", 7),
+    ]
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_may_be_packed_in_any_way(api: Api, packing: int) -> None:
+    assert api.upload_zip(pictures.zipped({"a.png": pictures.png()}, packing)).status_code == 201
+
+
+def _linked() -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        entry = zipfile.ZipInfo("bad.png")
+        entry.create_system, entry.external_attr = 3, LINK
+        archive.writestr(entry, "/etc/passwd")
+        archive.writestr("a.png", pictures.png())
+    return buffer.getvalue()
+
+
+def _flagged(flag: int) -> bytes:
+    """An entry that says that it is encrypted (1)."""
+    content = bytearray(pictures.zipped({"a.png": pictures.png(), "bad.png": pictures.png()}))
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = content.rfind(signature)
+        struct.pack_into("<H", content, at + place, flag)
+    return bytes(content)
+
+
+def _torn() -> bytes:
+    content = bytearray(pictures.zipped({"a.png": pictures.png(), "bad.png": pictures.png()}, zipfile.ZIP_STORED))
+    content[content.rfind(b"IDAT") + 6] ^= 0xFF
+    return bytes(content)
+
+
+BAD_ENTRIES = {
+    "a link": (_linked(), (422,)),
+    "encrypted": (_flagged(1), (422,)),
+    "a wrong checksum": (_torn(), (422,)),
+    "a zip in a zip": (pictures.zipped({"a.png": pictures.png(), "bad.png": pictures.zipped({"b": b"b"})}), (415,)),
+    "text": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"text"}), (415,)),
+    "empty": (pictures.zipped({"a.png": pictures.png(), "bad.png": b""}), (415,)),
+    "a bomb by ratio": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"\0" * 400_000}), (413,)),
+    "too large": (
+        pictures.zipped({"a.png": pictures.png(), "bad.png": random.Random(0).randbytes(600_001)}, zipfile.ZIP_STORED),
+        (413,),
+    ),
+    "an SVG": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"<svg/>"}), (415,)),
+}
+
+
+@pytest.mark.parametrize(("content", "statuses"), BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
+def test_a_zip_with_a_bad_entry_is_refused_and_the_entry_named(
+    api: Api, content: bytes, statuses: tuple[int, ...]
+) -> None:
+    before = api.stored()
+    (error,) = problem(api.upload_zip(content), *statuses)["errors"]
+    assert (error["field"], error["file"]) == ("archive[1]", "bad.png")
+    assert api.stored() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 415),
+        (b"PK\3\4 no zip", 415),
+        (pictures.png(), 415),
+        (pictures.zipped({"a.png": pictures.png()})[:-10], 415),
+        (pictures.zipped({}), 422),
+        (pictures.zipped({"folder/": b"", "__MACOSX/a": b"x"}), 422),
+    ],
+)
+def test_what_is_no_zip_of_pictures_is_refused_and_named(api: Api, content: bytes, status: int) -> None:
+    before = api.stored()
+    (error,) = problem(api.upload_zip(content, "p.zip"), status)["errors"]
+    assert (error["field"], error["file"]) == ("archive", "p.zip")
+    assert api.stored() == before
+
+
+def test_a_zip_that_unpacks_to_more_than_a_request_may_hold_is_refused(api: Api) -> None:
+    before = api.stored()
+    half = random.Random(0).randbytes(2_000) + b"\0" * 300_000  # shrinks just little enough
+    content = pictures.zipped({f"{index:02d}.png": pictures.png() + half for index in range(12)})
+    problem(api.upload_zip(content), 413, 422)
+    assert api.stored() == before
+
+
+def _raw(api: Api, head: bytes, pieces: list[bytes]) -> bytes:
+    """The answer to a request that is written by hand, so far as the server takes it."""
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+        try:
+            connection.sendall(head)
+            for piece in pieces:
+                connection.sendall(piece)
+        except OSError:  # the server has answered and closed
+            pass
+        answer = b""
+        try:
+            while piece := connection.recv(65536):
+                answer += piece
+        except OSError:
+            pass
+        return answer
+
+
+HEAD = b"POST /v1/datasets HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+OPENING = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
+
+
+def test_a_body_announced_too_large_is_refused_before_it_is_sent(api: Api) -> None:
+    answer = _raw(api, HEAD + b"Connection: close\r\nContent-Length: 3000001\r\n\r\n", [])
+    assert b"HTTP/1.1 413" in answer
+    assert b"application/problem+json" in answer
+
+
+def test_a_body_that_turns_out_too_large_is_refused(api: Api) -> None:
+    before = api.stored()
+
+    def chunked(piece: bytes) -> bytes:
+        return b"%x\r\n%s\r\n" % (len(piece), piece)
+
+    pieces = [chunked(OPENING), *[chunked(b"\0" * 100_000)] * 31, b"0\r\n\r\n"]
+    answer = _raw(api, HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n", pieces)
+    assert b"HTTP/1.1 413" in answer
+    assert b"application/problem+json" in answer
+    assert api.stored() == before
+
+
+def test_a_body_that_breaks_off_stores_nothing(api: Api) -> None:
+    before = api.stored()
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + OPENING + pictures.png()[:40])
+    assert api.client.get("/healthz").status_code == 200
+    assert api.stored() == before
+
+
+@FUZZ
+@given(content=st.binary(max_size=300))
+def test_any_bytes_are_answered(api: Api, content: bytes) -> None:
+    problem(api.upload(("a.png", content)), 415, 422)
+    problem(api.upload_zip(content), 415, 422)
+
+
+SEEDS = [
+    *(pictures.encoded(pictures.colors(30, 20), one) for one in ("PNG", "JPEG", "WEBP", "TIFF", "BMP")),
+    pictures.encoded(pictures.in_mode("I;16"), "PNG"),
+    pictures.encoded(pictures.in_mode("P+t"), "PNG", icc_profile=pictures.swapped_profile()),
+    pictures.encoded(pictures.in_mode("CMYK"), "TIFF", compression="tiff_lzw"),
+    pictures.encoded(pictures.colors(), "MPO", save_all=True, append_images=[pictures.colors(5, 5)]),
+]
+ZIPS = [pictures.zipped({"a.png": pictures.png(), "b.png": pictures.png()}, way) for way in (0, 8, 12, 14)]
+
+
+def _mutated(seed: bytes, changes: list[tuple[int, int]]) -> bytes:
+    content = bytearray(seed)
+    for place, value in changes:
+        content[place % len(content)] = value
+    return bytes(content)
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=6)
+
+
+@FUZZ
+@given(seed=st.sampled_from(SEEDS), changes=CHANGES, cut=st.integers(0, 40))
+def test_any_change_to_a_picture_is_answered(api: Api, seed: bytes, changes: list[tuple[int, int]], cut: int) -> None:
+    content = _mutated(seed, changes)
+    answer = api.upload(("a.png", content[: len(content) - cut]))
+    assert answer.status_code in (201, 413, 415, 422), answer.text
+
+
+@FUZZ
+@given(seed=st.sampled_from(ZIPS), changes=CHANGES)
+def test_any_change_to_a_zip_is_answered(api: Api, seed: bytes, changes: list[tuple[int, int]]) -> None:
+    answer = api.upload_zip(_mutated(seed, changes))
+    assert answer.status_code in (201, 413, 415, 422), answer.text
