@@ -58,9 +58,27 @@ def field_name(location: Sequence[int | str]) -> str:
 def field_errors(errors: Sequence[Any], prefix: Sequence[int | str] = ()) -> list[dict[str, Any]]:
     """pydantic's errors as (field, message), without the words that only pydantic needs."""
     return [
-        {"field": field_name((*prefix, *error["loc"])), "message": error["msg"].removeprefix("Value error, ")}
+        {"field": field_name((*prefix, *_location(error))), "message": error["msg"].removeprefix("Value error, ")}
         for error in errors
+        if not _follows_from_another(error, errors)
     ]
+
+
+def _location(error: Any) -> Sequence[int | str]:
+    """Where it is; of a union whose tag is missing or unknown, the tag."""
+    location = tuple(error["loc"])
+    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return (*location, error["ctx"]["discriminator"].strip("'"))
+    return location
+
+
+def _follows_from_another(error: Any, errors: Sequence[Any]) -> bool:
+    """pydantic calls a list too short when it has set aside the entries that it refuses."""
+    location = tuple(error["loc"])
+    inside = (tuple(other["loc"]) for other in errors)
+    return error["type"] == "too_short" and any(
+        len(other) > len(location) and other[: len(location)] == location for other in inside
+    )
 
 
 def invalid(errors: Sequence[dict[str, Any]]) -> Problem:

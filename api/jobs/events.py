@@ -14,7 +14,7 @@ from core.store import jobs
 from core.store.errors import NotFound
 from core.store.schema import Job
 
-WAIT_SECONDS = 5.0
+FIRST_WAIT_SECONDS, WAIT_SECONDS = 0.05, 5.0  # who asks after a job that has ended learns so at once
 FIRST = "0"
 
 
@@ -23,10 +23,11 @@ async def follow(house: House, job_id: str, after: str | None) -> AsyncIterator[
 
     What the stream has lost, the row makes good: a job that has ended always gets its `done`.
     """
-    last = after or FIRST
+    last, wait = after or FIRST, FIRST_WAIT_SECONDS
     while True:
         try:
-            batch = await events.read(house.async_redis, job_id, last, WAIT_SECONDS)
+            batch = await events.read(house.async_redis, job_id, last, wait)
+            wait = WAIT_SECONDS
         except RedisError:
             batch = []
             await asyncio.sleep(1)

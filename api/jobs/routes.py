@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -73,7 +73,12 @@ def delete(house: InHouse, job_id: str) -> None:
     house.blobs.delete(*jobs.delete(house.database, job_id))
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse)
+def _known(house: InHouse, job_id: str) -> None:
+    """Before the answer begins, so that an unknown job is a clean 404."""
+    jobs.find(house.database, job_id)
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(_known)])
 async def events(house: InHouse, job_id: str, last_event_id: LastEventId = None) -> AsyncIterator[ServerSentEvent]:
     """`status`, `progress`, `preview` and `done`, as they happen."""
     async for event in follow(house, job_id, last_event_id):

@@ -1,20 +1,16 @@
 """The bell may be lost; the reconciler makes it good."""
 
-import base64
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis, RedisError
 from support import rows
-from support.valkey import Valkey
+from support.valkey import Valkey, messages
 
 from core.broker.bell import Bell, Reconciler
-from core.broker.connection import RUN_TASK
 from core.contracts.jobs import JobStatus, Queue
 from core.store import jobs, leases
 from core.store.database import Database
@@ -36,22 +32,6 @@ def own_bell(own_valkey: Valkey) -> Iterator[Bell]:
     opened.close()
 
 
-def _messages(redis: Redis, queue: Queue = Queue.TRAIN) -> list[str]:
-    """The ids in the messages that wait, in the order in which they came. They carry nothing else."""
-    found = []
-    for raw in reversed(redis.lrange(queue.value, 0, -1)):
-        message: dict[str, Any] = json.loads(raw)
-        assert message["headers"]["task"] == RUN_TASK
-        (job_id,) = json.loads(_decoded(message))[0]
-        found.append(job_id)
-    return found
-
-
-def _decoded(message: dict[str, Any]) -> str:
-    assert message["content-type"] == "application/json"
-    return base64.b64decode(message["body"]).decode()
-
-
 def _until(holds: Callable[[], object], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
@@ -62,7 +42,7 @@ def _until(holds: Callable[[], object], seconds: float = 10) -> None:
 def test_a_ring_is_a_message_with_the_jobs_id_in_its_queue(bell: Bell, redis: Redis) -> None:
     assert bell.ring(Queue.TRAIN, "job_a")
     assert bell.ring(Queue.SAMPLE, "job_b")
-    assert (_messages(redis), _messages(redis, Queue.SAMPLE)) == (["job_a"], ["job_b"])
+    assert (messages(redis), messages(redis, Queue.SAMPLE)) == (["job_a"], ["job_b"])
     assert (bell.pending(Queue.TRAIN), bell.pending(Queue.SAMPLE)) == (1, 1)
 
 
@@ -71,8 +51,8 @@ def test_one_look_rings_for_every_job_that_waits_unheard(database: Database, bel
     waiting = [rows.accept(database) for _ in range(3)]
     sampling = rows.accept(database, rows.sample(model_id))
     Reconciler(database, bell, rows.LONG).look()
-    assert sorted(_messages(redis)) == sorted(waiting)
-    assert _messages(redis, Queue.SAMPLE) == [sampling]
+    assert sorted(messages(redis)) == sorted(waiting)
+    assert messages(redis, Queue.SAMPLE) == [sampling]
 
 
 def test_messages_do_not_pile_up_over_many_looks(database: Database, bell: Bell, redis: Redis) -> None:
@@ -81,14 +61,14 @@ def test_messages_do_not_pile_up_over_many_looks(database: Database, bell: Bell,
     reconciler = Reconciler(database, bell, 0.0)  # every look finds the last ring long ago
     for _ in range(20):
         reconciler.look()
-    assert len(_messages(redis)) == 3
+    assert len(messages(redis)) == 3
 
 
 def test_of_many_reconcilers_only_one_rings(sqlite_database: Database, bell: Bell, redis: Redis) -> None:
     job_id = rows.accept(sqlite_database)
     for _ in range(5):
         Reconciler(sqlite_database, bell, rows.LONG).look()
-    assert _messages(redis) == [job_id]
+    assert messages(redis) == [job_id]
 
 
 def test_a_message_that_was_taken_and_lost_is_rung_again(database: Database, bell: Bell, redis: Redis) -> None:
@@ -97,10 +77,10 @@ def test_a_message_that_was_taken_and_lost_is_rung_again(database: Database, bel
     reconciler.look()
     redis.delete(Queue.TRAIN.value)  # a worker took it and died
     reconciler.look()
-    assert _messages(redis) == []  # not before its time
+    assert messages(redis) == []  # not before its time
     time.sleep(2 * OFTEN)
     reconciler.look()
-    assert _messages(redis) == [job_id]
+    assert messages(redis) == [job_id]
 
 
 def test_a_wiped_broker_is_rung_again(database: Database, bell: Bell, redis: Redis) -> None:
@@ -108,7 +88,7 @@ def test_a_wiped_broker_is_rung_again(database: Database, bell: Bell, redis: Red
     reconciler = Reconciler(database, bell, OFTEN)
     for _ in range(3):
         reconciler.look()
-        assert sorted(_messages(redis)) == sorted(waiting)
+        assert sorted(messages(redis)) == sorted(waiting)
         redis.flushall()
         time.sleep(2 * OFTEN)
 
@@ -117,10 +97,10 @@ def test_a_job_whose_worker_was_lost_is_rung_again(database: Database, bell: Bel
     held = rows.claimed(database)
     reconciler = Reconciler(database, bell, rows.LONG)
     reconciler.look()
-    assert _messages(redis) == []
+    assert messages(redis) == []
     leases.give_up(database, held)
     reconciler.look()
-    assert _messages(redis) == [held.job_id]
+    assert messages(redis) == [held.job_id]
 
 
 def test_a_look_ends_what_is_lost_for_good_and_rings_for_nothing(database: Database, bell: Bell, redis: Redis) -> None:
@@ -134,7 +114,7 @@ def test_a_look_ends_what_is_lost_for_good_and_rings_for_nothing(database: Datab
     Reconciler(database, bell, rows.LONG).look()
     states = [rows.row(database, job_id).status for job_id in (struck, wanted_no_more)]
     assert states == [JobStatus.FAILED, JobStatus.CANCELED]
-    assert _messages(redis) == []
+    assert messages(redis) == []
 
 
 @contextmanager
@@ -151,10 +131,10 @@ def test_the_thread_looks_until_it_is_stopped(sqlite_database: Database, bell: B
     with _looking(sqlite_database, bell):
         for count in (1, 2):
             rows.accept(sqlite_database)
-            _until(lambda count=count: len(_messages(redis)) == count)
+            _until(lambda count=count: len(messages(redis)) == count)
     rows.accept(sqlite_database)
     time.sleep(3 * OFTEN)
-    assert len(_messages(redis)) == 2
+    assert len(messages(redis)) == 2
 
 
 def test_while_the_broker_is_away_nothing_raises_and_after_it_everything_is_rung(
@@ -170,9 +150,9 @@ def test_while_the_broker_is_away_nothing_raises_and_after_it_everything_is_rung
         time.sleep(3 * OFTEN)
         own_valkey.start()
         client.delete(Queue.TRAIN.value)  # what the file had kept
-        _until(lambda: job_id in _messages(client))
+        _until(lambda: job_id in messages(client))
         assert own_bell.ring(Queue.TRAIN, "job_after")
-        assert "job_after" in _messages(client)
+        assert "job_after" in messages(client)
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere/none.sock", "redis://127.0.0.1:1/0"])
@@ -191,5 +171,5 @@ def test_a_reconciler_outlives_a_database_that_is_away(bell: Bell, redis: Redis,
         time.sleep(3 * OFTEN)
         missing.migrate()
         job_id = rows.accept(missing)
-        _until(lambda: _messages(redis) == [job_id])
+        _until(lambda: messages(redis) == [job_id])
     missing.dispose()

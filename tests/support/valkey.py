@@ -1,14 +1,18 @@
 """A real broker for the tests: the server that `genconvnet serve` runs, started the same way."""
 
+import base64
+import json
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 
 from api.embedded import broker
-from core.broker.connection import connect
+from core.broker.connection import RUN_TASK, connect
+from core.contracts.jobs import Queue
 
 
 class Valkey:
@@ -41,3 +45,16 @@ class Valkey:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def messages(redis: Redis, queue: Queue = Queue.TRAIN) -> list[str]:
+    """The ids in the messages that wait, in the order in which they came. They carry nothing else."""
+    found = []
+    for raw in reversed(redis.lrange(queue.value, 0, -1)):
+        message: dict[str, Any] = json.loads(raw)
+        assert message["headers"]["task"] == RUN_TASK
+        assert message["content-type"] == "application/json"
+        arguments, *_ = json.loads(base64.b64decode(message["body"]))
+        (job_id,) = arguments
+        found.append(job_id)
+    return found

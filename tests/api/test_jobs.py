@@ -1,0 +1,351 @@
+"""Jobs over HTTP: refused with the field's name, accepted once, listed, canceled, resumed, deleted."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from support import pictures, rows
+from support.http import Api, fields, problem
+from support.valkey import Valkey, messages
+
+from core.contracts.jobs import Queue
+from core.presets import PRESETS
+from core.store import jobs, leases
+
+POSTERS = 8
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+@pytest.fixture
+def dataset(api: Api) -> str:
+    return str(api.upload(("a.png", pictures.png())).json()["id"])
+
+
+@pytest.fixture
+def each_dataset(each_api: Api) -> str:
+    return str(each_api.upload(("a.png", pictures.png())).json()["id"])
+
+
+def _train(dataset_id: str, **params: Any) -> dict[str, Any]:
+    return {"kind": "train", "dataset_id": dataset_id, "params": params}
+
+
+def _layers(**values: Any) -> dict[str, Any]:
+    return {"layers": [{"filters": 8, "kernel_size": 5, **values}]}
+
+
+def _accepted(api: Api, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    answer = api.post(body, key)
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    return job
+
+
+def test_an_accepted_job_is_fully_resolved(each_api: Api, each_dataset: str) -> None:
+    job = _accepted(each_api, _train(each_dataset, iterations=3))
+    assert (job["kind"], job["status"], job["queue_position"], job["attempt"]) == ("train", "queued", 1, 0)
+    quick = PRESETS["quick"].model_dump(mode="json")
+    assert job["params"] == {**quick, "iterations": 3, "seed": job["params"]["seed"]}
+    assert isinstance(job["params"]["seed"], int)
+    assert (job["preset"], job["dataset_id"], job["model_id"], job["artifacts"]) == ("quick", each_dataset, None, [])
+    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (2, 3)
+    assert MOMENT.fullmatch(job["created_at"])
+    assert (job["started_at"], job["finished_at"], job["error"]) == (None, None, None)
+    assert each_api.client.get(f"/v1/jobs/{job['id']}").json() == job
+
+
+def test_a_job_is_rung_for(each_api: Api, each_dataset: str, valkey: Valkey) -> None:
+    job = _accepted(each_api, _train(each_dataset))
+    with valkey.client() as redis:
+        assert job["id"] in messages(redis)
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        (_layers(kernel_size=0), "params.layers[0].kernel_size"),
+        (_layers(kernel_size=64), "params.layers[0].kernel_size"),
+        (_layers(kernel_size="five"), "params.layers[0].kernel_size"),
+        (_layers(filters=0), "params.layers[0].filters"),
+        (_layers(stride=17), "params.layers[0].stride"),
+        (_layers(padding=1), "params.layers[0].padding"),
+        ({"image_size": 16, **_layers(kernel_size=17)}, "params.layers"),
+        ({"layers": []}, "params.layers"),
+        ({"layers": None}, "params.layers"),
+        ({"layers": [{"filters": 8}]}, "params.layers[0].kernel_size"),
+        ({"step_size": 2.0}, "params.step_size"),
+        ({"step_size": 0}, "params.step_size"),
+        ({"step_size": -0.1}, "params.step_size"),
+        ({"reference_std": 0.1}, "params.step_size"),
+        ({"reference_std": 0}, "params.reference_std"),
+        ({"num_chains": 0}, "params.num_chains"),
+        ({"num_chains": 65}, "params.num_chains"),
+        ({"num_chains": 1.5}, "params.num_chains"),
+        ({"num_chains": 10**400}, "params.num_chains"),
+        ({"langevin_steps": 0}, "params.langevin_steps"),
+        ({"iterations": 100_001}, "params.iterations"),
+        ({"image_size": 15}, "params.image_size"),
+        ({"image_size": 1025}, "params.image_size"),
+        ({"learning_rate": 0}, "params.learning_rate"),
+        ({"seed": -1}, "params.seed"),
+        ({"seed": 2**63}, "params.seed"),
+        ({"precision": "float64"}, "params.precision"),
+        ({"boundary": "reflect"}, "params.boundary"),
+        ({"initialization": "ones"}, "params.initialization"),
+        ({"layerwise": "perhaps"}, "params.layerwise"),
+        ({"checkpoint_seconds": 0}, "params.checkpoint_seconds"),
+        ({"epsilon": 0.1}, "params.epsilon"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_by_its_name(
+    api: Api, dataset: str, params: dict[str, Any], field: str
+) -> None:
+    assert fields(api.post(_train(dataset, **params))) == [field]
+    assert rows.count(api.database)["jobs"] == 0
+
+
+@pytest.mark.parametrize("field", ["step_size", "reference_std", "learning_rate", "checkpoint_seconds"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_what_is_no_number_is_refused_by_its_name(api: Api, dataset: str, field: str, number: str) -> None:
+    body = f'{{"kind": "train", "dataset_id": "{dataset}", "params": {{"{field}": {number}}}}}'
+    answer = api.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert fields(answer) == [f"params.{field}"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "kind"),
+        ({"kind": "paint"}, "kind"),
+        ({"kind": "train"}, "dataset_id"),
+        ({"kind": "train", "dataset_id": 5}, "dataset_id"),
+        ({"kind": "train", "dataset_id": ""}, "dataset_id"),
+        ({"kind": "train", "dataset_id": "d" * 41}, "dataset_id"),
+        ({"kind": "train", "dataset_id": "d", "preset": "slow"}, "preset"),
+        ({"kind": "train", "dataset_id": "d", "params": []}, "params"),
+        ({"kind": "train", "dataset_id": "d", "params": None}, "params"),
+        ({"kind": "train", "dataset_id": "d", "model_id": "m"}, "model_id"),
+        ({"kind": "sample"}, "model_id"),
+        ({"kind": "sample", "model_id": "m", "params": {"count": 0}}, "params.count"),
+        ({"kind": "sample", "model_id": "m", "params": {"width": 4097}}, "params.width"),
+        ({"kind": "sample", "model_id": "m", "preset": "quick"}, "preset"),
+        ([], "body"),
+        ("train", "body"),
+        (None, "body"),
+    ],
+)
+def test_a_body_that_cannot_be_is_refused_by_the_fields_name(api: Api, body: object, field: str) -> None:
+    assert fields(api.post(body)) == [field]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"kind": "train"', b"[" * 100_000, b"1" * 10_000])
+def test_a_body_that_is_no_json_is_refused(api: Api, content: bytes) -> None:
+    problem(api.client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"}), 400, 422)
+
+
+def test_what_a_job_is_of_must_be_there(each_api: Api) -> None:
+    for name in ("none", "\u0000", "' OR 1=1 --", "ü"):
+        problem(each_api.post(_train(name)), 404, 422)
+        problem(each_api.post({"kind": "sample", "model_id": name}), 404, 422)
+    assert "dataset" in problem(each_api.post(_train("none")), 404)["detail"]
+
+
+def test_a_step_size_too_large_for_the_model_is_refused_by_its_name(each_api: Api) -> None:
+    model_id = rows.add_model(each_api.database)
+    body = {"kind": "sample", "model_id": model_id, "params": {"step_size": 2.0}}
+    assert fields(each_api.post(body)) == ["params.step_size"]
+    job = _accepted(each_api, {"kind": "sample", "model_id": model_id, "params": {"count": 2, "width": 200}})
+    assert (job["params"]["width"], job["params"]["height"], job["params"]["step_size"]) == (200, 96, 0.3)
+    assert job["model_id"] == model_id
+
+
+def test_the_same_key_and_body_are_the_same_job(each_api: Api, each_dataset: str) -> None:
+    first = _accepted(each_api, _train(each_dataset, iterations=3), "k")
+    assert _accepted(each_api, _train(each_dataset, iterations=3), "k") == first
+    assert _accepted(each_api, {**_train(each_dataset, iterations=3)}, "other")["id"] != first["id"]
+    assert "Idempotency-Key" in problem(each_api.post(_train(each_dataset, iterations=4), "k"), 409)["detail"]
+    assert rows.count(each_api.database)["jobs"] == 2
+
+
+def test_the_same_key_is_the_same_job_when_all_has_gone_on(each_api: Api, each_dataset: str) -> None:
+    first = _accepted(each_api, _train(each_dataset), "k")
+    leases.succeed(each_api.database, rows.claim(each_api.database), [], rows.DONE)
+    assert each_api.client.delete(f"/v1/datasets/{each_dataset}").status_code == 204
+    again = _accepted(each_api, _train(each_dataset), "k")
+    assert (again["id"], again["status"]) == (first["id"], "succeeded")
+
+
+def test_a_refused_request_leaves_its_key_free(each_api: Api, each_dataset: str) -> None:
+    problem(each_api.post(_train("none"), "k"), 404)
+    problem(each_api.post(_train(each_dataset, num_chains=0), "k"), 422)
+    _accepted(each_api, _train(each_dataset), "k")
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256])
+def test_a_key_that_cannot_be_is_refused_by_its_name(api: Api, dataset: str, key: str) -> None:
+    assert fields(api.post(_train(dataset), key)) == ["idempotency-key"]
+
+
+def test_one_key_posted_by_many_at_once_makes_one_job(each_api: Api, each_dataset: str) -> None:
+    with ThreadPoolExecutor(POSTERS) as pool:
+        answers = list(pool.map(lambda _: _accepted(each_api, _train(each_dataset), "k")["id"], range(POSTERS)))
+    assert len(set(answers)) == 1
+    assert rows.count(each_api.database)["jobs"] == 1
+
+
+def test_jobs_are_listed_newest_first_filtered_and_in_pages(each_api: Api, each_dataset: str) -> None:
+    model_id = rows.add_model(each_api.database)
+    train = [_accepted(each_api, _train(each_dataset))["id"] for _ in range(4)]
+    sample = _accepted(each_api, {"kind": "sample", "model_id": model_id})["id"]
+    each_api.client.post(f"/v1/jobs/{train[0]}/cancel")
+
+    def ids(**query: Any) -> list[str]:
+        return [job["id"] for job in each_api.client.get("/v1/jobs", params=query).raise_for_status().json()["data"]]
+
+    assert ids(status="queued") == [sample, *train[:0:-1]]
+    assert ids(status="queued", kind="train") == train[:0:-1]
+    assert ids(kind="sample") == [sample]
+    assert ids(status="canceled") == train[:1]
+    assert ids(status="running") == []
+    seen, query = [], {"limit": 2}
+    while True:
+        page = each_api.client.get("/v1/jobs", params=query).json()
+        seen += [job["id"] for job in page["data"]]
+        if not page["has_more"]:
+            assert page["next"] is None
+            break
+        query = {"limit": 2, "after": page["next"]}
+    assert seen[:5] == [sample, *train[::-1]]
+    assert len(seen) == 6
+    positions = [
+        job["queue_position"] for job in each_api.client.get("/v1/jobs", params={"kind": "train"}).json()["data"]
+    ]
+    assert positions[:4] == [3, 2, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"status": "lost"}, "status"), ({"kind": "paint"}, "kind")],
+)
+def test_a_listing_that_cannot_be_is_refused_by_the_fields_name(api: Api, query: dict[str, Any], field: str) -> None:
+    assert fields(api.client.get("/v1/jobs", params=query)) == [field]
+
+
+def test_a_page_after_what_is_not_there_is_told(each_api: Api) -> None:
+    problem(each_api.client.get("/v1/jobs", params={"after": "job_none"}), 404)
+    problem(each_api.client.get("/v1/jobs", params={"after": "\u0000"}), 404, 422)
+
+
+def test_a_queued_job_is_canceled_at_once_and_once(each_api: Api, each_dataset: str) -> None:
+    url = f"/v1/jobs/{_accepted(each_api, _train(each_dataset))['id']}"
+    problem(each_api.client.delete(url), 409)
+    answer = each_api.client.post(f"{url}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "canceled")
+    assert answer.json()["finished_at"]
+    problem(each_api.client.post(f"{url}/cancel"), 409)
+    assert each_api.client.delete(url).status_code == 204
+    for ask in (each_api.client.get, each_api.client.delete):
+        problem(ask(url), 404)
+    problem(each_api.client.post(f"{url}/cancel"), 404)
+
+
+def test_a_running_job_is_asked_to_stop(each_api: Api) -> None:
+    held = rows.claimed(each_api.database)
+    url = f"/v1/jobs/{held.job_id}"
+    answer = each_api.client.post(f"{url}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    problem(each_api.client.delete(url), 409)
+    problem(each_api.client.post(f"{url}/resume"), 409)
+    assert leases.renew(each_api.database, held, rows.LONG)
+
+
+def _ended(api: Api, dataset_id: str, end: str) -> str:
+    """The address of a job of 10 iterations that has ended so."""
+    url = f"/v1/jobs/{_accepted(api, _train(dataset_id, iterations=10))['id']}"
+    held = rows.claim(api.database)
+    if end == "succeeded":
+        leases.succeed(api.database, held, [], rows.DONE)
+    elif end == "failed":
+        leases.fail(api.database, held, {"type": "diverged", "detail": "the chains diverged"})
+    else:
+        leases.canceled(api.database, held)
+    assert api.client.get(url).json()["status"] == end
+    return url
+
+
+@pytest.mark.parametrize("end", ["failed", "canceled"])
+def test_a_job_that_did_not_succeed_goes_on(each_api: Api, each_dataset: str, end: str) -> None:
+    url = _ended(each_api, each_dataset, end)
+    assert (each_api.client.get(url).json()["error"] is not None) == (end == "failed")
+    answer = each_api.client.post(f"{url}/resume")
+    assert answer.status_code == 202
+    job = answer.json()
+    assert (job["status"], job["error"], job["finished_at"], job["params"]["iterations"]) == ("queued", None, None, 10)
+    problem(each_api.client.post(f"{url}/resume"), 409)
+
+
+def test_a_job_that_succeeded_goes_on_only_further(each_api: Api, each_dataset: str) -> None:
+    url = _ended(each_api, each_dataset, "succeeded")
+    for body in (None, {}, {"params": None}, {"params": {"iterations": 10}}, {"params": {"iterations": 3}}):
+        problem(each_api.client.post(f"{url}/resume", json=body), 409)
+    for wrong in ({"params": {"iterations": 0}}, {"params": {"iterations": 100_001}}):
+        assert fields(each_api.client.post(f"{url}/resume", json=wrong)) == ["params.iterations"]
+    assert fields(each_api.client.post(f"{url}/resume", json={"params": {"seed": 1}}))
+    answer = each_api.client.post(f"{url}/resume", json={"params": {"iterations": 20}})
+    assert (answer.status_code, answer.json()["params"]["iterations"]) == (202, 20)
+    assert rows.claim(each_api.database).params["iterations"] == 20
+
+
+def test_fewer_iterations_than_before_are_refused_by_name(api: Api, dataset: str) -> None:
+    url = _ended(api, dataset, "failed")
+    assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})) == ["params.iterations"]
+
+
+def test_sampling_has_no_iterations_and_is_done_when_it_is_done(api: Api) -> None:
+    model_id = rows.add_model(api.database)
+    url = f"/v1/jobs/{_accepted(api, {'kind': 'sample', 'model_id': model_id})['id']}"
+    held = rows.claim(api.database, Queue.SAMPLE)
+    leases.succeed(api.database, held, [], rows.DONE)
+    problem(api.client.post(f"{url}/resume"), 409)
+    assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})) == ["params.iterations"]
+
+
+def test_a_job_without_its_dataset_does_not_go_on(each_api: Api, each_dataset: str) -> None:
+    url = _ended(each_api, each_dataset, "failed")
+    each_api.client.delete(f"/v1/datasets/{each_dataset}")
+    assert "cannot go on" in problem(each_api.client.post(f"{url}/resume"), 409)["detail"]
+
+
+def test_a_deleted_job_takes_its_files_and_leaves_its_model(each_api: Api) -> None:
+    held = rows.claimed(each_api.database)
+    before = each_api.stored()[1]
+    kept = each_api.blobs.put(held.path("checkpoint"), b"c")
+    leases.checkpoint(each_api.database, held, kept)
+    shown = rows.artifact()
+    shown = type(shown)(shown.name, shown.media_type, each_api.blobs.put(held.path("a.png"), b"a"), 1, 1)
+    model = rows.new_model()
+    leases.succeed(each_api.database, held, [shown], rows.DONE, model=model)
+    assert each_api.client.delete(f"/v1/jobs/{held.job_id}").status_code == 204
+    assert each_api.stored()[1] == before
+    assert rows.count(each_api.database)["artifacts"] == 0
+    assert each_api.client.get(f"/v1/models/{model.id}").json()["job_id"] == held.job_id
+
+
+def test_what_was_measured_is_shown(each_api: Api) -> None:
+    held = rows.claimed(each_api.database)
+    leases.record(each_api.database, held, rows.DONE, [(1, {"energy": 2.5}), (2, {"energy": 1.5})])
+    url = f"/v1/jobs/{held.job_id}"
+    assert each_api.client.get(f"{url}/metrics").json() == {
+        "data": [{"step": 1, "energy": 2.5}, {"step": 2, "energy": 1.5}]
+    }
+    job = each_api.client.get(url).json()
+    assert job["metrics"] == {"energy": 1.5}
+    assert job["progress"]["fraction"] == 1.0
+    problem(each_api.client.get("/v1/jobs/none/metrics"), 404)
+
+
+def test_the_request_that_asked_for_a_job_is_kept_with_it(each_api: Api, each_dataset: str) -> None:
+    answer = each_api.client.post("/v1/jobs", json=_train(each_dataset), headers={"X-Request-ID": "my-request:1"})
+    assert jobs.find(each_api.database, answer.json()["id"]).request_id == "my-request:1"
