@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
+from core.images import Levels
 from core.learning import architecture_of
 from core.model import GenerativeConvNet
 from core.state import LearningState, Snapshot
@@ -28,19 +29,20 @@ class BrokenFile(ValueError):
 class TrainedModel:
     """A learned net with what its pictures need.
 
-    mean: the channel means (C,) that were subtracted, grey levels. chains: some of the synthesized pictures
-    (M, C, S, S) about that mean, where sampling starts. params: how it was learned.
+    levels: how the pictures' grey levels were prepared. chains: some of the synthesized pictures (M, C, S, S), so
+    prepared, where sampling starts. params: how it was learned.
     """
 
     net: GenerativeConvNet
-    mean: Tensor
+    levels: Levels
     chains: Tensor
     params: LearningParams
 
 
 def save_model(model: TrainedModel) -> bytes:
     tensors = {name: _plain(value) for name, value in model.net.state_dict().items()}
-    tensors |= {"mean": _plain(model.mean), "chains": _plain(model.chains)}
+    gain = torch.tensor(model.levels.gain, dtype=torch.float64)
+    tensors |= {"mean": _plain(model.levels.mean), "gain": gain, "chains": _plain(model.chains)}
     return _save(tensors, {"format": MODEL_FORMAT, "params": model.params.model_dump(mode="json")})
 
 
@@ -49,9 +51,11 @@ def load_model(content: bytes) -> TrainedModel:
     tensors, about = _load(content, MODEL_FORMAT)
     try:
         params = LearningParams.model_validate(about["params"])
-        mean, chains = tensors.pop("mean"), tensors.pop("chains")
+        mean, gain, chains = (tensors.pop(name) for name in ("mean", "gain", "chains"))
         if mean.ndim != 1 or len(mean) not in (1, 3) or chains.ndim != 4 or chains.shape[1] != len(mean):
             raise ValueError(f"mean {tuple(mean.shape)} and chains {tuple(chains.shape)} do not belong together")
+        if gain.shape != () or not gain > 0:
+            raise ValueError("gain must be one positive number")
         net = GenerativeConvNet(architecture_of(params, channels=len(mean)))
     except (KeyError, ValueError) as error:
         raise BrokenFile(f"the model file lacks or garbles a part: {error}") from error
@@ -59,10 +63,10 @@ def load_model(content: bytes) -> TrainedModel:
         net.load_state_dict(tensors)
     except RuntimeError as error:
         raise BrokenFile(f"the weights do not fit the net that the file describes: {error}") from error
-    for name, value in {**tensors, "mean": mean, "chains": chains}.items():
+    for name, value in {**tensors, "mean": mean, "gain": gain, "chains": chains}.items():
         if not torch.isfinite(value).all():
             raise BrokenFile(f"tensor {name!r} holds values that are not finite numbers")
-    return TrainedModel(net, mean, chains, params)
+    return TrainedModel(net, Levels(mean, gain.item()), chains, params)
 
 
 def save_checkpoint(state: LearningState, params: LearningParams) -> bytes:

@@ -132,8 +132,8 @@ def find_mode(
 def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Size | tuple[int, int]) -> Tensor:
     """Σ_k,x c_k(x) w_k,x: the transpose of one layer's convolution, onto a map of `size` (eq. 16).
 
-    A filter of k x k pixels every s pixels, s dividing k, is a filter of k/s x k/s blocks, every block, on the map whose
-    blocks of s x s pixels are laid out as channels: the same sums, several times faster on a processor.
+    A filter of k x k pixels every s pixels, s dividing k, is a filter of k/s x k/s blocks, every block, on the map
+    whose blocks of s x s pixels are laid out as channels: the same sums, several times faster on a processor.
     """
     kernel_size = weight.shape[-1]
     height, width = ((side - 1) * stride + kernel_size for side in coefficients.shape[-2:])

@@ -55,7 +55,8 @@ def diagnose(health: Health, reference_std: float) -> Diagnosis | None:
     limit = EXPLODED_STD_RATIO * max(health.data_std, reference_std)
     if not health.chain_std < limit:
         return Diagnosis(
-            f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, the pictures' {health.data_std:.3g}"
+            f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, "
+            f"the pictures' {health.data_std:.3g}"
         )
     if not abs(health.score_difference) < float("inf"):
         return Diagnosis("the scores are no longer finite numbers")

@@ -6,6 +6,7 @@ A picture file is PNG, 8 bits a channel, grey or colour, with or without alpha. 
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,15 +39,30 @@ def read_picture(content: bytes, size: int, channels: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def center(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Subtract each channel's mean: (N, C, H, W) grey levels -> the same about zero, and the means (C,)."""
-    mean = images.mean(dim=(0, 2, 3))
-    return images - mean[:, None, None], mean
+@dataclass(frozen=True)
+class Levels:
+    """How grey levels were prepared for learning: (level - mean) * gain. mean (C,), in grey levels."""
+
+    mean: Tensor
+    gain: float = 1.0
 
 
-def to_pixels(images: Tensor, mean: Tensor) -> Tensor:
-    """Grey levels about `mean` (C,) -> bytes to look at (N, C, H, W), cut to 0..255."""
-    return (images.detach().cpu() + mean.cpu()[:, None, None]).round().clamp(0, 255).to(torch.uint8)
+def prepare(pictures: Tensor, contrast: float | None = None) -> tuple[Tensor, Levels]:
+    """Subtract each channel's mean (sec. 7), and stretch to a standard deviation of `contrast` where one is given.
+
+    pictures (N, C, H, W) grey levels -> the same about zero, and how to come back. A picture flatter than one grey
+    level is stretched as if it had one: noise is not to become a texture.
+    """
+    mean = pictures.mean(dim=(0, 2, 3))
+    centred = pictures - mean[:, None, None]
+    gain = 1.0 if contrast is None else contrast / max(float(centred.square().mean().sqrt()), 1.0)
+    return centred * gain, Levels(mean, gain)
+
+
+def to_pixels(images: Tensor, levels: Levels) -> Tensor:
+    """What `prepare` gave, or a sample of its model -> bytes to look at (N, C, H, W), cut to 0..255."""
+    restored = images.detach().cpu() / levels.gain + levels.mean.cpu()[:, None, None]
+    return restored.round().clamp(0, 255).to(torch.uint8)
 
 
 def write_picture(pixels: Tensor) -> bytes:

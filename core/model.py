@@ -19,7 +19,7 @@ INITIAL_WEIGHT_STD = 0.01  # with w = 0 exactly, 1(0 > 0) = 0 and no filter coul
 
 @dataclass(frozen=True)
 class ConvLayer:
-    """One layer of linear filters and ReLU (eq. 1): `filters` of kernel_size x kernel_size pixels, every `stride` pixels."""
+    """One layer of linear filters and ReLU (eq. 1): kernel_size x kernel_size positions, applied every `stride`."""
 
     filters: int
     kernel_size: int
@@ -34,7 +34,7 @@ class ConvLayer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a net. `top="convolutional"` sums the top layer's maps over filters and positions (Def. 3, eq. 6)."""
+    """The shape of a net. `top="convolutional"` sums the top maps over filters and positions (Def. 3, eq. 6)."""
 
     layers: tuple[ConvLayer, ...]
     channels: int = 3
@@ -75,12 +75,13 @@ class Architecture:
         return max(self.receptive_field - self.total_stride, 0)
 
     def map_sizes(self, size: int) -> tuple[int, ...]:
-        """Side of each layer's map for a picture of `size` pixels on the plane. ValueError where a filter does not fit."""
+        """Side of each layer's map for a picture of `size` pixels on the plane. ValueError for a filter too large."""
         sizes = []
         for index, layer in enumerate(self.layers):
             if layer.kernel_size > size:
                 raise ValueError(
-                    f"layers[{index}].kernel_size is {layer.kernel_size}, larger than the {size} x {size} map it is applied to"
+                    f"layers[{index}].kernel_size is {layer.kernel_size}, larger than the {size} x {size} map "
+                    "that it is applied to"
                 )
             size = (size - layer.kernel_size) // layer.stride + 1
             sizes.append(size)
@@ -137,7 +138,7 @@ class GenerativeConvNet(nn.Module):
         return prior - self.score(images, boundary)
 
     def extend(self, images: Tensor, boundary: Boundary) -> Tensor:
-        """The picture that the filters of the first layer see: itself on the plane, continued periodically on the torus.
+        """The picture that the first layer's filters see: itself on the plane, continued periodically on the torus.
 
         Raises ValueError where the picture does not suit the net.
         """
@@ -147,7 +148,8 @@ class GenerativeConvNet(nn.Module):
         if boundary == "torus":
             if shape[2] % architecture.total_stride or shape[3] % architecture.total_stride:
                 raise ValueError(
-                    f"on the torus a picture's sides must be multiples of the net's stride of {architecture.total_stride}, not {shape[2:]}"
+                    f"on the torus a picture's sides must be multiples of the net's stride of "
+                    f"{architecture.total_stride}, not {shape[2:]}"
                 )
             return wrap(images, architecture.halo)
         if min(shape[2:]) < architecture.receptive_field:

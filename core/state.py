@@ -42,7 +42,7 @@ class LearningState:
             self.good.append(self.snapshot())
 
     def go_back(self, learning_rate_scale: float) -> None:
-        """Return to the oldest good state kept, with a smaller learning rate; the generator goes on, the noise differs."""
+        """Return to the oldest good state kept, with a smaller learning rate; the generator goes on: other noise."""
         oldest = self.good[0]
         self.good = deque([oldest], maxlen=KEPT_SNAPSHOTS)
         earlier = LearningState.restored(oldest, self.net.architecture, self.chains.device)

@@ -5,12 +5,12 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from core.sampling import synthesize
 
 from core.checkpoint import load_model
 from core.contracts.jobs import Progress
 from core.contracts.sampling import ResolvedSampleParams
 from core.images import fit_torus, to_pixels, write_picture
+from core.sampling import synthesize
 from core.store import models
 from worker.desk import Desk
 
@@ -50,7 +50,7 @@ def sample(desk: Desk) -> None:
             start=starts,
             after_step=partial(after_step, index),
         )
-        pixels = to_pixels(pictures, model.mean)[0]
+        pixels = to_pixels(pictures, model.levels)[0]
         # On the torus the sides are multiples of the net's stride, a few pixels more than asked for at the most.
         whole = (
             fit_torus(pixels, params.height, params.width)

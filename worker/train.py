@@ -12,7 +12,7 @@ from torch import Tensor
 from core.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
 from core.contracts.jobs import Progress
 from core.contracts.learning import LearningParams
-from core.images import center, filter_sheet, read_picture, sheet, to_pixels, write_picture
+from core.images import Levels, filter_sheet, prepare, read_picture, sheet, to_pixels, write_picture
 from core.learning import Learner, LearningProgress
 from core.model import Architecture
 from core.store import datasets, jobs
@@ -29,20 +29,20 @@ SHOWN_PICTURES = 4  # of the dataset, on a contact sheet
 def train(desk: Desk) -> None:
     """Algorithm 1 on the job's dataset, from its last checkpoint where there is one."""
     params = LearningParams.model_validate(desk.claim.params)
-    images, mean = _load(desk, params)
+    images, levels = _load(desk, params)
     checkpoint = desk.claim.checkpoint
     state = load_checkpoint(desk.blobs.get(checkpoint), desk.device) if checkpoint else None
     learner = Learner(images, params, state)
     learner.interrupt = desk.lease.check_owner
-    work = _Training(desk, learner, mean)
+    work = _Training(desk, learner, levels)
     work.run()
 
 
 class _Training:
     """One attempt at a training job."""
 
-    def __init__(self, desk: Desk, learner: Learner, mean: Tensor) -> None:
-        self.desk, self.learner, self.mean = desk, learner, mean
+    def __init__(self, desk: Desk, learner: Learner, levels: Levels) -> None:
+        self.desk, self.learner, self.levels = desk, learner, levels
         self.params = learner.params
         self.pace = _Pace(learner.architecture, self.params)
         self.previewed_at = self.saved_at = time.monotonic()
@@ -75,7 +75,7 @@ class _Training:
             fraction=learned.fraction,
             eta_seconds=self.pace.remaining_seconds(learned),
         )
-        self.desk.progress(progress, (learned.step, _measured(learned)))
+        self.desk.progress(progress, (learned.step, _measured(learned, self.levels.gain)))
 
     def _keep(self, learned: LearningProgress) -> None:
         """Previews, sheets and checkpoints, each when it is due; and out, when the worker is asked to stop."""
@@ -104,13 +104,13 @@ class _Training:
         self.desk.preview(step, write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
 
     def _publish_sheet(self, name: str) -> None:
-        pixels = sheet([*to_pixels(self.learner.images[:SHOWN_PICTURES], self.mean), *self._chains()])
+        pixels = sheet([*to_pixels(self.learner.images[:SHOWN_PICTURES], self.levels), *self._chains()])
         self.desk.publish(name, "image/png", write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
 
     def _chains(self) -> Tensor:
         """The synthesized pictures at the size asked for: on the torus the chains may be a few pixels larger."""
         size = self.params.image_size
-        return to_pixels(self.learner.state.chains, self.mean)[..., :size, :size]
+        return to_pixels(self.learner.state.chains, self.levels)[..., :size, :size]
 
     def _finish(self) -> None:
         desk, state = self.desk, self.learner.state
@@ -123,9 +123,9 @@ class _Training:
         desk.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)
         desk.add_artifact("metrics.png", "image/png", plot, size)
-        model = TrainedModel(state.net, self.mean, state.chains[:KEPT_CHAINS], self.params)
+        model = TrainedModel(state.net, self.levels, state.chains[:KEPT_CHAINS], self.params)
         stored = desk.store("model.safetensors", save_model(model))
-        about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.mean))
+        about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
         desk.succeed(model=about)
 
 
@@ -146,23 +146,27 @@ class _Pace:
         return round(seconds * (left + self._iterations * sum(self._costs[learned.stage :])), 1)
 
 
-def _load(desk: Desk, params: LearningParams) -> tuple[Tensor, Tensor]:
-    """The dataset's pictures about their mean, and the mean. Grey where every picture is grey."""
+def _load(desk: Desk, params: LearningParams) -> tuple[Tensor, Levels]:
+    """The dataset's pictures, prepared for learning. Grey where every picture is grey."""
     assert desk.claim.dataset_id is not None
     rows = datasets.find(desk.database, desk.claim.dataset_id).images
     channels = 1 if all(row.mode in ("L", "LA") for row in rows) else 3
     pictures = [read_picture(desk.blobs.get(row.blob), params.image_size, channels) for row in rows]
-    images, mean = center(torch.stack(pictures))
-    return images.to(desk.device), mean
+    images, levels = prepare(torch.stack(pictures), params.contrast)
+    return images.to(desk.device), levels
 
 
-def _measured(learned: LearningProgress) -> Mapping[str, Any]:
+def _measured(learned: LearningProgress, gain: float) -> Mapping[str, Any]:
+    """The signs of an iteration, deviations in the grey levels of the user's own pictures."""
+    health = asdict(learned.health)
+    for name in ("chain_std", "data_std"):
+        health[name] /= gain
     return {
         "stage": learned.stage,
         "iteration": learned.iteration,
         "learning_rate": learned.learning_rate,
         "recoveries": learned.recoveries,
-        **asdict(learned.health),
+        **health,
     }
 
 

@@ -57,6 +57,16 @@ class LearningParams(BaseModel):
             description="σ: standard deviation of the Gaussian reference, in grey levels.",
         ),
     ] = 1.0
+    contrast: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=127,
+            allow_inf_nan=False,
+            description="Standard deviation, in grey levels, that the pictures are stretched to while they are "
+            "learned, so that σ and η suit faint pictures too; null leaves them as they are.",
+        ),
+    ] = None
     step_size: Annotated[
         float,
         Field(

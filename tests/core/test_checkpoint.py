@@ -15,6 +15,7 @@ from core.checkpoint import (
     save_model,
 )
 from core.contracts.learning import LayerParams, LearningParams
+from core.images import Levels
 from core.learning import architecture_of, learn
 from core.model import GenerativeConvNet
 
@@ -34,7 +35,7 @@ def trained_model(channels=3):
     generator = torch.Generator().manual_seed(0)
     net = GenerativeConvNet(architecture_of(PARAMS, channels), generator)
     mean = torch.tensor([100.0, 120.5, 90.25])[:channels]
-    return TrainedModel(net, mean, torch.randn(2, channels, 16, 16, generator=generator), PARAMS)
+    return TrainedModel(net, Levels(mean, 1.25), torch.randn(2, channels, 16, 16, generator=generator), PARAMS)
 
 
 def learned(step=5):
@@ -67,7 +68,8 @@ def test_a_model_comes_back_as_it_was_saved(channels):
     for before, after in zip(model.net.state_dict().items(), back.net.state_dict().items(), strict=True):
         assert before[0] == after[0]
         assert torch.equal(before[1], after[1])
-    assert torch.equal(back.mean, model.mean)
+    assert torch.equal(back.levels.mean, model.levels.mean)
+    assert back.levels.gain == model.levels.gain
     assert torch.equal(back.chains, model.chains)
     images = model.chains
     assert torch.equal(back.net.score(images, "torus"), model.net.score(images, "torus"))
@@ -184,6 +186,9 @@ def test_each_kind_of_file_is_refused_as_the_other_and_named(kind):
         ({"mean": torch.tensor(1.0)}, "do not belong together"),
         ({"mean": torch.zeros(0), "chains": torch.zeros(2, 0, 16, 16)}, "."),
         ({"chains": None}, "chains"),
+        ({"gain": None}, "gain"),
+        ({"gain": torch.tensor(0.0)}, "gain"),
+        ({"gain": torch.ones(2)}, "gain"),
         ({"chains": torch.zeros(3, 16, 16)}, "do not belong together"),
         ({"weights.1": torch.full((3, 4, 3, 3), float("nan"))}, r"weights\.1.*not finite"),
         ({"biases.0": torch.full((4,), float("inf"))}, r"biases\.0.*not finite"),

@@ -5,7 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
-from core.images import SHEET_GAP, center, filter_sheet, fit_torus, read_picture, sheet, to_pixels, write_picture
+from core.images import (
+    SHEET_GAP,
+    Levels,
+    filter_sheet,
+    fit_torus,
+    prepare,
+    read_picture,
+    sheet,
+    to_pixels,
+    write_picture,
+)
 
 
 def png(array, mode=None):
@@ -87,7 +97,9 @@ def test_what_is_transparent_in_grey_lies_on_white():
 
 def test_sec7_the_mean_is_subtracted_from_each_channel():
     images = torch.tensor(random_bytes(4, 3, 8, 8)).double()
-    centred, mean = center(images)
+    centred, levels = prepare(images)
+    mean = levels.mean
+    assert levels.gain == 1
     assert mean.shape == (3,)
     torch.testing.assert_close(mean[1], images[:, 1].mean())
     torch.testing.assert_close(centred.mean(dim=(0, 2, 3)), torch.zeros(3, dtype=torch.float64), atol=1e-12, rtol=0)
@@ -96,12 +108,12 @@ def test_sec7_the_mean_is_subtracted_from_each_channel():
 
 def test_pixels_are_the_centred_pictures_with_their_mean_again():
     images = torch.tensor(random_bytes(2, 3, 8, 8))
-    assert torch.equal(to_pixels(*center(images.float())), images)
+    assert torch.equal(to_pixels(*prepare(images.float())), images)
 
 
 def test_pixels_are_rounded_and_cut_to_bytes():
     images = torch.tensor([-300.0, -100.4, 0.4, 0.6, 100.0, 1000.0]).view(1, 1, 1, 6)
-    assert to_pixels(images, torch.tensor([100.0])).flatten().tolist() == [0, 0, 100, 101, 200, 255]
+    assert to_pixels(images, Levels(torch.tensor([100.0]))).flatten().tolist() == [0, 0, 100, 101, 200, 255]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -183,3 +195,19 @@ def test_a_periodic_picture_resampled_is_what_the_whole_plane_of_it_would_be(sha
 def test_a_picture_that_already_fits_is_left_alone():
     pixels = torch.tensor(random_bytes(3, 12, 12))
     assert torch.equal(fit_torus(pixels, 12, 12), pixels)
+
+
+def test_contrast_is_stretched_and_comes_back():
+    images = 100 + 3 * torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    stretched, levels = prepare(images, contrast=50.0)
+    torch.testing.assert_close(stretched.square().mean().sqrt(), torch.tensor(50.0, dtype=torch.float64))
+    torch.testing.assert_close(stretched / levels.gain + levels.mean[:, None, None], images)
+    assert torch.equal(to_pixels(stretched, levels), images.round().to(torch.uint8))
+
+
+def test_a_flat_picture_is_not_stretched_to_noise():
+    flat = torch.full((1, 1, 8, 8), 77.0)
+    flat[..., 0, 0] = 78
+    stretched, levels = prepare(flat, contrast=50.0)
+    assert levels.gain == 50
+    assert stretched.abs().max() <= 50
