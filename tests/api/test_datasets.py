@@ -13,7 +13,7 @@ from support.http import LIMITS, Api, fields, problem
 
 from core.store import datasets
 
-FUZZ = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 LINK = 0o120777 << 16
 
 

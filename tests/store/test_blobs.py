@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,14 @@ def test_a_reader_never_sees_half_of_a_file(blobs: Blobs) -> None:
     while not done.is_set():
         assert blobs.get("a") in versions
     writer.join()
+
+
+def test_files_come_while_others_of_their_folder_go(blobs: Blobs) -> None:
+    def churn(name: str) -> None:
+        for _ in range(40):
+            blobs.put(f"x/y/{name}", CONTENT)
+            assert blobs.get(f"x/y/{name}") == CONTENT
+            blobs.delete(f"x/y/{name}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(churn, "abcd"))

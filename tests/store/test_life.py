@@ -30,7 +30,7 @@ from core.store.errors import Conflict, LeaseLost, NotFound
 from core.store.leases import Claim
 from core.store.schema import Job, Model
 
-EXAMPLES, STEPS = 25, 40
+EXAMPLES, STEPS = 20, 40
 FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 
 

@@ -32,6 +32,7 @@ class Api:
         self.port = _free_port()
         self.data_dir = folder / "data with spaces"
         self.log = folder / "api.log"
+        self._read = 0
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GENCONVNET_")}
         ours = {
             "GENCONVNET_DATA_DIR": str(self.data_dir),
@@ -66,9 +67,12 @@ class Api:
         return rows.count(self.database), {str(path) for path in folder.rglob("*") if path.is_file()}
 
     def breakages(self) -> list[dict[str, Any]]:
-        """What the log says of requests that broke on our side."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == "request_broke"]
+        """What the log says of requests that broke on our side since this was asked last."""
+        with self.log.open() as log:
+            log.seek(self._read)
+            lines = [line for line in log if '"request_broke"' in line]
+        self._read = self.log.stat().st_size
+        return [json.loads(line) for line in lines]
 
     def upload(self, *files: tuple[str, bytes], name: str | None = None) -> httpx.Response:
         """Post pictures, each (filename, content)."""
