@@ -15,7 +15,7 @@ from core.langevin import run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
 from core.state import LearningState, fresh_optimizer
 
-FINAL_LEARNING_RATE = 0.1  # of the stage's first, reached at its end
+FINAL_LEARNING_RATE = 0.02  # of the stage's first, reached at its end
 SNAPSHOT_ITERATIONS = 25  # between two copies of a good state
 RECOVERY_SCALE = 0.5  # of the learning rate, at each return to a good state
 MAX_RECOVERIES = 6

@@ -17,8 +17,13 @@ PRESETS: dict[str, LearningParams] = {
     "quick": LearningParams(
         image_size=96,
         layers=(LayerParams(filters=32, kernel_size=15, stride=3), LayerParams(filters=32, kernel_size=5)),
+        layerwise=False,
         num_chains=3,
-        iterations=150,
+        reference_std=20.0,
+        contrast=50.0,
+        step_size=8.0,
+        iterations=300,
+        learning_rate=7e-4,
     ),
 }
 

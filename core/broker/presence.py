@@ -41,9 +41,9 @@ class Presence:
             self._stopping.wait(BEAT_SECONDS)
 
 
-def listening(redis: Redis, queue: Queue) -> int:
-    """How many workers listen to `queue`. Raises RedisError."""
-    return sum(1 for _ in redis.scan_iter(match=f"{_prefix(queue)}*", count=1000))
+def listening(redis: Redis, queue: Queue, worker: str = "*") -> int:
+    """How many workers, whose names match the pattern `worker`, listen to `queue`. Raises RedisError."""
+    return sum(1 for _ in redis.scan_iter(match=f"{_prefix(queue)}{worker}", count=1000))
 
 
 def _prefix(queue: Queue) -> str:

@@ -86,7 +86,7 @@ class LearningParams(BaseModel):
             gt=0,
             le=1,
             allow_inf_nan=False,
-            description="η: Adam's step size at the start of each stage; it decays to a tenth.",
+            description="η: Adam's step size at the start of each stage; it decays to a fiftieth.",
         ),
     ] = 1e-3
     initialization: Annotated[

@@ -1,22 +1,28 @@
 """One database, SQLite or PostgreSQL: short transactions, and its clock, which is the only one that leases go by."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Double, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.functions import FunctionElement
 
 BUSY_TIMEOUT_SECONDS = 30
+START_SECONDS, START_PAUSE_SECONDS = 120, 1
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67656E63  # an advisory lock of PostgreSQL, so that processes that start together migrate in turn
+
+log = structlog.get_logger()
 
 
 class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
@@ -71,6 +77,18 @@ class Database:
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def migrate_when_up(self) -> None:
+        """`migrate`, once the server answers, which may be starting as we are. OperationalError where it does not."""
+        deadline = time.monotonic() + (START_SECONDS if self.engine.dialect.name != "sqlite" else 0)
+        while True:
+            try:
+                return self.migrate()
+            except OperationalError as error:
+                if time.monotonic() >= deadline:
+                    raise
+                log.warning("database_not_up", error=str(error.orig))
+                time.sleep(START_PAUSE_SECONDS)
 
     def dispose(self) -> None:
         self.engine.dispose()
