@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -136,7 +137,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("request_broke", path=request.url.path, exc_info=error)
-        return problem_response(500, "something went wrong on our side; the log has more under this request's id")
+        # This answer is made outside the middleware that adds the id to all others.
+        headers = {"X-Request-ID": correlation_id.get() or ""}
+        detail = "something went wrong on our side; the log has more under this request's id"
+        return problem_response(500, detail, headers=headers)
 
 
 class BodyLimit:

@@ -29,6 +29,8 @@ HANDLERS: dict[JobKind, Callable[[Desk], None]] = {JobKind.TRAIN: train, JobKind
 TRANSIENT = (OperationalError, RedisError, BlobError, ConnectionError, TimeoutError)
 """What may be gone at the next try. The job waits for one, a strike the poorer; after three it fails."""
 
+RETRY_SECONDS = 10.0  # after the first transient failure; three times as long after the next
+
 log = structlog.get_logger()
 
 
@@ -97,7 +99,8 @@ class Runner:
             self._fail(desk, "out-of-memory", f"the job needs more memory than the worker has: {error}")
         except TRANSIENT as error:
             log.warning("job_waits_for_another_try", error=str(error))
-            leases.give_up(self._database, claim)
+            reason = {"type": "unavailable", "detail": f"{type(error).__name__}: {error}"}
+            leases.give_up(self._database, claim, reason, RETRY_SECONDS)
         except Exception as error:
             if "can't allocate memory" in str(error):  # how torch says it on the CPU
                 self._fail(desk, "out-of-memory", f"the job needs more memory than the worker has: {error}")

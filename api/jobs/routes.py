@@ -101,8 +101,9 @@ def artifact(house: InHouse, request: Request, job_id: str, name: str) -> Respon
 
 @router.get("/{job_id}/artifacts.zip", response_class=Response)
 def artifacts(house: InHouse, job_id: str) -> Response:
-    """All of the job's files."""
-    found = jobs.find(house.database, job_id).artifacts
+    """All of the job's files; while it runs without the preview, which is replaced all the time."""
+    job = jobs.find(house.database, job_id)
+    found = [one for one in job.artifacts if JobStatus(job.status).final or one.name != "preview.png"]
     headers = {**files.HARMLESS, "Content-Disposition": f'attachment; filename="{job_id}.zip"'}
     return StreamingResponse(stream_zip(house.blobs, found), media_type="application/zip", headers=headers)
 

@@ -37,7 +37,7 @@ class Blobs:
         """Store `content` under `path`; when this returns it is on the disk."""
         self._store.put(path, content)
         if self._folder is not None:
-            _sync(self._folder / path)
+            _sync(self._folder, path)
         return StoredBlob(path, len(content), hashlib.sha256(content).hexdigest())
 
     def get(self, path: str) -> bytes:
@@ -76,10 +76,14 @@ def _missing_told(path: str) -> Iterator[None]:
         raise BlobMissing(f"no stored file {path}") from error
 
 
-def _sync(path: Path) -> None:
-    for target in (path, path.parent):
-        handle = os.open(target, os.O_RDONLY)
+def _sync(folder: Path, path: str) -> None:
+    """The file, and every folder on the way to it: any of them may be new."""
+    target = folder / path
+    for part in (target, *target.parents):
+        handle = os.open(part, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+        if part == folder:
+            return

@@ -75,6 +75,7 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
                 token=Job.token + 1,
                 attempt=Job.attempt + 1,
                 strikes=Job.strikes + 1,
+                error=None,
                 worker=worker,
                 lease_until=now() + lease_seconds,
                 started_at=func.coalesce(Job.started_at, now()),
@@ -195,12 +196,18 @@ def hand_back(database: Database, held: Claim) -> None:
         job.strikes = max(job.strikes - 1, 0)
 
 
-def give_up(database: Database, held: Claim) -> None:
-    """End the lease of a worker that died, strike included: the job may be claimed again at once. Raises LeaseLost."""
+def give_up(database: Database, held: Claim, error: dict[str, Any] | None = None, wait_seconds: float = 0.0) -> None:
+    """End the lease of a worker that cannot go on, strike included; the job may be claimed again after a pause.
+
+    The pause is `wait_seconds`, three times as long after each strike; `error` says why. Raises LeaseLost.
+    """
     with database.write() as session:
         job = _fenced(session, held)
-        job.lease_until = 0.0
+        pause = wait_seconds * 3 ** max(job.strikes - 1, 0)
+        job.error = error
         job.rung_at = None
+        session.flush()
+        session.execute(update(Job).where(Job.seq == job.seq).values(lease_until=now() + pause - 0.01))
 
 
 def settle_lost(database: Database) -> list[str]:
@@ -212,8 +219,7 @@ def settle_lost(database: Database) -> list[str]:
             if job.cancel_requested:
                 end(session, job, JobStatus.CANCELED)
             else:
-                detail = f"its worker was lost {job.strikes} times in a row without reaching a checkpoint"
-                end(session, job, JobStatus.FAILED, {"type": "worker-lost", "detail": detail})
+                end(session, job, JobStatus.FAILED, _last_straw(job))
         return [job.id for job in lost]
 
 
@@ -269,6 +275,13 @@ def _attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
         for name, value in columns.items():
             setattr(row, name, value)
     return replaced
+
+
+def _last_straw(job: Job) -> dict[str, Any]:
+    tries = f"{job.strikes} tries in a row ended without reaching a checkpoint"
+    if job.error is not None:
+        return {"type": job.error["type"], "detail": f"{tries}; the last: {job.error['detail']}"}
+    return {"type": "worker-lost", "detail": f"{tries}: each time the worker was lost, by a kill or for want of memory"}
 
 
 def _columns(stored: StoredBlob) -> dict[str, Any]:

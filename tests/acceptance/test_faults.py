@@ -91,7 +91,7 @@ def test_job_that_kills_its_worker_fails_with_the_reason(serve):
     job = service.ended(job_id, seconds=40)
     assert job["status"] == "failed"
     assert job["error"]["type"] == "worker-lost"
-    assert "3 times" in job["error"]["detail"]
+    assert "3 tries" in job["error"]["detail"]
     assert TINY["checkpoint_seconds"] == 1  # elsewhere a checkpoint would have cleared the strikes
 
 

@@ -259,7 +259,7 @@ def test_a_job_that_kills_its_worker_three_times_fails(database: Database) -> No
     assert job.status == JobStatus.FAILED
     assert job.error is not None
     assert job.error["type"] == "worker-lost"
-    assert "3 times" in job.error["detail"]
+    assert "3 tries" in job.error["detail"]
     assert leases.settle_lost(database) == []
 
 
@@ -288,6 +288,26 @@ def test_give_up_frees_the_job_at_once(database: Database) -> None:
     assert leases.unheard(database, Queue.TRAIN, rows.LONG, 10) == [held.job_id]
     again = rows.claim(database)
     assert (again.job_id, again.token) == (held.job_id, held.token + 1)
+
+
+def test_give_up_with_a_pause_keeps_the_job_back_and_says_why(database: Database) -> None:
+    job_id = rows.accept(database)
+    error = {"type": "unavailable", "detail": "the store was away"}
+    leases.give_up(database, rows.claim(database), error, wait_seconds=rows.LONG)
+    assert leases.waiting(database, Queue.TRAIN) == 0
+    assert rows.row(database, job_id).error == error
+    rows.expire(database, job_id)
+    rows.claim(database)
+    assert rows.row(database, job_id).error is None
+    while rows.row(database, job_id).strikes < leases.MAX_STRIKES:
+        rows.expire(database, job_id)
+        held = rows.claim(database)
+    leases.give_up(database, held, error)
+    assert leases.settle_lost(database) == [job_id]
+    last = rows.row(database, job_id).error
+    assert last is not None
+    assert last["type"] == "unavailable"
+    assert "the store was away" in last["detail"]
 
 
 def test_a_job_handed_back_any_number_of_times_has_no_strike(database: Database) -> None:
