@@ -50,7 +50,7 @@ def test_an_accepted_job_is_fully_resolved(each_api: Api, each_dataset: str) -> 
     assert job["params"] == {**quick, "iterations": 3, "seed": job["params"]["seed"]}
     assert isinstance(job["params"]["seed"], int)
     assert (job["preset"], job["dataset_id"], job["model_id"], job["artifacts"]) == ("quick", each_dataset, None, [])
-    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (2, 3)
+    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (PRESETS["quick"].stages, 3)
     assert MOMENT.fullmatch(job["created_at"])
     assert (job["started_at"], job["finished_at"], job["error"]) == (None, None, None)
     assert each_api.client.get(f"/v1/jobs/{job['id']}").json() == job
@@ -75,7 +75,7 @@ def test_a_job_is_rung_for(each_api: Api, each_dataset: str, valkey: Valkey) -> 
         ({"layers": []}, "params.layers"),
         ({"layers": None}, "params.layers"),
         ({"layers": [{"filters": 8}]}, "params.layers[0].kernel_size"),
-        ({"step_size": 2.0}, "params.step_size"),
+        ({"reference_std": 1.0, "step_size": 2.0}, "params.step_size"),
         ({"step_size": 0}, "params.step_size"),
         ({"step_size": -0.1}, "params.step_size"),
         ({"reference_std": 0.1}, "params.step_size"),
@@ -154,10 +154,15 @@ def test_what_a_job_is_of_must_be_there(each_api: Api) -> None:
 
 def test_a_step_size_too_large_for_the_model_is_refused_by_its_name(each_api: Api) -> None:
     model_id = rows.add_model(each_api.database)
-    body = {"kind": "sample", "model_id": model_id, "params": {"step_size": 2.0}}
+    quick = PRESETS["quick"]
+    body = {"kind": "sample", "model_id": model_id, "params": {"step_size": 2 * quick.reference_std}}
     assert fields(each_api.post(body)) == ["params.step_size"]
     job = _accepted(each_api, {"kind": "sample", "model_id": model_id, "params": {"count": 2, "width": 200}})
-    assert (job["params"]["width"], job["params"]["height"], job["params"]["step_size"]) == (200, 96, 0.3)
+    assert (job["params"]["width"], job["params"]["height"], job["params"]["step_size"]) == (
+        200,
+        quick.image_size,
+        quick.step_size,
+    )
     assert job["model_id"] == model_id
 
 
