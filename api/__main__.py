@@ -9,6 +9,7 @@ from api.app import create_app
 from api.settings import ApiSettings
 from core.contracts.logs import configure_logs
 from core.contracts.process import die_with_parent
+from core.store.database import Database
 
 GRACEFUL_SECONDS = 8
 
@@ -18,6 +19,10 @@ def main() -> None:
     configure_logs(settings)
     if os.environ.get("GENCONVNET_DIE_WITH_PARENT"):
         die_with_parent(signal.SIGTERM)
+    # Before uvicorn answers for signals: whoever waits for the database can be stopped at once.
+    database = Database(settings.rows_url)
+    database.migrate_when_up()
+    database.dispose()
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -14,6 +14,7 @@ from api.house import House
 from api.jobs import routes as jobs
 from api.models import routes as models
 from api.settings import ApiSettings
+from api.web import routes as web
 from core.broker.bell import Bell, Reconciler
 from core.broker.connection import connect, connect_async
 from core.store.blobs import Blobs
@@ -47,7 +48,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     errors.install(app)
-    for routes in (datasets, jobs, models, presets, health):
+    for routes in (datasets, jobs, models, presets, health, web):
         app.include_router(routes.router)
     Instrumentator(should_ignore_untemplated=True).instrument(app).expose(app, include_in_schema=False)
     app.add_middleware(errors.BodyLimit, limit=settings.max_body_bytes)
