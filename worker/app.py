@@ -7,7 +7,6 @@ back before it goes.
 import os
 import secrets
 import signal
-import socket
 import warnings
 
 import structlog
@@ -22,6 +21,7 @@ from core.contracts.logs import configure_logs
 from core.contracts.process import die_with_parent
 from core.store.database import Database
 from worker.child import Child
+from worker.health import worker_name
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -33,10 +33,10 @@ def main(queue: Queue) -> None:
     configure_logs(settings)
     if os.environ.get("GENCONVNET_DIE_WITH_PARENT"):
         die_with_parent(signal.SIGTERM)
-    name = f"{queue.value}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    name = worker_name(queue, f"{os.getpid()}:{secrets.token_hex(4)}")
     structlog.contextvars.bind_contextvars(worker=name)
     database = Database(settings.rows_url)
-    database.migrate()
+    database.migrate_when_up()
     redis = connect(settings.broker_url)
     bell = Bell(settings.broker_url)
     child = Child(settings, queue, name, database)

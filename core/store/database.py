@@ -97,7 +97,8 @@ class Database:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        # The encoding is said, since a server whose own is SQL_ASCII makes psycopg hand out bytes for text.
+        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5, "client_encoding": "utf8"})
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False})

@@ -1,0 +1,24 @@
+"""`python -P -m worker.health QUEUE`: fails where no worker of this machine says that it listens to the queue."""
+
+import socket
+import sys
+
+from core.broker.connection import connect
+from core.broker.presence import listening
+from core.contracts.jobs import Queue
+from core.contracts.settings import Settings
+
+
+def worker_name(queue: Queue, process: str) -> str:
+    """What a worker of this machine is called; `process` tells it from others."""
+    return f"{queue.value}@{socket.gethostname()}:{process}"
+
+
+def main(queue: Queue) -> None:
+    with connect(Settings().broker_url) as redis:
+        if listening(redis, queue, worker_name(queue, "*")) == 0:
+            raise SystemExit(f"no worker of {socket.gethostname()} listens to the queue {queue.value}")
+
+
+if __name__ == "__main__":
+    main(Queue(sys.argv[1]))
