@@ -8,7 +8,7 @@ from core.contracts.learning import MAX_SEED
 
 MIN_SIDE = 16
 MAX_SIDE = 4096
-DEFAULT_STEPS = 300
+DEFAULT_STEPS = 200
 
 Side = Annotated[int | None, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 

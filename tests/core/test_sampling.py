@@ -1,0 +1,78 @@
+"""New pictures of any size from a finished model (core/sampling.py)."""
+
+import pytest
+import torch
+
+from core.langevin import run_chains
+from core.model import Architecture, ConvLayer, GenerativeConvNet
+from core.sampling import patchwork, synthesize
+
+
+def a_net(stride=3):
+    return GenerativeConvNet(Architecture((ConvLayer(4, 6, stride), ConvLayer(3, 3)), channels=1, reference_std=5.0))
+
+
+def generator():
+    return torch.Generator().manual_seed(5)
+
+
+@pytest.mark.parametrize(("asked", "given"), [((24, 24), (24, 24)), ((25, 47), (27, 48)), ((7, 100), (9, 102))])
+def test_sides_are_rounded_up_to_multiples_of_the_stride(asked, given):
+    start = torch.randn(2, 1, 24, 24, generator=generator())
+    pictures = synthesize(a_net(), 2, *asked, steps=1, step_size=1.0, generator=generator(), start=start)
+    assert pictures.shape == (2, 1, *given)
+
+
+def test_eq19_runs_on_from_the_patchwork():
+    net, start = a_net(), torch.randn(2, 1, 24, 24, generator=generator())
+    told = []
+    pictures = synthesize(
+        net,
+        1,
+        24,
+        30,
+        steps=4,
+        step_size=1.0,
+        generator=generator(),
+        start=start,
+        after_step=lambda n, _: told.append(n),
+    )
+    same = generator()
+    expected = run_chains(net, patchwork(start, 24, 30, 3, same), 4, 1.0, same, "torus")
+    assert torch.equal(pictures, expected)
+    assert told == [1, 2, 3, 4]
+
+
+def test_the_same_generator_draws_the_same_pictures_and_another_draws_others():
+    net, start = a_net(), torch.randn(1, 1, 24, 24, generator=generator())
+    first, second = (
+        synthesize(net, 1, 24, 24, steps=2, step_size=1.0, generator=generator(), start=start) for _ in range(2)
+    )
+    other = torch.Generator().manual_seed(6)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, synthesize(net, 1, 24, 24, steps=2, step_size=1.0, generator=other, start=start))
+
+
+def test_every_patch_lies_somewhere_on_a_chain_at_the_strides_phase():
+    """Chain m holds the number of its own pixel; a patch is then a run of such numbers, wrapped."""
+    stride, size = 3, 24
+    rows, columns = torch.arange(size)[:, None], torch.arange(size)[None, :]
+    start = torch.stack([(m * size * size + rows * size + columns).float()[None] for m in range(2)])
+    picture = patchwork(start, 40 // stride * stride, 30, stride, generator())
+    patch = size // 2
+    for top in range(0, picture.shape[-2], patch):
+        for left in range(0, picture.shape[-1], patch):
+            found = picture[0, 0, top : top + patch, left : left + patch].long()
+            assert (found // size**2 == found[0, 0] // size**2).all(), "of one chain"
+            row, column = found[0, 0] % size**2 // size, found[0, 0] % size
+            assert row % stride == 0
+            assert column % stride == 0
+            expected_rows = (row + torch.arange(found.shape[0])) % size
+            expected_columns = (column + torch.arange(found.shape[1])) % size
+            assert torch.equal(found % size**2 // size, expected_rows[:, None].expand_as(found))
+            assert torch.equal(found % size, expected_columns[None, :].expand_as(found))
+
+
+def test_chains_smaller_than_two_strides_still_serve():
+    start = torch.randn(1, 1, 4, 4, generator=generator())
+    assert patchwork(start, 8, 8, 4, generator()).isfinite().all()
