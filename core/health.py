@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-EXPLODED_STD_RATIO = 3.0  # chains this many times as far spread as the pictures
+EXPLODED_STD_RATIO = 2.0  # chains this many times as far spread as the pictures
+STEADY_STD_RATIO = 1.3  # below it, a state is worth going back to: from an explosion's foot one only explodes again
 DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units than this, on pictures and chains alike
 
 
@@ -64,6 +65,11 @@ def diagnose(health: Health, reference_std: float) -> Diagnosis | None:
         if max(chains, data) < DEAD_ACTIVE_SHARE:
             return Diagnosis(f"layer {index} died: none of its units is active any more, so nothing can be learned")
     return None
+
+
+def is_steady(chains: Tensor, images: Tensor, reference_std: float) -> bool:
+    """Whether the chains (M̃, C, S, S) are hardly wider spread than the pictures (M, C, H, W)."""
+    return _rms(chains) < STEADY_STD_RATIO * max(_rms(images), reference_std)
 
 
 def _rms(images: Tensor) -> float:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
-from core.health import Health, diagnose, examine
+from core.health import Health, diagnose, examine, is_steady
 from core.langevin import run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
 from core.state import LearningState, fresh_optimizer
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's first, reached at its end
+WARM_UP = 0.1  # of a stage's iterations: Adam's first steps move all weights alike, and large ones kill or explode
 SNAPSHOT_ITERATIONS = 25  # between two copies of a good state
 RECOVERY_SCALE = 0.5  # of the learning rate, at each return to a good state
 MAX_RECOVERIES = 6
@@ -68,8 +69,7 @@ class Learner:
         """
         while self.state.stage < self.params.stages:
             while self.state.iteration < self.params.iterations:
-                if self.state.iteration % SNAPSHOT_ITERATIONS == 0:
-                    self.state.remember()
+                self._remember()
                 health = self.update()
                 diagnosis = diagnose(health, self.architecture.reference_std)
                 if diagnosis is not None:
@@ -91,7 +91,7 @@ class Learner:
             after_step=lambda *_: self.interrupt(),
         )
         chain_maps = net.feature_maps(state.chains, boundary)
-        data_maps = net.feature_maps(self.images)
+        data_maps = net.feature_maps(self._pictures())
         # Scores per position of the top map, so that the learning rate does not depend on the pictures' size.
         difference = data_maps[-1].sum() / (len(self.images) * positions(data_maps)) - chain_maps[-1].sum() / (
             len(state.chains) * positions(chain_maps)
@@ -106,9 +106,18 @@ class Learner:
 
     @property
     def learning_rate(self) -> float:
-        """η decays geometrically over each stage."""
-        decay = FINAL_LEARNING_RATE ** (self.state.iteration / self.params.iterations)
-        return self.params.learning_rate * self.state.learning_rate_scale * float(decay)
+        """η decays geometrically over each stage, after a linear warm-up."""
+        done = self.state.iteration / self.params.iterations
+        warmth = min(1.0, (self.state.iteration + 1) / (WARM_UP * self.params.iterations))
+        decay = float(FINAL_LEARNING_RATE**done)
+        return self.params.learning_rate * self.state.learning_rate_scale * warmth * decay
+
+    def _pictures(self) -> Tensor:
+        """The training pictures (M, C, H, W), under noise where the settings ask for it."""
+        if not self.params.picture_noise:
+            return self.images
+        noise = torch.randn(self.images.shape, generator=self.state.generator, device=self.images.device)
+        return self.images + self.params.picture_noise * noise
 
     def _begin(self, seed: int) -> LearningState:
         device = self.images.device
@@ -128,6 +137,13 @@ class Learner:
             state.optimizer = fresh_optimizer(state.net)
             state.iteration = 0
             state.good.clear()
+
+    def _remember(self) -> None:
+        """Copy a good state now and then; the first in any case, so that there is one to go back to."""
+        state = self.state
+        due = state.iteration % SNAPSHOT_ITERATIONS == 0
+        if not state.good or (due and is_steady(state.chains, self.images, self.architecture.reference_std)):
+            state.remember()
 
     def _recover(self, reason: str) -> None:
         state = self.state

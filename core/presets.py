@@ -13,17 +13,19 @@ PRESETS: dict[str, LearningParams] = {
     "texture": LearningParams(
         image_size=224, layers=_EXPERIMENT_1_LAYERS, num_chains=16, langevin_steps=10, iterations=700
     ),
-    # A first run: about a minute on two cores.
+    # A first run: about a minute on two cores. The recipe is docs/decisions/0001-learning-recipe.md.
     "quick": LearningParams(
         image_size=96,
-        layers=(LayerParams(filters=32, kernel_size=15, stride=3), LayerParams(filters=32, kernel_size=5)),
+        layers=(LayerParams(filters=48, kernel_size=9, stride=3), LayerParams(filters=48, kernel_size=5)),
         layerwise=False,
         num_chains=3,
-        reference_std=20.0,
+        langevin_steps=5,
+        reference_std=8.0,
         contrast=50.0,
-        step_size=8.0,
-        iterations=300,
-        learning_rate=7e-4,
+        picture_noise=8.0,
+        step_size=4.0,
+        iterations=500,
+        learning_rate=1e-3,
     ),
 }
 

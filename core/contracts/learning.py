@@ -67,6 +67,16 @@ class LearningParams(BaseModel):
             "learned, so that σ and η suit faint pictures too; null leaves them as they are.",
         ),
     ] = None
+    picture_noise: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=127,
+            allow_inf_nan=False,
+            description="Standard deviation, in grey levels, of white noise added to the training pictures, anew in "
+            "each iteration. The reference's own, σ, spares the net from unlearning the reference in flat regions.",
+        ),
+    ] = 0.0
     step_size: Annotated[
         float,
         Field(
@@ -86,7 +96,7 @@ class LearningParams(BaseModel):
             gt=0,
             le=1,
             allow_inf_nan=False,
-            description="η: Adam's step size at the start of each stage; it decays to a fiftieth.",
+            description="η: Adam's step size; in each stage it warms up, then decays to a fiftieth.",
         ),
     ] = 1e-3
     initialization: Annotated[

@@ -13,6 +13,7 @@ from core.learning import (
     FINAL_LEARNING_RATE,
     MAX_RECOVERIES,
     RECOVERY_SCALE,
+    WARM_UP,
     Learner,
     LearningDiverged,
     architecture_of,
@@ -181,12 +182,14 @@ def test_learning_tells_of_each_iteration_in_order(layerwise, boundary):
     assert {progress.recoveries for progress in told} == {0}
 
 
-def test_the_learning_rate_falls_geometrically_over_each_stage():
+def test_the_learning_rate_warms_up_then_falls_geometrically_over_each_stage():
     told = []
     learn(pictures(), PARAMS, callback=lambda progress, _: told.append(progress))
     for stage in (1, 2):
         rates = [progress.learning_rate for progress in told if progress.stage == stage]
-        assert all(later < earlier for earlier, later in pairwise(rates))
+        warm = round(WARM_UP * PARAMS.iterations)
+        assert all(earlier < later for earlier, later in pairwise(rates[: warm - 1]))
+        assert all(later < earlier for earlier, later in pairwise(rates[warm - 1 :]))
         assert rates[-1] == pytest.approx(PARAMS.learning_rate * FINAL_LEARNING_RATE)
         assert rates[14] == pytest.approx(PARAMS.learning_rate * FINAL_LEARNING_RATE**0.5)
 
