@@ -1,0 +1,28 @@
+"""A process that starts together with its database waits for it."""
+
+import threading
+import time
+import uuid
+
+from support.postgres import PostgresServer
+
+from core.store.database import Database
+
+LATE_SECONDS = 1.5
+
+
+def test_a_database_that_comes_late_is_waited_for(postgres_server: PostgresServer) -> None:
+    name = f"genconvnet_test_{uuid.uuid4().hex}"
+    with postgres_server.fresh() as url:
+        database = Database(url.replace(url.rsplit("/", 1)[1].split("?")[0], name))
+        create = threading.Timer(LATE_SECONDS, postgres_server.execute, ("CREATE DATABASE {}", name))
+        began_at = time.monotonic()
+        create.start()
+        try:
+            database.migrate_when_up()
+            assert time.monotonic() - began_at >= LATE_SECONDS
+            database.ping()
+        finally:
+            create.join()
+            database.dispose()
+            postgres_server.execute("DROP DATABASE {} WITH (FORCE)", name)

@@ -1,0 +1,43 @@
+"""The health check of a worker's container."""
+
+import os
+import subprocess
+import sys
+import time
+
+from redis import Redis
+from support.valkey import Valkey
+
+from core.broker.presence import Presence, listening
+from core.contracts.jobs import Queue
+from worker.health import worker_name
+
+
+def test_a_worker_is_healthy_while_it_listens_on_this_machine(valkey: Valkey, redis: Redis) -> None:
+    assert "no worker of" in _told(valkey)
+    elsewhere = Presence(redis, Queue.TRAIN, "train@elsewhere:1")
+    here = Presence(redis, Queue.TRAIN, worker_name(Queue.TRAIN, "1"))
+    elsewhere.start()
+    _until_listening(redis, 1)
+    assert "no worker of" in _told(valkey)
+    here.start()
+    _until_listening(redis, 2)
+    assert _told(valkey) == ""
+    for worker in (here, elsewhere):
+        worker.stop()
+
+
+def _told(valkey: Valkey) -> str:
+    """What the check prints where it fails, or nothing."""
+    command = [sys.executable, "-P", "-m", "worker.health", "train"]
+    environment = {**os.environ, "GENCONVNET_BROKER_URL": valkey.url}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0) == (done.stderr == "")
+    return done.stderr
+
+
+def _until_listening(redis: Redis, workers: int) -> None:
+    deadline = time.monotonic() + 10
+    while listening(redis, Queue.TRAIN) != workers:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
