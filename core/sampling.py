@@ -9,6 +9,8 @@ from core.langevin import run_chains
 from core.model import GenerativeConvNet
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from
+CANDIDATES = 48  # drawn for each patch, of which the best fitting is laid
+MARGIN = 6  # pixels around a patch that are compared
 
 
 def synthesize(
@@ -36,23 +38,43 @@ def synthesize(
 
 
 def patchwork(start: Tensor, height: int, width: int, stride: int, generator: torch.Generator) -> Tensor:
-    """A picture (1, C, height, width) laid with patches of `start` (M, C, S, S), each from a random chain and place.
+    """A periodic picture (1, C, height, width) laid with patches of `start` (M, C, S, S), at random and to fit.
 
-    The chains are periodic, so a patch may lie anywhere on them, at multiples of the net's stride. The seams between
-    patches are no sample of the model; the dynamics heals them, which takes fewer steps than growing structure from
-    noise does.
+    The chains are periodic, so a patch may lie anywhere on them, at multiples of the net's stride. Of some drawn at
+    random the one is laid whose surroundings agree best with what lies there already. What is left of the seams is no
+    sample of the model; the dynamics heals it, which takes fewer steps than growing structure from noise does.
     """
     size = max(start.shape[-1] // PATCHES_PER_CHAIN // stride, 1) * stride
-    picture = start.new_empty(1, start.shape[1], height, width)
+    picture = start.new_zeros(start.shape[1], height, width)
+    laid = torch.zeros(height, width, dtype=torch.bool, device=start.device)
     for top in range(0, height, size):
         for left in range(0, width, size):
-            chain, row, column = _draw(generator, (len(start), start.shape[-2] // stride, start.shape[-1] // stride))
-            patch = torch.roll(start[chain], (-row * stride, -column * stride), dims=(-2, -1))
-            place = picture[0, :, top : top + size, left : left + size]
-            place.copy_(patch[:, : place.shape[-2], : place.shape[-1]])
-    return picture
+            rows, columns = _span(top, size, height, start), _span(left, size, width, start)
+            drawn = _windows(start, len(rows), len(columns), stride, generator)
+            known = laid[rows % height][:, columns % width]
+            there = picture[:, rows % height][:, :, columns % width]
+            errors = ((drawn - there).square() * known).sum(dim=(1, 2, 3))
+            patch = drawn[errors.argmin(), :, MARGIN:-MARGIN, MARGIN:-MARGIN]
+            picture[:, top : top + size, left : left + size] = patch
+            laid[top : top + size, left : left + size] = True
+    return picture[None]
 
 
-def _draw(generator: torch.Generator, limits: tuple[int, ...]) -> list[int]:
-    """A random whole number below each limit."""
-    return [int(torch.randint(max(limit, 1), (), generator=generator, device=generator.device)) for limit in limits]
+def _span(first: int, size: int, side: int, like: Tensor) -> Tensor:
+    """The lines of a patch that begins at `first`, and a margin of what lies before and after it."""
+    return torch.arange(first - MARGIN, min(first + size, side) + MARGIN, device=like.device)
+
+
+def _windows(start: Tensor, height: int, width: int, stride: int, generator: torch.Generator) -> Tensor:
+    """Windows (CANDIDATES, C, height, width) of random chains at random places of the net's lattice."""
+    chains, _, chain_height, chain_width = start.shape
+    chain, row, column = (
+        torch.randint(max(limit, 1), (CANDIDATES, 1, 1), generator=generator, device=generator.device)
+        for limit in (chains, chain_height // stride, chain_width // stride)
+    )
+    down = torch.arange(-MARGIN, height - MARGIN, device=start.device)[None, :, None]
+    across = torch.arange(-MARGIN, width - MARGIN, device=start.device)[None, None, :]
+    windows = start.movedim(1, -1)[
+        chain, (row * stride + down) % chain_height, (column * stride + across) % chain_width
+    ]
+    return windows.movedim(-1, 1)
