@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-EXPLODED_STD_RATIO = 2.0  # chains this many times as far spread as the pictures
+EXPLODED_STD_RATIO = 1.6  # chains this many times as far spread as the pictures
 STEADY_STD_RATIO = 1.3  # below it, a state is worth going back to: from an explosion's foot one only explodes again
 DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units than this, on pictures and chains alike
 

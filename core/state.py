@@ -11,7 +11,7 @@ from torch import Tensor
 from core.model import Architecture, GenerativeConvNet
 
 ADAM_BETAS = (0.5, 0.99)
-KEPT_SNAPSHOTS = 2  # the older of two is certain to be from well before a trouble was noticed
+KEPT_SNAPSHOTS = 3  # a stage's first, and two more: the older of two is from well before a trouble was noticed
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,22 @@ class LearningState:
 
     def remember(self) -> None:
         """Keep a copy of this good state, to which `go_back` can return."""
-        if not self.good or self.good[-1].numbers["iteration"] < self.iteration:
-            self.good.append(self.snapshot())
+        if self.good and self.good[-1].numbers["iteration"] >= self.iteration:
+            return
+        if len(self.good) == KEPT_SNAPSHOTS:
+            del self.good[1]
+        self.good.append(self.snapshot())
 
     def go_back(self, learning_rate_scale: float) -> None:
-        """Return to the oldest good state kept, with a smaller learning rate; the generator goes on: other noise."""
-        oldest = self.good[0]
-        self.good = deque([oldest], maxlen=KEPT_SNAPSHOTS)
-        earlier = LearningState.restored(oldest, self.net.architecture, self.chains.device)
+        """Return to a good state, with a smaller learning rate; the generator goes on: other noise.
+
+        To one of some time ago, and every other time to the stage's first: the trouble may have begun long before
+        it showed.
+        """
+        first, *later = self.good
+        target = later[0] if len(later) > 1 and self.recoveries % 2 == 0 else first
+        self.good = deque([first], maxlen=KEPT_SNAPSHOTS)
+        earlier = LearningState.restored(target, self.net.architecture, self.chains.device)
         self.net, self.chains, self.optimizer, self.iteration = (
             earlier.net,
             earlier.chains,
