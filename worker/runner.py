@@ -68,8 +68,7 @@ class Runner:
         )
         desk = Desk(self._database, self._blobs, self._redis, self._settings, self._device, lease)
         try:
-            with lease:
-                self._work(desk)
+            self._work(desk)
         except LeaseLost as error:
             log.warning("job_left", reason=str(error))
         except DBAPIError as error:  # not even its end could be written: the lease runs out, and it is tried again
@@ -79,7 +78,8 @@ class Runner:
         claim = desk.claim
         try:
             desk.tell_status(JobStatus.RUNNING, attempt=claim.attempt)
-            HANDLERS[claim.kind](desk)
+            with desk.lease:
+                HANDLERS[claim.kind](desk)
             log.info("job_succeeded")
         except Canceled:
             leases.canceled(self._database, claim)
