@@ -24,13 +24,13 @@ def test_killed_train_worker_goes_on_from_its_checkpoint_within_30_seconds(serve
     assert time.monotonic() - returned_at < 30
     assert resumed["status"] == "running"
     moving = service.wait(job_id, lambda job: job["progress"]["iteration"] > before["progress"]["iteration"])
-    job = service.ended(job_id, seconds=90)
+    job = service.ended(job_id, seconds=180)
     assert job["status"] == "succeeded", job
     series = service.client.get(f"/v1/jobs/{job_id}/metrics").json()["data"]
     assert [point["step"] for point in series] == list(range(1, 3001))
     assert moving["attempt"] == 2
     # It went on from a checkpoint, and ended where it would have ended anyway.
-    undisturbed = service.ended(service.train(dataset, iterations=3000), seconds=90)
+    undisturbed = service.ended(service.train(dataset, iterations=3000), seconds=180)
     again = service.client.get(f"/v1/jobs/{undisturbed['id']}/metrics").json()["data"]
     assert series == again
 
