@@ -69,6 +69,7 @@ def test_settings_are_frozen():
         ("initialization", "warm", "'zero', 'noise' or 'data'"),
         ("boundary", "sphere", "'valid' or 'torus'"),
         ("precision", "float64", "'float32' or 'bfloat16'"),
+        ("precision", "bfloat16", "not available yet"),
         ("checkpoint_seconds", 0, "greater than or equal to 1"),
         ("checkpoint_seconds", NAN, "finite"),
         ("learning_rat", 0.1, "not permitted"),
