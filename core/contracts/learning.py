@@ -112,9 +112,7 @@ class LearningParams(BaseModel):
     ] = None
     precision: Annotated[
         Precision,
-        Field(
-            description="Arithmetic of the Langevin steps. auto is float32 for now; bfloat16 is not there yet and refused."
-        ),
+        Field(description="Arithmetic of the Langevin steps: auto is float32 for now, and bfloat16 is refused."),
     ] = "auto"
     checkpoint_seconds: Annotated[
         float,
