@@ -1,14 +1,21 @@
-"""Where a picture ends: the plane, or the torus.
+"""Where a picture ends: the plane, the torus, or a surround of its mean.
 
 On the plane ("valid") a filter is applied only where it lies inside the picture, so pixels at the rim are
 covered by few filters. On the torus the picture continues periodically; every pixel is covered alike and the
 picture tiles. The torus is the plane after `wrap`, and `unwrap` is the adjoint (transpose) of `wrap`:
-⟨wrap(I), J⟩ = ⟨I, unwrap(J)⟩. Hence a gradient found on the wrapped picture is folded back exactly.
+⟨wrap(I), J⟩ = ⟨I, unwrap(J)⟩. Hence a gradient found on the wrapped picture is folded back exactly. "padded" is the
+plane too, the picture lying among zeros, which is its mean: pixels at the rim are covered like all others, and its
+opposite sides stay strangers.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+def surround(images: Tensor, halo: int) -> Tensor:
+    """Lay each picture among zeros, `halo` pixels on every side. (N, C, H, W) -> (N, C, H + 2 halo, W + 2 halo)."""
+    return functional.pad(images, (halo, halo, halo, halo))
 
 
 def wrap(images: Tensor, halo: int) -> Tensor:

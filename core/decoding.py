@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.boundary import unwrap
 from core.contracts.learning import Boundary
 from core.model import GenerativeConvNet
 
@@ -52,19 +51,19 @@ def encode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid")
 def decode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Decoding:
     """f(I; w) = α + ⟨I, B⟩ on the picture's piece: bottom-up, then top-down (eq. 13-17). images (N, C, H, W).
 
-    B^(l-1) = Σ_k,x B_k^(l)(x) δ_k,x^(l) w_k,x and α_(l-1) = α_l + Σ_k,x B_k^(l)(x) δ_k,x^(l) b_l,k, from B^(L) = 1 and
-    α_L = 0.
+    B^(l-1) = Σ_k,x B_k^(l)(x) δ_k,x^(l) w_k,x and α_(l-1) = α_l + Σ_k,x B_k^(l)(x) δ_k,x^(l) b_l,k, from B^(L) = 1 (a
+    category's: w_c,k) and α_L = 0.
     """
     extended = net.extend(images, boundary)
     activations = encode(net, images, boundary)
-    coefficients = torch.ones_like(activations[-1], dtype=images.dtype)
+    coefficients = top_coefficients(net, activations[-1], images.dtype)
     offset = images.new_zeros(len(images))
     below = [activation.shape[-2:] for activation in (extended, *activations[:-1])]
     for index in reversed(range(len(activations))):
         coefficients = coefficients * activations[index]
         offset = offset + coefficients.sum(dim=(2, 3)) @ net.biases[index]
-        coefficients = deconvolve(coefficients, net.weights[index], net.architecture.layers[index].stride, below[index])
-    return Decoding(activations, fold_back(net, coefficients, boundary), offset)
+        coefficients = deconvolve(coefficients, net.weights[index], net.strides[index], below[index])
+    return Decoding(activations, net.fold_back(coefficients, boundary), offset)
 
 
 @torch.no_grad()
@@ -74,14 +73,12 @@ def basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") 
     images (N, C, H, W) -> (N, C, H, W).
     """
     maps = [net.extend(images, boundary), *net.feature_maps(images, boundary)]
-    coefficients = (maps[-1] > 0).to(images.dtype)
+    coefficients = top_coefficients(net, maps[-1] > 0, images.dtype)
     for index in reversed(range(len(net.weights))):
-        coefficients = deconvolve(
-            coefficients, net.weights[index], net.architecture.layers[index].stride, maps[index].shape[-2:]
-        )
+        coefficients = deconvolve(coefficients, net.weights[index], net.strides[index], maps[index].shape[-2:])
         if index:
             coefficients = torch.ops.aten.threshold_backward(coefficients, maps[index], 0)
-    return fold_back(net, coefficients, boundary)
+    return net.fold_back(coefficients, boundary)
 
 
 def reconstruct(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
@@ -135,18 +132,19 @@ def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Si
     A filter of k x k pixels every s pixels, s dividing k, is a filter of k/s x k/s blocks, every block, on the map
     whose blocks of s x s pixels are laid out as channels: the same sums, several times faster on a processor.
     """
-    kernel_size = weight.shape[-1]
-    height, width = ((side - 1) * stride + kernel_size for side in coefficients.shape[-2:])
+    kernel = weight.shape[-2:]  # an object's filter need not be square, and has stride 1
+    height, width = ((side - 1) * stride + across for side, across in zip(coefficients.shape[-2:], kernel, strict=True))
     uncovered = (size[0] - height, size[1] - width)  # pixels at the rim that no filter reaches, fewer than the stride
-    if stride == 1 or kernel_size % stride:
+    if stride == 1 or kernel[0] % stride:
         return functional.conv_transpose2d(coefficients, weight, stride=stride, output_padding=uncovered)
     blocks = functional.conv_transpose2d(coefficients, functional.pixel_unshuffle(weight, stride))
     return functional.pad(functional.pixel_shuffle(blocks, stride), (0, uncovered[1], 0, uncovered[0]))
 
 
-def fold_back(net: GenerativeConvNet, extended: Tensor, boundary: Boundary) -> Tensor:
-    """From the extended picture that the filters see back to the picture itself; the adjoint of `net.extend`."""
-    return unwrap(extended, net.architecture.halo) if boundary == "torus" else extended
+def top_coefficients(net: GenerativeConvNet, active: Tensor, dtype: torch.dtype) -> Tensor:
+    """B^(L) ∘ δ^(L): 1 (a category's: w_c,k) where a unit of the highest layer is `active` (N, filters, H_L, W_L)."""
+    ones = active.to(dtype)
+    return ones if net.category_weights is None else ones * net.category_weights[:, None, None]
 
 
 def _rounding(net: GenerativeConvNet, images: Tensor, energy: Tensor) -> Tensor:

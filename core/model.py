@@ -6,15 +6,17 @@ noise of standard deviation σ = `reference_std`, in grey levels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.boundary import wrap
-from core.contracts.learning import Boundary
+from core.boundary import surround, unwrap, wrap
+from core.contracts.learning import Boundary, Top
 
 INITIAL_WEIGHT_STD = 0.01  # with w = 0 exactly, 1(0 > 0) = 0 and no filter could ever learn
+INITIAL_TOP_WEIGHT_STD = 0.001  # of an object's filter, which sums over thousands of positions
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,19 @@ class ConvLayer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a net. `top="convolutional"` sums the top maps over filters and positions (Def. 3, eq. 6)."""
+    """The shape of a net. `top` says how the maps of the highest of `layers` become the score.
+
+    convolutional: their sum over filters and positions (Def. 3, eq. 6).
+    object: one more filter, which covers the whole of them, and its ReLU (Experiment 2); `top_size` is (height, width)
+        of the maps it covers, and None until a picture has shown it.
+    category: their sum, each filter weighted by its w_c,k (Def. 2, eq. 2).
+    """
 
     layers: tuple[ConvLayer, ...]
     channels: int = 3
     reference_std: float = 1.0
-    top: str = "convolutional"
+    top: Top = "convolutional"
+    top_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -49,8 +58,10 @@ class Architecture:
             raise ValueError(f"channels must be positive, not {self.channels}")
         if not self.reference_std > 0:
             raise ValueError(f"reference_std must be positive, not {self.reference_std}")
-        if self.top != "convolutional":
-            raise ValueError(f"top must be 'convolutional', not {self.top!r}")
+        if self.top not in get_args(Top):
+            raise ValueError(f"top must be one of {', '.join(get_args(Top))}, not {self.top!r}")
+        if self.top_size is not None and (self.top != "object" or min(self.top_size) < 1):
+            raise ValueError(f"top_size {self.top_size} suits no top of kind {self.top!r}")
 
     @property
     def total_stride(self) -> int:
@@ -96,16 +107,27 @@ class Architecture:
             below = layer.filters
         return count
 
+    def covering(self, size: int, boundary: Boundary) -> "Architecture":
+        """This shape for pictures of `size` pixels: an object's filter learns here what it is to cover."""
+        if self.top != "object":
+            return self
+        around = {"valid": 0, "torus": 1, "padded": 2}[boundary] * self.halo
+        side = self.map_sizes(size + around)[-1]
+        return replace(self, top_size=(side, side))
+
     def truncated(self, depth: int) -> "Architecture":
         """The net of the lowest `depth` layers, as it stands while the layers are grown one by one (sec. 7)."""
-        return Architecture(self.layers[:depth], self.channels, self.reference_std, self.top)
+        return replace(self, layers=self.layers[:depth], top_size=None)
 
 
 class GenerativeConvNet(nn.Module):
     """The scoring ConvNet f(I; w), weights N(0, 0.01²), biases zero, in float32.
 
-    `weights[l]` is (filters, filters below, kernel, kernel), `biases[l]` is (filters,).
+    `weights[l]` is (filters, filters below, kernel, kernel), `biases[l]` is (filters,). An object's top filter is one
+    layer more, (1, filters below, H_L, W_L). `category_weights` (filters of the highest layer,) are w_c,k, else None.
     """
+
+    category_weights: nn.Parameter | None
 
     def __init__(self, architecture: Architecture, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -119,18 +141,39 @@ class GenerativeConvNet(nn.Module):
             self.weights.append(nn.Parameter(weight.normal_(0, INITIAL_WEIGHT_STD, generator=generator)))
             self.biases.append(nn.Parameter(torch.zeros(layer.filters)))
             below = layer.filters
+        category = architecture.top == "category"
+        self.register_parameter("category_weights", nn.Parameter(torch.ones(below)) if category else None)
+        if architecture.top_size is not None:
+            self._cover(architecture.top_size, generator)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of each of `weights`."""
+        return tuple(layer.stride for layer in self.architecture.layers) + (1,) * self.has_top_filter
+
+    @property
+    def has_top_filter(self) -> bool:
+        return len(self.weights) > len(self.architecture.layers)
 
     def feature_maps(self, images: Tensor, boundary: Boundary = "valid") -> list[Tensor]:
-        """[F^(l) * I] for l = 1..L (eq. 1): a list of (N, filters, H_l, W_l)."""
-        maps, current = [], self.extend(images, boundary)
-        for layer, weight, bias in zip(self.architecture.layers, self.weights, self.biases, strict=True):
-            current = functional.relu(functional.conv2d(current, weight, bias, stride=layer.stride))
+        """[F^(l) * I], l = 1.. (eq. 1): a list of (N, filters, H_l, W_l), an object's (N, 1, 1, 1) at its end."""
+        maps: list[Tensor] = []
+        current = self.extend(images, boundary)
+        for index in range(len(self.architecture.layers)):
+            current = functional.relu(convolve(current, self.weights[index], self.biases[index], self.strides[index]))
             maps.append(current)
+        if self.architecture.top == "object":
+            maps.append(functional.relu(functional.conv2d(current, *self._top_filter(current))))
         return maps
 
     def score(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
-        """f(I; w) = Σ_k Σ_x [F_k^(L) * I](x) (eq. 6). images (N, C, H, W) -> (N,)."""
-        return self.feature_maps(images, boundary)[-1].sum(dim=(1, 2, 3))
+        """f(I; w) = Σ_k Σ_x [F_k^(L) * I](x) (eq. 6), a category's with w_c,k (eq. 2). images (N, C, H, W) -> (N,)."""
+        return self.scores_of(self.feature_maps(images, boundary)[-1])
+
+    def scores_of(self, top_maps: Tensor) -> Tensor:
+        """f from the highest of `feature_maps`. (N, filters, H_L, W_L) -> (N,)."""
+        sums = top_maps.sum(dim=(2, 3))
+        return sums.sum(dim=1) if self.category_weights is None else sums @ self.category_weights
 
     def energy(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
         """‖I‖² / 2σ² - f(I; w), the negative log density but for log Z (eq. 5, 8, 18). (N, C, H, W) -> (N,)."""
@@ -138,7 +181,7 @@ class GenerativeConvNet(nn.Module):
         return prior - self.score(images, boundary)
 
     def extend(self, images: Tensor, boundary: Boundary) -> Tensor:
-        """The picture that the first layer's filters see: itself on the plane, continued periodically on the torus.
+        """The picture that the first layer's filters see: itself, or continued periodically, or among zeros.
 
         Raises ValueError where the picture does not suit the net.
         """
@@ -152,37 +195,113 @@ class GenerativeConvNet(nn.Module):
                     f"{architecture.total_stride}, not {shape[2:]}"
                 )
             return wrap(images, architecture.halo)
-        if min(shape[2:]) < architecture.receptive_field:
+        extended = surround(images, architecture.halo) if boundary == "padded" else images
+        if min(extended.shape[2:]) < architecture.receptive_field:
             raise ValueError(
                 f"a picture of {shape[2:]} is smaller than the net's window of {architecture.receptive_field} pixels"
             )
-        return images
+        return extended
+
+    def fold_back(self, extended: Tensor, boundary: Boundary) -> Tensor:
+        """From the extended picture that the filters see back to the picture itself; the adjoint of `extend`."""
+        halo = self.architecture.halo
+        if boundary == "torus":
+            return unwrap(extended, halo)
+        return extended[..., halo:-halo, halo:-halo] if boundary == "padded" and halo else extended
+
+    def _top_filter(self, below: Tensor) -> tuple[Tensor, Tensor]:
+        """An object's filter over all of the maps `below` (N, filters, H_L, W_L), and its bias."""
+        size = (below.shape[2], below.shape[3])
+        if not self.has_top_filter:
+            self._cover(size, torch.Generator())
+            self.architecture = replace(self.architecture, top_size=size)
+        if self.architecture.top_size != size:
+            raise ValueError(
+                f"the object's filter covers maps of {self.architecture.top_size} positions, these pictures give {size}"
+            )
+        return self.weights[-1], self.biases[-1]
+
+    def _cover(self, size: tuple[int, int], generator: torch.Generator) -> None:
+        """Lay an object's filter over the highest maps, with a bias that lets it fire at first."""
+        like = self.weights[0]
+        weight = torch.empty(1, self.architecture.layers[-1].filters, *size)
+        weight.normal_(0, INITIAL_TOP_WEIGHT_STD, generator=generator)
+        self.weights.append(nn.Parameter(weight.to(like)))
+        self.biases.append(nn.Parameter(torch.ones(1).to(like)))
 
 
-def add_layer(net: GenerativeConvNet, layer: ConvLayer, generator: torch.Generator) -> GenerativeConvNet:
+def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """⟨w_k,x, F^(l-1) * I⟩ + b_k (eq. 12). A filter of k x k pixels every s, s dividing k, as one of blocks of s x s.
+
+    The same sums, faster on a processor: see `core.decoding.deconvolve`.
+    """
+    kernel_size = weight.shape[-1]
+    if stride == 1 or kernel_size % stride:
+        return functional.conv2d(images, weight, bias, stride=stride)
+    height, width = (side - (side - kernel_size) % stride for side in images.shape[-2:])
+    blocks = functional.pixel_unshuffle(images[..., :height, :width], stride)
+    return functional.conv2d(blocks, functional.pixel_unshuffle(weight, stride), bias)
+
+
+def add_layer(
+    net: GenerativeConvNet,
+    layer: ConvLayer,
+    generator: torch.Generator,
+    *,
+    boundary: Boundary = "valid",
+    top_size: tuple[int, int] | None = None,
+) -> GenerativeConvNet:
     """The net with one more layer on top, its lower layers as they were (sec. 7: the layers are grown one by one).
 
-    The new layer begins as a pass-through: at the middle of its kernel each filter below is spread over the new
-    filters with random shares that sum to one, so that the new score is the old one (but for the rim), and the
-    chains keep what they have learned. A little noise, N(0, 0.01²) relative to the shares, breaks the symmetry.
+    The new layer begins as a pass-through, so that the new score is about the old one and the chains keep what they
+    have learned. Each filter below is spread over the new filters with random shares that sum to one. An object's top
+    filter stays: the filters below that it weighs most pass unchanged to new ones of their own, as many as there are.
+    A little noise, N(0, 0.01²), breaks the symmetry. `top_size` is what an object's filter is to cover now, by default
+    what is left of it on the plane; `boundary` says where its positions lie.
     """
     architecture = net.architecture
-    grown = GenerativeConvNet(replace(architecture, layers=(*architecture.layers, layer)))
     device = net.weights[0].device
-    with torch.no_grad():
-        for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-            grown.weights[index].copy_(weight)
-            grown.biases[index].copy_(bias)
-        below = architecture.layers[-1].filters
+    below = architecture.layers[-1].filters
+    kept: list[int] = []
+    shares = torch.zeros(layer.filters, below)
+    if net.has_top_filter:
+        kept = net.weights[-1].detach().square().sum(dim=(0, 2, 3)).argsort(descending=True)[: layer.filters].tolist()
+        shares[range(len(kept)), kept] = 1.0
+        height, width = ((side - layer.kernel_size) // layer.stride + 1 for side in net.weights[-1].shape[2:])
+        top_size = top_size or (height, width)
+    else:
         shares = torch.rand(layer.filters, below, generator=generator, device=generator.device).cpu()
-        top = (
-            torch.randn(grown.weights[-1].shape, generator=generator, device=generator.device).cpu()
-            * INITIAL_WEIGHT_STD
-        )
+        shares /= shares.sum(dim=0)
+        if net.category_weights is not None:  # the new filters' own weights begin at one: what lowered f starts anew
+            shares *= net.category_weights.detach().cpu().clamp(min=0)
+    grown = GenerativeConvNet(replace(architecture, layers=(*architecture.layers, layer), top_size=top_size))
+    with torch.no_grad():
+        for index in range(len(architecture.layers)):
+            grown.weights[index].copy_(net.weights[index])
+            grown.biases[index].copy_(net.biases[index])
+        new = grown.weights[len(architecture.layers)]
+        noise = torch.randn(new.shape, generator=generator, device=generator.device).cpu()
+        new.copy_(noise * INITIAL_WEIGHT_STD)
         middle = (layer.kernel_size - 1) // 2
-        top[:, :, middle, middle] += shares / shares.sum(dim=0)
-        grown.weights[-1].copy_(top)
+        new[:, :, middle, middle] += shares
+        if net.has_top_filter:
+            grown.biases[-1].copy_(net.biases[-1])
+            grown.weights[-1].zero_()
+            grown.weights[-1][:, : len(kept)] = _moved(net.weights[-1][:, kept], layer, grown.weights[-1], boundary)
     return grown.to(device)
+
+
+def _moved(filters: Tensor, layer: ConvLayer, onto: Tensor, boundary: Boundary) -> Tensor:
+    """An object's filter as seen through the middle of `layer`'s kernel: (1, K, H, W) -> (1, K, size of `onto`)."""
+    middle, stride = (layer.kernel_size - 1) // 2, layer.stride
+    before = layer.kernel_size - stride if boundary == "padded" else 0  # positions by which the surround has grown
+    moved = filters
+    for dim in (2, 3):
+        places = torch.arange(onto.shape[dim], device=filters.device) * stride + middle - before
+        side = filters.shape[dim]
+        inside = ((places >= 0) & (places < side)) | (boundary == "torus")
+        moved = moved.index_select(dim, places % side) * inside.view(-1, *(1,) * (3 - dim))
+    return moved * stride**2
 
 
 def positions(maps: Sequence[Tensor]) -> int:

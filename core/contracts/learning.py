@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-Boundary = Literal["valid", "torus"]
+Boundary = Literal["valid", "torus", "padded"]
+Top = Literal["convolutional", "object", "category"]
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -36,15 +37,47 @@ class LearningParams(BaseModel):
             description="Side in pixels that the training pictures are scaled and cropped to; also the chains' side.",
         ),
     ]
+    patch_size: Annotated[
+        int | None,
+        Field(
+            ge=2,
+            le=128,
+            description="Learn from patches of this side, cut anywhere out of the pictures, instead of from whole "
+            "pictures: with one layer of this kernel_size the prototype model (Def. 4). Chains are patches too.",
+        ),
+    ] = None
     layers: Annotated[
         tuple[LayerParams, ...], Field(min_length=1, max_length=8, description="The net, lowest layer first.")
     ]
+    top: Annotated[
+        Top,
+        Field(
+            description="convolutional: the score is the sum of the highest maps (Def. 3); object: one more filter "
+            "covers the whole of them, for aligned pictures of one object (Experiment 2); category: their sum, each "
+            "filter weighted (Def. 2).",
+        ),
+    ] = "convolutional"
     layerwise: Annotated[
         bool, Field(description="Grow the layers one by one, refining those below; else learn all of them at once.")
     ] = True
     num_chains: Annotated[
-        int, Field(ge=1, le=64, description="M̃: parallel Langevin chains, each a synthesized picture.")
+        int, Field(ge=1, le=256, description="M̃: parallel Langevin chains, each a synthesized picture.")
     ] = 16
+    contrastive: Annotated[
+        bool,
+        Field(
+            description="Contrastive divergence: in each iteration the chains begin at the training pictures of that "
+            "iteration, one chain a picture, and run langevin_steps; num_chains is not used. Else they persist.",
+        ),
+    ] = False
+    batch_size: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1024,
+            description="Training pictures (or patches) drawn for each iteration; null: all of them, 64 at most.",
+        ),
+    ] = None
     langevin_steps: Annotated[
         int, Field(ge=1, le=1000, description="L: Langevin steps between two updates of the weights.")
     ] = 10
@@ -105,7 +138,10 @@ class LearningParams(BaseModel):
     ] = "zero"
     boundary: Annotated[
         Boundary,
-        Field(description="valid: chains end at their rim; torus: they continue periodically, so that pictures tile."),
+        Field(
+            description="valid: chains end at their rim; torus: they continue periodically, so that pictures tile; "
+            "padded: chains and training pictures lie among their mean, so that pixels at the rim count like others.",
+        ),
     ] = "torus"
     seed: Annotated[
         int | None, Field(ge=0, le=MAX_SEED, description="Seed of weights, chains and noise; drawn when absent.")
@@ -124,17 +160,32 @@ class LearningParams(BaseModel):
         ),
     ] = 30.0
 
+    @field_validator("patch_size")
+    @classmethod
+    def _lies_within(cls, patch_size: int | None, info: ValidationInfo) -> int | None:
+        side = info.data.get("image_size")
+        if patch_size is not None and side is not None and patch_size > side:
+            raise ValueError(f"must be at most image_size, {side}")
+        return patch_size
+
     @field_validator("layers")
     @classmethod
     def _fits_the_picture(cls, layers: tuple[LayerParams, ...], info: ValidationInfo) -> tuple[LayerParams, ...]:
-        side = info.data.get("image_size")
-        if side is None:  # refused itself
+        whole = info.data.get("patch_size") or info.data.get("image_size")
+        if whole is None:  # refused itself
             return layers
+        side, stride = whole, 1
         for index, layer in enumerate(layers):
+            stride *= layer.stride
             if layer.kernel_size > side:
                 raise ValueError(
                     f"layers[{index}].kernel_size is {layer.kernel_size}, but the map it is applied to is only "
-                    f"{side} positions wide (image_size {info.data['image_size']})"
+                    f"{side} positions wide (pictures of {whole} pixels)"
+                )
+            if stride > whole:
+                raise ValueError(
+                    f"layers[{index}].stride leaves nothing: the strides multiply to {stride}, pictures have only "
+                    f"{whole} pixels"
                 )
             side = (side - layer.kernel_size) // layer.stride + 1
         return layers
@@ -155,6 +206,11 @@ class LearningParams(BaseModel):
                 f"must be below 2 x reference_std = {2 * reference_std:g}, else the Langevin dynamics explodes"
             )
         return step_size
+
+    @property
+    def side(self) -> int:
+        """Side in pixels of what is learned: pictures, or patches of them."""
+        return self.patch_size or self.image_size
 
     @property
     def stages(self) -> int:

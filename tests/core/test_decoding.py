@@ -2,7 +2,7 @@ import pytest
 import torch
 from nets import CASES, case, every_case, pixel, pixel_net
 
-from core.decoding import basis, decode, deconvolve, encode, find_mode, fold_back, reconstruct
+from core.decoding import basis, decode, deconvolve, encode, find_mode, reconstruct
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -64,7 +64,7 @@ def test_eq15_score_is_linear_in_every_layers_maps(case):
     torch.testing.assert_close(offset + inner(coefficients, maps[0]), score, **EXACT)
     decoding = decode(case.net, case.images, case.boundary)
     torch.testing.assert_close(decoding.offset, offset, **EXACT)
-    torch.testing.assert_close(decoding.basis, fold_back(case.net, coefficients, case.boundary), **EXACT)
+    torch.testing.assert_close(decoding.basis, case.net.fold_back(coefficients, case.boundary), **EXACT)
 
 
 @every_case
