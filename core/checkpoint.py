@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.contracts.learning import LearningParams
 from core.images import Levels
-from core.learning import architecture_of
+from core.learning import architecture_at, architecture_of
 from core.model import GenerativeConvNet
 from core.state import LearningState, Snapshot
 
@@ -93,8 +93,8 @@ def load_checkpoint(content: bytes, device: torch.device) -> LearningState:
         snapshots = [Snapshot(_part(tensors, index), numbers) for index, numbers in enumerate(about["snapshots"])]
         now, *good = snapshots
         whole = architecture_of(params, channels=now.tensors["chains"].shape[1])
-        depth = sum(name.startswith("net.weights.") for name in now.tensors)
-        state, *_ = (LearningState.restored(one, whole.truncated(depth), device) for one in snapshots)
+        shape = architecture_at(params, whole, int(now.numbers["stage"]))
+        state, *_ = (LearningState.restored(one, shape, device) for one in snapshots)
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise BrokenFile(f"the checkpoint lacks or garbles a part: {error}") from error
     state.good.clear()

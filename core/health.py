@@ -39,12 +39,16 @@ class Diagnosis:
 
 
 def examine(
-    chains: Tensor, images: Tensor, chain_maps: Sequence[Tensor], data_maps: Sequence[Tensor], score_difference: float
+    chains: Tensor,
+    data_std: float,
+    chain_maps: Sequence[Tensor],
+    data_maps: Sequence[Tensor],
+    score_difference: float,
 ) -> Health:
-    """Read the signs. chains, images (N, C, H, W); the maps of each layer (N, filters, H_l, W_l)."""
+    """Read the signs. chains (N, C, H, W); the maps of each layer (N, filters, H_l, W_l)."""
     return Health(
         chain_std=_rms(chains),
-        data_std=_rms(images),
+        data_std=data_std,
         active_share=tuple(_active_share(layer) for layer in chain_maps),
         data_active_share=tuple(_active_share(layer) for layer in data_maps),
         score_difference=score_difference,
@@ -67,9 +71,9 @@ def diagnose(health: Health, reference_std: float) -> Diagnosis | None:
     return None
 
 
-def is_steady(chains: Tensor, images: Tensor, reference_std: float) -> bool:
-    """Whether the chains (M̃, C, S, S) are hardly wider spread than the pictures (M, C, H, W)."""
-    return _rms(chains) < STEADY_STD_RATIO * max(_rms(images), reference_std)
+def is_steady(chains: Tensor, data_std: float, reference_std: float) -> bool:
+    """Whether the chains (M̃, C, S, S) are hardly wider spread than the pictures."""
+    return _rms(chains) < STEADY_STD_RATIO * max(data_std, reference_std)
 
 
 def _rms(images: Tensor) -> float:

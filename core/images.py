@@ -50,13 +50,20 @@ class Levels:
 def prepare(pictures: Tensor, contrast: float | None = None) -> tuple[Tensor, Levels]:
     """Subtract each channel's mean (sec. 7), and stretch to a standard deviation of `contrast` where one is given.
 
-    pictures (N, C, H, W) grey levels -> the same about zero, and how to come back. A picture flatter than one grey
-    level is stretched as if it had one: noise is not to become a texture.
+    pictures (N, C, H, W) grey levels -> the same about zero, and how to come back.
     """
     mean = pictures.mean(dim=(0, 2, 3))
     centred = pictures - mean[:, None, None]
-    gain = 1.0 if contrast is None else contrast / max(float(centred.square().mean().sqrt()), 1.0)
+    gain = gain_for(float(centred.square().mean().sqrt()), contrast)
     return centred * gain, Levels(mean, gain)
+
+
+def gain_for(std: float, contrast: float | None) -> float:
+    """The factor that stretches pictures of `std` grey levels to `contrast`, 1 where none is given.
+
+    A picture flatter than one grey level is stretched as if it had one: noise is not to become a texture.
+    """
+    return 1.0 if contrast is None else contrast / max(std, 1.0)
 
 
 def to_pixels(images: Tensor, levels: Levels) -> Tensor:

@@ -3,7 +3,7 @@
 The loop is `Learner.iterate`; one turn of it is `Learner.update`, to be read beside the paper's lines 4 to 6.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from core.contracts.learning import LearningParams
 from core.health import Health, diagnose, examine, is_steady
 from core.langevin import run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
+from core.pictures import Pictures
 from core.state import LearningState, fresh_optimizer
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's first, reached at its end
@@ -49,14 +50,14 @@ class LearningProgress:
 
 
 class Learner:
-    """Algorithm 1 on `images` (M, C, H, W), in grey levels about their mean, with its state between iterations."""
+    """Algorithm 1 on pictures (M, C, H, W), in grey levels about their mean, with its state between iterations."""
 
-    def __init__(self, images: Tensor, params: LearningParams, state: LearningState | None = None) -> None:
+    def __init__(self, images: Tensor | Pictures, params: LearningParams, state: LearningState | None = None) -> None:
         if params.seed is None:
             raise ValueError("seed must be set: the same seed gives the same pictures")
-        self.images = images
+        self.pictures = images if isinstance(images, Pictures) else Pictures.of(images)
         self.params = params
-        self.architecture = architecture_of(params, channels=images.shape[1])
+        self.architecture = architecture_of(params, self.pictures.channels)
         self.state = state if state is not None else self._begin(params.seed)
         if self.state.stage == params.stages and self.state.iteration < params.iterations:
             self.state.stage -= 1  # it had come to its end, and is now to go further
@@ -80,29 +81,28 @@ class Learner:
 
     def update(self) -> Health:
         """One turn of Algorithm 1: lines 4 (sample), 5 (compare) and 6 (step)."""
-        state, net, boundary = self.state, self.state.net, self.params.boundary
+        state, net, params = self.state, self.state.net, self.params
+        observed = self._observed()
         state.chains = run_chains(
             net,
-            state.chains,
-            self.params.langevin_steps,
-            self.params.step_size,
+            observed if params.contrastive else state.chains,
+            params.langevin_steps,
+            params.step_size,
             state.generator,
-            boundary,
+            params.boundary,
             after_step=lambda *_: self.interrupt(),
         )
-        chain_maps = net.feature_maps(state.chains, boundary)
-        data_maps = net.feature_maps(self._pictures())
+        chain_maps = net.feature_maps(state.chains, params.boundary)
+        data_maps = net.feature_maps(observed, "valid" if params.boundary == "torus" else params.boundary)
         # Scores per position of the top map, so that the learning rate does not depend on the pictures' size.
-        difference = data_maps[-1].sum() / (len(self.images) * positions(data_maps)) - chain_maps[-1].sum() / (
-            len(state.chains) * positions(chain_maps)
-        )
+        difference = _mean_score(net, data_maps) - _mean_score(net, chain_maps)
         for group in state.optimizer.param_groups:
             group["lr"] = self.learning_rate
         state.optimizer.zero_grad()
         (-difference).backward()  # type: ignore[no-untyped-call]  # Adam descends; the likelihood ascends along H_obs - H_syn
         state.optimizer.step()
         state.iteration += 1
-        return examine(state.chains, self.images, chain_maps, data_maps, difference.item())
+        return examine(state.chains, self.pictures.std, chain_maps, data_maps, difference.item())
 
     @property
     def learning_rate(self) -> float:
@@ -112,28 +112,34 @@ class Learner:
         decay = float(FINAL_LEARNING_RATE**done)
         return self.params.learning_rate * self.state.learning_rate_scale * warmth * decay
 
-    def _pictures(self) -> Tensor:
-        """The training pictures (M, C, H, W), under noise where the settings ask for it."""
-        if not self.params.picture_noise:
-            return self.images
-        noise = torch.randn(self.images.shape, generator=self.state.generator, device=self.images.device)
-        return self.images + self.params.picture_noise * noise
+    def _observed(self) -> Tensor:
+        """This iteration's training pictures (M, C, H, W), under noise where the settings ask for it."""
+        params, generator = self.params, self.state.generator
+        if params.patch_size is None:
+            images = self.pictures.draw(params.batch_size, generator)
+        else:
+            images = self.pictures.draw_patches(params.patch_size, params.batch_size, generator)
+        if not params.picture_noise:
+            return images
+        return images + params.picture_noise * torch.randn(images.shape, generator=generator, device=images.device)
 
     def _begin(self, seed: int) -> LearningState:
-        device = self.images.device
-        depth = 1 if self.params.layerwise else len(self.architecture.layers)
+        device = self.pictures.device
         weights_generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a net begins alike everywhere
-        net = GenerativeConvNet(self.architecture.truncated(depth), weights_generator).to(device)
+        net = GenerativeConvNet(architecture_at(self.params, self.architecture, stage=0), weights_generator).to(device)
         chain_seed = int(torch.randint(2**63 - 1, (), generator=weights_generator))
         generator = torch.Generator(device).manual_seed(chain_seed)
-        chains = first_chains(self.images, self.params, self.architecture, generator)
+        chains = first_chains(self.pictures, self.params, self.architecture, generator)
         return LearningState(net, chains, fresh_optimizer(net), generator)
 
     def _grow(self) -> None:
         state = self.state
         state.stage += 1
         if state.stage < self.params.stages:
-            state.net = add_layer(state.net, self.architecture.layers[state.stage], state.generator)
+            shape = architecture_at(self.params, self.architecture, state.stage)
+            state.net = add_layer(
+                state.net, shape.layers[-1], state.generator, boundary=self.params.boundary, top_size=shape.top_size
+            )
             state.optimizer = fresh_optimizer(state.net)
             state.iteration = 0
             state.good.clear()
@@ -142,7 +148,7 @@ class Learner:
         """Copy a good state now and then; the first in any case, so that there is one to go back to."""
         state = self.state
         due = state.iteration % SNAPSHOT_ITERATIONS == 0
-        if not state.good or (due and is_steady(state.chains, self.images, self.architecture.reference_std)):
+        if not state.good or (due and is_steady(state.chains, self.pictures.std, self.architecture.reference_std)):
             state.remember()
 
     def _recover(self, reason: str) -> None:
@@ -167,7 +173,7 @@ class Learner:
 
 
 def learn(
-    images: Tensor,
+    images: Tensor | Pictures,
     params: LearningParams,
     *,
     state: LearningState | None = None,
@@ -187,20 +193,35 @@ def learn(
 def architecture_of(params: LearningParams, channels: int) -> Architecture:
     """The whole net that `params` describe, for pictures of `channels` channels."""
     layers = tuple(ConvLayer(layer.filters, layer.kernel_size, layer.stride) for layer in params.layers)
-    return Architecture(layers, channels, params.reference_std)
+    return Architecture(layers, channels, params.reference_std, params.top).covering(params.side, params.boundary)
+
+
+def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> Architecture:
+    """The net as it stands in a stage, counted from 0, while its layers are grown one by one (sec. 7)."""
+    depth = min(stage, params.stages - 1) + 1 if params.layerwise else len(whole.layers)
+    return whole.truncated(depth).covering(params.side, params.boundary)
 
 
 def first_chains(
-    images: Tensor, params: LearningParams, architecture: Architecture, generator: torch.Generator
+    pictures: Pictures, params: LearningParams, architecture: Architecture, generator: torch.Generator
 ) -> Tensor:
-    """Line 2: M̃ chains (M̃, C, S, S), S the image size, on the torus rounded up to a multiple of the net's stride."""
+    """Line 2: M̃ chains (M̃, C, S, S), S the pictures' side, on the torus rounded up to a multiple of the stride."""
     stride = architecture.total_stride
-    size = -(-params.image_size // stride) * stride if params.boundary == "torus" else params.image_size
+    size = -(-params.side // stride) * stride if params.boundary == "torus" else params.side
     shape = (params.num_chains, architecture.channels, size, size)
     if params.initialization == "noise":
-        return params.reference_std * torch.randn(shape, generator=generator, device=images.device)
-    chains = torch.zeros(shape, device=images.device)
+        return params.reference_std * torch.randn(shape, generator=generator, device=pictures.device)
+    chains = torch.zeros(shape, device=pictures.device)
     if params.initialization == "data":
-        copies = images[torch.arange(params.num_chains, device=images.device) % len(images)]
-        chains[..., : images.shape[2], : images.shape[3]] = copies
+        drawn = (
+            pictures.read([index % pictures.count for index in range(params.num_chains)])
+            if params.patch_size is None
+            else pictures.draw_patches(params.patch_size, params.num_chains, generator)
+        )
+        chains[..., : drawn.shape[2], : drawn.shape[3]] = drawn
     return chains
+
+
+def _mean_score(net: GenerativeConvNet, maps: Sequence[Tensor]) -> Tensor:
+    """f over the pictures' mean, per position of the top map."""
+    return net.scores_of(maps[-1]).mean() / positions(maps)

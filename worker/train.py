@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,9 +12,10 @@ from torch import Tensor
 from core.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
 from core.contracts.jobs import Progress
 from core.contracts.learning import LearningParams
-from core.images import Levels, filter_sheet, prepare, read_picture, sheet, to_pixels, write_picture
+from core.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
 from core.learning import Learner, LearningProgress
 from core.model import Architecture
+from core.pictures import LARGEST_BATCH, Pictures, measure
 from core.store import datasets, jobs
 from core.store.leases import NewModel
 from core.store.schema import new_id
@@ -29,10 +30,10 @@ SHOWN_PICTURES = 4  # of the dataset, on a contact sheet
 def train(desk: Desk) -> None:
     """Algorithm 1 on the job's dataset, from its last checkpoint where there is one."""
     params = LearningParams.model_validate(desk.claim.params)
-    images, levels = _load(desk, params)
+    pictures, levels = _load(desk, params)
     checkpoint = desk.claim.checkpoint
     state = load_checkpoint(desk.blobs.get(checkpoint), desk.device) if checkpoint else None
-    learner = Learner(images, params, state)
+    learner = Learner(pictures, params, state)
     learner.interrupt = desk.lease.check_owner
     work = _Training(desk, learner, levels)
     work.run()
@@ -104,12 +105,13 @@ class _Training:
         self.desk.preview(step, write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
 
     def _publish_sheet(self, name: str) -> None:
-        pixels = sheet([*to_pixels(self.learner.images[:SHOWN_PICTURES], self.levels), *self._chains()])
+        shown = self.learner.pictures.read(range(min(SHOWN_PICTURES, self.learner.pictures.count)))
+        pixels = sheet([*to_pixels(shown, self.levels), *self._chains()])
         self.desk.publish(name, "image/png", write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
 
     def _chains(self) -> Tensor:
         """The synthesized pictures at the size asked for: on the torus the chains may be a few pixels larger."""
-        size = self.params.image_size
+        size = self.params.side
         return to_pixels(self.learner.state.chains, self.levels)[..., :size, :size]
 
     def _finish(self) -> None:
@@ -134,7 +136,7 @@ class _Pace:
 
     def __init__(self, architecture: Architecture, params: LearningParams) -> None:
         depths = range(1, params.stages + 1) if params.layerwise else [len(architecture.layers)]
-        self._costs = [architecture.truncated(depth).operations(params.image_size) for depth in depths]
+        self._costs = [architecture.truncated(depth).operations(params.side) for depth in depths]
         self._iterations = params.iterations
         self._began_at = time.monotonic()
         self._done = 0
@@ -146,14 +148,28 @@ class _Pace:
         return round(seconds * (left + self._iterations * sum(self._costs[learned.stage :])), 1)
 
 
-def _load(desk: Desk, params: LearningParams) -> tuple[Tensor, Levels]:
-    """The dataset's pictures, prepared for learning. Grey where every picture is grey."""
+def _load(desk: Desk, params: LearningParams) -> tuple[Pictures, Levels]:
+    """The dataset's pictures, prepared for learning; held in memory where they are few. Grey where all of them are."""
     assert desk.claim.dataset_id is not None
     rows = datasets.find(desk.database, desk.claim.dataset_id).images
     channels = 1 if all(row.mode in ("L", "LA") for row in rows) else 3
-    pictures = [read_picture(desk.blobs.get(row.blob), params.image_size, channels) for row in rows]
-    images, levels = prepare(torch.stack(pictures), params.contrast)
-    return images.to(desk.device), levels
+
+    def one(index: int) -> Tensor:
+        return read_picture(desk.blobs.get(rows[index].blob), params.image_size, channels)
+
+    def all_in_turn() -> Iterator[Tensor]:
+        for index in range(len(rows)):
+            desk.lease.check()
+            yield one(index)
+
+    held = list(all_in_turn()) if len(rows) <= LARGEST_BATCH else None  # no more than one iteration may ask for
+    levels, std = measure(held or all_in_turn(), params.contrast)
+
+    def read(indices: Sequence[int]) -> Tensor:
+        pictures = torch.stack([held[index] if held else one(index) for index in indices])
+        return ((pictures - levels.mean[:, None, None]) * levels.gain).to(desk.device)
+
+    return Pictures(len(rows), channels, std, desk.device, read), levels
 
 
 def _measured(learned: LearningProgress, gain: float) -> Mapping[str, Any]:

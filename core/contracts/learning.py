@@ -139,6 +139,7 @@ class LearningParams(BaseModel):
     boundary: Annotated[
         Boundary,
         Field(
+            validate_default=True,
             description="valid: chains end at their rim; torus: they continue periodically, so that pictures tile; "
             "padded: chains and training pictures lie among their mean, so that pixels at the rim count like others.",
         ),
@@ -206,6 +207,17 @@ class LearningParams(BaseModel):
                 f"must be below 2 x reference_std = {2 * reference_std:g}, else the Langevin dynamics explodes"
             )
         return step_size
+
+    @field_validator("boundary")
+    @classmethod
+    def _suits_what_is_learned(cls, boundary: Boundary, info: ValidationInfo) -> Boundary:
+        if boundary == "torus" and info.data.get("top") == "object":
+            raise ValueError(
+                "must be valid or padded with top object: an aligned object does not continue periodically"
+            )
+        if boundary == "torus" and info.data.get("patch_size") is not None:
+            raise ValueError("must be valid or padded with patch_size: a patch does not continue periodically")
+        return boundary
 
     @property
     def side(self) -> int:

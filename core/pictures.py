@@ -1,0 +1,68 @@
+"""What is learned from: training pictures in minibatches, whether they lie in memory or elsewhere."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.images import Levels, gain_for
+
+LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
+PATCHED_PICTURES = 8  # that the patches of one iteration are cut from
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`count` training pictures of one size, in grey levels about their mean, read when they are needed.
+
+    read: indices -> (len(indices), channels, H, W) on `device`. std: root mean square over all of them, grey levels.
+    """
+
+    count: int
+    channels: int
+    std: float
+    device: torch.device
+    read: Callable[[Sequence[int]], Tensor]
+
+    @classmethod
+    def of(cls, images: Tensor) -> "Pictures":
+        """Those in memory: images (M, C, H, W)."""
+        std = images.square().mean().sqrt().item()
+        return cls(len(images), images.shape[1], std, images.device, lambda indices: images[list(indices)])
+
+    def draw(self, size: int | None, generator: torch.Generator) -> Tensor:
+        """A minibatch of `size` different pictures (None: all, `LARGEST_BATCH` at most) -> (size, C, H, W)."""
+        size = min(size or LARGEST_BATCH, self.count)
+        if size == self.count:  # nothing to draw: full-batch learning uses no random numbers
+            return self.read(range(size))
+        return self.read(torch.randperm(self.count, generator=generator, device=generator.device)[:size].tolist())
+
+    def draw_patches(self, side: int, count: int | None, generator: torch.Generator) -> Tensor:
+        """`count` patches (None: `LARGEST_BATCH`), cut anywhere out of a few pictures -> (count, C, side, side)."""
+        count = count or LARGEST_BATCH
+        return cut_patches(self.draw(min(PATCHED_PICTURES, count), generator), side, count, generator)
+
+
+def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` patches (count, C, side, side) from random places of images (M, C, H, W)."""
+    pictures, _, height, width = images.shape
+    which, top, left = (
+        torch.randint(limit, (count, 1, 1), generator=generator, device=generator.device).to(images.device)
+        for limit in (pictures, height - side + 1, width - side + 1)
+    )
+    span = torch.arange(side, device=images.device)
+    return images.movedim(1, -1)[which, top + span[:, None], left + span].movedim(-1, 1)
+
+
+def measure(pictures: Iterable[Tensor], contrast: float | None = None) -> tuple[Levels, float]:
+    """What `core.images.prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time."""
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for picture in pictures:
+        levels = picture.double().flatten(1)
+        count, total, squares = count + levels.shape[1], total + levels.sum(dim=1), squares + levels.square().sum(dim=1)
+    mean = total / count
+    std = math.sqrt(max(float((squares / count - mean.square()).mean()), 0.0))
+    gain = gain_for(std, contrast)
+    return Levels(mean.float(), gain), std * gain
