@@ -1,0 +1,146 @@
+"""Categories: the discriminative ConvNet, the densities it stands for, and the way between them (Def. 1, 2, Prop. 1).
+
+A category's density p_c(I; w) = exp[f_c(I; w)] q(I) / Z_c(w) (eq. 4) can be compared with another's only once log Z_c
+is known: `core.partition.log_partition` estimates it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from core.contracts.learning import Boundary
+from core.images import Levels
+from core.model import INITIAL_WEIGHT_STD, Architecture, GenerativeConvNet
+from core.partition import LogPartition, log_density, log_partition
+
+__all__ = [
+    "CategoryModel",
+    "DiscriminativeConvNet",
+    "LogPartition",
+    "category_biases",
+    "category_log_priors",
+    "category_models",
+    "class_log_densities",
+    "class_posterior",
+    "log_density",
+    "log_partition",
+    "posterior",
+    "reduce_to_base",
+]
+
+
+class DiscriminativeConvNet(nn.Module):
+    """Def. 1: p(c | I; w), the softmax over C categories of scores that share one ConvNet.
+
+    `trunk` holds the shared layers; `category_weights` w_c,k (C, filters of the highest layer), `category_biases` b_c
+    (C,). The same shape with top="category" is that of each category's own generative model (Def. 2).
+    """
+
+    def __init__(self, architecture: Architecture, categories: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        if architecture.top == "object":
+            raise ValueError("a category weighs the highest filters (eq. 2); an object's one filter leaves no choice")
+        if categories < 2:
+            raise ValueError(f"categories must be at least 2, not {categories}")
+        generator = generator or torch.Generator()
+        self.trunk = GenerativeConvNet(replace(architecture, top="convolutional"), generator)
+        weights = torch.empty(categories, architecture.layers[-1].filters)
+        self.category_weights = nn.Parameter(weights.normal_(0, INITIAL_WEIGHT_STD, generator=generator))
+        self.category_biases = nn.Parameter(torch.zeros(categories))
+
+    def scores(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
+        """f_c(I; w) = Σ_k w_c,k Σ_x [F_k^(L) * I](x) (eq. 2; there the top map is one position). -> (N, C)."""
+        return self.trunk.feature_maps(images, boundary)[-1].sum(dim=(2, 3)) @ self.category_weights.T
+
+    def posterior(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
+        """p(c | I; w) = exp[f_c + b_c] / Σ_c exp[f_c + b_c] (eq. 3). images (N, C, H, W) -> (N, categories)."""
+        return (self.scores(images, boundary) + self.category_biases).softmax(dim=1)
+
+
+@dataclass(frozen=True)
+class CategoryModel:
+    """One category of several that were learned apart: its net, how its pictures were prepared, its log Z."""
+
+    net: GenerativeConvNet
+    levels: Levels
+    partition: LogPartition
+    boundary: Boundary = "valid"
+
+
+def posterior(scores: Tensor, log_priors: Tensor, log_partitions: Tensor) -> Tensor:
+    """Prop. 1 (a): eq. 3 with b_c = log ρ_c - log Z_c, which is Bayes' rule for the densities of eq. 4.
+
+    scores f_c (N, C), log_priors log ρ_c (C,), log_partitions log Z_c (C,) -> p(c | I) (N, C).
+    """
+    return (scores + category_biases(log_priors, log_partitions)).softmax(dim=1)
+
+
+def category_biases(log_priors: Tensor, log_partitions: Tensor) -> Tensor:
+    """b_c = (log ρ_c - log Z_c) - (log ρ_1 - log Z_1), zero for the first category (Prop. 1). (C,), (C,) -> (C,).
+
+    The base of Prop. 1 (b) has Z_1 = 1, hence b_c = log ρ_c - log ρ_1 - log Z_c: the paper prints + log Z_c there.
+    """
+    biases = log_priors - log_partitions
+    return biases - biases[0]
+
+
+def category_log_priors(biases: Tensor, log_partitions: Tensor) -> Tensor:
+    """log ρ_c that the biases of a discriminative net imply: ρ_c ∝ exp(b_c) Z_c (Prop. 1 (b)). (C,), (C,) -> (C,)."""
+    return (biases + log_partitions).log_softmax(dim=0)
+
+
+@torch.no_grad()
+def reduce_to_base(net: DiscriminativeConvNet, base: int = 0) -> DiscriminativeConvNet:
+    """The same p(c | I), with f and b of the category `base` zero, as Prop. 1 (b) asks.
+
+    Eq. 3 does not change when one function of I is subtracted from all f_c + b_c. f_c - f_base is again of the form of
+    eq. 2, on the same layers, with the weights w_c,k - w_base,k; so every discriminative net can be reduced.
+    """
+    reduced = _like(net)
+    reduced.load_state_dict(net.state_dict())
+    reduced.category_weights.sub_(net.category_weights[base].clone())
+    reduced.category_biases.sub_(net.category_biases[base].clone())
+    return reduced
+
+
+@torch.no_grad()
+def category_models(net: DiscriminativeConvNet, base: int = 0) -> tuple[GenerativeConvNet, ...]:
+    """Prop. 1 (b): p_c(I; w) ∝ exp[f_c(I; w)] q(I) for each category, f_base = 0, so that the base is q itself.
+
+    They share no memory with `net`. With the priors of `category_log_priors` Bayes' rule gives its p(c | I) again.
+    """
+    reduced = reduce_to_base(net, base)
+    models = []
+    for weights in reduced.category_weights:
+        model = GenerativeConvNet(replace(net.trunk.architecture, top="category")).to(weights)
+        model.load_state_dict({**reduced.trunk.state_dict(), "category_weights": weights})
+        models.append(model)
+    return tuple(models)
+
+
+def class_log_densities(models: Sequence[CategoryModel], pictures: Tensor) -> Tensor:
+    """log p(picture | c) in the pictures' own grey levels, each model in its own coordinates. -> (N, C).
+
+    pictures (N, C, H, W), grey levels 0 to 255 of the size that each `partition` was estimated for. A model knows
+    I = (picture - mean) gain, so log p(picture) = log p(I) + |D| log gain, |D| counting the channels too.
+    """
+    return torch.stack([_pixel_log_density(model, pictures) for model in models], dim=1)
+
+
+def class_posterior(log_densities: Tensor, log_priors: Tensor | None = None) -> Tensor:
+    """Bayes' rule: p(c | I) ∝ ρ_c p(I | c), ρ uniform where not given. (N, C), (C,) -> (N, C)."""
+    return (log_densities if log_priors is None else log_densities + log_priors).softmax(dim=1)
+
+
+def _pixel_log_density(model: CategoryModel, pictures: Tensor) -> Tensor:
+    levels = model.levels
+    like = model.net.weights[0]
+    images = (pictures.to(like) - levels.mean.to(like)[:, None, None]) * levels.gain
+    density = log_density(model.net, images, model.partition, model.boundary)
+    return density + images[0].numel() * torch.tensor(levels.gain, dtype=density.dtype).log()
+
+
+def _like(net: DiscriminativeConvNet) -> DiscriminativeConvNet:
+    return DiscriminativeConvNet(net.trunk.architecture, len(net.category_biases)).to(net.category_biases)
