@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo serve test check format clean
+.PHONY: help setup demo serve test quality check format clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +24,9 @@ serve: $(READY) ## the whole service on http://127.0.0.1:8000
 test: $(READY) ## every test, with real servers and processes
 	$(BIN)/pytest
 
+quality: $(READY) ## how good the learned pictures are, in numbers; benchmark-output/
+	$(BIN)/python benchmarks/quality.py
+
 check: $(READY) ## lint, format, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,4 +38,4 @@ format: $(READY) ## put the source in its form
 	$(BIN)/ruff format .
 
 clean: ## remove what was set up and made
-	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-output benchmark-output .pytest_cache .mypy_cache .ruff_cache

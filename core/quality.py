@@ -4,6 +4,9 @@ Pictures are float tensors of grey levels 0 to 255, one (C, H, W) or several of 
 at random here, directions or patches, is drawn from a seed: the same pictures give the same numbers.
 """
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,6 +21,47 @@ FLAT_RATIO = 10.0  # what a flat picture's distance ratio is at most
 PEAK_REACH = 6  # bins around a peak that its background is taken from
 HANN_REACH = 1  # bins that a Hann window spreads a line over
 MIN_PERIODS = 4  # of the grid in a segment, so that background is left between two peaks
+
+COPIED_PATCH = 16  # side in pixels: smaller ones recur in any texture, larger ones span what quilting lays at once
+COPY_QUERIES = 256  # patches whose nearest is looked for
+
+WINDOW = 32  # side in pixels of what is judged dead or alive
+WINDOW_STEP = 8
+
+FAINTEST = 1.0  # grey levels: what a ratio of contrasts divides by at least
+TINY = 1e-6  # grey levels: what makes a ratio of nothing to nothing 1
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A synthesized picture beside the one it was learned from. Each is a ratio, 1 where they are on a par.
+
+    distance: `distance_ratio`; below 1 is as alike as the texture is to itself.
+    grid_peak: above 1 the net's stride shows; None where there is no stride.
+    copying: `copying_score`; near 0 is copied.
+    weakest_window: contrast of the weakest window, over the training picture's weakest; near 0 is dead.
+    contrast: standard deviation, over the training picture's.
+    seam: `seam_visibility` of the synthesized picture alone; above 1 the seams show when it is tiled.
+    """
+
+    distance: float
+    grid_peak: float | None
+    copying: float
+    weakest_window: float
+    contrast: float
+    seam: float
+
+
+def assess(synthesized: Tensor, picture: Tensor, stride: int = 1) -> Quality:
+    """All of it: `synthesized` (C, H, W), or the mean over (N, C, H, W), beside the training picture (C, H, W)."""
+    return Quality(
+        distance=distance_ratio(synthesized, picture),
+        grid_peak=grid_peak(synthesized, stride) / grid_peak(picture, stride) if stride > 1 else None,
+        copying=copying_score(synthesized, picture),
+        weakest_window=weakest_window(synthesized) / max(weakest_window(picture), FAINTEST),
+        contrast=contrast(synthesized) / max(contrast(picture), FAINTEST),
+        seam=seam_visibility(synthesized),
+    )
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, *, directions: int = DIRECTIONS, seed: int = 0) -> float:
@@ -34,8 +78,9 @@ def sliced_wasserstein(a: Tensor, b: Tensor, *, directions: int = DIRECTIONS, se
     for scale in SCALES:
         if min(*a.shape[-2:], *b.shape[-2:]) < PATCH * scale:
             break
-        sides = (_patches(F.avg_pool2d(side, scale), PATCH, MAX_PATCHES, seed) for side in (a, b))
-        distances.append(_wasserstein(*(units @ patches.T for patches in sides)))
+        windows = (_windows(F.avg_pool2d(side, scale), PATCH) for side in (a, b))
+        patches = (every[_drawn(every, MAX_PATCHES, seed)].flatten(1) for every in windows)  # (P, C * 49)
+        distances.append(_wasserstein(*(units @ side.T for side in patches)))
     if not distances:
         raise ValueError(f"both pictures must hold a patch of {PATCH} x {PATCH} pixels")
     return sum(distances) / len(distances)
@@ -55,12 +100,13 @@ def self_distance(picture: Tensor) -> float:
 def distance_ratio(synthesized: Tensor, picture: Tensor) -> float:
     """Distance of `synthesized` to `picture` over the latter's to itself: below 1 as alike as the texture is to itself.
 
-    A flat picture of the mean colour has 10 at most.
+    A flat picture of the mean colour has 10 at most. The mean over several pictures, each with its own distance.
     """
     own = self_distance(picture)
     if own == 0:
         raise ValueError("the picture is flat: there is no texture to compare with")
-    return sliced_wasserstein(synthesized, picture) / own
+    each = [sliced_wasserstein(one, picture) for one in _several(synthesized)]
+    return sum(each) / len(each) / own
 
 
 def grid_peak(pictures: Tensor, stride: int) -> float:
@@ -97,20 +143,88 @@ def grid_peak(pictures: Tensor, stride: int) -> float:
     return float(torch.stack(ratios).mean())
 
 
+def copying_score(synthesized: Tensor, picture: Tensor, *, seed: int = 0) -> float:
+    """How far patches of `synthesized` lie from the nearest in `picture` (C, H, W), over how far its own lie.
+
+    Near 0 where they are copied, about 1 where they are as new as another piece of the texture: a patch of `picture`
+    itself looks for its nearest among those that it does not overlap. Distances are Euclidean, each patch is
+    16 x 16 pixels with all channels. What is flat or blurred is near to everything: read `contrast` beside it.
+    """
+    picture = _several(picture)[0]
+    if min(picture.shape[-2:]) < 3 * COPIED_PATCH:
+        raise ValueError(f"the picture must have {3 * COPIED_PATCH} pixels a side, so that each patch has others")
+    copied = _nearest_distance(_several(synthesized), picture, seed, overlapping=True)
+    own = _nearest_distance(picture[None], picture, seed, overlapping=False)
+    return (copied + TINY) / (own + TINY)
+
+
+def weakest_window(pictures: Tensor) -> float:
+    """Contrast of the weakest 32 x 32 window in grey levels: a dead patch has about 0. The mean over several."""
+    pictures = _several(pictures).double()
+    side = min(WINDOW, *pictures.shape[-2:])
+    means, squares = (F.avg_pool2d(values, side, WINDOW_STEP) for values in (pictures, pictures.square()))
+    variances = (squares - means.square()).clamp_min(0).mean(dim=1)
+    return float(variances.amin(dim=(1, 2)).sqrt().mean())
+
+
+def contrast(pictures: Tensor) -> float:
+    """Standard deviation about each channel's mean, in grey levels. The mean over several."""
+    pictures = _several(pictures)
+    return float(pictures.var(dim=(2, 3), correction=0).mean(dim=1).sqrt().mean())
+
+
+def seam_visibility(pictures: Tensor) -> float:
+    """Jump across the seams of a tiled picture over the jump between neighbours inside it: 1 is invisible.
+
+    Jumps are mean absolute differences; the mean of the vertical and the horizontal seam's, and over several pictures.
+    """
+    pictures = _several(pictures)
+    ratios = []
+    for axis in (2, 3):
+        jumps = (pictures - pictures.roll(1, axis)).abs().mean(dim=(1, 5 - axis))  # (N, side): the seam's comes first
+        ratios.append((jumps[:, 0] + TINY) / (jumps[:, 1:].mean(dim=1) + TINY))
+    return float(torch.stack(ratios).mean())
+
+
+def _nearest_distance(pictures: Tensor, source: Tensor, seed: int, *, overlapping: bool) -> float:
+    """Mean distance of patches of `pictures` (N, C, H, W) to their nearest in `source` (C, H, W).
+
+    Where not `overlapping`, `source` is that very picture, and no patch that overlaps the one sought for counts.
+    """
+    level = source.mean(dim=(1, 2), keepdim=True)  # near zero, the squares below keep their digits
+    source, windows = source - level, _windows(pictures - level, COPIED_PATCH)
+    corners = _drawn(windows, COPY_QUERIES, seed)
+    patches = windows[corners]  # (Q, C, side, side)
+    # ‖p - s‖² = ‖p‖² - 2 ⟨p, s⟩ + ‖s‖², of which ‖p‖² decides nothing.
+    norms = F.conv2d(source.square()[None], torch.ones_like(patches[:1]))
+    errors = (norms - 2 * F.conv2d(source[None], patches))[0]  # (Q, H', W')
+    if not overlapping:
+        rows, columns = (
+            (torch.arange(size) - corner[:, None]).abs() < COPIED_PATCH
+            for size, corner in zip(errors.shape[1:], corners[1:], strict=True)
+        )
+        errors[rows[:, :, None] & columns[:, None, :]] = math.inf
+    nearest = torch.unravel_index(errors.flatten(1).argmin(dim=1), errors.shape[1:])
+    found = _windows(source[None], COPIED_PATCH)[torch.zeros_like(nearest[0]), *nearest]
+    return float((patches - found).flatten(1).norm(dim=1).mean())
+
+
 def _several(pictures: Tensor) -> Tensor:
     """(C, H, W) or (N, C, H, W) -> (N, C, H, W), on the CPU, in float32."""
     pictures = pictures.detach().cpu().float()
     return pictures if pictures.ndim == 4 else pictures[None]
 
 
-def _patches(pictures: Tensor, side: int, limit: int, seed: int) -> Tensor:
-    """(N, C, H, W) -> its patches (P, C * side * side), every one or `limit` of them drawn at random."""
-    windows = pictures.unfold(-2, side, 1).unfold(-2, side, 1).permute(0, 2, 3, 1, 4, 5)  # (N, H', W', C, side, side)
-    count = windows.shape[:3].numel()
-    chosen = torch.arange(count)
-    if count > limit:
-        chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:limit]
-    return windows[torch.unravel_index(chosen, windows.shape[:3])].flatten(1)
+def _windows(pictures: Tensor, side: int) -> Tensor:
+    """(N, C, H, W) -> every patch, by its picture and its corner: (N, H', W', C, side, side)."""
+    return pictures.unfold(-2, side, 1).unfold(-2, side, 1).permute(0, 2, 3, 1, 4, 5)
+
+
+def _drawn(windows: Tensor, limit: int, seed: int) -> tuple[Tensor, ...]:
+    """Picture, row and column of every patch in `windows`, or of `limit` of them drawn at random."""
+    positions = windows.shape[:3]
+    chosen = torch.randperm(positions.numel(), generator=torch.Generator().manual_seed(seed))[:limit]
+    return torch.unravel_index(chosen, positions)
 
 
 def _wasserstein(a: Tensor, b: Tensor) -> float:

@@ -1,0 +1,223 @@
+"""How good the learned pictures are, in numbers, beside two older ways to make a texture.
+
+    python benchmarks/quality.py [PICTURE ...] [--preset NAME] [--size 128] [--seed S ...] [--set name=value ...]
+
+Learns each picture by Algorithm 1, measures the chains by core/quality.py, and does the same for a random phase texture
+and for image quilting. Prints one table; writes it, the figures and a sheet of all the pictures to --out.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from quilting import quilt
+from random_phase import random_phase
+from torch import Tensor
+
+from core.contracts.learning import LearningParams
+from core.images import prepare, read_picture, sheet, to_pixels, write_picture
+from core.learning import LearningDiverged, learn
+from core.presets import PRESETS
+from core.quality import COPIED_PATCH, Quality, assess
+
+ROOT = Path(__file__).parents[1]
+PRESET = "quick"
+SIZE = 128
+LEAST_SIZE = 3 * COPIED_PATCH
+CHAINS_SHOWN = 3
+WHITE = 255
+
+COLUMNS = (
+    *("picture", "seed", "method", "SWD ratio", "grid peak", "copying", "dead patches", "seam", "std ratio"),
+    *("recoveries", "seconds"),
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a method made of a picture: bytes (N, C, H, W); of learning also its recoveries and its seconds."""
+
+    pictures: Tensor
+    recoveries: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table. `quality` is None where learning diverged."""
+
+    picture: str
+    seed: int
+    method: str
+    quality: Quality | None
+    recoveries: int | None = None
+    seconds: float | None = None
+
+    @property
+    def distance(self) -> float:
+        return self.quality.distance if self.quality else math.inf
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked, params = read_arguments(arguments)
+    results: list[Result] = []
+    shown: list[Tensor] = []
+    for path in asked.pictures:
+        picture = read(path, params.image_size)
+        for seed in asked.seed:
+            made = make(picture, params.seeded(seed))
+            results += measure(path.stem, seed, picture, made, params)
+            shown += row_of_pictures(picture, made)
+            sys.stderr.write(f"{path.stem}, seed {seed}: {', '.join(map(_brief, results[-len(made) :]))}\n")
+    sys.stdout.write(markdown(results))
+    write_report(asked, params, results, shown)
+    return 0
+
+
+def read_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, LearningParams]:
+    textures = [Path(str(files("skimage"))) / "data" / f"{name}.png" for name in ("brick", "grass", "gravel")]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="*", type=Path, default=[*textures, ROOT / "examples" / "texture.png"])
+    parser.add_argument("--preset", choices=PRESETS, default=PRESET)
+    parser.add_argument("--size", type=int, default=SIZE, help=f"side in pixels, {LEAST_SIZE} at least")
+    parser.add_argument("--seed", type=int, nargs="+", default=[1])
+    parser.add_argument("--out", type=Path, default=Path("benchmark-output"), help="folder")
+    parser.add_argument("--json", type=Path, help="another place for quality.json")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="params; JSON")
+    asked = parser.parse_args(arguments)
+    try:
+        changes = dict(_setting(setting) for setting in asked.set)
+        if asked.size < LEAST_SIZE:
+            raise ValueError(f"--size {asked.size}: the measures need {LEAST_SIZE} pixels")
+        fixed = {"image_size": asked.size, "patch_size": None, "seed": None}
+        return asked, LearningParams.model_validate({**PRESETS[asked.preset].model_dump(), **changes, **fixed})
+    except (ValidationError, ValueError) as error:
+        parser.error(str(error))
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text}: not of the form name=value")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def read(path: Path, size: int) -> Tensor:
+    """A picture file -> (C, size, size) grey levels, C = 1 where the file is grey, else 3."""
+    with Image.open(path) as picture:
+        channels = 1 if picture.mode in ("L", "LA") else 3
+    return read_picture(path.read_bytes(), size, channels)
+
+
+def make(picture: Tensor, params: LearningParams) -> dict[str, Made | None]:
+    """The picture (C, H, W) by each method; None where learning diverged."""
+    assert params.seed is not None
+    generator = torch.Generator().manual_seed(params.seed)
+    return {
+        "random phase": Made(_pixels(random_phase(picture, generator))),
+        "quilting": Made(_pixels(quilt(picture, generator))),
+        "ConvNet": learned(picture, params),
+    }
+
+
+def learned(picture: Tensor, params: LearningParams) -> Made | None:
+    images, levels = prepare(picture[None], params.contrast)
+    began_at = time.monotonic()
+    try:
+        state = learn(images, params)
+    except LearningDiverged:
+        return None
+    seconds = time.monotonic() - began_at
+    return Made(to_pixels(state.chains, levels), state.recoveries, seconds)
+
+
+def _pixels(picture: Tensor) -> Tensor:
+    """(C, H, W) grey levels -> bytes (1, C, H, W), cut to 0..255."""
+    return picture.round().clamp(0, 255).to(torch.uint8)[None]
+
+
+def measure(
+    name: str, seed: int, picture: Tensor, made: dict[str, Made | None], params: LearningParams
+) -> list[Result]:
+    stride = math.prod(layer.stride for layer in params.layers)
+    return [
+        Result(name, seed, method, None)
+        if one is None
+        else Result(name, seed, method, assess(one.pictures.float(), picture, stride), one.recoveries, one.seconds)
+        for method, one in made.items()
+    ]
+
+
+def row_of_pictures(picture: Tensor, made: dict[str, Made | None]) -> list[Tensor]:
+    """The training picture, random phase, quilting and three chains, as colour pictures of the first's size."""
+    blank = torch.full((1, *picture.shape), WHITE, dtype=torch.uint8)
+    row = [_pixels(picture)]
+    for method, one in made.items():
+        pictures = blank if one is None else one.pictures
+        row += [*pictures[:CHAINS_SHOWN, None]] if method == "ConvNet" else [pictures]
+    row += [blank] * (3 + CHAINS_SHOWN - len(row))
+    return [one[0, :, : picture.shape[1], : picture.shape[2]].expand(3, -1, -1) for one in row]
+
+
+def write_report(
+    asked: argparse.Namespace, params: LearningParams, results: Sequence[Result], shown: Sequence[Tensor]
+) -> None:
+    report = {
+        "preset": asked.preset,
+        "params": params.model_dump(mode="json", exclude={"seed"}),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "results": [dataclasses.asdict(result) for result in results],
+    }
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.json or asked.out / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
+    (asked.out / "quality.md").write_text(markdown(results))
+    (asked.out / "contact-sheet.png").write_bytes(write_picture(sheet(shown, columns=3 + CHAINS_SHOWN)))
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The table, with the median and the worst distance of each method below."""
+    lines = [COLUMNS, *map(_line, results)]
+    for method in dict.fromkeys(result.method for result in results):
+        distances = [result.distance for result in results if result.method == method]
+        for name, value in (("median", statistics.median(distances)), ("worst", max(distances))):
+            lines.append((f"**{name}**", "", method, f"{value:.2f}", *[""] * (len(COLUMNS) - 4)))
+    widths = [max(len(line[index]) for line in lines) for index in range(len(COLUMNS))]
+    lines.insert(1, tuple("-" * width for width in widths))
+    return "".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |\n"
+        for line in lines
+    )
+
+
+def _line(result: Result) -> tuple[str, ...]:
+    quality = result.quality
+    figures: tuple[str, ...] = ("diverged", *[""] * 5)
+    if quality is not None:
+        values = (quality.distance, quality.grid_peak, quality.copying, quality.weakest_window)
+        figures = tuple("" if v is None else f"{v:.2f}" for v in (*values, quality.seam, quality.contrast))
+    recoveries = "" if result.recoveries is None else str(result.recoveries)
+    seconds = "" if result.seconds is None else f"{result.seconds:.0f}"
+    return (result.picture, str(result.seed), result.method, *figures, recoveries, seconds)
+
+
+def _brief(result: Result) -> str:
+    return f"{result.method} {result.distance:.2f}" + ("" if result.seconds is None else f" in {result.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
