@@ -1,4 +1,4 @@
-"""The auto-encoder inside the net: bottom-up activations, top-down basis, local modes (eq. 13-18, 20).
+"""The auto-encoder inside the net: bottom-up activations, top-down basis, local modes (eq. 13-18, 20, 23).
 
 On the piece of picture space that shares one activation pattern δ the score is linear, f(I; w) = α + ⟨I, B⟩, so the
 density there is the Gaussian N(σ² B, σ²) (Theorem 1). B is found by deconvolution, without autograd.
@@ -54,10 +54,16 @@ def decode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid")
     B^(l-1) = Σ_k,x B_k^(l)(x) δ_k,x^(l) w_k,x and α_(l-1) = α_l + Σ_k,x B_k^(l)(x) δ_k,x^(l) b_l,k, from B^(L) = 1 (a
     category's: w_c,k) and α_L = 0.
     """
-    extended = net.extend(images, boundary)
-    activations = encode(net, images, boundary)
-    coefficients = top_coefficients(net, activations[-1], images.dtype)
-    offset = images.new_zeros(len(images))
+    return top_down(net, encode(net, images, boundary), net.extend(images, boundary), boundary)
+
+
+def top_down(net: GenerativeConvNet, activations: tuple[Tensor, ...], extended: Tensor, boundary: Boundary) -> Decoding:
+    """B_w,δ and α_w,δ of a given pattern δ, as functions of w: differentiable in the weights (eq. 16, 17).
+
+    `extended` is the picture as the first layer's filters see it, of which the size counts alone.
+    """
+    coefficients = top_coefficients(net, activations[-1], extended.dtype)
+    offset = extended.new_zeros(len(extended))
     below = [activation.shape[-2:] for activation in (extended, *activations[:-1])]
     for index in reversed(range(len(activations))):
         coefficients = coefficients * activations[index]
@@ -84,6 +90,17 @@ def basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") 
 def reconstruct(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
     """σ² B, the mean of the Gaussian piece that each picture lies in (Theorem 1, eq. 20). (N, C, H, W), grey levels."""
     return net.architecture.reference_std**2 * basis(net, images, boundary)
+
+
+def reconstruction_loss(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
+    """½ ‖I - σ² B_w,δ‖² as a function of w, the pattern δ = δ(I; w) held fixed (eq. 23, 24). (N, C, H, W) -> (N,).
+
+    In grey levels². Its gradient is -σ² ⟨I - σ² B, ∂B/∂w⟩ (eq. 23, where σ = 1). One-step contrastive divergence
+    follows it downwards: on one piece E_Z[∂f(I_obs)/∂w - ∂f(I_syn)/∂w] = -ε²/2σ⁴ times it (Prop. 3).
+    """
+    decoding = top_down(net, encode(net, images, boundary), net.extend(images, boundary), boundary)
+    difference = images - net.architecture.reference_std**2 * decoding.basis
+    return difference.square().sum(dim=(1, 2, 3)) / 2
 
 
 @torch.no_grad()

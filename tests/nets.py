@@ -1,16 +1,19 @@
-"""Small random nets and pictures in float64, on both boundaries, for tests of the science."""
+"""Small random nets and pictures in float64, with every top, on every boundary, for tests of the science."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from core.contracts.learning import Boundary
+from core.contracts.learning import Boundary, Top
 from core.model import Architecture, ConvLayer, GenerativeConvNet
 
 SEEDS = 12
+PADDED_SEEDS = 6
+TOP_SEEDS = 3
+BOUNDARIES: tuple[Boundary, ...] = ("valid", "torus", "padded")
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,29 @@ class Case:
 
 
 def random_net(architecture: Architecture, seed: int, bias_std: float = 0.5) -> GenerativeConvNet:
-    """Weights that keep the responses' size from layer to layer, biases N(0, bias_std²); float64."""
+    """Weights that keep the responses' size from layer to layer, biases N(0, bias_std²); float64.
+
+    A category's weights are N(0, 1), about half of them negative. An object's bias is about one: it is mostly active.
+    """
     generator = torch.Generator().manual_seed(seed)
     net = GenerativeConvNet(architecture, generator).double()
     with torch.no_grad():
         for weight, bias in zip(net.weights, net.biases, strict=True):
             weight.normal_(0, (2 / weight[0].numel()) ** 0.5, generator=generator)
             bias.normal_(0, bias_std, generator=generator)
+        if net.has_top_filter:
+            net.biases[-1].add_(1.0)
+        if net.category_weights is not None:
+            net.category_weights.normal_(0, 1, generator=generator)
     return net
+
+
+def top_size(architecture: Architecture, size: tuple[int, int], boundary: Boundary) -> tuple[int, int] | None:
+    """What an object's filter covers on pictures of `size` (H, W)."""
+    if architecture.top != "object":
+        return None
+    height, width = (architecture.covering(side, boundary).top_size for side in size)
+    return height[0], width[0]
 
 
 def case(
@@ -44,19 +62,21 @@ def case(
     size: tuple[int, int],
     boundary: Boundary,
     *,
+    top: Top = "convolutional",
     channels: int = 1,
     reference_std: float = 1.0,
     seed: int = 0,
     count: int = 2,
 ) -> Case:
     """`layers` as (filters, kernel_size, stride), `size` as (H, W)."""
-    net = random_net(Architecture(tuple(ConvLayer(*layer) for layer in layers), channels, reference_std), seed)
+    architecture = Architecture(tuple(ConvLayer(*layer) for layer in layers), channels, reference_std, top)
+    net = random_net(replace(architecture, top_size=top_size(architecture, size, boundary)), seed)
     generator = torch.Generator().manual_seed(seed + 1000)
     images = 2 * reference_std * torch.randn(count, channels, *size, generator=generator, dtype=torch.float64)
     return Case(name, net, images, boundary)
 
 
-def random_case(seed: int, boundary: Boundary) -> Case:
+def random_case(seed: int, boundary: Boundary, top: Top = "convolutional") -> Case:
     draw = random.Random(seed)
     layers = [(draw.randint(1, 5), draw.randint(1, 4), draw.randint(1, 3)) for _ in range(draw.randint(1, 3))]
     channels = draw.randint(1, 3)
@@ -65,13 +85,16 @@ def random_case(seed: int, boundary: Boundary) -> Case:
     def side() -> int:
         if boundary == "torus":  # often smaller than the halo, so that the picture wraps several times
             return shape.total_stride * draw.choice((1, 1, 2, 3))
+        if boundary == "padded":  # down to a single pixel, all else its surround
+            return max(shape.receptive_field - 2 * shape.halo, 1) + draw.randint(0, 2 * shape.total_stride)
         return shape.receptive_field + draw.randint(0, 2 * shape.total_stride)  # often with rim pixels left uncovered
 
     return case(
-        f"{boundary}-{seed}",
+        f"{boundary}-{seed}" if top == "convolutional" else f"{top}-{boundary}-{seed}",
         layers,
         (side(), side()),
         boundary,
+        top=top,
         channels=channels,
         reference_std=draw.uniform(0.5, 3),
         seed=seed,
@@ -88,8 +111,25 @@ NAMED_CASES = [
     case("torus_halo_beyond_picture", [(3, 4, 1), (3, 4, 1), (2, 3, 1)], (3, 2), "torus", reference_std=1.5),
     case("torus_halo_beyond_one_side", [(3, 5, 2), (2, 2, 1)], (12, 4), "torus"),
     case("torus_stride_beyond_window", [(3, 3, 2), (2, 1, 3)], (12, 6), "torus", channels=2),
+    case("padded_one_layer", [(4, 3, 1)], (4, 5), "padded", channels=3),
+    case("padded_stride", [(3, 4, 2), (2, 3, 2)], (9, 6), "padded", reference_std=2.0),
+    case("object_one_layer", [(4, 3, 1)], (6, 5), "valid", top="object", channels=3),
+    case("object_of_one_window", [(3, 3, 2), (2, 2, 1)], (5, 5), "valid", top="object", reference_std=0.7),
+    case("object_on_the_torus", [(3, 4, 2), (4, 3, 1)], (8, 6), "torus", top="object", reference_std=1.5),
+    case("category_one_position", [(3, 3, 2), (5, 2, 1)], (5, 5), "valid", top="category"),
+    case("category_padded", [(3, 3, 1), (6, 2, 1)], (5, 4), "padded", top="category", channels=2, reference_std=2.0),
 ]
-CASES = NAMED_CASES + [random_case(seed, boundary) for boundary in ("valid", "torus") for seed in range(SEEDS)]
+CASES = (
+    NAMED_CASES
+    + [random_case(seed, boundary) for boundary in ("valid", "torus") for seed in range(SEEDS)]
+    + [random_case(100 + seed, "padded") for seed in range(PADDED_SEEDS)]
+    + [
+        random_case(200 + seed, boundary, top)
+        for top in ("object", "category")
+        for boundary in BOUNDARIES
+        for seed in range(TOP_SEEDS)
+    ]
+)
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from nets import CASES, case, every_case, pixel, pixel_net
+from nets import BOUNDARIES, CASES, case, every_case, pixel, pixel_net, random_case
 
 from core.decoding import basis, decode, deconvolve, encode, find_mode, reconstruct
 
@@ -38,10 +38,10 @@ def test_eq16_basis_is_the_gradient_of_the_score_that_autograd_finds(case):
 def test_eq13_activations_are_where_filter_response_and_bias_exceed_zero(case):
     activations = encode(case.net, case.images, case.boundary)
     below = case.net.extend(case.images, case.boundary)
-    for layer, weight, bias, activation in zip(
-        case.net.architecture.layers, case.net.weights, case.net.biases, activations, strict=True
+    for stride, weight, bias, activation in zip(
+        case.net.strides, case.net.weights, case.net.biases, activations, strict=True
     ):
-        windows = below.unfold(2, layer.kernel_size, layer.stride).unfold(3, layer.kernel_size, layer.stride)
+        windows = below.unfold(2, weight.shape[2], stride).unfold(3, weight.shape[3], stride)
         response = torch.einsum("nihwab,kiab->nkhw", windows, weight) + bias.view(1, -1, 1, 1)
         assert activation.dtype == torch.bool
         assert torch.equal(activation, response > 0)
@@ -55,12 +55,15 @@ def test_eq15_score_is_linear_in_every_layers_maps(case):
     maps = [case.net.extend(case.images, case.boundary), *case.net.feature_maps(case.images, case.boundary)]
     score = case.net.score(case.images, case.boundary)
     coefficients, offset = torch.ones_like(maps[-1]), torch.zeros_like(score)
+    if case.net.category_weights is not None:
+        coefficients = coefficients * case.net.category_weights.view(1, -1, 1, 1)
     for level in reversed(range(len(case.net.weights))):
         torch.testing.assert_close(offset + inner(coefficients, maps[level + 1]), score, **EXACT)
         coefficients = coefficients * (maps[level + 1] > 0)
         offset = offset + inner(coefficients, case.net.biases[level].view(1, -1, 1, 1))
-        stride = case.net.architecture.layers[level].stride
-        coefficients = deconvolve(coefficients, case.net.weights[level], stride, maps[level].shape[-2:])
+        coefficients = deconvolve(
+            coefficients, case.net.weights[level], case.net.strides[level], maps[level].shape[-2:]
+        )
     torch.testing.assert_close(offset + inner(coefficients, maps[0]), score, **EXACT)
     decoding = decode(case.net, case.images, case.boundary)
     torch.testing.assert_close(decoding.offset, offset, **EXACT)
@@ -141,24 +144,26 @@ def test_decoding_needs_no_autograd_and_leaves_none():
     assert not find_mode(one.net, one.images).images.requires_grad
 
 
-@pytest.mark.parametrize("boundary", ["valid", "torus"])
-def test_prop2_a_converged_mode_is_its_own_reconstruction_and_a_local_energy_minimum(boundary):
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("top", ["convolutional", "object", "category"])
+def test_prop2_a_converged_mode_is_its_own_reconstruction_and_a_local_energy_minimum(top, boundary):
     generator = torch.Generator().manual_seed(11)
     converged = 0
-    for one in (one for one in CASES if one.boundary == boundary):
+    cases = [one for one in CASES if one.boundary == boundary and one.net.architecture.top == top]
+    for one in [*cases, *(random_case(300 + seed, boundary, top) for seed in range(12 if len(cases) < 10 else 0))]:
         modes = find_mode(one.net, one.images, max_steps=100, tolerance=1e-9, boundary=boundary)
         found = modes.images[modes.converged]
         if not len(found):
             continue
-        converged += len(found)
+        converged += found.flatten(1).any(dim=1).sum().item()  # a blank mode, B = 0, counts for little
         mean = one.variance * decode(one.net, found, boundary).basis
         assert (found - mean).flatten(1).norm(dim=1).le(1e-6 * found.flatten(1).norm(dim=1)).all()
         energy = one.net.energy(found, boundary)
-        for size in (1e-3, 1e-4):
+        for size in (1e-4, 1e-5):  # within the piece, whose border may lie near
             for _ in range(5):
                 away = size * one.variance**0.5 * torch.randn(found.shape, generator=generator, dtype=found.dtype)
                 assert (one.net.energy(found + away, boundary) > energy).all(), one.name
-    assert converged >= 10
+    assert converged >= 8
 
 
 @every_case

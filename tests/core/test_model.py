@@ -1,27 +1,40 @@
+from dataclasses import replace
 from functools import cache
+from itertools import product
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from nets import CASES, Case, case, every_case, random_net
+from nets import BOUNDARIES, CASES, Case, case, every_case, random_net
 
+from core.contracts.learning import Top
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
 
 SMALL_CASES = [one for one in CASES if one.images[0].numel() <= 150]
 
 
 def looped_score(one: Case, image: np.ndarray) -> float:
-    """Eq. 1 and 6 spelled out: one sum over filters below and support, one maximum, at every position."""
+    """Eq. 1 and 6 (eq. 2) spelled out: one sum over filters below and support, one maximum, at every position.
+
+    An object's filter is a layer like any other, of one position.
+    """
+    net = one.net
     layers = [
-        (layer.stride, weight.detach().numpy(), bias.detach().numpy())
-        for layer, weight, bias in zip(one.net.architecture.layers, one.net.weights, one.net.biases, strict=True)
+        (stride, weight.detach().numpy(), bias.detach().numpy())
+        for stride, weight, bias in zip(net.strides, net.weights, net.biases, strict=True)
     ]
     _, height, width = image.shape
+    before = net.architecture.halo if one.boundary == "padded" else 0  # zeros above and to the left
 
     @cache
     def response(level: int, k: int, row: int, column: int) -> float:
         if level == 0:
-            return image[k, row % height, column % width] if one.boundary == "torus" else image[k, row, column]
+            row, column = row - before, column - before
+            if one.boundary == "torus":
+                return image[k, row % height, column % width]
+            outside = not (0 <= row < height and 0 <= column < width)
+            return 0.0 if outside and one.boundary == "padded" else image[k, row, column]
         stride, weight, bias = layers[level - 1]
         total = bias[k]
         for i in range(weight.shape[1]):
@@ -30,17 +43,23 @@ def looped_score(one: Case, image: np.ndarray) -> float:
                     total += weight[k, i, y1, y2] * response(level - 1, i, row * stride + y1, column * stride + y2)
         return max(total, 0.0)
 
-    rows, columns = (looped_map_size(one, side) for side in (height, width))
+    rows, columns = (1, 1) if net.has_top_filter else (looped_map_size(one, side) for side in (height, width))
+    shares = [1.0] * len(layers[-1][2]) if net.category_weights is None else net.category_weights.tolist()
     return sum(
-        response(len(layers), k, row, column)
-        for k in range(len(layers[-1][2]))
+        share * response(len(layers), k, row, column)
+        for k, share in enumerate(shares)
         for row in range(rows)
         for column in range(columns)
     )
 
 
 def looped_map_size(one: Case, side: int) -> int:
-    """Count the positions of the top map: where its window lies in the picture; on the torus, where it begins in it."""
+    """Count the positions of the top map: where its window lies in the picture; on the torus, where it begins in it.
+
+    Among zeros: where it lies in the picture and its surround.
+    """
+    if one.boundary == "padded":
+        side += 2 * one.net.architecture.halo
     for layer in one.net.architecture.layers:
         room = 1 if one.boundary == "torus" else layer.kernel_size
         side = sum(1 for start in range(0, side, layer.stride) if start + room <= side)
@@ -53,11 +72,20 @@ def test_eq1_eq6_score_is_the_loop_over_filters_support_and_positions(one):
     torch.testing.assert_close(one.net.score(one.images, one.boundary), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_the_loops_are_compared_on_both_boundaries_and_all_depths():
-    assert len(SMALL_CASES) >= 20
-    assert {(one.boundary, len(one.net.weights)) for one in SMALL_CASES} == {
-        (boundary, depth) for boundary in ("valid", "torus") for depth in (1, 2, 3)
-    }
+def test_the_loops_are_compared_on_all_boundaries_depths_and_tops():
+    assert len(SMALL_CASES) >= 40
+    shapes = [(one.boundary, one.net.architecture) for one in SMALL_CASES]
+    assert {(boundary, len(shape.layers)) for boundary, shape in shapes} == set(product(BOUNDARIES, (1, 2, 3)))
+    assert {(boundary, shape.top) for boundary, shape in shapes} == set(product(BOUNDARIES, get_args(Top)))
+
+
+def test_the_cases_reach_category_weights_of_both_signs_and_objects_on_and_off():
+    weights = [one.net.category_weights for one in CASES if one.net.architecture.top == "category"]
+    assert all(min(one) < 0 < max(one) for one in weights if len(one) >= 5)
+    assert sum((one < 0).any().item() for one in weights) >= 8
+    on = torch.cat([one.net.score(one.images, one.boundary) > 0 for one in CASES if one.net.has_top_filter])
+    assert on.sum() >= 15
+    assert (~on).any()
 
 
 def test_the_cases_reach_uncovered_rims_and_halos_larger_than_the_picture():
@@ -73,10 +101,10 @@ def test_the_cases_reach_uncovered_rims_and_halos_larger_than_the_picture():
 def test_eq11_each_feature_map_is_the_relu_of_filters_on_the_map_below(case):
     maps = case.net.feature_maps(case.images, case.boundary)
     below = case.net.extend(case.images, case.boundary)
-    for layer, weight, bias, feature_map in zip(
-        case.net.architecture.layers, case.net.weights, case.net.biases, maps, strict=True
+    for stride, weight, bias, feature_map in zip(
+        case.net.strides, case.net.weights, case.net.biases, maps, strict=True
     ):
-        windows = below.unfold(2, layer.kernel_size, layer.stride).unfold(3, layer.kernel_size, layer.stride)
+        windows = below.unfold(2, weight.shape[2], stride).unfold(3, weight.shape[3], stride)
         response = torch.einsum("nihwab,kiab->nkhw", windows, weight) + bias.view(1, -1, 1, 1)
         torch.testing.assert_close(feature_map, response.clamp(min=0), rtol=1e-9, atol=1e-9)
         below = feature_map
@@ -98,20 +126,25 @@ def test_a_pictures_score_does_not_depend_on_the_others_in_the_batch(case):
 @every_case
 def test_map_sizes_on_the_plane_are_those_of_the_maps(case):
     height, width = case.net.extend(case.images, case.boundary).shape[2:]
-    sizes = [tuple(feature_map.shape[2:]) for feature_map in case.net.feature_maps(case.images, case.boundary)]
     shape = case.net.architecture
+    maps = case.net.feature_maps(case.images, case.boundary)[: len(shape.layers)]
+    sizes = [tuple(feature_map.shape[2:]) for feature_map in maps]
     assert list(zip(shape.map_sizes(height), shape.map_sizes(width), strict=True)) == sizes
 
 
 @pytest.mark.parametrize("one", [one for one in CASES if one.boundary == "torus"], ids=lambda one: one.name)
 def test_on_the_torus_the_top_map_has_one_position_a_stride(one):
     stride = one.net.architecture.total_stride
-    maps = one.net.feature_maps(one.images, "torus")
+    maps = one.net.feature_maps(one.images, "torus")[: len(one.net.architecture.layers)]
     assert tuple(maps[-1].shape[2:]) == tuple(side // stride for side in one.images.shape[2:])
     assert positions(maps) == maps[-1][0, 0].numel()
 
 
-@pytest.mark.parametrize("one", [one for one in CASES if one.boundary == "torus"], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "one",
+    [one for one in CASES if one.boundary == "torus" and not one.net.has_top_filter],  # an object has its place
+    ids=lambda one: one.name,
+)
 def test_on_the_torus_a_shift_by_the_total_stride_leaves_the_score(one):
     stride = one.net.architecture.total_stride
     score = one.net.score(one.images, "torus")
@@ -138,7 +171,7 @@ def test_receptive_field_is_the_side_of_the_window_that_one_top_position_sees(ca
     assert shape.map_sizes(side)[-1] == 1
     with pytest.raises(ValueError, match="kernel_size"):
         shape.map_sizes(side - 1)
-    net = GenerativeConvNet(shape).double()
+    net = GenerativeConvNet(replace(shape, top="convolutional", top_size=None)).double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.fill_(1.0)
