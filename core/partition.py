@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary
-from core.decoding import decode
+from core.decoding import top_down
 from core.model import GenerativeConvNet
 
 ACCEPTANCE = 0.7  # that the pilot chains tune the steps to
@@ -32,7 +32,7 @@ class LogPartition:
 
 @dataclass(frozen=True)
 class _Chains:
-    """images (N, C, H, W) with what `decode` says of them: score f (N,), basis B (N, C, H, W)."""
+    """images (N, C, H, W) with their score f (N,) and basis B (N, C, H, W)."""
 
     images: Tensor
     score: Tensor
@@ -122,8 +122,10 @@ class _Annealing:
         return self._look(self.net.architecture.reference_std * self._noise(shape))
 
     def _look(self, images: Tensor) -> _Chains:
-        decoding = decode(self.net, images, self.boundary)
-        return _Chains(images, decoding.offset + _inner(images, decoding.basis), decoding.basis)
+        maps = self.net.feature_maps(images, self.boundary)
+        pattern = tuple(feature_map > 0 for feature_map in maps)
+        decoding = top_down(self.net, pattern, self.net.extend(images, self.boundary), self.boundary)
+        return _Chains(images, self.net.scores_of(maps[-1]), decoding.basis)
 
     def _noise(self, shape: tuple[int, ...]) -> Tensor:
         like = self.net.weights[0]
