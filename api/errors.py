@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.contracts.jobs import JobKind
 from core.store.blobs import BlobMissing
 from core.store.errors import Conflict, NotFound
 
@@ -82,6 +83,11 @@ def _follows_from_another(error: Any, errors: Sequence[Any]) -> bool:
     )
 
 
+def _without_kind(location: Sequence[int | str]) -> Sequence[int | str]:
+    """Of a job's body pydantic says first which of the kinds it takes it for."""
+    return location[1:] if location and location[0] in set(JobKind) else location
+
+
 def invalid(errors: Sequence[dict[str, Any]]) -> Problem:
     """422 for fields; the detail repeats the first, for those who only read that."""
     return Problem(422, "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3]), errors)
@@ -107,7 +113,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         errors = [
-            {**found, "loc": [part for part in found["loc"][1:] if part not in ("train", "sample")]}
+            {**found, "loc": _without_kind(found["loc"][1:])}
             if found["loc"] and found["loc"][0] in LOCATIONS and found["type"] != "json_invalid"
             else {**found, "loc": found["loc"][:1]}
             for found in error.errors()

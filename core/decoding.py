@@ -4,6 +4,7 @@ On the piece of picture space that shares one activation pattern δ the score is
 density there is the Gaussian N(σ² B, σ²) (Theorem 1). B is found by deconvolution, without autograd.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -111,12 +112,14 @@ def find_mode(
     max_steps: int = 1000,
     tolerance: float = 1e-6,
     boundary: Boundary = "valid",
+    after_step: Callable[[int, Tensor], None] | None = None,
 ) -> Modes:
     """Run the noiseless dynamics I <- I - s (I - σ² B), s in (0, 1], down to a local energy minimum (Prop. 2).
 
     At a minimum inside a piece I = σ² B. With s = 1 the step jumps to the mean of the present piece; where that would
     raise the energy, s is halved for that picture until it falls. `converged` is false for a picture that did not
     reach `tolerance` (relative) within `max_steps`, for instance because it rests on the border between two pieces.
+    `after_step(step, images)` is told of each step; what it raises ends the run.
     """
     images = images.clone()
     energy = net.energy(images, boundary)
@@ -141,6 +144,8 @@ def find_mode(
             torch.where(moving[:, None, None, None], step / 2, step),
         )
         taken += 1
+        if after_step is not None:
+            after_step(taken, images)
 
 
 def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Size | tuple[int, int]) -> Tensor:

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from core.masks import known_share, middle_square, wholly_known
+
 SHEET_GAP = 2  # pixels between the pictures of a sheet
 WHITE = 255
+TOUCHED = 1e-4  # share of what is unknown in a scaled pixel that matters: of a grey level, a fortieth
 
 
 def read_picture(content: bytes, size: int, channels: int) -> Tensor:
@@ -23,19 +27,62 @@ def read_picture(content: bytes, size: int, channels: int) -> Tensor:
     What is transparent lies on white. `channels` is 1 or 3.
     """
     with Image.open(io.BytesIO(content)) as opened:
-        picture = opened.convert("RGBA" if channels == 3 else "LA")
+        picture = _on_white(opened, channels)
+    return _as_tensor(_scaled(picture, size))
+
+
+@dataclass(frozen=True)
+class MaskedPicture:
+    """A picture of which a part is unknown. pixels (C, S, S), grey levels, unknown ones white; known (S, S), bool."""
+
+    pixels: Tensor
+    known: Tensor
+
+
+def read_masked_picture(content: bytes, size: int, channels: int) -> MaskedPicture:
+    """As `read_picture`, and which pixels are known. What is transparent is unknown, and colours no known pixel.
+
+    Scaling draws on pixels some way off; beside what is unknown a pixel is the mean of the known ones alone, each
+    weighted as scaling weighs it.
+    """
+    with Image.open(io.BytesIO(content)) as opened:
+        picture, share = _on_white(opened, channels), known_share(opened)
+    known = wholly_known(share, size)
+    pixels = np.array(_scaled(picture, size), dtype=np.float32).reshape(size, size, channels)
+    box = middle_square(*picture.size)
+    weight = np.asarray(share.resize((size, size), Image.Resampling.LANCZOS, box=box))
+    touched = known & (np.abs(weight - 1) > TOUCHED)
+    for channel, band in enumerate(picture.split()):
+        of_known = Image.fromarray(np.asarray(band, dtype=np.float32) * np.asarray(share))
+        scaled = np.asarray(of_known.resize((size, size), Image.Resampling.LANCZOS, box=box))
+        pixels[touched, channel] = (scaled[touched] / weight[touched]).round().clip(0, WHITE)
+    pixels[~known] = WHITE
+    return MaskedPicture(_channels_first(pixels), torch.from_numpy(known))
+
+
+def _on_white(opened: Image.Image, channels: int) -> Image.Image:
+    """The picture, grey or in colour, what is transparent laid on white."""
+    picture = opened.convert("RGBA" if channels == 3 else "LA")
     ground = Image.new(picture.mode, picture.size, (WHITE,) * len(picture.getbands()))
     picture = (
         Image.alpha_composite(ground, picture)
         if channels == 3
         else Image.composite(picture, ground, picture.getchannel("A"))
     )
-    picture = picture.convert("RGB" if channels == 3 else "L")
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    box = (left, top, left + side, top + side)
-    scaled = picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-    pixels = np.asarray(scaled, dtype=np.float32).reshape(size, size, channels)
+    return picture.convert("RGB" if channels == 3 else "L")
+
+
+def _scaled(picture: Image.Image, size: int) -> Image.Image:
+    box = middle_square(*picture.size)
+    return picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
+def _as_tensor(picture: Image.Image) -> Tensor:
+    array = np.asarray(picture, dtype=np.float32)
+    return _channels_first(array.reshape(*array.shape[:2], -1))
+
+
+def _channels_first(pixels: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
@@ -45,6 +92,10 @@ class Levels:
 
     mean: Tensor
     gain: float = 1.0
+
+    def apply(self, pictures: Tensor) -> Tensor:
+        """Grey levels (N, C, H, W) -> the same as a model learned with these levels knows them; see `to_pixels`."""
+        return (pictures - self.mean.to(pictures)[:, None, None]) * self.gain
 
 
 def prepare(pictures: Tensor, contrast: float | None = None) -> tuple[Tensor, Levels]:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 import torch
+from obstore.exceptions import BaseError as BlobError
 from redis import Redis
 
 from core.broker import events
@@ -16,6 +18,8 @@ from core.store.database import Database
 from core.store.leases import Claim, NewArtifact, NewModel
 from worker.lease import Lease
 from worker.settings import WorkerSettings
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -63,6 +67,14 @@ class Desk:
         """A file among the job's results; shown when the job succeeds. `size` is (width, height)."""
         width, height = size or (None, None)
         self.artifacts.append(NewArtifact(name, media_type, self.store(name, content), width, height))
+
+    def discard(self) -> None:
+        """Remove the results that were added, of an attempt that shows none."""
+        try:
+            self.blobs.delete(*(artifact.stored.blob for artifact in self.artifacts))
+        except BlobError as error:  # they take up room, and harm nobody
+            log.warning("results_not_removed", error=str(error))
+        self.artifacts.clear()
 
     def publish(
         self, name: str, media_type: str, content: bytes, size: tuple[int, int], stored_as: str | None = None

@@ -17,14 +17,24 @@ from core.store.blobs import BlobMissing, Blobs
 from core.store.database import Database
 from core.store.errors import LeaseLost, NotFound
 from core.store.leases import Claim
+from worker.classify import classify
 from worker.desk import Desk
 from worker.device import choose_device
+from worker.errors import Diverged
+from worker.inpaint import inpaint
 from worker.lease import Canceled, Lease, Stopping
+from worker.reconstruct import reconstruct
 from worker.sample import sample
 from worker.settings import WorkerSettings
 from worker.train import train
 
-HANDLERS: dict[JobKind, Callable[[Desk], None]] = {JobKind.TRAIN: train, JobKind.SAMPLE: sample}
+HANDLERS: dict[JobKind, Callable[[Desk], None]] = {
+    JobKind.TRAIN: train,
+    JobKind.SAMPLE: sample,
+    JobKind.RECONSTRUCT: reconstruct,
+    JobKind.INPAINT: inpaint,
+    JobKind.CLASSIFY: classify,
+}
 
 TRANSIENT = (OperationalError, RedisError, BlobError, ConnectionError, TimeoutError)
 """What may be gone at the next try. The job waits for one, a strike the poorer; after three it fails."""
@@ -83,16 +93,20 @@ class Runner:
             log.info("job_succeeded")
         except Canceled:
             leases.canceled(self._database, claim)
+            desk.discard()
             desk.tell_status(JobStatus.CANCELED)
             log.info("job_canceled")
         except Stopping:
             leases.hand_back(self._database, claim)
+            desk.discard()
             desk.tell_status(JobStatus.QUEUED)
             log.info("job_handed_back")
         except LeaseLost:
             raise
         except LearningDiverged as error:
             self._fail(desk, "learning-diverged", str(error))
+        except Diverged as error:
+            self._fail(desk, "diverged", str(error))
         except (NotFound, BlobMissing, BrokenFile) as error:
             self._fail(desk, "input-missing", str(error))
         except (MemoryError, torch.OutOfMemoryError) as error:

@@ -5,8 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.pages import Time, moment
+from core.contracts.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
+from core.contracts.inpainting import InpaintParams
 from core.contracts.jobs import JobKind, JobStatus, Progress
 from core.contracts.learning import LearningParams
+from core.contracts.reconstruction import ReconstructParams
 from core.contracts.sampling import SampleParams
 from core.store.schema import Job
 
@@ -44,7 +47,41 @@ class SampleJobIn(BaseModel):
     params: SampleParams = Field(default_factory=SampleParams)
 
 
-JobIn = Annotated[TrainJobIn | SampleJobIn, Field(discriminator="kind")]
+class ReconstructJobIn(BaseModel):
+    """Give pictures back as a model's auto-encoder sees them. Not for models of patches."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["reconstruct"]
+    model_id: Id
+    dataset_id: Id
+    params: ReconstructParams = Field(default_factory=ReconstructParams)
+
+
+class InpaintJobIn(BaseModel):
+    """Paint what is transparent in pictures (alpha below 128). Not for models of patches."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["inpaint"]
+    model_id: Id
+    dataset_id: Id
+    params: InpaintParams = Field(default_factory=InpaintParams)
+
+
+class ClassifyJobIn(BaseModel):
+    """Tell which of several models, each a category, pictures come from. All must have learned pictures of one form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["classify"]
+    model_ids: Annotated[list[Id], Field(min_length=MIN_MODELS, max_length=MAX_MODELS)]
+    dataset_id: Id
+    params: ClassifyParams = Field(default_factory=ClassifyParams)
+
+
+AnyJobIn = TrainJobIn | SampleJobIn | ReconstructJobIn | InpaintJobIn | ClassifyJobIn
+JobIn = Annotated[AnyJobIn, Field(discriminator="kind")]
 
 
 class ResumeIn(BaseModel):

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 class JobKind(StrEnum):
     TRAIN = "train"  # a dataset -> a model and its synthesized pictures
     SAMPLE = "sample"  # a model -> new pictures
+    RECONSTRUCT = "reconstruct"  # a model and a dataset -> the pictures as the model's auto-encoder gives them back
+    INPAINT = "inpaint"  # a model and a dataset -> the pictures, their transparent parts painted
+    CLASSIFY = "classify"  # models and a dataset -> which of the models each picture comes from, as probabilities
 
     @property
     def queue(self) -> "Queue":

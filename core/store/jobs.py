@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.contracts.jobs import JobKind, JobStatus, Progress
 from core.store.database import Database, now
 from core.store.errors import Conflict, NotFound
-from core.store.schema import Dataset, IdempotencyKey, Job, Metric, Model, new_id
+from core.store.schema import Dataset, IdempotencyKey, Job, JobModel, Metric, Model, new_id
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class NewJob:
     preset: str | None = None
     dataset_id: str | None = None
     model_id: str | None = None
+    model_ids: tuple[str, ...] = ()  # where the job needs several
     request_id: str | None = None
     progress: Progress = field(default_factory=Progress)
 
@@ -53,10 +54,7 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
     with database.write() as session:
         if idempotency is not None and (earlier := _asked_before(session, idempotency)):
             return earlier
-        if new.dataset_id is not None:
-            _hold(session, Dataset, "dataset", new.dataset_id)
-        if new.model_id is not None:
-            _hold(session, Model, "model", new.model_id)
+        _hold_all(session, new.dataset_id, [new.model_id, *new.model_ids])
         job = Job(
             id=new_id("job"),
             kind=new.kind,
@@ -69,6 +67,7 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
             request_id=new.request_id,
             progress=new.progress.model_dump(),
             artifacts=[],
+            models=[JobModel(index=index, model_id=model_id) for index, model_id in enumerate(new.model_ids)],
         )
         session.add(job)
         session.flush()
@@ -152,11 +151,9 @@ def resume(database: Database, job_id: str, params: dict[str, Any] | None = None
         job = _get(session, job_id, lock=True)
         if not JobStatus(job.status).final:
             raise Conflict(f"job {job_id} is still {job.status}")
+        learned_from = job.model_id if job.kind != JobKind.TRAIN else None  # a training job's model is its result
         try:
-            if job.dataset_id is not None:
-                _hold(session, Dataset, "dataset", job.dataset_id)
-            if job.kind == JobKind.SAMPLE and job.model_id is not None:
-                _hold(session, Model, "model", job.model_id)
+            _hold_all(session, job.dataset_id, [learned_from, *(one.model_id for one in job.models)])
         except NotFound as error:
             raise Conflict(f"job {job_id} cannot go on: {error} any more") from error
         job.status = JobStatus.QUEUED
@@ -203,6 +200,15 @@ def _asked_before(session: Session, idempotency: Idempotency) -> Job | None:
     if row.request_sha256 != idempotency.request_sha256:
         raise Conflict(f"the Idempotency-Key {idempotency.key!r} was already used for another request")
     return session.get_one(Job, row.job_seq)
+
+
+def _hold_all(session: Session, dataset_id: str | None, model_ids: Sequence[str | None]) -> None:
+    """All that a job needs is there, and stays until this transaction has ended. Raises NotFound."""
+    if dataset_id is not None:
+        _hold(session, Dataset, "dataset", dataset_id)
+    for model_id in model_ids:
+        if model_id is not None:
+            _hold(session, Model, "model", model_id)
 
 
 def _hold(session: Session, table: type[Dataset] | type[Model], noun: str, id_: str) -> None:

@@ -33,6 +33,7 @@ class Claim:
     params: Mapping[str, Any]
     dataset_id: str | None
     model_id: str | None
+    model_ids: tuple[str, ...]  # where the job needs several
     checkpoint: str | None
     attempt: int
     request_id: str | None
@@ -90,6 +91,7 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
             params=job.params,
             dataset_id=job.dataset_id,
             model_id=job.model_id,
+            model_ids=tuple(one.model_id for one in job.models),
             checkpoint=job.checkpoint,
             attempt=job.attempt,
             request_id=job.request_id,

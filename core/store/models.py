@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from core.store.database import Database
 from core.store.datasets import refuse_while_needed
 from core.store.errors import NotFound
-from core.store.schema import Job, Model
+from core.store.schema import Job, JobModel, Model
 
 
 def find(database: Database, model_id: str) -> Model:
@@ -30,7 +30,8 @@ def delete(database: Database, model_id: str) -> list[str]:
     """Delete; gives the path of its file, to be deleted now. Conflict while a job that needs it waits or runs."""
     with database.write() as session:
         model = _get(session, model_id, lock=True)
-        refuse_while_needed(session, Job.model_id == model_id, f"model {model_id}")
+        among_several = Job.models.any(JobModel.model_id == model_id)
+        refuse_while_needed(session, or_(Job.model_id == model_id, among_several), f"model {model_id}")
         session.delete(model)
         return [model.blob]
 

@@ -100,6 +100,17 @@ class Job(Base):
     artifacts: Mapped[list["Artifact"]] = relationship(
         order_by="Artifact.name", cascade="all, delete-orphan", lazy="selectin"
     )
+    models: Mapped[list["JobModel"]] = relationship(order_by="JobModel.index", cascade="all, delete-orphan")
+
+
+class JobModel(Base):
+    """One of the models of a job that needs several; a job of one names it in `Job.model_id`."""
+
+    __tablename__ = "job_models"
+
+    job_seq: Mapped[int] = mapped_column(ForeignKey("jobs.seq", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[str] = mapped_column(String(40), index=True)
 
 
 class Artifact(Blob, Base):

@@ -81,7 +81,7 @@ def test_a_job_is_rung_for(each_api: Api, each_dataset: str, valkey: Valkey) -> 
         ({"reference_std": 0.1}, "params.step_size"),
         ({"reference_std": 0}, "params.reference_std"),
         ({"num_chains": 0}, "params.num_chains"),
-        ({"num_chains": 65}, "params.num_chains"),
+        ({"num_chains": 257}, "params.num_chains"),
         ({"num_chains": 1.5}, "params.num_chains"),
         ({"num_chains": 10**400}, "params.num_chains"),
         ({"langevin_steps": 0}, "params.langevin_steps"),

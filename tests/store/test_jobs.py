@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import rows
 
-from core.contracts.jobs import JobKind, JobStatus
+from core.contracts.jobs import JobKind, JobStatus, Queue
 from core.store import datasets, jobs, leases, models
 from core.store.database import Database
 from core.store.errors import Conflict, NotFound
@@ -146,6 +146,39 @@ def test_a_model_is_not_deleted_while_a_job_needs_it(database: Database, state: 
         return
     with pytest.raises(Conflict, match=job_id):
         models.delete(database, model_id)
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "ended", "resumed"])
+def test_none_of_a_jobs_several_models_is_deleted_while_it_needs_them(database: Database, state: str) -> None:
+    chosen = [rows.add_model(database) for _ in range(3)]
+    other = rows.add_model(database)
+    job_id = rows.accept(database, rows.classify(*chosen))
+    if state != "queued":
+        held = rows.claim(database, Queue.SAMPLE)
+        assert held.model_ids == tuple(chosen)
+    if state in ("ended", "resumed"):
+        leases.fail(database, held, {"type": "t", "detail": "d"})
+    if state == "resumed":
+        jobs.resume(database, job_id)
+    models.delete(database, other)
+    for model_id in chosen:
+        if state == "ended":
+            models.delete(database, model_id)
+        else:
+            with pytest.raises(Conflict, match=job_id):
+                models.delete(database, model_id)
+    if state == "ended":
+        with pytest.raises(Conflict, match="cannot go on"):
+            jobs.resume(database, job_id)
+        jobs.delete(database, job_id)
+        assert rows.count(database)["job_models"] == 0
+
+
+def test_a_job_of_several_models_of_which_one_is_not_there_is_refused(database: Database) -> None:
+    there = rows.add_model(database)
+    with pytest.raises(NotFound, match="model_none"):
+        jobs.accept(database, rows.classify(there, "model_none"))
+    assert rows.count(database)["job_models"] == 0
 
 
 def test_a_dataset_deleted_while_jobs_are_posted_leaves_no_job_without_it(database: Database) -> None:

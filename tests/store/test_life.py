@@ -138,7 +138,8 @@ class Life(RuleBasedStateMachine):
         wanted = self.status(held.job_id) and rows.row(self.database, held.job_id).cancel_requested
         if self.write(held, lambda: leases.hand_back(self.database, held)):
             del self.holder[held.job_id]
-            self.strikes[held.job_id] = max(self.strikes[held.job_id] - 1, 0)
+            if not wanted:
+                self.strikes[held.job_id] = max(self.strikes[held.job_id] - 1, 0)
             assert self.status(held.job_id) == (JobStatus.CANCELED if wanted else JobStatus.QUEUED)
 
     @rule(held=claims)  # a worker dies, and its claim is left; it comes back as a zombie

@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from support import rows
 
+from core.contracts.jobs import Queue
 from core.contracts.settings import Settings
-from core.store.database import Database
+from core.store.database import MIGRATIONS, Database
 from core.store.schema import Base
 
 TOGETHER = 4
+NEWEST = "0002"
 MIGRATE = """
 import os, sys
 from core.store.database import Database
@@ -59,6 +63,29 @@ def test_the_migrated_schema_is_that_of_the_tables(empty: Database) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
+def test_rows_of_the_first_schema_are_kept_by_the_next(empty: Database) -> None:
+    _migrate(empty, "0001")
+    job = "'job_1', 'sample', 'sample', 'queued', '{\"count\": 2}', 'model_1', 1.5, '{}', '{}', 0, 0, 0, false"
+    columns = "id, kind, queue, status, params, model_id, created_at, progress, metrics, attempt, strikes, token"
+    with empty.write() as session:
+        session.execute(text(f"INSERT INTO jobs ({columns}, cancel_requested) VALUES ({job})"))
+    empty.migrate()
+    found = rows.row(empty, "job_1")
+    assert (found.kind, found.params, found.model_id, found.created_at) == ("sample", {"count": 2}, "model_1", 1.5)
+    assert rows.claim(empty, Queue.SAMPLE).model_ids == ()
+    _migrate(empty, "0001", back=True)
+    with empty.read() as session:
+        assert session.scalars(text("SELECT id FROM jobs")).all() == ["job_1"]
+
+
+def _migrate(database: Database, revision: str, *, back: bool = False) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        (command.downgrade if back else command.upgrade)(config, revision)
+
+
 def test_migrating_again_changes_nothing_and_keeps_the_rows(database: Database) -> None:
     job_id = rows.accept(database)
     before = rows.everything(database, job_id)
@@ -67,12 +94,12 @@ def test_migrating_again_changes_nothing_and_keeps_the_rows(database: Database) 
 
 
 def test_processes_that_start_together_migrate_in_turn(empty_database_url: str) -> None:
-    command = [sys.executable, "-P", "-c", MIGRATE, empty_database_url, str(TOGETHER)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    program = [sys.executable, "-P", "-c", MIGRATE, empty_database_url, str(TOGETHER)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     database = Database(empty_database_url)
     with database.read() as session:
-        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0001"]
+        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == [NEWEST]
     database.dispose()
 
 

@@ -54,6 +54,11 @@ def sample(model_id: str | None = None) -> NewJob:
     return NewJob(kind=JobKind.SAMPLE, params={"count": 1, "steps": 1}, model_id=model_id)
 
 
+def classify(*model_ids: str, dataset_id: str | None = None) -> NewJob:
+    params = {"model_ids": list(model_ids)}
+    return NewJob(kind=JobKind.CLASSIFY, params=params, dataset_id=dataset_id, model_ids=model_ids)
+
+
 def accept(database: Database, new: NewJob | None = None, idempotency: Idempotency | None = None) -> str:
     """The id of a job that waits."""
     return jobs.accept(database, new or train(), idempotency).id
@@ -83,10 +88,10 @@ def new_model(params: Mapping[str, Any] = PARAMS) -> NewModel:
     return NewModel(new_id("model"), None, stored(), dict(params), 1)
 
 
-def add_model(database: Database) -> str:
-    """The id of a model, learned by a job that is done."""
+def add_model(database: Database, **params: Any) -> str:
+    """The id of a model, learned by a job that is done. `params` take the place of those it was learned with."""
     held = claimed(database)
-    model = new_model()
+    model = new_model({**PARAMS, **params})
     leases.succeed(database, held, [], DONE, model=model)
     return model.id
 

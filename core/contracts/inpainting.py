@@ -1,0 +1,46 @@
+"""The settings of painting the unknown parts of pictures."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from core.contracts.learned import LearnedSettings, stable_step
+from core.contracts.learning import MAX_SEED
+from core.contracts.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
+
+MAX_COUNT = 64
+MAX_RESULTS = 256  # pictures times count: each is opened before the job is accepted
+
+
+class InpaintParams(BaseModel):
+    """How the transparent parts are painted. What is absent is taken from the model when the job is accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: Annotated[
+        int,
+        Field(ge=1, le=MAX_COUNT, description=f"Versions of each picture; {MAX_RESULTS} in all at the most."),
+    ] = 1
+    steps: Steps = DEFAULT_STEPS
+    step_size: StepSize = None
+    seed: Seed = None
+
+    def resolved(self, learned: LearnedSettings, seed: int) -> "ResolvedInpaintParams":
+        """These settings with nothing absent. ValidationError where the step size is too large for the model."""
+        return ResolvedInpaintParams.model_validate(
+            {
+                **self.model_dump(),
+                "step_size": self.step_size or learned.step_size,
+                "seed": seed if self.seed is None else self.seed,
+            },
+            context=learned.context,
+        )
+
+
+class ResolvedInpaintParams(InpaintParams):
+    """Settings with nothing absent, as a job's row keeps them."""
+
+    step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+    _stable = field_validator("step_size")(stable_step)

@@ -1,0 +1,101 @@
+"""What a job may ask of a model, by how that was learned."""
+
+import pytest
+from pydantic import ValidationError
+
+from core.contracts.classification import ClassifyParams
+from core.contracts.inpainting import InpaintParams, ResolvedInpaintParams
+from core.contracts.learned import LearnedSettings, boundary_of_pictures
+from core.contracts.reconstruction import ReconstructParams
+from core.contracts.sampling import MIN_SIDE, ResolvedSampleParams, SampleParams
+
+COMMON = {"image_size": 96, "step_size": 0.3, "reference_std": 1.0}
+TEXTURE = LearnedSettings(**COMMON)
+OBJECT = LearnedSettings(**COMMON, top="object", boundary="padded")
+PATCHES = LearnedSettings(**COMMON, patch_size=12, boundary="valid")
+
+
+def refusals(resolve):
+    """{field: message} of the complaints."""
+    with pytest.raises(ValidationError) as caught:
+        resolve()
+    return {".".join(map(str, error["loc"])): error["msg"] for error in caught.value.errors()}
+
+
+def test_a_model_that_was_learned_before_tops_and_patches_is_a_texture():
+    assert TEXTURE.only_size is None
+    assert (TEXTURE.side, TEXTURE.boundary) == (96, "torus")
+
+
+@pytest.mark.parametrize(("learned", "side"), [(OBJECT, 96), (PATCHES, 12)])
+def test_objects_and_patches_are_drawn_at_their_own_size_alone(learned, side):
+    resolved = SampleParams().resolved(learned, seed=1)
+    assert (resolved.width, resolved.height) == (side, side)
+    assert SampleParams(width=side, height=side).resolved(learned, seed=1) == resolved
+    found = refusals(lambda: SampleParams(width=side + 1, height=side - 1).resolved(learned, seed=1))
+    assert set(found) == {"width", "height"}
+    assert all(f"must be {side}: the model learned" in message for message in found.values())
+
+
+@pytest.mark.parametrize("learned", [OBJECT, PATCHES])
+def test_objects_and_patches_do_not_tile(learned):
+    assert "must be false" in refusals(lambda: SampleParams(tileable=True).resolved(learned, seed=1))["tileable"]
+    assert SampleParams(tileable=True, width=200).resolved(TEXTURE, seed=1).tileable
+
+
+def test_a_texture_is_drawn_at_any_size_from_16_pixels():
+    assert SampleParams(width=MIN_SIDE).resolved(TEXTURE, seed=1).width == MIN_SIDE
+    found = refusals(lambda: SampleParams(width=MIN_SIDE - 1).resolved(TEXTURE, seed=1))
+    assert found == {"width": f"Value error, must be at least {MIN_SIDE}"}
+
+
+def test_a_jobs_row_is_read_without_its_model():
+    resolved = SampleParams().resolved(PATCHES, seed=1)
+    assert ResolvedSampleParams.model_validate(resolved.model_dump(mode="json")) == resolved
+
+
+def test_inpainting_takes_what_is_absent_from_the_model():
+    resolved = InpaintParams(steps=5).resolved(TEXTURE, seed=9)
+    assert (resolved.count, resolved.steps, resolved.step_size, resolved.seed) == (1, 5, 0.3, 9)
+    assert InpaintParams(step_size=0.1, seed=0).resolved(TEXTURE, seed=9).seed == 0
+    assert ResolvedInpaintParams.model_validate(resolved.model_dump(mode="json")) == resolved
+    found = refusals(lambda: InpaintParams(step_size=2.0).resolved(TEXTURE, seed=1))
+    assert "below 2 x the model's reference_std = 2" in found["step_size"]
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "value"),
+    [
+        (ReconstructParams, "mode", "twice"),
+        (ReconstructParams, "steps", 0),
+        (ReconstructParams, "steps", 100_001),
+        (ReconstructParams, "seed", 1),
+        (InpaintParams, "count", 0),
+        (InpaintParams, "count", 65),
+        (InpaintParams, "steps", 0),
+        (InpaintParams, "step_size", 0),
+        (InpaintParams, "step_size", float("nan")),
+        (InpaintParams, "width", 96),
+        (ClassifyParams, "chains", 1),
+        (ClassifyParams, "temperatures", 0),
+        (ClassifyParams, "steps", 0),
+        (ClassifyParams, "seed", 2**63),
+    ],
+)
+def test_refused_settings_name_the_field(model, field, value):
+    assert set(refusals(lambda: model.model_validate({field: value}))) == {field}
+
+
+def test_one_pass_is_one_step_and_the_attractor_as_many_as_asked_for():
+    assert ReconstructParams().passes == 1
+    assert ReconstructParams(mode="attractor", steps=7).passes == 7
+
+
+def test_classification_keeps_the_models_order_and_counts_its_transitions():
+    resolved = ClassifyParams(temperatures=10, steps=3).resolved(("b", "a"), seed=4)
+    assert (resolved.model_ids, resolved.seed, resolved.transitions) == (("b", "a"), 4, 60)
+    assert ClassifyParams(seed=0).resolved(("b", "a"), seed=4).seed == 0
+
+
+def test_a_picture_from_outside_does_not_continue_periodically():
+    assert [boundary_of_pictures(one) for one in ("valid", "torus", "padded")] == ["valid", "valid", "padded"]

@@ -1,0 +1,102 @@
+"""The `classify` job: which of several models, each a category, a dataset's pictures come from."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import Any
+
+import torch
+
+from core.classification import CategoryModel, class_log_densities, class_posterior
+from core.contracts.classification import ResolvedClassifyParams
+from core.contracts.learned import boundary_of_pictures
+from core.contracts.learning import MAX_SEED
+from core.images import read_picture
+from core.partition import log_partition
+from core.store.schema import DatasetImage
+from worker.desk import Desk
+from worker.errors import Diverged
+from worker.inputs import batches, dataset_rows, open_model
+from worker.pace import Pace
+
+
+@dataclass(frozen=True)
+class _Category:
+    """One of the job's models, as a category. Its pictures are `size` x `size` pixels in `channels` channels."""
+
+    model_id: str
+    model: CategoryModel
+    size: int
+    channels: int
+
+
+def classify(desk: Desk) -> None:
+    """log Z of each model, then p(c | I) of each picture by Bayes' rule, all models being equally likely before."""
+    params = ResolvedClassifyParams.model_validate(desk.claim.params)
+    rows = dataset_rows(desk)
+    pace = Pace(desk, len(params.model_ids), params.transitions)
+    categories = [_category(desk, params, index, pace) for index in range(len(params.model_ids))]
+    found = {
+        "models": list(params.model_ids),
+        "pictures": _pictures(desk, rows, categories),
+        "log_partitions": [{"model_id": one.model_id, **asdict(one.model.partition)} for one in categories],
+    }
+    content = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    desk.add_artifact("classification.json", "application/json", content)
+    desk.succeed(metrics=_summary(found))
+
+
+def _category(desk: Desk, params: ResolvedClassifyParams, index: int, pace: Pace) -> _Category:
+    """The model of that index, its log Z estimated."""
+    model_id = params.model_ids[index]
+    model = open_model(desk, model_id)
+    size, boundary = model.params.image_size, boundary_of_pictures(model.params.boundary)
+    transitions = count()
+    partition = log_partition(
+        model.net,
+        (size, size),
+        boundary=boundary,
+        generator=torch.Generator(desk.device).manual_seed((params.seed + index) % (MAX_SEED + 1)),
+        chains=params.chains,
+        temperatures=params.temperatures,
+        steps=params.steps,
+        interrupt=lambda: pace.tell(index, index + 1, next(transitions)),
+    )
+    if not math.isfinite(partition.value):
+        raise Diverged(f"the normalizing constant of model {model_id} came out as {partition.value}")
+    return _Category(
+        model_id, CategoryModel(model.net, model.levels, partition, boundary), size, len(model.levels.mean)
+    )
+
+
+def _pictures(desk: Desk, rows: Sequence[DatasetImage], categories: Sequence[_Category]) -> list[dict[str, Any]]:
+    """p(c | I) of each picture of `rows`, a batch at a time. All categories are of one size."""
+    ids, size, channels = [one.model_id for one in categories], categories[0].size, categories[0].channels
+    told: list[dict[str, Any]] = []
+    for batch in batches(rows, size):
+        desk.lease.check()
+        pictures = torch.stack([read_picture(desk.blobs.get(row.blob), size, channels) for row in batch])
+        densities = class_log_densities([one.model for one in categories], pictures.to(desk.device)).double()
+        for row, density, probabilities in zip(batch, densities, class_posterior(densities), strict=True):
+            told.append(
+                {
+                    "index": row.index,
+                    "filename": row.filename,
+                    "probabilities": dict(zip(ids, probabilities.tolist(), strict=True)),
+                    "most_likely": ids[int(probabilities.argmax())],
+                    "log_densities": dict(zip(ids, density.tolist(), strict=True)),
+                }
+            )
+    return told
+
+
+def _summary(found: dict[str, Any]) -> dict[str, Any]:
+    """The job's metrics: how many pictures each model is the likeliest for, and how sure log Z is."""
+    chosen = Counter(one["most_likely"] for one in found["pictures"])
+    return {
+        "most_likely": {model_id: chosen[model_id] for model_id in found["models"]},
+        "log_partitions": found["log_partitions"],
+    }

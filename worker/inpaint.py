@@ -1,0 +1,91 @@
+"""The `inpaint` job: a dataset's pictures, their transparent parts painted by a model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core import inpainting
+from core.checkpoint import TrainedModel
+from core.contracts.inpainting import MAX_COUNT, ResolvedInpaintParams
+from core.contracts.learned import boundary_of_pictures
+from core.contracts.learning import MAX_SEED
+from core.images import MaskedPicture, read_masked_picture, to_pixels, write_picture
+from core.store.schema import DatasetImage
+from worker.desk import Desk
+from worker.errors import Diverged
+from worker.inputs import dataset_rows, open_model
+from worker.pace import Pace
+
+
+@dataclass(frozen=True)
+class _Version:
+    """One of the results: which of the job's, of which picture, and the seed of its noise alone."""
+
+    index: int
+    picture: int
+    seed: int
+
+
+def inpaint(desk: Desk) -> None:
+    """Every picture `count` times, one after the other: none depends on how many others are asked for."""
+    params = ResolvedInpaintParams.model_validate(desk.claim.params)
+    model = open_model(desk, desk.claim.model_id)
+    rows = dataset_rows(desk)
+    size, channels = model.params.image_size, len(model.levels.mean)
+    pace = Pace(desk, len(rows) * params.count, params.steps)
+    made = []
+    for version in _versions(len(rows), params):
+        row = rows[version.picture]
+        masked = read_masked_picture(desk.blobs.get(row.blob), size, channels)
+        pixels = _paint(model, masked, params, version, pace, desk.device)
+        name = f"inpainted-{version.index:03d}.png"
+        desk.add_artifact(name, "image/png", write_picture(pixels), (size, size))
+        made.append(_about(version, name, row, masked))
+    desk.succeed(metrics={"inpaintings": made})
+
+
+def _versions(pictures: int, params: ResolvedInpaintParams) -> Iterator[_Version]:
+    """All versions of the first picture, then those of the next."""
+    for picture in range(pictures):
+        for count in range(params.count):
+            seed = (params.seed + picture * MAX_COUNT + count) % (MAX_SEED + 1)
+            yield _Version(picture * params.count + count, picture, seed)
+
+
+def _paint(
+    model: TrainedModel,
+    masked: MaskedPicture,
+    params: ResolvedInpaintParams,
+    version: _Version,
+    pace: Pace,
+    device: torch.device,
+) -> Tensor:
+    """One version of a picture -> (C, S, S) bytes; what is known of it is as it was read."""
+    known = masked.known[None, None]
+    painted = inpainting.inpaint(
+        model.net,
+        model.levels.apply(masked.pixels[None].to(device)),
+        known.to(device),
+        steps=params.steps,
+        step_size=params.step_size,
+        generator=torch.Generator(device).manual_seed(version.seed),
+        boundary=boundary_of_pictures(model.params.boundary),
+        after_step=lambda step, _: pace.tell(version.index, version.index + 1, step),
+    )
+    if not painted.isfinite().all():
+        raise Diverged(f"the chain ran away with a step_size of {params.step_size:g}: a smaller one may help")
+    return torch.where(known, masked.pixels.to(torch.uint8), to_pixels(painted, model.levels))[0]
+
+
+def _about(version: _Version, name: str, row: DatasetImage, masked: MaskedPicture) -> dict[str, object]:
+    """What a client needs to know which picture a result belongs to, and how much of it is new."""
+    unknown = 1 - masked.known.float().mean().item()
+    return {
+        "index": version.index,
+        "name": name,
+        "picture": version.picture,
+        "filename": row.filename,
+        "unknown_fraction": round(unknown, 4),
+    }

@@ -1,0 +1,31 @@
+"""What a job works from: a finished model, and the pictures of a dataset, a few at a time."""
+
+from collections.abc import Iterator, Sequence
+
+from core.checkpoint import TrainedModel, load_model
+from core.store import datasets, models
+from core.store.schema import DatasetImage
+from worker.desk import Desk
+
+BATCH_PIXELS = 1 << 18  # of all pictures that are worked on at once
+MAX_BATCH = 16
+
+
+def open_model(desk: Desk, model_id: str | None) -> TrainedModel:
+    """The model, its net and chains on the worker's device. Raises NotFound, BlobMissing or BrokenFile."""
+    assert model_id is not None
+    model = load_model(desk.blobs.get(models.find(desk.database, model_id).blob))
+    return TrainedModel(model.net.to(desk.device), model.levels, model.chains.to(desk.device), model.params)
+
+
+def dataset_rows(desk: Desk) -> Sequence[DatasetImage]:
+    """The pictures of the job's dataset, as rows. Raises NotFound."""
+    assert desk.claim.dataset_id is not None
+    return datasets.find(desk.database, desk.claim.dataset_id).images
+
+
+def batches(rows: Sequence[DatasetImage], size: int) -> Iterator[Sequence[DatasetImage]]:
+    """Runs of rows, few enough to be worked on at once as pictures of `size` x `size` pixels."""
+    most = max(1, min(MAX_BATCH, BATCH_PIXELS // size**2))
+    for first in range(0, len(rows), most):
+        yield rows[first : first + most]

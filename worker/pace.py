@@ -1,0 +1,32 @@
+"""How far a job of several equal parts has come, told step by step."""
+
+import time
+
+from core.contracts.jobs import Progress
+from worker.desk import Desk
+
+
+class Pace:
+    """`parts` in turn, of `steps` steps each at the most."""
+
+    def __init__(self, desk: Desk, parts: int, steps: int) -> None:
+        self._desk, self._parts, self._steps = desk, parts, steps
+        self._began_at = time.monotonic()
+
+    def tell(self, done: int, current: int, step: int) -> None:
+        """`done` parts are over, `step` of the next ones is too; `current`, from 1, is the last that is worked on.
+
+        Raises what `Lease.check` raises where there is reason to stop.
+        """
+        self._desk.lease.check()
+        fraction = (done + (current - done) * step / self._steps) / self._parts
+        self._desk.progress(
+            Progress(
+                stage=current,
+                stages=self._parts,
+                iteration=step,
+                iterations=self._steps,
+                fraction=fraction,
+                eta_seconds=round((time.monotonic() - self._began_at) * (1 / fraction - 1), 1) if fraction else None,
+            )
+        )

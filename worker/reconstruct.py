@@ -1,0 +1,114 @@
+"""The `reconstruct` job: a dataset's pictures as a model's auto-encoder gives them back."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core import decoding
+from core.checkpoint import TrainedModel
+from core.contracts.learned import boundary_of_pictures
+from core.contracts.reconstruction import ReconstructParams
+from core.images import WHITE, read_picture, sheet, to_pixels, write_picture
+from worker.desk import Desk
+from worker.inputs import batches, dataset_rows, open_model
+from worker.pace import Pace
+
+SHOWN_PICTURES = 8  # on the contact sheet
+TOLERANCE = 1e-5  # relative, of a mode; the model computes in float32
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How near a picture's reconstruction is to it: between what was read and the file written, in its grey levels.
+
+    psnr: dB, None where nothing differs. residual: ‖I - σ²B‖ / ‖I‖ where the search for the attractor ended, and
+    whether that is a mode; None for one pass, which searches none.
+    """
+
+    index: int
+    filename: str
+    rmse: float
+    psnr: float | None
+    converged: bool | None
+    residual: float | None
+
+
+def reconstruct(desk: Desk) -> None:
+    """Each picture through the model, a batch at a time, so that none waits in memory."""
+    params = ReconstructParams.model_validate(desk.claim.params)
+    model = open_model(desk, desk.claim.model_id)
+    rows = dataset_rows(desk)
+    size, channels = model.params.image_size, len(model.levels.mean)
+    pace = Pace(desk, len(rows), params.passes)
+    made: list[Reconstruction] = []
+    above: list[Tensor] = []
+    below: list[Tensor] = []
+    for batch in batches(rows, size):
+        pictures = torch.stack([read_picture(desk.blobs.get(row.blob), size, channels) for row in batch])
+        step = partial(pace.tell, len(made), len(made) + len(batch))
+        rebuilt = _rebuild(model, pictures.to(desk.device), params, step)
+        all_pixels = to_pixels(rebuilt.images, model.levels)
+        for place, (row, picture, pixels) in enumerate(zip(batch, pictures, all_pixels, strict=True)):
+            index = len(made)
+            desk.add_artifact(f"reconstructed-{index:03d}.png", "image/png", write_picture(pixels), (size, size))
+            rmse = (picture - pixels).square().mean().sqrt().item()
+            made.append(Reconstruction(index, row.filename, round(rmse, 4), psnr(rmse), *rebuilt.mode(place)))
+            if index < SHOWN_PICTURES:
+                above.append(picture.to(torch.uint8))
+                below.append(pixels)
+    whole = sheet([*above, *below], columns=len(above))
+    desk.add_artifact("contact-sheet.png", "image/png", write_picture(whole), (whole.shape[2], whole.shape[1]))
+    desk.succeed(metrics=_summary(made))
+
+
+def psnr(rmse: float) -> float | None:
+    """Peak signal to noise, 20 log10(255 / RMSE), in dB; None for no noise."""
+    return round(20 * math.log10(WHITE / rmse), 3) if rmse > 0 else None
+
+
+@dataclass(frozen=True)
+class _Rebuilt:
+    """images (N, C, H, W) as the model knows them; modes where attractors were sought."""
+
+    images: Tensor
+    modes: decoding.Modes | None = None
+
+    def mode(self, place: int) -> tuple[bool | None, float | None]:
+        """Of one picture: whether it converged, and its residual."""
+        if self.modes is None:
+            return None, None
+        return bool(self.modes.converged[place]), float(f"{self.modes.residual[place].item():.3e}")
+
+
+def _rebuild(model: TrainedModel, pictures: Tensor, params: ReconstructParams, tell: Callable[[int], None]) -> _Rebuilt:
+    """Pictures (N, C, H, W), grey levels, through the model by the mode asked for; `tell` hears of each step."""
+    images, boundary = model.levels.apply(pictures), boundary_of_pictures(model.params.boundary)
+    if params.mode == "one_pass":
+        rebuilt = _Rebuilt(decoding.reconstruct(model.net, images, boundary))
+        tell(1)
+        return rebuilt
+    modes = decoding.find_mode(
+        model.net,
+        images,
+        max_steps=params.steps,
+        tolerance=TOLERANCE,
+        boundary=boundary,
+        after_step=lambda step, _: tell(step),
+    )
+    return _Rebuilt(modes.images, modes)
+
+
+def _summary(made: Sequence[Reconstruction]) -> dict[str, Any]:
+    """The job's metrics. The mean PSNR is over the pictures that have one."""
+    ratios = [one.psnr for one in made if one.psnr is not None]
+    return {
+        "reconstructions": [asdict(one) for one in made],
+        "mean_rmse": round(fmean(one.rmse for one in made), 4),
+        "mean_psnr": round(fmean(ratios), 3) if ratios else None,
+    }
