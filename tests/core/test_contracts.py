@@ -199,7 +199,7 @@ def test_a_job_that_is_over_is_final():
 
 def test_every_kind_of_job_has_its_queue():
     assert {kind.queue for kind in JobKind} == set(Queue)
-    assert [kind for kind in JobKind if kind.queue == Queue.TRAIN] == [JobKind.TRAIN]  # whatever is short waits for none that is long
+    assert [kind for kind in JobKind if kind.queue == Queue.TRAIN] == [JobKind.TRAIN]  # all else is short
 
 
 CONTRACTS = ["core.presets"] + [

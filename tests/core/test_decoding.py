@@ -253,3 +253,19 @@ def test_find_mode_of_a_blank_model_is_the_blank_picture():
     modes = find_mode(pixel_net((1.0, -10.0, 1.0)), pixel(2.0))
     assert modes.converged.all()
     assert torch.equal(modes.images, pixel(0.0))
+
+
+def test_find_mode_tells_of_each_step_and_ends_when_its_hook_raises():
+    case, told = CASES[0], []
+    modes = find_mode(
+        case.net, case.images, boundary=case.boundary, after_step=lambda step, images: told.append((step, images))
+    )
+    assert [step for step, _ in told] == list(range(1, modes.steps + 1))
+    assert torch.equal(told[-1][1], modes.images)
+
+    def stop(step, _):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find_mode(case.net, case.images, tolerance=0.0, boundary=case.boundary, after_step=stop)

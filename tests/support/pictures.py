@@ -27,6 +27,17 @@ def png(width: int = WIDTH, height: int = HEIGHT) -> bytes:
     return encoded(colors(width, height), "PNG")
 
 
+def with_hole(
+    width: int = WIDTH, height: int = HEIGHT, *, hole: tuple[int, int, int, int], grey: bool = False
+) -> bytes:
+    """The colours, transparent in `hole` (left, top, right, bottom)."""
+    picture = colors(width, height).convert("LA" if grey else "RGBA")
+    alpha = Image.new("L", picture.size, 255)
+    alpha.paste(0, hole)
+    picture.putalpha(alpha)
+    return encoded(picture, "PNG")
+
+
 def decoded(content: bytes) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
         picture.load()

@@ -84,14 +84,14 @@ def artifact(name: str = "synthesized-000.png", path: str | None = None) -> NewA
     return NewArtifact(name, "image/png", stored(path), 8, 8)
 
 
-def new_model(params: Mapping[str, Any] = PARAMS) -> NewModel:
-    return NewModel(new_id("model"), None, stored(), dict(params), 1)
+def new_model(params: Mapping[str, Any] = PARAMS, channels: int = 1) -> NewModel:
+    return NewModel(new_id("model"), None, stored(), dict(params), channels)
 
 
-def add_model(database: Database, **params: Any) -> str:
+def add_model(database: Database, channels: int = 1, **params: Any) -> str:
     """The id of a model, learned by a job that is done. `params` take the place of those it was learned with."""
     held = claimed(database)
-    model = new_model({**PARAMS, **params})
+    model = new_model({**PARAMS, **params}, channels)
     leases.succeed(database, held, [], DONE, model=model)
     return model.id
 

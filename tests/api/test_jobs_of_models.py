@@ -1,0 +1,261 @@
+"""Jobs that put finished models to use, over HTTP: refused with the field or the file, or accepted fully resolved."""
+
+from typing import Any
+
+import pytest
+from support import pictures, rows
+from support.http import Api, fields, problem
+
+from core.contracts.inpainting import MAX_RESULTS
+from core.contracts.jobs import JobKind, Queue
+from core.presets import PRESETS
+from core.store import leases
+
+QUICK = PRESETS["quick"]
+OBJECT = {"top": "object", "boundary": "padded"}
+PATCHES = {"patch_size": 12, "boundary": "valid"}
+HOLE = (2, 2, 5, 5)
+KINDS = ["reconstruct", "inpaint", "classify"]
+
+
+@pytest.fixture
+def model(api: Api) -> str:
+    return rows.add_model(api.database)
+
+
+@pytest.fixture
+def holed(api: Api) -> str:
+    """A dataset of one picture with a hole."""
+    return _dataset(api, pictures.with_hole(hole=HOLE))
+
+
+def _dataset(api: Api, *contents: bytes) -> str:
+    answer = api.upload(*((f"{index}.png", content) for index, content in enumerate(contents)))
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def _body(kind: str, dataset_id: str, *model_ids: str, **params: Any) -> dict[str, Any]:
+    models = {"model_ids": list(model_ids)} if kind == "classify" else {"model_id": model_ids[0]}
+    return {"kind": kind, "dataset_id": dataset_id, "params": params, **models}
+
+
+def _accepted(api: Api, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    answer = api.post(body, key)
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()
+    assert api.client.get(f"/v1/jobs/{job['id']}").json() == job
+    return job
+
+
+def test_a_reconstruction_is_accepted_fully_resolved(each_api: Api) -> None:
+    model_id, dataset_id = rows.add_model(each_api.database), _dataset(each_api, pictures.png(), pictures.png())
+    job = _accepted(each_api, _body("reconstruct", dataset_id, model_id))
+    assert job["params"] == {"mode": "one_pass", "steps": 1000}
+    assert (job["model_id"], job["dataset_id"], job["queue_position"]) == (model_id, dataset_id, 1)
+    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (2, 1)
+    job = _accepted(each_api, _body("reconstruct", dataset_id, model_id, mode="attractor", steps=30))
+    assert (job["params"]["steps"], job["progress"]["iterations"], job["queue_position"]) == (30, 30, 2)
+
+
+def test_an_inpainting_is_accepted_fully_resolved(each_api: Api) -> None:
+    model_id = rows.add_model(each_api.database)
+    dataset_id = _dataset(each_api, pictures.with_hole(hole=HOLE), pictures.with_hole(hole=HOLE, grey=True))
+    job = _accepted(each_api, _body("inpaint", dataset_id, model_id, count=3))
+    seed = job["params"]["seed"]
+    assert isinstance(seed, int)
+    assert job["params"] == {"count": 3, "steps": 200, "step_size": QUICK.step_size, "seed": seed}
+    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (6, 200)
+
+
+def test_a_classification_is_accepted_fully_resolved(each_api: Api) -> None:
+    dataset_id, chosen = _dataset(each_api, pictures.png()), [rows.add_model(each_api.database) for _ in range(3)]
+    job = _accepted(each_api, _body("classify", dataset_id, *chosen, temperatures=50, seed=4))
+    assert job["params"] == {"model_ids": chosen, "chains": 16, "temperatures": 50, "steps": 1, "seed": 4}
+    assert (job["model_id"], job["dataset_id"]) == (None, dataset_id)
+    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (3, 100)
+    assert rows.claim(each_api.database, Queue.SAMPLE).model_ids == tuple(chosen)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_key_and_body_are_the_same_job(api: Api, holed: str, kind: str) -> None:
+    chosen = [rows.add_model(api.database) for _ in range(2)]
+    first = _accepted(api, _body(kind, holed, *chosen), "k")
+    assert _accepted(api, _body(kind, holed, *chosen), "k")["id"] == first["id"]
+    problem(api.post(_body(kind, holed, *chosen, steps=7), "k"), 409)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_such_a_job_is_of_stays_until_it_has_ended(each_api: Api, kind: str) -> None:
+    dataset_id = _dataset(each_api, pictures.with_hole(hole=HOLE))
+    chosen = [rows.add_model(each_api.database) for _ in range(2)]
+    url = f"/v1/jobs/{_accepted(each_api, _body(kind, dataset_id, *chosen))['id']}"
+    needed = chosen if kind == "classify" else chosen[:1]
+    for path in (f"datasets/{dataset_id}", *(f"models/{model_id}" for model_id in needed)):
+        problem(each_api.client.delete(f"/v1/{path}"), 409)
+    listed = each_api.client.get("/v1/jobs", params={"kind": kind}).json()["data"]
+    assert [job["kind"] for job in listed] == [kind]
+    assert each_api.client.post(f"{url}/cancel").json()["status"] == "canceled"
+    assert each_api.client.post(f"{url}/resume").json()["status"] == "queued"
+    leases.succeed(each_api.database, rows.claim(each_api.database, Queue.SAMPLE), [], rows.DONE)
+    problem(each_api.client.post(f"{url}/resume"), 409)
+    answer = each_api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})
+    assert fields(answer) == ["params.iterations"]
+    assert each_api.client.delete(f"/v1/models/{needed[-1]}").status_code == 204
+    assert each_api.client.delete(f"/v1/datasets/{dataset_id}").status_code == 204
+    assert each_api.client.delete(url).status_code == 204
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_such_a_job_does_not_go_on_without_its_model(api: Api, holed: str, kind: str) -> None:
+    chosen = [rows.add_model(api.database) for _ in range(2)]
+    url = f"/v1/jobs/{_accepted(api, _body(kind, holed, *chosen))['id']}"
+    api.client.post(f"{url}/cancel")
+    assert api.client.delete(f"/v1/models/{chosen[0]}").status_code == 204
+    assert "cannot go on" in problem(api.client.post(f"{url}/resume"), 409)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "field"),
+    [
+        ("reconstruct", {"mode": "both"}, "params.mode"),
+        ("reconstruct", {"steps": 0}, "params.steps"),
+        ("reconstruct", {"seed": 1}, "params.seed"),
+        ("inpaint", {"count": 0}, "params.count"),
+        ("inpaint", {"count": 65}, "params.count"),
+        ("inpaint", {"steps": 100_001}, "params.steps"),
+        ("inpaint", {"step_size": 2 * QUICK.reference_std}, "params.step_size"),
+        ("inpaint", {"step_size": -1}, "params.step_size"),
+        ("inpaint", {"tileable": True}, "params.tileable"),
+        ("classify", {"chains": 1}, "params.chains"),
+        ("classify", {"temperatures": 0}, "params.temperatures"),
+        ("classify", {"steps": 1001}, "params.steps"),
+        ("classify", {"seed": -1}, "params.seed"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_by_its_name(
+    api: Api, model: str, holed: str, kind: str, params: dict[str, Any], field: str
+) -> None:
+    other = rows.add_model(api.database)
+    before = rows.count(api.database)["jobs"]
+    assert fields(api.post(_body(kind, holed, model, other, **params))) == [field]
+    assert rows.count(api.database)["jobs"] == before
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"kind": "reconstruct", "dataset_id": "d"}, "model_id"),
+        ({"kind": "inpaint", "model_id": "m"}, "dataset_id"),
+        ({"kind": "inpaint", "model_id": "m", "dataset_id": "d", "mask": "x"}, "mask"),
+        ({"kind": "classify", "dataset_id": "d"}, "model_ids"),
+        ({"kind": "classify", "dataset_id": "d", "model_ids": ["m"]}, "model_ids"),
+        ({"kind": "classify", "dataset_id": "d", "model_ids": ["m"] * 17}, "model_ids"),
+        ({"kind": "classify", "dataset_id": "d", "model_ids": ["m", 5]}, "model_ids[1]"),
+        ({"kind": "classify", "dataset_id": "d", "model_id": "m"}, "model_ids"),
+    ],
+)
+def test_a_body_that_cannot_be_is_refused_by_the_fields_name(api: Api, body: dict[str, Any], field: str) -> None:
+    assert fields(api.post(body))[0] == field
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_such_a_job_is_of_must_be_there(each_api: Api, kind: str) -> None:
+    dataset_id, model_id = _dataset(each_api, pictures.with_hole(hole=HOLE)), rows.add_model(each_api.database)
+    other = rows.add_model(each_api.database)
+    for name in ("none", "\u0000", "' OR 1=1 --"):
+        problem(each_api.post(_body(kind, dataset_id, name, model_id)), 404, 422)
+        problem(each_api.post(_body(kind, name, model_id, other)), 404, 422)
+    assert "dataset 'none'" in problem(each_api.post(_body(kind, "none", model_id, other)), 404)["detail"]
+    assert "model 'none'" in problem(each_api.post(_body(kind, dataset_id, "none", model_id)), 404)["detail"]
+
+
+@pytest.mark.parametrize(("learned", "side"), [(OBJECT, QUICK.image_size), (PATCHES, 12)])
+def test_objects_and_patches_are_drawn_at_their_own_size_alone(api: Api, learned: dict[str, Any], side: int) -> None:
+    model_id = rows.add_model(api.database, **learned)
+
+    def sample(**params: Any) -> dict[str, Any]:
+        return {"kind": "sample", "model_id": model_id, "params": params}
+
+    job = _accepted(api, sample())
+    assert (job["params"]["width"], job["params"]["height"]) == (side, side)
+    assert fields(api.post(sample(width=side + 8))) == ["params.width"]
+    assert fields(api.post(sample(height=200, tileable=True))) == ["params.height", "params.tileable"]
+    assert f"must be {side}" in problem(api.post(sample(width=200)), 422)["detail"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_of_patches_knows_no_pictures(api: Api, holed: str, model: str, kind: str) -> None:
+    patches = rows.add_model(api.database, **PATCHES)
+    field = "model_ids[0]" if kind == "classify" else "model_id"
+    answer = api.post(_body(kind, holed, patches, model))
+    assert fields(answer) == [field]
+    assert "patches of 12 x 12 pixels" in answer.json()["detail"]
+    if kind == "classify":
+        assert fields(api.post(_body(kind, holed, model, patches))) == ["model_ids[1]"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_of_an_object_knows_pictures_of_it(api: Api, holed: str, kind: str) -> None:
+    _accepted(api, _body(kind, holed, *(rows.add_model(api.database, **OBJECT) for _ in range(2))))
+
+
+@pytest.mark.parametrize("kind", ["reconstruct", "inpaint"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_colour_are_mapped_to_what_the_model_knows(api: Api, kind: str, channels: int) -> None:
+    dataset_id = _dataset(api, pictures.with_hole(hole=HOLE), pictures.with_hole(hole=HOLE, grey=True))
+    _accepted(api, _body(kind, dataset_id, rows.add_model(api.database, channels=channels)))
+
+
+def test_pictures_without_a_hole_or_without_anything_else_are_refused_by_name(each_api: Api) -> None:
+    model_id = rows.add_model(each_api.database)
+    width, height = pictures.WIDTH, pictures.HEIGHT
+    contents = {
+        "fine.png": pictures.with_hole(hole=HOLE),
+        "opaque.png": pictures.png(),
+        "nothing.png": pictures.with_hole(hole=(0, 0, 0, 0)),
+        "everything.png": pictures.with_hole(hole=(0, 0, width, height)),
+        "at the cropped side.png": pictures.with_hole(hole=(0, 0, 2, height)),
+    }
+    dataset_id = each_api.upload(*contents.items()).json()["id"]
+    body = problem(each_api.post(_body("inpaint", dataset_id, model_id)), 422)
+    told = {error["file"]: error["message"] for error in body["errors"]}
+    assert {error["field"] for error in body["errors"]} == {"dataset_id"}
+    assert list(told) == ["opaque.png", "nothing.png", "everything.png", "at the cropped side.png"]
+    assert "no alpha channel" in told["opaque.png"]
+    assert "nothing is transparent" in told["nothing.png"]
+    assert "everything is transparent" in told["everything.png"]
+    assert "nothing is transparent" in told["at the cropped side.png"]
+    assert "opaque.png" in body["detail"]
+    assert rows.count(each_api.database)["jobs"] == 1  # that which learned the model
+
+
+def test_more_inpaintings_than_there_may_be_are_refused(api: Api, model: str) -> None:
+    most = MAX_RESULTS // 64
+    dataset_id = _dataset(api, *[pictures.with_hole(hole=HOLE)] * (most + 1))
+    answer = api.post(_body("inpaint", dataset_id, model, count=64))
+    assert fields(answer) == ["params.count"]
+    assert str(MAX_RESULTS) in answer.json()["detail"]
+    _accepted(api, _body("inpaint", dataset_id, model, count=MAX_RESULTS // (most + 1)))
+
+
+def test_models_that_are_not_alike_are_refused_each_by_its_place(each_api: Api) -> None:
+    dataset_id = _dataset(each_api, pictures.png())
+    model = rows.add_model(each_api.database)
+    other_size = rows.add_model(each_api.database, image_size=64)
+    colour = rows.add_model(each_api.database, channels=3)
+    answer = each_api.post(_body("classify", dataset_id, model, other_size, colour, model))
+    assert fields(answer) == ["model_ids[1]", "model_ids[2]", "model_ids[3]"]
+    messages = [error["message"] for error in answer.json()["errors"]]
+    assert f"64 pixels a side, model_ids[0] of {QUICK.image_size}" in messages[0]
+    assert "3 channels, model_ids[0] of 1" in messages[1]
+    assert "named twice" in messages[2]
+
+
+def test_every_kind_is_in_the_documents_schema(api: Api) -> None:
+    schemas = api.client.get("/openapi.json").json()["components"]["schemas"]
+    kinds = {schema["properties"]["kind"]["const"] for name, schema in schemas.items() if name.endswith("JobIn")}
+    assert kinds == {kind.value for kind in JobKind}
+    assert {"top", "patch_size", "contrastive", "batch_size"} <= set(schemas["LearningOverrides"]["properties"])
+    for name in ("SampleParams", "ReconstructParams", "InpaintParams", "ClassifyParams"):
+        assert all(about["description"] for about in schemas[name]["properties"].values())

@@ -1,0 +1,79 @@
+"""A worker's place without the worker: its handlers, on real rows, files and broker, in the test's own process."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from redis import Redis
+from support import rows
+
+from api.datasets.pictures import Upload, accept
+from api.settings import ApiSettings
+from core.checkpoint import TrainedModel, save_model
+from core.contracts.learning import LearningParams
+from core.images import Levels
+from core.model import GenerativeConvNet
+from core.store import datasets, jobs, leases
+from core.store.blobs import Blobs
+from core.store.database import Database
+from core.store.jobs import NewJob
+from core.store.leases import NewModel
+from core.store.schema import Dataset, DatasetImage, Job, new_id
+from worker.desk import Desk
+from worker.lease import Lease
+from worker.runner import HANDLERS
+from worker.settings import WorkerSettings
+
+
+class Workplace:
+    """Datasets, models and jobs, whose files are really there."""
+
+    def __init__(self, database: Database, blobs: Blobs, redis: Redis, folder: Path) -> None:
+        self.database, self.blobs, self._redis = database, blobs, redis
+        self._settings = WorkerSettings(data_dir=folder, heartbeat_seconds=0.05, progress_seconds=0.2)
+        self.stopping: Callable[[], bool] = lambda: False
+
+    def add_dataset(self, **pictures: bytes) -> str:
+        """As the API stores them; name=content."""
+        dataset = Dataset(id=new_id("dataset"), name=None, images=[])
+        for index, (name, content) in enumerate(pictures.items()):
+            one = accept(Upload("images", f"{name}.png", content), ApiSettings())
+            stored = self.blobs.put(f"datasets/{dataset.id}/{index}.png", one.png)
+            about = {"width": one.width, "height": one.height, "mode": one.mode, "media_type": "image/png"}
+            columns = {"bytes": stored.bytes, "sha256": stored.sha256, "blob": stored.blob}
+            dataset.images.append(DatasetImage(index=index, filename=one.filename, **about, **columns))
+        return datasets.add(self.database, dataset).id
+
+    def add_model(self, net: GenerativeConvNet, params: LearningParams, levels: Levels) -> str:
+        """A model that some job has learned."""
+        chains = torch.zeros(1, net.architecture.channels, params.side, params.side)
+        content = save_model(TrainedModel(net, levels, chains, params))
+        held = rows.claimed(self.database)
+        stored = self.blobs.put(held.path("model.safetensors"), content)
+        model = NewModel(new_id("model"), None, stored, params.model_dump(mode="json"), net.architecture.channels)
+        leases.succeed(self.database, held, [], rows.DONE, model=model)
+        return model.id
+
+    def work(self, new: NewJob, meanwhile: Callable[[Desk], None] = lambda _: None) -> Job:
+        """Do the job, which is the only one of its queue; its row when it has ended. What ends the work is raised."""
+        self.desk = self.begin(new)
+        with self.desk.lease:
+            meanwhile(self.desk)
+            HANDLERS[new.kind](self.desk)
+        return jobs.find(self.database, self.desk.claim.job_id)
+
+    def begin(self, new: NewJob) -> Desk:
+        """A job, claimed."""
+        held = rows.claimed(self.database, new)
+        settings = self._settings
+        lease = Lease(
+            self.database,
+            held,
+            lease_seconds=rows.LONG,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            stopping=lambda: self.stopping(),
+        )
+        return Desk(self.database, self.blobs, self._redis, settings, torch.device("cpu"), lease)
+
+    def file(self, job: Job, name: str) -> bytes:
+        return self.blobs.get(next(one.blob for one in job.artifacts if one.name == name))
