@@ -1,7 +1,15 @@
 // The page is a client like any other: it uses only the public API.
 
 const $ = (selector, root = document) => root.querySelector(selector);
+const SHOWN_PICTURES = 48; // of one job; all of them are in its zip
+const SHOWN_ROWS = 100;
+const ABOUT = {
+  reconstruct: "Each picture as the model's own auto-encoder gives it back, and how far off that is.",
+  inpaint: "Pictures with transparent parts (PNG or WebP with an alpha channel): the model paints those parts, the rest stays.",
+  classify: "Choose two models or more, each of one category: which of them is each picture likeliest to come from?",
+};
 const shown = new Map(); // job id -> its <article>
+const known = new Map(); // model id -> the model
 const watched = new Set();
 
 async function call(path, options = {}) {
@@ -39,26 +47,51 @@ function duration(seconds) {
 function headline(job) {
   const { stage, stages, iteration, iterations, eta_seconds } = job.progress;
   if (job.status === "queued") return job.queue_position ? `waiting, ${job.queue_position} in line` : "waiting";
-  if (job.status !== "running") return job.error ? job.error.detail : job.status;
+  if (job.status !== "running") return job.error ? job.error.detail : outcome(job);
   return `stage ${stage}/${stages}, step ${iteration}/${iterations} ${duration(eta_seconds)}`;
 }
 
+function outcome(job) {
+  if (job.kind !== "reconstruct" || job.status !== "succeeded") return job.status;
+  return `off by ${job.metrics.mean_rmse.toFixed(1)} grey levels on average`;
+}
+
 function pictures(job) {
-  const order = (name) => (name.startsWith("synthesized") ? 0 : name.startsWith("contact") ? 1 : 2);
+  const order = (name) => (/^(synthesized|inpainted)/.test(name) ? 0 : name.startsWith("contact") ? 1 : 2);
   return job.artifacts
     .filter((one) => one.media_type === "image/png" && (job.status === "running" || one.name !== "preview.png"))
     .sort((a, b) => order(a.name) - order(b.name) || a.name.localeCompare(b.name))
+    .slice(0, SHOWN_PICTURES)
     .map((one) => {
       const link = element("a", { href: one.url }, element("img", { src: `${one.url}?${one.sha256}`, alt: one.name, loading: "lazy" }));
       return element("figure", {}, link, element("figcaption", { textContent: one.name }));
     });
 }
 
+async function probabilities(job, table) {
+  const { models, pictures } = await call(`/v1/jobs/${job.id}/artifacts/classification.json`);
+  const head = ["picture", ...models.map(modelLabel)].map((text) => element("th", { textContent: text }));
+  const rows = pictures.slice(0, SHOWN_ROWS).map((one) => element("tr", {},
+    element("td", { textContent: one.filename }),
+    ...models.map((id) => element("td", {
+      textContent: `${(100 * one.probabilities[id]).toFixed(1)} %`,
+      className: id === one.most_likely ? "likeliest" : "",
+    }))));
+  table.replaceChildren(element("tr", {}, ...head), ...rows);
+}
+
+function modelLabel(id) {
+  const name = known.get(id)?.name ?? id.slice(-6);
+  const params = known.get(id)?.params;
+  if (!params) return name;
+  return params.patch_size ? `${name} (patches of ${params.patch_size} px)` : `${name} (${params.image_size} px)`;
+}
+
 function draw(job) {
   const running = job.status === "queued" || job.status === "running";
   const header = element("header", {},
     element("strong", { textContent: job.kind }),
-    element("span", { className: "quiet", textContent: job.preset ?? job.model_id ?? "" }),
+    element("span", { className: "quiet", textContent: job.preset ?? (job.model_id ? modelLabel(job.model_id) : "") }),
     element("span", { textContent: headline(job) }));
   if (running) {
     const cancel = element("button", { className: "plain", textContent: "Cancel", type: "button" });
@@ -70,6 +103,11 @@ function draw(job) {
   const article = element("article", {}, header);
   if (running) article.append(element("progress", { max: 1, value: job.progress.fraction, ariaLabel: "progress" }));
   article.append(element("div", { className: "pictures" }, ...pictures(job)));
+  if (job.kind === "classify" && job.status === "succeeded") {
+    const table = element("table");
+    article.append(table);
+    attempt(() => probabilities(job, table));
+  }
   const before = shown.get(job.id);
   if (before) before.replaceWith(article);
   else {
@@ -101,9 +139,50 @@ function watch(id) {
 }
 
 async function models() {
-  const select = $("#sample [name=model_id]");
-  const { data } = await call("/v1/models?limit=50");
-  select.replaceChildren(...data.map((one) => new Option(`${one.name ?? one.id.slice(-6)} (${one.params.image_size} px)`, one.id)));
+  const { data } = await call("/v1/models?limit=100");
+  data.forEach((one) => known.set(one.id, one));
+  for (const select of [$("#sample [name=model_id]"), $("#apply [name=model_id]")]) {
+    const chosen = new Set([...select.selectedOptions].map((one) => one.value));
+    select.replaceChildren(...data.map((one) => new Option(modelLabel(one.id), one.id, false, chosen.has(one.id))));
+  }
+  sides();
+}
+
+async function datasets(chosen) {
+  const { data } = await call("/v1/datasets?limit=100");
+  const label = (one) => `${one.name ?? one.images[0].filename} (${one.images.length})`;
+  const select = $("#apply [name=dataset_id]");
+  const before = chosen ?? select.value;
+  select.replaceChildren(new Option("new ones", ""), ...data.map((one) => new Option(label(one), one.id)));
+  select.value = data.some((one) => one.id === before) ? before : "";
+  sources();
+}
+
+// Either pictures that are there, or files of one's own.
+function sources() {
+  const fresh = $("#apply [name=dataset_id]").value === "";
+  $("#apply .upload").hidden = !fresh;
+  $("#apply [name=images]").required = fresh;
+}
+
+// A model of an object or of patches draws at its own size alone.
+function sides() {
+  const params = known.get($("#sample [name=model_id]").value)?.params;
+  const fixed = Boolean(params && (params.patch_size || params.top === "object"));
+  for (const name of ["width", "height", "tileable"]) $(`#sample [name=${name}]`).disabled = fixed;
+}
+
+function kinds() {
+  const kind = $("#apply [name=kind]").value;
+  for (const label of document.querySelectorAll("#apply [data-kind]")) label.hidden = label.dataset.kind !== kind;
+  $("#apply [name=model_id]").multiple = kind === "classify";
+  $("#apply label span").textContent = kind === "classify" ? "Models" : "Model";
+  $("#about-kind").textContent = ABOUT[kind];
+}
+
+async function upload(form) {
+  const dataset = await call("/v1/datasets", { method: "POST", body: form });
+  return dataset.id;
 }
 
 $("#train").addEventListener("submit", (event) => {
@@ -112,8 +191,8 @@ $("#train").addEventListener("submit", (event) => {
     const form = new FormData(event.target);
     const preset = form.get("preset");
     form.delete("preset");
-    const dataset = await call("/v1/datasets", { method: "POST", body: form });
-    draw(await post("/v1/jobs", { kind: "train", dataset_id: dataset.id, preset }));
+    draw(await post("/v1/jobs", { kind: "train", dataset_id: await upload(form), preset }));
+    await datasets();
   });
 });
 
@@ -127,7 +206,30 @@ $("#sample").addEventListener("submit", (event) => {
   });
 });
 
+$("#apply").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    const form = new FormData(event.target);
+    const kind = form.get("kind");
+    let dataset_id = form.get("dataset_id");
+    if (!dataset_id) {
+      const files = new FormData();
+      for (const file of form.getAll("images")) files.append("images", file);
+      dataset_id = await upload(files);
+      await datasets(dataset_id);
+    }
+    const params = { reconstruct: { mode: form.get("mode") }, inpaint: { count: Number(form.get("count")) }, classify: {} }[kind];
+    const chosen = kind === "classify" ? { model_ids: form.getAll("model_id") } : { model_id: form.get("model_id") };
+    draw(await post("/v1/jobs", { kind, dataset_id, params, ...chosen }));
+  });
+});
+
+$("#sample [name=model_id]").addEventListener("change", sides);
+$("#apply [name=kind]").addEventListener("change", kinds);
+$("#apply [name=dataset_id]").addEventListener("change", sources);
+
 attempt(async () => {
+  kinds();
   const { data } = await call("/v1/presets");
   const select = $("#train [name=preset]");
   select.append(...data.map((one) => new Option(one.name, one.name, one.name === "quick", one.name === "quick")));
@@ -135,6 +237,7 @@ attempt(async () => {
   select.addEventListener("change", tell);
   tell();
   await models();
+  await datasets();
   const jobs = await call("/v1/jobs?limit=20");
   jobs.data.reverse().forEach(draw);
 });
