@@ -1,10 +1,11 @@
-"""New pictures of any size from a finished model: eq. 19 on a torus of that size."""
+"""New pictures from a finished model: eq. 19 on a torus of any size, or at the size that an object was learned at."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from core.contracts.learning import Boundary
 from core.langevin import run_chains
 from core.model import GenerativeConvNet
 
@@ -23,18 +24,27 @@ def synthesize(
     step_size: float,
     generator: torch.Generator,
     start: Tensor,
+    boundary: Boundary = "torus",
     after_step: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """`count` pictures after `steps` Langevin steps of `step_size` ε -> (count, C, H', W').
 
-    H' and W' are `height` and `width` rounded up to multiples of the net's stride; every picture is periodic.
-    start: synthesized pictures of the same net (M, C, S, S), for the chains to begin from (see `patchwork`).
+    start: synthesized pictures of the same net (M, C, S, S), for the chains to begin from.
+    On the torus the chains begin as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples of
+    the net's stride, and every picture is periodic. Elsewhere, where a net may be bound to the places of an object,
+    they begin as some of them, drawn at random. ValueError where those are of another size than is asked for.
     `after_step(step, images)` is told of each step; what it raises ends the run.
     """
-    stride = net.architecture.total_stride
-    sides = (-(-height // stride) * stride, -(-width // stride) * stride)
-    chains = torch.cat([patchwork(start, *sides, stride, generator) for _ in range(count)])
-    return run_chains(net, chains, steps, step_size, generator, "torus", after_step)
+    if boundary == "torus":
+        stride = net.architecture.total_stride
+        sides = (-(-height // stride) * stride, -(-width // stride) * stride)
+        chains = torch.cat([patchwork(start, *sides, stride, generator) for _ in range(count)])
+    else:
+        if start.shape[2:] != (height, width):
+            raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
+        chosen = torch.randint(len(start), (count,), generator=generator, device=generator.device)
+        chains = start[chosen.to(start.device)]
+    return run_chains(net, chains, steps, step_size, generator, boundary, after_step)
 
 
 def patchwork(start: Tensor, height: int, width: int, stride: int, generator: torch.Generator) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from core.checkpoint import load_model
 from core.contracts.jobs import Progress
+from core.contracts.learned import LearnedSettings
 from core.contracts.sampling import ResolvedSampleParams
 from core.images import fit_torus, to_pixels, write_picture
 from core.sampling import synthesize
@@ -21,6 +22,8 @@ def sample(desk: Desk) -> None:
     assert desk.claim.model_id is not None
     model = load_model(desk.blobs.get(models.find(desk.database, desk.claim.model_id).blob))
     net, starts = model.net.to(desk.device), model.chains.to(desk.device)
+    # An object's net and one of patches are bound to their size; every other draws on a torus of any size.
+    fixed = LearnedSettings.model_validate(model.params.model_dump()).only_size is not None
     began_at = time.monotonic()
 
     def after_step(index: int, step: int, _: Tensor) -> None:
@@ -48,6 +51,7 @@ def sample(desk: Desk) -> None:
             step_size=params.step_size,
             generator=generator,
             start=starts,
+            boundary=model.params.boundary if fixed else "torus",
             after_step=partial(after_step, index),
         )
         pixels = to_pixels(pictures, model.levels)[0]

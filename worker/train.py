@@ -24,6 +24,7 @@ from worker.lease import Stopping
 from worker.plot import plot_metrics
 
 KEPT_CHAINS = 4  # go with the model, for sampling to start from
+KEPT_OBJECTS = 64  # where a chain is not laid out anew but taken as it is, all that differ count
 SHOWN_PICTURES = 4  # of the dataset, on a contact sheet
 
 
@@ -125,7 +126,8 @@ class _Training:
         desk.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)
         desk.add_artifact("metrics.png", "image/png", plot, size)
-        model = TrainedModel(state.net, self.levels, state.chains[:KEPT_CHAINS], self.params)
+        kept = KEPT_CHAINS if self.params.boundary == "torus" else KEPT_OBJECTS
+        model = TrainedModel(state.net, self.levels, state.chains[:kept], self.params)
         stored = desk.store("model.safetensors", save_model(model))
         about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
         desk.succeed(model=about)
