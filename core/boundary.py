@@ -18,6 +18,19 @@ def surround(images: Tensor, halo: int) -> Tensor:
     return functional.pad(images, (halo, halo, halo, halo))
 
 
+def mirror(images: Tensor, margin: int) -> Tensor:
+    """Continue each picture by its own mirror image, `margin` pixels on every side, fewer than it has.
+
+    (N, C, H, W) -> (N, C, H + 2 margin, W + 2 margin). `crop` takes them away again.
+    """
+    return functional.pad(images, (margin, margin, margin, margin), mode="reflect") if margin else images
+
+
+def crop(images: Tensor, margin: int) -> Tensor:
+    """Take `margin` pixels away on every side. (N, C, H + 2 margin, W + 2 margin) -> (N, C, H, W)."""
+    return images[..., margin : images.shape[-2] - margin, margin : images.shape[-1] - margin]
+
+
 def wrap(images: Tensor, halo: int) -> Tensor:
     """Continue each picture periodically by `halo` pixels to the right and below.
 

@@ -14,6 +14,10 @@ from core.contracts.learning import Boundary
 from core.langevin import langevin_step
 from core.model import GenerativeConvNet
 
+PIECES_PER_CHAIN = 2  # along each side
+BEST = 4  # fitting pieces, of which one is drawn, so that versions differ
+MARGIN = 8  # pixels around a piece that are compared, too
+
 
 @torch.no_grad()
 def inpaint(
@@ -31,7 +35,8 @@ def inpaint(
     """Pictures (N, C, H, W) with what is unknown painted by `steps` Langevin steps -> (N, C, H, W), grey levels.
 
     known (N, 1, H, W), bool: there the pixels are those of `images`, exactly; elsewhere `images` does not matter.
-    start (N, C, H, W): what the unknown pixels begin as, by default what surrounds them (see `fill_in`).
+    start (N, C, H, W): what the unknown pixels begin as (see `from_chains`), by default a smooth continuation of what
+    surrounds them (see `fill_in`).
     `after_step(step, images)` is told of each step; what it raises ends the run.
     """
     painted = torch.where(known, images, fill_in(images, known) if start is None else start)
@@ -45,6 +50,87 @@ def inpaint(
 def _shown(painted: Tensor) -> Tensor:
     """What is made of the chains' last state; the known pixels stay as they are. (N, C, H, W) -> the same."""
     return painted
+
+
+def from_chains(
+    images: Tensor, known: Tensor, chains: Tensor, generator: torch.Generator, stride: int | None = None
+) -> Tensor:
+    """A start for `inpaint`: what is unknown begins as pieces of the model's own synthesized pictures.
+
+    images (N, C, H, W); known (N, 1, H, W), bool; chains (M, C, S, S) -> (N, C, H, W). Laid is one of the few pieces
+    that agree best with what is known, or laid already, in and around them. stride: that of the net, whose chains are
+    periodic, so that a piece may lie anywhere on them at its multiples; None where a chain's pixels keep their places,
+    and the chains are as large as the pictures. What is left of the seams the dynamics heals: far sooner than it grows
+    structure from a flat start, which a chain may never leave.
+    """
+    started = images.masked_fill(~known, 0)
+    for picture, laid in zip(started, known.clone(), strict=True):
+        _lay(picture, laid, chains, generator, stride)
+    return started
+
+
+def _lay(picture: Tensor, laid: Tensor, chains: Tensor, generator: torch.Generator, stride: int | None) -> None:
+    """Fill picture (C, H, W) where it is not `laid` (1, H, W), piece by piece, in place."""
+    size = chains.shape[-1]
+    side, margin = (max(size // PIECES_PER_CHAIN, 1), min(MARGIN, size // 4)) if stride else (size, 0)
+    down, across = (_extent((~laid[0]).any(dim=dim)) for dim in (1, 0))
+    for top in range(*down, side):
+        for left in range(*across, side):
+            if laid[:, top : top + side, left : left + side].all():
+                continue
+            first = (max(top - margin, 0), max(left - margin, 0)) if stride else (0, 0)
+            rows = slice(first[0], top + side + margin)
+            columns = slice(first[1], left + side + margin)
+            there, done = picture[:, rows, columns], laid[:, rows, columns]
+            piece = _fitting(chains, there, done, first, generator, stride)
+            there.copy_(torch.where(done, there, piece))
+            done.fill_(True)
+
+
+def _extent(unknown: Tensor) -> tuple[int, int]:
+    """Where the unknown lines begin and end; (0, 0) where there are none."""
+    lines = unknown.nonzero()
+    return (int(lines[0]), int(lines[-1]) + 1) if len(lines) else (0, 0)
+
+
+def _fitting(
+    chains: Tensor,
+    there: Tensor,
+    done: Tensor,
+    first: tuple[int, int],
+    generator: torch.Generator,
+    stride: int | None,
+) -> Tensor:
+    """One of the BEST pieces for `there` (C, h, w), where those pixels of it count that are `done` (1, h, w).
+
+    first: the place of `there` in its picture, which says how it lies on the net's lattice.
+    """
+    errors = _misfits(chains, there, done)
+    if stride is None:
+        errors = errors[:, :1, :1]
+        offset, step = (0, 0), 1
+    else:
+        offset, step = (first[0] % stride, first[1] % stride), stride
+        errors = errors[:, offset[0] :: step, offset[1] :: step]
+    best = errors.flatten().topk(min(BEST, errors.numel()), largest=False).indices
+    drawn = torch.randint(len(best), (), generator=generator, device=generator.device)
+    chain, down, across = torch.unravel_index(best[drawn.to(best.device)], errors.shape)
+    rows = offset[0] + down * step + torch.arange(there.shape[1], device=chains.device)
+    columns = offset[1] + across * step + torch.arange(there.shape[2], device=chains.device)
+    return chains[chain][:, rows % chains.shape[2]][:, :, columns % chains.shape[3]]
+
+
+def _misfits(chains: Tensor, there: Tensor, done: Tensor) -> Tensor:
+    """Σ_x done(x) (chain(x + d) - there(x))² for every chain and shift d on its torus, but for a constant -> (M, S, S).
+
+    By the correlation theorem, Σ_x a(x) b(x + d) = F⁻¹[F(a)* F(b)](d).
+    """
+    sides = tuple(chains.shape[-2:])
+    weight = torch.fft.rfft2(done.to(chains.dtype), s=sides).conj()
+    target = torch.fft.rfft2(there * done, s=sides).conj()
+    spectrum = (torch.fft.rfft2(chains.square()) * weight - 2 * torch.fft.rfft2(chains) * target).sum(dim=1)
+    sums: Tensor = torch.fft.irfft2(spectrum, s=sides)
+    return sums
 
 
 def fill_in(images: Tensor, known: Tensor) -> Tensor:

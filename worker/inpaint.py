@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from core import inpainting
+from core.boundary import crop, mirror
 from core.checkpoint import TrainedModel
 from core.contracts.inpainting import MAX_COUNT, ResolvedInpaintParams
-from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import MAX_SEED
 from core.images import MaskedPicture, read_masked_picture, to_pixels, write_picture
 from core.store.schema import DatasetImage
 from worker.desk import Desk
 from worker.errors import Diverged
-from worker.inputs import dataset_rows, open_model
+from worker.inputs import Frame, dataset_rows, open_model
 from worker.pace import Pace
 
 
@@ -63,20 +63,24 @@ def _paint(
     device: torch.device,
 ) -> Tensor:
     """One version of a picture -> (C, S, S) bytes; what is known of it is as it was read."""
-    known = masked.known[None, None]
+    frame, generator = Frame.of(model), torch.Generator(device).manual_seed(version.seed)
+    images = mirror(model.levels.apply(masked.pixels[None].to(device)), frame.margin)
+    known = mirror(masked.known[None, None].float(), frame.margin).bool().to(device)
     painted = inpainting.inpaint(
         model.net,
-        model.levels.apply(masked.pixels[None].to(device)),
-        known.to(device),
+        images,
+        known,
         steps=params.steps,
         step_size=params.step_size,
-        generator=torch.Generator(device).manual_seed(version.seed),
-        boundary=boundary_of_pictures(model.params.boundary),
+        generator=generator,
+        boundary=frame.boundary,
+        start=inpainting.from_chains(images, known, model.chains, generator, frame.stride),
         after_step=lambda step, _: pace.tell(version.index, version.index + 1, step),
     )
     if not painted.isfinite().all():
         raise Diverged(f"the chain ran away with a step_size of {params.step_size:g}: a smaller one may help")
-    return torch.where(known, masked.pixels.to(torch.uint8), to_pixels(painted, model.levels))[0]
+    pixels = to_pixels(crop(painted, frame.margin), model.levels)[0]
+    return torch.where(masked.known, masked.pixels.to(torch.uint8), pixels)
 
 
 def _about(version: _Version, name: str, row: DatasetImage, masked: MaskedPicture) -> dict[str, object]:

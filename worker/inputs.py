@@ -1,8 +1,10 @@
 """What a job works from: a finished model, and the pictures of a dataset, a few at a time."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from core.checkpoint import TrainedModel, load_model
+from core.contracts.learning import Boundary
 from core.store import datasets, models
 from core.store.schema import DatasetImage
 from worker.desk import Desk
@@ -16,6 +18,27 @@ def open_model(desk: Desk, model_id: str | None) -> TrainedModel:
     assert model_id is not None
     model = load_model(desk.blobs.get(models.find(desk.database, model_id).blob))
     return TrainedModel(model.net.to(desk.device), model.levels, model.chains.to(desk.device), model.params)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a model looks at a picture that it did not draw, so that it knows pixels at the rim as well as others.
+
+    margin: pixels by which the picture is continued by its own mirror image. stride: that of the net, where the chains
+    are periodic and may be laid anywhere at its multiples; None where their pixels keep their places.
+    """
+
+    boundary: Boundary
+    margin: int = 0
+    stride: int | None = None
+
+    @classmethod
+    def of(cls, model: TrainedModel) -> "Frame":
+        """What was learned on the torus is at home anywhere on the plane; all else where it was learned."""
+        if model.params.boundary != "torus":
+            return cls(model.params.boundary)
+        architecture = model.net.architecture
+        return cls("valid", architecture.halo, architecture.total_stride)
 
 
 def dataset_rows(desk: Desk) -> Sequence[DatasetImage]:

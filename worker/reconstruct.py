@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from core import decoding
+from core.boundary import crop, mirror
 from core.checkpoint import TrainedModel
-from core.contracts.learned import boundary_of_pictures
 from core.contracts.reconstruction import ReconstructParams
 from core.images import WHITE, read_picture, sheet, to_pixels, write_picture
 from worker.desk import Desk
-from worker.inputs import batches, dataset_rows, open_model
+from worker.inputs import Frame, batches, dataset_rows, open_model
 from worker.pace import Pace
 
 SHOWN_PICTURES = 8  # on the contact sheet
@@ -88,20 +88,21 @@ class _Rebuilt:
 
 def _rebuild(model: TrainedModel, pictures: Tensor, params: ReconstructParams, tell: Callable[[int], None]) -> _Rebuilt:
     """Pictures (N, C, H, W), grey levels, through the model by the mode asked for; `tell` hears of each step."""
-    images, boundary = model.levels.apply(pictures), boundary_of_pictures(model.params.boundary)
+    frame = Frame.of(model)
+    images = mirror(model.levels.apply(pictures), frame.margin)
     if params.mode == "one_pass":
-        rebuilt = _Rebuilt(decoding.reconstruct(model.net, images, boundary))
+        rebuilt = crop(decoding.reconstruct(model.net, images, frame.boundary), frame.margin)
         tell(1)
-        return rebuilt
+        return _Rebuilt(rebuilt)
     modes = decoding.find_mode(
         model.net,
         images,
         max_steps=params.steps,
         tolerance=TOLERANCE,
-        boundary=boundary,
+        boundary=frame.boundary,
         after_step=lambda step, _: tell(step),
     )
-    return _Rebuilt(modes.images, modes)
+    return _Rebuilt(crop(modes.images, frame.margin), modes)
 
 
 def _summary(made: Sequence[Reconstruction]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from core.boundary import unwrap, wrap
+from core.boundary import crop, mirror, unwrap, wrap
 
 SHAPES = [(4, 5, 0), (4, 5, 1), (4, 5, 4), (4, 5, 5), (4, 5, 9), (5, 3, 4), (1, 1, 7), (2, 7, 6), (3, 2, 23)]
 
@@ -47,3 +47,14 @@ def test_unwrap_leaves_its_argument_as_it_was():
     before = wrapped.clone()
     unwrap(wrapped, 2)
     assert torch.equal(wrapped, before)
+
+
+@pytest.mark.parametrize("margin", [0, 1, 3])
+def test_a_mirrored_picture_goes_on_as_it_came_and_cropping_gives_it_back(margin):
+    images = random_like(2, 3, 4, 5, seed=1)
+    around = mirror(images, margin)
+    assert around.shape == (2, 3, 4 + 2 * margin, 5 + 2 * margin)
+    assert torch.equal(crop(around, margin), images)
+    for step in range(1, margin + 1):
+        assert torch.equal(around[:, :, margin - step], around[:, :, margin + step])
+        assert torch.equal(around[..., -1 - margin + step], around[..., -1 - margin - step])

@@ -4,7 +4,8 @@ import pytest
 import torch
 from nets import random_net
 
-from core.inpainting import fill_in, inpaint
+from core import inpainting
+from core.inpainting import fill_in, from_chains, inpaint
 from core.langevin import langevin_step
 from core.model import Architecture, ConvLayer, GenerativeConvNet
 
@@ -95,3 +96,69 @@ def test_one_known_pixel_fills_the_picture_and_none_leaves_it_at_its_mean(size):
     filled = fill_in(images, known)
     assert torch.allclose(filled[0], torch.full((3, *size), 6.0))
     assert torch.equal(filled[1], torch.zeros(3, *size))
+
+
+def with_hole(height, width, rows, columns):
+    known = torch.ones(1, 1, height, width, dtype=torch.bool)
+    known[..., rows, columns] = False
+    return known
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, 6), (21, 12)])
+def test_a_picture_that_a_chain_knows_is_continued_as_the_chain_is(monkeypatch, shift):
+    monkeypatch.setattr(inpainting, "BEST", 1)
+    chains = torch.randn(3, 2, 24, 24, generator=generator())
+    picture = chains[1:2].roll(shift, (2, 3)).repeat(1, 1, 2, 2)[..., :30, :40]
+    known = with_hole(30, 40, slice(5, 14), slice(20, 31))
+    started = from_chains(picture, known, chains, generator(), stride=3)
+    assert torch.equal(started, picture)
+
+
+def test_pieces_lie_on_the_nets_lattice_and_leave_what_is_known():
+    """Chain m holds the numbers of its own pixels."""
+    stride, size = 3, 24
+    rows, columns = torch.arange(size)[:, None], torch.arange(size)[None, :]
+    chains = torch.stack([(m * size * size + rows * size + columns).double()[None] for m in range(2)])
+    images = torch.full((2, 1, 40, 50), -1.0, dtype=torch.float64)
+    known = with_hole(40, 50, slice(1, 40), slice(7, 50)).repeat(2, 1, 1, 1)
+    known[1] = True
+    started = from_chains(images, known, chains, generator(), stride)
+    assert (started[known] == -1).all()
+    down, across = torch.meshgrid(torch.arange(40), torch.arange(50), indexing="ij")
+    laid = started[0, 0].long()
+    hole = ~known[0, 0]
+    assert (laid[hole] >= 0).all()
+    assert torch.equal((laid % size**2 // size - down)[hole] % stride, torch.zeros_like(laid[hole]))
+    assert torch.equal((laid % size - across)[hole] % stride, torch.zeros_like(laid[hole]))
+
+
+def test_an_objects_chains_keep_their_places_and_the_nearest_few_serve(monkeypatch):
+    chains = torch.randn(9, 1, 12, 12, generator=generator())
+    known = with_hole(12, 12, slice(2, 9), slice(3, 12))
+    started = from_chains(chains[4:5] + 0.01, known, chains, generator())
+    origins = [m for m in range(9) if torch.equal(started[~known], chains[m : m + 1][~known])]
+    errors = ((chains - chains[4]).square() * known[0]).sum(dim=(1, 2, 3))
+    assert origins[0] in errors.argsort()[: inpainting.BEST]
+    monkeypatch.setattr(inpainting, "BEST", 1)
+    started = from_chains(chains[4:5] + 0.01, known, chains, generator())
+    assert torch.equal(started[~known], chains[4:5][~known])
+
+
+def test_misfits_are_the_sums_over_what_is_known():
+    chains = torch.randn(2, 3, 7, 7, generator=generator(), dtype=torch.float64)
+    there = torch.randn(3, 5, 4, generator=generator(1), dtype=torch.float64)
+    done = torch.rand(1, 5, 4, generator=generator(2)) > 0.4
+    found = inpainting._misfits(chains, there, done)
+    constant = (there.square() * done).sum()
+    for chain, down, across in ((0, 0, 0), (1, 3, 2), (1, 6, 6)):
+        piece = chains[chain].roll((-down, -across), (1, 2))[:, :5, :4]
+        assert found[chain, down, across].item() + constant == pytest.approx(((piece - there).square() * done).sum())
+
+
+def test_chains_of_a_few_pixels_still_serve():
+    known = with_hole(16, 16, slice(0, 16), slice(4, 16))
+    chains = torch.randn(1, 1, 2, 2, generator=generator())
+    assert from_chains(torch.zeros(1, 1, 16, 16), known, chains, generator(), stride=2).isfinite().all()
+    assert torch.equal(
+        from_chains(torch.ones(1, 1, 4, 4), known[..., :4, :4], chains, generator(), 2), torch.ones(1, 1, 4, 4)
+    )
