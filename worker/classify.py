@@ -37,7 +37,7 @@ def classify(desk: Desk) -> None:
     """log Z of each model, then p(c | I) of each picture by Bayes' rule, all models being equally likely before."""
     params = ResolvedClassifyParams.model_validate(desk.claim.params)
     rows = dataset_rows(desk)
-    pace = Pace(desk, len(params.model_ids), params.transitions)
+    pace = Pace(desk, len(params.model_ids), params.all_steps)
     categories = [_category(desk, params, index, pace) for index in range(len(params.model_ids))]
     found = {
         "models": list(params.model_ids),
@@ -54,7 +54,7 @@ def _category(desk: Desk, params: ResolvedClassifyParams, index: int, pace: Pace
     model_id = params.model_ids[index]
     model = open_model(desk, model_id)
     size, boundary = model.params.image_size, boundary_of_pictures(model.params.boundary)
-    transitions = count()
+    steps = count()
     partition = log_partition(
         model.net,
         (size, size),
@@ -63,7 +63,7 @@ def _category(desk: Desk, params: ResolvedClassifyParams, index: int, pace: Pace
         chains=params.chains,
         temperatures=params.temperatures,
         steps=params.steps,
-        interrupt=lambda: pace.tell(index, index + 1, next(transitions)),
+        interrupt=lambda: pace.tell(index, index + 1, next(steps)),
     )
     if not math.isfinite(partition.value):
         raise Diverged(f"the normalizing constant of model {model_id} came out as {partition.value}")

@@ -19,7 +19,7 @@ class Pace:
         Raises what `Lease.check` raises where there is reason to stop.
         """
         self._desk.lease.check()
-        fraction = (done + (current - done) * step / self._steps) / self._parts
+        fraction = (done + (current - done) * min(step / self._steps, 1.0)) / self._parts
         self._desk.progress(
             Progress(
                 stage=current,

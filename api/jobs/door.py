@@ -112,7 +112,7 @@ def _classify(house: House, asked: ClassifyJobIn) -> NewJob:
         model_ids=params.model_ids,
         dataset_id=asked.dataset_id,
         request_id=correlation_id.get(),
-        progress=Progress(stages=len(params.model_ids), iterations=params.transitions),
+        progress=Progress(stages=len(params.model_ids), iterations=params.all_steps),
     )
 
 

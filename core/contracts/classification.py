@@ -17,9 +17,9 @@ class ClassifyParams(BaseModel):
 
     chains: Annotated[int, Field(ge=2, le=256, description="Chains of each model.")] = 16
     temperatures: Annotated[
-        int, Field(ge=1, le=100_000, description="Densities between the reference and the model, passed in turn.")
-    ] = 200
-    steps: Annotated[int, Field(ge=1, le=1000, description="Transitions at each temperature.")] = 1
+        int, Field(ge=1, le=100_000, description="Densities between white noise and the model's, passed in turn.")
+    ] = 100
+    steps: Annotated[int, Field(ge=1, le=1000, description="Hamiltonian steps at each of them.")] = 8
     seed: Seed = None
 
     def resolved(self, model_ids: tuple[str, ...], seed: int) -> "ResolvedClassifyParams":
@@ -36,6 +36,6 @@ class ResolvedClassifyParams(ClassifyParams):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
 
     @property
-    def transitions(self) -> int:
+    def all_steps(self) -> int:
         """Of each model: pilot chains pass through the temperatures first, then those that count."""
         return 2 * self.temperatures * self.steps

@@ -105,7 +105,7 @@ def test_the_transparent_part_is_painted_and_the_rest_stays(service: Service, mo
 
 def test_models_tell_their_own_pictures_apart(service: Service, models: list[str]) -> None:
     dataset_id = _upload(service, stripes(), _turned(stripes()))
-    params = {"chains": 4, "temperatures": 100, "seed": 2}
+    params = {"chains": 4, "temperatures": 50, "steps": 4, "seed": 2}
     job = _done(service, {"kind": "classify", "model_ids": models, "dataset_id": dataset_id, "params": params})
     found = json.loads(_file(service, job, "classification.json"))
     assert [one["most_likely"] for one in found["pictures"]] == models

@@ -71,9 +71,9 @@ def test_an_inpainting_is_accepted_fully_resolved(each_api: Api) -> None:
 def test_a_classification_is_accepted_fully_resolved(each_api: Api) -> None:
     dataset_id, chosen = _dataset(each_api, pictures.png()), [rows.add_model(each_api.database) for _ in range(3)]
     job = _accepted(each_api, _body("classify", dataset_id, *chosen, temperatures=50, seed=4))
-    assert job["params"] == {"model_ids": chosen, "chains": 16, "temperatures": 50, "steps": 1, "seed": 4}
+    assert job["params"] == {"model_ids": chosen, "chains": 16, "temperatures": 50, "steps": 8, "seed": 4}
     assert (job["model_id"], job["dataset_id"]) == (None, dataset_id)
-    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (3, 100)
+    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (3, 800)
     assert rows.claim(each_api.database, Queue.SAMPLE).model_ids == tuple(chosen)
 
 

@@ -91,9 +91,9 @@ def test_one_pass_is_one_step_and_the_attractor_as_many_as_asked_for():
     assert ReconstructParams(mode="attractor", steps=7).passes == 7
 
 
-def test_classification_keeps_the_models_order_and_counts_its_transitions():
+def test_classification_keeps_the_models_order_and_counts_its_steps():
     resolved = ClassifyParams(temperatures=10, steps=3).resolved(("b", "a"), seed=4)
-    assert (resolved.model_ids, resolved.seed, resolved.transitions) == (("b", "a"), 4, 60)
+    assert (resolved.model_ids, resolved.seed, resolved.all_steps) == (("b", "a"), 4, 60)
     assert ClassifyParams(seed=0).resolved(("b", "a"), seed=4).seed == 0
 
 

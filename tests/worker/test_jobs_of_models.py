@@ -78,7 +78,7 @@ def inpainting(model_id: str, dataset_id: str, **params) -> NewJob:
 
 
 def classification(dataset_id: str, *model_ids: str, **params) -> NewJob:
-    values = ClassifyParams(**{"temperatures": 5, **params}).resolved(model_ids, seed=5).model_dump()
+    values = ClassifyParams(**{"temperatures": 5, "steps": 1, **params}).resolved(model_ids, seed=5).model_dump()
     return NewJob(kind=JobKind.CLASSIFY, params=values, model_ids=model_ids, dataset_id=dataset_id)
 
 
