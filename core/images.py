@@ -132,11 +132,11 @@ def write_picture(pixels: Tensor) -> bytes:
 
 
 def sheet(pictures: Sequence[Tensor], columns: int | None = None, magnify: int = 1) -> Tensor:
-    """Pictures (C, H, W) of one size side by side, in rows -> one picture (C, H', W') on white."""
+    """Pictures (C, H, W) side by side, in rows, each in a place of the largest's size -> one (C, H', W') on white."""
     columns = columns or math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
-    channels, height, width = pictures[0].shape
-    height, width = height * magnify, width * magnify
+    channels = pictures[0].shape[0]
+    height, width = (magnify * max(picture.shape[dim] for picture in pictures) for dim in (1, 2))
     whole = torch.full(
         (channels, rows * (height + SHEET_GAP) - SHEET_GAP, columns * (width + SHEET_GAP) - SHEET_GAP),
         WHITE,
@@ -145,7 +145,7 @@ def sheet(pictures: Sequence[Tensor], columns: int | None = None, magnify: int =
     for index, picture in enumerate(pictures):
         top, left = index // columns * (height + SHEET_GAP), index % columns * (width + SHEET_GAP)
         large = picture.repeat_interleave(magnify, dim=1).repeat_interleave(magnify, dim=2)
-        whole[:, top : top + height, left : left + width] = large
+        whole[:, top : top + large.shape[1], left : left + large.shape[2]] = large
     return whole
 
 

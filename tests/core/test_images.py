@@ -145,6 +145,16 @@ def test_a_sheet_is_about_square_unless_told(count, columns):
     assert whole.shape[2] == columns * (5 + SHEET_GAP) - SHEET_GAP
 
 
+def test_on_a_sheet_smaller_pictures_stand_in_places_of_the_largest():
+    large, small = torch.full((1, 4, 6), 1, dtype=torch.uint8), torch.full((1, 2, 3), 2, dtype=torch.uint8)
+    whole = sheet([large, small], columns=2)
+    assert whole.shape == (1, 4, 6 + SHEET_GAP + 6)
+    place = whole[0, :, 6 + SHEET_GAP :]
+    assert (place[:2, :3] == 2).all()
+    assert (place[2:] == 255).all()
+    assert (place[:, 3:] == 255).all()
+
+
 def test_a_sheet_can_be_magnified():
     whole = sheet([torch.tensor([[[1, 2]]], dtype=torch.uint8)], magnify=2)
     assert whole[0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
