@@ -259,3 +259,10 @@ def test_every_kind_is_in_the_documents_schema(api: Api) -> None:
     assert {"top", "patch_size", "contrastive", "batch_size"} <= set(schemas["LearningOverrides"]["properties"])
     for name in ("SampleParams", "ReconstructParams", "InpaintParams", "ClassifyParams"):
         assert all(about["description"] for about in schemas[name]["properties"].values())
+
+
+def test_the_page_can_start_every_kind(api: Api) -> None:
+    page = api.client.get("/").text
+    for kind in JobKind:
+        assert f'id="{kind}"' in page or f'<option value="{kind}">' in page
+    assert api.client.get("/web/app.js").headers["content-type"].startswith("text/javascript")
