@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary
-from core.decoding import top_down
+from core.decoding import find_mode, top_down
 from core.model import GenerativeConvNet
 
-ACCEPTANCE = 0.7  # that the pilot chains tune the steps to
+ACCEPTANCE = 0.6  # that the pilot chains tune the steps to
 TUNING_RATE = 0.5  # change of a step's logarithm per difference of acceptance
+LARGEST_ARC = math.pi / 2  # of a transition: on one piece a quarter of a circle forgets most, a whole one nothing
 PILOT_SHARE = 4  # one pilot chain for so many that count
+DESCENTS, DESCENT_STEPS = 2, 10  # pictures, and steps towards their modes, by which the start's spread is judged
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,21 @@ class LogPartition:
 
 
 @dataclass(frozen=True)
-class _Chains:
+class Chains:
     """images (N, C, H, W) with their score f (N,) and basis B (N, C, H, W)."""
 
     images: Tensor
     score: Tensor
     basis: Tensor
+
+    def where(self, chosen: Tensor, others: "Chains") -> "Chains":
+        """These where `chosen` (N,) is true, the others elsewhere."""
+        wide = chosen[:, None, None, None]
+        return Chains(
+            torch.where(wide, self.images, others.images),
+            torch.where(chosen, self.score, others.score),
+            torch.where(wide, self.basis, others.basis),
+        )
 
 
 @torch.no_grad()
@@ -47,26 +58,29 @@ def log_partition(
     boundary: Boundary = "valid",
     generator: torch.Generator,
     chains: int = 16,
-    temperatures: int = 200,
-    steps: int = 1,
+    temperatures: int = 100,
+    steps: int = 8,
     interrupt: Callable[[], None] | None = None,
 ) -> LogPartition:
     """log Z = log E_q exp f(I) over pictures of `size` (H, W), by annealed importance sampling (Neal, 2001).
 
-    Each chain begins as a sample of q and passes through the densities q exp(β f), β = t / T, t = 1..T, with `steps`
-    transitions at each that leave it invariant. Its weight is exp Σ_t f(I_t) / T; the weights' mean is Z exactly, for
-    any T, and more temperatures T, steps and chains make it less uncertain. Pilot chains, which count no further, first
-    find the transitions' step sizes. In the net's own precision. `interrupt` is called at each transition; what it
-    raises ends the work. ValueError for fewer than two chains, or a size that does not suit the net.
+    Each chain begins as white noise N(0, s²) and passes through the densities N(0, s²)^(1-β) (q exp f)^β, at
+    `temperatures` T values of β up to 1, by one Hamiltonian transition of `steps` leapfrog steps at each, which leaves
+    it invariant (Sohl-Dickstein and Culpepper, 2012). The chains' weights have the mean Z exactly, for any T, s and
+    `steps`; so the estimate is below log Z on average, the less so the more of them and of chains. First s is found,
+    and by pilot chains, which count no further, how large the steps may be. In the net's own precision. `interrupt` is
+    called at each step, 2 T `steps` times in all; what it raises ends the work. ValueError for fewer than two chains,
+    or a size that does not suit the net.
     """
     if chains < 2 or temperatures < 1 or steps < 1:
         raise ValueError(
             f"needs chains >= 2, temperatures >= 1 and steps >= 1, not {chains}, {temperatures} and {steps}"
         )
     shape = (net.architecture.channels, *size)
-    annealing = _Annealing(net, boundary, generator, temperatures, steps, interrupt or _go_on)
+    start_std = spread(net, (DESCENTS, *shape), boundary, generator)
+    annealing = Annealing(net, boundary, generator, start_std, temperatures, steps, interrupt or _go_on)
     step_sizes = annealing.tuned_step_sizes((-(-chains // PILOT_SHARE), *shape))
-    return _estimate(annealing.log_weights((chains, *shape), step_sizes))
+    return estimate(annealing.log_weights((chains, *shape), step_sizes))
 
 
 def log_density(
@@ -82,87 +96,92 @@ def log_density(
 
 
 @dataclass(frozen=True)
-class _Annealing:
-    """The way from q to q exp f."""
+class Annealing:
+    """The way from N(0, s²), s = `start_std` in grey levels, to q exp f = exp(f - ‖I‖² / 2σ²) but for constants.
+
+    From s = σ it is that of q exp(β f). From a wider s it is the way of a temperature that falls from s² / σ² to one:
+    noise of the pictures' own size takes their shape and grows calm. Far fewer temperatures do there.
+    """
 
     net: GenerativeConvNet
     boundary: Boundary
     generator: torch.Generator
+    start_std: float
     temperatures: int
     steps: int
     interrupt: Callable[[], None]
 
     @property
     def betas(self) -> list[float]:
-        return [index / self.temperatures for index in range(self.temperatures + 1)]
+        """β_0 = 0 to β_T = 1, so that a piece's variance 1 / λ_β falls by the same factor from each to the next."""
+        steps = [index / self.temperatures for index in range(self.temperatures + 1)]
+        excess = (self.start_std / self.net.architecture.reference_std) ** 2 - 1
+        return [math.expm1(step * math.log1p(excess)) / excess for step in steps] if excess > 1e-6 else steps
+
+    def precision(self, beta: float) -> float:
+        """λ_β = (1 - β) / s² + β / σ²: on one piece the density is N(β B / λ_β, 1 / λ_β)."""
+        return (1 - beta) / self.start_std**2 + beta / self.net.architecture.reference_std**2
 
     def tuned_step_sizes(self, shape: tuple[int, ...]) -> list[float]:
-        """ε at each temperature, in grey levels. Found beforehand: steps that follow the chains' fate would bias Z."""
-        largest = math.sqrt(2) * self.net.architecture.reference_std  # draws the next picture afresh from the piece
+        """One for each β, in standard deviations of a piece. Steps that followed the chains that count would bias Z."""
+        largest = LARGEST_ARC / (self.steps + 1)  # so that one leapfrog step is stable too
         step_size, step_sizes = largest, []
-        chains = self._first(shape)
+        chains = self.first(shape)
         for beta in self.betas[1:]:
             step_sizes.append(step_size)
-            for _ in range(self.steps):
-                chains, acceptance = self._transition(chains, beta, step_size)
-                step_size = min(largest, step_size * math.exp(TUNING_RATE * (acceptance - ACCEPTANCE)))
+            chains, acceptance = self.transition(chains, beta, step_size)
+            step_size = min(largest, step_size * math.exp(TUNING_RATE * (acceptance - ACCEPTANCE)))
         return step_sizes
 
     def log_weights(self, shape: tuple[int, ...], step_sizes: list[float]) -> Tensor:
-        """Σ_t (β_t - β_t-1) f(I_t) of each chain, in float64. shape (N, C, H, W) -> (N,)."""
-        chains = self._first(shape)
-        weights = torch.zeros(shape[0], dtype=torch.float64, device=chains.images.device)
+        """log of N weights whose mean is Z, in float64. shape (N, C, H, W) -> (N,).
+
+        |D| log(s / σ) + Σ_t (β_t - β_t-1) [f(I_t) - (1/σ² - 1/s²) ‖I_t‖² / 2], |D| counting the channels too.
+        """
+        chains = self.first(shape)
+        widening = self.start_std / self.net.architecture.reference_std
+        weights = chains.score.new_full((shape[0],), math.prod(shape[1:]) * math.log(widening), dtype=torch.float64)
+        change = self.precision(1) - self.precision(0)
         for (before, beta), step_size in zip(pairwise(self.betas), step_sizes, strict=True):
-            weights += (beta - before) * chains.score.double()
-            for _ in range(self.steps):
-                chains, _ = self._transition(chains, beta, step_size)
+            weights += (beta - before) * (chains.score - change * _square(chains.images) / 2).double()
+            chains, _ = self.transition(chains, beta, step_size)
         return weights
 
-    def _first(self, shape: tuple[int, ...]) -> _Chains:
-        return self._look(self.net.architecture.reference_std * self._noise(shape))
+    def first(self, shape: tuple[int, ...]) -> Chains:
+        return self.look(self.start_std * _noise(shape, self.net, self.generator))
 
-    def _look(self, images: Tensor) -> _Chains:
+    def look(self, images: Tensor) -> Chains:
         maps = self.net.feature_maps(images, self.boundary)
         pattern = tuple(feature_map > 0 for feature_map in maps)
         decoding = top_down(self.net, pattern, self.net.extend(images, self.boundary), self.boundary)
-        return _Chains(images, self.net.scores_of(maps[-1]), decoding.basis)
+        return Chains(images, self.net.scores_of(maps[-1]), decoding.basis)
 
-    def _noise(self, shape: tuple[int, ...]) -> Tensor:
-        like = self.net.weights[0]
-        return torch.randn(shape, generator=self.generator, dtype=like.dtype, device=like.device)
+    def transition(self, chains: Chains, beta: float, step_size: float) -> tuple[Chains, float]:
+        """A Hamiltonian step that leaves the density at β invariant; and the mean probability that it was taken.
 
-    def _transition(self, chains: _Chains, beta: float, step_size: float) -> tuple[_Chains, float]:
-        """One Metropolis step that leaves q exp(β f) invariant, and the mean probability that it was taken.
-
-        Proposed is eq. 19's step, I' = M + ρ (I - M) + ε √(1 - ε²/4σ²) Z with M = σ² β B the mean of the piece and
-        ρ = 1 - ε²/2σ². The root makes the noise that of the piece's own variance (1 - ρ²) σ²: on one piece, a Gaussian
-        by Theorem 1, the step is exact for any ε and always taken. Only the borders between pieces turn it down.
+        Momenta P ~ N(0, 1) carry the pictures along d²I/dt² = β B - λ_β I by `steps` leapfrog steps. They nearly keep
+        ‖P‖² / 2 + λ_β ‖I‖² / 2 - β f(I); the Metropolis test makes up for the rest.
         """
-        self.interrupt()
-        variance = self.net.architecture.reference_std**2
-        decay = 1 - step_size**2 / (2 * variance)
-        spread = (1 - decay**2) * variance
-        mean = variance * beta * chains.basis
-        proposed = mean + decay * (chains.images - mean) + math.sqrt(spread) * self._noise(tuple(chains.images.shape))
-        there = self._look(proposed)
-        back_mean = variance * beta * there.basis
+        precision = self.precision(beta)
+        time = step_size / math.sqrt(precision)
+        moment = _noise(tuple(chains.images.shape), self.net, self.generator)
+        there, final = chains, moment
+        for _ in range(self.steps):
+            self.interrupt()
+            half_way = final + time / 2 * (beta * there.basis - precision * there.images)
+            there = self.look(there.images + time * half_way)
+            final = half_way + time / 2 * (beta * there.basis - precision * there.images)
         log_ratio = (
             beta * (there.score - chains.score)
-            - _inner(proposed - chains.images, proposed + chains.images) / (2 * variance)
-            + _square(proposed - mean - decay * (chains.images - mean)) / (2 * spread)
-            - _square(chains.images - back_mean - decay * (proposed - back_mean)) / (2 * spread)
+            - precision / 2 * _inner(there.images - chains.images, there.images + chains.images)
+            - _inner(final - moment, final + moment) / 2
         )
-        probability = log_ratio.clamp(max=0).exp()
+        probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)  # a picture that ran away is not taken
         drawn = torch.rand(probability.shape, generator=self.generator, device=probability.device)
-        taken = drawn < probability
-        return _Chains(
-            torch.where(taken[:, None, None, None], there.images, chains.images),
-            torch.where(taken, there.score, chains.score),
-            torch.where(taken[:, None, None, None], there.basis, chains.basis),
-        ), probability.mean().item()
+        return there.where(drawn < probability, chains), probability.mean().item()
 
 
-def _estimate(log_weights: Tensor) -> LogPartition:
+def estimate(log_weights: Tensor) -> LogPartition:
     """From the chains' log weights (N,), float64. The jackknife leaves each chain out in turn.
 
     It tells of one chain that outweighs all others, where the usual error, at most 1 then, would not.
@@ -173,6 +192,22 @@ def _estimate(log_weights: Tensor) -> LogPartition:
     error = ((count - 1) * (others - others.mean()).square().mean()).sqrt()
     effective = (2 * log_weights.logsumexp(dim=0) - (2 * log_weights).logsumexp(dim=0)).exp()
     return LogPartition(value.item(), error.item(), effective.item())
+
+
+def spread(net: GenerativeConvNet, shape: tuple[int, ...], boundary: Boundary, generator: torch.Generator) -> float:
+    """How far p is spread, roughly: σ about the local modes that noise falls towards (Prop. 2). In grey levels.
+
+    The root of σ² and the modes' mean square. shape (N, C, H, W).
+    """
+    reference_std = net.architecture.reference_std
+    noise = reference_std * _noise(shape, net, generator)
+    modes = find_mode(net, noise, max_steps=DESCENT_STEPS, boundary=boundary)
+    return math.sqrt(reference_std**2 + modes.images.square().mean().item())
+
+
+def _noise(shape: tuple[int, ...], net: GenerativeConvNet, generator: torch.Generator) -> Tensor:
+    like = net.weights[0]
+    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
 
 
 def _inner(one: Tensor, other: Tensor) -> Tensor:

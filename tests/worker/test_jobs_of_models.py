@@ -237,7 +237,7 @@ def test_class_probabilities_are_bayes_rule_for_two_gaussians_of_different_level
     dark, bright = Levels(torch.tensor([118.0]), 0.25), Levels(torch.tensor([122.0]), 0.2)
     ids = [workplace.add_model(*gaussian(mean, levels), levels) for mean, levels in ((-0.5, dark), (0.25, bright))]
     contents = {f"p{level}": pictures.encoded(Image.new("L", (SIZE, SIZE), level), "PNG") for level in (110, 128)}
-    job = workplace.work(classification(workplace.add_dataset(**contents), *ids, chains=8, temperatures=100))
+    job = workplace.work(classification(workplace.add_dataset(**contents), *ids, chains=8, temperatures=100, steps=8))
     assert [one.name for one in job.artifacts] == ["classification.json"]
     found = json.loads(workplace.file(job, "classification.json"))
     assert found["models"] == ids
