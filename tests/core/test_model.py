@@ -6,7 +6,8 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from nets import BOUNDARIES, CASES, Case, case, every_case, random_net
+from nets import BOUNDARIES, CASES, Case, case, every_case, random_net, top_size
+from torch.nn import functional
 
 from core.contracts.learning import Top
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
@@ -260,3 +261,84 @@ def test_add_layer_keeps_the_lower_layers(seed):
     assert grown.architecture == Architecture((*shape.layers, ConvLayer(5, 3)), channels=2, reference_std=2.0)
     for before, after in zip([*net.weights, *net.biases], [*grown.weights[:2], *grown.biases[:2]], strict=True):
         assert torch.equal(before, after)
+
+
+def shaped(layers, top, boundary, size, *, channels=2):
+    architecture = Architecture(tuple(ConvLayer(*layer) for layer in layers), channels, 2.0, top)
+    return replace(architecture, top_size=top_size(architecture, (size, size), boundary))
+
+
+def grown(net, layer, boundary, size, seed=0):
+    """The net with one more layer, for pictures of `size` pixels."""
+    layers = [(one.filters, one.kernel_size, one.stride) for one in (*net.architecture.layers, layer)]
+    shape = shaped(layers, net.architecture.top, boundary, size)
+    generator = torch.Generator().manual_seed(seed)
+    return add_layer(net, layer, generator, boundary=boundary, top_size=shape.top_size)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("top", ["object", "category"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_add_layer_under_an_objects_or_a_categorys_top_keeps_the_lower_layers_and_the_top(top, boundary, stride):
+    """The shape is that of the whole net on these pictures, and an object's filter stays, with its bias."""
+    size = 12
+    net = random_net(shaped([(4, 3, 1)], top, boundary, size), seed=1).float()
+    taller = grown(net, ConvLayer(6, 3, stride), boundary, size)
+    assert taller.architecture == shaped([(4, 3, 1), (6, 3, stride)], top, boundary, size)
+    assert torch.equal(taller.weights[0], net.weights[0])
+    assert torch.equal(taller.biases[0], net.biases[0])
+    assert taller.feature_maps(torch.zeros(1, 2, size, size), boundary)[-1].shape[1] == (1 if top == "object" else 6)
+    if top == "object":
+        assert torch.equal(taller.biases[-1], net.biases[-1])
+        old, new = net.weights[-1].detach().flatten(2), taller.weights[-1].detach().flatten(2)
+        assert new.shape[1] == 6
+        assert (new[:, :4].abs().amax(dim=2) > 0).all()  # of each old filter, and no other
+        assert not new[:, 4:].any()
+        kept = new[0, :, :].abs().amax(dim=1)[:4].sort().values / stride**2
+        assert (kept <= old[0].abs().amax(dim=1).sort().values + 1e-6).all()
+    else:
+        assert torch.equal(taller.category_weights, torch.ones(6))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("filters", [5, 8])
+def test_add_layer_keeps_an_objects_score_where_its_filter_is_laid_on_what_it_saw(boundary, filters):
+    """On every boundary the filter moves with what the new layer passes on; only the plane loses a rim of it."""
+    size = 14
+    net = random_net(shaped([(5, 3, 1)], "object", boundary, size), seed=2).float()
+    with torch.no_grad():
+        if boundary == "valid":  # without the rim
+            net.weights[-1].copy_(functional.pad(net.weights[-1][..., 1:-1, 1:-1], (1, 1, 1, 1)))
+        net.biases[-1].fill_(20.0)
+    images = 4 * torch.randn(3, 2, size, size, generator=torch.Generator().manual_seed(3))
+    score = net.score(images, boundary)
+    taller = grown(net, ConvLayer(filters, 3), boundary, size)
+    with torch.no_grad():  # without the little noise that breaks the symmetry
+        taller.weights[1].round_()
+    torch.testing.assert_close(taller.score(images, boundary), score, rtol=1e-4, atol=1e-4)
+    assert (score.max() - score.min()) > 0.1
+    noisy = grown(net, ConvLayer(filters, 3), boundary, size).score(images, boundary)
+    assert (noisy - score).abs().max() < 0.35 * (score.max() - score.min()) + 2
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_add_layer_keeps_about_what_raises_a_categorys_score(boundary):
+    """The new filters' own weights begin at one; the old ones' are in their shares, but for those below zero."""
+    size = 12
+    net = random_net(shaped([(4, 3, 1)], "category", boundary, size), seed=4).float()
+    with torch.no_grad():
+        net.category_weights.copy_(torch.tensor([0.5, -1.0, 2.0, 0.0]))
+    images = 4 * torch.randn(3, 2, size, size, generator=torch.Generator().manual_seed(5))
+    taller = grown(net, ConvLayer(6, 1), boundary, size)
+    raised = net.feature_maps(images, boundary)[-1].sum(dim=(2, 3)) @ net.category_weights.clamp(min=0)
+    torch.testing.assert_close(taller.score(images, boundary), raised, rtol=0.1, atol=1.0)
+
+
+def test_add_layer_keeps_the_filters_that_an_object_weighs_most_where_the_new_ones_are_fewer():
+    net = random_net(shaped([(5, 3, 1)], "object", "valid", 10), seed=6).float()
+    with torch.no_grad():
+        net.weights[-1].mul_(torch.tensor([0.1, 3.0, 0.2, 5.0, 0.3]).view(1, 5, 1, 1))
+    taller = grown(net, ConvLayer(2, 3), "valid", 10)
+    passed = taller.weights[1][:, :, 1, 1].argmax(dim=1)
+    assert passed.tolist() == [3, 1]
+    torch.testing.assert_close(taller.weights[-1], net.weights[-1][:, [3, 1], 1:-1, 1:-1])
