@@ -37,9 +37,9 @@ def annealing_of(net, seed, *, start_std=None, temperatures=1, steps=3):
     return Annealing(net, "valid", seeded(seed), std, temperatures, steps, interrupt=lambda: None)
 
 
-def always_on(top="convolutional", top_size=None):
+def always_on(top="convolutional", top_size=None, channels=1):
     """Biases so large that no unit ever switches off: f = α + ⟨I, B⟩ everywhere."""
-    shape = Architecture((ConvLayer(3, 3, 2), ConvLayer(2, 2)), 1, reference_std=1.3, top=top, top_size=top_size)
+    shape = Architecture((ConvLayer(3, 3, 2), ConvLayer(2, 2)), channels, 1.3, top, top_size)
     net = random_net(shape, seed=4)
     with torch.no_grad():
         for weight in net.weights[1:]:
@@ -51,7 +51,7 @@ def always_on(top="convolutional", top_size=None):
 
 def gaussian_log_partition(net, size, boundary):
     """E_q exp(α + ⟨I, B⟩) = exp(α + σ² ‖B‖² / 2), where one piece is all there is."""
-    blank = torch.zeros(1, 1, *size, dtype=torch.float64)
+    blank = torch.zeros(1, net.architecture.channels, *size, dtype=torch.float64)
     decoding = decode(net, blank, boundary)
     assert all(activation.all() for activation in decoding.activations)
     variance = net.architecture.reference_std**2
@@ -103,7 +103,7 @@ def test_where_all_units_stay_active_log_z_is_that_of_the_gaussian(top, boundary
     shape = Architecture((ConvLayer(3, 3, 2), ConvLayer(2, 2)), 1)
     side = {"valid": 8, "torus": 8 + shape.halo, "padded": 8 + 2 * shape.halo}[boundary]
     top_size = (shape.map_sizes(side)[-1],) * 2 if top == "object" else None
-    net = always_on(top, top_size)
+    net = always_on(top, top_size, channels=2)
     scale = 0.1 if top == "object" else 0.2  # so that annealing has not too far to go
     with torch.no_grad():
         (net.category_weights if top == "category" else net.weights[-1]).mul_(scale)
