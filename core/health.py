@@ -5,13 +5,18 @@ the range of the pictures by far have exploded. Both are seen within an iteratio
 to a good state with a smaller learning rate (`core.learning`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-EXPLODED_STD_RATIO = 1.6  # chains this many times as far spread as the pictures
+EXPLODED_STD_RATIO = 3.0  # chains this many times as far spread as the pictures never come back
+WIDE_STD_RATIO = 1.6  # this far they may, where a picture has few large shapes, and often do
+PATIENCE = 40  # iterations in a row that they are given for it
 STEADY_STD_RATIO = 1.3  # below it, a state is worth going back to: from an explosion's foot one only explodes again
+TOLERATED_CONTRAST = 0.2  # by which chains may end more or less spread than the pictures
+TOLERATED_ACTIVE = (0.05, 0.95)  # share of a layer's units
 DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units than this, on pictures and chains alike
 
 
@@ -55,10 +60,15 @@ def examine(
     )
 
 
-def diagnose(health: Health, reference_std: float) -> Diagnosis | None:
-    """None where learning is alive. `not (a < b)` also catches what is not a number."""
+def is_wide(health: Health, reference_std: float) -> bool:
+    """Whether the chains are spread far wider than the pictures. `not (a < b)` also catches what is not a number."""
+    return not health.chain_std < WIDE_STD_RATIO * max(health.data_std, reference_std)
+
+
+def diagnose(health: Health, reference_std: float, wide_for: int = 0) -> Diagnosis | None:
+    """None where learning is alive. `wide_for`: the iterations in a row for which the chains have been wide."""
     limit = EXPLODED_STD_RATIO * max(health.data_std, reference_std)
-    if not health.chain_std < limit:
+    if wide_for > PATIENCE or not health.chain_std < limit:
         return Diagnosis(
             f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, "
             f"the pictures' {health.data_std:.3g}"
@@ -74,6 +84,21 @@ def diagnose(health: Health, reference_std: float) -> Diagnosis | None:
 def is_steady(chains: Tensor, data_std: float, reference_std: float) -> bool:
     """Whether the chains (M̃, C, S, S) are hardly wider spread than the pictures."""
     return _rms(chains) < STEADY_STD_RATIO * max(data_std, reference_std)
+
+
+def remarks(health: Health) -> list[str]:
+    """What is to be said against the end of a run, in words that a user understands; nothing where it is healthy."""
+    found = []
+    ratio = health.chain_std / health.data_std if health.data_std else math.inf
+    if abs(ratio - 1) > TOLERATED_CONTRAST:
+        found.append(
+            f"the synthesized pictures' contrast is {ratio:.2f} times the training pictures': "
+            + ("more iterations may help" if ratio < 1 else "a smaller learning_rate may help")
+        )
+    for index, share in enumerate(health.active_share, start=1):
+        if not TOLERATED_ACTIVE[0] <= share <= TOLERATED_ACTIVE[1]:
+            found.append(f"{share:.0%} of the units of layer {index} are active: it does little for the model")
+    return found
 
 
 def _rms(images: Tensor) -> float:

@@ -3,22 +3,26 @@
 The loop is `Learner.iterate`; one turn of it is `Learner.update`, to be read beside the paper's lines 4 to 6.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from core.contracts.learning import LearningParams
-from core.health import Health, diagnose, examine, is_steady
+from core.contracts.learning import Boundary, LearningParams
+from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide
 from core.langevin import run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
 from core.pictures import Pictures
+from core.scaling import paces, scale_weights
 from core.state import LearningState, fresh_optimizer
 
-FINAL_LEARNING_RATE = 0.02  # of the stage's first, reached at its end
+FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end
+EXAMPLES = 4  # training pictures that the first weights are scaled on
 WARM_UP = 0.1  # of a stage's iterations: Adam's first steps move all weights alike, and large ones kill or explode
 SNAPSHOT_ITERATIONS = 25  # between two copies of a good state
+STRETCH = 0.1  # how far one iteration may stretch the score, in logarithms
 RECOVERY_SCALE = 0.5  # of the learning rate, at each return to a good state
 MAX_RECOVERIES = 6
 
@@ -72,7 +76,7 @@ class Learner:
             while self.state.iteration < self.params.iterations:
                 self._remember()
                 health = self.update()
-                diagnosis = diagnose(health, self.architecture.reference_std)
+                diagnosis = self._diagnose(health)
                 if diagnosis is not None:
                     self._recover(diagnosis.reason)
                     continue
@@ -93,24 +97,42 @@ class Learner:
             after_step=lambda *_: self.interrupt(),
         )
         chain_maps = net.feature_maps(state.chains, params.boundary)
-        data_maps = net.feature_maps(observed, "valid" if params.boundary == "torus" else params.boundary)
+        data_maps = net.feature_maps(observed, self._data_boundary)
         # Scores per position of the top map, so that the learning rate does not depend on the pictures' size.
-        difference = _mean_score(net, data_maps) - _mean_score(net, chain_maps)
+        real, synthesized = _mean_score(net, data_maps), _mean_score(net, chain_maps)
+        difference = real - synthesized
         for group in state.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = self.learning_rate * group["pace"]
         state.optimizer.zero_grad()
         (-difference).backward()  # type: ignore[no-untyped-call]  # Adam descends; the likelihood ascends along H_obs - H_syn
         state.optimizer.step()
+        self._stretch(real.item(), synthesized.item())
         state.iteration += 1
         return examine(state.chains, self.pictures.std, chain_maps, data_maps, difference.item())
 
     @property
     def learning_rate(self) -> float:
-        """η decays geometrically over each stage, after a linear warm-up."""
+        """η falls along a cosine over each stage, after a linear warm-up: high for long, and low at the end."""
         done = self.state.iteration / self.params.iterations
-        warmth = min(1.0, (self.state.iteration + 1) / (WARM_UP * self.params.iterations))
-        decay = float(FINAL_LEARNING_RATE**done)
-        return self.params.learning_rate * self.state.learning_rate_scale * warmth * decay
+        height = (1 + math.cos(math.pi * done)) / 2
+        decay = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * height
+        return self.params.learning_rate * self.state.learning_rate_scale * self._warmth * decay
+
+    @property
+    def _warmth(self) -> float:
+        return min(1.0, (self.state.iteration + 1) / (WARM_UP * self.params.iterations))
+
+    @torch.no_grad()
+    def _stretch(self, real: float, synthesized: float) -> None:
+        """A step of its own along the score's size, where the likelihood's gradient is just f(real) - f(synthesized).
+
+        On it hangs the contrast. Adam, which moves every weight alike, hardly follows it among the others' noise.
+        """
+        net, size = self.state.net, abs(real) + abs(synthesized)
+        if 0 < size < math.inf:
+            factor = math.exp(STRETCH * self._warmth * (real - synthesized) / size)
+            net.weights[-1].mul_(factor)  # f is linear in the highest weights and biases taken together
+            net.biases[-1].mul_(factor)
 
     def _observed(self) -> Tensor:
         """This iteration's training pictures (M, C, H, W), under noise where the settings ask for it."""
@@ -124,13 +146,21 @@ class Learner:
         return images + params.picture_noise * torch.randn(images.shape, generator=generator, device=images.device)
 
     def _begin(self, seed: int) -> LearningState:
-        device = self.pictures.device
+        device, params = self.pictures.device, self.params
         weights_generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a net begins alike everywhere
-        net = GenerativeConvNet(architecture_at(self.params, self.architecture, stage=0), weights_generator).to(device)
+        net = GenerativeConvNet(architecture_at(params, self.architecture, stage=0), weights_generator)
+        examples = self.pictures.read(range(min(EXAMPLES, self.pictures.count)))[..., : params.side, : params.side]
+        scale_weights(net, examples.cpu(), self.pictures.std, self._data_boundary, weights_generator)
+        net.to(device)
         chain_seed = int(torch.randint(2**63 - 1, (), generator=weights_generator))
         generator = torch.Generator(device).manual_seed(chain_seed)
-        chains = first_chains(self.pictures, self.params, self.architecture, generator)
-        return LearningState(net, chains, fresh_optimizer(net), generator)
+        chains = first_chains(self.pictures, params, self.architecture, generator)
+        return LearningState(net, chains, fresh_optimizer(net, paces(net, self.pictures.std)), generator)
+
+    @property
+    def _data_boundary(self) -> Boundary:
+        """Where a training picture ends: only what was synthesized continues periodically."""
+        return "valid" if self.params.boundary == "torus" else self.params.boundary
 
     def _grow(self) -> None:
         state = self.state
@@ -140,9 +170,14 @@ class Learner:
             state.net = add_layer(
                 state.net, shape.layers[-1], state.generator, boundary=self.params.boundary, top_size=shape.top_size
             )
-            state.optimizer = fresh_optimizer(state.net)
+            state.optimizer = fresh_optimizer(state.net, paces(state.net, self.pictures.std))
             state.iteration = 0
             state.good.clear()
+
+    def _diagnose(self, health: Health) -> Diagnosis | None:
+        state, reference_std = self.state, self.architecture.reference_std
+        state.wide_for = state.wide_for + 1 if is_wide(health, reference_std) else 0
+        return diagnose(health, reference_std, state.wide_for)
 
     def _remember(self) -> None:
         """Copy a good state now and then; the first in any case, so that there is one to go back to."""

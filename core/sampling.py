@@ -30,8 +30,8 @@ def synthesize(
     """`count` pictures after `steps` Langevin steps of `step_size` ε -> (count, C, H', W').
 
     start: synthesized pictures of the same net (M, C, S, S), for the chains to begin from.
-    On the torus the chains begin as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples of
-    the net's stride, and every picture is periodic. Elsewhere, where a net may be bound to the places of an object,
+    On the torus the chains begin as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
+    of the net's stride, and every picture is periodic. Elsewhere, where a net may be bound to the places of an object,
     they begin as some of them, drawn at random. ValueError where those are of another size than is asked for.
     `after_step(step, images)` is told of each step; what it raises ends the run.
     """

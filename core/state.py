@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -34,6 +34,7 @@ class LearningState:
     iteration: int = 0
     learning_rate_scale: float = 1.0
     recoveries: int = 0
+    wide_for: int = 0  # iterations in a row, see core.health
     good: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=KEPT_SNAPSHOTS))
 
     def remember(self) -> None:
@@ -62,6 +63,7 @@ class LearningState:
         )
         self.learning_rate_scale *= learning_rate_scale
         self.recoveries += 1
+        self.wide_for = 0
 
     def snapshot(self) -> Snapshot:
         tensors = {f"net.{name}": value.detach().clone() for name, value in self.net.state_dict().items()}
@@ -69,12 +71,14 @@ class LearningState:
         tensors["generator"] = self.generator.get_state()
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors.update({f"adam.{index}.{name}": value.clone() for name, value in moments.items()})
-        numbers = {
+        numbers: dict[str, float] = {
             "stage": self.stage,
             "iteration": self.iteration,
             "learning_rate_scale": self.learning_rate_scale,
             "recoveries": self.recoveries,
+            "wide_for": self.wide_for,
         }
+        numbers |= {f"pace.{index}": group["pace"] for index, group in enumerate(self.optimizer.param_groups)}
         return Snapshot(tensors, numbers)
 
     @classmethod
@@ -95,12 +99,13 @@ class LearningState:
         state = cls(
             net=net,
             chains=chains,
-            optimizer=fresh_optimizer(net),
+            optimizer=fresh_optimizer(net, [numbers[f"pace.{index}"] for index in range(len(list(net.parameters())))]),
             generator=_restored_generator(tensors["generator"], device),
             stage=int(numbers["stage"]),
             iteration=int(numbers["iteration"]),
             learning_rate_scale=float(numbers["learning_rate_scale"]),
             recoveries=int(numbers["recoveries"]),
+            wide_for=int(numbers["wide_for"]),
         )
         state._load_moments({name: value for name, value in tensors.items() if name.startswith("adam.")})
         state.good.append(snapshot)
@@ -133,6 +138,7 @@ def _restored_generator(saved: Tensor, device: torch.device) -> torch.Generator:
     return generator.manual_seed(int.from_bytes(digest[:7], "little"))
 
 
-def fresh_optimizer(net: GenerativeConvNet) -> torch.optim.Adam:
-    """Adam whose learning rate is set at each update."""
-    return torch.optim.Adam(net.parameters(), lr=0.0, betas=ADAM_BETAS)
+def fresh_optimizer(net: GenerativeConvNet, paces: Sequence[float]) -> torch.optim.Adam:
+    """Adam whose learning rate is set at each update, for each parameter times its `pace` (`core.scaling`)."""
+    groups = [{"params": [one], "pace": pace} for one, pace in zip(net.parameters(), paces, strict=True)]
+    return torch.optim.Adam(groups, lr=0.0, betas=ADAM_BETAS)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from nets import random_net
 
+import core.learning
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
 from core.decoding import encode
@@ -13,6 +14,7 @@ from core.learning import (
     FINAL_LEARNING_RATE,
     MAX_RECOVERIES,
     RECOVERY_SCALE,
+    STRETCH,
     WARM_UP,
     Learner,
     LearningDiverged,
@@ -20,7 +22,7 @@ from core.learning import (
     first_chains,
     learn,
 )
-from core.model import Architecture, ConvLayer
+from core.model import Architecture, ConvLayer, positions
 from core.pictures import Pictures
 from core.state import LearningState
 
@@ -31,7 +33,7 @@ PARAMS = LearningParams(
     num_chains=2,
     langevin_steps=2,
     iterations=30,
-    learning_rate=0.01,
+    learning_rate=1e-3,
     seed=5,
 )
 STEPS = PARAMS.stages * PARAMS.iterations
@@ -106,8 +108,9 @@ class Sabotage:
 
 @pytest.mark.parametrize("boundary", ["valid", "torus"])
 @pytest.mark.parametrize("iterations_before", [0, 7])
-def test_eq21_an_updates_gradient_is_observed_minus_synthesized(boundary, iterations_before):
+def test_eq21_an_updates_gradient_is_observed_minus_synthesized(boundary, iterations_before, monkeypatch):
     """H_obs - H_syn of Algorithm 1, by autograd of mean scores per top position, on chains run independently."""
+    monkeypatch.setattr(core.learning, "STRETCH", 0.0)  # Adam's step alone
     params = with_(boundary=boundary, layerwise=False)
     images = pictures().double()
     learner = Learner(images, params)
@@ -183,7 +186,7 @@ def test_learning_tells_of_each_iteration_in_order(layerwise, boundary):
     assert {progress.recoveries for progress in told} == {0}
 
 
-def test_the_learning_rate_warms_up_then_falls_geometrically_over_each_stage():
+def test_the_learning_rate_warms_up_then_falls_along_a_cosine_over_each_stage():
     told = []
     learn(pictures(), PARAMS, callback=lambda progress, _: told.append(progress))
     for stage in (1, 2):
@@ -192,7 +195,7 @@ def test_the_learning_rate_warms_up_then_falls_geometrically_over_each_stage():
         assert all(earlier < later for earlier, later in pairwise(rates[: warm - 1]))
         assert all(later < earlier for earlier, later in pairwise(rates[warm - 1 :]))
         assert rates[-1] == pytest.approx(PARAMS.learning_rate * FINAL_LEARNING_RATE)
-        assert rates[14] == pytest.approx(PARAMS.learning_rate * FINAL_LEARNING_RATE**0.5)
+        assert rates[14] == pytest.approx(PARAMS.learning_rate * (1 + FINAL_LEARNING_RATE) / 2)
 
 
 def test_a_callback_that_returns_true_stops_learning_there():
@@ -243,6 +246,28 @@ def test_learning_leaves_the_global_generator_alone():
     assert state.recoveries == 1
     through_checkpoint_file(state, PARAMS)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("brighter", [True, False])
+def test_the_score_is_stretched_towards_the_likelier_size(brighter):
+    """Where the pictures score higher than the chains, f grows, by the same factor everywhere; else it shrinks."""
+    learner = Learner(pictures(), with_(learning_rate=1e-12, langevin_steps=1, step_size=1e-6, layerwise=False))
+    learner.state.iteration = learner.params.iterations // 2  # warm
+    net = learner.state.net
+    learner.state.chains = (0.5 if brighter else 2.0) * pictures()
+
+    def per_position(images, boundary):
+        return net.score(images, boundary).mean() / positions(net.feature_maps(images, boundary))
+
+    with torch.no_grad():
+        before = net.score(pictures())
+        likelier = per_position(pictures(), "valid") > per_position(learner.state.chains, "torus")
+    learner.update()
+    factors = net.score(pictures()).detach() / before
+    assert torch.allclose(factors, factors[0].expand_as(factors), rtol=1e-4)
+    assert (factors[0] > 1) == likelier
+    assert abs(factors[0].log()) <= STRETCH
+    assert factors[0] != 1
 
 
 def test_a_seed_must_be_set():
