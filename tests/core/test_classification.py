@@ -13,10 +13,13 @@ from core.classification import (
     category_models,
     class_log_densities,
     class_posterior,
+    learned_biases,
     posterior,
     reduce_to_base,
 )
+from core.contracts.learning import LearningParams
 from core.images import Levels, prepare
+from core.learning import learn
 from core.model import Architecture, ConvLayer, GenerativeConvNet
 from core.partition import LogPartition, log_density, log_partition
 
@@ -243,6 +246,76 @@ def test_class_posterior_is_uniform_in_the_priors_where_none_are_given():
         torch.tensor([0.25, 0.75], dtype=torch.float64),
         **EXACT,
     )
+
+
+def test_prop1a_the_biases_that_the_labels_teach_are_log_prior_minus_log_z():
+    """Pixels drawn from three categories of known Z: maximum likelihood of b_c finds log ρ_c - log Z_c."""
+    nets = pixel_categories((1.0, 0.3), (-2.0, 1.0), (0.5, -1.0), reference_std=1.2)
+    log_z = torch.stack([pixel_log_partition(net) for net in nets])
+    x, _ = grid(1.2, span=9, count=40_001)
+    counts, generator = (10_000 * PRIORS).int().tolist(), seeded(11)
+    drawn, labels = [], []
+    for index, (net, z, count) in enumerate(zip(nets, log_z, counts, strict=True)):
+        density = log_density(net, x, z.item()).detach().exp()
+        drawn.append(x[torch.multinomial(density, count, replacement=True, generator=generator)])
+        labels += [index] * count
+    scores = torch.stack([net.score(torch.cat(drawn)) for net in nets], dim=1).detach()
+    found = learned_biases(scores, torch.tensor(labels))
+    expected = category_biases(PRIORS.log(), log_z)
+    assert expected.abs().max() > 0.5
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.15)
+    totals = (scores + found).softmax(dim=1).sum(dim=0)
+    torch.testing.assert_close(totals, torch.tensor(counts, dtype=torch.float64), rtol=1e-3, atol=0)
+
+
+def test_learned_biases_of_scores_thousands_apart_are_found_too():
+    scores = torch.tensor([[-9000.0, -3000.0], [-9400.0, -3300.0], [-8000.0, -2900.0], [-8800.0, -3500.0]])
+    labels = torch.tensor([0, 1, 0, 0])  # by the difference alone: -6000, -6100 | -5100, -5300
+    biases = learned_biases(scores, labels)
+    assert torch.equal((scores + biases).argmax(dim=1), labels)
+    with pytest.raises(ValueError, match=r"\[4, 0\]"):
+        learned_biases(scores, torch.zeros(4, dtype=torch.long))
+    with pytest.raises(ValueError, match="2 categories"):
+        learned_biases(scores, torch.tensor([0, 1, 2, 0]))
+
+
+def stripes(upright, count, seed, size=16):
+    """Waves across or along, of any phase, under a little noise, in grey levels 0 to 255."""
+    generator = seeded(seed)
+    phase = 2 * math.pi * torch.rand(count, 1, 1, 1, generator=generator)
+    wave = 30 * torch.sin(1.2 * torch.arange(size) + phase)
+    noise = 4 * torch.randn(count, 1, size, size, generator=generator)
+    return 120 + (wave if upright else wave.transpose(2, 3)).expand(count, 1, size, size) + noise
+
+
+def test_textures_learned_apart_are_told_apart_by_their_own_densities():
+    """Two models, each learned from its own pictures alone, log Z of each by annealing; pictures that neither saw."""
+    params = LearningParams.model_validate(
+        {
+            "image_size": 16,
+            "layers": [{"filters": 8, "kernel_size": 5, "stride": 2}, {"filters": 8, "kernel_size": 3}],
+            "layerwise": False,
+            "boundary": "padded",
+            "num_chains": 8,
+            "reference_std": 8.0,
+            "picture_noise": 8.0,
+            "step_size": 2.0,
+            "iterations": 60,
+            "learning_rate": 0.003,
+            "seed": 1,
+        }
+    )
+    levels = Levels(torch.tensor([120.0]))
+    models = []
+    for upright in (0, 1):
+        net = learn(stripes(upright, 16, seed=upright) - 120, params).net
+        partition = log_partition(
+            net, (16, 16), boundary="padded", generator=seeded(), chains=4, temperatures=40, steps=6
+        )
+        models.append(CategoryModel(net, levels, partition, "padded"))
+    for upright in (0, 1):
+        densities = class_log_densities(models, stripes(upright, 20, seed=10 + upright))
+        assert (class_posterior(densities)[:, upright] > 0.99).all()
 
 
 def test_refused_discriminative_nets_say_why():
