@@ -26,13 +26,17 @@ from random_phase import random_phase
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
+from core.decoding import denoise
+from core.health import Health, remarks
 from core.images import prepare, read_picture, sheet, to_pixels, write_picture
-from core.learning import LearningDiverged, learn
+from core.learning import LearningDiverged, LearningProgress, learn
+from core.pictures import Pictures
 from core.presets import PRESETS
 from core.quality import COPIED_PATCH, Quality, assess
+from core.state import LearningState
 
 ROOT = Path(__file__).parents[1]
-PRESET = "quick"
+PRESET = "texture-cpu"
 SIZE = 128
 LEAST_SIZE = 3 * COPIED_PATCH
 CHAINS_SHOWN = 3
@@ -40,17 +44,18 @@ WHITE = 255
 
 COLUMNS = (
     *("picture", "seed", "method", "SWD ratio", "grid peak", "copying", "dead patches", "seam", "std ratio"),
-    *("recoveries", "seconds"),
+    *("recoveries", "seconds", "healthy"),
 )
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a method made of a picture: bytes (N, C, H, W); of learning also its recoveries and its seconds."""
+    """What a method made of a picture: bytes (N, C, H, W); of learning also how it went, `core.health.remarks` last."""
 
     pictures: Tensor
     recoveries: int | None = None
     seconds: float | None = None
+    remarks: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Result:
     quality: Quality | None
     recoveries: int | None = None
     seconds: float | None = None
+    remarks: Sequence[str] | None = None
 
     @property
     def distance(self) -> float:
@@ -137,12 +143,18 @@ def make(picture: Tensor, params: LearningParams) -> dict[str, Made | None]:
 def learned(picture: Tensor, params: LearningParams) -> Made | None:
     images, levels = prepare(picture[None], params.contrast)
     began_at = time.monotonic()
+    health: list[Health] = []
+
+    def keep(progress: LearningProgress, _: LearningState) -> None:
+        health[:] = [progress.health]
+
     try:
-        state = learn(images, params)
+        state = learn(Pictures.of(images, levels), params, callback=keep)
     except LearningDiverged:
         return None
     seconds = time.monotonic() - began_at
-    return Made(to_pixels(state.chains, levels), state.recoveries, seconds)
+    clean = denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
+    return Made(to_pixels(clean, levels), state.recoveries, seconds, remarks(*health))
 
 
 def _pixels(picture: Tensor) -> Tensor:
@@ -157,7 +169,9 @@ def measure(
     return [
         Result(name, seed, method, None)
         if one is None
-        else Result(name, seed, method, assess(one.pictures.float(), picture, stride), one.recoveries, one.seconds)
+        else Result(
+            name, seed, method, assess(one.pictures.float(), picture, stride), one.recoveries, one.seconds, one.remarks
+        )
         for method, one in made.items()
     ]
 
@@ -212,7 +226,8 @@ def _line(result: Result) -> tuple[str, ...]:
         figures = tuple("" if v is None else f"{v:.2f}" for v in (*values, quality.seam, quality.contrast))
     recoveries = "" if result.recoveries is None else str(result.recoveries)
     seconds = "" if result.seconds is None else f"{result.seconds:.0f}"
-    return (result.picture, str(result.seed), result.method, *figures, recoveries, seconds)
+    healthy = "" if result.remarks is None else "; ".join(result.remarks) or "yes"
+    return (result.picture, str(result.seed), result.method, *figures, recoveries, seconds, healthy)
 
 
 def _brief(result: Result) -> str:

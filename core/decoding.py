@@ -6,6 +6,7 @@ density there is the Gaussian N(σ² B, σ²) (Theorem 1). B is found by deconvo
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from torch.nn import functional
 
 from core.contracts.learning import Boundary
 from core.model import GenerativeConvNet
+
+LATTICES = 4  # along each side
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,38 @@ def reconstruction_loss(net: GenerativeConvNet, images: Tensor, boundary: Bounda
     decoding = top_down(net, encode(net, images, boundary), net.extend(images, boundary), boundary)
     difference = images - net.architecture.reference_std**2 * decoding.basis
     return difference.square().sum(dim=(1, 2, 3)) / 2
+
+
+@torch.no_grad()
+def denoise(
+    net: GenerativeConvNet,
+    images: Tensor,
+    noise_std: float,
+    boundary: Boundary = "valid",
+    random_lattice: bool = False,
+) -> Tensor:
+    """The mean of the clean picture, given one under white noise of s = `noise_std`: I + s² (B - I/σ²), grey levels.
+
+    Exact where p is the density of pictures under that noise (Miyasawa 1961; Raphan and Simoncelli 2011), which a net
+    learns from pictures under it. For s = σ it is the reconstruction σ² B. (N, C, H, W) -> the same; s = 0: as it is.
+    With `random_lattice` B is the mean over the places of the net's lattice (`core.langevin.moved_at_random`).
+    """
+    if not noise_std:
+        return images
+    shrunk = images * (1 - (noise_std / net.architecture.reference_std) ** 2)
+    drawn = _mean_basis(net, images) if random_lattice else basis(net, images, boundary)
+    return shrunk.add_(drawn, alpha=noise_std**2)
+
+
+def _mean_basis(net: GenerativeConvNet, images: Tensor) -> Tensor:
+    """B's mean over the places at which the net's lattice may lie on the torus, LATTICES at most along each side."""
+    stride = net.architecture.total_stride
+    places = range(0, stride, -(-stride // LATTICES))
+    total = torch.zeros_like(images)
+    for down, right in product(places, places):
+        moved = basis(net, images.roll((down, right), dims=(2, 3)), "torus")
+        total += moved.roll((-down, -right), dims=(2, 3))
+    return total / len(places) ** 2
 
 
 @torch.no_grad()

@@ -93,6 +93,12 @@ class Levels:
     mean: Tensor
     gain: float = 1.0
 
+    @property
+    def limits(self) -> tuple[Tensor, Tensor]:
+        """What black and white are, so prepared: two of (C, 1, 1)."""
+        mean = self.mean[:, None, None]
+        return -mean * self.gain, (WHITE - mean) * self.gain
+
     def apply(self, pictures: Tensor) -> Tensor:
         """Grey levels (N, C, H, W) -> the same as a model learned with these levels knows them; see `to_pixels`."""
         return (pictures - self.mean.to(pictures)[:, None, None]) * self.gain

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.contracts.learning import Boundary
-from core.langevin import langevin_step
+from core.decoding import denoise
+from core.langevin import Box, langevin_step
 from core.model import GenerativeConvNet
 
 PIECES_PER_CHAIN = 2  # along each side
@@ -29,27 +30,30 @@ def inpaint(
     step_size: float,
     generator: torch.Generator,
     boundary: Boundary = "valid",
+    noise_std: float = 0.0,
     start: Tensor | None = None,
+    box: Box | None = None,
     after_step: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """Pictures (N, C, H, W) with what is unknown painted by `steps` Langevin steps -> (N, C, H, W), grey levels.
 
     known (N, 1, H, W), bool: there the pixels are those of `images`, exactly; elsewhere `images` does not matter.
+    noise_std: the white noise that the net learned its pictures under, grey levels: the known pixels are held under
+    the like, drawn anew for each step, and what is painted is cleaned of it in the end (see `core.decoding.denoise`).
+    box: where the net was learned in.
     start (N, C, H, W): what the unknown pixels begin as (see `from_chains`), by default a smooth continuation of what
     surrounds them (see `fill_in`).
     `after_step(step, images)` is told of each step; what it raises ends the run.
     """
     painted = torch.where(known, images, fill_in(images, known) if start is None else start)
     for step in range(1, steps + 1):
-        painted = torch.where(known, images, langevin_step(net, painted, step_size, generator, boundary=boundary))
+        noise = torch.randn(images.shape, generator=generator, device=images.device) if noise_std else 0.0
+        held = images + noise_std * noise
+        moved = langevin_step(net, painted, step_size, generator, boundary=boundary)
+        painted = torch.where(known, held, moved if box is None else box.hold(moved))
         if after_step is not None:
             after_step(step, painted)
-    return _shown(painted)
-
-
-def _shown(painted: Tensor) -> Tensor:
-    """What is made of the chains' last state; the known pixels stay as they are. (N, C, H, W) -> the same."""
-    return painted
+    return torch.where(known, images, denoise(net, painted, noise_std, boundary))
 
 
 def from_chains(

@@ -1,6 +1,7 @@
 """Langevin dynamics: sampling p(I; w), driven by the auto-encoder's reconstruction error (eq. 10, 19)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,6 +9,21 @@ from torch import Tensor
 from core.contracts.learning import Boundary
 from core.decoding import basis
 from core.model import GenerativeConvNet
+
+
+@dataclass(frozen=True)
+class Box:
+    """The pictures whose grey levels lie between `low` and `high`, both (C, 1, 1): where a density may be confined."""
+
+    low: Tensor
+    high: Tensor
+
+    def widened(self, by: float) -> "Box":
+        return Box(self.low - by, self.high + by)
+
+    def hold(self, images: Tensor) -> Tensor:
+        """The nearest pictures of the box, as projected Langevin dynamics goes on from (Bubeck, Eldan, Lehec 2018)."""
+        return torch.maximum(torch.minimum(images, self.high.to(images)), self.low.to(images))
 
 
 @torch.no_grad()
@@ -30,6 +46,20 @@ def langevin_step(
     return moved.add_(basis(net, images, boundary), alpha=half).add_(noise, alpha=step_size)
 
 
+def moved_at_random(images: Tensor, stride: int, generator: torch.Generator | None) -> Tensor:
+    """Periodic pictures (N, C, H, W) moved by 0 to `stride` - 1 pixels each way, so that the net's lattice lies anew.
+
+    A net that sub-samples favours the places of its lattice, and the pictures show it. Moved so before each step, the
+    chains follow an unbiased estimate of the gradient of f's mean over all places (stochastic gradient Langevin
+    dynamics, Welling and Teh 2011): of the net that does not sub-sample, at the cost of the one that does.
+    """
+    if stride == 1:
+        return images
+    device = "cpu" if generator is None else generator.device
+    down, right = torch.randint(stride, (2,), generator=generator, device=device).tolist()
+    return images.roll((down, right), dims=(2, 3))
+
+
 def run_chains(
     net: GenerativeConvNet,
     images: Tensor,
@@ -38,13 +68,19 @@ def run_chains(
     generator: torch.Generator | None = None,
     boundary: Boundary = "valid",
     after_step: Callable[[int, Tensor], None] | None = None,
+    box: Box | None = None,
+    random_lattice: bool = False,
 ) -> Tensor:
-    """`steps` Langevin steps of N parallel chains from `images` (N, C, H, W).
+    """`steps` Langevin steps of N parallel chains from `images` (N, C, H, W), kept within `box` where one is given.
 
     `after_step(step, images)` is told of each, 1 to `steps`; what it raises ends the run.
     """
     for step in range(1, steps + 1):
+        if random_lattice:
+            images = moved_at_random(images, net.architecture.total_stride, generator)
         images = langevin_step(net, images, step_size, generator, boundary=boundary)
+        if box is not None:
+            images = box.hold(images)
         if after_step is not None:
             after_step(step, images)
     return images

@@ -12,17 +12,17 @@ from torch import Tensor
 
 from core.contracts.learning import Boundary, LearningParams
 from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide
-from core.langevin import run_chains
+from core.langevin import Box, run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
 from core.pictures import Pictures
-from core.scaling import paces, scale_weights
+from core.scaling import Whitening, paces, scale_weights
 from core.state import LearningState, fresh_optimizer
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end
 EXAMPLES = 4  # training pictures that the first weights are scaled on
 WARM_UP = 0.1  # of a stage's iterations: Adam's first steps move all weights alike, and large ones kill or explode
 SNAPSHOT_ITERATIONS = 25  # between two copies of a good state
-STRETCH = 0.1  # how far one iteration may stretch the score, in logarithms
+STRETCH = 0.05  # how far one iteration may stretch the score, in logarithms
 RECOVERY_SCALE = 0.5  # of the learning rate, at each return to a good state
 MAX_RECOVERIES = 6
 
@@ -62,6 +62,14 @@ class Learner:
         self.pictures = images if isinstance(images, Pictures) else Pictures.of(images)
         self.params = params
         self.architecture = architecture_of(params, self.pictures.channels)
+        examples = self.pictures.read(range(min(EXAMPLES, self.pictures.count))).cpu().float()
+        self._examples = examples[..., : params.side, : params.side]
+        kernel_size = params.layers[0].kernel_size
+        self._whitening = (
+            Whitening.none(self.pictures.channels * kernel_size**2)  # chains that stay by the pictures do not flip
+            if params.contrastive
+            else Whitening.of(self._examples, kernel_size, params.reference_std)
+        )
         self.state = state if state is not None else self._begin(params.seed)
         if self.state.stage == params.stages and self.state.iteration < params.iterations:
             self.state.stage -= 1  # it had come to its end, and is now to go further
@@ -95,6 +103,8 @@ class Learner:
             state.generator,
             params.boundary,
             after_step=lambda *_: self.interrupt(),
+            box=box_of(params, self.pictures.limits),
+            random_lattice=params.random_lattice,
         )
         chain_maps = net.feature_maps(state.chains, params.boundary)
         data_maps = net.feature_maps(observed, self._data_boundary)
@@ -105,8 +115,9 @@ class Learner:
             group["lr"] = self.learning_rate * group["pace"]
         state.optimizer.zero_grad()
         (-difference).backward()  # type: ignore[no-untyped-call]  # Adam descends; the likelihood ascends along H_obs - H_syn
-        state.optimizer.step()
-        self._stretch(real.item(), synthesized.item())
+        self._step()
+        if not params.contrastive:  # whose chains, hardly moved, say little of how large f should be
+            self._stretch(real.item(), synthesized.item())
         state.iteration += 1
         return examine(state.chains, self.pictures.std, chain_maps, data_maps, difference.item())
 
@@ -121,6 +132,17 @@ class Learner:
     @property
     def _warmth(self) -> float:
         return min(1.0, (self.state.iteration + 1) / (WARM_UP * self.params.iterations))
+
+    @torch.no_grad()
+    def _step(self) -> None:
+        """Adam's step, the first layer's in the coordinates of its whitening. Adam knows no weights, only gradients."""
+        first = self.state.net.weights[0]
+        whitening, before, gradient = self._whitening.to(first), first.clone(), first.grad
+        assert gradient is not None
+        first.grad = whitening.filters(gradient)
+        self.state.optimizer.step()
+        first.grad = gradient
+        first.copy_(before + whitening.filters(first - before))
 
     @torch.no_grad()
     def _stretch(self, real: float, synthesized: float) -> None:
@@ -141,6 +163,11 @@ class Learner:
             images = self.pictures.draw(params.batch_size, generator)
         else:
             images = self.pictures.draw_patches(params.patch_size, params.batch_size, generator)
+        if params.random_lattice:
+            down, right = torch.randint(
+                self.architecture.total_stride, (2,), generator=generator, device=generator.device
+            ).tolist()
+            images = images[..., down:, right:]
         if not params.picture_noise:
             return images
         return images + params.picture_noise * torch.randn(images.shape, generator=generator, device=images.device)
@@ -149,13 +176,16 @@ class Learner:
         device, params = self.pictures.device, self.params
         weights_generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a net begins alike everywhere
         net = GenerativeConvNet(architecture_at(params, self.architecture, stage=0), weights_generator)
-        examples = self.pictures.read(range(min(EXAMPLES, self.pictures.count)))[..., : params.side, : params.side]
-        scale_weights(net, examples.cpu(), self.pictures.std, self._data_boundary, weights_generator)
+        scale_weights(net, self._examples, self._data_boundary, self._whitening, weights_generator)
         net.to(device)
         chain_seed = int(torch.randint(2**63 - 1, (), generator=weights_generator))
         generator = torch.Generator(device).manual_seed(chain_seed)
         chains = first_chains(self.pictures, params, self.architecture, generator)
-        return LearningState(net, chains, fresh_optimizer(net, paces(net, self.pictures.std)), generator)
+        return LearningState(net, chains, fresh_optimizer(net, self._paces(net)), generator)
+
+    def _paces(self, net: GenerativeConvNet) -> list[float]:
+        first = net.weights[0].detach()
+        return paces(net, self._examples.to(first), self._data_boundary, self._whitening.to(first))
 
     @property
     def _data_boundary(self) -> Boundary:
@@ -170,7 +200,7 @@ class Learner:
             state.net = add_layer(
                 state.net, shape.layers[-1], state.generator, boundary=self.params.boundary, top_size=shape.top_size
             )
-            state.optimizer = fresh_optimizer(state.net, paces(state.net, self.pictures.std))
+            state.optimizer = fresh_optimizer(state.net, self._paces(state.net))
             state.iteration = 0
             state.good.clear()
 
@@ -235,6 +265,11 @@ def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> 
     """The net as it stands in a stage, counted from 0, while its layers are grown one by one (sec. 7)."""
     depth = min(stage, params.stages - 1) + 1 if params.layerwise else len(whole.layers)
     return whole.truncated(depth).covering(params.side, params.boundary)
+
+
+def box_of(params: LearningParams, limits: tuple[Tensor, Tensor]) -> Box | None:
+    """Where `params` confine the chains to, `limits` being black and white: the noise of the reference has room."""
+    return Box(*limits).widened(params.reference_std) if params.bounded else None
 
 
 def first_chains(

@@ -18,19 +18,23 @@ class Pictures:
     """`count` training pictures of one size, in grey levels about their mean, read when they are needed.
 
     read: indices -> (len(indices), channels, H, W) on `device`. std: root mean square over all of them, grey levels.
+    limits: the lowest and the highest grey level of each channel, two of (C, 1, 1).
     """
 
     count: int
     channels: int
     std: float
+    limits: tuple[Tensor, Tensor]
     device: torch.device
     read: Callable[[Sequence[int]], Tensor]
 
     @classmethod
-    def of(cls, images: Tensor) -> "Pictures":
-        """Those in memory: images (M, C, H, W)."""
+    def of(cls, images: Tensor, levels: Levels | None = None) -> "Pictures":
+        """Those in memory: images (M, C, H, W). Without `levels` their own extremes are black and white."""
         std = images.square().mean().sqrt().item()
-        return cls(len(images), images.shape[1], std, images.device, lambda indices: images[list(indices)])
+        own = images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None]
+        limits = own if levels is None else levels.limits
+        return cls(len(images), images.shape[1], std, limits, images.device, lambda indices: images[list(indices)])
 
     def draw(self, size: int | None, generator: torch.Generator) -> Tensor:
         """A minibatch of `size` different pictures (None: all, `LARGEST_BATCH` at most) -> (size, C, H, W)."""

@@ -8,28 +8,127 @@ _EXPERIMENT_1_LAYERS = (
     LayerParams(filters=30, kernel_size=3),
 )
 
+_EXPERIMENT_2_LAYERS = (
+    LayerParams(filters=100, kernel_size=7, stride=2),
+    LayerParams(filters=64, kernel_size=5),
+    LayerParams(filters=20, kernel_size=3),
+)
+
+_SMALL_LAYERS = (
+    LayerParams(filters=96, kernel_size=9, stride=3),
+    LayerParams(filters=48, kernel_size=3),
+    LayerParams(filters=32, kernel_size=3),
+)
+
+# How the recipes below came about: docs/decisions/0004-learning-without-luck.md.
+_QUICK = LearningParams(
+    image_size=96,
+    layers=_SMALL_LAYERS,
+    layerwise=False,
+    num_chains=1,
+    langevin_steps=2,
+    reference_std=10.0,
+    contrast=50.0,
+    picture_noise=10.0,
+    bounded=True,
+    random_lattice=True,
+    step_size=6.0,
+    iterations=600,
+    learning_rate=6e-4,
+)
+
 PRESETS: dict[str, LearningParams] = {
     # Experiment 1 as printed: 224 x 224 pixels, 16 chains, L = 10, T = 700 for each of three layers, σ = 1.
     "texture": LearningParams(
         image_size=224, layers=_EXPERIMENT_1_LAYERS, num_chains=16, langevin_steps=10, iterations=700
     ),
-    # A first run: about a minute on two cores. The recipe is docs/decisions/0001-learning-recipe.md.
-    "quick": LearningParams(
-        image_size=96,
-        layers=(LayerParams(filters=48, kernel_size=9, stride=3), LayerParams(filters=48, kernel_size=5)),
-        layerwise=False,
-        num_chains=3,
-        langevin_steps=5,
-        reference_std=8.0,
-        contrast=50.0,
-        picture_noise=8.0,
-        step_size=4.0,
-        iterations=500,
-        learning_rate=1e-3,
+    "texture-cpu": _QUICK.model_copy(update={"image_size": 128, "iterations": 800}),
+    # Experiment 2 as printed, σ = 1 included: one filter over the whole top map stays while layers grow beneath it.
+    "object": LearningParams(
+        image_size=224,
+        layers=_EXPERIMENT_2_LAYERS,
+        top="object",
+        num_chains=16,
+        langevin_steps=10,
+        iterations=700,
+        initialization="noise",
+        boundary="padded",
     ),
+    "object-cpu": LearningParams(
+        image_size=96,
+        layers=(
+            LayerParams(filters=48, kernel_size=7, stride=2),
+            LayerParams(filters=32, kernel_size=5),
+            LayerParams(filters=20, kernel_size=3),
+        ),
+        top="object",
+        layerwise=False,
+        num_chains=12,
+        langevin_steps=2,
+        reference_std=15.0,
+        picture_noise=15.0,
+        step_size=9.0,
+        iterations=300,
+        learning_rate=1e-3,
+        initialization="noise",
+        boundary="padded",
+    ),
+    # Experiment 3 as printed: the net of Experiment 1, one-step contrastive divergence, all layers at once, T = 1200.
+    "autoencoder": LearningParams(
+        image_size=224,
+        layers=_EXPERIMENT_1_LAYERS,
+        layerwise=False,
+        contrastive=True,
+        langevin_steps=1,
+        step_size=0.7,
+        iterations=1200,
+        boundary="padded",
+    ),
+    "autoencoder-cpu": LearningParams(
+        image_size=96,
+        layers=(
+            LayerParams(filters=96, kernel_size=6, stride=2),
+            LayerParams(filters=48, kernel_size=3),
+            LayerParams(filters=16, kernel_size=3),
+        ),
+        layerwise=False,
+        contrastive=True,
+        batch_size=2,
+        langevin_steps=1,
+        reference_std=8.0,
+        step_size=4.0,
+        iterations=1200,
+        learning_rate=1e-3,
+        boundary="padded",
+    ),
+    # The prototype model of section 4: a dictionary of patches.
+    "prototype": LearningParams(
+        image_size=128,
+        patch_size=12,
+        layers=(LayerParams(filters=64, kernel_size=12),),
+        layerwise=False,
+        num_chains=64,
+        batch_size=64,
+        langevin_steps=10,
+        reference_std=10.0,
+        step_size=6.0,
+        contrast=50.0,
+        picture_noise=10.0,
+        iterations=1000,
+        learning_rate=1e-3,
+        initialization="noise",
+        boundary="valid",
+    ),
+    "quick": _QUICK,
 }
 
 DESCRIPTIONS: dict[str, str] = {
-    "texture": "Experiment 1 of the paper at its full size. For a GPU, or for a night on a processor.",
-    "quick": "A first look at what can be learned from a texture: about a minute on two cores.",
+    "texture": "Experiment 1 of the paper at its full size, with its settings. For a GPU, or for hours on a processor.",
+    "texture-cpu": "Experiment 1 for two cores: a texture of 128 x 128 pixels in minutes.",
+    "object": "Experiment 2 of the paper, with its settings: ten or so aligned pictures of an object. For a GPU.",
+    "object-cpu": "Experiment 2 for two cores: aligned pictures of 96 x 96 pixels in minutes.",
+    "autoencoder": "Experiment 3 of the paper, with its settings: one-step contrastive divergence. For a GPU.",
+    "autoencoder-cpu": "Experiment 3 for two cores: pictures of 96 x 96 pixels in minutes.",
+    "prototype": "Section 4: a dictionary of 64 patches of 12 x 12 pixels, learned from patches of your pictures.",
+    "quick": "A first look at what can be learned from a texture: under a minute on two cores.",
 }

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary
-from core.langevin import run_chains
+from core.langevin import Box, run_chains
 from core.model import GenerativeConvNet
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from
@@ -26,6 +26,8 @@ def synthesize(
     start: Tensor,
     boundary: Boundary = "torus",
     after_step: Callable[[int, Tensor], None] | None = None,
+    box: Box | None = None,
+    random_lattice: bool = False,
 ) -> Tensor:
     """`count` pictures after `steps` Langevin steps of `step_size` ε -> (count, C, H', W').
 
@@ -33,7 +35,8 @@ def synthesize(
     On the torus the chains begin as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
     of the net's stride, and every picture is periodic. Elsewhere, where a net may be bound to the places of an object,
     they begin as some of them, drawn at random. ValueError where those are of another size than is asked for.
-    `after_step(step, images)` is told of each step; what it raises ends the run.
+    `after_step(step, images)` is told of each step; what it raises ends the run. `box` and `random_lattice`:
+    as the net was learned.
     """
     if boundary == "torus":
         stride = net.architecture.total_stride
@@ -44,7 +47,7 @@ def synthesize(
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
         chosen = torch.randint(len(start), (count,), generator=generator, device=generator.device)
         chains = start[chosen.to(start.device)]
-    return run_chains(net, chains, steps, step_size, generator, boundary, after_step)
+    return run_chains(net, chains, steps, step_size, generator, boundary, after_step, box, random_lattice)
 
 
 def patchwork(start: Tensor, height: int, width: int, stride: int, generator: torch.Generator) -> Tensor:

@@ -1,10 +1,11 @@
-"""Weights and steps to scale: layers that pass their input on at its own size, and learn at the same pace.
+"""Weights and steps to scale, so that nets of any shape learn from pictures of any kind at the same pace.
 
 Without it a net of another depth, filter size or contrast needs another learning rate, and most of them die or explode.
 docs/decisions/0004-learning-without-luck.md says what was measured.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,53 +14,112 @@ from torch.nn import functional
 from core.contracts.learning import Boundary
 from core.decoding import basis
 from core.model import GenerativeConvNet, convolve
+from core.pictures import cut_patches
 
 INITIAL_PULL = 0.3  # of σ: the root mean square of σ²B at first, below the Langevin noise but not lost in it
-WEIGHT_PACE = 300.0  # learning_rate x this: the share of its own output that a layer may change by in one update
-BIAS_PACE = 30.0  # the same for a bias
+WEIGHT_PACE = 300.0  # learning_rate x this: by what share of its size a weight moves, in a layer of one input
+BIAS_PACE = 30.0  # learning_rate x this: by what share of a layer's responses a bias moves
+SPARSENESS = 0.5  # standard deviations of a response below which a unit is silent at first: a third of them fires
+WHITENING = 0.25  # 0 leaves the components of the pictures as they are, 1 would make them equally strong
+WHITENED_PATCHES = 8192
+WHITENED_INPUTS = 1200  # of a filter; the eigenvectors of more take too long, and they are left as they are
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Coordinates v of the first layer's filters w, w = v A, in which no component of the pictures rules the others.
+
+    A photograph's brightness is tens of times stronger than its finest detail, and so is what a step of Adam in the
+    pixels' coordinates does to it: the chains flip between bright and dark long before details are learned. matrix A
+    is C^(-WHITENING / 2), C the covariance of the pictures' patches under noise of σ, symmetric (inputs, inputs).
+    """
+
+    matrix: Tensor
+    inverse: Tensor
+
+    @classmethod
+    def none(cls, inputs: int) -> "Whitening":
+        """v = w."""
+        return cls(torch.eye(inputs), torch.eye(inputs))
+
+    @classmethod
+    def of(cls, examples: Tensor, kernel_size: int, reference_std: float) -> "Whitening":
+        """From pictures (N, C, H, W) in grey levels about their mean."""
+        inputs = examples.shape[1] * kernel_size**2
+        if inputs > WHITENED_INPUTS:
+            return cls.none(inputs)
+        generator = torch.Generator().manual_seed(0)  # the same patches whenever learning goes on
+        patches = cut_patches(examples, kernel_size, WHITENED_PATCHES, generator).flatten(1).double()
+        patches = patches - patches.mean(dim=0)
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        values = values.clamp(min=0) + reference_std**2
+        strength = (values / values.mean()) ** (WHITENING / 2)
+        matrix, inverse = ((vectors * scale) @ vectors.T for scale in (1 / strength, strength))
+        return cls(matrix.float(), inverse.float())
+
+    def to(self, like: Tensor) -> "Whitening":
+        return Whitening(self.matrix.to(like), self.inverse.to(like))
+
+    def filters(self, coordinates: Tensor) -> Tensor:
+        """w from v, both (filters, C, kernel, kernel); also v's gradient from w's, the matrix being symmetric."""
+        return (coordinates.flatten(1) @ self.matrix).view_as(coordinates)
+
+    def coordinates(self, filters: Tensor) -> Tensor:
+        """v from w."""
+        return (filters.flatten(1) @ self.inverse).view_as(filters)
 
 
 @torch.no_grad()
 def scale_weights(
-    net: GenerativeConvNet, examples: Tensor, std: float, boundary: Boundary, generator: torch.Generator
+    net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitening: Whitening, generator: torch.Generator
 ) -> None:
-    """Draw the weights anew: each layer's N(0, 2 / inputs) (He et al. 2015), the first's over `std` of the pictures.
+    """Draw the weights anew, each layer so that its responses to `examples` (N, C, H, W), under noise of σ, have
+    variance one (Mishkin and Matas 2016), and its biases so that every unit fires on about a third of them.
 
-    Biases are set so that each unit's mean response to `examples` (N, C, H, W), under noise of σ, is zero: it fires
-    on about half of them, an object's one unit on all. The highest layer is then scaled so that the first
-    reconstruction σ²B of the examples is as strong as INITIAL_PULL says.
+    Only an object's one unit, which has to learn from each of them, fires on all. The highest layer is
+    then scaled so that the first reconstruction σ²B of the examples is as strong as INITIAL_PULL says.
     """
     sigma = net.architecture.reference_std
-    examples = examples.float() + sigma * torch.randn(examples.shape, generator=generator)
-    for index, weight in enumerate(net.weights):
-        drawn = torch.randn(weight.shape, generator=generator) * math.sqrt(2 / weight[0].numel())
-        weight.copy_(drawn / max(std, 1.0) if index == 0 else drawn)
+    examples = examples + sigma * torch.randn(examples.shape, generator=generator)
     below = net.extend(examples, boundary)
-    for weight, bias, stride in zip(net.weights, net.biases, net.strides, strict=True):
-        responses = convolve(below, weight, None, stride)
-        bias.copy_(-responses.mean(dim=(0, 2, 3)))
+    for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
+        weight.copy_(torch.randn(weight.shape, generator=generator))
+        if index == 0:
+            weight.copy_(whitening.filters(weight))
+        responses = convolve(below, weight, None, net.strides[index])
+        size = responses.std().clamp_min(torch.finfo(responses.dtype).tiny) if responses.numel() > 1 else 1.0
+        weight.div_(size)
+        responses = responses / size
+        bias.copy_(-responses.mean(dim=(0, 2, 3)) - SPARSENESS)
+        if net.has_top_filter and index == len(net.weights) - 1:
+            bias.sub_((responses + bias[:, None, None]).min() - 1)
         below = functional.relu(responses + bias[:, None, None])
-    if net.has_top_filter:  # its one unit fires on all of them, so that it can learn
-        net.biases[-1].add_(responses.std() - (responses + net.biases[-1]).min())
     strength = sigma**2 * basis(net, examples, boundary).square().mean().sqrt()
     if strength > 0:  # else nothing fires on them, and there is nothing to go by
         for parameter in (net.weights[-1], net.biases[-1]):
             parameter.mul_(INITIAL_PULL * sigma / strength)
 
 
-def paces(net: GenerativeConvNet, std: float) -> list[float]:
-    """Of each of `net.parameters()`, what the learning rate is multiplied by, for pictures of `std` grey levels.
+@torch.no_grad()
+def paces(net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitening: Whitening) -> list[float]:
+    """Of each of `net.parameters()`, what the learning rate is multiplied by.
 
-    A step of Adam moves every weight alike, so a layer's output by step x inputs x their size: in proportion to the
-    output itself, that is step x √inputs / size of a weight. Hence weights move by their own size / √inputs, and biases
-    by a share of the response that they are added to.
+    A step of Adam moves every weight alike, and so a response by up to step x inputs x their size: in proportion to
+    the response itself, step x √inputs / size of a weight. Hence weights, the first layer's in their `whitening`, move
+    by their own size / √inputs, and biases by a share of the responses to `examples` (N, C, H, W) that they add to.
     """
     scales: dict[int, float] = {}
+    below = net.extend(examples, boundary)
     for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-        size = float(weight.detach().square().mean().sqrt())
-        inputs = weight[0].numel()
-        scales[id(weight)] = WEIGHT_PACE * size / math.sqrt(inputs)
-        scales[id(bias)] = BIAS_PACE * size * math.sqrt(inputs) * (max(std, 1.0) if index == 0 else 1.0)
+        moved = whitening.coordinates(weight) if index == 0 else weight
+        scales[id(weight)] = WEIGHT_PACE * _size(moved) / math.sqrt(weight[0].numel())
+        responses = convolve(below, weight, bias, net.strides[index])
+        scales[id(bias)] = BIAS_PACE * _size(responses)
+        below = functional.relu(responses)
     if net.category_weights is not None:
         scales[id(net.category_weights)] = WEIGHT_PACE / math.sqrt(len(net.category_weights))
     return [scales[id(parameter)] for parameter in net.parameters()]
+
+
+def _size(values: Tensor) -> float:
+    return float(values.square().mean().sqrt())

@@ -88,7 +88,13 @@ def test_the_cut_is_the_cheapest_of_all_paths():
     assert torch.equal(beyond_the_cut(difference), expected)
 
 
-TINY = ("iterations=2", "num_chains=2", "langevin_steps=1", 'layers=[{"filters": 4, "kernel_size": 6, "stride": 3}]')
+TINY = (
+    "iterations=2",
+    "num_chains=2",
+    "langevin_steps=1",
+    "picture_noise=0",
+    'layers=[{"filters": 4, "kernel_size": 6, "stride": 3}]',
+)
 
 
 def test_the_quality_benchmark_from_pictures_to_its_report(tmp_path, capsys):
@@ -102,7 +108,7 @@ def test_the_quality_benchmark_from_pictures_to_its_report(tmp_path, capsys):
     assert printed.out == (out / "quality.md").read_text()
     assert [line.split(":")[0] for line in printed.err.splitlines()] == ["texture, seed 2", "colour, seed 2"]
     report = json.loads((out / "quality.json").read_text())
-    assert (report["preset"], report["params"]["image_size"], report["params"]["iterations"]) == ("quick", 49, 2)
+    assert (report["preset"], report["params"]["image_size"], report["params"]["iterations"]) == ("texture-cpu", 49, 2)
     results = report["results"]
     assert len(results) == 2 * 3
     assert len(printed.out.splitlines()) == 2 + len(results) + 2 * 3
@@ -115,7 +121,7 @@ def test_the_quality_benchmark_from_pictures_to_its_report(tmp_path, capsys):
 
 
 def test_learning_that_diverges_is_told_and_counts_as_the_worst(tmp_path, capsys, monkeypatch):
-    def diverge(*_):
+    def diverge(*_, **__):
         raise LearningDiverged("again and again")
 
     monkeypatch.setattr(quality, "learn", diverge)

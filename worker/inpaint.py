@@ -12,6 +12,7 @@ from core.checkpoint import TrainedModel
 from core.contracts.inpainting import MAX_COUNT, ResolvedInpaintParams
 from core.contracts.learning import MAX_SEED
 from core.images import MaskedPicture, read_masked_picture, to_pixels, write_picture
+from core.learning import box_of
 from core.store.schema import DatasetImage
 from worker.desk import Desk
 from worker.errors import Diverged
@@ -74,6 +75,8 @@ def _paint(
         step_size=params.step_size,
         generator=generator,
         boundary=frame.boundary,
+        noise_std=model.params.picture_noise,
+        box=box_of(model.params, model.levels.limits),
         start=inpainting.from_chains(images, known, model.chains, generator, frame.stride),
         after_step=lambda step, _: pace.tell(version.index, version.index + 1, step),
     )

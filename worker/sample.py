@@ -10,7 +10,9 @@ from core.checkpoint import load_model
 from core.contracts.jobs import Progress
 from core.contracts.learned import LearnedSettings
 from core.contracts.sampling import ResolvedSampleParams
+from core.decoding import denoise
 from core.images import fit_torus, to_pixels, write_picture
+from core.learning import box_of
 from core.sampling import synthesize
 from core.store import models
 from worker.desk import Desk
@@ -24,6 +26,7 @@ def sample(desk: Desk) -> None:
     net, starts = model.net.to(desk.device), model.chains.to(desk.device)
     # An object's net and one of patches are bound to their size; every other draws on a torus of any size.
     fixed = LearnedSettings.model_validate(model.params.model_dump()).only_size is not None
+    boundary = model.params.boundary if fixed else "torus"
     began_at = time.monotonic()
 
     def after_step(index: int, step: int, _: Tensor) -> None:
@@ -51,10 +54,13 @@ def sample(desk: Desk) -> None:
             step_size=params.step_size,
             generator=generator,
             start=starts,
-            boundary=model.params.boundary if fixed else "torus",
+            boundary=boundary,
             after_step=partial(after_step, index),
+            box=box_of(model.params, model.levels.limits),
+            random_lattice=model.params.random_lattice,
         )
-        pixels = to_pixels(pictures, model.levels)[0]
+        clean = denoise(net, pictures, model.params.picture_noise, boundary, model.params.random_lattice)
+        pixels = to_pixels(clean, model.levels)[0]
         # On the torus the sides are multiples of the net's stride, a few pixels more than asked for at the most.
         whole = (
             fit_torus(pixels, params.height, params.width)

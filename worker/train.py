@@ -12,6 +12,8 @@ from torch import Tensor
 from core.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
 from core.contracts.jobs import Progress
 from core.contracts.learning import LearningParams
+from core.decoding import denoise, reconstruct
+from core.health import Health, remarks
 from core.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
 from core.learning import Learner, LearningProgress
 from core.model import Architecture
@@ -26,6 +28,7 @@ from worker.plot import plot_metrics
 KEPT_CHAINS = 4  # go with the model, for sampling to start from
 KEPT_OBJECTS = 64  # where a chain is not laid out anew but taken as it is, all that differ count
 SHOWN_PICTURES = 4  # of the dataset, on a contact sheet
+RECONSTRUCTED_PICTURES = 16  # of the dataset, where contrastive divergence has learned to
 
 
 def train(desk: Desk) -> None:
@@ -106,20 +109,36 @@ class _Training:
         self.desk.preview(step, write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
 
     def _publish_sheet(self, name: str) -> None:
-        shown = self.learner.pictures.read(range(min(SHOWN_PICTURES, self.learner.pictures.count)))
-        pixels = sheet([*to_pixels(shown, self.levels), *self._chains()])
+        shown = self._first_pictures(SHOWN_PICTURES)
+        made = self._reconstructed(shown) if self.params.contrastive else self._chains()
+        pixels = sheet([*to_pixels(shown, self.levels), *made], columns=len(shown) if self.params.contrastive else None)
         self.desk.publish(name, "image/png", write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
 
+    def _first_pictures(self, most: int) -> Tensor:
+        """Of the dataset, as they are learned, but whole where patches are."""
+        return self.learner.pictures.read(range(min(most, self.learner.pictures.count)))
+
+    def _reconstructed(self, pictures: Tensor) -> Tensor:
+        """Contrastive divergence learns to reconstruct (Prop. 3): what became of these pictures, one pass each."""
+        pictures = pictures[..., : self.params.side, : self.params.side]
+        boundary = "valid" if self.params.boundary == "torus" else self.params.boundary
+        return to_pixels(reconstruct(self.learner.state.net, pictures, boundary), self.levels)
+
     def _chains(self) -> Tensor:
-        """The synthesized pictures at the size asked for: on the torus the chains may be a few pixels larger."""
+        """What the chains synthesized, clean, at the size asked for: on the torus they may be a few pixels larger."""
         size = self.params.side
-        return to_pixels(self.learner.state.chains, self.levels)[..., :size, :size]
+        state, params = self.learner.state, self.params
+        clean = denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
+        return to_pixels(clean, self.levels)[..., :size, :size]
 
     def _finish(self) -> None:
         desk, state = self.desk, self.learner.state
         self._save()
         for index, pixels in enumerate(self._chains()):
             desk.add_artifact(f"synthesized-{index:03d}.png", "image/png", write_picture(pixels), _size(pixels))
+        if self.params.contrastive and self.params.patch_size is None:
+            for index, pixels in enumerate(self._reconstructed(self._first_pictures(RECONSTRUCTED_PICTURES))):
+                desk.add_artifact(f"reconstructed-{index:03d}.png", "image/png", write_picture(pixels), _size(pixels))
         filters = filter_sheet(state.net.weights[0])
         desk.add_artifact("filters.png", "image/png", write_picture(filters), _size(filters))
         series = jobs.metrics(desk.database, desk.claim.job_id)
@@ -130,7 +149,16 @@ class _Training:
         model = TrainedModel(state.net, self.levels, state.chains[:kept], self.params)
         stored = desk.store("model.safetensors", save_model(model))
         about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
-        desk.succeed(model=about)
+        desk.succeed(metrics=self._outcome(series), model=about)
+
+    def _outcome(self, series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """How healthy learning ended, and what it went through on the way."""
+        outcome: dict[str, Any] = {"recoveries": self.learner.state.recoveries}
+        if series:
+            names = ("chain_std", "data_std", "active_share", "data_active_share", "score_difference")
+            health = Health(**{name: series[-1][name] for name in names})
+            outcome |= {**asdict(health), "remarks": remarks(health)}
+        return outcome
 
 
 class _Pace:
@@ -171,7 +199,7 @@ def _load(desk: Desk, params: LearningParams) -> tuple[Pictures, Levels]:
         pictures = torch.stack([held[index] if held else one(index) for index in indices])
         return ((pictures - levels.mean[:, None, None]) * levels.gain).to(desk.device)
 
-    return Pictures(len(rows), channels, std, desk.device, read), levels
+    return Pictures(len(rows), channels, std, levels.limits, desk.device, read), levels
 
 
 def _measured(learned: LearningProgress, gain: float) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """The settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -110,6 +111,13 @@ class LearningParams(BaseModel):
             "each iteration. The reference's own, σ, spares the net from unlearning the reference in flat regions.",
         ),
     ] = 0.0
+    bounded: Annotated[
+        bool,
+        Field(
+            description="Keep the chains' grey levels between black and white, give or take σ: the density is confined "
+            "to pictures that can be shown, and chains cannot run away.",
+        ),
+    ] = False
     step_size: Annotated[
         float,
         Field(
@@ -144,6 +152,13 @@ class LearningParams(BaseModel):
             "padded: chains and training pictures lie among their mean, so that pixels at the rim count like others.",
         ),
     ] = "torus"
+    random_lattice: Annotated[
+        bool,
+        Field(
+            description="Lay the net's sub-sampling lattice elsewhere in each Langevin step and update, so "
+            "that pictures cannot show it: f's mean over all places of the lattice is learned. Needs boundary torus.",
+        ),
+    ] = False
     seed: Annotated[
         int | None, Field(ge=0, le=MAX_SEED, description="Seed of weights, chains and noise; drawn when absent.")
     ] = None
@@ -219,6 +234,19 @@ class LearningParams(BaseModel):
             raise ValueError("must be valid or padded with patch_size: a patch does not continue periodically")
         return boundary
 
+    @field_validator("random_lattice")
+    @classmethod
+    def _lies_on_the_torus(cls, random_lattice: bool, info: ValidationInfo) -> bool:
+        if random_lattice and info.data.get("boundary") not in ("torus", None):
+            raise ValueError("needs boundary torus: only there can the lattice lie anywhere")
+        whole, strides = info.data.get("patch_size") or info.data.get("image_size"), 1
+        layers = info.data.get("layers") or ()
+        for layer in layers:
+            strides *= layer.stride
+        if random_lattice and whole is not None and whole - strides + 1 < _window(layers):
+            raise ValueError(f"needs pictures larger than the net's window by its stride of {strides} pixels")
+        return random_lattice
+
     @property
     def side(self) -> int:
         """Side in pixels of what is learned: pictures, or patches of them."""
@@ -232,3 +260,12 @@ class LearningParams(BaseModel):
     def seeded(self, seed: int) -> Self:
         """These settings with `seed` in the place of an absent one."""
         return self if self.seed is not None else self.model_copy(update={"seed": seed})
+
+
+def _window(layers: Sequence[LayerParams]) -> int:
+    """Side in pixels of what one position of the highest map sees."""
+    side, stride = 1, 1
+    for layer in layers:
+        side += (layer.kernel_size - 1) * stride
+        stride *= layer.stride
+    return side

@@ -134,8 +134,14 @@ def test_eq21_an_updates_gradient_is_observed_minus_synthesized(boundary, iterat
     for parameter, obs, syn in zip(net.parameters(), observed, synthesized, strict=True):
         torch.testing.assert_close(-parameter.grad, obs - syn, rtol=1e-9, atol=1e-9)
     if iterations_before == 0:  # the first step has no momentum: every weight ascends
-        for parameter, old, obs, syn in zip(net.parameters(), before, observed, synthesized, strict=True):
-            assert ((parameter.detach() - old) * (obs - syn) >= 0).all()
+        for index, (parameter, old, obs, syn) in enumerate(
+            zip(net.parameters(), before, observed, synthesized, strict=True)
+        ):
+            step, slope = parameter.detach() - old, obs - syn
+            if index == 0:  # the first layer steps in the coordinates of its whitening
+                whitening = learner._whitening.to(step)
+                step, slope = whitening.coordinates(step), whitening.filters(slope)
+            assert (step * slope >= -1e-12).all()
             assert not torch.equal(parameter.detach(), old)
 
 

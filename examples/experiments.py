@@ -1,0 +1,161 @@
+"""The paper's three experiments (sec. 7), each one command, without the service:
+
+    python examples/experiments.py texture PICTURE...             Experiment 1, each picture a model of its own
+    python examples/experiments.py object FOLDER                  Experiment 2, all pictures together
+    python examples/experiments.py autoencoder FOLDER             Experiment 3, all pictures together
+
+Each takes the preset of its name with -cpu, minutes on two cores; --preset texture, object or autoencoder has the
+paper's own settings, which want a GPU. Pictures and figures go to --out.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.contracts.learning import LearningParams
+from core.decoding import denoise, reconstruct
+from core.images import Levels, prepare, read_picture, sheet, to_pixels, write_picture
+from core.learning import LearningProgress, learn
+from core.pictures import Pictures
+from core.presets import PRESETS
+from core.quality import distance_ratio
+from core.state import LearningState
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+PEAK = 255.0
+
+
+def main() -> None:
+    asked = _arguments()
+    params = PRESETS[asked.preset or f"{asked.experiment}-cpu"].model_copy(update={"seed": asked.seed})
+    params = LearningParams.model_validate({**params.model_dump(), **dict(asked.set)})
+    files = _files(asked.pictures)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    if asked.experiment == "texture":
+        figures = [_texture(file, params, asked) for file in files]
+    elif asked.experiment == "object":
+        figures = [_objects(files, params, asked)]
+    else:
+        figures = [_scenes(files, params, asked)]
+    report = {"experiment": asked.experiment, "params": params.model_dump(mode="json"), "results": figures}
+    (asked.out / f"{asked.experiment}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    for result in figures:
+        sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _texture(file: Path, params: LearningParams, asked: argparse.Namespace) -> dict[str, object]:
+    """Experiment 1: the picture, and what the chains synthesized."""
+    pixels = _read([file], params, asked)
+    state, levels, seconds = _learn(pixels, params, asked)
+    made = _shown(state, params, levels)
+    _save(asked.out / f"texture-{file.stem}.png", [*pixels.to(torch.uint8), *made], columns=1 + len(made))
+    near = sum(distance_ratio(one.float(), pixels[0]) for one in made) / len(made)
+    contrast = float(state.chains.square().mean().sqrt()) / (levels.gain * _std(pixels))
+    return {"picture": file.name, "distance_ratio": near, "contrast": contrast, **_common(state, seconds)}
+
+
+def _objects(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> dict[str, object]:
+    """Experiment 2: is each synthesized object near a training picture, and are they as different from one another?"""
+    pixels = _read(files, params, asked)
+    state, levels, seconds = _learn(pixels, params, asked)
+    made = _shown(state, params, levels)
+    _save(asked.out / "object.png", [*pixels.to(torch.uint8)[: len(made)], *made], columns=6)
+    real, synthesized = pixels.flatten(1), made.float().flatten(1)
+    scale = real.shape[1] ** 0.5  # root mean square distances, in grey levels
+    nearest = torch.cdist(synthesized, real).min(dim=1).values / scale
+    return {
+        "nearest_training_picture": nearest.mean().item(),
+        "farthest_from_its_nearest": nearest.max().item(),
+        "median_between_training_pictures": torch.pdist(real).median().item() / scale,
+        "median_between_synthesized": torch.pdist(synthesized).median().item() / scale,
+        **_common(state, seconds),
+    }
+
+
+def _scenes(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> dict[str, object]:
+    """Experiment 3: the training pictures, reconstructed in one pass."""
+    pixels = _read(files, params, asked)
+    state, levels, seconds = _learn(pixels, params, asked)
+    images = levels.apply(pixels).to(state.chains.device)
+    made = to_pixels(reconstruct(state.net, images, params.boundary), levels)
+    _save(asked.out / "autoencoder.png", [*pixels.to(torch.uint8), *made], columns=len(pixels))
+    errors = (made.float() - pixels).square().flatten(1).mean(dim=1)
+    psnr = 10 * torch.log10(PEAK**2 / errors)
+    return {"mean_psnr": psnr.mean().item(), "psnr": psnr.tolist(), **_common(state, seconds)}
+
+
+def _learn(pixels: Tensor, params: LearningParams, asked: argparse.Namespace) -> tuple[LearningState, Levels, float]:
+    """Algorithm 1, telling of its way on stderr -> what it learned, how to come back to grey levels, seconds."""
+    images, levels = prepare(pixels, params.contrast)
+    began_at = time.monotonic()
+
+    def tell(progress: LearningProgress, _: LearningState) -> None:
+        if progress.step % 50 == 0:
+            health = progress.health
+            sys.stderr.write(f"\r{progress.fraction:4.0%}  std {health.chain_std:.0f} of {health.data_std:.0f}  ")
+
+    state = learn(Pictures.of(images.to(asked.device), levels), params, callback=tell)
+    sys.stderr.write("\n")
+    return state, levels, time.monotonic() - began_at
+
+
+def _shown(state: LearningState, params: LearningParams, levels: Levels) -> Tensor:
+    clean = denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
+    return to_pixels(clean, levels)[..., : params.image_size, : params.image_size]
+
+
+def _read(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> Tensor:
+    channels = 1 if asked.grey else 3
+    return torch.stack([read_picture(file.read_bytes(), params.image_size, channels) for file in files])
+
+
+def _common(state: LearningState, seconds: float) -> dict[str, object]:
+    return {"recoveries": state.recoveries, "seconds": round(seconds, 1)}
+
+
+def _std(pixels: Tensor) -> float:
+    return float((pixels - pixels.mean(dim=(0, 2, 3), keepdim=True)).square().mean().sqrt())
+
+
+def _save(path: Path, pictures: Sequence[Tensor], columns: int) -> None:
+    path.write_bytes(write_picture(sheet(pictures, columns)))
+
+
+def _files(named: Sequence[Path]) -> list[Path]:
+    files = [
+        file
+        for path in named
+        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+        if file.suffix.lower() in SUFFIXES
+    ]
+    if not files:
+        raise SystemExit(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, named))}")
+    return files
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    return name, json.loads(value)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", choices=("texture", "object", "autoencoder"))
+    parser.add_argument("pictures", nargs="+", type=Path, help="files or folders")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="default: the experiment's, for two cores")
+    parser.add_argument("--set", action="append", default=[], type=_setting, metavar="NAME=JSON", help="a setting")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--grey", action="store_true", help="learn grey levels only")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=Path("experiments-output"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
