@@ -66,8 +66,8 @@ class Learner:
         self._examples = examples[..., : params.side, : params.side]
         kernel_size = params.layers[0].kernel_size
         self._whitening = (
-            Whitening.none(self.pictures.channels * kernel_size**2)  # chains that stay by the pictures do not flip
-            if params.contrastive
+            Whitening.none(self.pictures.channels * kernel_size**2)  # there chains do not flip, and it only slows
+            if params.contrastive or params.top == "object"
             else Whitening.of(self._examples, kernel_size, params.reference_std)
         )
         self.state = state if state is not None else self._begin(params.seed)

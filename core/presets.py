@@ -67,6 +67,7 @@ PRESETS: dict[str, LearningParams] = {
         langevin_steps=2,
         reference_std=15.0,
         picture_noise=15.0,
+        bounded=True,
         step_size=9.0,
         iterations=300,
         learning_rate=1e-3,

@@ -13,7 +13,7 @@ import torch
 from core.classification import CategoryModel, class_log_densities, class_posterior
 from core.contracts.classification import ResolvedClassifyParams
 from core.contracts.learned import boundary_of_pictures
-from core.contracts.learning import MAX_SEED
+from core.contracts.learning import MAX_SEED, LearningParams
 from core.images import read_picture
 from core.partition import log_partition
 from core.store.schema import DatasetImage
@@ -22,6 +22,8 @@ from worker.errors import Diverged
 from worker.inputs import batches, dataset_rows, open_model
 from worker.pace import Pace
 
+RELIABLE_SAMPLES = 2.0  # chains that carry the estimate of log Z; fewer is one
+
 
 @dataclass(frozen=True)
 class _Category:
@@ -29,8 +31,12 @@ class _Category:
 
     model_id: str
     model: CategoryModel
-    size: int
+    params: LearningParams
     channels: int
+
+    @property
+    def size(self) -> int:
+        return self.params.image_size
 
 
 def classify(desk: Desk) -> None:
@@ -43,6 +49,7 @@ def classify(desk: Desk) -> None:
         "models": list(params.model_ids),
         "pictures": _pictures(desk, rows, categories),
         "log_partitions": [{"model_id": one.model_id, **asdict(one.model.partition)} for one in categories],
+        "remarks": _remarks(categories),
     }
     content = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     desk.add_artifact("classification.json", "application/json", content)
@@ -67,9 +74,8 @@ def _category(desk: Desk, params: ResolvedClassifyParams, index: int, pace: Pace
     )
     if not math.isfinite(partition.value):
         raise Diverged(f"the normalizing constant of model {model_id} came out as {partition.value}")
-    return _Category(
-        model_id, CategoryModel(model.net, model.levels, partition, boundary), size, len(model.levels.mean)
-    )
+    category = CategoryModel(model.net, model.levels, partition, boundary)
+    return _Category(model_id, category, model.params, len(model.levels.mean))
 
 
 def _pictures(desk: Desk, rows: Sequence[DatasetImage], categories: Sequence[_Category]) -> list[dict[str, Any]]:
@@ -93,10 +99,28 @@ def _pictures(desk: Desk, rows: Sequence[DatasetImage], categories: Sequence[_Ca
     return told
 
 
+def _remarks(categories: Sequence[_Category]) -> list[str]:
+    """What makes the answer unsure, in words that a user understands. core/README.md has what was measured of each."""
+    found = []
+    for one in categories:
+        if one.model.partition.effective_samples < RELIABLE_SAMPLES:
+            found.append(f"log Z of model {one.model_id} rests on a single chain: it may be far too low")
+        if one.params.boundary == "torus":
+            found.append(
+                f"model {one.model_id} was learned on the torus, but pictures end: boundary padded suits better"
+            )
+    if len({one.model.levels.gain for one in categories}) > 1:
+        found.append("the models were learned at contrasts of their own: contrast null for all of them suits better")
+    if len({one.params.reference_std for one in categories}) > 1:
+        found.append("the models were learned with different reference_std: one for all of them suits better")
+    return found
+
+
 def _summary(found: dict[str, Any]) -> dict[str, Any]:
     """The job's metrics: how many pictures each model is the likeliest for, and how sure log Z is."""
     chosen = Counter(one["most_likely"] for one in found["pictures"])
     return {
         "most_likely": {model_id: chosen[model_id] for model_id in found["models"]},
         "log_partitions": found["log_partitions"],
+        "remarks": found["remarks"],
     }
