@@ -1,0 +1,160 @@
+import weakref
+
+import pytest
+import torch
+
+from core.images import Levels, prepare
+from core.pictures import LARGEST_BATCH, PATCHED_PICTURES, Pictures, cut_patches, measure
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def numbered(count=3, channels=2, height=6, width=7):
+    """Pictures no two of whose values are alike, so that a patch tells where it was cut."""
+    size = count * channels * height * width
+    return torch.arange(size, dtype=torch.float64).view(count, channels, height, width)
+
+
+def place(patch, images):
+    """(picture, top, left) of the patch's first value."""
+    number, (_, channels, height, width) = int(patch[0, 0, 0]), images.shape
+    return number // (channels * height * width), number // width % height, number % width
+
+
+class Reader:
+    """Pictures that are numbers, 1 x 1 pixels; it keeps which were asked for."""
+
+    def __init__(self, count):
+        self.asked = []
+        limits = torch.zeros(1, 1, 1), torch.full((1, 1, 1), float(count))
+        self.pictures = Pictures(count, 1, 1.0, limits, torch.device("cpu"), self.read)
+
+    def read(self, indices):
+        self.asked.append(list(indices))
+        return torch.tensor(self.asked[-1], dtype=torch.float64).view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("count", "size"), [(5, None), (5, 5), (5, 9), (LARGEST_BATCH, None)])
+def test_a_batch_that_holds_all_pictures_takes_them_in_order_and_no_random_number(count, size):
+    reader, generator = Reader(count), seeded()
+    drawn = reader.pictures.draw(size, generator)
+    assert drawn.flatten().tolist() == list(range(count))
+    assert torch.equal(generator.get_state(), seeded().get_state())
+
+
+@pytest.mark.parametrize(("size", "drawn"), [(1, 1), (7, 7), (99, 99), (None, LARGEST_BATCH)])
+def test_a_smaller_batch_is_of_different_pictures_that_the_generator_picks(size, drawn):
+    reader, generator = Reader(100), seeded()
+    first, second = (reader.pictures.draw(size, generator).flatten().tolist() for _ in range(2))
+    assert len(set(first)) == len(first) == len(second) == drawn
+    assert set(first) <= set(range(100))
+    assert first != second
+    assert Reader(100).pictures.draw(size, seeded()).flatten().tolist() == first
+    assert reader.asked == [first, second]  # and no other was read
+
+
+def test_in_the_long_run_every_picture_is_drawn_as_often():
+    reader, generator = Reader(10), seeded()
+    for _ in range(1000):
+        reader.pictures.draw(3, generator)
+    times = torch.bincount(torch.tensor(reader.asked).flatten(), minlength=10)
+    assert times.sum() == 3000
+    assert (times - 300).abs().max() < 75  # five standard deviations
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 3), (5, 5)])
+def test_every_patch_is_of_its_picture_value_for_value(height, width):
+    images, side = numbered(), height
+    patches = cut_patches(images, side, 200, seeded())
+    assert patches.shape == (200, 2, height, width)
+    places = set()
+    for patch in patches:
+        which, top, left = place(patch, images)
+        assert torch.equal(patch, images[which, :, top : top + side, left : left + side])
+        places.add((which, top, left))
+    every = {(which, top, left) for which in range(3) for top in range(7 - side) for left in range(8 - side)}
+    assert places <= every
+    if len(every) < 40:  # then 200 reach each of them
+        assert places == every
+
+
+def test_a_patch_of_the_pictures_size_is_the_picture():
+    images = numbered(count=2, height=4, width=4)
+    for patch in cut_patches(images, 4, 20, seeded()):
+        assert any(torch.equal(patch, image) for image in images)
+
+
+def test_patches_are_cut_out_of_a_few_pictures_alone():
+    images, asked = numbered(count=50), []
+
+    def read(indices):
+        asked.append(list(indices))
+        return images[list(indices)]
+
+    limits = images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None]
+    pictures = Pictures(50, 2, 1.0, limits, images.device, read)
+    assert pictures.draw_patches(3, None, seeded()).shape == (LARGEST_BATCH, 2, 3, 3)
+    assert pictures.draw_patches(3, 5, seeded()).shape == (5, 2, 3, 3)
+    assert [len(indices) for indices in asked] == [PATCHED_PICTURES, 5]
+    patches = pictures.draw_patches(3, 300, seeded(1))
+    assert {place(patch, images)[0] for patch in patches} == set(asked[-1])
+
+
+def test_pictures_in_memory_know_their_std_and_their_extremes():
+    images = torch.randn(4, 3, 5, 5, generator=seeded(), dtype=torch.float64) * 20
+    pictures = Pictures.of(images)
+    assert (pictures.count, pictures.channels) == (4, 3)
+    assert pictures.std == pytest.approx(images.square().mean().sqrt().item(), rel=1e-12)
+    low, high = pictures.limits
+    assert low.shape == high.shape == (3, 1, 1)
+    for channel in range(3):
+        assert low[channel].item() == images[:, channel].min()
+        assert high[channel].item() == images[:, channel].max()
+    assert torch.equal(pictures.read([2, 0]), images[[2, 0]])
+
+
+def test_with_levels_the_limits_are_black_and_white_as_they_were_prepared():
+    grey_levels = 90 + 20 * torch.randn(4, 3, 5, 5, generator=seeded())
+    images, levels = prepare(grey_levels, contrast=50.0)
+    low, high = Pictures.of(images, levels).limits
+    ends = levels.apply(torch.stack([torch.zeros(3, 1, 1), torch.full((3, 1, 1), 255.0)]))
+    torch.testing.assert_close(low, ends[0])
+    torch.testing.assert_close(high, ends[1])
+    assert (low < images).all()
+    assert (images < high).all()
+    own_low, own_high = Pictures.of(images).limits
+    assert (low < own_low).all()
+    assert (own_high < high).all()
+
+
+@pytest.mark.parametrize("contrast", [None, 50.0])
+@pytest.mark.parametrize("spread", [0.0, 0.3, 40.0])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_measuring_one_at_a_time_finds_what_prepare_does_to_all(channels, spread, contrast):
+    shift = torch.tensor([80.0, 120.0, 160.0])[:channels, None, None]
+    images = shift + spread * torch.randn(9, channels, 8, 8, generator=seeded())
+    prepared, expected = prepare(images, contrast)
+    levels, std = measure(iter(images), contrast)
+    assert isinstance(levels, Levels)
+    torch.testing.assert_close(levels.mean, expected.mean, rtol=1e-5, atol=1e-4)
+    assert levels.gain == pytest.approx(expected.gain, rel=1e-5)
+    assert std == pytest.approx(prepared.square().mean().sqrt().item(), rel=1e-4, abs=1e-3)
+    torch.testing.assert_close(levels.apply(images), prepared, rtol=1e-4, atol=2e-2)
+
+
+def test_measuring_lets_go_of_each_picture_before_the_next_but_one():
+    alive, most = weakref.WeakSet(), []
+
+    def one_by_one():
+        for index in range(20):
+            picture = torch.full((1, 4, 4), float(index))
+            alive.add(picture)
+            most.append(len(alive))
+            yield picture
+            del picture
+
+    levels, _ = measure(one_by_one())
+    assert max(most) <= 2
+    assert levels.mean.item() == pytest.approx(9.5)
