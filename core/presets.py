@@ -70,7 +70,7 @@ PRESETS: dict[str, LearningParams] = {
         bounded=True,
         step_size=9.0,
         iterations=300,
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         initialization="noise",
         boundary="padded",
     ),
