@@ -11,6 +11,7 @@ Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 MAX_SEED = 2**63 - 1
+MAX_PIXELS = 2**26  # of all chains, or of all pictures of an iteration: 64 of the largest
 
 
 class LayerParams(BaseModel):
@@ -223,6 +224,14 @@ class LearningParams(BaseModel):
             )
         return step_size
 
+    @field_validator("num_chains", "batch_size")
+    @classmethod
+    def _fits_in_memory(cls, count: int | None, info: ValidationInfo) -> int | None:
+        side = info.data.get("patch_size") or info.data.get("image_size")
+        if count is not None and side is not None and count * side**2 > MAX_PIXELS:
+            raise ValueError(f"must be at most {MAX_PIXELS // side**2} with pictures of {side} x {side} pixels")
+        return count
+
     @field_validator("boundary")
     @classmethod
     def _suits_what_is_learned(cls, boundary: Boundary, info: ValidationInfo) -> Boundary:
@@ -232,6 +241,13 @@ class LearningParams(BaseModel):
             )
         if boundary == "torus" and info.data.get("patch_size") is not None:
             raise ValueError("must be valid or padded with patch_size: a patch does not continue periodically")
+        if boundary == "torus" and info.data.get("contrastive"):
+            raise ValueError("must be valid or padded with contrastive: training pictures do not continue periodically")
+        if boundary == "torus" and info.data.get("contrastive"):
+            raise ValueError(
+                "must be valid or padded with contrastive: the training pictures, where the chains begin, do not "
+                "continue periodically"
+            )
         return boundary
 
     @field_validator("random_lattice")

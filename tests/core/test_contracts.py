@@ -9,7 +9,7 @@ import core
 from core.contracts.jobs import JobKind, JobStatus, Queue
 from core.contracts.learning import MAX_SEED, LayerParams, LearningParams
 from core.contracts.sampling import LearnedSettings, SampleParams
-from core.presets import PRESETS
+from core.presets import DESCRIPTIONS, PRESETS
 
 NAN, INFINITY = float("nan"), float("inf")
 GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
@@ -50,6 +50,21 @@ def test_settings_are_frozen():
         ("image_size", 15, "greater than or equal to 16"),
         ("image_size", 1025, "less than or equal to 1024"),
         ("layers", [], "at least 1"),
+        ("patch_size", 1, "greater than or equal to 2"),
+        ("patch_size", 129, "less than or equal to 128"),
+        ("patch_size", 33, "must be at most image_size, 32"),
+        ("top", "round", "'convolutional', 'object' or 'category'"),
+        ("contrastive", "perhaps", "boolean"),
+        ("batch_size", 0, "greater than or equal to 1"),
+        ("batch_size", 1025, "less than or equal to 1024"),
+        ("bounded", "perhaps", "boolean"),
+        ("random_lattice", "perhaps", "boolean"),
+        ("contrast", 0, "greater than 0"),
+        ("contrast", 128, "less than or equal to 127"),
+        ("contrast", NAN, "finite"),
+        ("picture_noise", -1, "greater than or equal to 0"),
+        ("picture_noise", 128, "less than or equal to 127"),
+        ("picture_noise", INFINITY, "finite"),
         ("num_chains", 0, "greater than or equal to 1"),
         ("num_chains", 257, "less than or equal to 256"),
         ("langevin_steps", 0, "greater than or equal to 1"),
@@ -127,6 +142,60 @@ def test_the_default_step_is_held_to_the_bound_of_the_given_sigma():
     assert where == "step_size"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"top": "object"}, {"patch_size": 16}, {"contrastive": True}, {"top": "object", "patch_size": 16}],
+    ids=str,
+)
+def test_what_does_not_continue_periodically_is_refused_on_the_torus(settings):
+    for given in ({}, {"boundary": "torus"}):
+        where, what = refusal(LearningParams, **GOOD, **settings, **given)
+        assert where == "boundary"
+        assert "must be valid or padded" in what
+        assert next(iter(settings)) in what
+    for boundary in ("valid", "padded"):
+        assert LearningParams.model_validate({**GOOD, **settings, "boundary": boundary}).boundary == boundary
+
+
+@pytest.mark.parametrize("boundary", ["valid", "padded"])
+def test_a_random_lattice_is_refused_off_the_torus(boundary):
+    where, what = refusal(LearningParams, **GOOD, random_lattice=True, boundary=boundary)
+    assert where == "random_lattice"
+    assert "needs boundary torus" in what
+
+
+@pytest.mark.parametrize(("image_size", "fits"), [(19, False), (20, False), (21, True)])
+def test_a_random_lattice_needs_pictures_larger_than_the_window_by_the_stride(image_size, fits):
+    """The window is 4 + 3 (5 - 1) = 16 pixels, the stride 6: up to 5 pixels are cut off, and 16 are to be left."""
+    layers = [{"filters": 4, "kernel_size": 4, "stride": 3}, {"filters": 3, "kernel_size": 5, "stride": 2}]
+    settings = {"image_size": image_size, "layers": layers, "random_lattice": True}
+    if fits:
+        assert LearningParams.model_validate(settings).random_lattice
+        return
+    where, what = refusal(LearningParams, **settings)
+    assert where == "random_lattice"
+    assert "stride of 6 pixels" in what
+    assert not LearningParams.model_validate({**settings, "random_lattice": False}).random_lattice
+
+
+def test_patches_are_what_the_layers_must_fit():
+    settings = {"image_size": 32, "boundary": "valid", "layers": [{"filters": 4, "kernel_size": 12}]}
+    where, what = refusal(LearningParams, **settings, patch_size=11)
+    assert where == "layers"
+    assert "pictures of 11 pixels" in what
+    assert LearningParams.model_validate({**settings, "patch_size": 12}).side == 12
+    assert LearningParams.model_validate(settings).side == 32
+
+
+def test_strides_that_leave_nothing_are_refused():
+    layers = [{"filters": 1, "kernel_size": 1, "stride": 4}, {"filters": 1, "kernel_size": 1, "stride": 5}]
+    where, what = refusal(LearningParams, image_size=19, layers=layers)
+    assert where == "layers"
+    assert "layers[1].stride leaves nothing" in what
+    assert "multiply to 20" in what
+    assert LearningParams.model_validate({"image_size": 20, "layers": layers}).side == 20
+
+
 def test_seeded_fills_in_only_an_absent_seed():
     params = LearningParams.model_validate(GOOD)
     assert params.seeded(3).seed == 3
@@ -136,6 +205,33 @@ def test_seeded_fills_in_only_an_absent_seed():
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_presets_are_valid_settings(name):
     assert LearningParams.model_validate(PRESETS[name].model_dump()) == PRESETS[name]
+
+
+def test_every_preset_is_described_and_nothing_else():
+    assert DESCRIPTIONS.keys() == PRESETS.keys()
+    assert all(description.endswith(".") for description in DESCRIPTIONS.values())
+
+
+def test_the_object_preset_has_the_papers_numbers():
+    """Sec. 7.2: 100 filters of 7 x 7 every 2, 64 of 5 x 5, 20 of 3 x 3, and one that covers the whole, grown."""
+    one = PRESETS["object"]
+    assert [(layer.filters, layer.kernel_size, layer.stride) for layer in one.layers] == [
+        (100, 7, 2),
+        (64, 5, 1),
+        (20, 3, 1),
+    ]
+    assert (one.top, one.layerwise, one.contrastive) == ("object", True, False)
+    assert (one.image_size, one.langevin_steps, one.iterations) == (224, 10, 700)
+    assert one.reference_std**2 == 1
+
+
+def test_the_autoencoder_preset_has_the_papers_numbers():
+    """Sec. 7.3: the net of Experiment 1, all layers at once by one-step contrastive divergence, T 1200."""
+    one = PRESETS["autoencoder"]
+    assert one.layers == PRESETS["texture"].layers
+    assert (one.layerwise, one.contrastive, one.langevin_steps) == (False, True, 1)
+    assert (one.image_size, one.iterations, one.top, one.patch_size) == (224, 1200, "convolutional", None)
+    assert one.reference_std**2 == 1
 
 
 def test_the_texture_preset_has_the_papers_numbers():

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from core.contracts.learning import LayerParams, LearningParams
+from core.health import (
+    DEAD_ACTIVE_SHARE,
+    EXPLODED_STD_RATIO,
+    PATIENCE,
+    STEADY_STD_RATIO,
+    WIDE_STD_RATIO,
+    Health,
+    diagnose,
+    examine,
+    is_steady,
+    is_wide,
+    remarks,
+)
+from core.learning import Learner
+
+GOOD = Health(20.0, 20.0, (0.3, 0.4), (0.3, 0.4), 0.5)
+WIDE = replace(GOOD, chain_std=20 * (WIDE_STD_RATIO + EXPLODED_STD_RATIO) / 2)
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def test_the_signs_are_read_off_chains_and_maps():
+    chains = torch.tensor([3.0, -4.0]).view(1, 1, 1, 2)
+    maps = [torch.tensor([0.0, 1.0, 2.0, 0.0]).view(1, 4, 1, 1), torch.zeros(1, 2, 1, 1)]
+    health = examine(chains, 7.0, maps, maps[::-1], -0.5)
+    assert health.chain_std == pytest.approx(12.5**0.5)
+    assert (health.data_std, health.score_difference) == (7.0, -0.5)
+    assert health.active_share == (0.5, 0.0)
+    assert health.data_active_share == (0.0, 0.5)
+
+
+def test_a_healthy_iteration_has_neither_diagnosis_nor_remark():
+    assert diagnose(GOOD, 10.0) is None
+    assert remarks(GOOD) == []
+    assert not is_wide(GOOD, 10.0)
+
+
+@pytest.mark.parametrize(("wide_for", "alive"), [(0, True), (1, True), (PATIENCE, True), (PATIENCE + 1, False)])
+def test_wide_chains_are_given_patience(wide_for, alive):
+    diagnosis = diagnose(WIDE, 10.0, wide_for)
+    assert (diagnosis is None) == alive
+    assert alive or "the chains exploded" in diagnosis.reason
+
+
+@pytest.mark.parametrize("chain_std", [20 * EXPLODED_STD_RATIO, INFINITY, NAN])
+def test_exploded_chains_are_not(chain_std):
+    health = replace(GOOD, chain_std=chain_std)
+    assert is_wide(health, 10.0)
+    assert "the chains exploded" in diagnose(health, 10.0).reason
+
+
+def test_chains_of_flat_pictures_may_be_as_wide_as_the_reference_is():
+    flat = replace(GOOD, data_std=0.0, chain_std=12.0)
+    assert diagnose(flat, 10.0) is None
+    assert not is_wide(flat, 10.0)
+    assert diagnose(replace(flat, chain_std=30.0), 10.0) is not None
+
+
+@pytest.mark.parametrize("score_difference", [INFINITY, -INFINITY, NAN])
+def test_scores_beyond_numbers_are_told(score_difference):
+    assert "scores" in diagnose(replace(GOOD, score_difference=score_difference), 10.0).reason
+
+
+def test_a_layer_is_dead_that_fires_neither_on_pictures_nor_on_chains():
+    low = DEAD_ACTIVE_SHARE / 2
+    assert "layer 2 died" in diagnose(replace(GOOD, active_share=(0.3, low), data_active_share=(0.3, low)), 10.0).reason
+    assert diagnose(replace(GOOD, active_share=(0.3, low)), 10.0) is None
+    assert diagnose(replace(GOOD, data_active_share=(0.3, low)), 10.0) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "remark"),
+    [
+        ({"chain_std": 15.0}, "contrast is 0.75 times the training pictures': more iterations"),
+        ({"chain_std": 25.0}, "contrast is 1.25 times the training pictures': a smaller learning_rate"),
+        ({"data_std": 0.0}, "contrast is inf times"),
+        ({"active_share": (0.3, 0.01)}, "1% of the units of layer 2 are active"),
+        ({"active_share": (0.97, 0.3)}, "97% of the units of layer 1 are active"),
+    ],
+)
+def test_what_is_amiss_is_remarked_upon(changed, remark):
+    (found,) = remarks(replace(GOOD, **changed))
+    assert remark in found
+
+
+@pytest.mark.parametrize("changed", [{"chain_std": 16.5}, {"chain_std": 23.5}, {"active_share": (0.06, 0.94)}])
+def test_what_is_within_bounds_is_not(changed):
+    assert remarks(replace(GOOD, **changed)) == []
+
+
+def test_a_state_is_steady_below_its_bound():
+    spread = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
+    for scale, data_std, reference_std in ((20.0, 20.0, 1.0), (20.0, 1.0, 20.0)):
+        assert is_steady(0.99 * STEADY_STD_RATIO * scale * spread, data_std, reference_std)
+        assert not is_steady(1.01 * STEADY_STD_RATIO * scale * spread, data_std, reference_std)
+    assert not is_steady(NAN * spread, 20.0, 1.0)
+
+
+@pytest.fixture
+def learner():
+    params = LearningParams(image_size=16, layers=(LayerParams(filters=3, kernel_size=5),), num_chains=1, seed=1)
+    images = 20 * torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    return Learner(images, params)
+
+
+def test_a_learner_forgives_chains_that_come_back_in_time(learner):
+    for _ in range(2):
+        for _ in range(PATIENCE):
+            assert learner._diagnose(WIDE) is None
+        assert learner.state.wide_for == PATIENCE
+        assert learner._diagnose(GOOD) is None
+        assert learner.state.wide_for == 0
+
+
+def test_a_learner_goes_back_when_they_do_not(learner):
+    learner._remember()
+    for _ in range(PATIENCE):
+        assert learner._diagnose(WIDE) is None
+    diagnosis = learner._diagnose(WIDE)
+    assert "the chains exploded" in diagnosis.reason
+    learner._recover(diagnosis.reason)
+    assert learner.state.wide_for == 0  # and is as patient as before
+    assert learner._diagnose(WIDE) is None

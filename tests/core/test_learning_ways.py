@@ -1,0 +1,205 @@
+"""The ways to learn beside persistent chains of whole pictures: each field of the settings that chooses one."""
+
+import pytest
+import torch
+
+import core.learning
+from core.checkpoint import load_checkpoint, save_checkpoint
+from core.contracts.learning import LayerParams, LearningParams
+from core.langevin import run_chains
+from core.learning import Learner, architecture_at, architecture_of, box_of, learn
+from core.pictures import Pictures
+
+CPU = torch.device("cpu")
+SIZE = 16
+
+
+def params_of(**settings):
+    layers = (LayerParams(filters=4, kernel_size=5, stride=2), LayerParams(filters=3, kernel_size=3))
+    given = {"image_size": SIZE, "layers": layers, "num_chains": 2, "langevin_steps": 2, "iterations": 5, "seed": 5}
+    return LearningParams(**{**given, "reference_std": 5.0, "step_size": 3.0, **settings})
+
+
+def images_of(count=3, size=SIZE):
+    generator = torch.Generator().manual_seed(1)
+    images = 20 * torch.randn(count, 1, size, size, generator=generator).cumsum(dim=3) / 4
+    return images - images.mean()
+
+
+def spied(monkeypatch):
+    """What the learner's chains began at and how they ran: (images, steps) of each run."""
+    runs = []
+
+    def spy(net, images, steps, *given, **settings):
+        runs.append((images.clone(), steps))
+        return run_chains(net, images, steps, *given, **settings)
+
+    monkeypatch.setattr(core.learning, "run_chains", spy)
+    return runs
+
+
+def assert_same(one, other):
+    here, there = one.snapshot(), other.snapshot()
+    assert here.numbers == there.numbers
+    assert here.tensors.keys() == there.tensors.keys()
+    assert [name for name, value in here.tensors.items() if not torch.equal(value, there.tensors[name])] == []
+
+
+CONTRASTIVE = {"contrastive": True, "boundary": "padded", "layerwise": False}
+OBJECT = {"top": "object", "boundary": "padded", "initialization": "noise"}
+WAYS = {
+    "contrastive": CONTRASTIVE,
+    "contrastive, noisy batches": {**CONTRASTIVE, "batch_size": 2, "picture_noise": 5.0},
+    "contrastive patches": {**CONTRASTIVE, "patch_size": 11, "batch_size": 6},
+    "patches": {"patch_size": 11, "batch_size": 6, "boundary": "valid", "initialization": "data"},
+    "object, grown": OBJECT,
+    "object at once": {**OBJECT, "layerwise": False},
+    "category, grown": {"top": "category"},
+    "batches": {"batch_size": 2, "picture_noise": 5.0},
+    "bounded": {"bounded": True},
+    "random lattice": {"random_lattice": True},
+    "random lattice, all": {"random_lattice": True, "bounded": True, "batch_size": 1, "picture_noise": 5.0},
+}
+
+
+@pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
+def test_every_way_of_learning_resumes_bit_identical_from_its_checkpoint(settings):
+    params = params_of(**settings)
+    whole = learn(images_of(), params)
+    for stop in (3, params.iterations):
+        stopped = learn(images_of(), params, callback=lambda progress, _, stop=stop: progress.step == stop)
+        resumed = load_checkpoint(save_checkpoint(stopped, params), CPU)
+        assert_same(learn(images_of(), params, state=resumed), whole)
+    assert whole.recoveries == 0
+    assert all(torch.isfinite(parameter).all() for parameter in whole.net.parameters())
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_contrastive_chains_begin_at_each_iterations_own_noisy_pictures(monkeypatch, batch_size):
+    runs, images = spied(monkeypatch), images_of()
+    params = params_of(**CONTRASTIVE, batch_size=batch_size, picture_noise=5.0, num_chains=7, langevin_steps=3)
+    learner = Learner(images, params)
+    for _ in range(3):
+        generator = torch.Generator()
+        generator.set_state(learner.state.generator.get_state())
+        drawn = Pictures.of(images).draw(batch_size, generator)
+        noisy = drawn + 5.0 * torch.randn(drawn.shape, generator=generator)
+        net = learner.state.net
+        chains = run_chains(net, noisy, 3, params.step_size, generator, "padded")
+        learner.update()
+        began, steps = runs[-1]
+        assert torch.equal(began, noisy)
+        assert steps == 3
+        assert torch.equal(learner.state.chains, chains)  # one a picture, whatever num_chains says
+        assert len(chains) == (batch_size or len(images))
+
+
+def test_persistent_chains_go_on_from_where_they_were(monkeypatch):
+    runs = spied(monkeypatch)
+    learner = Learner(images_of(), params_of(boundary="padded"))
+    for _ in range(3):
+        before = learner.state.chains.clone()
+        learner.update()
+        assert torch.equal(runs[-1][0], before)
+
+
+def test_the_score_is_not_stretched_where_chains_stay_by_their_pictures(monkeypatch):
+    expected = learn(images_of(), params_of(**CONTRASTIVE))
+    monkeypatch.setattr(core.learning, "STRETCH", 0.5)
+    assert_same(learn(images_of(), params_of(**CONTRASTIVE)), expected)
+    persistent = {**CONTRASTIVE, "contrastive": False}
+    stretched = learn(images_of(), params_of(**persistent)).net.weights[-1]
+    monkeypatch.undo()
+    assert not torch.equal(learn(images_of(), params_of(**persistent)).net.weights[-1], stretched)
+
+
+@pytest.mark.parametrize(("batch_size", "drawn"), [(1, 1), (2, 2), (9, 5), (None, 5)])
+def test_an_iteration_reads_as_many_pictures_as_its_batch_holds(batch_size, drawn):
+    images, asked = images_of(count=5), []
+
+    def read(indices):
+        asked.append(list(indices))
+        return images[list(indices)]
+
+    memory = Pictures.of(images)
+    pictures = Pictures(5, 1, memory.std, memory.limits, CPU, read)
+    learner = Learner(pictures, params_of(batch_size=batch_size))
+    asked.clear()
+    for _ in range(6):
+        learner.update()
+    assert [len(indices) for indices in asked] == [drawn] * 6
+    assert all(len(set(indices)) == drawn for indices in asked)
+    assert (len({tuple(indices) for indices in asked}) == 1) == (drawn == 5)
+
+
+@pytest.mark.parametrize("contrastive", [True, False])
+def test_patches_are_learned_from_by_chains_of_their_size(monkeypatch, contrastive):
+    runs, images = spied(monkeypatch), images_of()
+    settings = {"patch_size": 11, "batch_size": 6, "boundary": "valid", "initialization": "data", "num_chains": 4}
+    params = params_of(**settings, contrastive=contrastive)
+    learner = Learner(images, params)
+    windows = images.unfold(2, 11, 1).unfold(3, 11, 1).reshape(-1, 11, 11)
+    for _ in range(3):
+        learner.update()
+    began = runs[-1 if contrastive else 0][0]  # persistent chains begin at patches once
+    assert began.shape == (6 if contrastive else 4, 1, 11, 11)
+    assert learner.state.chains.shape == began.shape
+    for patch in began[:, 0]:
+        assert (windows == patch).all(dim=(1, 2)).any()
+
+
+def test_an_object_grown_layer_by_layer_keeps_its_one_filter_on_top():
+    params, images = params_of(**OBJECT), images_of()
+    tops = []
+
+    def look(progress, state):
+        net = state.net
+        assert net.has_top_filter
+        assert len(net.weights) == progress.stage + 1
+        shape = architecture_at(params, architecture_of(params, 1), progress.stage - 1)
+        assert net.architecture == shape
+        assert net.weights[-1].shape == (1, shape.layers[-1].filters, *shape.top_size)
+        if progress.iteration in (1, params.iterations):
+            tops.append(net.score(images, "padded").mean().item())
+
+    state = learn(images, params, callback=look)
+    assert [tuple(weight.shape[-2:]) for weight in state.net.weights[:-1]] == [(5, 5), (3, 3)]
+    assert min(tops) > 0  # it fires on the pictures all the time
+    resumed = load_checkpoint(save_checkpoint(state, params), CPU)
+    assert torch.equal(resumed.net.score(images, "padded"), state.net.score(images, "padded"))
+
+
+@pytest.mark.parametrize("contrastive", [True, False])
+def test_bounded_chains_stay_between_black_and_white_give_or_take_sigma(contrastive):
+    """The pictures' extremes stand so close together that free chains leave them at once."""
+    images = images_of()
+    limits = torch.full((1, 1, 1), -4.0), torch.full((1, 1, 1), 6.0)
+    memory = Pictures.of(images)
+    pictures = Pictures(memory.count, 1, memory.std, limits, CPU, memory.read)
+    boundary = "padded" if contrastive else "torus"
+    for bounded in (True, False):
+        params = params_of(bounded=bounded, contrastive=contrastive, boundary=boundary, layerwise=False)
+        learner = Learner(pictures, params)
+        for _ in range(4):
+            learner.update()
+        chains = learner.state.chains
+        within = chains.min() >= -9 and chains.max() <= 11
+        assert within == bounded
+    assert box_of(params_of(), limits) is None
+
+
+def test_with_a_random_lattice_the_pictures_too_are_seen_from_its_every_place(monkeypatch):
+    seen, params, images = [], params_of(random_lattice=True), images_of(count=1)
+    learner = Learner(images, params)
+    observed = learner._observed
+
+    def look():
+        seen.append(observed())
+        return seen[-1]
+
+    monkeypatch.setattr(learner, "_observed", look)
+    for _ in range(24):
+        learner.update()
+    crops = [images[..., down:, right:] for down in range(2) for right in range(2)]
+    found = {next(index for index, crop in enumerate(crops) if torch.equal(crop, one)) for one in seen}
+    assert found == {0, 1, 2, 3}

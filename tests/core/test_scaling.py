@@ -1,0 +1,241 @@
+import math
+
+import pytest
+import torch
+from nets import random_net
+
+from core.contracts.learning import LayerParams, LearningParams
+from core.decoding import basis
+from core.learning import Learner, architecture_of
+from core.model import Architecture, ConvLayer, GenerativeConvNet, convolve
+from core.scaling import (
+    BIAS_PACE,
+    INITIAL_PULL,
+    SPARSENESS,
+    WEIGHT_PACE,
+    WHITENED_INPUTS,
+    Whitening,
+    paces,
+    scale_weights,
+)
+from core.state import ADAM_BETAS
+
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+SEED = 4
+LAYERS = (ConvLayer(12, 5, 2), ConvLayer(10, 3), ConvLayer(8, 3))
+SIGMA = 8.0
+
+
+def seeded(seed=SEED):
+    return torch.Generator().manual_seed(seed)
+
+
+def examples(count=3, channels=2, size=28):
+    """Soft shapes with faint detail, as photographs have: most of their strength lies in slow changes."""
+    rough = torch.randn(count, channels, size, size, generator=seeded(1), dtype=torch.float64)
+    soft = torch.nn.functional.avg_pool2d(rough, 7, stride=1, padding=3)
+    images = 300 * soft + 5 * rough
+    return images - images.mean(dim=(0, 2, 3), keepdim=True)
+
+
+def whitening_of(images, kernel_size=5, reference_std=SIGMA):
+    return Whitening.of(images, kernel_size, reference_std).to(images)
+
+
+def scaled(top="convolutional", boundary="valid", layers=LAYERS, images=None, whiten=True, reference_std=SIGMA):
+    """A net scaled on pictures, and those pictures under the noise that it saw."""
+    images = examples() if images is None else images
+    architecture = Architecture(layers, images.shape[1], reference_std, top).covering(images.shape[-1], boundary)
+    net = GenerativeConvNet(architecture).double()
+    inputs = images.shape[1] * layers[0].kernel_size ** 2
+    whitening = whitening_of(images, layers[0].kernel_size, reference_std) if whiten else Whitening.none(inputs)
+    scale_weights(net, images, boundary, whitening.to(images), seeded())
+    return net, images + reference_std * torch.randn(images.shape, generator=seeded())
+
+
+def responses(net, images, boundary):
+    """Of each layer's filters, biases left out, and with them."""
+    below, found = net.extend(images, boundary), []
+    for weight, bias, stride in zip(net.weights, net.biases, net.strides, strict=True):
+        plain = convolve(below, weight, None, stride).detach()
+        found.append((plain, plain + bias.detach()[:, None, None]))
+        below = torch.relu(found[-1][1])
+    return found
+
+
+every_top = pytest.mark.parametrize(
+    ("top", "boundary"),
+    [("convolutional", "valid"), ("convolutional", "padded"), ("category", "valid"), ("object", "padded")],
+)
+
+
+@every_top
+@pytest.mark.parametrize("whiten", [True, False])
+def test_scaled_layers_respond_with_variance_one_and_about_a_third_of_their_units_fires(top, boundary, whiten):
+    net, noisy = scaled(top, boundary, whiten=whiten)
+    *lower, (highest, biased_highest) = responses(net, noisy, boundary)
+    fewest = 0.1 if boundary == "padded" else 0.2  # what is laid around a picture fires nothing
+    for plain, biased in lower:
+        assert plain.std().item() == pytest.approx(1, rel=1e-9)
+        mean = biased.mean(dim=(0, 2, 3))
+        torch.testing.assert_close(mean, torch.full_like(mean, -SPARSENESS), **EXACT)
+        assert fewest < (biased > 0).double().mean() < 0.45
+    if top == "object":
+        assert (biased_highest > 0).all()  # the object's unit, which has to learn from each
+        assert biased_highest.shape == (len(noisy), 1, 1, 1)
+    else:  # scaled as a whole, so that the same units fire
+        ratio = -biased_highest.mean(dim=(0, 2, 3)) / highest.std()
+        torch.testing.assert_close(ratio, torch.full_like(ratio, SPARSENESS), **EXACT)
+        assert fewest < (biased_highest > 0).double().mean() < 0.45
+
+
+@every_top
+def test_scaled_weights_pull_at_first_as_strongly_as_they_are_meant_to(top, boundary):
+    net, noisy = scaled(top, boundary)
+    reconstruction = SIGMA**2 * basis(net, noisy, boundary)
+    assert reconstruction.square().mean().sqrt().item() == pytest.approx(INITIAL_PULL * SIGMA, rel=1e-9)
+
+
+def test_an_objects_unit_fires_on_a_single_example_too():
+    net, noisy = scaled("object", "padded", images=examples(count=1))
+    assert (net.score(noisy, "padded") > 0).all()
+    assert all(torch.isfinite(parameter).all() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("factor", [0.125, 2.0])
+@pytest.mark.parametrize("whiten", [True, False])
+def test_scaled_nets_do_not_know_the_contrast_of_their_examples(factor, whiten):
+    """Pictures and σ `factor` times as strong: every layer responds as before, through filters as much weaker."""
+    net, noisy = scaled(whiten=whiten)
+    other, stronger = scaled(whiten=whiten, images=factor * examples(), reference_std=factor * SIGMA)
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if whiten else EXACT  # whitening is float32
+    torch.testing.assert_close(stronger, factor * noisy, **EXACT)
+    torch.testing.assert_close(factor * other.weights[0], net.weights[0], **tolerance)
+    for (here, _), (there, _) in list(
+        zip(responses(net, noisy, "valid"), responses(other, stronger, "valid"), strict=True)
+    )[:-1]:
+        torch.testing.assert_close(there, here, **tolerance)
+
+
+def test_where_the_noise_is_lost_in_them_twice_the_contrast_alone_changes_no_response():
+    sigma = 1e-4
+    net, noisy = scaled(reference_std=sigma)
+    other, stronger = scaled(images=2 * examples(), reference_std=sigma)
+    (here, _), (there, _) = responses(net, noisy, "valid")[0], responses(other, stronger, "valid")[0]
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
+
+
+def test_scaling_draws_from_its_generator_alone():
+    before = torch.get_rng_state()
+    (one, _), (other, _) = scaled(), scaled()
+    assert torch.equal(torch.get_rng_state(), before)
+    for here, there in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(here, there)
+
+
+def test_filters_and_their_whitened_coordinates_are_each_others_inverse():
+    whitening = whitening_of(examples())
+    filters = torch.randn(7, 2, 5, 5, generator=seeded(), dtype=torch.float64)
+    torch.testing.assert_close(whitening.filters(whitening.coordinates(filters)), filters, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(whitening.coordinates(whitening.filters(filters)), filters, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(whitening.matrix, whitening.matrix.T, rtol=1e-5, atol=1e-6)
+    assert torch.linalg.eigvalsh(whitening.matrix).min() > 0
+
+
+def test_seen_through_the_whitening_the_components_of_patches_differ_less_in_strength():
+    images = examples()
+    noisy = images + SIGMA * torch.randn(images.shape, generator=seeded(2))
+    patches = torch.nn.functional.unfold(noisy, 5).movedim(1, 2).flatten(0, 1)
+    plain, whitened = (
+        torch.linalg.eigvalsh(torch.cov(seen.T)) for seen in (patches, patches @ whitening_of(images).matrix)
+    )
+    before, after = plain.max() / plain.min(), whitened.max() / whitened.min()
+    assert before > 20
+    assert after.item() == pytest.approx(before.item() ** 0.75, rel=0.1)  # C^(-1/8) C C^(-1/8): a quarter of the way
+
+
+def test_filters_of_too_many_inputs_are_left_as_they_are():
+    side = math.isqrt(WHITENED_INPUTS) + 1
+    whitening = Whitening.of(torch.randn(1, 1, side + 4, side + 4, generator=seeded()), side, 1.0)
+    assert torch.equal(whitening.matrix, torch.eye(side**2))
+    assert torch.equal(whitening.inverse, torch.eye(side**2))
+
+
+def test_whitening_is_the_same_whenever_learning_goes_on():
+    one, other = whitening_of(examples()), whitening_of(examples())
+    assert torch.equal(one.matrix, other.matrix)
+
+
+PARAMS = LearningParams(
+    image_size=28,
+    layers=tuple(LayerParams(filters=one.filters, kernel_size=one.kernel_size, stride=one.stride) for one in LAYERS),
+    layerwise=False,
+    reference_std=SIGMA,
+    num_chains=1,
+    boundary="valid",
+    iterations=100,
+    seed=1,
+)
+
+
+@pytest.mark.parametrize("contrastive", [False, True])
+def test_a_learners_step_is_adams_in_the_whitened_coordinates_of_the_first_layer(contrastive):
+    """w = v A: the chain rule is autograd's, Adam is written out; gradients of a made-up objective, three steps."""
+    learner = Learner(examples(), PARAMS.model_copy(update={"contrastive": contrastive}))
+    net = learner.state.net.double()
+    learner.state.optimizer = type(learner.state.optimizer)(
+        [{"params": [one], "lr": 0.01 * (1 + index)} for index, one in enumerate(net.parameters())], betas=ADAM_BETAS
+    )
+    matrix, inverse = (one.double() for one in (learner._whitening.matrix, learner._whitening.inverse))
+    assert torch.equal(matrix, torch.eye(len(matrix))) == contrastive
+    parameters = list(net.parameters())
+    places = [parameter.detach().clone() for parameter in parameters]
+    places[0] = places[0].flatten(1) @ inverse  # v
+    means, squares = ([torch.zeros_like(one) for one in places] for _ in range(2))
+    for step in range(1, 4):
+        for index, parameter in enumerate(parameters):
+            parameter.grad = torch.randn(parameter.shape, generator=seeded(10 * step + index), dtype=torch.float64)
+            gradient = parameter.grad.clone()
+            if index == 0:
+                coordinates = places[0].clone().requires_grad_()
+                (gradient,) = torch.autograd.grad(
+                    ((coordinates @ matrix).view_as(gradient) * gradient).sum(), coordinates
+                )
+            means[index] = 0.5 * means[index] + 0.5 * gradient
+            squares[index] = 0.99 * squares[index] + 0.01 * gradient**2
+            mean, square = means[index] / (1 - 0.5**step), squares[index] / (1 - 0.99**step)
+            places[index] = places[index] - 0.01 * (1 + index) * mean / (square.sqrt() + 1e-8)
+        given = parameters[0].grad.clone()
+        learner._step()
+        assert torch.equal(parameters[0].grad, given)  # who looks at the gradient sees the filters'
+        for index, (parameter, expected) in enumerate(zip(parameters, places, strict=True)):
+            filters = (expected @ matrix).view_as(parameter) if index == 0 else expected
+            torch.testing.assert_close(parameter.detach(), filters, rtol=1e-5, atol=1e-5)
+
+
+@every_top
+def test_paces_are_shares_of_each_parameters_own_size(top, boundary):
+    images = examples()
+    net = random_net(architecture_of(PARAMS.model_copy(update={"top": top, "boundary": boundary}), 2), seed=3)
+    whitening = whitening_of(images)
+    found = paces(net, images, boundary, whitening)
+    by_name = dict(zip((name for name, _ in net.named_parameters()), found, strict=True))
+    assert all(0 < pace < math.inf for pace in found)
+    for index, ((_, biased), weight) in enumerate(zip(responses(net, images, boundary), net.weights, strict=True)):
+        moved = (weight.flatten(1) @ whitening.inverse) if index == 0 else weight
+        size, inputs = moved.square().mean().sqrt().item(), weight[0].numel()
+        assert by_name[f"weights.{index}"] == pytest.approx(WEIGHT_PACE * size / inputs**0.5, rel=1e-9)
+        assert by_name[f"biases.{index}"] == pytest.approx(BIAS_PACE * biased.square().mean().sqrt().item(), rel=1e-9)
+    assert ("category_weights" in by_name) == (top == "category")
+    if top == "category":
+        assert by_name["category_weights"] == pytest.approx(WEIGHT_PACE / 8**0.5)
+
+
+def test_a_learner_steps_each_parameter_at_its_pace_times_the_learning_rate():
+    learner = Learner(examples().float(), PARAMS)
+    expected = learner._paces(learner.state.net)
+    learner.state.iteration = 50
+    rate = learner.learning_rate
+    learner.update()
+    rates = [group["lr"] for group in learner.state.optimizer.param_groups]
+    assert rates == pytest.approx([rate * pace for pace in expected], rel=1e-6)

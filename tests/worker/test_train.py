@@ -1,0 +1,97 @@
+"""The `train` job, from its row to its results, in the test's own process."""
+
+import json
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import pictures
+from support.workplace import Workplace
+
+from core.checkpoint import load_model
+from core.contracts.jobs import JobKind, JobStatus
+from core.contracts.learning import LearningParams
+from core.decoding import reconstruct
+from core.images import read_picture, to_pixels
+from core.pictures import LARGEST_BATCH
+from core.store.jobs import NewJob
+from worker import train
+
+SIZE = 16
+MANY = LARGEST_BATCH + 20
+
+
+def noise(seed: int) -> bytes:
+    array = np.random.default_rng(seed).integers(60, 200, (SIZE, SIZE), dtype=np.uint8)
+    return pictures.encoded(Image.fromarray(array), "PNG")
+
+
+def training(dataset_id: str, **settings) -> NewJob:
+    given = {"image_size": SIZE, "layers": [{"filters": 4, "kernel_size": 5}], "iterations": 3, "seed": 1}
+    params = LearningParams.model_validate({**given, "num_chains": 2, "langevin_steps": 1, **settings})
+    return NewJob(kind=JobKind.TRAIN, params=params.model_dump(mode="json"), dataset_id=dataset_id)
+
+
+class Reading:
+    """`read_picture`, and how many of the pictures that it gave are still there."""
+
+    def __init__(self) -> None:
+        self.alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
+        self.count = self.most = 0
+
+    def __call__(self, content: bytes, size: int, channels: int) -> torch.Tensor:
+        picture = read_picture(content, size, channels)
+        self.alive.add(picture)
+        self.count, self.most = self.count + 1, max(self.most, len(self.alive))
+        return picture
+
+
+@pytest.mark.parametrize("count", [5, MANY])
+def test_pictures_are_held_where_few_and_else_read_for_each_batch(workplace: Workplace, monkeypatch, count):
+    reading = Reading()
+    monkeypatch.setattr(train, "read_picture", reading)
+    dataset_id = workplace.add_dataset(**{f"n{index:03d}": noise(index) for index in range(count)})
+    job = workplace.work(training(dataset_id, batch_size=3))
+    assert job.status == JobStatus.SUCCEEDED
+    if count == 5:
+        assert reading.count == reading.most == count
+    else:
+        assert reading.count >= count + 3 * 3
+        assert reading.most <= 6  # a batch of three, or a handful to begin with and for the sheet
+
+
+def test_contrastive_training_ends_with_the_pictures_reconstructed_and_how_healthy_it_was(workplace: Workplace):
+    contents = [noise(seed) for seed in range(3)]
+    dataset_id = workplace.add_dataset(**{f"n{index}": content for index, content in enumerate(contents)})
+    settings = {"contrastive": True, "boundary": "padded", "reference_std": 5.0, "step_size": 2.0, "contrast": 20.0}
+    job = workplace.work(training(dataset_id, **settings))
+    assert job.status == JobStatus.SUCCEEDED
+    names = [one.name for one in job.artifacts]
+    assert [name for name in names if name.startswith("reconstructed")] == [
+        f"reconstructed-00{n}.png" for n in range(3)
+    ]
+    assert {"contact-sheet-1.png", "filters.png", "metrics.json", "metrics.png"} <= set(names)
+    model = load_model(workplace.blobs.get(workplace.desk.claim.path("model.safetensors")))
+    for index, content in enumerate(contents):
+        made = np.asarray(pictures.decoded(workplace.file(job, f"reconstructed-{index:03d}.png")))
+        assert made.shape == (SIZE, SIZE)
+        known = model.levels.apply(read_picture(content, SIZE, 1)[None])
+        expected = to_pixels(reconstruct(model.net, known, "padded"), model.levels)[0, 0].numpy()
+        assert np.abs(made.astype(int) - expected).max() <= 1  # rounding
+    assert job.metrics["recoveries"] == 0
+    assert all(isinstance(remark, str) for remark in job.metrics["remarks"])
+    series = json.loads(workplace.file(job, "metrics.json"))
+    assert [one["iteration"] for one in series] == [1, 2, 3]
+    assert job.metrics["chain_std"] == series[-1]["chain_std"]
+    assert job.metrics["data_std"] == pytest.approx(
+        np.std(np.stack([np.asarray(pictures.decoded(c)) for c in contents])), rel=1e-3
+    )
+
+
+def test_other_training_reconstructs_nothing(workplace: Workplace):
+    job = workplace.work(training(workplace.add_dataset(a=noise(1))))
+    names = [one.name for one in job.artifacts]
+    assert not [name for name in names if name.startswith("reconstructed")]
+    assert [name for name in names if name.startswith("synthesized")] == ["synthesized-000.png", "synthesized-001.png"]
