@@ -17,7 +17,7 @@ from core.model import GenerativeConvNet
 from core.state import LearningState, Snapshot
 
 MODEL_FORMAT = "genconvnet-model/1"
-CHECKPOINT_FORMAT = "genconvnet-checkpoint/1"
+CHECKPOINT_FORMAT = "genconvnet-checkpoint/2"
 MAX_HEADER_BYTES = 1 << 20
 
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import Boundary, LearningParams
 from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide
 from core.langevin import Box, run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
-from core.pictures import Pictures
+from core.pictures import Pictures, cut_patches
 from core.scaling import Whitening, paces, scale_weights
 from core.state import LearningState, fresh_optimizer
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end
+EXAMPLE_PATCHES = 256  # cut out of them where patches are learned
 EXAMPLES = 4  # training pictures that the first weights are scaled on
 WARM_UP = 0.1  # of a stage's iterations: Adam's first steps move all weights alike, and large ones kill or explode
 SNAPSHOT_ITERATIONS = 25  # between two copies of a good state
@@ -62,11 +64,13 @@ class Learner:
         self.pictures = images if isinstance(images, Pictures) else Pictures.of(images)
         self.params = params
         self.architecture = architecture_of(params, self.pictures.channels)
-        examples = self.pictures.read(range(min(EXAMPLES, self.pictures.count))).cpu().float()
-        self._examples = examples[..., : params.side, : params.side]
+        self._examples = self.pictures.read(range(min(EXAMPLES, self.pictures.count))).cpu().float()
+        if params.patch_size is not None:
+            always_the_same = torch.Generator().manual_seed(0)
+            self._examples = cut_patches(self._examples, params.patch_size, EXAMPLE_PATCHES, always_the_same)
         kernel_size = params.layers[0].kernel_size
         self._whitening = (
-            Whitening.none(self.pictures.channels * kernel_size**2)  # there chains do not flip, and it only slows
+            Whitening()  # there chains do not flip, and it only slows
             if params.contrastive or params.top == "object"
             else Whitening.of(self._examples, kernel_size, params.reference_std)
         )
@@ -190,7 +194,7 @@ class Learner:
     @property
     def _data_boundary(self) -> Boundary:
         """Where a training picture ends: only what was synthesized continues periodically."""
-        return "valid" if self.params.boundary == "torus" else self.params.boundary
+        return boundary_of_pictures(self.params.boundary)
 
     def _grow(self) -> None:
         state = self.state

@@ -31,23 +31,19 @@ class Whitening:
 
     A photograph's brightness is tens of times stronger than its finest detail, and so is what a step of Adam in the
     pixels' coordinates does to it: the chains flip between bright and dark long before details are learned. matrix A
-    is C^(-WHITENING / 2), C the covariance of the pictures' patches under noise of σ, symmetric (inputs, inputs).
+    is C^(-WHITENING / 2), C the covariance of the pictures' patches under noise of σ, symmetric (inputs, inputs), and
+    None for v = w.
     """
 
-    matrix: Tensor
-    inverse: Tensor
-
-    @classmethod
-    def none(cls, inputs: int) -> "Whitening":
-        """v = w."""
-        return cls(torch.eye(inputs), torch.eye(inputs))
+    matrix: Tensor | None = None
+    inverse: Tensor | None = None
 
     @classmethod
     def of(cls, examples: Tensor, kernel_size: int, reference_std: float) -> "Whitening":
         """From pictures (N, C, H, W) in grey levels about their mean."""
         inputs = examples.shape[1] * kernel_size**2
         if inputs > WHITENED_INPUTS:
-            return cls.none(inputs)
+            return cls()
         generator = torch.Generator().manual_seed(0)  # the same patches whenever learning goes on
         patches = cut_patches(examples, kernel_size, WHITENED_PATCHES, generator).flatten(1).double()
         patches = patches - patches.mean(dim=0)
@@ -58,15 +54,17 @@ class Whitening:
         return cls(matrix.float(), inverse.float())
 
     def to(self, like: Tensor) -> "Whitening":
+        if self.matrix is None or self.inverse is None:
+            return self
         return Whitening(self.matrix.to(like), self.inverse.to(like))
 
     def filters(self, coordinates: Tensor) -> Tensor:
         """w from v, both (filters, C, kernel, kernel); also v's gradient from w's, the matrix being symmetric."""
-        return (coordinates.flatten(1) @ self.matrix).view_as(coordinates)
+        return coordinates if self.matrix is None else (coordinates.flatten(1) @ self.matrix).view_as(coordinates)
 
     def coordinates(self, filters: Tensor) -> Tensor:
         """v from w."""
-        return (filters.flatten(1) @ self.inverse).view_as(filters)
+        return filters if self.inverse is None else (filters.flatten(1) @ self.inverse).view_as(filters)
 
 
 @torch.no_grad()

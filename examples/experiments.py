@@ -62,6 +62,8 @@ def _texture(file: Path, params: LearningParams, asked: argparse.Namespace) -> d
 
 def _objects(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> dict[str, object]:
     """Experiment 2: is each synthesized object near a training picture, and are they as different from one another?"""
+    if len(files) < 2:
+        raise SystemExit("Experiment 2 learns from several aligned pictures of one kind of object; one was given")
     pixels = _read(files, params, asked)
     state, levels, seconds = _learn(pixels, params, asked)
     made = _shown(state, params, levels)

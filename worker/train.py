@@ -121,8 +121,7 @@ class _Training:
     def _reconstructed(self, pictures: Tensor) -> Tensor:
         """Contrastive divergence learns to reconstruct (Prop. 3): what became of these pictures, one pass each."""
         pictures = pictures[..., : self.params.side, : self.params.side]
-        boundary = "valid" if self.params.boundary == "torus" else self.params.boundary
-        return to_pixels(reconstruct(self.learner.state.net, pictures, boundary), self.levels)
+        return to_pixels(reconstruct(self.learner.state.net, pictures, self.params.boundary), self.levels)
 
     def _chains(self) -> Tensor:
         """What the chains synthesized, clean, at the size asked for: on the torus they may be a few pixels larger."""
@@ -145,7 +144,8 @@ class _Training:
         desk.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)
         desk.add_artifact("metrics.png", "image/png", plot, size)
-        kept = KEPT_CHAINS if self.params.boundary == "torus" else KEPT_OBJECTS
+        bound = self.params.top == "object" or self.params.patch_size is not None
+        kept = KEPT_OBJECTS if bound else KEPT_CHAINS
         model = TrainedModel(state.net, self.levels, state.chains[:kept], self.params)
         stored = desk.store("model.safetensors", save_model(model))
         about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
@@ -196,6 +196,7 @@ def _load(desk: Desk, params: LearningParams) -> tuple[Pictures, Levels]:
     levels, std = measure(held or all_in_turn(), params.contrast)
 
     def read(indices: Sequence[int]) -> Tensor:
+        desk.lease.check_owner()  # reading a batch from the store may take long
         pictures = torch.stack([held[index] if held else one(index) for index in indices])
         return ((pictures - levels.mean[:, None, None]) * levels.gain).to(desk.device)
 

@@ -168,7 +168,7 @@ def test_a_pickle_is_never_run():
 def test_each_kind_of_file_is_refused_as_the_other_and_named(kind):
     write, _ = READERS[kind]
     (other,) = READERS.keys() - {kind}
-    with pytest.raises(BrokenFile, match=f"genconvnet-{kind}/1"):
+    with pytest.raises(BrokenFile, match=rf"genconvnet-{kind}/\d"):
         READERS[other][1](write())
 
 

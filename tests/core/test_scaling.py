@@ -48,7 +48,7 @@ def scaled(top="convolutional", boundary="valid", layers=LAYERS, images=None, wh
     architecture = Architecture(layers, images.shape[1], reference_std, top).covering(images.shape[-1], boundary)
     net = GenerativeConvNet(architecture).double()
     inputs = images.shape[1] * layers[0].kernel_size ** 2
-    whitening = whitening_of(images, layers[0].kernel_size, reference_std) if whiten else Whitening.none(inputs)
+    whitening = whitening_of(images, layers[0].kernel_size, reference_std) if whiten else Whitening()
     scale_weights(net, images, boundary, whitening.to(images), seeded())
     return net, images + reference_std * torch.randn(images.shape, generator=seeded())
 
@@ -157,8 +157,9 @@ def test_seen_through_the_whitening_the_components_of_patches_differ_less_in_str
 def test_filters_of_too_many_inputs_are_left_as_they_are():
     side = math.isqrt(WHITENED_INPUTS) + 1
     whitening = Whitening.of(torch.randn(1, 1, side + 4, side + 4, generator=seeded()), side, 1.0)
-    assert torch.equal(whitening.matrix, torch.eye(side**2))
-    assert torch.equal(whitening.inverse, torch.eye(side**2))
+    filters = torch.randn(2, 1, side, side, generator=seeded())
+    assert torch.equal(whitening.filters(filters), filters)
+    assert torch.equal(whitening.coordinates(filters), filters)
 
 
 def test_whitening_is_the_same_whenever_learning_goes_on():
@@ -186,8 +187,10 @@ def test_a_learners_step_is_adams_in_the_whitened_coordinates_of_the_first_layer
     learner.state.optimizer = type(learner.state.optimizer)(
         [{"params": [one], "lr": 0.01 * (1 + index)} for index, one in enumerate(net.parameters())], betas=ADAM_BETAS
     )
-    matrix, inverse = (one.double() for one in (learner._whitening.matrix, learner._whitening.inverse))
-    assert torch.equal(matrix, torch.eye(len(matrix))) == contrastive
+    inputs = net.weights[0][0].numel()
+    whitened = learner._whitening.matrix, learner._whitening.inverse
+    assert (whitened == (None, None)) == contrastive
+    matrix, inverse = (torch.eye(inputs).double() if one is None else one.double() for one in whitened)
     parameters = list(net.parameters())
     places = [parameter.detach().clone() for parameter in parameters]
     places[0] = places[0].flatten(1) @ inverse  # v
