@@ -47,7 +47,6 @@ def scaled(top="convolutional", boundary="valid", layers=LAYERS, images=None, wh
     images = examples() if images is None else images
     architecture = Architecture(layers, images.shape[1], reference_std, top).covering(images.shape[-1], boundary)
     net = GenerativeConvNet(architecture).double()
-    inputs = images.shape[1] * layers[0].kernel_size ** 2
     whitening = whitening_of(images, layers[0].kernel_size, reference_std) if whiten else Whitening()
     scale_weights(net, images, boundary, whitening.to(images), seeded())
     return net, images + reference_std * torch.randn(images.shape, generator=seeded())
