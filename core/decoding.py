@@ -124,17 +124,20 @@ def denoise(
     if not noise_std:
         return images
     shrunk = images * (1 - (noise_std / net.architecture.reference_std) ** 2)
-    drawn = _mean_basis(net, images) if random_lattice else basis(net, images, boundary)
+    drawn = mean_basis(net, images, boundary) if random_lattice else basis(net, images, boundary)
     return shrunk.add_(drawn, alpha=noise_std**2)
 
 
-def _mean_basis(net: GenerativeConvNet, images: Tensor) -> Tensor:
-    """B's mean over the places at which the net's lattice may lie on the torus, LATTICES at most along each side."""
+def mean_basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
+    """B's mean over the places at which the net's lattice may lie, LATTICES at most along each side. (N, C, H, W).
+
+    On the torus it is exact; elsewhere the stride's few lines at the rim are taken from the opposite side.
+    """
     stride = net.architecture.total_stride
     places = range(0, stride, -(-stride // LATTICES))
     total = torch.zeros_like(images)
     for down, right in product(places, places):
-        moved = basis(net, images.roll((down, right), dims=(2, 3)), "torus")
+        moved = basis(net, images.roll((down, right), dims=(2, 3)), boundary)
         total += moved.roll((-down, -right), dims=(2, 3))
     return total / len(places) ** 2
 

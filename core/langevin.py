@@ -53,11 +53,14 @@ def moved_at_random(images: Tensor, stride: int, generator: torch.Generator | No
     chains follow an unbiased estimate of the gradient of f's mean over all places (stochastic gradient Langevin
     dynamics, Welling and Teh 2011): of the net that does not sub-sample, at the cost of the one that does.
     """
-    if stride == 1:
-        return images
+    return images if stride == 1 else images.roll(lattice_shift(stride, generator), dims=(2, 3))
+
+
+def lattice_shift(stride: int, generator: torch.Generator | None) -> tuple[int, int]:
+    """0 to `stride` - 1 pixels down and to the right, at random."""
     device = "cpu" if generator is None else generator.device
     down, right = torch.randint(stride, (2,), generator=generator, device=device).tolist()
-    return images.roll((down, right), dims=(2, 3))
+    return down, right
 
 
 def run_chains(

@@ -13,7 +13,7 @@ from torch import Tensor
 from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import Boundary, LearningParams
 from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide
-from core.langevin import Box, run_chains
+from core.langevin import Box, lattice_shift, run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
 from core.pictures import Pictures, cut_patches
 from core.scaling import Whitening, paces, scale_weights
@@ -168,9 +168,7 @@ class Learner:
         else:
             images = self.pictures.draw_patches(params.patch_size, params.batch_size, generator)
         if params.random_lattice:
-            down, right = torch.randint(
-                self.architecture.total_stride, (2,), generator=generator, device=generator.device
-            ).tolist()
+            down, right = lattice_shift(self.architecture.total_stride, generator)
             images = images[..., down:, right:]
         if not params.picture_noise:
             return images

@@ -77,6 +77,7 @@ def _paint(
         boundary=frame.boundary,
         noise_std=model.params.picture_noise,
         box=box_of(model.params, model.levels.limits),
+        random_lattice=model.params.random_lattice,
         start=inpainting.from_chains(images, known, model.chains, generator, frame.stride),
         after_step=lambda step, _: pace.tell(version.index, version.index + 1, step),
     )

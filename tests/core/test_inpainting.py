@@ -6,7 +6,7 @@ from nets import random_net
 
 from core import inpainting
 from core.inpainting import fill_in, from_chains, inpaint
-from core.langevin import langevin_step
+from core.langevin import langevin_step, lattice_shift
 from core.model import Architecture, ConvLayer, GenerativeConvNet
 
 
@@ -162,3 +162,19 @@ def test_chains_of_a_few_pixels_still_serve():
     assert torch.equal(
         from_chains(torch.ones(1, 1, 4, 4), known[..., :4, :4], chains, generator(), 2), torch.ones(1, 1, 4, 4)
     )
+
+
+def test_the_lattice_lies_anew_in_each_step_and_the_known_pixels_stay_where_they_are():
+    """By hand: the picture is moved, stepped and moved back; B of what is shown is the mean over all places."""
+    net = random_net(Architecture((ConvLayer(3, 4, 2),), channels=1, reference_std=2.0), seed=4)
+    images = torch.randn(1, 1, 12, 12, generator=generator(6), dtype=torch.float64)
+    known = torch.rand(1, 1, 12, 12, generator=generator(8)) < 0.5
+    ours, theirs = generator(7), generator(7)
+    painted = inpaint(net, images, known, steps=3, step_size=0.5, generator=ours, start=images, random_lattice=True)
+    expected = images
+    for _ in range(3):
+        shift = lattice_shift(2, theirs)
+        moved = langevin_step(net, expected.roll(shift, (2, 3)), 0.5, theirs).roll((-shift[0], -shift[1]), (2, 3))
+        expected = torch.where(known, images, moved)
+    torch.testing.assert_close(painted, expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(painted[known], images[known])
