@@ -65,9 +65,12 @@ def is_wide(health: Health, reference_std: float) -> bool:
     return not health.chain_std < WIDE_STD_RATIO * max(health.data_std, reference_std)
 
 
-def diagnose(health: Health, reference_std: float, wide_for: int = 0) -> Diagnosis | None:
-    """None where learning is alive. `wide_for`: the iterations in a row for which the chains have been wide."""
-    limit = EXPLODED_STD_RATIO * max(health.data_std, reference_std)
+def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: bool = False) -> Diagnosis | None:
+    """None where learning is alive. `wide_for`: the iterations in a row for which the chains have been wide.
+
+    Chains kept within bounds often leap to them and come back: only their staying there is a failure.
+    """
+    limit = math.inf if bounded else EXPLODED_STD_RATIO * max(health.data_std, reference_std)
     if wide_for > PATIENCE or not health.chain_std < limit:
         return Diagnosis(
             f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, "

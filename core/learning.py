@@ -25,7 +25,7 @@ EXAMPLES = 4  # training pictures that the first weights are scaled on
 WARM_UP = 0.1  # of a stage's iterations: Adam's first steps move all weights alike, and large ones kill or explode
 SNAPSHOT_ITERATIONS = 25  # between two copies of a good state
 STRETCH = 0.05  # how far one iteration may stretch the score, in logarithms
-RECOVERY_SCALE = 0.5  # of the learning rate, at each return to a good state
+RECOVERY_SCALE = 0.7  # of the learning rate, at each return to a good state
 MAX_RECOVERIES = 6
 
 
@@ -209,7 +209,7 @@ class Learner:
     def _diagnose(self, health: Health) -> Diagnosis | None:
         state, reference_std = self.state, self.architecture.reference_std
         state.wide_for = state.wide_for + 1 if is_wide(health, reference_std) else 0
-        return diagnose(health, reference_std, state.wide_for)
+        return diagnose(health, reference_std, state.wide_for, self.params.bounded)
 
     def _remember(self) -> None:
         """Copy a good state now and then; the first in any case, so that there is one to go back to."""
@@ -222,7 +222,7 @@ class Learner:
         state = self.state
         if state.recoveries >= MAX_RECOVERIES:
             raise LearningDiverged(
-                f"{reason}. Went back to a good state {state.recoveries} times, each time with half the learning rate, "
+                f"{reason}. Went back to a good state {state.recoveries} times, each time with a smaller rate, "
                 f"down to {self.learning_rate:.2g}, and it did not help: a smaller learning_rate or step_size may"
             )
         state.go_back(RECOVERY_SCALE)

@@ -126,3 +126,11 @@ def test_a_learner_goes_back_when_they_do_not(learner):
     learner._recover(diagnosis.reason)
     assert learner.state.wide_for == 0  # and is as patient as before
     assert learner._diagnose(WIDE) is None
+
+
+def test_chains_within_bounds_may_leap_to_them_but_not_stay():
+    leapt = replace(GOOD, chain_std=4 * GOOD.data_std)
+    assert diagnose(leapt, 1.0) is not None
+    assert diagnose(leapt, 1.0, bounded=True) is None
+    assert diagnose(leapt, 1.0, wide_for=PATIENCE + 1, bounded=True) is not None
+    assert diagnose(replace(GOOD, chain_std=float("nan")), 1.0, bounded=True) is not None
