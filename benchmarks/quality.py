@@ -26,10 +26,9 @@ from random_phase import random_phase
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
-from core.decoding import denoise
 from core.health import Health, remarks
 from core.images import prepare, read_picture, sheet, to_pixels, write_picture
-from core.learning import LearningDiverged, LearningProgress, learn
+from core.learning import LearningDiverged, LearningProgress, learn, synthesized
 from core.pictures import Pictures
 from core.presets import PRESETS
 from core.quality import COPIED_PATCH, Quality, assess
@@ -153,8 +152,7 @@ def learned(picture: Tensor, params: LearningParams) -> Made | None:
     except LearningDiverged:
         return None
     seconds = time.monotonic() - began_at
-    clean = denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
-    return Made(to_pixels(clean, levels), state.recoveries, seconds, remarks(*health))
+    return Made(to_pixels(synthesized(state, params), levels), state.recoveries, seconds, remarks(*health))
 
 
 def _pixels(picture: Tensor) -> Tensor:

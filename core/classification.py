@@ -4,6 +4,7 @@ A category's density p_c(I; w) = exp[f_c(I; w)] q(I) / Z_c(w) (eq. 4) can be com
 is known: `core.partition.log_partition` estimates it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -157,11 +158,9 @@ def class_posterior(log_densities: Tensor, log_priors: Tensor | None = None) -> 
 
 
 def _pixel_log_density(model: CategoryModel, pictures: Tensor) -> Tensor:
-    levels = model.levels
-    like = model.net.weights[0]
-    images = (pictures.to(like) - levels.mean.to(like)[:, None, None]) * levels.gain
+    images = model.levels.apply(pictures.to(model.net.weights[0]))
     density = log_density(model.net, images, model.partition, model.boundary)
-    return density + images[0].numel() * torch.tensor(levels.gain, dtype=density.dtype).log()
+    return density + images[0].numel() * math.log(model.levels.gain)
 
 
 def _like(net: DiscriminativeConvNet) -> DiscriminativeConvNet:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import Boundary, LearningParams
+from core.decoding import denoise
 from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide
 from core.langevin import Box, lattice_shift, run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
@@ -68,6 +69,7 @@ class Learner:
         if params.patch_size is not None:
             always_the_same = torch.Generator().manual_seed(0)
             self._examples = cut_patches(self._examples, params.patch_size, EXAMPLE_PATCHES, always_the_same)
+        self._box = box_of(params, self.pictures.limits)
         kernel_size = params.layers[0].kernel_size
         self._whitening = (
             Whitening()  # there chains do not flip, and it only slows
@@ -107,7 +109,7 @@ class Learner:
             state.generator,
             params.boundary,
             after_step=lambda *_: self.interrupt(),
-            box=box_of(params, self.pictures.limits),
+            box=self._box,
             random_lattice=params.random_lattice,
         )
         chain_maps = net.feature_maps(state.chains, params.boundary)
@@ -267,6 +269,14 @@ def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> 
     """The net as it stands in a stage, counted from 0, while its layers are grown one by one (sec. 7)."""
     depth = min(stage, params.stages - 1) + 1 if params.layerwise else len(whole.layers)
     return whole.truncated(depth).covering(params.side, params.boundary)
+
+
+def synthesized(state: LearningState, params: LearningParams) -> Tensor:
+    """What the chains hold, clean of the noise that was learned under (M̃, C, S', S'), to be shown.
+
+    On the torus S' may be a few pixels more than the size asked for.
+    """
+    return denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
 
 
 def box_of(params: LearningParams, limits: tuple[Tensor, Tensor]) -> Box | None:

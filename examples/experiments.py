@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
-from core.decoding import denoise, reconstruct
+from core.decoding import reconstruct
 from core.images import Levels, prepare, read_picture, sheet, to_pixels, write_picture
-from core.learning import LearningProgress, learn
+from core.learning import LearningProgress, learn, synthesized
 from core.pictures import Pictures
 from core.presets import PRESETS
 from core.quality import distance_ratio
@@ -108,8 +108,7 @@ def _learn(pixels: Tensor, params: LearningParams, asked: argparse.Namespace) ->
 
 
 def _shown(state: LearningState, params: LearningParams, levels: Levels) -> Tensor:
-    clean = denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
-    return to_pixels(clean, levels)[..., : params.image_size, : params.image_size]
+    return to_pixels(synthesized(state, params), levels)[..., : params.image_size, : params.image_size]
 
 
 def _read(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> Tensor:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -12,10 +12,10 @@ from torch import Tensor
 from core.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
 from core.contracts.jobs import Progress
 from core.contracts.learning import LearningParams
-from core.decoding import denoise, reconstruct
+from core.decoding import reconstruct
 from core.health import Health, remarks
 from core.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
-from core.learning import Learner, LearningProgress
+from core.learning import Learner, LearningProgress, synthesized
 from core.model import Architecture
 from core.pictures import LARGEST_BATCH, Pictures, measure
 from core.store import datasets, jobs
@@ -126,9 +126,7 @@ class _Training:
     def _chains(self) -> Tensor:
         """What the chains synthesized, clean, at the size asked for: on the torus they may be a few pixels larger."""
         size = self.params.side
-        state, params = self.learner.state, self.params
-        clean = denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
-        return to_pixels(clean, self.levels)[..., :size, :size]
+        return to_pixels(synthesized(self.learner.state, self.params), self.levels)[..., :size, :size]
 
     def _finish(self) -> None:
         desk, state = self.desk, self.learner.state
@@ -155,8 +153,7 @@ class _Training:
         """How healthy learning ended, and what it went through on the way."""
         outcome: dict[str, Any] = {"recoveries": self.learner.state.recoveries}
         if series:
-            names = ("chain_std", "data_std", "active_share", "data_active_share", "score_difference")
-            health = Health(**{name: series[-1][name] for name in names})
+            health = Health(**{field.name: series[-1][field.name] for field in fields(Health)})
             outcome |= {**asdict(health), "remarks": remarks(health)}
         return outcome
 

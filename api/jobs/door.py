@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from asgi_correlation_id import correlation_id
@@ -24,6 +25,10 @@ from core.store.schema import DatasetImage, Model
 
 def resolve(house: House, asked: AnyJobIn) -> NewJob:
     """Raises Problem for settings that cannot work, or NotFound."""
+    return replace(_resolved(house, asked), request_id=correlation_id.get())
+
+
+def _resolved(house: House, asked: AnyJobIn) -> NewJob:
     match asked:
         case TrainJobIn():
             return _train(house, asked)
@@ -51,7 +56,6 @@ def _train(house: House, asked: TrainJobIn) -> NewJob:
         params=params.model_dump(mode="json"),
         preset=asked.preset,
         dataset_id=asked.dataset_id,
-        request_id=correlation_id.get(),
         progress=Progress(stages=params.stages, iterations=params.iterations),
     )
 
@@ -64,7 +68,6 @@ def _sample(house: House, asked: SampleJobIn) -> NewJob:
         kind=JobKind.SAMPLE,
         params=params.model_dump(mode="json"),
         model_id=asked.model_id,
-        request_id=correlation_id.get(),
         progress=Progress(stages=params.count, iterations=params.steps),
     )
 
@@ -77,7 +80,6 @@ def _reconstruct(house: House, asked: ReconstructJobIn) -> NewJob:
         params=asked.params.model_dump(mode="json"),
         model_id=asked.model_id,
         dataset_id=asked.dataset_id,
-        request_id=correlation_id.get(),
         progress=Progress(stages=len(dataset.images), iterations=asked.params.passes),
     )
 
@@ -97,7 +99,6 @@ def _inpaint(house: House, asked: InpaintJobIn) -> NewJob:
         params=params.model_dump(mode="json"),
         model_id=asked.model_id,
         dataset_id=asked.dataset_id,
-        request_id=correlation_id.get(),
         progress=Progress(stages=results, iterations=params.steps),
     )
 
@@ -111,7 +112,6 @@ def _classify(house: House, asked: ClassifyJobIn) -> NewJob:
         params=params.model_dump(mode="json"),
         model_ids=params.model_ids,
         dataset_id=asked.dataset_id,
-        request_id=correlation_id.get(),
         progress=Progress(stages=len(params.model_ids), iterations=params.all_steps),
     )
 
