@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo serve test quality check format clean
+.PHONY: help setup demo serve test quality speed bench-gpu service check format clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,6 +26,18 @@ test: $(READY) ## every test, with real servers and processes
 
 quality: $(READY) ## how good the learned pictures are, in numbers; benchmark-output/
 	$(BIN)/python benchmarks/quality.py
+
+speed: $(READY) ## how fast chains move, beside peers and the machine's limit; benchmark-output/
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/speed.py
+
+bench-gpu: $(READY) ## the same on a GPU, Experiment 1 in full, and the engine's tests there
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/pytest tests/core/engine
+	$(BIN)/python benchmarks/speed.py --device cuda --turns 20 --full --out benchmark-output/gpu
+
+service: $(READY) ## how soon the service starts and begins a job; what training and sampling cost each other
+	$(BIN)/python benchmarks/service.py
 
 check: $(READY) ## lint, format, types, import rules
 	$(BIN)/ruff check .

@@ -26,13 +26,12 @@ from random_phase import random_phase
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
-from core.health import Health, remarks
+from core.health import remarks
 from core.images import prepare, read_picture, sheet, to_pixels, write_picture
-from core.learning import LearningDiverged, LearningProgress, learn, synthesized
+from core.learning import Learner, LearningDiverged, synthesized
 from core.pictures import Pictures
 from core.presets import PRESETS
 from core.quality import COPIED_PATCH, Quality, assess
-from core.state import LearningState
 
 ROOT = Path(__file__).parents[1]
 PRESET = "texture-cpu"
@@ -142,17 +141,15 @@ def make(picture: Tensor, params: LearningParams) -> dict[str, Made | None]:
 def learned(picture: Tensor, params: LearningParams) -> Made | None:
     images, levels = prepare(picture[None], params.contrast)
     began_at = time.monotonic()
-    health: list[Health] = []
-
-    def keep(progress: LearningProgress, _: LearningState) -> None:
-        health[:] = [progress.health]
-
+    learner = Learner(Pictures.of(images, levels), params)
     try:
-        state = learn(Pictures.of(images, levels), params, callback=keep)
+        for _ in learner.iterate():
+            pass
     except LearningDiverged:
         return None
-    seconds = time.monotonic() - began_at
-    return Made(to_pixels(synthesized(state, params), levels), state.recoveries, seconds, remarks(*health))
+    seconds, state = time.monotonic() - began_at, learner.state
+    made = to_pixels(synthesized(state, params), levels)
+    return Made(made, state.recoveries, seconds, remarks(learner.examine()))
 
 
 def _pixels(picture: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from core.box import Box
 from core.contracts.learning import LearningParams
 from core.images import Levels
 from core.learning import architecture_at, architecture_of
@@ -17,7 +18,8 @@ from core.model import GenerativeConvNet
 from core.state import LearningState, Snapshot
 
 MODEL_FORMAT = "genconvnet-model/1"
-CHECKPOINT_FORMAT = "genconvnet-checkpoint/2"
+CHECKPOINT_FORMAT = "genconvnet-checkpoint/3"
+COLOURS = ("colours.low", "colours.high", "colours.axes")
 MAX_HEADER_BYTES = 1 << 20
 
 
@@ -43,6 +45,9 @@ def save_model(model: TrainedModel) -> bytes:
     tensors = {name: _plain(value) for name, value in model.net.state_dict().items()}
     gain = torch.tensor(model.levels.gain, dtype=torch.float64)
     tensors |= {"mean": _plain(model.levels.mean), "gain": gain, "chains": _plain(model.chains)}
+    if (colours := model.levels.colours) is not None and colours.axes is not None:
+        named = zip(COLOURS, (colours.low, colours.high, colours.axes), strict=True)
+        tensors |= {name: _plain(value) for name, value in named}
     return _save(tensors, {"format": MODEL_FORMAT, "params": model.params.model_dump(mode="json")})
 
 
@@ -56,6 +61,7 @@ def load_model(content: bytes) -> TrainedModel:
             raise ValueError(f"mean {tuple(mean.shape)} and chains {tuple(chains.shape)} do not belong together")
         if gain.shape != () or not gain > 0:
             raise ValueError("gain must be one positive number")
+        colours = _colours(tensors, len(mean))
         net = GenerativeConvNet(architecture_of(params, channels=len(mean)))
     except (KeyError, ValueError) as error:
         raise BrokenFile(f"the model file lacks or garbles a part: {error}") from error
@@ -66,12 +72,24 @@ def load_model(content: bytes) -> TrainedModel:
     for name, value in {**tensors, "mean": mean, "gain": gain, "chains": chains}.items():
         if not torch.isfinite(value).all():
             raise BrokenFile(f"tensor {name!r} holds values that are not finite numbers")
-    return TrainedModel(net, Levels(mean, gain.item()), chains, params)
+    return TrainedModel(net, Levels(mean, gain.item(), colours), chains, params)
+
+
+def _colours(tensors: dict[str, Tensor], channels: int) -> Box | None:
+    """Taken out of `tensors`; None in files from before there were any. ValueError where they are no box."""
+    if not tensors.keys() & set(COLOURS):
+        return None
+    low, high, axes = (tensors.pop(name) for name in COLOURS)
+    alike = low.shape == high.shape == (channels, 1, 1) and axes.shape == (channels, channels)
+    if not alike or not (low <= high).all() or not torch.allclose(axes @ axes.T, torch.eye(channels), atol=1e-3):
+        raise ValueError("the box of its colours is none")
+    return Box(low, high, axes)
 
 
 def save_checkpoint(state: LearningState, params: LearningParams) -> bytes:
-    """Everything that decides how learning goes on, the good states to go back to included."""
-    snapshots = [state.snapshot(), *state.good]
+    """Everything that decides how learning goes on, the good states to go back to and the nearest included."""
+    nearest = [state.nearest] if state.nearest else []
+    snapshots = [state.snapshot(), *nearest, *state.good]
     tensors = {
         f"{index}.{name}": _plain(value)
         for index, snapshot in enumerate(snapshots)
@@ -81,6 +99,7 @@ def save_checkpoint(state: LearningState, params: LearningParams) -> bytes:
         "format": CHECKPOINT_FORMAT,
         "params": params.model_dump(mode="json"),
         "snapshots": [dict(snapshot.numbers) for snapshot in snapshots],
+        "nearest": bool(nearest),
     }
     return _save(tensors, about)
 
@@ -91,14 +110,15 @@ def load_checkpoint(content: bytes, device: torch.device) -> LearningState:
     try:
         params = LearningParams.model_validate(about["params"])
         snapshots = [Snapshot(_part(tensors, index), numbers) for index, numbers in enumerate(about["snapshots"])]
-        now, *good = snapshots
+        now, *others = snapshots
         whole = architecture_of(params, channels=now.tensors["chains"].shape[1])
         shape = architecture_at(params, whole, int(now.numbers["stage"]))
         state, *_ = (LearningState.restored(one, shape, device) for one in snapshots)
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise BrokenFile(f"the checkpoint lacks or garbles a part: {error}") from error
+    state.nearest = others.pop(0) if about["nearest"] and others else None
     state.good.clear()
-    state.good.extend(good)
+    state.good.extend(others)
     return state
 
 

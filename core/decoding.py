@@ -17,6 +17,8 @@ from core.model import GenerativeConvNet
 
 LATTICES = 4  # along each side
 
+Pull = Callable[[GenerativeConvNet, Tensor, Boundary], Tensor]  # B of pictures, as `basis` gives it
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -114,21 +116,24 @@ def denoise(
     noise_std: float,
     boundary: Boundary = "valid",
     random_lattice: bool = False,
+    pull: Pull | None = None,
 ) -> Tensor:
     """The mean of the clean picture, given one under white noise of s = `noise_std`: I + s² (B - I/σ²), grey levels.
 
     Exact where p is the density of pictures under that noise (Miyasawa 1961; Raphan and Simoncelli 2011), which a net
     learns from pictures under it. For s = σ it is the reconstruction σ² B. (N, C, H, W) -> the same; s = 0: as it is.
-    With `random_lattice` B is the mean over the places of the net's lattice (`core.langevin.moved_at_random`).
+    With `random_lattice` B is the mean over the places of the net's lattice (`core.langevin.moved_at_random`). `pull`
+    is another way to find B than `basis`, an engine's.
     """
     if not noise_std:
         return images
     shrunk = images * (1 - (noise_std / net.architecture.reference_std) ** 2)
-    drawn = mean_basis(net, images, boundary) if random_lattice else basis(net, images, boundary)
+    pull = pull or basis
+    drawn = mean_basis(net, images, boundary, pull) if random_lattice else pull(net, images, boundary)
     return shrunk.add_(drawn, alpha=noise_std**2)
 
 
-def mean_basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
+def mean_basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid", pull: Pull = basis) -> Tensor:
     """B's mean over the places at which the net's lattice may lie, LATTICES at most along each side. (N, C, H, W).
 
     On the torus it is exact; elsewhere the stride's few lines at the rim are taken from the opposite side.
@@ -137,7 +142,7 @@ def mean_basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "val
     places = range(0, stride, -(-stride // LATTICES))
     total = torch.zeros_like(images)
     for down, right in product(places, places):
-        moved = basis(net, images.roll((down, right), dims=(2, 3)), boundary)
+        moved = pull(net, images.roll((down, right), dims=(2, 3)), boundary)
         total += moved.roll((-down, -right), dims=(2, 3))
     return total / len(places) ** 2
 
@@ -150,14 +155,14 @@ def find_mode(
     max_steps: int = 1000,
     tolerance: float = 1e-6,
     boundary: Boundary = "valid",
-    after_step: Callable[[int, Tensor], None] | None = None,
+    after_step: Callable[[int], None] | None = None,
 ) -> Modes:
     """Run the noiseless dynamics I <- I - s (I - σ² B), s in (0, 1], down to a local energy minimum (Prop. 2).
 
     At a minimum inside a piece I = σ² B. With s = 1 the step jumps to the mean of the present piece; where that would
     raise the energy, s is halved for that picture until it falls. `converged` is false for a picture that did not
     reach `tolerance` (relative) within `max_steps`, for instance because it rests on the border between two pieces.
-    `after_step(step, images)` is told of each step; what it raises ends the run.
+    `after_step(steps done)` is told of each step; what it raises ends the run.
     """
     images = images.clone()
     energy = net.energy(images, boundary)
@@ -183,7 +188,7 @@ def find_mode(
         )
         taken += 1
         if after_step is not None:
-            after_step(taken, images)
+            after_step(taken)
 
 
 def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Size | tuple[int, int]) -> Tensor:

@@ -6,10 +6,11 @@ to a good state with a smaller learning rate (`core.learning`).
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from core.engine import ScoreGradient
 
 EXPLODED_STD_RATIO = 3.0  # chains this many times as far spread as the pictures never come back
 WIDE_STD_RATIO = 1.6  # this far they may, where a picture has few large shapes, and often do
@@ -43,20 +44,14 @@ class Diagnosis:
     reason: str
 
 
-def examine(
-    chains: Tensor,
-    data_std: float,
-    chain_maps: Sequence[Tensor],
-    data_maps: Sequence[Tensor],
-    score_difference: float,
-) -> Health:
-    """Read the signs. chains (N, C, H, W); the maps of each layer (N, filters, H_l, W_l)."""
+def examine(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:
+    """Read the signs. chains (N, C, H, W), and what became of them and of the pictures in the net."""
     return Health(
         chain_std=_rms(chains),
         data_std=data_std,
-        active_share=tuple(_active_share(layer) for layer in chain_maps),
-        data_active_share=tuple(_active_share(layer) for layer in data_maps),
-        score_difference=score_difference,
+        active_share=synthesized.active_share,
+        data_active_share=real.active_share,
+        score_difference=real.score - synthesized.score,
     )
 
 
@@ -106,7 +101,3 @@ def remarks(health: Health) -> list[str]:
 
 def _rms(images: Tensor) -> float:
     return images.detach().square().mean().sqrt().item()
-
-
-def _active_share(feature_map: Tensor) -> float:
-    return (feature_map > 0).float().mean().item()

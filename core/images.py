@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from core.box import Box
 from core.masks import known_share, middle_square, wholly_known
 
 SHEET_GAP = 2  # pixels between the pictures of a sheet
@@ -88,16 +89,20 @@ def _channels_first(pixels: NDArray[np.float32]) -> Tensor:
 
 @dataclass(frozen=True)
 class Levels:
-    """How grey levels were prepared for learning: (level - mean) * gain. mean (C,), in grey levels."""
+    """How grey levels were prepared for learning: (level - mean) * gain. mean (C,), in grey levels.
+
+    colours: what holds the colours of the training pictures, so prepared; None where it is not known.
+    """
 
     mean: Tensor
     gain: float = 1.0
+    colours: Box | None = None
 
     @property
-    def limits(self) -> tuple[Tensor, Tensor]:
-        """What black and white are, so prepared: two of (C, 1, 1)."""
+    def box(self) -> Box:
+        """What a chain may be confined to: the colours of the training pictures, or all that there are."""
         mean = self.mean[:, None, None]
-        return -mean * self.gain, (WHITE - mean) * self.gain
+        return self.colours or Box(-mean * self.gain, (WHITE - mean) * self.gain)
 
     def apply(self, pictures: Tensor) -> Tensor:
         """Grey levels (N, C, H, W) -> the same as a model learned with these levels knows them; see `to_pixels`."""
@@ -112,7 +117,9 @@ def prepare(pictures: Tensor, contrast: float | None = None) -> tuple[Tensor, Le
     mean = pictures.mean(dim=(0, 2, 3))
     centred = pictures - mean[:, None, None]
     gain = gain_for(float(centred.square().mean().sqrt()), contrast)
-    return centred * gain, Levels(mean, gain)
+    prepared = centred * gain
+    colours = prepared.movedim(1, 0).flatten(1)
+    return prepared, Levels(mean, gain, Box.around(prepared, colours @ colours.T))
 
 
 def gain_for(std: float, contrast: float | None) -> float:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.contracts.learning import Boundary
 from core.decoding import denoise
-from core.langevin import Box, langevin_step, lattice_shift
+from core.langevin import Dynamics, langevin_step, lattice_shift
 from core.model import GenerativeConvNet
 
 PIECES_PER_CHAIN = 2  # along each side
@@ -27,36 +26,36 @@ def inpaint(
     known: Tensor,
     *,
     steps: int,
-    step_size: float,
+    dynamics: Dynamics,
     generator: torch.Generator,
-    boundary: Boundary = "valid",
     noise_std: float = 0.0,
     start: Tensor | None = None,
-    box: Box | None = None,
-    random_lattice: bool = False,
-    after_step: Callable[[int, Tensor], None] | None = None,
+    after_step: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Pictures (N, C, H, W) with what is unknown painted by `steps` Langevin steps -> (N, C, H, W), grey levels.
 
     known (N, 1, H, W), bool: there the pixels are those of `images`, exactly; elsewhere `images` does not matter.
     noise_std: the white noise that the net learned its pictures under, grey levels: the known pixels are held under
     the like, drawn anew for each step, and what is painted is cleaned of it in the end (see `core.decoding.denoise`).
-    box, random_lattice: as the net was learned (see `core.langevin`).
+    dynamics: as the net was learned (see `core.langevin`).
     start (N, C, H, W): what the unknown pixels begin as (see `from_chains`), by default a smooth continuation of what
     surrounds them (see `fill_in`).
-    `after_step(step, images)` is told of each step; what it raises ends the run.
+    `after_step(steps done)` is told of each step; what it raises ends the run.
     """
+    stride, box = net.architecture.total_stride, dynamics.box
     painted = torch.where(known, images, fill_in(images, known) if start is None else start)
     for step in range(1, steps + 1):
         noise = torch.randn(images.shape, generator=generator, device=images.device) if noise_std else 0.0
         held = images + noise_std * noise
-        down, right = lattice_shift(net.architecture.total_stride, generator) if random_lattice else (0, 0)
-        moved = langevin_step(net, painted.roll((down, right), (2, 3)), step_size, generator, boundary=boundary)
+        down, right = lattice_shift(stride, generator) if dynamics.random_lattice else (0, 0)
+        moved = painted.roll((down, right), (2, 3))
+        moved = langevin_step(net, moved, dynamics.step_size, generator, boundary=dynamics.boundary)
         moved = moved.roll((-down, -right), (2, 3))
         painted = torch.where(known, held, moved if box is None else box.hold(moved))
         if after_step is not None:
-            after_step(step, painted)
-    return torch.where(known, images, denoise(net, painted, noise_std, boundary, random_lattice))
+            after_step(step)
+    clean = denoise(net, painted, noise_std, dynamics.boundary, dynamics.random_lattice)
+    return torch.where(known, images, clean)
 
 
 def from_chains(

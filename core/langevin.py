@@ -6,24 +6,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.box import Box
 from core.contracts.learning import Boundary
 from core.decoding import basis
 from core.model import GenerativeConvNet
 
 
 @dataclass(frozen=True)
-class Box:
-    """The pictures whose grey levels lie between `low` and `high`, both (C, 1, 1): where a density may be confined."""
+class Dynamics:
+    """How chains move. step_size: ε, in grey levels. boundary: where their pictures end.
 
-    low: Tensor
-    high: Tensor
+    box: within which they are kept. random_lattice: whether they are `moved_at_random` before each step.
+    """
 
-    def widened(self, by: float) -> "Box":
-        return Box(self.low - by, self.high + by)
-
-    def hold(self, images: Tensor) -> Tensor:
-        """The nearest pictures of the box, as projected Langevin dynamics goes on from (Bubeck, Eldan, Lehec 2018)."""
-        return torch.maximum(torch.minimum(images, self.high.to(images)), self.low.to(images))
+    step_size: float
+    boundary: Boundary = "valid"
+    box: Box | None = None
+    random_lattice: bool = False
 
 
 @torch.no_grad()
@@ -67,23 +66,20 @@ def run_chains(
     net: GenerativeConvNet,
     images: Tensor,
     steps: int,
-    step_size: float,
+    dynamics: Dynamics,
     generator: torch.Generator | None = None,
-    boundary: Boundary = "valid",
-    after_step: Callable[[int, Tensor], None] | None = None,
-    box: Box | None = None,
-    random_lattice: bool = False,
+    after_step: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """`steps` Langevin steps of N parallel chains from `images` (N, C, H, W), kept within `box` where one is given.
+    """`steps` Langevin steps of N parallel chains from `images` (N, C, H, W).
 
-    `after_step(step, images)` is told of each, 1 to `steps`; what it raises ends the run.
+    `after_step(steps done)` is told of each; what it raises ends the run.
     """
     for step in range(1, steps + 1):
-        if random_lattice:
+        if dynamics.random_lattice:
             images = moved_at_random(images, net.architecture.total_stride, generator)
-        images = langevin_step(net, images, step_size, generator, boundary=boundary)
-        if box is not None:
-            images = box.hold(images)
+        images = langevin_step(net, images, dynamics.step_size, generator, boundary=dynamics.boundary)
+        if dynamics.box is not None:
+            images = dynamics.box.hold(images)
         if after_step is not None:
-            after_step(step, images)
+            after_step(step)
     return images

@@ -4,23 +4,30 @@ The loop is `Learner.iterate`; one turn of it is `Learner.update`, to be read be
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from core.box import Box
 from core.contracts.learned import boundary_of_pictures
-from core.contracts.learning import Boundary, LearningParams
+from core.contracts.learning import Boundary, LearningParams, Precision
 from core.decoding import denoise
-from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide
-from core.langevin import Box, lattice_shift, run_chains
-from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
+from core.engine import Engine, choose_engine
+from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks
+from core.langevin import Dynamics, lattice_shift
+from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 from core.pictures import Pictures, cut_patches
+from core.quality import sliced_wasserstein
 from core.scaling import Whitening, paces, scale_weights
 from core.state import LearningState, fresh_optimizer
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end
+COMPARED_SHARE = 0.5  # of a stage's iterations: before, the pictures are unfinished
+COMPARED_ITERATIONS = 4  # between two comparisons
+COMPARED_DIRECTIONS = 64
+COMPARED_SEED = 1  # other directions than those that `core.quality` judges by in the end
 EXAMPLE_PATCHES = 256  # cut out of them where patches are learned
 EXAMPLES = 4  # training pictures that the first weights are scaled on
 WARM_UP = 0.1  # of a stage's iterations: Adam's first steps move all weights alike, and large ones kill or explode
@@ -59,17 +66,24 @@ class LearningProgress:
 class Learner:
     """Algorithm 1 on pictures (M, C, H, W), in grey levels about their mean, with its state between iterations."""
 
-    def __init__(self, images: Tensor | Pictures, params: LearningParams, state: LearningState | None = None) -> None:
+    def __init__(
+        self,
+        images: Tensor | Pictures,
+        params: LearningParams,
+        state: LearningState | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         if params.seed is None:
             raise ValueError("seed must be set: the same seed gives the same pictures")
         self.pictures = images if isinstance(images, Pictures) else Pictures.of(images)
         self.params = params
+        self.engine = engine or choose_engine(precision_of(params), self.pictures.device)
         self.architecture = architecture_of(params, self.pictures.channels)
         self._examples = self.pictures.read(range(min(EXAMPLES, self.pictures.count))).cpu().float()
         if params.patch_size is not None:
             always_the_same = torch.Generator().manual_seed(0)
             self._examples = cut_patches(self._examples, params.patch_size, EXAMPLE_PATCHES, always_the_same)
-        self._box = box_of(params, self.pictures.limits)
+        self._dynamics = dynamics_of(params, self.pictures.box)
         kernel_size = params.layers[0].kernel_size
         self._whitening = (
             Whitening()  # there chains do not flip, and it only slows
@@ -94,6 +108,7 @@ class Learner:
                 if diagnosis is not None:
                     self._recover(diagnosis.reason)
                     continue
+                self._compare(health)
                 yield self._progress(health)
             self._grow()
 
@@ -101,31 +116,32 @@ class Learner:
         """One turn of Algorithm 1: lines 4 (sample), 5 (compare) and 6 (step)."""
         state, net, params = self.state, self.state.net, self.params
         observed = self._observed()
-        state.chains = run_chains(
+        state.chains = self.engine.run(
             net,
             observed if params.contrastive else state.chains,
             params.langevin_steps,
-            params.step_size,
+            self._dynamics,
             state.generator,
-            params.boundary,
-            after_step=lambda *_: self.interrupt(),
-            box=self._box,
-            random_lattice=params.random_lattice,
+            lambda _: self.interrupt(),
         )
-        chain_maps = net.feature_maps(state.chains, params.boundary)
-        data_maps = net.feature_maps(observed, self._data_boundary)
-        # Scores per position of the top map, so that the learning rate does not depend on the pictures' size.
-        real, synthesized = _mean_score(net, data_maps), _mean_score(net, chain_maps)
-        difference = real - synthesized
+        real = self.engine.gradient(net, observed, self._data_boundary)
+        synthesized = self.engine.gradient(net, state.chains, params.boundary)
         for group in state.optimizer.param_groups:
             group["lr"] = self.learning_rate * group["pace"]
-        state.optimizer.zero_grad()
-        (-difference).backward()  # type: ignore[no-untyped-call]  # Adam descends; the likelihood ascends along H_obs - H_syn
+        for parameter, obs, syn in zip(net.parameters(), real.parameters, synthesized.parameters, strict=True):
+            parameter.grad = syn - obs  # Adam descends; the likelihood ascends along H_obs - H_syn
         self._step()
         if not params.contrastive:  # whose chains, hardly moved, say little of how large f should be
-            self._stretch(real.item(), synthesized.item())
+            self._stretch(real.score, synthesized.score)
         state.iteration += 1
-        return examine(state.chains, self.pictures.std, chain_maps, data_maps, difference.item())
+        return examine(state.chains, self.pictures.std, synthesized, real)
+
+    def examine(self) -> Health:
+        """The signs of the present state, on the first training pictures."""
+        observed = self._examples.to(self.state.chains)
+        real = self.engine.gradient(self.state.net, observed, self._data_boundary)
+        synthesized = self.engine.gradient(self.state.net, self.state.chains, self.params.boundary)
+        return examine(self.state.chains, self.pictures.std, synthesized, real)
 
     @property
     def learning_rate(self) -> float:
@@ -198,6 +214,7 @@ class Learner:
 
     def _grow(self) -> None:
         state = self.state
+        state.end_nearest()
         state.stage += 1
         if state.stage < self.params.stages:
             shape = architecture_at(self.params, self.architecture, state.stage)
@@ -212,6 +229,17 @@ class Learner:
         state, reference_std = self.state, self.architecture.reference_std
         state.wide_for = state.wide_for + 1 if is_wide(health, reference_std) else 0
         return diagnose(health, reference_std, state.wide_for, self.params.bounded)
+
+    def _compare(self, health: Health) -> None:
+        """Now and then, late in a stage: how near to the training pictures has it come? An ailing state not at all."""
+        state, params = self.state, self.params
+        late = state.iteration >= COMPARED_SHARE * params.iterations
+        due = (params.iterations - state.iteration) % COMPARED_ITERATIONS == 0
+        if params.keep_nearest and late and due and not remarks(health):
+            made = synthesized(state, params)
+            state.remember_nearest(
+                sliced_wasserstein(made, self._examples, directions=COMPARED_DIRECTIONS, seed=COMPARED_SEED)
+            )
 
     def _remember(self) -> None:
         """Copy a good state now and then; the first in any case, so that there is one to go back to."""
@@ -265,6 +293,11 @@ def architecture_of(params: LearningParams, channels: int) -> Architecture:
     return Architecture(layers, channels, params.reference_std, params.top).covering(params.side, params.boundary)
 
 
+def precision_of(params: LearningParams) -> Precision:
+    """Contrastive divergence lives on the difference of two nearly equal gradients, which bfloat16 would drown."""
+    return "float32" if params.contrastive and params.precision == "auto" else params.precision
+
+
 def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> Architecture:
     """The net as it stands in a stage, counted from 0, while its layers are grown one by one (sec. 7)."""
     depth = min(stage, params.stages - 1) + 1 if params.layerwise else len(whole.layers)
@@ -279,9 +312,10 @@ def synthesized(state: LearningState, params: LearningParams) -> Tensor:
     return denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
 
 
-def box_of(params: LearningParams, limits: tuple[Tensor, Tensor]) -> Box | None:
-    """Where `params` confine the chains to, `limits` being black and white: the noise of the reference has room."""
-    return Box(*limits).widened(params.reference_std) if params.bounded else None
+def dynamics_of(params: LearningParams, box: Box) -> Dynamics:
+    """How the chains move that `params` learn with; where they are confined, to `box` and room for the noise of σ."""
+    held = box.widened(params.reference_std) if params.bounded else None
+    return Dynamics(params.step_size, params.boundary, held, params.random_lattice)
 
 
 def first_chains(
@@ -302,8 +336,3 @@ def first_chains(
         )
         chains[..., : drawn.shape[2], : drawn.shape[3]] = drawn
     return chains
-
-
-def _mean_score(net: GenerativeConvNet, maps: Sequence[Tensor]) -> Tensor:
-    """f over the pictures' mean, per position of the top map."""
-    return net.scores_of(maps[-1]).mean() / positions(maps)

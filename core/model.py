@@ -111,9 +111,13 @@ class Architecture:
         """This shape for pictures of `size` pixels: an object's filter learns here what it is to cover."""
         if self.top != "object":
             return self
-        around = {"valid": 0, "torus": 1, "padded": 2}[boundary] * self.halo
-        side = self.map_sizes(size + around)[-1]
+        side = self.top_side(size, boundary)
         return replace(self, top_size=(side, side))
+
+    def top_side(self, size: int, boundary: Boundary) -> int:
+        """Positions along one side of the highest map of pictures with `size` pixels along it."""
+        around = {"valid": 0, "torus": 1, "padded": 2}[boundary] * self.halo
+        return self.map_sizes(size + around)[-1]
 
     def truncated(self, depth: int) -> "Architecture":
         """The net of the lowest `depth` layers, as it stands while the layers are grown one by one (sec. 7)."""
@@ -163,7 +167,7 @@ class GenerativeConvNet(nn.Module):
             current = functional.relu(convolve(current, self.weights[index], self.biases[index], self.strides[index]))
             maps.append(current)
         if self.architecture.top == "object":
-            maps.append(functional.relu(functional.conv2d(current, *self._top_filter(current))))
+            maps.append(functional.relu(functional.conv2d(current, self.weights[-1], self.biases[-1])))
         return maps
 
     def score(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
@@ -183,24 +187,35 @@ class GenerativeConvNet(nn.Module):
     def extend(self, images: Tensor, boundary: Boundary) -> Tensor:
         """The picture that the first layer's filters see: itself, or continued periodically, or among zeros.
 
-        Raises ValueError where the picture does not suit the net.
+        Raises what `check` raises.
+        """
+        self.check(images, boundary)
+        halo = self.architecture.halo
+        if boundary == "torus":
+            return wrap(images, halo)
+        return surround(images, halo) if boundary == "padded" else images
+
+    def check(self, images: Tensor, boundary: Boundary) -> None:
+        """Raises ValueError where pictures (N, C, H, W) do not suit the net.
+
+        An object's filter that no picture has shown yet what it is to cover is laid over the maps of these.
         """
         shape, architecture = tuple(images.shape), self.architecture
         if len(shape) != 4 or shape[1] != architecture.channels:
             raise ValueError(f"pictures must be (N, {architecture.channels}, H, W), not {shape}")
+        around = 2 * architecture.halo if boundary == "padded" else 0
         if boundary == "torus":
             if shape[2] % architecture.total_stride or shape[3] % architecture.total_stride:
                 raise ValueError(
                     f"on the torus a picture's sides must be multiples of the net's stride of "
                     f"{architecture.total_stride}, not {shape[2:]}"
                 )
-            return wrap(images, architecture.halo)
-        extended = surround(images, architecture.halo) if boundary == "padded" else images
-        if min(extended.shape[2:]) < architecture.receptive_field:
+        elif min(shape[2:]) + around < architecture.receptive_field:
             raise ValueError(
                 f"a picture of {shape[2:]} is smaller than the net's window of {architecture.receptive_field} pixels"
             )
-        return extended
+        if architecture.top == "object":
+            self._check_top((architecture.top_side(shape[2], boundary), architecture.top_side(shape[3], boundary)))
 
     def fold_back(self, extended: Tensor, boundary: Boundary) -> Tensor:
         """From the extended picture that the filters see back to the picture itself; the adjoint of `extend`."""
@@ -209,9 +224,8 @@ class GenerativeConvNet(nn.Module):
             return unwrap(extended, halo)
         return extended[..., halo:-halo, halo:-halo] if boundary == "padded" and halo else extended
 
-    def _top_filter(self, below: Tensor) -> tuple[Tensor, Tensor]:
-        """An object's filter over all of the maps `below` (N, filters, H_L, W_L), and its bias."""
-        size = (below.shape[2], below.shape[3])
+    def _check_top(self, size: tuple[int, int]) -> None:
+        """Whether an object's filter covers maps of `size` (H_L, W_L)."""
         if not self.has_top_filter:
             self._cover(size, torch.Generator())
             self.architecture = replace(self.architecture, top_size=size)
@@ -219,7 +233,6 @@ class GenerativeConvNet(nn.Module):
             raise ValueError(
                 f"the object's filter covers maps of {self.architecture.top_size} positions, these pictures give {size}"
             )
-        return self.weights[-1], self.biases[-1]
 
     def _cover(self, size: tuple[int, int], generator: torch.Generator) -> None:
         """Lay an object's filter over the highest maps, with a bias that lets it fire at first."""

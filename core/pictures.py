@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from core.box import Box
 from core.images import Levels, gain_for
 
 LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
@@ -18,23 +19,23 @@ class Pictures:
     """`count` training pictures of one size, in grey levels about their mean, read when they are needed.
 
     read: indices -> (len(indices), channels, H, W) on `device`. std: root mean square over all of them, grey levels.
-    limits: the lowest and the highest grey level of each channel, two of (C, 1, 1).
+    box: what holds them.
     """
 
     count: int
     channels: int
     std: float
-    limits: tuple[Tensor, Tensor]
+    box: Box
     device: torch.device
     read: Callable[[Sequence[int]], Tensor]
 
     @classmethod
     def of(cls, images: Tensor, levels: Levels | None = None) -> "Pictures":
-        """Those in memory: images (M, C, H, W). Without `levels` their own extremes are black and white."""
+        """Those in memory: images (M, C, H, W). Without `levels` each channel's own extremes hold them."""
         std = images.square().mean().sqrt().item()
-        own = images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None]
-        limits = own if levels is None else levels.limits
-        return cls(len(images), images.shape[1], std, limits, images.device, lambda indices: images[list(indices)])
+        own = Box(images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None])
+        box = own if levels is None else levels.box
+        return cls(len(images), images.shape[1], std, box, images.device, lambda indices: images[list(indices)])
 
     def draw(self, size: int | None, generator: torch.Generator) -> Tensor:
         """A minibatch of `size` different pictures (None: all, `LARGEST_BATCH` at most) -> (size, C, H, W)."""
@@ -61,12 +62,17 @@ def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generato
 
 
 def measure(pictures: Iterable[Tensor], contrast: float | None = None) -> tuple[Levels, float]:
-    """What `core.images.prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time."""
-    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    """What `core.images.prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time.
+
+    They are gone through twice.
+    """
+    count, total, products = 0, torch.zeros(()), torch.zeros(())
     for picture in pictures:
-        levels = picture.double().flatten(1)
-        count, total, squares = count + levels.shape[1], total + levels.sum(dim=1), squares + levels.square().sum(dim=1)
+        colours = picture.double().flatten(1)
+        count, total, products = count + colours.shape[1], total + colours.sum(dim=1), products + colours @ colours.T
     mean = total / count
-    std = math.sqrt(max(float((squares / count - mean.square()).mean()), 0.0))
-    gain = gain_for(std, contrast)
-    return Levels(mean.float(), gain), std * gain
+    covariance = products / count - mean[:, None] * mean
+    std = math.sqrt(max(float(covariance.diagonal().mean()), 0.0))
+    levels = Levels(mean.float(), gain_for(std, contrast))
+    box = Box.around((levels.apply(picture[None])[0] for picture in pictures), covariance)
+    return replace(levels, colours=box), std * levels.gain

@@ -32,6 +32,7 @@ _QUICK = LearningParams(
     picture_noise=10.0,
     bounded=True,
     random_lattice=True,
+    keep_nearest=True,
     step_size=6.0,
     iterations=600,
     learning_rate=6e-4,
@@ -42,7 +43,7 @@ PRESETS: dict[str, LearningParams] = {
     "texture": LearningParams(
         image_size=224, layers=_EXPERIMENT_1_LAYERS, num_chains=16, langevin_steps=10, iterations=700
     ),
-    "texture-cpu": _QUICK.model_copy(update={"image_size": 128, "iterations": 800}),
+    "texture-cpu": _QUICK.model_copy(update={"image_size": 128, "langevin_steps": 4, "iterations": 800}),
     # Experiment 2 as printed, σ = 1 included: one filter over the whole top map stays while layers grow beneath it.
     "object": LearningParams(
         image_size=224,

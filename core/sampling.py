@@ -1,16 +1,22 @@
 """New pictures from a finished model: eq. 19 on a torus of any size, or at the size that an object was learned at."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary
-from core.langevin import Box, run_chains
+from core.decoding import denoise
+from core.engine import Engine
+from core.engine.canvas import by_tiles, run_by_tiles
+from core.images import Levels, to_pixels
+from core.langevin import Dynamics
 from core.model import GenerativeConvNet
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from
 CANDIDATES = 48  # drawn for each patch, of which the best fitting is laid
+LARGE = 1 << 20  # pixels of a picture that a step takes at once
 MARGIN = 6  # pixels around a patch that are compared
 
 
@@ -21,41 +27,74 @@ def synthesize(
     width: int,
     *,
     steps: int,
-    step_size: float,
+    dynamics: Dynamics,
     generator: torch.Generator,
     start: Tensor,
-    boundary: Boundary = "torus",
-    after_step: Callable[[int, Tensor], None] | None = None,
-    box: Box | None = None,
-    random_lattice: bool = False,
+    engine: Engine,
+    after_step: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """`count` pictures after `steps` Langevin steps of `step_size` ε -> (count, C, H', W').
+    """`count` pictures after `steps` Langevin steps of `dynamics`, as the net was learned -> (count, C, H', W').
 
     start: synthesized pictures of the same net (M, C, S, S), for the chains to begin from.
     On the torus the chains begin as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
     of the net's stride, and every picture is periodic. Elsewhere, where a net may be bound to the places of an object,
     they begin as some of them, drawn at random. ValueError where those are of another size than is asked for.
-    `after_step(step, images)` is told of each step; what it raises ends the run. `box` and `random_lattice`:
-    as the net was learned.
+    `after_step(steps done)` is told of each step, and on a picture of more than LARGE pixels of the parts of one; what
+    it raises ends the run.
     """
-    if boundary == "torus":
+    if dynamics.boundary == "torus":
         stride = net.architecture.total_stride
         sides = (-(-height // stride) * stride, -(-width // stride) * stride)
-        chains = torch.cat([patchwork(start, *sides, stride, generator) for _ in range(count)])
+        started = partial(after_step, 0.0) if after_step else None
+        chains = torch.cat([patchwork(start, *sides, stride, generator, started) for _ in range(count)])
+        if height * width > LARGE:
+            return run_by_tiles(engine, net, chains, steps, dynamics, generator, after_step)
     else:
         if start.shape[2:] != (height, width):
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
         chosen = torch.randint(len(start), (count,), generator=generator, device=generator.device)
         chains = start[chosen.to(start.device)]
-    return run_chains(net, chains, steps, step_size, generator, boundary, after_step, box, random_lattice)
+    return engine.run(net, chains, steps, dynamics, generator, after_step)
 
 
-def patchwork(start: Tensor, height: int, width: int, stride: int, generator: torch.Generator) -> Tensor:
+def develop(
+    net: GenerativeConvNet,
+    chains: Tensor,
+    levels: Levels,
+    noise_std: float,
+    dynamics: Dynamics,
+    engine: Engine,
+    after_part: Callable[[float], None] | None = None,
+) -> Tensor:
+    """Chains (N, C, H, W) clean of the noise that was learned under (`core.decoding.denoise`), as bytes of their shape.
+
+    On the torus tile by tile, of which `after_part(share done)` is told; what it raises ends it.
+    """
+
+    def clean(window: Tensor, boundary: Boundary) -> Tensor:
+        denoised = denoise(net, window, noise_std, boundary, dynamics.random_lattice, engine.basis)
+        return to_pixels(denoised, levels)
+
+    if dynamics.boundary != "torus":
+        return clean(chains, dynamics.boundary)
+    made = torch.empty(chains.shape, dtype=torch.uint8)
+    return by_tiles(net.architecture, chains, lambda window: clean(window, "valid"), made, after_part)
+
+
+def patchwork(
+    start: Tensor,
+    height: int,
+    width: int,
+    stride: int,
+    generator: torch.Generator,
+    after_row: Callable[[], None] | None = None,
+) -> Tensor:
     """A periodic picture (1, C, height, width) laid with patches of `start` (M, C, S, S), at random and to fit.
 
     The chains are periodic, so a patch may lie anywhere on them, at multiples of the net's stride. Of some drawn at
     random the one is laid whose surroundings agree best with what lies there already. What is left of the seams is no
     sample of the model; the dynamics heals it, which takes fewer steps than growing structure from noise does.
+    `after_row` is called after each row of patches; what it raises ends the work.
     """
     size = max(start.shape[-1] // PATCHES_PER_CHAIN // stride, 1) * stride
     picture = start.new_zeros(start.shape[1], height, width)
@@ -70,6 +109,8 @@ def patchwork(start: Tensor, height: int, width: int, stride: int, generator: to
             patch = drawn[errors.argmin(), :, MARGIN:-MARGIN, MARGIN:-MARGIN]
             picture[:, top : top + size, left : left + size] = patch
             laid[top : top + size, left : left + size] = True
+        if after_row is not None:
+            after_row()
     return picture[None]
 
 

@@ -36,6 +36,7 @@ class LearningState:
     recoveries: int = 0
     wide_for: int = 0  # iterations in a row, see core.health
     good: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=KEPT_SNAPSHOTS))
+    nearest: Snapshot | None = None  # of this stage, where the settings ask for it; numbers["distance"] says how near
 
     def remember(self) -> None:
         """Keep a copy of this good state, to which `go_back` can return."""
@@ -54,16 +55,28 @@ class LearningState:
         first, *later = self.good
         target = later[0] if len(later) > 1 and self.recoveries % 2 == 0 else first
         self.good = deque([first], maxlen=KEPT_SNAPSHOTS)
-        earlier = LearningState.restored(target, self.net.architecture, self.chains.device)
-        self.net, self.chains, self.optimizer, self.iteration = (
-            earlier.net,
-            earlier.chains,
-            earlier.optimizer,
-            earlier.iteration,
-        )
+        self._take_up(target)
+        self.iteration = int(target.numbers["iteration"])
         self.learning_rate_scale *= learning_rate_scale
         self.recoveries += 1
         self.wide_for = 0
+
+    def remember_nearest(self, distance: float) -> None:
+        """Keep a copy of this state where it is nearer than any before."""
+        if self.nearest is None or distance < self.nearest.numbers["distance"]:
+            now = self.snapshot()
+            self.nearest = Snapshot(now.tensors, {**now.numbers, "distance": distance})
+
+    def end_nearest(self) -> None:
+        """Take up what `remember_nearest` kept, as if the iterations since had led there."""
+        if self.nearest is not None:
+            self._take_up(self.nearest)
+            self.nearest = None
+
+    def _take_up(self, snapshot: Snapshot) -> None:
+        """The net, the chains and the optimiser of another moment of this stage."""
+        other = LearningState.restored(snapshot, self.net.architecture, self.chains.device)
+        self.net, self.chains, self.optimizer = other.net, other.chains, other.optimizer
 
     def snapshot(self) -> Snapshot:
         tensors = {f"net.{name}": value.detach().clone() for name, value in self.net.state_dict().items()}

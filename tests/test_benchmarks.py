@@ -124,7 +124,7 @@ def test_learning_that_diverges_is_told_and_counts_as_the_worst(tmp_path, capsys
     def diverge(*_, **__):
         raise LearningDiverged("again and again")
 
-    monkeypatch.setattr(quality, "learn", diverge)
+    monkeypatch.setattr(quality.Learner, "iterate", diverge)
     picture = str(ROOT / "examples" / "texture.png")
     report = tmp_path / "elsewhere.json"
     told = ["--size", "48", "--seed", "1", "2", "--out", str(tmp_path), "--json", str(report)]

@@ -1,7 +1,7 @@
 """The `inpaint` job: a dataset's pictures, their transparent parts painted by a model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from core.checkpoint import TrainedModel
 from core.contracts.inpainting import MAX_COUNT, ResolvedInpaintParams
 from core.contracts.learning import MAX_SEED
 from core.images import MaskedPicture, read_masked_picture, to_pixels, write_picture
-from core.learning import box_of
+from core.learning import dynamics_of
 from core.store.schema import DatasetImage
 from worker.desk import Desk
 from worker.errors import Diverged
@@ -72,14 +72,13 @@ def _paint(
         images,
         known,
         steps=params.steps,
-        step_size=params.step_size,
+        dynamics=replace(
+            dynamics_of(model.params, model.levels.box), step_size=params.step_size, boundary=frame.boundary
+        ),
         generator=generator,
-        boundary=frame.boundary,
         noise_std=model.params.picture_noise,
-        box=box_of(model.params, model.levels.limits),
-        random_lattice=model.params.random_lattice,
         start=inpainting.from_chains(images, known, model.chains, generator, frame.stride),
-        after_step=lambda step, _: pace.tell(version.index, version.index + 1, step),
+        after_step=lambda step: pace.tell(version.index, version.index + 1, step),
     )
     if not painted.isfinite().all():
         raise Diverged(f"the chain ran away with a step_size of {params.step_size:g}: a smaller one may help")

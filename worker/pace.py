@@ -13,7 +13,7 @@ class Pace:
         self._desk, self._parts, self._steps = desk, parts, steps
         self._began_at = time.monotonic()
 
-    def tell(self, done: int, current: int, step: int) -> None:
+    def tell(self, done: int, current: int, step: float) -> None:
         """`done` parts are over, `step` of the next ones is too; `current`, from 1, is the last that is worked on.
 
         Raises what `Lease.check` raises where there is reason to stop.
@@ -24,7 +24,7 @@ class Pace:
             Progress(
                 stage=current,
                 stages=self._parts,
-                iteration=step,
+                iteration=int(step),
                 iterations=self._steps,
                 fraction=fraction,
                 eta_seconds=round((time.monotonic() - self._began_at) * (1 / fraction - 1), 1) if fraction else None,

@@ -100,7 +100,7 @@ def _rebuild(model: TrainedModel, pictures: Tensor, params: ReconstructParams, t
         max_steps=params.steps,
         tolerance=TOLERANCE,
         boundary=frame.boundary,
-        after_step=lambda step, _: tell(step),
+        after_step=tell,
     )
     return _Rebuilt(crop(modes.images, frame.margin), modes)
 

@@ -1,16 +1,16 @@
 """The `sample` job: new pictures of any size from a finished model."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from core.contracts.learned import LearnedSettings
 from core.contracts.sampling import ResolvedSampleParams
-from core.decoding import denoise
-from core.images import fit_torus, to_pixels, write_picture
-from core.learning import box_of
-from core.sampling import synthesize
+from core.engine import choose_engine
+from core.images import fit_torus, write_picture
+from core.learning import dynamics_of
+from core.sampling import develop, synthesize
 from worker.desk import Desk
 from worker.inputs import open_model
 from worker.pace import Pace
@@ -24,7 +24,9 @@ def sample(desk: Desk) -> None:
     # An object's net and one of patches are bound to their size; every other draws on a torus of any size.
     fixed = LearnedSettings.model_validate(model.params.model_dump()).only_size is not None
     boundary = model.params.boundary if fixed else "torus"
-    box = box_of(model.params, model.levels.limits)
+    learned = dynamics_of(model.params, model.levels.box)
+    dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
+    engine = choose_engine(model.params.precision, desk.device)
     pace = Pace(desk, params.count, params.steps)
     for index in range(params.count):
         generator = torch.Generator(desk.device).manual_seed((params.seed + index) % 2**63)
@@ -34,16 +36,16 @@ def sample(desk: Desk) -> None:
             params.height,
             params.width,
             steps=params.steps,
-            step_size=params.step_size,
+            dynamics=dynamics,
             generator=generator,
             start=starts,
-            boundary=boundary,
-            after_step=partial(_tell, pace, index),
-            box=box,
-            random_lattice=model.params.random_lattice,
+            engine=engine,
+            after_step=partial(pace.tell, index, index + 1),
         )
-        clean = denoise(net, pictures, model.params.picture_noise, boundary, model.params.random_lattice)
-        pixels = to_pixels(clean, model.levels)[0]
+        developed = develop(
+            net, pictures, model.levels, model.params.picture_noise, dynamics, engine, lambda _: desk.lease.check()
+        )
+        pixels = developed[0]
         # On the torus the sides are multiples of the net's stride, a few pixels more than asked for at the most.
         whole = (
             fit_torus(pixels, params.height, params.width)
@@ -53,7 +55,3 @@ def sample(desk: Desk) -> None:
         name = f"synthesized-{index:03d}.png"
         desk.add_artifact(name, "image/png", write_picture(whole), (params.width, params.height))
     desk.succeed()
-
-
-def _tell(pace: Pace, index: int, step: int, _: Tensor) -> None:
-    pace.tell(index, index + 1, step)

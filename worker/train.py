@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -147,15 +147,17 @@ class _Training:
         model = TrainedModel(state.net, self.levels, state.chains[:kept], self.params)
         stored = desk.store("model.safetensors", save_model(model))
         about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
-        desk.succeed(metrics=self._outcome(series), model=about)
+        desk.succeed(metrics=self._outcome(), model=about)
 
-    def _outcome(self, series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """How healthy learning ended, and what it went through on the way."""
-        outcome: dict[str, Any] = {"recoveries": self.learner.state.recoveries}
-        if series:
-            health = Health(**{field.name: series[-1][field.name] for field in fields(Health)})
-            outcome |= {**asdict(health), "remarks": remarks(health)}
-        return outcome
+    def _outcome(self) -> dict[str, Any]:
+        """How healthy learning ended, what it went through on the way, and in what arithmetic."""
+        health = self.learner.examine()
+        return {
+            **_in_levels(health, self.levels.gain),
+            "remarks": remarks(health),
+            "recoveries": self.learner.state.recoveries,
+            "precision": self.learner.engine.precision,
+        }
 
 
 class _Pace:
@@ -190,28 +192,39 @@ def _load(desk: Desk, params: LearningParams) -> tuple[Pictures, Levels]:
             yield one(index)
 
     held = list(all_in_turn()) if len(rows) <= LARGEST_BATCH else None  # no more than one iteration may ask for
-    levels, std = measure(held or all_in_turn(), params.contrast)
+    levels, std = measure(held or _EachTime(all_in_turn), params.contrast)
 
     def read(indices: Sequence[int]) -> Tensor:
         desk.lease.check_owner()  # reading a batch from the store may take long
         pictures = torch.stack([held[index] if held else one(index) for index in indices])
         return ((pictures - levels.mean[:, None, None]) * levels.gain).to(desk.device)
 
-    return Pictures(len(rows), channels, std, levels.limits, desk.device, read), levels
+    return Pictures(len(rows), channels, std, levels.box, desk.device, read), levels
+
+
+@dataclass(frozen=True)
+class _EachTime:
+    """Pictures that are read anew each time that they are gone through."""
+
+    begin: Callable[[], Iterator[Tensor]]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.begin()
 
 
 def _measured(learned: LearningProgress, gain: float) -> Mapping[str, Any]:
     """The signs of an iteration, deviations in the grey levels of the user's own pictures."""
-    health = asdict(learned.health)
-    for name in ("chain_std", "data_std"):
-        health[name] /= gain
     return {
         "stage": learned.stage,
         "iteration": learned.iteration,
         "learning_rate": learned.learning_rate,
         "recoveries": learned.recoveries,
-        **health,
+        **_in_levels(learned.health, gain),
     }
+
+
+def _in_levels(health: Health, gain: float) -> dict[str, Any]:
+    return {**asdict(health), "chain_std": health.chain_std / gain, "data_std": health.data_std / gain}
 
 
 def _size(pixels: Tensor) -> tuple[int, int]:

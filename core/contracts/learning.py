@@ -11,6 +11,7 @@ Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 MAX_SEED = 2**63 - 1
+MIN_COMPARED = 7  # pixels: the side of the patches that pictures are compared by
 MAX_PIXELS = 2**26  # of all chains, or of all pictures of an iteration: 64 of the largest
 
 
@@ -160,12 +161,23 @@ class LearningParams(BaseModel):
             "that pictures cannot show it: f's mean over all places of the lattice is learned. Needs boundary torus.",
         ),
     ] = False
+    keep_nearest: Annotated[
+        bool,
+        Field(
+            description="In the last half of learning, keep the state whose synthesized pictures come nearest to the "
+            "training pictures (sliced Wasserstein distance of patches), and end with it instead of with the last: a "
+            "chain wanders, and the last moment is not its best. Not with contrastive.",
+        ),
+    ] = False
     seed: Annotated[
         int | None, Field(ge=0, le=MAX_SEED, description="Seed of weights, chains and noise; drawn when absent.")
     ] = None
     precision: Annotated[
         Precision,
-        Field(description="Arithmetic of the Langevin steps: auto is float32 for now, and bfloat16 is refused."),
+        Field(
+            description="Arithmetic of the convolutions: auto is bfloat16 where the processor or GPU has matrix units "
+            "for it, else float32. Chains, weights and sums are float32 in any case.",
+        ),
     ] = "auto"
     checkpoint_seconds: Annotated[
         float,
@@ -207,13 +219,6 @@ class LearningParams(BaseModel):
             side = (side - layer.kernel_size) // layer.stride + 1
         return layers
 
-    @field_validator("precision")
-    @classmethod
-    def _there(cls, precision: Precision) -> Precision:
-        if precision == "bfloat16":
-            raise ValueError("bfloat16 is not available yet; auto and float32 both compute in float32")
-        return precision
-
     @field_validator("step_size")
     @classmethod
     def _stable(cls, step_size: float, info: ValidationInfo) -> float:
@@ -242,8 +247,6 @@ class LearningParams(BaseModel):
         if boundary == "torus" and info.data.get("patch_size") is not None:
             raise ValueError("must be valid or padded with patch_size: a patch does not continue periodically")
         if boundary == "torus" and info.data.get("contrastive"):
-            raise ValueError("must be valid or padded with contrastive: training pictures do not continue periodically")
-        if boundary == "torus" and info.data.get("contrastive"):
             raise ValueError(
                 "must be valid or padded with contrastive: the training pictures, where the chains begin, do not "
                 "continue periodically"
@@ -262,6 +265,16 @@ class LearningParams(BaseModel):
         if random_lattice and whole is not None and whole - strides + 1 < _window(layers):
             raise ValueError(f"needs pictures larger than the net's window by its stride of {strides} pixels")
         return random_lattice
+
+    @field_validator("keep_nearest")
+    @classmethod
+    def _can_be_compared(cls, keep_nearest: bool, info: ValidationInfo) -> bool:
+        if keep_nearest and info.data.get("contrastive"):
+            raise ValueError("must be false with contrastive: its chains begin at the training pictures")
+        patch_size = info.data.get("patch_size")
+        if keep_nearest and patch_size is not None and patch_size < MIN_COMPARED:
+            raise ValueError(f"needs patches of {MIN_COMPARED} pixels at least")
+        return keep_nearest
 
     @property
     def side(self) -> int:

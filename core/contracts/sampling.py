@@ -8,7 +8,7 @@ from core.contracts.learned import LearnedSettings, learned_of, stable_step
 from core.contracts.learning import MAX_SEED
 
 MIN_SIDE = 16
-MAX_SIDE = 4096
+MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
 DEFAULT_STEPS = 200
 

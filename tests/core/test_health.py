@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from core.contracts.learning import LayerParams, LearningParams
+from core.engine import ScoreGradient
 from core.health import (
     DEAD_ACTIVE_SHARE,
     EXPLODED_STD_RATIO,
@@ -24,10 +25,10 @@ WIDE = replace(GOOD, chain_std=20 * (WIDE_STD_RATIO + EXPLODED_STD_RATIO) / 2)
 NAN, INFINITY = float("nan"), float("inf")
 
 
-def test_the_signs_are_read_off_chains_and_maps():
+def test_the_signs_are_read_off_chains_and_what_became_of_them_in_the_net():
     chains = torch.tensor([3.0, -4.0]).view(1, 1, 1, 2)
-    maps = [torch.tensor([0.0, 1.0, 2.0, 0.0]).view(1, 4, 1, 1), torch.zeros(1, 2, 1, 1)]
-    health = examine(chains, 7.0, maps, maps[::-1], -0.5)
+    synthesized, real = ScoreGradient(2.0, (), (0.5, 0.0)), ScoreGradient(1.5, (), (0.0, 0.5))
+    health = examine(chains, 7.0, synthesized, real)
     assert health.chain_std == pytest.approx(12.5**0.5)
     assert (health.data_std, health.score_difference) == (7.0, -0.5)
     assert health.active_share == (0.5, 0.0)

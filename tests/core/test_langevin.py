@@ -2,8 +2,9 @@ import pytest
 import torch
 from nets import case, every_case, random_net
 
+from core import langevin
 from core.decoding import decode
-from core.langevin import langevin_step, run_chains
+from core.langevin import Dynamics, langevin_step, run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet
 
 
@@ -75,13 +76,13 @@ def test_given_noise_leaves_the_generator_alone():
 def test_a_generator_spares_the_global_one():
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
     before = torch.get_rng_state()
-    run_chains(one.net, one.images, 3, 0.3, seeded())
+    run_chains(one.net, one.images, 3, Dynamics(0.3), seeded())
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @every_case
 def test_run_chains_is_the_step_repeated(case):
-    chains = run_chains(case.net, case.images, 4, 0.3, seeded(5), case.boundary)
+    chains = run_chains(case.net, case.images, 4, Dynamics(0.3, case.boundary), seeded(5))
     images, generator = case.images, seeded(5)
     for _ in range(4):
         images = langevin_step(case.net, images, 0.3, generator, boundary=case.boundary)
@@ -90,32 +91,38 @@ def test_run_chains_is_the_step_repeated(case):
 
 def test_run_chains_of_no_steps_is_the_start():
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
-    assert torch.equal(run_chains(one.net, one.images, 0, 0.3, seeded()), one.images)
+    assert torch.equal(run_chains(one.net, one.images, 0, Dynamics(0.3), seeded()), one.images)
 
 
 def test_run_chains_leaves_the_start_as_it_was_and_keeps_no_graph():
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
     before = one.images.clone()
-    assert not run_chains(one.net, one.images, 2, 0.3, seeded()).requires_grad
+    assert not run_chains(one.net, one.images, 2, Dynamics(0.3), seeded()).requires_grad
     assert torch.equal(one.images, before)
 
 
-def test_run_chains_tells_of_every_step_and_can_be_stopped_by_the_listener():
+def test_run_chains_tells_of_every_step_and_can_be_stopped_by_the_listener(monkeypatch):
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
-    told = []
+    told, taken = [], []
 
     class EnoughError(Exception):
         pass
 
-    def listen(step, images):
-        told.append((step, images.clone()))
+    def spy(*given, **settings):
+        taken.append(langevin_step(*given, **settings))
+        return taken[-1]
+
+    def listen(step):
+        told.append((step, taken[-1].clone()))
         if step == 3:
             raise EnoughError
 
+    monkeypatch.setattr(langevin, "langevin_step", spy)
     with pytest.raises(EnoughError):
-        run_chains(one.net, one.images, 10, 0.3, seeded(2), after_step=listen)
+        run_chains(one.net, one.images, 10, Dynamics(0.3), seeded(2), after_step=listen)
     assert [step for step, _ in told] == [1, 2, 3]
-    assert torch.equal(told[-1][1], run_chains(one.net, one.images, 3, 0.3, seeded(2)))
+    assert len(taken) == 3
+    assert torch.equal(told[-1][1], run_chains(one.net, one.images, 3, Dynamics(0.3), seeded(2)))
 
 
 @pytest.mark.parametrize(("reference_std", "step_size"), [(1.0, 1.0), (1.0, 0.5), (3.0, 4.0)])
@@ -130,7 +137,11 @@ def test_without_filters_the_chains_come_to_the_reference_with_the_known_discret
     steps = int(12 / -torch.log(torch.tensor(contraction)).item()) + 1
     count = 100_000
     chains = run_chains(
-        blank_net(reference_std), torch.zeros(1, 1, 250, 400, dtype=torch.float64), steps, step_size, seeded(17)
+        blank_net(reference_std),
+        torch.zeros(1, 1, 250, 400, dtype=torch.float64),
+        steps,
+        Dynamics(step_size),
+        seeded(17),
     )
     expected = stationary_variance(reference_std, step_size)
     assert chains.mean().abs() < 4.5 * (expected / count) ** 0.5
@@ -149,7 +160,7 @@ def test_theorem1_where_all_units_stay_active_the_chains_are_the_gaussian_about_
         net.weights[1].abs_()
         for bias in net.biases:
             bias.fill_(200.0)
-    chains = run_chains(net, torch.zeros(2000, 1, 9, 9, dtype=torch.float64), 60, step_size, seeded(23))
+    chains = run_chains(net, torch.zeros(2000, 1, 9, 9, dtype=torch.float64), 60, Dynamics(step_size), seeded(23))
     decoding = decode(net, chains)
     assert all(activation.all() for activation in decoding.activations)
     mean = reference_std**2 * decoding.basis[0]
@@ -164,7 +175,9 @@ def test_theorem1_where_all_units_stay_active_the_chains_are_the_gaussian_about_
 def test_beyond_twice_sigma_the_dynamics_explodes():
     """|1 - ε² / 2σ²| < 1 just where ε < 2σ: the bound that the settings hold."""
     calm, wild = (
-        run_chains(blank_net(1.0), torch.zeros(1, 1, 8, 8, dtype=torch.float64), 400, step_size, seeded(1)).abs().max()
+        run_chains(blank_net(1.0), torch.zeros(1, 1, 8, 8, dtype=torch.float64), 400, Dynamics(step_size), seeded(1))
+        .abs()
+        .max()
         for step_size in (1.9, 2.1)
     )
     assert calm < 30

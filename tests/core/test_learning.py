@@ -9,7 +9,8 @@ import core.learning
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
 from core.decoding import encode
-from core.langevin import run_chains
+from core.engine import ReferenceEngine
+from core.langevin import Dynamics, run_chains
 from core.learning import (
     FINAL_LEARNING_RATE,
     MAX_RECOVERIES,
@@ -113,14 +114,15 @@ def test_eq21_an_updates_gradient_is_observed_minus_synthesized(boundary, iterat
     monkeypatch.setattr(core.learning, "STRETCH", 0.0)  # Adam's step alone
     params = with_(boundary=boundary, layerwise=False)
     images = pictures().double()
-    learner = Learner(images, params)
+    learner = Learner(images, params, engine=ReferenceEngine())
     learner.state.net.double()
     learner.state.chains = learner.state.chains.double()
     for _ in range(iterations_before):
         learner.update()
     net, generator = learner.state.net, torch.Generator()
     generator.set_state(learner.state.generator.get_state())
-    chains = run_chains(net, learner.state.chains, params.langevin_steps, params.step_size, generator, boundary)
+    dynamics = Dynamics(params.step_size, boundary)
+    chains = run_chains(net, learner.state.chains, params.langevin_steps, dynamics, generator)
 
     def mean_gradients(pictures, boundary):
         maps = net.feature_maps(pictures, boundary)[-1]

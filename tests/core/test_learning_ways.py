@@ -4,10 +4,12 @@ import pytest
 import torch
 
 import core.learning
+from core.box import Box
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
-from core.langevin import run_chains
-from core.learning import Learner, architecture_at, architecture_of, box_of, learn
+from core.engine import ReferenceEngine
+from core.langevin import Dynamics, run_chains
+from core.learning import Learner, architecture_at, architecture_of, dynamics_of, learn
 from core.pictures import Pictures
 
 CPU = torch.device("cpu")
@@ -26,16 +28,15 @@ def images_of(count=3, size=SIZE):
     return images - images.mean()
 
 
-def spied(monkeypatch):
-    """What the learner's chains began at and how they ran: (images, steps) of each run."""
-    runs = []
+class Spy(ReferenceEngine):
+    """Keeps what the learner's chains began at and how they ran: (images, steps) of each run."""
 
-    def spy(net, images, steps, *given, **settings):
-        runs.append((images.clone(), steps))
-        return run_chains(net, images, steps, *given, **settings)
+    def __init__(self):
+        self.runs = []
 
-    monkeypatch.setattr(core.learning, "run_chains", spy)
-    return runs
+    def run(self, net, images, steps, *given, **settings):
+        self.runs.append((images.clone(), steps))
+        return super().run(net, images, steps, *given, **settings)
 
 
 def assert_same(one, other):
@@ -75,32 +76,32 @@ def test_every_way_of_learning_resumes_bit_identical_from_its_checkpoint(setting
 
 
 @pytest.mark.parametrize("batch_size", [None, 2])
-def test_contrastive_chains_begin_at_each_iterations_own_noisy_pictures(monkeypatch, batch_size):
-    runs, images = spied(monkeypatch), images_of()
+def test_contrastive_chains_begin_at_each_iterations_own_noisy_pictures(batch_size):
+    spy, images = Spy(), images_of()
     params = params_of(**CONTRASTIVE, batch_size=batch_size, picture_noise=5.0, num_chains=7, langevin_steps=3)
-    learner = Learner(images, params)
+    learner = Learner(images, params, engine=spy)
     for _ in range(3):
         generator = torch.Generator()
         generator.set_state(learner.state.generator.get_state())
         drawn = Pictures.of(images).draw(batch_size, generator)
         noisy = drawn + 5.0 * torch.randn(drawn.shape, generator=generator)
         net = learner.state.net
-        chains = run_chains(net, noisy, 3, params.step_size, generator, "padded")
+        chains = run_chains(net, noisy, 3, Dynamics(params.step_size, "padded"), generator)
         learner.update()
-        began, steps = runs[-1]
+        began, steps = spy.runs[-1]
         assert torch.equal(began, noisy)
         assert steps == 3
         assert torch.equal(learner.state.chains, chains)  # one a picture, whatever num_chains says
         assert len(chains) == (batch_size or len(images))
 
 
-def test_persistent_chains_go_on_from_where_they_were(monkeypatch):
-    runs = spied(monkeypatch)
-    learner = Learner(images_of(), params_of(boundary="padded"))
+def test_persistent_chains_go_on_from_where_they_were():
+    spy = Spy()
+    learner = Learner(images_of(), params_of(boundary="padded"), engine=spy)
     for _ in range(3):
         before = learner.state.chains.clone()
         learner.update()
-        assert torch.equal(runs[-1][0], before)
+        assert torch.equal(spy.runs[-1][0], before)
 
 
 def test_the_score_is_not_stretched_where_chains_stay_by_their_pictures(monkeypatch):
@@ -122,7 +123,7 @@ def test_an_iteration_reads_as_many_pictures_as_its_batch_holds(batch_size, draw
         return images[list(indices)]
 
     memory = Pictures.of(images)
-    pictures = Pictures(5, 1, memory.std, memory.limits, CPU, read)
+    pictures = Pictures(5, 1, memory.std, memory.box, CPU, read)
     learner = Learner(pictures, params_of(batch_size=batch_size))
     asked.clear()
     for _ in range(6):
@@ -133,15 +134,15 @@ def test_an_iteration_reads_as_many_pictures_as_its_batch_holds(batch_size, draw
 
 
 @pytest.mark.parametrize("contrastive", [True, False])
-def test_patches_are_learned_from_by_chains_of_their_size(monkeypatch, contrastive):
-    runs, images = spied(monkeypatch), images_of()
+def test_patches_are_learned_from_by_chains_of_their_size(contrastive):
+    spy, images = Spy(), images_of()
     settings = {"patch_size": 11, "batch_size": 6, "boundary": "valid", "initialization": "data", "num_chains": 4}
     params = params_of(**settings, contrastive=contrastive)
-    learner = Learner(images, params)
+    learner = Learner(images, params, engine=spy)
     windows = images.unfold(2, 11, 1).unfold(3, 11, 1).reshape(-1, 11, 11)
     for _ in range(3):
         learner.update()
-    began = runs[-1 if contrastive else 0][0]  # persistent chains begin at patches once
+    began = spy.runs[-1 if contrastive else 0][0]  # persistent chains begin at patches once
     assert began.shape == (6 if contrastive else 4, 1, 11, 11)
     assert learner.state.chains.shape == began.shape
     for patch in began[:, 0]:
@@ -170,12 +171,12 @@ def test_an_object_grown_layer_by_layer_keeps_its_one_filter_on_top():
 
 
 @pytest.mark.parametrize("contrastive", [True, False])
-def test_bounded_chains_stay_between_black_and_white_give_or_take_sigma(contrastive):
+def test_bounded_chains_stay_in_the_pictures_box_give_or_take_sigma(contrastive):
     """The pictures' extremes stand so close together that free chains leave them at once."""
     images = images_of()
-    limits = torch.full((1, 1, 1), -4.0), torch.full((1, 1, 1), 6.0)
+    box = Box(torch.full((1, 1, 1), -4.0), torch.full((1, 1, 1), 6.0))
     memory = Pictures.of(images)
-    pictures = Pictures(memory.count, 1, memory.std, limits, CPU, memory.read)
+    pictures = Pictures(memory.count, 1, memory.std, box, CPU, memory.read)
     boundary = "padded" if contrastive else "torus"
     for bounded in (True, False):
         params = params_of(bounded=bounded, contrastive=contrastive, boundary=boundary, layerwise=False)
@@ -185,7 +186,7 @@ def test_bounded_chains_stay_between_black_and_white_give_or_take_sigma(contrast
         chains = learner.state.chains
         within = chains.min() >= -9 and chains.max() <= 11
         assert within == bounded
-    assert box_of(params_of(), limits) is None
+    assert dynamics_of(params_of(), box).box is None
 
 
 def test_with_a_random_lattice_the_pictures_too_are_seen_from_its_every_place(monkeypatch):

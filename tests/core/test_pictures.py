@@ -1,8 +1,10 @@
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 
+from core.box import Box
 from core.images import Levels, prepare
 from core.pictures import LARGEST_BATCH, PATCHED_PICTURES, Pictures, cut_patches, measure
 
@@ -28,8 +30,8 @@ class Reader:
 
     def __init__(self, count):
         self.asked = []
-        limits = torch.zeros(1, 1, 1), torch.full((1, 1, 1), float(count))
-        self.pictures = Pictures(count, 1, 1.0, limits, torch.device("cpu"), self.read)
+        box = Box(torch.zeros(1, 1, 1), torch.full((1, 1, 1), float(count)))
+        self.pictures = Pictures(count, 1, 1.0, box, torch.device("cpu"), self.read)
 
     def read(self, indices):
         self.asked.append(list(indices))
@@ -93,8 +95,7 @@ def test_patches_are_cut_out_of_a_few_pictures_alone():
         asked.append(list(indices))
         return images[list(indices)]
 
-    limits = images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None]
-    pictures = Pictures(50, 2, 1.0, limits, images.device, read)
+    pictures = Pictures(50, 2, 1.0, Pictures.of(images).box, images.device, read)
     assert pictures.draw_patches(3, None, seeded()).shape == (LARGEST_BATCH, 2, 3, 3)
     assert pictures.draw_patches(3, 5, seeded()).shape == (5, 2, 3, 3)
     assert [len(indices) for indices in asked] == [PATCHED_PICTURES, 5]
@@ -107,7 +108,8 @@ def test_pictures_in_memory_know_their_std_and_their_extremes():
     pictures = Pictures.of(images)
     assert (pictures.count, pictures.channels) == (4, 3)
     assert pictures.std == pytest.approx(images.square().mean().sqrt().item(), rel=1e-12)
-    low, high = pictures.limits
+    low, high = pictures.box.low, pictures.box.high
+    assert pictures.box.axes is None
     assert low.shape == high.shape == (3, 1, 1)
     for channel in range(3):
         assert low[channel].item() == images[:, channel].min()
@@ -115,18 +117,16 @@ def test_pictures_in_memory_know_their_std_and_their_extremes():
     assert torch.equal(pictures.read([2, 0]), images[[2, 0]])
 
 
-def test_with_levels_the_limits_are_black_and_white_as_they_were_prepared():
+def test_with_levels_the_box_is_that_of_their_colours_and_else_black_and_white_as_they_were_prepared():
     grey_levels = 90 + 20 * torch.randn(4, 3, 5, 5, generator=seeded())
     images, levels = prepare(grey_levels, contrast=50.0)
-    low, high = Pictures.of(images, levels).limits
+    assert Pictures.of(images, levels).box is levels.colours
+    box = Pictures.of(images, replace(levels, colours=None)).box
     ends = levels.apply(torch.stack([torch.zeros(3, 1, 1), torch.full((3, 1, 1), 255.0)]))
-    torch.testing.assert_close(low, ends[0])
-    torch.testing.assert_close(high, ends[1])
-    assert (low < images).all()
-    assert (images < high).all()
-    own_low, own_high = Pictures.of(images).limits
-    assert (low < own_low).all()
-    assert (own_high < high).all()
+    torch.testing.assert_close(box.low, ends[0])
+    torch.testing.assert_close(box.high, ends[1])
+    assert (box.low < images).all()
+    assert (images < box.high).all()
 
 
 @pytest.mark.parametrize("contrast", [None, 50.0])
@@ -136,25 +136,31 @@ def test_measuring_one_at_a_time_finds_what_prepare_does_to_all(channels, spread
     shift = torch.tensor([80.0, 120.0, 160.0])[:channels, None, None]
     images = shift + spread * torch.randn(9, channels, 8, 8, generator=seeded())
     prepared, expected = prepare(images, contrast)
-    levels, std = measure(iter(images), contrast)
+    levels, std = measure(images, contrast)
     assert isinstance(levels, Levels)
     torch.testing.assert_close(levels.mean, expected.mean, rtol=1e-5, atol=1e-4)
     assert levels.gain == pytest.approx(expected.gain, rel=1e-5)
     assert std == pytest.approx(prepared.square().mean().sqrt().item(), rel=1e-4, abs=1e-3)
     torch.testing.assert_close(levels.apply(images), prepared, rtol=1e-4, atol=2e-2)
+    for box in (levels.colours, expected.colours):
+        torch.testing.assert_close(box.hold(prepared), prepared, rtol=1e-4, atol=2e-2)
+    widths = [(box.high - box.low).flatten().sort().values for box in (levels.colours, expected.colours)]
+    torch.testing.assert_close(*widths, rtol=5e-2, atol=0.5)
 
 
 def test_measuring_lets_go_of_each_picture_before_the_next_but_one():
     alive, most = weakref.WeakSet(), []
 
-    def one_by_one():
-        for index in range(20):
-            picture = torch.full((1, 4, 4), float(index))
-            alive.add(picture)
-            most.append(len(alive))
-            yield picture
-            del picture
+    class OneByOne:
+        def __iter__(self):
+            for index in range(20):
+                picture = torch.full((1, 4, 4), float(index))
+                alive.add(picture)
+                most.append(len(alive))
+                yield picture
+                del picture
 
-    levels, _ = measure(one_by_one())
-    assert max(most) <= 2
+    levels, _ = measure(OneByOne())
+    assert len(most) == 40
+    assert max(most) <= 3
     assert levels.mean.item() == pytest.approx(9.5)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from core.langevin import run_chains
+from core.engine import ReferenceEngine
+from core.langevin import Dynamics, run_chains
 from core.model import Architecture, ConvLayer, GenerativeConvNet
 from core.sampling import patchwork, synthesize
 
@@ -19,38 +20,40 @@ def generator():
 @pytest.mark.parametrize(("asked", "given"), [((24, 24), (24, 24)), ((25, 47), (27, 48)), ((7, 100), (9, 102))])
 def test_sides_are_rounded_up_to_multiples_of_the_stride(asked, given):
     start = torch.randn(2, 1, 24, 24, generator=generator())
-    pictures = synthesize(a_net(), 2, *asked, steps=1, step_size=1.0, generator=generator(), start=start)
+    pictures = drawn(a_net(), *asked, count=2, steps=1, start=start)
     assert pictures.shape == (2, 1, *given)
+
+
+def drawn(net, height, width, *, count=1, steps=2, start, seed=5, after_step=None):
+    return synthesize(
+        net,
+        count,
+        height,
+        width,
+        steps=steps,
+        dynamics=Dynamics(1.0, "torus"),
+        generator=torch.Generator().manual_seed(seed),
+        start=start,
+        engine=ReferenceEngine(),
+        after_step=after_step,
+    )
 
 
 def test_eq19_runs_on_from_the_patchwork():
     net, start = a_net(), torch.randn(2, 1, 24, 24, generator=generator())
     told = []
-    pictures = synthesize(
-        net,
-        1,
-        24,
-        30,
-        steps=4,
-        step_size=1.0,
-        generator=generator(),
-        start=start,
-        after_step=lambda n, _: told.append(n),
-    )
+    pictures = drawn(net, 24, 30, steps=4, start=start, after_step=told.append)
     same = generator()
-    expected = run_chains(net, patchwork(start, 24, 30, 3, same), 4, 1.0, same, "torus")
+    expected = run_chains(net, patchwork(start, 24, 30, 3, same), 4, Dynamics(1.0, "torus"), same)
     assert torch.equal(pictures, expected)
-    assert told == [1, 2, 3, 4]
+    assert told == [0, 0, 1, 2, 3, 4], "also of each row of patches"
 
 
 def test_the_same_generator_draws_the_same_pictures_and_another_draws_others():
     net, start = a_net(), torch.randn(1, 1, 24, 24, generator=generator())
-    first, second = (
-        synthesize(net, 1, 24, 24, steps=2, step_size=1.0, generator=generator(), start=start) for _ in range(2)
-    )
-    other = torch.Generator().manual_seed(6)
+    first, second = (drawn(net, 24, 24, start=start) for _ in range(2))
     assert torch.equal(first, second)
-    assert not torch.equal(first, synthesize(net, 1, 24, 24, steps=2, step_size=1.0, generator=other, start=start))
+    assert not torch.equal(first, drawn(net, 24, 24, start=start, seed=6))
 
 
 def test_every_patch_lies_somewhere_on_a_chain_at_the_strides_phase():

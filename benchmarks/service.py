@@ -1,0 +1,108 @@
+"""How soon the service is there and begins a job, and what training and sampling cost each other on one machine.
+
+    python benchmarks/service.py [--turns 5] [--json FILE]
+
+Starts `genconvnet serve` with a new data folder. Imports are timed in processes of their own, in turns with a bare
+FastAPI app's. Training and sampling run alone, one after the other, and then at once: `together` is the time of both at
+once over the sum of their times alone.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "examples"))
+
+from demo import post, service  # noqa: E402  # the demo starts the service as a user does
+
+BARE = "from fastapi import FastAPI; app = FastAPI()"
+OURS = "import api.app"
+TRAIN = {"iterations": 300, "keep_nearest": False, "seed": 1}
+SAMPLE = {"count": 4, "width": 384, "height": 384, "steps": 60, "seed": 1}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=Path("benchmark-output/service.json"))
+    asked = parser.parse_args(arguments)
+    found = imports(asked.turns)
+    began_at = time.monotonic()
+    with service() as url, httpx.Client(base_url=url, timeout=60) as client:
+        found["healthz_seconds"] = time.monotonic() - began_at
+        while client.get("/readyz").is_error:
+            time.sleep(0.05)
+        found["readyz_seconds"] = time.monotonic() - began_at
+        found |= jobs(client, asked.turns)
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    sys.stdout.write("".join(f"| {name} | {figure:.3f} |\n" for name, figure in found.items()))
+    return 0
+
+
+def imports(turns: int) -> dict[str, float]:
+    """Median seconds until a process has imported the app, or a bare one, and their ratio."""
+    seconds: dict[str, list[float]] = {BARE: [], OURS: []}
+    for _ in range(turns):
+        for source, taken in seconds.items():
+            began_at = time.monotonic()
+            subprocess.run([sys.executable, "-c", source], check=True, cwd=ROOT)
+            taken.append(time.monotonic() - began_at)
+    bare, ours = (statistics.median(taken) for taken in seconds.values())
+    return {"import_bare_fastapi_seconds": bare, "import_api_seconds": ours, "import_ratio": ours / bare}
+
+
+def jobs(client: httpx.Client, turns: int) -> dict[str, float]:
+    with (ROOT / "examples" / "texture.png").open("rb") as file:
+        dataset = post(client, "/v1/datasets", files={"images": ("texture.png", file)})
+    train = {"kind": "train", "dataset_id": dataset["id"], "preset": "quick", "params": TRAIN}
+    learned = ended(client, post(client, "/v1/jobs", json=train))
+    sample = {"kind": "sample", "model_id": learned["model_id"], "params": SAMPLE}
+    small = {"kind": "sample", "model_id": learned["model_id"], "params": {"count": 1, "steps": 1}}
+    ended(client, post(client, "/v1/jobs", json=sample))  # from now on both workers are warm
+    waits = [
+        _seconds(ended(client, post(client, "/v1/jobs", json=small)), "created_at", "started_at") for _ in range(turns)
+    ]
+    alone = [taken(ended(client, post(client, "/v1/jobs", json=body))) for body in (train, sample)]
+    together = [post(client, "/v1/jobs", json=body) for body in (train, sample)]
+    both = [ended(client, job) for job in together]
+    began = min(datetime.fromisoformat(job["started_at"]) for job in both)
+    over = max(datetime.fromisoformat(job["finished_at"]) for job in both)
+    return {
+        "queued_to_running_seconds": statistics.median(waits),
+        "training_alone_seconds": alone[0],
+        "sampling_alone_seconds": alone[1],
+        "both_at_once_seconds": (over - began).total_seconds(),
+        "together": (over - began).total_seconds() / sum(alone),
+    }
+
+
+def ended(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    while job["status"] in ("queued", "running"):
+        time.sleep(0.1)
+        job = client.get(f"/v1/jobs/{job['id']}").raise_for_status().json()
+    if job["status"] != "succeeded":
+        raise SystemExit(f"{job['kind']} {job['status']}: {job['error']}")
+    return job
+
+
+def taken(job: dict[str, Any]) -> float:
+    return _seconds(job, "started_at", "finished_at")
+
+
+def _seconds(job: dict[str, Any], first: str, last: str) -> float:
+    return (datetime.fromisoformat(job[last]) - datetime.fromisoformat(job[first])).total_seconds()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,313 @@
+"""How fast chains move: a Langevin step our ways, our peers' ways and the machine's own limit, side by side in one run.
+
+    python benchmarks/speed.py [--device cuda] [--precision auto] [--json FILE] [--quick]
+
+Prints tables; writes them, a plot and the figures to --out. Times are of one step of 16 chains of 225 x 225 pixels
+through the three layers of Experiment 1, unless a table says otherwise. The ways take turns, so that a machine whose
+speed drifts drifts for all of them; each figure is the median of its turns.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from peers import Run, autograd_loop, torchebm_sampler
+from torch import Tensor
+from torch.nn import functional
+
+from core.engine import FastEngine, ReferenceEngine, choose_engine
+from core.engine.noise import Noise
+from core.images import Levels
+from core.langevin import Dynamics
+from core.learning import Learner, architecture_of
+from core.model import Architecture, GenerativeConvNet
+from core.pictures import Pictures
+from core.presets import PRESETS
+
+SIZE, CHAINS, STEP_SIZE = 225, 16, 0.3
+CHAIN_COUNTS = (1, 4, 16, 64)
+SIZES = (64, 128, 256, 512, 1024)
+MATRIX = 4096
+FIGURES = ("ratio_to_torchebm", "ratio_to_loop", "share_of_floor", "noise_share", "iteration_to_its_steps")
+PLANE = Dynamics(STEP_SIZE, "valid")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. seconds: of a step; peak_mib: what it needs beyond the process that is ready to begin."""
+
+    name: str
+    chains: int
+    size: int
+    seconds: float
+    peak_mib: float | None = None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = read_arguments(arguments)
+    device = torch.device(asked.device)
+    report: dict[str, Any] = {
+        "machine": machine(device),
+        "torch": torch.__version__,
+        "precision": choose_engine(asked.precision, device).precision,
+    }
+    report |= compare(device, asked.precision, asked.turns)
+    report |= learning(device, asked.precision, asked.turns)
+    report["growth"] = [asdict(row) for row in growth(device, asked.precision, asked.turns, asked.quick)]
+    if asked.full:
+        report["experiment_1"] = experiment_in_full(device, asked.precision)
+    text = markdown(report)
+    sys.stdout.write(text)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "speed.md").write_text(text)
+    (asked.json or asked.out / "speed.json").write_text(json.dumps(report, indent=1) + "\n")
+    plot(report["growth"], asked.out / "speed.png")
+    return 0
+
+
+def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of our engine")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="the smaller half of the sizes alone")
+    parser.add_argument("--full", action="store_true", help="also Experiment 1 at the paper's size: 21,000 steps")
+    parser.add_argument("--out", type=Path, default=Path("benchmark-output"), help="folder")
+    parser.add_argument("--json", type=Path, help="another place for speed.json")
+    return parser.parse_args(arguments)
+
+
+def experiment_1(device: torch.device) -> GenerativeConvNet:
+    net = GenerativeConvNet(architecture_of(PRESETS["texture"], 3), torch.Generator().manual_seed(1))
+    return net.to(device)
+
+
+def pictures(chains: int, size: int, device: torch.device) -> Tensor:
+    return 30 * torch.randn(chains, 3, size, size, generator=torch.Generator().manual_seed(2)).to(device)
+
+
+def ways(net: GenerativeConvNet, precision: str) -> dict[str, Run]:
+    """Everything that runs chains, by its name; ours under `precision` the last."""
+    device = net.weights[0].device
+    engines = {
+        "ours, reference": ReferenceEngine(),
+        "ours, fast, float32": FastEngine(),
+        "ours, fast, bfloat16": FastEngine(torch.bfloat16),
+    }
+    peers = {"torchebm 0.8.9": torchebm_sampler(net, STEP_SIZE), "loop of ebm-anatomy": autograd_loop(net, STEP_SIZE)}
+    found = {name: run for name, run in peers.items() if run is not None}
+    for name, engine in engines.items():
+        found[name] = partial(_run, engine, net, torch.Generator(device).manual_seed(3))
+    found["ours"] = partial(_run, choose_engine(precision, device), net, torch.Generator(device).manual_seed(3))
+    return found
+
+
+def _run(engine: Any, net: GenerativeConvNet, generator: torch.Generator, images: Tensor, steps: int) -> Tensor:
+    return engine.run(net, images, steps, PLANE, generator)
+
+
+def operations(architecture: Architecture, chains: int, size: int) -> int:
+    """Floating-point operations of B: a multiplication and an addition for every weight and position, up and down."""
+    below, count = architecture.channels, 0
+    for layer, side in zip(architecture.layers, architecture.map_sizes(size), strict=True):
+        count += 2 * layer.filters * below * layer.kernel_size**2 * side**2
+        below = layer.filters
+    return 2 * chains * count
+
+
+def in_turns(ways: dict[str, Callable[[], object]], turns: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of each, after one turn that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(turns + 1):
+        for name, do in ways.items():
+            began_at = time.perf_counter()
+            do()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if turn:
+                seconds[name].append(time.perf_counter() - began_at)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
+    """One step of every way, the draw of its noise alone, and the machine's matrix rates, in one run."""
+    net, images = experiment_1(device), pictures(CHAINS, SIZE, device)
+    steps = 100 if device.type == "cuda" else 3
+    timed: dict[str, Callable[[], object]] = {
+        name: partial(run, images, steps) for name, run in ways(net, precision).items()
+    }
+    noise, flat = Noise(torch.Generator(device).manual_seed(4)), torch.empty(images.numel(), device=device)
+    timed["noise"] = lambda: [noise.fill(flat) for _ in range(steps)]
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        matrix = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
+        timed[f"matrix {name}"] = partial(torch.mm, matrix, matrix)
+        side = int(MATRIX**0.5)
+        maps = matrix.t().reshape(1, MATRIX, side, side).contiguous(memory_format=torch.channels_last)
+        timed[f"1 x 1 {name}"] = partial(functional.conv2d, maps, matrix[:, :, None, None])
+    seconds = in_turns(timed, turns, device)
+    # The same product by two libraries: on some processors the one for matrices is the slower.
+    rates = {
+        name: 2 * MATRIX**3 / min(seconds.pop(f"matrix {name}"), seconds.pop(f"1 x 1 {name}"))
+        for name in ("float32", "bfloat16")
+    }
+    step = {name: taken / steps for name, taken in seconds.items()}
+    flops = operations(net.architecture, CHAINS, SIZE)
+    used = choose_engine(precision, device).precision
+    floor = flops / rates[used]
+    found = {
+        "gflop": flops / 1e9,
+        "matrix_gflops": {name: rate / 1e9 for name, rate in rates.items()},
+        "step_seconds": step,
+        "floor_seconds": floor,
+        "share_of_floor": floor / step["ours"],
+        "noise_share": step["noise"] / step["ours"],
+        "ratio_to_loop": step["loop of ebm-anatomy"] / step["ours"],
+    }
+    if "torchebm 0.8.9" in step:
+        found["ratio_to_torchebm"] = step["torchebm 0.8.9"] / step["ours"]
+    return found
+
+
+def learning(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
+    """An iteration of Algorithm 1 (ten steps and the update) beside its ten steps alone."""
+    params = PRESETS["texture"].model_copy(
+        update={"layerwise": False, "seed": 1, "precision": precision, "boundary": "valid", "image_size": SIZE}
+    )
+    learner = Learner(Pictures.of(pictures(1, SIZE, device), Levels(torch.full((3,), 127.0))), params)
+    for _ in range(2):
+        learner.update()
+    chains, state = learner.state.chains, learner.state
+    dynamics = Dynamics(params.step_size, params.boundary)
+
+    def ten_steps() -> None:
+        learner.engine.run(state.net, chains, params.langevin_steps, dynamics, state.generator)
+
+    seconds = in_turns({"iteration": learner.update, "steps": ten_steps}, max(turns // 2, 1), device)
+    return {"iteration_to_its_steps": seconds["iteration"] / seconds["steps"]}
+
+
+def growth(device: torch.device, precision: str, turns: int, quick: bool) -> list[Row]:
+    """Time and memory of a step over chains and sizes, ours beside the loop; each in a process of its own."""
+    counts, sizes = (CHAIN_COUNTS[:3], SIZES[:3]) if quick else (CHAIN_COUNTS, SIZES)
+    cases = [(count, SIZE) for count in counts] + [(1, size) for size in sizes]
+    rows = []
+    for chains, size in cases:
+        for name in ("ours", "loop of ebm-anatomy"):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                rows.append(pool.apply(measured, (name, chains, size, str(device), precision, turns)))
+    return rows
+
+
+def experiment_in_full(device: torch.device, precision: str) -> dict[str, float]:
+    """Experiment 1 as printed: 16 chains of 224 x 224, three layers grown, 700 iterations of ten steps for each."""
+    params = PRESETS["texture"].model_copy(update={"seed": 1, "precision": precision})
+    learner = Learner(Pictures.of(pictures(1, params.image_size, device), Levels(torch.full((3,), 127.0))), params)
+    before, began_at = resident_bytes(), time.perf_counter()
+    for _ in learner.iterate():
+        pass
+    return {"seconds": time.perf_counter() - began_at, "peak_mib": (peak_bytes(device) - before) / 2**20}
+
+
+def measured(name: str, chains: int, size: int, device_name: str, precision: str, turns: int) -> Row:
+    device = torch.device(device_name)
+    net, images = experiment_1(device), pictures(chains, size, device)
+    run = ways(net, precision)[name]
+    run(pictures(1, 64, device), 1)
+    before = torch.cuda.memory_allocated(device) if device.type == "cuda" else resident_bytes()
+    seconds = in_turns({name: partial(run, images, 2)}, max(turns // 2, 1), device)[name] / 2
+    return Row(name, chains, size, seconds, (peak_bytes(device) - before) / 2**20)
+
+
+def peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _of_status("VmHWM")  # not getrusage's: a new process begins with its parent's
+
+
+def resident_bytes() -> int:
+    return _of_status("VmRSS")
+
+
+def _of_status(field: str) -> int:
+    found = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(found.split()[1]) * 1024
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    found = torch.cpu.get_capabilities()
+    units = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if found.get(name)]
+    return f"{found.get('cpu_name', found.get('architecture'))}, {torch.get_num_threads()} threads, {' '.join(units)}"
+
+
+def markdown(report: dict[str, Any]) -> str:
+    step = report["step_seconds"]
+    rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in report["matrix_gflops"].items())
+    lines = [
+        f"{report['machine']}; torch {report['torch']}; `ours` computes in {report['precision']}.",
+        f"{CHAINS} chains of {SIZE} x {SIZE}: {report['gflop']:.1f} GFLOP a step. Matrix rates, GFLOP/s: {rates}.",
+        "",
+        *table(
+            ("way", "ms a step", "times as fast as ours is"),
+            [(name, f"{1e3 * seconds:.2f}", f"{seconds / step['ours']:.2f}") for name, seconds in step.items()],
+        ),
+        "",
+        *table(
+            ("what", "figure"),
+            [
+                (name, f"{report[name]:.3f}")
+                for name in (
+                    "ratio_to_torchebm",
+                    "ratio_to_loop",
+                    "share_of_floor",
+                    "noise_share",
+                    "iteration_to_its_steps",
+                )
+                if name in report
+            ],
+        ),
+        "",
+        *table(
+            ("chains", "size", "way", "ms a step", "peak MiB"),
+            [
+                (row["chains"], row["size"], row["name"], f"{1e3 * row['seconds']:.1f}", f"{row['peak_mib']:.0f}")
+                for row in report["growth"]
+            ],
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    return [f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for axis, what, of in zip(axes, ("chains", "size"), (SIZE, 1), strict=True):
+        fixed = "size" if what == "chains" else "chains"
+        for name in dict.fromkeys(row["name"] for row in rows):
+            points = [(row[what], row["seconds"]) for row in rows if row["name"] == name and row[fixed] == of]
+            axis.loglog(*zip(*points, strict=True), marker="o", label=name)
+        axis.set(xlabel=what, ylabel="seconds a step")
+        axis.legend()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""The fast way to do what core/decoding.py and core/langevin.py say; one interface, chosen by device (README.md)."""
+
+import torch
+
+from core.contracts.learning import Precision
+from core.engine.fast import FastEngine
+from core.engine.interface import Engine, ScoreGradient
+from core.engine.reference import ReferenceEngine
+
+__all__ = ["Engine", "FastEngine", "ReferenceEngine", "ScoreGradient", "choose_engine", "multiplies_bfloat16"]
+
+
+def choose_engine(precision: Precision, device: torch.device) -> Engine:
+    """The engine for `device`. auto: bfloat16 where the device has matrix units for it, else float32."""
+    if precision == "auto":
+        precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
+    return FastEngine(torch.bfloat16 if precision == "bfloat16" else None)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether there are matrix units for bfloat16: AMX in a processor, Ampere or newer in a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))

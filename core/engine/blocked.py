@@ -1,0 +1,155 @@
+"""The net in blocks: its bottom-up and top-down passes on what `core.engine.layout` lays out, without autograd."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.decoding import deconvolve
+from core.engine.interface import ScoreGradient
+from core.engine.layout import Layout, filters_in_blocks, filters_of_blocks
+from core.model import GenerativeConvNet, convolve, positions
+
+
+@dataclass(frozen=True)
+class BlockedNet:
+    """A net's weights as they stand, for one kind of arithmetic: the first layer's in blocks, with stride 1.
+
+    Channels, of the picture and of every layer but an object's top, are filled up with zeros to multiples of `lanes`.
+    Filters of zeros fire nowhere, and what is not there weighs nothing: the sums are the same.
+    """
+
+    net: GenerativeConvNet
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+    strides: tuple[int, ...]
+    category_weights: Tensor | None
+    lanes: int
+
+    @classmethod
+    def of(cls, net: GenerativeConvNet, dtype: torch.dtype, lanes: int = 1) -> "BlockedNet":
+        first, *others = (weight.detach() for weight in net.weights)
+        weights = (filters_in_blocks(first, net.strides[0]), *others)
+        filters = [lanes] * len(weights)
+        if net.has_top_filter:
+            filters[-1] = 1  # the one unit of an object
+        each = zip(weights, net.biases, filters, strict=True)
+        filled = [(_filled(weight, of, lanes), _filled(bias.detach(), of)) for weight, bias, of in each]
+        category = net.category_weights
+        return cls(
+            net,
+            tuple(weight.to(dtype, memory_format=torch.channels_last) for weight, _ in filled),
+            tuple(bias.to(dtype) for _, bias in filled),
+            (1, *net.strides[1:]),
+            None if category is None else _filled(category.detach(), lanes).to(dtype)[:, None, None],
+            lanes,
+        )
+
+    def clone(self) -> "BlockedNet":
+        """The like, in memory of its own."""
+        weights, biases = (tuple(value.clone() for value in values) for values in (self.weights, self.biases))
+        category = None if self.category_weights is None else self.category_weights.clone()
+        return replace(self, weights=weights, biases=biases, category_weights=category)
+
+    def copy_(self, other: "BlockedNet") -> None:
+        """Take over the weights of another of the same shape, in place."""
+        for mine, theirs in zip(self._tensors, other._tensors, strict=True):
+            mine.copy_(theirs)
+
+    @property
+    def _tensors(self) -> tuple[Tensor, ...]:
+        category = () if self.category_weights is None else (self.category_weights,)
+        return (*self.weights, *self.biases, *category)
+
+    def feature_maps(self, extended: Tensor) -> list[Tensor]:
+        """[F^(l) * I], l = 1.. (eq. 1), from what the filters see (N, C s², seen)."""
+        maps: list[Tensor] = []
+        for weight, bias, stride in zip(self.weights, self.biases, self.strides, strict=True):
+            below = maps[-1] if maps else extended
+            maps.append(functional.relu_(convolve(below, weight, bias, stride)))
+        return maps
+
+    def basis(self, blocks: Tensor, layout: Layout) -> Tensor:
+        """B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape."""
+        extended = self._extended(blocks, layout)
+        maps = self.feature_maps(extended)
+        coefficients = self._top(maps[-1])
+        for index in reversed(range(1, len(maps))):
+            coefficients = self._below(coefficients, maps, index)
+        drawn = deconvolve(coefficients, self.weights[0], 1, extended.shape[-2:])
+        return layout.fold_back(drawn[:, : blocks.shape[1]])
+
+    def gradient(self, blocks: Tensor, layout: Layout) -> ScoreGradient:
+        """∂f/∂w: on the way down, each layer's map beneath correlated with its coefficients (eq. 21)."""
+        extended = self._extended(blocks, layout)
+        maps = self.feature_maps(extended)
+        coefficients = self._top(maps[-1])
+        weights: list[Tensor] = []
+        biases: list[Tensor] = []
+        for index in reversed(range(len(maps))):
+            weights.insert(0, self._weight_gradient(index, maps[index - 1] if index else extended, coefficients))
+            sums = coefficients.sum(dim=(0, 2, 3), dtype=self.net.biases[index].dtype)
+            biases.insert(0, sums[: len(self.net.biases[index])])
+            if index:
+                coefficients = self._below(coefficients, maps, index)
+        return self._per_position(maps, weights, biases)
+
+    def _extended(self, blocks: Tensor, layout: Layout) -> Tensor:
+        extended = layout.extend(blocks, self.weights[0].dtype)
+        missing = -blocks.shape[1] % self.lanes
+        return functional.pad(extended, (0, 0, 0, 0, 0, missing)) if missing else extended
+
+    def _top(self, top_maps: Tensor) -> Tensor:
+        """B^(L) ∘ δ^(L), as `core.decoding.top_coefficients`."""
+        active = (top_maps > 0).to(top_maps.dtype, memory_format=torch.channels_last)
+        return active if self.category_weights is None else active * self.category_weights
+
+    def _below(self, coefficients: Tensor, maps: Sequence[Tensor], index: int) -> Tensor:
+        """From a layer's coefficients to those of the layer beneath, its inactive units masked."""
+        below = maps[index - 1]
+        spread = deconvolve(coefficients, self.weights[index], self.strides[index], below.shape[-2:])
+        masked: Tensor = torch.ops.aten.threshold_backward(spread, below, 0)
+        return masked
+
+    def _weight_gradient(self, index: int, below: Tensor, coefficients: Tensor) -> Tensor:
+        weight, stride = self.weights[index], self.strides[index]
+        gradient: Tensor = torch.ops.aten.convolution_backward(
+            coefficients, below, weight, None, [stride] * 2, [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
+        )[1].to(self.net.weights[index].dtype)
+        filters, channels = self.net.weights[index].shape[:2]
+        if index:
+            return gradient[:filters, :channels]
+        first = self.net.architecture.layers[0]
+        return filters_of_blocks(gradient[:filters, : channels * first.stride**2], first.stride, first.kernel_size)
+
+    def _per_position(
+        self, maps: Sequence[Tensor], weights: Sequence[Tensor], biases: Sequence[Tensor]
+    ) -> ScoreGradient:
+        """In the order of `net.parameters()`, and divided by the pictures and the positions that were summed over."""
+        top, net = maps[-1], self.net
+        count = len(top) * positions(maps)
+        sums = top.sum(dim=(0, 2, 3), dtype=net.biases[-1].dtype)[: len(net.biases[-1])]
+        found = dict(zip(map(id, [*net.weights, *net.biases]), [*weights, *biases], strict=True))
+        total = sums.sum()
+        if net.category_weights is not None:
+            found[id(net.category_weights)] = sums
+            total = sums @ net.category_weights
+        units = (layer[:, 0].numel() * len(bias) for layer, bias in zip(maps, net.biases, strict=True))
+        return ScoreGradient(
+            score=total.item() / count,
+            parameters=tuple(found[id(parameter)] / count for parameter in net.parameters()),
+            active_share=tuple(
+                torch.count_nonzero(layer).item() / every for layer, every in zip(maps, units, strict=True)
+            ),
+        )
+
+
+def _filled(values: Tensor, *multiples: int) -> Tensor:
+    """Filled up with zeros, so that the sides of its first dimensions are `multiples` of these."""
+    for dim, multiple in enumerate(multiples):
+        missing = -values.shape[dim] % multiple
+        if missing:
+            values = functional.pad(values, (0, 0) * (values.ndim - 1 - dim) + (0, missing))
+    return values

@@ -1,0 +1,268 @@
+"""Tile by tile a canvas becomes what it becomes whole (core/engine/canvas.py)."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from engines import GivenNoise, a_box, in_single_precision, noises, relative, seeded, stepped
+from nets import case
+
+from core import sampling
+from core.decoding import denoise
+from core.engine import FastEngine, ReferenceEngine, canvas
+from core.engine.canvas import by_tiles, run_by_tiles, tiles
+from core.images import Levels, to_pixels
+from core.langevin import Dynamics
+from core.sampling import develop, patchwork, synthesize
+
+WHOLE = 1 << 20  # a tile of that many pixels is as large as any canvas here
+SIDES = (24, 40)
+STEPS = 3
+
+
+def on_a_canvas(name, layers, size, **settings):
+    return case(name, layers, size, "torus", count=settings.pop("count", 1), **settings)
+
+
+CANVASES = [
+    on_a_canvas("7every2", [(5, 7, 2), (3, 3, 1)], (90, 56), channels=3, reference_std=2.0),
+    on_a_canvas("7every3,3every2", [(5, 7, 3), (4, 3, 2)], (54, 96), top="category", count=2),
+    on_a_canvas("2every3", [(4, 2, 3), (3, 2, 1)], (51, 60), channels=3),
+    on_a_canvas("5", [(4, 5, 1)], (47, 61), reference_std=1.5),
+    on_a_canvas("15every3", [(6, 15, 3), (4, 5, 1), (3, 3, 1)], (84, 48), channels=3, reference_std=2.0),
+    on_a_canvas("smaller_than_the_window", [(6, 15, 3), (4, 5, 1), (3, 3, 1)], (9, 27), count=2),
+    on_a_canvas("of_one_stride", [(4, 5, 2), (3, 3, 2)], (4, 4), channels=3),
+    on_a_canvas("stride_beyond_window", [(4, 3, 2), (3, 1, 3)], (54, 48)),
+]
+every_canvas = pytest.mark.parametrize("one", CANVASES, ids=lambda one: one.name)
+every_side = pytest.mark.parametrize("side", SIDES)
+
+
+def dynamics_on(one, *, bounded=True, random_lattice=True):
+    return Dynamics(0.6, "torus", a_box(one.images, oblique=True) if bounded else None, random_lattice)
+
+
+EVERY_DYNAMICS = [(False, False), (True, False), (False, True), (True, True)]
+every_dynamics = pytest.mark.parametrize(("bounded", "random_lattice"), EVERY_DYNAMICS)
+
+
+def ran(one, dynamics, side, *, seed=5, engine=None, steps=STEPS, after_part=None):
+    engine = engine or FastEngine()
+    return run_by_tiles(engine, one.net, one.images.clone(), steps, dynamics, seeded(seed), after_part, side)
+
+
+@every_canvas
+@pytest.mark.parametrize("side", [1, 7, *SIDES, 512])
+@pytest.mark.parametrize("shift", [(0, 0), (1, 2)])
+def test_tiles_cover_a_canvas_once_and_lie_within_their_windows(one, side, shift):
+    height, width = one.images.shape[2:]
+    covered = torch.zeros(height, width, dtype=torch.int64)
+    numbers = torch.arange(height * width).view(1, 1, height, width)
+    stride, reach = one.net.architecture.total_stride, one.net.architecture.receptive_field - 1
+    for tile in tiles(one.net.architecture, one.images, side, shift):
+        tile.of(covered).add_(1)
+        window = tile.window(numbers)
+        assert torch.equal(tile.middle(window), tile.of(numbers))
+        assert max(tile.of(numbers).shape[2:]) <= max(side, stride)
+        for lines, first, by in (
+            (tile.window_rows, tile.rows, shift[0]),
+            (tile.window_columns, tile.columns, shift[1]),
+        ):
+            before = tile.inside[0].start if lines is tile.window_rows else tile.inside[1].start
+            assert before >= reach
+            assert (first.start - before + by) % stride == 0, "windows begin on the lattice"
+            assert len(lines) >= before + first.stop - first.start + reach
+    assert (covered == 1).all()
+
+
+def test_several_tiles_are_needed():
+    """What follows is not of one tile each."""
+    counts = [len(list(tiles(one.net.architecture, one.images, SIDES[0]))) for one in CANVASES]
+    assert sum(count >= 4 for count in counts) >= 6
+
+
+@every_canvas
+@every_side
+def test_eq16_a_tiles_basis_is_that_of_the_whole_canvas(one, side):
+    whole = ReferenceEngine().basis(one.net, one.images, "torus")
+    for shift in ((0, 0), (1, 3)):
+        shift = tuple(by % one.net.architecture.total_stride for by in shift)
+        back = (-shift[0], -shift[1])
+        whole = ReferenceEngine().basis(one.net, one.images.roll(shift, (2, 3)), "torus").roll(back, (2, 3))
+        for tile in tiles(one.net.architecture, one.images, side, shift):
+            pull = tile.middle(FastEngine().basis(one.net, tile.window(one.images), "valid"))
+            torch.testing.assert_close(pull, tile.of(whole), rtol=1e-11, atol=1e-11)
+
+
+@every_canvas
+@every_side
+@every_dynamics
+def test_eq19_a_run_by_tiles_is_that_of_one_tile_as_large_as_the_canvas(one, side, bounded, random_lattice):
+    dynamics = dynamics_on(one, bounded=bounded, random_lattice=random_lattice)
+    whole = ran(one, dynamics, WHOLE)
+    assert relative(ran(one, dynamics, side), whole) <= 1e-12
+    assert not torch.equal(whole, one.images)
+
+
+@every_canvas
+@every_side
+def test_eq19_in_single_precision_it_is_so_to_rounding(one, side):
+    single = in_single_precision(one)
+    dynamics = dynamics_on(single)
+    whole = ran(single, dynamics, WHOLE)
+    assert whole.dtype == torch.float32
+    assert (ran(single, dynamics, side) - whole).abs().max() < 1e-4
+
+
+@every_canvas
+@every_side
+@every_dynamics
+@pytest.mark.parametrize("engine", [ReferenceEngine(), FastEngine()], ids=lambda engine: type(engine).__name__)
+def test_eq19_a_run_by_tiles_is_the_step_repeated(one, side, bounded, random_lattice, engine, monkeypatch):
+    """The canvas stays where it is, and the lattice moves: the step on the moved canvas, moved back."""
+    dynamics = dynamics_on(one, bounded=bounded, random_lattice=random_lattice)
+    given = noises(one.images, STEPS)
+    monkeypatch.setattr(canvas, "Noise", GivenNoise(given))
+    found = ran(one, dynamics, side, engine=engine, seed=9)
+    expected = stepped(one.net, one.images, dynamics, given, seeded(9), stays=True)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_it_is_the_lattice_that_moves():
+    one = CANVASES[0]
+    still, moved = (ran(one, dynamics_on(one, random_lattice=random_lattice), 24) for random_lattice in (False, True))
+    assert not torch.allclose(still, moved, atol=1e-3)
+
+
+def test_no_more_than_one_canvas_is_taken_besides_and_no_graph_is_kept():
+    one, state = CANVASES[0], torch.get_rng_state()
+    chains = one.images.clone()
+    for steps in (1, 2):
+        made = run_by_tiles(FastEngine(), one.net, chains, steps, dynamics_on(one), seeded(), None, 24)
+        assert (made.data_ptr() == chains.data_ptr()) == (steps == 2)
+        assert not made.requires_grad
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("random_lattice", [False, True])
+def test_the_generator_decides_the_canvas_bit_for_bit_and_moves_on(random_lattice):
+    one = CANVASES[4]
+    dynamics = dynamics_on(one, random_lattice=random_lattice)
+    first, same, other = (ran(one, dynamics, 24, seed=seed) for seed in (5, 5, 6))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    generator = seeded(5)
+    run_by_tiles(FastEngine(), one.net, one.images.clone(), 1, dynamics, generator)
+    assert not torch.equal(generator.get_state(), seeded(5).get_state())
+
+
+@every_side
+def test_parts_are_told_in_rising_fractions_up_to_the_steps(side):
+    one, told = CANVASES[0], []
+    ran(one, dynamics_on(one), side, after_part=told.append)
+    count = len(list(tiles(one.net.architecture, one.images, side)))
+    assert told == pytest.approx([(part + 1) / count for part in range(STEPS * count)])
+    assert all(earlier < later for earlier, later in pairwise(told))
+    assert [step for step in told if step == int(step)] == list(range(1, STEPS + 1))
+
+
+def test_what_a_listener_raises_ends_the_run_within_a_step():
+    one, told = CANVASES[0], []
+
+    def stop(done):
+        told.append(done)
+        if done > 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ran(one, dynamics_on(one), 24, steps=10**9, after_part=stop)
+    assert 1 < told[-1] < 2
+
+
+@pytest.mark.parametrize("size", [(12, 13), (13, 12), (12, 9)])
+def test_sides_that_do_not_suit_the_net_are_refused(size):
+    one = on_a_canvas("one", [(4, 5, 2), (3, 3, 2)], (12, 12))
+    with pytest.raises(ValueError, match="multiples of the net's stride"):
+        run_by_tiles(FastEngine(), one.net, torch.zeros(1, 1, *size), 1, Dynamics(0.3, "torus"), seeded())
+    with pytest.raises(ValueError, match="pictures must be"):
+        run_by_tiles(FastEngine(), one.net, torch.zeros(1, 3, 12, 12), 1, Dynamics(0.3, "torus"), seeded())
+
+
+@every_canvas
+@every_side
+@pytest.mark.parametrize("random_lattice", [False, True])
+def test_denoised_by_tiles_a_canvas_is_denoised_whole(one, side, random_lattice):
+    whole = denoise(one.net, one.images, 0.8, "torus", random_lattice)
+    for pull in (None, FastEngine().basis):
+        told = []
+
+        def local(window, pull=pull):
+            return denoise(one.net, window, 0.8, "valid", random_lattice, pull)
+
+        given = torch.full_like(one.images, float("nan"))
+        made = by_tiles(one.net.architecture, one.images, local, given, told.append, side)
+        assert made.data_ptr() == given.data_ptr()
+        torch.testing.assert_close(made, whole, rtol=1e-11, atol=1e-11)
+        assert told == pytest.approx([(part + 1) / len(told) for part in range(len(told))])
+
+
+def test_what_a_listener_raises_ends_what_is_made_by_tiles():
+    one, told = CANVASES[0], []
+
+    def stop(share):
+        told.append(share)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        by_tiles(one.net.architecture, one.images, lambda window: window, one.images.clone(), stop, 24)
+    assert len(told) == 1
+
+
+LEVELS = Levels(torch.tensor([120.0, 90.0, 100.0], dtype=torch.float64), gain=0.05)
+
+
+@pytest.mark.parametrize("random_lattice", [False, True])
+@pytest.mark.parametrize("noise_std", [0.0, 0.8])
+@pytest.mark.parametrize(("size", "boundary"), [((528, 12), "torus"), ((24, 18), "torus"), ((23, 19), "padded")])
+def test_what_is_developed_is_the_denoised_whole_as_bytes(size, boundary, noise_std, random_lattice):
+    """Also on a canvas of two tiles."""
+    one = case("developed", [(4, 5, 3), (3, 3, 2)], size, boundary, channels=3, count=2)
+    told, dynamics = [], Dynamics(0.3, boundary, random_lattice=random_lattice and boundary == "torus")
+    found = develop(one.net, one.images, LEVELS, noise_std, dynamics, FastEngine(), told.append)
+    whole = denoise(one.net, one.images, noise_std, boundary, dynamics.random_lattice)
+    assert found.dtype == torch.uint8
+    assert torch.equal(found, to_pixels(whole, LEVELS))
+    assert found.double().std() > 10
+    assert told == ([] if boundary != "torus" else [0.5, 1.0] if size[0] > canvas.TILE else [1.0])
+
+
+def test_what_a_listener_raises_ends_what_is_developed():
+    one = case("developed", [(4, 5, 3)], (24, 18), "torus", channels=3)
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        develop(one.net, one.images, LEVELS, 0.8, Dynamics(0.3, "torus"), FastEngine(), stop)
+
+
+@pytest.mark.parametrize("random_lattice", [False, True])
+def test_a_large_picture_is_synthesized_by_tiles(random_lattice, monkeypatch):
+    """Larger than a step takes at once; a smaller one is run whole."""
+    one = case("large", [(4, 5, 3)], (24, 24), "torus", count=2)
+    dynamics, told = dynamics_on(one, random_lattice=random_lattice), []
+
+    def synthesized():
+        return synthesize(
+            one.net, 2, 25, 30, steps=2, dynamics=dynamics, generator=seeded(4), start=one.images,
+            engine=FastEngine(), after_step=told.append,
+        )  # fmt: skip
+
+    monkeypatch.setattr(sampling, "LARGE", 25 * 30)
+    whole = synthesized()
+    monkeypatch.setattr(sampling, "LARGE", 25 * 30 - 1)
+    found, generator = synthesized(), seeded(4)
+    start = torch.cat([patchwork(one.images, 27, 30, 3, generator) for _ in range(2)])
+    assert torch.equal(found, run_by_tiles(FastEngine(), one.net, start, 2, dynamics, generator))
+    assert found.shape == whole.shape == (2, 1, 27, 30)
+    assert [done for done in told if done] == [1, 2, 1, 2]

@@ -1,0 +1,139 @@
+"""Learning by the fast engine is learning by the reference (core/learning.py)."""
+
+import pytest
+import torch
+from engines import relative
+
+from core.checkpoint import load_checkpoint, save_checkpoint
+from core.contracts.learning import LayerParams, LearningParams
+from core.engine import FastEngine, ReferenceEngine, fast
+from core.langevin import langevin_step, moved_at_random
+from core.learning import Learner, learn
+
+CPU = torch.device("cpu")
+UPDATES = 4
+WAYS = {
+    "torus": {"boundary": "torus"},
+    "valid": {"boundary": "valid"},
+    "padded": {"boundary": "padded"},
+    "object": {"top": "object", "boundary": "padded", "initialization": "data"},
+    "category": {"top": "category"},
+    "contrastive": {"contrastive": True, "boundary": "padded"},
+    "patches": {"patch_size": 11, "batch_size": 6, "boundary": "valid", "initialization": "data"},
+    "random lattice in a box": {"random_lattice": True, "bounded": True, "batch_size": 2, "picture_noise": 5.0},
+}
+every_way = pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
+
+
+def params_of(**settings):
+    layers = (LayerParams(filters=4, kernel_size=5, stride=2), LayerParams(filters=3, kernel_size=3))
+    given = {"image_size": 17, "layers": layers, "num_chains": 2, "langevin_steps": 3, "iterations": 20, "seed": 5}
+    return LearningParams(**{**given, "reference_std": 5.0, "step_size": 3.0, "layerwise": False, **settings})
+
+
+def images_of(count=3):
+    generator = torch.Generator().manual_seed(1)
+    images = 20 * torch.randn(count, 1, 17, 17, generator=generator).cumsum(dim=3) / 4
+    return images - images.mean()
+
+
+class Quiet(ReferenceEngine):
+    """Eq. 19 without its noise."""
+
+    def run(self, net, images, steps, dynamics, generator, after_step=None):
+        for step in range(1, steps + 1):
+            if dynamics.random_lattice:
+                images = moved_at_random(images, net.architecture.total_stride, generator)
+            still = torch.zeros_like(images)
+            images = langevin_step(net, images, dynamics.step_size, noise=still, boundary=dynamics.boundary)
+            images = images if dynamics.box is None else dynamics.box.hold(images)
+            if after_step is not None:
+                after_step(step)
+        return images
+
+
+class NoNoise:
+    def __init__(self, generator):
+        pass
+
+    def fill(self, flat):
+        flat.zero_()
+
+
+def learners(settings, dtype):
+    found = []
+    for engine in (FastEngine(), Quiet()):
+        learner = Learner(images_of().to(dtype), params_of(**settings), engine=engine)
+        learner.state.net.to(dtype)
+        learner.state.chains = learner.state.chains.to(dtype)
+        found.append(learner)
+    return found
+
+
+@every_way
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-3)])
+def test_without_noise_the_first_updates_are_the_references_to_rounding(settings, dtype, tolerance, monkeypatch):
+    monkeypatch.setattr(fast, "Noise", NoNoise)
+    one, reference = learners(settings, dtype)
+    before = [parameter.detach().clone() for parameter in one.state.net.parameters()]
+    for _ in range(UPDATES):
+        health, expected = one.update(), reference.update()
+        assert one.state.chains.dtype == dtype
+        assert relative(one.state.chains, reference.state.chains) <= tolerance
+        for found, other in zip(one.state.net.parameters(), reference.state.net.parameters(), strict=True):
+            assert relative(found.detach(), other.detach()) <= tolerance
+        for name in ("chain_std", "data_std", "score_difference"):
+            assert getattr(health, name) == pytest.approx(getattr(expected, name), rel=10 * tolerance)
+        assert health.active_share == pytest.approx(expected.active_share, abs=tolerance)
+        assert health.data_active_share == pytest.approx(expected.data_active_share, abs=tolerance)
+    for found, start in zip(one.state.net.parameters(), before, strict=True):
+        assert not torch.equal(found.detach(), start)
+
+
+@every_way
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_in_either_precision_learning_resumes_bit_identical_from_its_checkpoint(settings, precision):
+    params = params_of(**{**settings, "precision": precision, "iterations": 4, "layerwise": True})
+    assert Learner(images_of(), params).engine.precision == precision
+    whole = learn(images_of(), params)
+    for stop in (3, 5):
+        stopped = learn(images_of(), params, callback=lambda progress, _, stop=stop: progress.step == stop)
+        resumed = learn(images_of(), params, state=load_checkpoint(save_checkpoint(stopped, params), CPU))
+        here, there = resumed.snapshot(), whole.snapshot()
+        assert here.numbers == there.numbers
+        assert [name for name, value in here.tensors.items() if not torch.equal(value, there.tensors[name])] == []
+    assert all(parameter.dtype == torch.float32 for parameter in whole.net.parameters())
+    assert whole.chains.dtype == torch.float32
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_contrastive_learning_that_chooses_itself_is_never_rounded_to_bfloat16(monkeypatch, units):
+    """It lives on the difference of two nearly equal gradients."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units})
+    chosen = {
+        (way, precision): Learner(images_of(), params_of(**WAYS[way], precision=precision)).engine.precision
+        for way in ("torus", "contrastive")
+        for precision in ("auto", "float32", "bfloat16")
+    }
+    assert chosen.pop(("torus", "auto")) == ("bfloat16" if units else "float32")
+    assert chosen.pop(("contrastive", "auto")) == "float32"
+    assert all(precision == engine for (_, precision), engine in chosen.items())
+
+
+def test_an_interruption_within_the_fast_engines_langevin_steps_ends_learning():
+    told = []
+
+    class StopNowError(Exception):
+        pass
+
+    def stop():
+        told.append(len(told))
+        if len(told) == 2:
+            raise StopNowError
+
+    learner = Learner(images_of(), params_of(langevin_steps=10), engine=FastEngine())
+    learner.interrupt = stop
+    with pytest.raises(StopNowError):
+        learner.update()
+    assert len(told) == 2
+    assert learner.state.iteration == 0

@@ -1,0 +1,201 @@
+"""The fast engine's Langevin steps are eq. 19's (core/engine/fast.py)."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from engines import GivenNoise, a_box, every_engine_case, layout_of, noises, relative, seeded, stepped
+from nets import BOUNDARIES, Case, case
+
+from core.engine import FastEngine, ReferenceEngine, fast
+from core.engine.noise import STREAMS
+from core.langevin import Dynamics
+from core.model import Architecture, ConvLayer, GenerativeConvNet
+
+STEPS = 4
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+def assert_runs_like_the_step(case, dynamics, monkeypatch):
+    given = noises(case.images, STEPS)
+    monkeypatch.setattr(fast, "Noise", GivenNoise(given, layout_of(case)))
+    ours, theirs = seeded(11), seeded(11)
+    found = FastEngine().run(case.net, case.images, STEPS, dynamics, ours)
+    expected = stepped(case.net, case.images, dynamics, given, theirs)
+    assert found.shape == expected.shape
+    assert found.dtype == expected.dtype
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert torch.equal(ours.get_state(), theirs.get_state())
+    return found
+
+
+@every_engine_case
+def test_eq19_a_run_is_the_step_repeated(case, monkeypatch):
+    assert_runs_like_the_step(case, Dynamics(0.7, case.boundary), monkeypatch)
+
+
+@every_engine_case
+@pytest.mark.parametrize("oblique", [False, True])
+def test_eq19_a_run_in_a_box_is_projected_after_each_step(case, oblique, monkeypatch):
+    box = a_box(case.images, oblique)
+    found = assert_runs_like_the_step(case, Dynamics(0.7, case.boundary, box), monkeypatch)
+    along = found if box.axes is None else torch.einsum("ac,nchw->nahw", box.axes, found)
+    assert (along >= box.low - 1e-12).all()
+    assert (along <= box.high + 1e-12).all()
+    if found.numel() > 20:
+        assert torch.minimum(along - box.low, box.high - along).abs().min() < 1e-12
+
+
+@every_engine_case
+def test_eq19_a_run_with_a_random_lattice_moves_the_pictures_before_each_step(case, monkeypatch):
+    """Off the torus it is of no use, but the same."""
+    for box in (None, a_box(case.images), a_box(case.images, oblique=True)):
+        assert_runs_like_the_step(case, Dynamics(0.7, case.boundary, box, random_lattice=True), monkeypatch)
+
+
+RUNS = [
+    (boundary, box, random_lattice)
+    for boundary in BOUNDARIES
+    for box in (False, True)
+    for random_lattice in ((False, True) if boundary == "torus" else (False,))
+]
+every_run = pytest.mark.parametrize(("boundary", "bounded", "random_lattice"), RUNS)
+
+
+def a_case(boundary, channels=3):
+    """On the plane with sides that no block ends at."""
+    size = (24, 30) if boundary == "torus" else (23, 29)
+    return case("a", [(8, 7, 3), (4, 3, 1)], size, boundary, channels=channels, count=3, reference_std=2.0)
+
+
+def dynamics_of(one, bounded, random_lattice):
+    return Dynamics(0.7, one.boundary, a_box(one.images, oblique=True) if bounded else None, random_lattice)
+
+
+@every_run
+def test_a_run_leaves_its_pictures_and_the_global_generator_alone_and_keeps_no_graph(boundary, bounded, random_lattice):
+    one = a_case(boundary)
+    before, state = one.images.clone(), torch.get_rng_state()
+    made = FastEngine().run(one.net, one.images, 2, dynamics_of(one, bounded, random_lattice), seeded())
+    assert torch.equal(one.images, before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not made.requires_grad
+    assert made.grad_fn is None
+    assert all(parameter.grad is None for parameter in one.net.parameters())
+    assert made.is_contiguous()
+    assert made.untyped_storage().data_ptr() != one.images.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_pictures_may_lie_in_memory_in_any_way_and_are_not_changed(boundary, channels, stride, monkeypatch):
+    one = case("a", [(4, 5, stride)], (9, 12), boundary, channels=channels)
+    for images in (
+        one.images.to(memory_format=torch.channels_last),
+        one.images.transpose(2, 3).contiguous().transpose(2, 3),
+        one.images[:1].expand(2, -1, -1, -1),
+    ):
+        before = images.clone()
+        other = Case("other", one.net, images, boundary)
+        assert_runs_like_the_step(other, Dynamics(0.7, boundary), monkeypatch)
+        assert torch.equal(images, before)
+    found = FastEngine().basis(one.net, one.images.to(memory_format=torch.channels_last), boundary)
+    assert relative(found, ReferenceEngine().basis(one.net, one.images, boundary)) <= 1e-12
+
+
+def test_a_run_of_no_steps_is_the_start():
+    one = a_case("valid")
+    assert torch.equal(FastEngine().run(one.net, one.images, 0, Dynamics(0.3), seeded()), one.images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@every_run
+def test_the_generator_decides_the_run_bit_for_bit_and_moves_on(boundary, bounded, random_lattice, dtype):
+    one, engine = a_case(boundary), FastEngine(torch.bfloat16 if dtype == torch.bfloat16 else None)
+    images = one.images if dtype == torch.float64 else one.images.float()
+    dynamics = dynamics_of(one, bounded, random_lattice)
+    net = one.net.to(images.dtype)
+    try:
+        generator, same = seeded(3), seeded(3)
+        first = engine.run(net, images, 3, dynamics, generator)
+        assert first.dtype == images.dtype
+        assert torch.equal(first, engine.run(net, images, 3, dynamics, same))
+        assert torch.equal(generator.get_state(), same.get_state())
+        assert not torch.equal(first, engine.run(net, images, 3, dynamics, generator))
+        assert not torch.equal(first, engine.run(net, images, 3, dynamics, seeded(4)))
+    finally:
+        net.double()
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_the_number_of_threads_changes_no_bit_of_a_run(boundary, dtype, two_threads):  # noqa: ARG001
+    one = case("a", [(16, 7, 3), (8, 3, 1), (8, 3, 1)], (60, 66), boundary, channels=3, count=3, reference_std=2.0)
+    net, images = one.net.float(), one.images.float()
+    dynamics = Dynamics(0.7, boundary)
+    two = FastEngine(dtype).run(net, images, 5, dynamics, seeded(3))
+    torch.set_num_threads(1)
+    assert torch.equal(FastEngine(dtype).run(net, images, 5, dynamics, seeded(3)), two)
+
+
+def test_a_run_tells_of_every_step_and_can_be_stopped_by_the_listener():
+    one, told = a_case("torus"), []
+    FastEngine().run(one.net, one.images, 3, Dynamics(0.3, "torus"), seeded(), told.append)
+    assert told == [1, 2, 3]
+
+    def stop(step):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        FastEngine().run(one.net, one.images, 10**9, Dynamics(0.3, "torus"), seeded(), stop)
+
+
+@pytest.mark.parametrize(
+    ("shape", "boundary"), [((1, 1, 9, 9), "valid"), ((1, 3, 4, 9), "valid"), ((1, 3, 8, 9), "torus")]
+)
+def test_a_run_refuses_pictures_that_do_not_suit_the_net(shape, boundary):
+    one = a_case("valid")
+    with pytest.raises(ValueError, match="picture"):
+        FastEngine().run(one.net, torch.zeros(shape, dtype=torch.float64), 1, Dynamics(0.3, boundary), seeded())
+
+
+@pytest.mark.parametrize(
+    ("stride", "shape", "boundary"),
+    [
+        (1, (1, 1, 9, 11), "torus"),
+        (1, (5, 1, 1, 1), "torus"),
+        (1, (1, 3, 1, 7), "torus"),
+        (2, (3, 1, 2, 2), "torus"),
+        (3, (2, 3, 6, 9), "torus"),
+        (3, (2, 3, 11, 10), "valid"),
+        (2, (2, 1, 5, 7), "padded"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_pixel_has_its_noise_from_the_streams_as_they_lie_in_memory(stride, shape, boundary, dtype):
+    """A net that pulls nowhere, chains that begin at zero: one step is ε Z, drawn by STREAMS generators."""
+    epsilon = 0.25
+    net = GenerativeConvNet(Architecture((ConvLayer(1, 3, stride),), channels=shape[1])).to(dtype)
+    with torch.no_grad():
+        net.weights[0].zero_()
+    one = Case("blank", net, torch.zeros(shape, dtype=dtype), boundary)
+    made = FastEngine().run(net, one.images, 1, Dynamics(epsilon, boundary), seeded(8))
+    first, layout = seeded(8), layout_of(one)
+    seeds = torch.randint(2**32, (STREAMS - 1,), generator=first).tolist()
+    blocks = layout.lay(one.images)
+    flat = torch.empty(blocks.numel(), dtype=dtype)
+    for part, generator in zip(flat.tensor_split(STREAMS), [first, *map(seeded, seeds)], strict=True):
+        part.normal_(generator=generator)
+    count, channels, height, width = blocks.shape
+    drawn = layout.take_up(flat.view(count, height, width, channels).permute(0, 3, 1, 2))
+    torch.testing.assert_close(made, epsilon * drawn, rtol=1e-6, atol=0)
+    assert made.ne(0).all()

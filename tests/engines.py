@@ -1,0 +1,138 @@
+"""Nets and pictures of many shapes to hold one engine against another, and noise that a test gives."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from nets import BOUNDARIES, CASES, Case, case
+from torch import Tensor
+
+from core.box import Box
+from core.contracts.learning import Boundary, Top
+from core.engine.layout import Layout
+from core.langevin import Dynamics, langevin_step, lattice_shift
+from core.model import Architecture, ConvLayer, GenerativeConvNet
+
+Layers = list[tuple[int, int, int]]
+
+SHAPES: dict[str, Layers] = {
+    "7every2": [(5, 7, 2), (3, 3, 1)],
+    "7every3,4every2": [(5, 7, 3), (4, 4, 2)],
+    "2every3": [(4, 2, 3), (3, 2, 1)],
+    "5,3,2": [(4, 5, 1), (3, 3, 1), (2, 2, 1)],
+    "15every3,4": [(6, 15, 3), (4, 4, 1)],
+    "6every3,3every2,2every2": [(4, 6, 3), (3, 3, 2), (3, 2, 2)],
+    "3,2every3": [(4, 3, 1), (3, 2, 3)],
+    "4every4": [(9, 4, 4)],
+}
+TOPS: tuple[Top, ...] = ("convolutional", "object", "category")
+
+
+def _sides(layers: Layers, boundary: Boundary, place: int) -> tuple[int, int]:
+    """(H, W), different ones: on the plane no multiples of the stride, on the torus also smaller than the halo."""
+    shape = Architecture(tuple(ConvLayer(*layer) for layer in layers))
+    stride = shape.total_stride
+    if boundary == "torus":
+        return ((stride, 2 * stride), (3 * stride, stride), (4 * stride, 5 * stride))[place % 3]
+    least = shape.receptive_field - (2 * shape.halo if boundary == "padded" else 0)
+    first = max(least, 1) + place % 3
+    return first + stride, first + 3 * stride + 1 + place % 2
+
+
+ENGINE_CASES = CASES + [
+    case(
+        f"{name}-{boundary}-{top}",
+        layers,
+        _sides(layers, boundary, place + TOPS.index(top)),
+        boundary,
+        top=top,
+        channels=3 if (place + TOPS.index(top)) % 2 else 1,
+        reference_std=1.5,
+        seed=400 + place,
+        count=1 + place % 3,
+    )
+    for place, (name, layers) in enumerate(SHAPES.items())
+    for boundary in BOUNDARIES
+    for top in TOPS
+]
+
+every_engine_case = pytest.mark.parametrize("case", ENGINE_CASES, ids=lambda case: case.name)
+
+
+def in_single_precision(case: Case) -> Case:
+    return replace(case, net=copy.deepcopy(case.net).float(), images=case.images.float())
+
+
+def in_double_precision(case: Case) -> Case:
+    return replace(case, net=copy.deepcopy(case.net).double(), images=case.images.double())
+
+
+def layout_of(case: Case) -> Layout:
+    return Layout.of(case.net.architecture, (case.images.shape[2], case.images.shape[3]), case.boundary)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    """‖found - expected‖ / ‖expected‖, the norm of what was found where nothing was expected."""
+    norm = expected.double().norm().item()
+    return (found.double() - expected.double()).norm().item() / (norm or 1.0)
+
+
+def noises(images: Tensor, steps: int, seed: int = 3) -> list[Tensor]:
+    generator = seeded(seed)
+    return [torch.randn(images.shape, generator=generator, dtype=images.dtype) for _ in range(steps)]
+
+
+def a_box(images: Tensor, oblique: bool = False) -> Box:
+    """Limits within which chains do not stay by themselves, other ones for each axis; `oblique`: of random axes."""
+    channels = images.shape[1]
+    shift = torch.arange(channels, dtype=images.dtype)[:, None, None]
+    mixed = torch.randn(channels, channels, generator=seeded(6), dtype=torch.float64)
+    axes = torch.linalg.qr(mixed).Q.to(images.dtype) if oblique else None
+    return Box(-1.0 + shift, 0.5 + 2 * shift, axes)
+
+
+class GivenNoise:
+    """In the place of `Noise`: lays given pictures into the flat memory, wild numbers where the picture is not."""
+
+    def __init__(self, pictures: Sequence[Tensor], layout: Layout | None = None) -> None:
+        self._pictures, self._layout = iter(pictures), layout
+
+    def __call__(self, generator: torch.Generator) -> "GivenNoise":  # noqa: ARG002
+        return self
+
+    def fill(self, flat: Tensor) -> None:
+        picture = next(self._pictures)
+        if self._layout is None:
+            flat.copy_(picture.flatten())
+            return
+        laid, inside = self._layout.lay(picture), self._layout.lay(torch.ones_like(picture))
+        flat.copy_(torch.where(inside > 0, laid, 1e3).permute(0, 2, 3, 1).flatten())
+
+
+def stepped(
+    net: GenerativeConvNet,
+    images: Tensor,
+    dynamics: Dynamics,
+    given: Sequence[Tensor],
+    generator: torch.Generator | None = None,
+    stays: bool = False,
+) -> Tensor:
+    """`langevin_step` repeated, with given noise; `stays`: the pictures are moved back after each step."""
+    for noise in given:
+        shift = (0, 0)
+        if dynamics.random_lattice:
+            shift = lattice_shift(net.architecture.total_stride, generator)
+        moved = images.roll(shift, dims=(2, 3))
+        if stays:
+            noise = noise.roll(shift, dims=(2, 3))
+        moved = langevin_step(net, moved, dynamics.step_size, noise=noise, boundary=dynamics.boundary)
+        if dynamics.box is not None:
+            moved = dynamics.box.hold(moved)
+        images = moved.roll((-shift[0], -shift[1]), dims=(2, 3)) if stays else moved
+    return images
