@@ -17,7 +17,10 @@ from worker.pace import Pace
 
 
 def sample(desk: Desk) -> None:
-    """Draw `count` pictures, each from a seed of its own, so that none depends on how many are asked for."""
+    """Draw `count` pictures, or a shard's share of them.
+
+    Each has a seed of its own, so that none depends on how many are asked for, nor on who draws the others.
+    """
     params = ResolvedSampleParams.model_validate(desk.claim.params)
     model = open_model(desk, desk.claim.model_id)
     net, starts = model.net, model.chains
@@ -26,7 +29,8 @@ def sample(desk: Desk) -> None:
     boundary = model.params.boundary if fixed else "torus"
     box = box_of(model.params, model.levels.limits)
     pace = Pace(desk, params.count, params.steps)
-    for index in range(params.count):
+    first = desk.claim.first
+    for index in range(first, first + params.count):
         generator = torch.Generator(desk.device).manual_seed((params.seed + index) % 2**63)
         pictures = synthesize(
             net,
@@ -38,7 +42,7 @@ def sample(desk: Desk) -> None:
             generator=generator,
             start=starts,
             boundary=boundary,
-            after_step=partial(_tell, pace, index),
+            after_step=partial(_tell, pace, index - first),
             box=box,
             random_lattice=model.params.random_lattice,
         )
@@ -55,5 +59,5 @@ def sample(desk: Desk) -> None:
     desk.succeed()
 
 
-def _tell(pace: Pace, index: int, step: int, _: Tensor) -> None:
-    pace.tell(index, index + 1, step)
+def _tell(pace: Pace, done: int, step: int, _: Tensor) -> None:
+    pace.tell(done, done + 1, step)
