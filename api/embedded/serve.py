@@ -48,7 +48,7 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
             "GENCONVNET_HOST": settings.host,
             "GENCONVNET_PORT": str(port),
         }
-        for part in _workers(settings.sample_workers, environment):
+        for part in workers(settings.sample_workers, environment):
             supervisor.start(part)
         api = Part("api", [*PYTHON, "api"], environment)
         supervisor.start(api)
@@ -60,7 +60,7 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
         lock.close()
 
 
-def _workers(sample_workers: int, environment: Mapping[str, str]) -> list[Part]:
+def workers(sample_workers: int, environment: Mapping[str, str]) -> list[Part]:
     """One that learns and `sample_workers` that sample; these share the cores out, unless the user has said how."""
     share = str(max(1, core_count() // sample_workers))
     sampling = {**environment, "GENCONVNET_THREADS": os.environ.get("GENCONVNET_THREADS") or share}
