@@ -32,7 +32,10 @@ class SampleParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    count: Annotated[int, Field(ge=1, le=64, description="How many pictures.")] = 4
+    count: Annotated[
+        int,
+        Field(ge=1, le=64, description=f"How many pictures; those past {SHARD_PICTURES} are shared out among workers."),
+    ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None
     height: Annotated[Side, Field(description=_SIDE)] = None
     steps: Steps = DEFAULT_STEPS
