@@ -122,10 +122,8 @@ def end(session: Session, job: Job, status: JobStatus, error: dict[str, Any] | N
 
 
 def _finish(session: Session, which: ColumnElement[bool], **values: Any) -> None:
-    session.execute(update(Job).where(which).values(finished_at=now(), **values).execution_options(**_UNSYNCHRONIZED))
-
-
-_UNSYNCHRONIZED = {"synchronize_session": False}  # no row that this changes is looked at again, unless refreshed
+    ended = update(Job).where(which).values(finished_at=now(), **values)
+    session.execute(ended.execution_options(synchronize_session=False))  # what is looked at again is refreshed
 
 
 def _is_any_left(session: Session, parent: Job) -> bool:

@@ -76,7 +76,7 @@ def test_the_pictures_do_not_depend_on_who_draws_them(serve, two: Service) -> No
 
 def test_a_killed_workers_shard_is_drawn_again_and_no_other(two: Service) -> None:
     model_id = learned(two)
-    body = asked(model_id, steps=400)
+    body = asked(model_id, steps=1000)
     job_id = two.accepted(body)["id"]
     two.wait(job_id, lambda job: len(job["artifacts"]) > 0 and len(at_work(two, job_id)) == 2)
     name, lost = next(iter(at_work(two, job_id).items()))
@@ -90,6 +90,24 @@ def test_a_killed_workers_shard_is_drawn_again_and_no_other(two: Service) -> Non
     attempts = {shard.id: shard.attempt for shard in shards(two, job_id)}
     assert attempts == {**dict.fromkeys(attempts, 1), lost.id: 2}
     assert drawn(two, body) == found
+
+
+def test_a_wiped_broker_and_a_restart_lose_no_shard(serve, two: Service) -> None:
+    body = asked(learned(two), steps=200)
+    job_id = two.accepted(body)["id"]
+    two.wait(job_id, lambda job: len(job["artifacts"]) > 0)
+    two.part("valkey-server").kill()
+    for file in (two.data_dir / "broker").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    two.wait(job_id, lambda job: len(job["artifacts"]) > 2)
+    two.stop()
+    handed_back = shards(two, job_id)
+    assert {shard.status for shard in handed_back} <= {"queued", "succeeded"}
+    again = serve()
+    found = pictures(again, again.ended(job_id))
+    assert {shard.status for shard in shards(again, job_id)} == {"succeeded"}
+    assert drawn(again, body) == found
 
 
 def test_a_canceled_job_frees_its_workers_and_leaves_nothing_when_deleted(two: Service) -> None:
