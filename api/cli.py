@@ -27,7 +27,7 @@ DataDir = Annotated[
 
 @app.command()
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
-    """Run everything on this machine: broker, both workers and the API. Ctrl-C stops it; nothing accepted is lost."""
+    """Run everything on this machine: broker, workers and the API. Ctrl-C stops it; nothing accepted is lost."""
     from api.embedded.serve import CannotServe
     from api.embedded.serve import serve as run
 

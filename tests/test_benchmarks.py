@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import quality
+import shards
 import torch
 from PIL import Image
 from quilting import beyond_the_cut, quilt
@@ -151,3 +152,12 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_learned(argument
     with pytest.raises(SystemExit):
         quality.main(arguments)
     assert reason in capsys.readouterr().err
+
+
+def test_the_benchmark_of_shards_draws_the_same_pictures_by_every_worker(capsys):
+    tiny = ["--workers", "1", "--count", "9", "--size", "32", "--steps", "1", "--repeat", "1"]
+    assert shards.main(tiny) == 0
+    header, _, *lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert [cell.strip() for cell in lines[0].strip("|").split("|")][::4] == ["1", "yes"]
+    assert len(header) == len(lines[0])

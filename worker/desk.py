@@ -15,6 +15,7 @@ from core.contracts.jobs import JobStatus, Progress
 from core.store import leases
 from core.store.blobs import Blobs, StoredBlob
 from core.store.database import Database
+from core.store.errors import LeaseLost
 from core.store.leases import Claim, NewArtifact, NewModel
 from worker.lease import Lease
 from worker.settings import WorkerSettings
@@ -51,11 +52,10 @@ class Desk:
 
     def flush(self) -> None:
         """Write what `progress` was told and has not written yet."""
-        leases.record(self.database, self.claim, self._progress, self._points)
-        data = self._progress.model_dump()
+        data = leases.record(self.database, self.claim, self._progress, self._points).model_dump()
         if self._points:
             data["metrics"] = dict(self._points[-1][1])
-        events.tell(self.redis, self.claim.job_id, "progress", data)
+        events.tell(self.redis, self.claim.shown_id, "progress", data)
         self._points.clear()
         self._recorded_at = time.monotonic()
 
@@ -64,7 +64,13 @@ class Desk:
         return self.blobs.put(self.claim.path(name), content)
 
     def add_artifact(self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None = None) -> None:
-        """A file among the job's results; shown when the job succeeds. `size` is (width, height)."""
+        """A file among the job's results; shown when the job succeeds, or at once where it is a shard's.
+
+        `size` is (width, height).
+        """
+        if self.claim.parent_seq is not None:
+            self.publish(name, media_type, content, size)
+            return
         width, height = size or (None, None)
         self.artifacts.append(NewArtifact(name, media_type, self.store(name, content), width, height))
 
@@ -77,12 +83,17 @@ class Desk:
         self.artifacts.clear()
 
     def publish(
-        self, name: str, media_type: str, content: bytes, size: tuple[int, int], stored_as: str | None = None
+        self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None, stored_as: str | None = None
     ) -> StoredBlob:
         """Show a file among the job's artifacts now, before the job has ended; it takes the place of an earlier one."""
         stored = self.store(stored_as or name, content)
-        artifact = NewArtifact(name, media_type, stored, *size)
-        self.blobs.delete(*leases.publish(self.database, self.claim, artifact))
+        artifact = NewArtifact(name, media_type, stored, *(size or ()))
+        try:
+            replaced = leases.publish(self.database, self.claim, artifact)
+        except LeaseLost:
+            self.blobs.delete(stored.blob)
+            raise
+        self.blobs.delete(*replaced)
         return stored
 
     def preview(self, step: int, content: bytes, size: tuple[int, int]) -> None:
@@ -101,10 +112,21 @@ class Desk:
         """The job's end with all that was added."""
         self.flush()
         done = self._progress.model_copy(update={"fraction": 1.0, "eta_seconds": 0.0})
-        replaced = leases.succeed(self.database, self.claim, self.artifacts, done, metrics=metrics, model=model)
-        self.blobs.delete(*replaced)
-        self.tell_status(JobStatus.SUCCEEDED)
+        success = leases.succeed(self.database, self.claim, self.artifacts, done, metrics=metrics, model=model)
+        self.blobs.delete(*success.replaced)
+        if success.ended:
+            self.tell_status(JobStatus.SUCCEEDED)
+
+    def begin(self) -> None:
+        """Tell that the work begins, where its owner does not see it running already."""
+        if (attempt := leases.begin(self.database, self.claim)) is not None:
+            self.tell_status(JobStatus.RUNNING, attempt=attempt)
+
+    def hand_back(self) -> None:
+        """Leave the job to another worker."""
+        if (status := leases.hand_back(self.database, self.claim)) is not None:
+            self.tell_status(status)
 
     def tell_status(self, status: JobStatus, **more: object) -> None:
         name: events.EventName = "done" if status.final else "status"
-        events.tell(self.redis, self.claim.job_id, name, {"status": status.value, **more})
+        events.tell(self.redis, self.claim.shown_id, name, {"status": status.value, **more})

@@ -64,7 +64,10 @@ class Runner:
         if claim is None:
             return
         tell_claim(claim)
-        with structlog.contextvars.bound_contextvars(job_id=claim.job_id, request_id=claim.request_id):
+        about = {"job_id": claim.shown_id, "request_id": claim.request_id}
+        if claim.parent_id is not None:
+            about["shard_id"] = claim.job_id
+        with structlog.contextvars.bound_contextvars(**about):
             self._run(claim)
 
     def _run(self, claim: Claim) -> None:
@@ -87,7 +90,7 @@ class Runner:
     def _work(self, desk: Desk) -> None:
         claim = desk.claim
         try:
-            desk.tell_status(JobStatus.RUNNING, attempt=claim.attempt)
+            desk.begin()
             with desk.lease:
                 HANDLERS[claim.kind](desk)
             log.info("job_succeeded")
@@ -97,9 +100,8 @@ class Runner:
             desk.tell_status(JobStatus.CANCELED)
             log.info("job_canceled")
         except Stopping:
-            leases.hand_back(self._database, claim)
+            desk.hand_back()
             desk.discard()
-            desk.tell_status(JobStatus.QUEUED)
             log.info("job_handed_back")
         except LeaseLost:
             raise

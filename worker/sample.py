@@ -1,14 +1,18 @@
 """The `sample` job: new pictures of any size from a finished model."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
+from core.checkpoint import TrainedModel
 from core.contracts.learned import LearnedSettings
 from core.contracts.sampling import ResolvedSampleParams
-from core.engine import choose_engine
+from core.engine import Engine, choose_engine
 from core.images import fit_torus, write_picture
+from core.langevin import Dynamics
 from core.learning import dynamics_of
 from core.sampling import develop, synthesize
 from worker.desk import Desk
@@ -17,41 +21,59 @@ from worker.pace import Pace
 
 
 def sample(desk: Desk) -> None:
-    """Draw `count` pictures, each from a seed of its own, so that none depends on how many are asked for."""
+    """Draw `count` pictures, or a shard's share of them.
+
+    Each has a seed of its own, so that none depends on how many are asked for, nor on who draws the others.
+    """
     params = ResolvedSampleParams.model_validate(desk.claim.params)
-    model = open_model(desk, desk.claim.model_id)
-    net, starts = model.net, model.chains
-    # An object's net and one of patches are bound to their size; every other draws on a torus of any size.
-    fixed = LearnedSettings.model_validate(model.params.model_dump()).only_size is not None
-    boundary = model.params.boundary if fixed else "torus"
-    learned = dynamics_of(model.params, model.levels.box)
-    dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
-    engine = choose_engine(model.params.precision, desk.device)
+    press = _Press.of(open_model(desk, desk.claim.model_id), params, desk.device)
     pace = Pace(desk, params.count, params.steps)
-    for index in range(params.count):
-        generator = torch.Generator(desk.device).manual_seed((params.seed + index) % 2**63)
-        pictures = synthesize(
-            net,
+    for done in range(params.count):
+        index = desk.claim.first + done
+        pixels = press.picture(index, partial(pace.tell, done, done + 1), desk.lease.check)
+        name = f"synthesized-{index:03d}.png"
+        desk.add_artifact(name, "image/png", write_picture(pixels), (params.width, params.height))
+    desk.succeed()
+
+
+@dataclass(frozen=True)
+class _Press:
+    """A model, set up to draw what a job asks for."""
+
+    model: TrainedModel
+    params: ResolvedSampleParams
+    dynamics: Dynamics
+    engine: Engine
+    device: torch.device
+
+    @classmethod
+    def of(cls, model: TrainedModel, params: ResolvedSampleParams, device: torch.device) -> "_Press":
+        # An object's net and one of patches are bound to their size; every other draws on a torus of any size.
+        fixed = LearnedSettings.model_validate(model.params.model_dump()).only_size is not None
+        learned = dynamics_of(model.params, model.levels.box)
+        boundary = model.params.boundary if fixed else "torus"
+        dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
+        return cls(model, params, dynamics, choose_engine(model.params.precision, device), device)
+
+    def picture(self, index: int, after_step: Callable[[float], None], check: Callable[[], None]) -> Tensor:
+        """Number `index` of the job's -> (C, height, width) bytes. `check` raises where there is reason to stop."""
+        params, model = self.params, self.model
+        chains = synthesize(
+            model.net,
             1,
             params.height,
             params.width,
             steps=params.steps,
-            dynamics=dynamics,
-            generator=generator,
-            start=starts,
-            engine=engine,
-            after_step=partial(pace.tell, index, index + 1),
+            dynamics=self.dynamics,
+            generator=torch.Generator(self.device).manual_seed((params.seed + index) % 2**63),
+            start=model.chains,
+            engine=self.engine,
+            after_step=after_step,
         )
-        developed = develop(
-            net, pictures, model.levels, model.params.picture_noise, dynamics, engine, lambda _: desk.lease.check()
-        )
-        pixels = developed[0]
+        noise_std = model.params.picture_noise
+        (pixels,) = develop(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, lambda _: check())
+        del chains  # of a large canvas the most of the memory
         # On the torus the sides are multiples of the net's stride, a few pixels more than asked for at the most.
-        whole = (
-            fit_torus(pixels, params.height, params.width)
-            if params.tileable
-            else pixels[:, : params.height, : params.width]
-        )
-        name = f"synthesized-{index:03d}.png"
-        desk.add_artifact(name, "image/png", write_picture(whole), (params.width, params.height))
-    desk.succeed()
+        if params.tileable:
+            return fit_torus(pixels, params.height, params.width)
+        return pixels[:, : params.height, : params.width]

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -16,9 +17,11 @@ from api.embedded.broker import NoBroker
 from api.embedded.supervisor import Part, Supervisor
 from api.settings import ApiSettings
 from core.contracts.jobs import Queue
+from core.contracts.process import core_count
 
 API_START_SECONDS = 60
 WORKER_STOP_SECONDS = 30.0
+PYTHON = (sys.executable, "-P", "-m")
 
 log = structlog.get_logger()
 
@@ -45,11 +48,9 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
             "GENCONVNET_HOST": settings.host,
             "GENCONVNET_PORT": str(port),
         }
-        python = [sys.executable, "-P", "-m"]
-        for queue in Queue:
-            command = [*python, "worker", queue.value]
-            supervisor.start(Part(f"worker-{queue.value}", command, environment, WORKER_STOP_SECONDS))
-        api = Part("api", [*python, "api"], environment)
+        for part in workers(settings.sample_workers, environment):
+            supervisor.start(part)
+        api = Part("api", [*PYTHON, "api"], environment)
         supervisor.start(api)
         _announce(supervisor, api, settings.host, port)
         supervisor.run()
@@ -57,6 +58,17 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
         log.info("stopping")
         supervisor.close()
         lock.close()
+
+
+def workers(sample_workers: int, environment: Mapping[str, str]) -> list[Part]:
+    """One that learns and `sample_workers` that sample; these share the cores out, unless the user has said how."""
+    share = str(max(1, core_count() // sample_workers))
+    sampling = {**environment, "GENCONVNET_THREADS": os.environ.get("GENCONVNET_THREADS") or share}
+    names = [f"worker-sample-{number}" for number in range(1, sample_workers + 1)]
+    return [
+        Part("worker-train", [*PYTHON, "worker", Queue.TRAIN.value], environment, WORKER_STOP_SECONDS),
+        *(Part(name, [*PYTHON, "worker", Queue.SAMPLE.value], sampling, WORKER_STOP_SECONDS) for name in names),
+    ]
 
 
 def _start_broker(supervisor: Supervisor, data_dir: Path) -> str:

@@ -16,11 +16,13 @@ from core.contracts.inpainting import MAX_RESULTS
 from core.contracts.jobs import JobKind, Progress
 from core.contracts.learned import LearnedSettings
 from core.contracts.learning import MAX_SEED, LearningParams
+from core.contracts.sampling import ResolvedSampleParams
 from core.masks import KNOWN_ALPHA, read_known
 from core.presets import PRESETS
 from core.store import datasets, models
 from core.store.jobs import NewJob
 from core.store.schema import DatasetImage, Model
+from core.store.shards import NewShard
 
 
 def resolve(house: House, asked: AnyJobIn) -> NewJob:
@@ -68,8 +70,16 @@ def _sample(house: House, asked: SampleJobIn) -> NewJob:
         kind=JobKind.SAMPLE,
         params=params.model_dump(mode="json"),
         model_id=asked.model_id,
-        progress=Progress(stages=params.count, iterations=params.steps),
+        progress=_untouched(params),
+        shards=tuple(
+            NewShard(shard.first, shard.params.model_dump(mode="json"), _untouched(shard.params))
+            for shard in params.shards()
+        ),
     )
+
+
+def _untouched(params: ResolvedSampleParams) -> Progress:
+    return Progress(stages=params.count, iterations=params.steps)
 
 
 def _reconstruct(house: House, asked: ReconstructJobIn) -> NewJob:

@@ -56,7 +56,7 @@ def show(house: InHouse, job_id: str) -> JobOut:
 
 @router.post("/{job_id}/cancel", status_code=202)
 def cancel(house: InHouse, job_id: str) -> JobOut:
-    """A queued job ends at once, a running one within a heartbeat. 409 for one that has ended."""
+    """A queued or split job ends at once, a running one within a heartbeat. 409 for one that has ended."""
     return _shown(house, service.cancel(house, job_id))
 
 

@@ -59,9 +59,11 @@ def resume(house: House, job_id: str, iterations: int | None) -> Job:
 
 
 def _announce(house: House, job: Job) -> None:
-    """After the commit: tell who watches, and ring. Should either fail, the row still says it all."""
+    """After the commit: tell who watches, and ring, once a shard. Should either fail, the row still says it all."""
     events.tell(house.redis, job.id, "status", {"status": JobStatus.QUEUED.value})
-    house.bell.ring(job.kind.queue if isinstance(job.kind, JobKind) else JobKind(job.kind).queue, job.id)
+    for _ in range(max(job.shards, 1)):
+        if not house.bell.ring(JobKind(job.kind).queue, job.id):
+            return
 
 
 def _digest(asked: BaseModel) -> bytes:

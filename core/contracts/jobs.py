@@ -1,5 +1,6 @@
 """What a job is: its kinds, its states, how far it has come."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
@@ -45,3 +46,22 @@ class Progress(BaseModel):
     iterations: int = 0
     fraction: float = 0.0
     eta_seconds: float | None = None
+
+    @classmethod
+    def joined(cls, shards: Sequence["Progress"], latest: "Progress") -> "Progress":
+        """Of a whole job, from that of its shards, one of which has just told `latest`.
+
+        The fraction is their mean, each counting for its stages. The ETA supposes that those at work go on at their
+        pace, and that as many always are.
+        """
+        stages = sum(one.stages for one in shards)
+        left = sum(one.stages * (1 - one.fraction) for one in shards)
+        pace = sum(one.stages * (1 - one.fraction) / one.eta_seconds for one in shards if one.eta_seconds)
+        return cls(
+            stage=sum(one.stage for one in shards),
+            stages=stages,
+            iteration=latest.iteration,
+            iterations=latest.iterations,
+            fraction=1 - left / stages,
+            eta_seconds=round(left / pace, 1) if pace else None if left else 0.0,
+        )

@@ -1,4 +1,4 @@
-"""A child process that does not outlive its parent."""
+"""A child process that does not outlive its parent; and the cores that a process may use."""
 
 import ctypes
 import os
@@ -30,6 +30,11 @@ def _watch(parent: int, signal_number: signal.Signals) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
     os.kill(os.getpid(), signal_number)
+
+
+def core_count() -> int:
+    """Of the processor, as far as this process may use it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":  # run another program as one that goes with its parent: the request outlives the exec

@@ -1,5 +1,6 @@
 """The settings of sampling pictures from a finished model."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -11,6 +12,9 @@ MIN_SIDE = 16
 MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
 DEFAULT_STEPS = 200
+
+SHARD_PICTURES = 8  # of a job of more: few enough to be done again soon, enough to be worth a claim
+SHARD_PIXELS = SHARD_PICTURES * 512**2  # of larger pictures a shard holds fewer
 
 Side = Annotated[int | None, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
 Steps = Annotated[int, Field(ge=1, le=100_000, description="Langevin steps of each picture.")]
@@ -28,7 +32,10 @@ class SampleParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    count: Annotated[int, Field(ge=1, le=64, description="How many pictures.")] = 4
+    count: Annotated[
+        int,
+        Field(ge=1, le=64, description=f"How many pictures; those past {SHARD_PICTURES} are shared out among workers."),
+    ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None
     height: Annotated[Side, Field(description=_SIDE)] = None
     steps: Steps = DEFAULT_STEPS
@@ -60,6 +67,19 @@ class ResolvedSampleParams(SampleParams):
     step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
 
+    def shards(self) -> "list[Shard]":
+        """The parts that may be drawn beside each other; none where there is nothing to split.
+
+        They depend on these settings alone, not on who is there to draw them.
+        """
+        size = max(1, min(SHARD_PICTURES, SHARD_PIXELS // (self.width * self.height)))
+        if self.count <= size:
+            return []
+        return [
+            Shard(first, self.model_copy(update={"count": min(size, self.count - first)}))
+            for first in range(0, self.count, size)
+        ]
+
     _stable = field_validator("step_size")(stable_step)
 
     @field_validator("width", "height")
@@ -81,3 +101,11 @@ class ResolvedSampleParams(SampleParams):
         if tileable and learned is not None and learned.only_size is not None and learned.boundary != "torus":
             raise ValueError("must be false: what this model draws does not continue at its opposite side")
         return tileable
+
+
+@dataclass(frozen=True)
+class Shard:
+    """`params.count` of a job's pictures, from the number `first` on."""
+
+    first: int
+    params: ResolvedSampleParams

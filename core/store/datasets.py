@@ -47,7 +47,8 @@ def delete(database: Database, dataset_id: str) -> list[str]:
 def refuse_while_needed(session: Session, needs: object, what: str) -> None:
     """Conflict where a job that `needs` it (a condition on jobs) has not ended."""
     unfinished = (JobStatus.QUEUED, JobStatus.RUNNING)
-    job_id = session.scalar(select(Job.id).where(needs, Job.status.in_(unfinished)).limit(1))  # type: ignore[arg-type]
+    query = select(Job.id).where(needs, Job.status.in_(unfinished), Job.parent_seq.is_(None))  # type: ignore[arg-type]
+    job_id = session.scalar(query.limit(1))
     if job_id is not None:
         raise Conflict(f"{what} is needed by job {job_id}, which has not ended")
 

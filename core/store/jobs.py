@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import delete as remove
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.contracts.jobs import JobKind, JobStatus, Progress
-from core.store.database import Database, now
+from core.store import shards
+from core.store.database import Database
 from core.store.errors import Conflict, NotFound
 from core.store.schema import Dataset, IdempotencyKey, Job, JobModel, Metric, Model, new_id
+from core.store.shards import NewShard
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class NewJob:
     model_ids: tuple[str, ...] = ()  # where the job needs several
     request_id: str | None = None
     progress: Progress = field(default_factory=Progress)
+    shards: tuple[NewShard, ...] = ()  # where it is split
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,13 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
             model_id=new.model_id,
             request_id=new.request_id,
             progress=new.progress.model_dump(),
+            shards=len(new.shards),
             artifacts=[],
             models=[JobModel(index=index, model_id=model_id) for index, model_id in enumerate(new.model_ids)],
         )
         session.add(job)
         session.flush()
+        session.add_all(shards.split(job, new.shards))
         if idempotency is not None:
             session.add(IdempotencyKey(key=idempotency.key, request_sha256=idempotency.request_sha256, job_seq=job.seq))
         session.flush()
@@ -97,7 +103,7 @@ def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
         return {}
     with database.read() as session:
         order = func.row_number().over(partition_by=Job.queue, order_by=Job.seq).label("place")
-        places = select(Job.id, order).where(Job.status == JobStatus.QUEUED).subquery()
+        places = select(Job.id, order).where(Job.status == JobStatus.QUEUED, Job.parent_seq.is_(None)).subquery()
         rows = session.execute(select(places).where(places.c.id.in_([job.id for job in waiting])))
         return {row.id: row.place for row in rows}
 
@@ -111,7 +117,7 @@ def listing(
     after: str | None = None,
 ) -> Sequence[Job]:
     """Newest first, at most `limit`, those older than the job `after`. NotFound where there is no such job."""
-    conditions: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool]] = [Job.parent_seq.is_(None)]
     if kind is not None:
         conditions.append(Job.kind == kind)
     if status is not None:
@@ -131,21 +137,21 @@ def metrics(database: Database, job_id: str) -> list[dict[str, Any]]:
 
 
 def cancel(database: Database, job_id: str) -> Job:
-    """A queued job ends now, a running one when its worker next looks. Conflict for one that has ended."""
+    """A queued or split job ends now, a running one when its worker next looks. Conflict for one that has ended."""
     with database.write() as session:
         job = _get(session, job_id, lock=True)
         if JobStatus(job.status).final:
             raise Conflict(f"job {job_id} has already {job.status}")
         job.cancel_requested = True
-        if job.status == JobStatus.QUEUED:
-            end(session, job, JobStatus.CANCELED)
+        if job.status == JobStatus.QUEUED or job.shards:
+            shards.end(session, job, JobStatus.CANCELED)
         return job
 
 
 def resume(database: Database, job_id: str, params: dict[str, Any] | None = None) -> Job:
     """Put a job that has ended back into its queue, to go on from its last checkpoint with `params` where given.
 
-    Conflict where it has not ended, or what it needs was deleted.
+    Of a split job, the shards that have not succeeded. Conflict where it has not ended, or what it needs was deleted.
     """
     with database.write() as session:
         job = _get(session, job_id, lock=True)
@@ -156,11 +162,13 @@ def resume(database: Database, job_id: str, params: dict[str, Any] | None = None
             _hold_all(session, job.dataset_id, [learned_from, *(one.model_id for one in job.models)])
         except NotFound as error:
             raise Conflict(f"job {job_id} cannot go on: {error} any more") from error
-        job.status = JobStatus.QUEUED
         job.params = params if params is not None else job.params
-        job.cancel_requested = False
-        job.error = job.finished_at = job.rung_at = job.worker = job.lease_until = None
-        job.strikes = 0
+        parts = shards.of(session, job)
+        for one in (job, *([part for part in parts if part.status != JobStatus.SUCCEEDED] or parts)):
+            one.status = JobStatus.QUEUED
+            one.cancel_requested = False
+            one.error = one.finished_at = one.rung_at = one.worker = one.lease_until = None
+            one.strikes = 0
         return job
 
 
@@ -170,23 +178,16 @@ def delete(database: Database, job_id: str) -> list[str]:
         job = _get(session, job_id, lock=True)
         if not JobStatus(job.status).final:
             raise Conflict(f"job {job_id} is still {job.status}: cancel it first")
-        files = [artifact.blob for artifact in job.artifacts] + ([job.checkpoint] if job.checkpoint else [])
+        parts = (job, *shards.of(session, job))
+        files = [artifact.blob for one in parts for artifact in one.artifacts]
+        files += [one.checkpoint for one in parts if one.checkpoint]
+        session.execute(remove(Job).where(Job.parent_seq == job.seq))
         session.delete(job)
         return files
 
 
-def end(session: Session, job: Job, status: JobStatus, error: dict[str, Any] | None = None) -> None:
-    """The one place where a job comes to its end."""
-    job.status = status
-    job.error = error
-    job.worker = job.lease_until = None
-    session.flush()
-    session.execute(Job.__table__.update().where(Job.seq == job.seq).values(finished_at=now()))  # type: ignore[attr-defined]
-    session.refresh(job)
-
-
 def _get(session: Session, job_id: str, *, lock: bool = False) -> Job:
-    query = select(Job).where(Job.id == job_id)
+    query = select(Job).where(Job.id == job_id, Job.parent_seq.is_(None))
     job = session.scalar(query.with_for_update() if lock else query)
     if job is None:
         raise NotFound("job", job_id)

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, u
 from sqlalchemy.orm import Session
 
 from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
+from core.store import shards
 from core.store.blobs import StoredBlob
 from core.store.database import Database, now
 from core.store.errors import LeaseLost
-from core.store.jobs import end
 from core.store.schema import Artifact, Job, Metric, Model
 
 MAX_STRIKES = 3  # claims in a row that killed their worker
@@ -24,7 +24,7 @@ MAX_STRIKES = 3  # claims in a row that killed their worker
 
 @dataclass(frozen=True)
 class Claim:
-    """A job in the hands of one worker; `token` proves it."""
+    """A job in the hands of one worker; `token` proves it. `first` is where the results of a shard begin."""
 
     seq: int
     token: int
@@ -37,6 +37,14 @@ class Claim:
     checkpoint: str | None
     attempt: int
     request_id: str | None
+    first: int = 0
+    parent_seq: int | None = None
+    parent_id: str | None = None
+
+    @property
+    def shown_id(self) -> str:
+        """The job that its owner sees, and hears of."""
+        return self.parent_id or self.job_id
 
     def path(self, name: str) -> str:
         """Where this attempt, and no other, stores a file."""
@@ -50,6 +58,14 @@ class NewArtifact:
     stored: StoredBlob
     width: int | None = None
     height: int | None = None
+
+
+@dataclass(frozen=True)
+class Success:
+    """What a success changed: paths of files that others replace, and whether its owner's job has ended with it."""
+
+    replaced: list[str]
+    ended: bool
 
 
 @dataclass(frozen=True)
@@ -95,7 +111,16 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
             checkpoint=job.checkpoint,
             attempt=job.attempt,
             request_id=job.request_id,
+            first=job.first,
+            parent_seq=job.parent_seq,
+            parent_id=job.parent.id if job.parent else None,
         )
+
+
+def begin(database: Database, held: Claim) -> int | None:
+    """The work begins. Gives the attempt of its owner's job, None where that one runs already. Raises LeaseLost."""
+    with database.write() as session:
+        return shards.begin(_fenced(session, held))
 
 
 def renew(database: Database, held: Claim, lease_seconds: float) -> bool:
@@ -111,11 +136,13 @@ def renew(database: Database, held: Claim, lease_seconds: float) -> bool:
 
 def record(
     database: Database, held: Claim, progress: Progress, points: Sequence[tuple[int, Mapping[str, Any]]] = ()
-) -> None:
-    """How far the job has come, and what was measured at each step since the last call. Raises LeaseLost."""
+) -> Progress:
+    """How far the job has come, and what was measured at each step since the last call.
+
+    Gives how far its owner's job has come. Raises LeaseLost.
+    """
     with database.write() as session:
         job = _fenced(session, held)
-        job.progress = progress.model_dump()
         if points:
             job.metrics = dict(points[-1][1])
             steps = [step for step, _ in points]
@@ -123,10 +150,14 @@ def record(
             session.execute(
                 insert(Metric), [{"job_seq": held.seq, "step": step, "values": dict(values)} for step, values in points]
             )
+        return shards.advance(session, job, progress)
 
 
 def publish(database: Database, held: Claim, artifact: NewArtifact) -> list[str]:
-    """Show a file among the job's artifacts before it has ended; gives the paths that it replaces. Raises LeaseLost."""
+    """Show a file among the job's artifacts before it has ended; gives the paths that it replaces. Raises LeaseLost.
+
+    What a shard makes is its parent's.
+    """
     with database.write() as session:
         return _attach(_fenced(session, held), [artifact])
 
@@ -149,12 +180,12 @@ def succeed(
     *,
     metrics: dict[str, Any] | None = None,
     model: NewModel | None = None,
-) -> list[str]:
-    """The job's end with its results, all at once; gives the paths they replace. Raises LeaseLost."""
+) -> Success:
+    """The job's end with its results, all at once. Raises LeaseLost."""
     with database.write() as session:
         job = _fenced(session, held)
         replaced = _attach(job, artifacts)
-        job.progress = progress.model_dump()
+        shards.advance(session, job, progress)
         if metrics is not None:
             job.metrics = metrics
         if model is not None:
@@ -170,32 +201,33 @@ def succeed(
                 )
             )
             job.model_id = model.id
-        end(session, job, JobStatus.SUCCEEDED)
-        return replaced
+        return Success(replaced, ended=shards.end(session, job, JobStatus.SUCCEEDED))
 
 
 def fail(database: Database, held: Claim, error: dict[str, Any]) -> None:
     """The job's end without results, and why. Raises LeaseLost."""
     with database.write() as session:
-        end(session, _fenced(session, held), JobStatus.FAILED, error)
+        shards.end(session, _fenced(session, held), JobStatus.FAILED, error)
 
 
 def canceled(database: Database, held: Claim) -> None:
     """The job's end by its owner's wish. Raises LeaseLost."""
     with database.write() as session:
-        end(session, _fenced(session, held), JobStatus.CANCELED)
+        shards.end(session, _fenced(session, held), JobStatus.CANCELED)
 
 
-def hand_back(database: Database, held: Claim) -> None:
-    """Leave the job to any other worker, at once and without a strike. Raises LeaseLost."""
+def hand_back(database: Database, held: Claim) -> JobStatus | None:
+    """Leave the job to any other worker, at once and without a strike.
+
+    Gives the state that its owner sees from now on, None where it is no news. Raises LeaseLost.
+    """
     with database.write() as session:
         job = _fenced(session, held)
         if job.cancel_requested:
-            end(session, job, JobStatus.CANCELED)
-            return
-        job.status = JobStatus.QUEUED
-        job.worker = job.lease_until = job.rung_at = None
+            shards.end(session, job, JobStatus.CANCELED)
+            return JobStatus.CANCELED
         job.strikes = max(job.strikes - 1, 0)
+        return shards.leave(session, job)
 
 
 def give_up(database: Database, held: Claim, error: dict[str, Any] | None = None, wait_seconds: float = 0.0) -> None:
@@ -214,15 +246,23 @@ def give_up(database: Database, held: Claim, error: dict[str, Any] | None = None
 
 def settle_lost(database: Database) -> list[str]:
     """End the jobs whose worker was lost and which are not to be tried again; gives their ids."""
+    with database.read() as session:
+        lost = session.execute(select(Job.seq, Job.parent_seq).where(_lost()).order_by(Job.seq)).all()
+    return [job_id for seq, parent_seq in lost if (job_id := _settle(database, seq, parent_seq)) is not None]
+
+
+def _settle(database: Database, seq: int, parent_seq: int | None) -> str | None:
+    """End one that still is lost; gives its id."""
     with database.write() as session:
-        over = or_(Job.cancel_requested, Job.strikes >= MAX_STRIKES)
-        lost = session.scalars(select(Job).where(_expired(), over).with_for_update(skip_locked=True)).all()
-        for job in lost:
-            if job.cancel_requested:
-                end(session, job, JobStatus.CANCELED)
-            else:
-                end(session, job, JobStatus.FAILED, _last_straw(job))
-        return [job.id for job in lost]
+        shards.lock_parent(session, parent_seq)
+        job = session.scalar(select(Job).where(Job.seq == seq, _lost()).with_for_update(skip_locked=True))
+        if job is None:
+            return None
+        if job.cancel_requested:
+            shards.end(session, job, JobStatus.CANCELED)
+        else:
+            shards.end(session, job, JobStatus.FAILED, _last_straw(job))
+        return job.id
 
 
 def waiting(database: Database, queue: Queue) -> int:
@@ -249,7 +289,11 @@ def _expired() -> ColumnElement[bool]:
 
 def _claimable() -> ColumnElement[bool]:
     again = and_(_expired(), Job.cancel_requested.is_(False), Job.strikes < MAX_STRIKES)
-    return or_(Job.status == JobStatus.QUEUED, again)
+    return and_(Job.shards == 0, or_(Job.status == JobStatus.QUEUED, again))
+
+
+def _lost() -> ColumnElement[bool]:
+    return and_(_expired(), or_(Job.cancel_requested, Job.strikes >= MAX_STRIKES))
 
 
 def _held(held: Claim) -> tuple[ColumnElement[bool], ...]:
@@ -257,6 +301,7 @@ def _held(held: Claim) -> tuple[ColumnElement[bool], ...]:
 
 
 def _fenced(session: Session, held: Claim) -> Job:
+    shards.lock_parent(session, held.parent_seq)
     job = session.scalar(select(Job).where(*_held(held)).with_for_update())
     if job is None:
         raise LeaseLost(f"job {held.job_id} is no longer this worker's")
@@ -265,6 +310,7 @@ def _fenced(session: Session, held: Claim) -> Job:
 
 def _attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
     """Add artifacts, each in the place of an earlier one of its name; gives the paths of those."""
+    job = job.parent or job
     present = {artifact.name: artifact for artifact in job.artifacts}
     replaced = []
     for new in artifacts:

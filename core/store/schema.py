@@ -65,6 +65,8 @@ class Job(Base):
 
     token: raised at each claim; a write under an older one is refused (fencing).
     attempt: how often it was claimed. strikes: claims in a row that ended without a word and without a checkpoint.
+    shards: into how many other jobs it is split (`core.store.shards`); where it is, those are claimed, and it never is.
+    parent_seq: of a shard, the job that its owner sees. first: of a shard, the number of its first result.
     """
 
     __tablename__ = "jobs"
@@ -97,6 +99,11 @@ class Job(Base):
     rung_at: Mapped[float | None]
     checkpoint: Mapped[str | None] = mapped_column(Text)  # its path in the blob store
 
+    shards: Mapped[int] = mapped_column(default=0)
+    parent_seq: Mapped[int | None] = mapped_column(ForeignKey("jobs.seq"), index=True)
+    first: Mapped[int] = mapped_column(default=0)
+
+    parent: Mapped["Job | None"] = relationship(remote_side=[seq], viewonly=True)
     artifacts: Mapped[list["Artifact"]] = relationship(
         order_by="Artifact.name", cascade="all, delete-orphan", lazy="selectin"
     )

@@ -10,6 +10,7 @@ from support.http import Api, fields, problem
 from support.valkey import Valkey, messages
 
 from core.contracts.jobs import Queue
+from core.contracts.sampling import SHARD_PICTURES
 from core.presets import PRESETS
 from core.store import jobs, leases
 
@@ -129,7 +130,7 @@ def test_what_is_no_number_is_refused_by_its_name(api: Api, dataset: str, field:
         ({"kind": "train", "dataset_id": "d", "model_id": "m"}, "model_id"),
         ({"kind": "sample"}, "model_id"),
         ({"kind": "sample", "model_id": "m", "params": {"count": 0}}, "params.count"),
-        ({"kind": "sample", "model_id": "m", "params": {"width": 4097}}, "params.width"),
+        ({"kind": "sample", "model_id": "m", "params": {"width": 8193}}, "params.width"),
         ({"kind": "sample", "model_id": "m", "preset": "quick"}, "preset"),
         ([], "body"),
         ("train", "body"),
@@ -164,6 +165,34 @@ def test_a_step_size_too_large_for_the_model_is_refused_by_its_name(each_api: Ap
         quick.step_size,
     )
     assert job["model_id"] == model_id
+
+
+def test_a_job_of_many_pictures_is_split_behind_the_door(each_api: Api, valkey: Valkey) -> None:
+    body = {"kind": "sample", "model_id": rows.add_model(each_api.database)}
+    few = _accepted(each_api, {**body, "params": {"count": SHARD_PICTURES}}, "few")
+    many = {**body, "params": {"count": 2 * SHARD_PICTURES + 1, "seed": 5}}
+    job = _accepted(each_api, many, "many")
+    assert _accepted(each_api, many, "many") == job
+    assert (job["params"]["count"], job["progress"]["stages"], job["queue_position"]) == (17, 17, 2)
+    with valkey.client() as redis:
+        assert messages(redis, Queue.SAMPLE).count(job["id"]) == 3
+    shards = rows.shards(each_api.database, job["id"])
+    assert [(shard.first, shard.params["count"], shard.params["seed"]) for shard in shards] == [
+        (0, 8, 5),
+        (8, 8, 5),
+        (16, 1, 5),
+    ]
+    listed = each_api.client.get("/v1/jobs", params={"kind": "sample"}).json()["data"]
+    assert [one["id"] for one in listed] == [job["id"], few["id"]]
+    for path in ("", "/events", "/metrics", "/artifacts.zip"):
+        problem(each_api.client.get(f"/v1/jobs/{shards[0].id}{path}"), 404)
+    problem(each_api.client.post(f"/v1/jobs/{shards[0].id}/cancel"), 404)
+    problem(each_api.client.delete(f"/v1/jobs/{shards[0].id}"), 404)
+    assert each_api.client.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "canceled"
+    assert each_api.client.post(f"/v1/jobs/{job['id']}/resume").json()["status"] == "queued"
+    assert each_api.client.post(f"/v1/jobs/{job['id']}/cancel").status_code == 202
+    assert each_api.client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    assert rows.shards(each_api.database, few["id"]) == []
 
 
 def test_the_same_key_and_body_are_the_same_job(each_api: Api, each_dataset: str) -> None:

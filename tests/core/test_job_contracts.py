@@ -5,9 +5,10 @@ from pydantic import ValidationError
 
 from core.contracts.classification import ClassifyParams
 from core.contracts.inpainting import InpaintParams, ResolvedInpaintParams
+from core.contracts.jobs import Progress
 from core.contracts.learned import LearnedSettings, boundary_of_pictures
 from core.contracts.reconstruction import ReconstructParams
-from core.contracts.sampling import MIN_SIDE, ResolvedSampleParams, SampleParams
+from core.contracts.sampling import MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams
 
 COMMON = {"image_size": 96, "step_size": 0.3, "reference_std": 1.0}
 TEXTURE = LearnedSettings(**COMMON)
@@ -52,6 +53,35 @@ def test_a_texture_is_drawn_at_any_size_from_16_pixels():
 def test_a_jobs_row_is_read_without_its_model():
     resolved = SampleParams().resolved(PATCHES, seed=1)
     assert ResolvedSampleParams.model_validate(resolved.model_dump(mode="json")) == resolved
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "counts"),
+    [
+        (SHARD_PICTURES, 96, []),
+        (SHARD_PICTURES + 1, 96, [8, 1]),
+        (64, 512, [8] * 8),
+        (5, 1024, [2, 2, 1]),
+        (3, 4096, [1, 1, 1]),
+        (1, 4096, []),
+    ],
+)
+def test_many_pictures_are_split_into_shards_by_their_number_and_size(count, side, counts):
+    params = SampleParams(count=count, width=side, height=side).resolved(TEXTURE, seed=1)
+    shards = params.shards()
+    assert [shard.params.count for shard in shards] == counts
+    assert [shard.first for shard in shards] == [sum(counts[:number]) for number in range(len(counts))]
+    assert all(shard.params.model_copy(update={"count": count}) == params for shard in shards)
+
+
+def test_the_progress_of_a_split_job_is_that_of_its_pictures():
+    waits, works = Progress(stages=8), Progress(stage=4, stages=8, fraction=0.5, eta_seconds=4.0)
+    ended = Progress(stage=1, stages=1, fraction=1.0, eta_seconds=0.0)
+    assert Progress.joined([waits, waits], waits).eta_seconds is None
+    joined = Progress.joined([waits, works, ended], works)
+    assert (joined.stage, joined.stages, joined.eta_seconds) == (5, 17, 12.0)
+    assert joined.fraction == pytest.approx(5 / 17)
+    assert Progress.joined([ended, ended], ended) == Progress(stage=2, stages=2, fraction=1.0, eta_seconds=0.0)
 
 
 def test_inpainting_takes_what_is_absent_from_the_model():

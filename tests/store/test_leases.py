@@ -13,12 +13,13 @@ from core.contracts.jobs import JobStatus, Progress, Queue
 from core.store import jobs, leases, models
 from core.store.database import Database
 from core.store.errors import Conflict, LeaseLost, NotFound
-from core.store.leases import Claim
+from core.store.leases import Claim, Success
 
 RACERS = 4
 
 # Every way in which a worker writes.
 WRITES: dict[str, Callable[[Database, Claim], object]] = {
+    "begin": leases.begin,
     "renew": lambda database, held: leases.renew(database, held, rows.LONG),
     "record": lambda database, held: leases.record(database, held, rows.DONE, [(1, {"energy": 1.0})]),
     "publish": lambda database, held: leases.publish(database, held, rows.artifact()),
@@ -178,7 +179,7 @@ def test_succeed_writes_everything_at_once(database: Database) -> None:
     held = rows.claimed(database)
     model = rows.new_model()
     results = [rows.artifact(f"synthesized-{index:03d}.png") for index in range(3)]
-    assert leases.succeed(database, held, results, rows.DONE, metrics={"energy": 0.5}, model=model) == []
+    assert leases.succeed(database, held, results, rows.DONE, metrics={"energy": 0.5}, model=model) == Success([], True)
     job = rows.row(database, held.job_id)
     assert (job.status, job.worker, job.lease_until, job.error) == (JobStatus.SUCCEEDED, None, None, None)
     assert job.finished_at is not None
@@ -234,7 +235,7 @@ def test_publish_replaces_and_gives_the_path_of_what_it_replaced(database: Datab
     assert leases.publish(database, held, rows.artifact("preview.png", "p/1")) == []
     assert leases.publish(database, held, rows.artifact("preview.png", "p/2")) == ["p/1"]
     assert leases.publish(database, held, rows.artifact("preview.png", "p/2")) == []  # the same file is not to go
-    assert leases.succeed(database, held, [rows.artifact("preview.png", "p/3")], rows.DONE) == ["p/2"]
+    assert leases.succeed(database, held, [rows.artifact("preview.png", "p/3")], rows.DONE).replaced == ["p/2"]
     assert [one.blob for one in rows.row(database, held.job_id).artifacts] == ["p/3"]
 
 

@@ -16,11 +16,12 @@ from support import rows
 
 from core.contracts.jobs import Queue
 from core.contracts.settings import Settings
+from core.store import leases
 from core.store.database import MIGRATIONS, Database
 from core.store.schema import Base
 
 TOGETHER = 4
-NEWEST = "0002"
+NEWEST = "0003"
 MIGRATE = """
 import os, sys
 from core.store.database import Database
@@ -76,6 +77,26 @@ def test_rows_of_the_first_schema_are_kept_by_the_next(empty: Database) -> None:
     _migrate(empty, "0001", back=True)
     with empty.read() as session:
         assert session.scalars(text("SELECT id FROM jobs")).all() == ["job_1"]
+
+
+def test_going_back_from_shards_leaves_whole_jobs_and_their_files(empty: Database) -> None:
+    _migrate(empty, "0002")
+    columns = "id, kind, queue, status, params, created_at, progress, metrics, attempt, strikes, token"
+    job = "'job_1', 'sample', 'sample', 'succeeded', '{\"count\": 2}', 1.5, '{}', '{}', 0, 0, 0, false"
+    file = "1, 'synthesized-000.png', 'image/png', 3, 'x', 'nowhere/0'"
+    with empty.write() as session:
+        session.execute(text(f"INSERT INTO jobs ({columns}, cancel_requested) VALUES ({job})"))
+        session.execute(text(f"INSERT INTO artifacts (job_seq, name, media_type, bytes, sha256, blob) VALUES ({file})"))
+    empty.migrate()
+    kept = rows.row(empty, "job_1")
+    assert (kept.shards, kept.parent_seq, kept.first, len(kept.artifacts)) == (0, None, 0, 1)
+    split = rows.accept(empty, rows.split())
+    leases.begin(empty, rows.claim(empty, Queue.SAMPLE))
+    _migrate(empty, "0002", back=True)
+    with empty.read() as session:
+        found = session.execute(text("SELECT id, status FROM jobs ORDER BY seq")).all()
+        assert found == [("job_1", "succeeded"), (split, "queued")]
+        assert session.scalars(text("SELECT name FROM artifacts")).all() == ["synthesized-000.png"]
 
 
 def _migrate(database: Database, revision: str, *, back: bool = False) -> None:

@@ -14,6 +14,7 @@ from core.store.database import Database
 from core.store.jobs import Idempotency, NewJob
 from core.store.leases import Claim, NewArtifact, NewModel
 from core.store.schema import Artifact, Base, Dataset, DatasetImage, Job, new_id
+from core.store.shards import NewShard
 
 PARAMS: Mapping[str, Any] = PRESETS["quick"].seeded(7).model_dump(mode="json")
 DONE = Progress(stage=1, stages=2, iteration=150, iterations=150, fraction=1.0, eta_seconds=0.0)
@@ -52,6 +53,14 @@ def train(dataset_id: str | None = None) -> NewJob:
 
 def sample(model_id: str | None = None) -> NewJob:
     return NewJob(kind=JobKind.SAMPLE, params={"count": 1, "steps": 1}, model_id=model_id)
+
+
+def split(model_id: str | None = None, shards: int = 3) -> NewJob:
+    """A sample job of two pictures a shard."""
+    progress = Progress(stages=2, iterations=1)
+    parts = (NewShard(2 * number, {"count": 2, "steps": 1}, progress) for number in range(shards))
+    params = {"count": 2 * shards, "steps": 1}
+    return NewJob(kind=JobKind.SAMPLE, params=params, model_id=model_id, shards=tuple(parts))
 
 
 def classify(*model_ids: str, dataset_id: str | None = None) -> NewJob:
@@ -98,6 +107,13 @@ def add_model(database: Database, channels: int = 1, **params: Any) -> str:
 
 def row(database: Database, job_id: str) -> Job:
     return jobs.find(database, job_id)
+
+
+def shards(database: Database, job_id: str) -> list[Job]:
+    """The rows of a split job's shards."""
+    with database.read() as session:
+        parent = session.scalars(select(Job.seq).where(Job.id == job_id)).one()
+        return list(session.scalars(select(Job).where(Job.parent_seq == parent).order_by(Job.seq)))
 
 
 def alter(database: Database, job_id: str, **values: Any) -> None:

@@ -17,7 +17,7 @@ from core.store import datasets, jobs, leases
 from core.store.blobs import Blobs
 from core.store.database import Database
 from core.store.jobs import NewJob
-from core.store.leases import NewModel
+from core.store.leases import Claim, NewModel
 from core.store.schema import Dataset, DatasetImage, Job, new_id
 from worker.desk import Desk
 from worker.lease import Lease
@@ -64,7 +64,9 @@ class Workplace:
 
     def begin(self, new: NewJob) -> Desk:
         """A job, claimed."""
-        held = rows.claimed(self.database, new)
+        return self.desk_of(rows.claimed(self.database, new))
+
+    def desk_of(self, held: Claim) -> Desk:
         settings = self._settings
         lease = Lease(
             self.database,

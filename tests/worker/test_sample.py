@@ -1,0 +1,82 @@
+"""The `sample` job, whole and in shards: the same pictures."""
+
+import json
+import threading
+
+import pytest
+import torch
+from nets import random_net
+from redis import Redis
+from support import rows
+from support.workplace import Workplace
+
+from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
+from core.contracts.learning import LearningParams
+from core.contracts.sampling import SHARD_PICTURES, ResolvedSampleParams
+from core.images import Levels
+from core.learning import architecture_of
+from core.store import jobs
+from core.store.errors import LeaseLost
+from core.store.jobs import NewJob
+from core.store.shards import NewShard
+from worker.desk import Desk
+from worker.sample import sample
+
+COUNT = 2 * SHARD_PICTURES + 1
+
+
+def sampling(workplace: Workplace, *, split: bool, steps: int = 2) -> NewJob:
+    learned = LearningParams.model_validate(
+        {"image_size": 16, "layers": [{"filters": 4, "kernel_size": 5}], "reference_std": 2.0, "step_size": 0.8}
+    )
+    net = random_net(architecture_of(learned, 1), 3).float()
+    model_id = workplace.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05))
+    params = ResolvedSampleParams(count=COUNT, width=20, height=16, steps=steps, step_size=0.8, seed=7)
+    shards = [
+        NewShard(shard.first, shard.params.model_dump(), Progress(stages=shard.params.count))
+        for shard in (params.shards() if split else [])
+    ]
+    return NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id, shards=tuple(shards))
+
+
+def draw(desk: Desk) -> None:
+    desk.begin()
+    with desk.lease:
+        sample(desk)
+
+
+def test_a_split_job_gives_the_pictures_of_a_whole_one_whoever_draws_first(workplace: Workplace, redis: Redis) -> None:
+    whole = workplace.work(sampling(workplace, split=False))
+    job_id = rows.accept(workplace.database, sampling(workplace, split=True))
+    desks = [workplace.desk_of(rows.claim(workplace.database, Queue.SAMPLE)) for _ in range(3)]
+    for desk in desks[::-1]:
+        draw(desk)
+        told = rows.row(workplace.database, job_id)
+        assert len(told.artifacts) in (1, 1 + SHARD_PICTURES, COUNT), "pictures are shown as they are made"
+    job = rows.row(workplace.database, job_id)
+    assert (job.status, job.progress["fraction"], job.progress["stage"]) == (JobStatus.SUCCEEDED, 1.0, COUNT)
+    names = [f"synthesized-{index:03d}.png" for index in range(COUNT)]
+    assert [one.name for one in job.artifacts] == [one.name for one in whole.artifacts] == names
+    assert [workplace.file(job, name) for name in names] == [workplace.file(whole, name) for name in names]
+    entries = [fields for _, fields in redis.xrange(f"genconvnet:events:{job_id}")]  # type: ignore[union-attr]
+    heard = [(entry[b"name"].decode(), json.loads(entry[b"data"])) for entry in entries]
+    assert heard[0] == ("status", {"status": "running", "attempt": 1})
+    assert heard[-1] == ("done", {"status": "succeeded"})
+    fractions = [data["fraction"] for name, data in heard[1:-1] if name == "progress"]
+    assert len(fractions) == len(heard) - 2
+    assert fractions == sorted(fractions)
+
+
+def test_a_canceled_job_stops_who_draws_and_leaves_no_file_behind(workplace: Workplace) -> None:
+    job_id = rows.accept(workplace.database, sampling(workplace, split=True, steps=2000))
+    desk = workplace.desk_of(rows.claim(workplace.database, Queue.SAMPLE))
+    threading.Timer(0.3, jobs.cancel, (workplace.database, job_id)).start()
+    with pytest.raises(LeaseLost):
+        draw(desk)
+    job = rows.row(workplace.database, job_id)
+    assert job.status == JobStatus.CANCELED
+    with pytest.raises(LeaseLost):
+        desk.publish("synthesized-000.png", "image/png", b"late", None)
+    workplace.blobs.delete(*jobs.delete(workplace.database, job_id))
+    with pytest.raises(LookupError):
+        workplace.blobs.get(desk.claim.path("synthesized-000.png"))
