@@ -19,7 +19,7 @@ from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide
 from core.langevin import Dynamics, lattice_shift
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 from core.pictures import Pictures, cut_patches
-from core.quality import sliced_wasserstein
+from core.quality import relative_grid_peak, sliced_wasserstein
 from core.scaling import Whitening, paces, scale_weights
 from core.state import LearningState, fresh_optimizer
 
@@ -27,6 +27,7 @@ FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end
 COMPARED_SHARE = 0.5  # of a stage's iterations: before, the pictures are unfinished
 COMPARED_ITERATIONS = 4  # between two comparisons
 COMPARED_DIRECTIONS = 64
+TOLERATED_GRID = 1.8  # times the training pictures': where the net's stride shows more, a state counts as farther off
 COMPARED_SEED = 1  # other directions than those that `core.quality` judges by in the end
 EXAMPLE_PATCHES = 256  # cut out of them where patches are learned
 EXAMPLES = 4  # training pictures that the first weights are scaled on
@@ -232,14 +233,13 @@ class Learner:
 
     def _compare(self, health: Health) -> None:
         """Now and then, late in a stage: how near to the training pictures has it come? An ailing state not at all."""
-        state, params = self.state, self.params
+        state, params, stride = self.state, self.params, self.architecture.total_stride
         late = state.iteration >= COMPARED_SHARE * params.iterations
         due = (params.iterations - state.iteration) % COMPARED_ITERATIONS == 0
         if params.keep_nearest and late and due and not remarks(health):
-            made = synthesized(state, params)
-            state.remember_nearest(
-                sliced_wasserstein(made, self._examples, directions=COMPARED_DIRECTIONS, seed=COMPARED_SEED)
-            )
+            made, real = synthesized(state, params), self._examples
+            near = sliced_wasserstein(made, real, directions=COMPARED_DIRECTIONS, seed=COMPARED_SEED)
+            state.remember_nearest(near * max(1.0, relative_grid_peak(made, real, stride) / TOLERATED_GRID))
 
     def _remember(self) -> None:
         """Copy a good state now and then; the first in any case, so that there is one to go back to."""

@@ -43,7 +43,9 @@ PRESETS: dict[str, LearningParams] = {
     "texture": LearningParams(
         image_size=224, layers=_EXPERIMENT_1_LAYERS, num_chains=16, langevin_steps=10, iterations=700
     ),
-    "texture-cpu": _QUICK.model_copy(update={"image_size": 128, "langevin_steps": 4, "iterations": 800}),
+    "texture-cpu": _QUICK.model_copy(
+        update={"image_size": 128, "langevin_steps": 4, "iterations": 1000, "learning_rate": 5e-4}
+    ),
     # Experiment 2 as printed, σ = 1 included: one filter over the whole top map stays while layers grow beneath it.
     "object": LearningParams(
         image_size=224,

@@ -56,7 +56,7 @@ def assess(synthesized: Tensor, picture: Tensor, stride: int = 1) -> Quality:
     """All of it: `synthesized` (C, H, W), or the mean over (N, C, H, W), beside the training picture (C, H, W)."""
     return Quality(
         distance=distance_ratio(synthesized, picture),
-        grid_peak=grid_peak(synthesized, stride) / grid_peak(picture, stride) if stride > 1 else None,
+        grid_peak=relative_grid_peak(synthesized, picture, stride) if stride > 1 else None,
         copying=copying_score(synthesized, picture),
         weakest_window=weakest_window(synthesized) / max(weakest_window(picture), FAINTEST),
         contrast=contrast(synthesized) / max(contrast(picture), FAINTEST),
@@ -141,6 +141,14 @@ def grid_peak(pictures: Tensor, stride: int) -> float:
             around, background = power[rows][:, columns], off_the_lines[rows][:, columns]
             ratios.append(power[i * periods, j * periods] / around[background].mean())
     return float(torch.stack(ratios).mean())
+
+
+def relative_grid_peak(synthesized: Tensor, pictures: Tensor, stride: int) -> float:
+    """`grid_peak` over that of the training pictures; 1 where there is no stride, or too few periods of it to see."""
+    shorter = min(*synthesized.shape[-2:], *pictures.shape[-2:])
+    if stride < 2 or shorter < MIN_PERIODS * stride:
+        return 1.0
+    return grid_peak(synthesized, stride) / grid_peak(pictures, stride)
 
 
 def copying_score(synthesized: Tensor, picture: Tensor, *, seed: int = 0) -> float:

@@ -39,8 +39,8 @@ def synthesize(
     On the torus the chains begin as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
     of the net's stride, and every picture is periodic. Elsewhere, where a net may be bound to the places of an object,
     they begin as some of them, drawn at random. ValueError where those are of another size than is asked for.
-    `after_step(steps done)` is told of each step, and on a picture of more than LARGE pixels of the parts of one; what
-    it raises ends the run.
+    `after_step(steps done)` is told of each step, of 0 while the patchwork is laid, and on a picture of more than LARGE
+    pixels of the parts of a step; what it raises ends the run.
     """
     if dynamics.boundary == "torus":
         stride = net.architecture.total_stride

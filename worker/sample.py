@@ -71,7 +71,8 @@ class _Press:
             after_step=after_step,
         )
         noise_std = model.params.picture_noise
-        (pixels,) = develop(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, lambda _: check())
+        developed = develop(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, lambda _: check())
+        pixels: Tensor = developed[0]
         del chains  # of a large canvas the most of the memory
         # On the torus the sides are multiples of the net's stride, a few pixels more than asked for at the most.
         if params.tileable:

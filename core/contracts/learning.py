@@ -116,8 +116,8 @@ class LearningParams(BaseModel):
     bounded: Annotated[
         bool,
         Field(
-            description="Keep the chains' grey levels between black and white, give or take σ: the density is confined "
-            "to pictures that can be shown, and chains cannot run away.",
+            description="Keep the chains to the colours of the training pictures, give or take σ: the density is "
+            "confined to a box along the axes of these colours, and chains cannot run away or into false colours.",
         ),
     ] = False
     step_size: Annotated[

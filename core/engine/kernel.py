@@ -24,8 +24,9 @@ def advance_(chains: Tensor, pull: Tensor, key: Tensor, decay: float, half: floa
     chains (N, C, H, W), float32, and pull B, of any float type, channels innermost in memory; fewer than 2^31 numbers.
     key: one whole number, on the device; no two steps of a run may share one.
     """
-    if not (chains.is_contiguous(memory_format=torch.channels_last) and chains.stride() == pull.stride()):
-        raise ValueError(f"chains and pull must lie alike, channels innermost, not {chains.stride()}, {pull.stride()}")
+    innermost = all(one.is_contiguous(memory_format=torch.channels_last) for one in (chains, pull))
+    if not innermost or chains.shape != pull.shape:
+        raise ValueError(f"chains {tuple(chains.shape)} and pull {tuple(pull.shape)} must be alike, channels innermost")
     grid = (triton.cdiv(chains.numel(), _BLOCK),)
     _advance[grid](chains, pull, key, decay, half, step, chains.numel(), _BLOCK)
     key += 1

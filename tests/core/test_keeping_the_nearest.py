@@ -1,0 +1,145 @@
+"""Ending with the state whose pictures come nearest (`keep_nearest`; core/learning.py, core/state.py)."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+import core.learning
+from core.checkpoint import BrokenFile, load_checkpoint, save_checkpoint
+from core.contracts.learning import LayerParams, LearningParams
+from core.health import Health
+from core.learning import COMPARED_ITERATIONS, TOLERATED_GRID, Learner, learn
+from core.quality import grid_peak, relative_grid_peak
+
+CPU = torch.device("cpu")
+ITERATIONS = 40
+
+
+def params_of(**settings):
+    layers = (LayerParams(filters=4, kernel_size=5, stride=2), LayerParams(filters=3, kernel_size=3))
+    given = {"image_size": 32, "layers": layers, "num_chains": 2, "langevin_steps": 2, "iterations": ITERATIONS}
+    more = {"reference_std": 5.0, "step_size": 3.0, "layerwise": False, "keep_nearest": True, "seed": 5}
+    return LearningParams(**{**given, **more, **settings})
+
+
+def images_of(count=1):
+    generator = torch.Generator().manual_seed(1)
+    images = 20 * torch.randn(count, 1, 32, 32, generator=generator).cumsum(dim=3) / 4
+    return images - images.mean()
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Distances that are dictated, in the order of the comparisons, and the states that were compared."""
+    seen = []
+
+    def dictate(*distances, ailing=()):
+        left = list(distances)
+        monkeypatch.setattr(core.learning, "sliced_wasserstein", lambda *_, **__: left.pop(0))
+        monkeypatch.setattr(core.learning, "relative_grid_peak", lambda *_: 1.0)
+        healthy = iter(range(10**6))
+        monkeypatch.setattr(core.learning, "remarks", lambda _: ["ails"] if next(healthy) in ailing else [])
+        return seen
+
+    def keep(progress, state):
+        seen.append((progress.iteration, state.net.weights[0].detach().clone(), state.chains.clone()))
+
+    return dictate, keep
+
+
+def compared():
+    half = range(ITERATIONS // 2, ITERATIONS + 1)
+    return [iteration for iteration in half if (ITERATIONS - iteration) % COMPARED_ITERATIONS == 0]
+
+
+@pytest.mark.parametrize("best", [0, 2, 5])
+def test_learning_ends_with_the_nearest_of_the_states_compared(told, best):
+    dictate, keep = told
+    assert len(compared()) == 6
+    seen = dictate(*[1.0 if index == best else 2.0 + index for index in range(6)])
+    state = learn(images_of(), params_of(), callback=keep)
+    iteration, weights, chains = seen[compared()[best] - 1]
+    assert iteration == compared()[best]
+    assert torch.equal(state.net.weights[0], weights)
+    assert torch.equal(state.chains, chains)
+    assert (state.stage, state.iteration) == (1, ITERATIONS)
+    assert state.nearest is None
+
+
+def test_an_ailing_state_is_never_kept_and_where_all_ail_the_last_is(told):
+    dictate, keep = told
+    seen = dictate(1.0, 2.0, 3.0, 4.0, 5.0, ailing={0})
+    kept = learn(images_of(), params_of(), callback=keep)
+    assert torch.equal(kept.chains, seen[compared()[1] - 1][2]), "the first, nearest of all had it been compared, ailed"
+    seen.clear()
+    dictate(ailing=range(100))
+    assert torch.equal(learn(images_of(), params_of(), callback=keep).chains, seen[-1][2])
+
+
+def test_a_grid_counts_as_distance(monkeypatch):
+    monkeypatch.setattr(core.learning, "sliced_wasserstein", lambda *_, **__: 3.0)
+    monkeypatch.setattr(core.learning, "relative_grid_peak", lambda *_: 2 * TOLERATED_GRID)
+    monkeypatch.setattr(core.learning, "remarks", lambda _: [])
+    learner = Learner(images_of(), params_of())
+    for progress in learner.iterate():
+        if progress.iteration == compared()[0]:
+            break
+    assert learner.state.nearest.numbers["distance"] == pytest.approx(6.0)
+
+
+def test_relative_grid_peak_is_the_ratio_and_one_where_there_is_no_grid_to_see():
+    generator = torch.Generator().manual_seed(3)
+    one, other = torch.randn(2, 1, 48, 48, generator=generator)
+    one[..., ::3, :] += 5
+    assert relative_grid_peak(one, other, 3) == pytest.approx(grid_peak(one, 3) / grid_peak(other, 3))
+    assert relative_grid_peak(one, other, 3) > 3
+    assert relative_grid_peak(one, other, 1) == 1.0
+    assert relative_grid_peak(one[..., :11, :11], other, 3) == 1.0
+
+
+@pytest.mark.parametrize("layerwise", [False, True])
+@pytest.mark.parametrize("stop", [10, 29, ITERATIONS])
+def test_a_stopped_job_resumes_bit_identical_with_what_it_kept(layerwise, stop):
+    params = params_of(layerwise=layerwise)
+    whole = learn(images_of(), params)
+    stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == stop)
+    resumed = load_checkpoint(save_checkpoint(stopped, params), CPU)
+    assert (resumed.nearest is None) == (stopped.nearest is None)
+    ended = learn(images_of(), params, state=resumed).snapshot()
+    assert ended.numbers == whole.snapshot().numbers
+    for name, value in whole.snapshot().tensors.items():
+        assert torch.equal(ended.tensors[name], value), name
+
+
+def test_the_signs_of_the_end_are_those_of_the_state_that_was_kept():
+    learner = Learner(images_of(), params_of())
+    last = None
+    for progress in learner.iterate():
+        last = progress.health
+    signs = learner.examine()
+    assert isinstance(signs, Health)
+    assert signs.chain_std == pytest.approx(learner.state.chains.square().mean().sqrt().item())
+    assert signs != last
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"contrastive": True, "boundary": "padded"}, "must be false with contrastive"),
+        ({"patch_size": 6, "boundary": "valid", "layers": [{"filters": 2, "kernel_size": 3}]}, "patches of 7 pixels"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(settings, reason):
+    with pytest.raises(ValidationError, match=reason) as refused:
+        params_of(**settings)
+    assert refused.value.errors()[0]["loc"] == ("keep_nearest",)
+
+
+def test_a_checkpoint_that_says_it_kept_a_state_and_has_none_is_refused():
+    params = params_of()
+    state = learn(images_of(), params, callback=lambda progress, _: progress.step == 30)
+    content = save_checkpoint(state, params)
+    header = int.from_bytes(content[:8], "little")
+    garbled = content[8 : 8 + header].replace(b'"0.', b'"9.', 1)
+    with pytest.raises(BrokenFile):
+        load_checkpoint(content[:8] + garbled + content[8 + header :], CPU)
