@@ -54,6 +54,10 @@ WORKDIR /data
 ENTRYPOINT ["genconvnet"]
 
 FROM runtime AS worker
+# For a GPU: Triton compiles its kernels when they are first used. Without it workers are slower, and say so.
+ARG TRITON_COMPILER=
+RUN if [ -n "$TRITON_COMPILER" ]; then \
+    apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; fi
 COPY --from=worker-dependencies /opt/genconvnet /opt/genconvnet
 COPY --from=wheel /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl

@@ -19,6 +19,7 @@ from core.state import LearningState, Snapshot
 
 MODEL_FORMAT = "genconvnet-model/1"
 CHECKPOINT_FORMAT = "genconvnet-checkpoint/3"
+OLDER_CHECKPOINT = "genconvnet-checkpoint/2"  # in which no nearest state was kept
 COLOURS = ("colours.low", "colours.high", "colours.axes")
 MAX_HEADER_BYTES = 1 << 20
 
@@ -79,10 +80,11 @@ def _colours(tensors: dict[str, Tensor], channels: int) -> Box | None:
     """Taken out of `tensors`; None in files from before there were any. ValueError where they are no box."""
     if not tensors.keys() & set(COLOURS):
         return None
-    low, high, axes = (tensors.pop(name) for name in COLOURS)
+    low, high, axes = (tensors.pop(name).float() for name in COLOURS)
     alike = low.shape == high.shape == (channels, 1, 1) and axes.shape == (channels, channels)
-    if not alike or not (low <= high).all() or not torch.allclose(axes @ axes.T, torch.eye(channels), atol=1e-3):
-        raise ValueError("the box of its colours is none")
+    finite = low.isfinite().all() and high.isfinite().all()
+    if not (alike and finite and (low <= high).all() and torch.allclose(axes @ axes.T, torch.eye(channels), atol=1e-3)):
+        raise ValueError(f"{', '.join(COLOURS)} are no box of {channels} channels")
     return Box(low, high, axes)
 
 
@@ -106,7 +108,7 @@ def save_checkpoint(state: LearningState, params: LearningParams) -> bytes:
 
 def load_checkpoint(content: bytes, device: torch.device) -> LearningState:
     """The state that was saved; on the CPU learning goes on from it bit-identically. Raises BrokenFile."""
-    tensors, about = _load(content, CHECKPOINT_FORMAT)
+    tensors, about = _load(content, CHECKPOINT_FORMAT, OLDER_CHECKPOINT)
     try:
         params = LearningParams.model_validate(about["params"])
         snapshots = [Snapshot(_part(tensors, index), numbers) for index, numbers in enumerate(about["snapshots"])]
@@ -114,9 +116,10 @@ def load_checkpoint(content: bytes, device: torch.device) -> LearningState:
         whole = architecture_of(params, channels=now.tensors["chains"].shape[1])
         shape = architecture_at(params, whole, int(now.numbers["stage"]))
         state, *_ = (LearningState.restored(one, shape, device) for one in snapshots)
+        kept = bool(about["nearest"]) if about["format"] == CHECKPOINT_FORMAT else False
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise BrokenFile(f"the checkpoint lacks or garbles a part: {error}") from error
-    state.nearest = others.pop(0) if about["nearest"] and others else None
+    state.nearest = others.pop(0) if kept and others else None
     state.good.clear()
     state.good.extend(others)
     return state
@@ -131,7 +134,7 @@ def _save(tensors: dict[str, Tensor], about: Mapping[str, Any]) -> bytes:
     return save(tensors, metadata={"genconvnet": json.dumps(about)})
 
 
-def _load(content: bytes, expected: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _load(content: bytes, expected: str, *older: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         header = json.loads(content[8 : 8 + _header_bytes(content)])
         about = json.loads(header["__metadata__"]["genconvnet"])
@@ -139,7 +142,7 @@ def _load(content: bytes, expected: str) -> tuple[dict[str, Tensor], dict[str, A
         tensors = load(content)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise BrokenFile(f"not a {expected} file: {error}") from error
-    if found != expected:
+    if found not in (expected, *older):
         raise BrokenFile(f"this is a {found} file, not a {expected} file")
     return tensors, about
 

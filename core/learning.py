@@ -94,6 +94,9 @@ class Learner:
         self.state = state if state is not None else self._begin(params.seed)
         if self.state.stage == params.stages and self.state.iteration < params.iterations:
             self.state.stage -= 1  # it had come to its end, and is now to go further
+        nearest = self.state.nearest
+        if nearest is not None and nearest.numbers["iteration"] < COMPARED_SHARE * params.iterations:
+            self.state.nearest = None  # learning is to go further than when it was kept
         self.interrupt: Callable[[], None] = lambda: None
 
     def iterate(self) -> Iterator[LearningProgress]:
@@ -110,6 +113,8 @@ class Learner:
                     self._recover(diagnosis.reason)
                     continue
                 self._compare(health)
+                if self.state.iteration == self.params.iterations:
+                    self.state.end_nearest()
                 yield self._progress(health)
             self._grow()
 
@@ -215,7 +220,6 @@ class Learner:
 
     def _grow(self) -> None:
         state = self.state
-        state.end_nearest()
         state.stage += 1
         if state.stage < self.params.stages:
             shape = architecture_at(self.params, self.architecture, state.stage)
@@ -237,9 +241,10 @@ class Learner:
         late = state.iteration >= COMPARED_SHARE * params.iterations
         due = (params.iterations - state.iteration) % COMPARED_ITERATIONS == 0
         if params.keep_nearest and late and due and not remarks(health):
-            made, real = synthesized(state, params), self._examples
+            made, real = synthesized(state, params, self.engine), self._examples
             near = sliced_wasserstein(made, real, directions=COMPARED_DIRECTIONS, seed=COMPARED_SEED)
-            state.remember_nearest(near * max(1.0, relative_grid_peak(made, real, stride) / TOLERATED_GRID))
+            grid = relative_grid_peak(made, real, stride) or 1.0
+            state.remember_nearest(near * max(1.0, grid / TOLERATED_GRID))
 
     def _remember(self) -> None:
         """Copy a good state now and then; the first in any case, so that there is one to go back to."""
@@ -304,12 +309,13 @@ def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> 
     return whole.truncated(depth).covering(params.side, params.boundary)
 
 
-def synthesized(state: LearningState, params: LearningParams) -> Tensor:
+def synthesized(state: LearningState, params: LearningParams, engine: Engine | None = None) -> Tensor:
     """What the chains hold, clean of the noise that was learned under (M̃, C, S', S'), to be shown.
 
     On the torus S' may be a few pixels more than the size asked for.
     """
-    return denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice)
+    pull = engine.basis if engine else None
+    return denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice, pull)
 
 
 def dynamics_of(params: LearningParams, box: Box) -> Dynamics:

@@ -37,7 +37,7 @@ class Quality:
     """A synthesized picture beside the one it was learned from. Each is a ratio, 1 where they are on a par.
 
     distance: `distance_ratio`; below 1 is as alike as the texture is to itself.
-    grid_peak: above 1 the net's stride shows; None where there is no stride.
+    grid_peak: above 1 the net's stride shows; None where there is no stride, or the pictures are too small to see it.
     copying: `copying_score`; near 0 is copied.
     weakest_window: contrast of the weakest window, over the training picture's weakest; near 0 is dead.
     contrast: standard deviation, over the training picture's.
@@ -56,7 +56,7 @@ def assess(synthesized: Tensor, picture: Tensor, stride: int = 1) -> Quality:
     """All of it: `synthesized` (C, H, W), or the mean over (N, C, H, W), beside the training picture (C, H, W)."""
     return Quality(
         distance=distance_ratio(synthesized, picture),
-        grid_peak=relative_grid_peak(synthesized, picture, stride) if stride > 1 else None,
+        grid_peak=relative_grid_peak(synthesized, picture, stride),
         copying=copying_score(synthesized, picture),
         weakest_window=weakest_window(synthesized) / max(weakest_window(picture), FAINTEST),
         contrast=contrast(synthesized) / max(contrast(picture), FAINTEST),
@@ -143,11 +143,11 @@ def grid_peak(pictures: Tensor, stride: int) -> float:
     return float(torch.stack(ratios).mean())
 
 
-def relative_grid_peak(synthesized: Tensor, pictures: Tensor, stride: int) -> float:
-    """`grid_peak` over that of the training pictures; 1 where there is no stride, or too few periods of it to see."""
+def relative_grid_peak(synthesized: Tensor, pictures: Tensor, stride: int) -> float | None:
+    """`grid_peak` over the training pictures'; None where there is no stride, or too few periods of it to see."""
     shorter = min(*synthesized.shape[-2:], *pictures.shape[-2:])
     if stride < 2 or shorter < MIN_PERIODS * stride:
-        return 1.0
+        return None
     return grid_peak(synthesized, stride) / grid_peak(pictures, stride)
 
 

@@ -35,16 +35,22 @@ def _own_gpu(device: torch.device, folder: Path) -> torch.device:
     """The GPU that `device` names by its number, else one that fewest others on this machine have taken."""
     if device.index is None:
         gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+        if not gpus:
+            raise RuntimeError(
+                "GENCONVNET_DEVICE is cuda, but PyTorch sees no GPU: is its driver there, and new enough?"
+            )
         device = torch.device("cuda", take_one(folder, gpus))
     torch.cuda.set_device(device)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32; who wants less asks for bfloat16
     return device
 
 
 def take_one(folder: Path, names: Sequence[str]) -> int:
     """The number of one of `names`, which is this process's own for as long as it lives; `folder` keeps the locks.
 
-    Where every one is taken, one that no more than one process has; and so on. The system frees the locks of a process
-    that ends. Names are unique in the world, so the folder may be shared by machines as well as by containers.
+    Where every one is taken, one that no more than one process has; and so on. There must be at least one name. The
+    system frees the locks of a process that ends. Names are unique in the world: machines and containers may share the
+    folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for sharer in itertools.count():

@@ -23,7 +23,8 @@ from worker.pace import Pace
 def sample(desk: Desk) -> None:
     """Draw `count` pictures, or a shard's share of them.
 
-    Each has a seed of its own, so that none depends on how many are asked for, nor on who draws the others.
+    Each has a seed of its own, so that none depends on how many are asked for, nor on who draws the others: on
+    processors of one kind, byte for byte.
     """
     params = ResolvedSampleParams.model_validate(desk.claim.params)
     press = _Press.of(open_model(desk, desk.claim.model_id), params, desk.device)

@@ -176,7 +176,7 @@ class LearningParams(BaseModel):
         Precision,
         Field(
             description="Arithmetic of the convolutions: auto is bfloat16 where the processor or GPU has matrix units "
-            "for it, else float32. Chains, weights and sums are float32 in any case.",
+            "for it, else float32. Chains, noise and weights are float32 in any case.",
         ),
     ] = "auto"
     checkpoint_seconds: Annotated[

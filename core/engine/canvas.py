@@ -78,7 +78,8 @@ def run_by_tiles(
     of each tile, in fractions of a step; what it raises ends the run. ValueError where the sides do not suit the net.
     """
     net.check(canvas, "torus")
-    ahead, noise = torch.empty(canvas.shape, dtype=canvas.dtype, device=canvas.device), Noise(generator)
+    canvas = canvas.contiguous()
+    ahead, noise = torch.empty_like(canvas), Noise(generator)
     half = dynamics.step_size**2 / 2
     decay = 1 - half / net.architecture.reference_std**2
     for step in range(steps):

@@ -37,13 +37,14 @@ class CapturedRun:
     """`kind.steps` steps on memory of its own. With `record` False they are done one by one, on any device."""
 
     def __init__(self, kind: Kind, blocked: BlockedNet, chains: Tensor, record: bool = True) -> None:
-        self._kind, self._blocked = kind, blocked.clone()
+        self.kind, self._blocked = kind, blocked.clone()
         self._chains = chains.clone(memory_format=torch.channels_last)
         self._shifts = torch.zeros(kind.steps, 2, dtype=torch.int64, device=chains.device)
         self._key = torch.zeros(1, dtype=torch.int64, device=chains.device)
         self._box = None if kind.box is None else kind.box.to(chains)
         self._mask = kind.layout.mask(chains)
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._replayed: torch.cuda.Event | None = None
         if record:
             self._record()
 
@@ -54,12 +55,16 @@ class CapturedRun:
         self._key.random_(_KEYS, generator=generator)
 
     def replay(self, generator: torch.Generator) -> None:
-        if self._kind.random_lattice:
-            self._shifts.random_(self._kind.architecture.total_stride, generator=generator)
+        if self.kind.random_lattice:
+            self._shifts.random_(self.kind.architecture.total_stride, generator=generator)
         if self._graph is None:
-            self._steps()
+            self._steps(self.kind.steps)
         else:
             self._graph.replay()
+            self._replayed, before = torch.cuda.Event(), self._replayed  # type: ignore[no-untyped-call]
+            self._replayed.record()
+            if before is not None:
+                before.synchronize()  # one replay waits while one runs, and no more: who stops the run is soon heard
 
     @property
     def chains(self) -> Tensor:
@@ -69,20 +74,21 @@ class CapturedRun:
     def _record(self) -> None:
         stream = torch.cuda.Stream(self._chains.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._chains.device))
-        with torch.cuda.stream(stream), torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        quick = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+        with torch.cuda.stream(stream), quick:
             for _ in range(3):  # the libraries choose their ways here, and take the memory that they need
-                self._steps()
+                self._steps(1)
             stream.synchronize()
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, stream=stream):
-                self._steps()
+                self._steps(self.kind.steps)
         torch.cuda.current_stream(self._chains.device).wait_stream(stream)
 
-    def _steps(self) -> None:
-        kind = self._kind
+    def _steps(self, count: int) -> None:
+        kind = self.kind
         half = kind.step_size**2 / 2
         decay = 1 - half / kind.architecture.reference_std**2
-        for step in range(kind.steps):
+        for step in range(count):
             if kind.random_lattice:
                 self._chains.copy_(kind.layout.lay(_rolled(kind.layout.take_up(self._chains), self._shifts[step])))
             pull = self._blocked.basis(self._chains, kind.layout).contiguous(memory_format=torch.channels_last)
@@ -98,8 +104,7 @@ class CapturedRuns:
 
     def __init__(self, record: bool = True) -> None:
         self._record = record
-        self._kind: Kind | None = None
-        self._run: CapturedRun
+        self._run: CapturedRun | None = None
 
     def run(
         self,
@@ -125,8 +130,9 @@ class CapturedRuns:
             together,
             dynamics.box,
         )
-        if self._kind != kind or self._kind.box is not kind.box:
-            self._run, self._kind = CapturedRun(kind, blocked, chains, self._record), kind
+        if self._run is None or self._run.kind != kind or self._run.kind.box is not kind.box:
+            self._run = None  # whose memory the next may need
+            self._run = CapturedRun(kind, blocked, chains, self._record)
         self._run.load(blocked, chains, generator)
         for done in range(together, steps + 1, together):
             self._run.replay(generator)

@@ -3,8 +3,9 @@
 core/engine/README.md says what each trick is and why it is exact.
 """
 
+import functools
+import logging
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,8 @@ from core.model import GenerativeConvNet
 
 if TYPE_CHECKING:
     from core.engine.captured import CapturedRuns
+
+log = logging.getLogger(__name__)
 
 LANES = 8  # channels that a GPU's matrix units take at once
 
@@ -55,6 +58,8 @@ class FastEngine:
         if self._captured is not None and images.is_cuda and images.dtype == torch.float32:
             return self._captured.run(blocked, layout, images, steps, dynamics, generator, after_step)
         chains, noise = layout.lay(images), Noise(generator)
+        if chains.data_ptr() == images.data_ptr():  # where to lay them out moves nothing, it copies nothing
+            chains = chains.clone()
         advance = _Advance(net, layout, dynamics, chains)
         for step in range(1, steps + 1):
             if dynamics.random_lattice:
@@ -94,9 +99,22 @@ class _Advance:
             chains.mul_(self._mask)
 
 
+@functools.cache
+def _kernels_compile() -> bool:
+    """Whether the kernels of a GPU can be compiled here: Triton needs a C compiler. Slower without, and no worse."""
+    try:
+        from core.engine.kernel import try_out
+
+        try_out(torch.device("cuda"))
+    except Exception as error:  # what compilers and drivers raise is of any kind
+        log.warning("no CUDA graphs, steps are done one by one: %s: %s", type(error).__name__, error)
+        return False
+    return True
+
+
 def _captured_runs() -> "CapturedRuns | None":
-    """Runs as CUDA graphs, where there is a GPU and the compiler of its kernels."""
-    if not torch.cuda.is_available() or find_spec("triton") is None:
+    """Runs as CUDA graphs, where there is a GPU."""
+    if not torch.cuda.is_available() or not _kernels_compile():
         return None
     from core.engine.captured import CapturedRuns
 

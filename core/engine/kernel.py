@@ -30,3 +30,9 @@ def advance_(chains: Tensor, pull: Tensor, key: Tensor, decay: float, half: floa
     grid = (triton.cdiv(chains.numel(), _BLOCK),)
     _advance[grid](chains, pull, key, decay, half, step, chains.numel(), _BLOCK)
     key += 1
+
+
+def try_out(device: torch.device) -> None:
+    """Raises what Triton raises where it cannot compile for `device`."""
+    one = torch.zeros(1, 1, 2, 2, device=device).contiguous(memory_format=torch.channels_last)
+    advance_(one, one.clone(), torch.zeros(1, dtype=torch.int64, device=device), 1.0, 0.0, 1.0)

@@ -90,5 +90,5 @@ def test_a_model_keeps_the_box_of_its_colours_and_one_from_before_there_were_any
     ids=["empty", "skewed", "of other channels", "not a number"],
 )
 def test_a_model_whose_box_is_none_is_refused(broken):
-    with pytest.raises(BrokenFile, match="box of its colours"):
+    with pytest.raises(BrokenFile, match="are no box of 3 channels"):
         load_model(save_model(a_model(broken)))

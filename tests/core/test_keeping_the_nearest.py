@@ -87,14 +87,14 @@ def test_a_grid_counts_as_distance(monkeypatch):
     assert learner.state.nearest.numbers["distance"] == pytest.approx(6.0)
 
 
-def test_relative_grid_peak_is_the_ratio_and_one_where_there_is_no_grid_to_see():
+def test_relative_grid_peak_is_the_ratio_and_none_where_there_is_no_grid_to_see():
     generator = torch.Generator().manual_seed(3)
     one, other = torch.randn(2, 1, 48, 48, generator=generator)
     one[..., ::3, :] += 5
     assert relative_grid_peak(one, other, 3) == pytest.approx(grid_peak(one, 3) / grid_peak(other, 3))
     assert relative_grid_peak(one, other, 3) > 3
-    assert relative_grid_peak(one, other, 1) == 1.0
-    assert relative_grid_peak(one[..., :11, :11], other, 3) == 1.0
+    assert relative_grid_peak(one, other, 1) is None
+    assert relative_grid_peak(one[..., :11, :11], other, 3) is None
 
 
 @pytest.mark.parametrize("layerwise", [False, True])
@@ -133,6 +133,30 @@ def test_what_cannot_be_compared_is_refused(settings, reason):
     with pytest.raises(ValidationError, match=reason) as refused:
         params_of(**settings)
     assert refused.value.errors()[0]["loc"] == ("keep_nearest",)
+
+
+def test_a_checkpoint_from_before_states_were_kept_is_gone_on_from():
+    params = params_of(keep_nearest=False)
+    stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == 10)
+    content = save_checkpoint(stopped, params)
+    size = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + size].replace(b"genconvnet-checkpoint/3", b"genconvnet-checkpoint/2")
+    header = header.replace(b', \\"nearest\\": false', b"")
+    assert b"nearest" not in header.replace(b"keep_nearest", b"")
+    older = len(header).to_bytes(8, "little") + header + content[8 + size :]
+    ended = learn(images_of(), params, state=load_checkpoint(older, CPU))
+    assert torch.equal(ended.chains, learn(images_of(), params).chains)
+
+
+def test_a_state_kept_too_early_for_a_longer_run_is_let_go():
+    params = params_of()
+    stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == 30)
+    assert stopped.nearest is not None
+    longer = params.model_copy(update={"iterations": 10 * ITERATIONS})
+    assert (
+        Learner(images_of(), params, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.nearest is not None
+    )
+    assert Learner(images_of(), longer, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.nearest is None
 
 
 def test_a_checkpoint_that_says_it_kept_a_state_and_has_none_is_refused():

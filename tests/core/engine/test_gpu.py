@@ -1,0 +1,106 @@
+"""The engine on a GPU: the real kernel, the real graphs. Without a GPU there is nothing here to run.
+
+`make bench-gpu` runs these on a machine that has one.
+"""
+
+import pytest
+import torch
+from engines import relative, seeded
+from nets import case
+
+from core.box import Box
+from core.engine import FastEngine, ReferenceEngine
+from core.engine.blocked import BlockedNet
+from core.engine.layout import Layout
+from core.langevin import Dynamics
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+GPU = torch.device("cuda")
+SHAPES = [([(24, 7, 3), (10, 3, 1)], (48, 60), "torus"), ([(24, 6, 2), (10, 5, 1)], (45, 41), "padded")]
+every_shape = pytest.mark.parametrize(("layers", "size", "boundary"), SHAPES)
+
+
+def on_gpu(layers, size, boundary):
+    one = case("one", layers, size, boundary, channels=3, reference_std=4.0)
+    return one.net.float().to(GPU), one.images.float().to(GPU), boundary
+
+
+def generator(seed=3):
+    return torch.Generator(GPU).manual_seed(seed)
+
+
+@every_shape
+@pytest.mark.parametrize(("dtype", "bound"), [(None, 1e-5), (torch.bfloat16, 0.2)])
+def test_basis_and_gradient_are_the_references(layers, size, boundary, dtype, bound):
+    torch.backends.cudnn.allow_tf32 = False
+    net, images, boundary = on_gpu(layers, size, boundary)
+    engine, reference = FastEngine(dtype), ReferenceEngine()
+    assert relative(engine.basis(net, images, boundary), reference.basis(net, images, boundary)) < bound
+    found, expected = (each.gradient(net, images, boundary) for each in (engine, reference))
+    for here, there in zip(found.parameters, expected.parameters, strict=True):
+        assert relative(here, there) < max(bound, 1e-4)
+
+
+@every_shape
+@pytest.mark.parametrize("bounded", [False, True])
+def test_a_recorded_run_is_the_steps_done_one_by_one(layers, size, boundary, bounded):
+    from core.engine.captured import CapturedRuns
+
+    net, images, boundary = on_gpu(layers, size, boundary)
+    box = Box(torch.full((3, 1, 1), -20.0), torch.full((3, 1, 1), 20.0)) if bounded else None
+    dynamics = Dynamics(2.0, boundary, box, random_lattice=boundary == "torus")
+    layout, blocked = (
+        Layout.of(net.architecture, tuple(images.shape[2:]), boundary),
+        BlockedNet.of(net, torch.float32, 8),
+    )
+    told = []
+    recorded, plain = CapturedRuns(), CapturedRuns(record=False)
+    for seed in (1, 2):  # the second run replays what the first recorded
+        here = recorded.run(blocked, layout, images, 20, dynamics, generator(seed), told.append)
+        there = plain.run(blocked, layout, images, 20, dynamics, generator(seed))
+        torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-2)
+    assert told == [10, 20] * 2
+
+
+def test_the_kernel_is_the_formula_and_its_noise_white():
+    from core.engine.kernel import advance_
+
+    shape = (4, 12, 200, 200)
+    still, key = (
+        torch.zeros(shape, device=GPU).contiguous(memory_format=torch.channels_last),
+        torch.tensor([7], device=GPU),
+    )
+    first, second = still.clone(), still.clone()
+    advance_(first, still, key, 1.0, 0.0, 1.0)
+    advance_(second, still, key, 1.0, 0.0, 1.0)
+    assert key.item() == 9
+    count = first.numel()
+    for noise in (first, second):
+        assert abs(noise.mean().item()) < 4.5 / count**0.5
+        assert abs(noise.var().item() - 1) < 4.5 * (2 / count) ** 0.5
+        assert abs((noise**4).mean().item() - 3) < 4.5 * (96 / count) ** 0.5
+    assert abs((first * second).mean().item()) < 4.5 / count**0.5
+    chains, pull = (
+        torch.randn(shape, device=GPU, generator=generator()).contiguous(memory_format=torch.channels_last)
+        for _ in range(2)
+    )
+    expected = 0.9 * chains + 0.3 * pull + 0.5 * first
+    advance_(chains, pull, torch.tensor([7], device=GPU), 0.9, 0.3, 0.5)
+    torch.testing.assert_close(chains, expected, rtol=1e-5, atol=1e-5)
+
+
+@every_shape
+def test_the_chains_come_to_the_reference_where_nothing_fires(layers, size, boundary):
+    """Zero weights: N(0, σ² / (1 - ε² / 4σ²)), as on the processor."""
+    net, images, boundary = on_gpu(layers, size, boundary)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    many = images[:1].expand(64, -1, -1, -1).contiguous()
+    ended = FastEngine(torch.bfloat16).run(net, many, 100, Dynamics(2.0, boundary), generator(), None)
+    variance = 16 / (1 - 4 / (4 * 16))
+    assert ended.var().item() == pytest.approx(variance, rel=4.5 * (2 / ended.numel()) ** 0.5)
+    assert torch.equal(
+        ended, FastEngine(torch.bfloat16).run(net, many, 100, Dynamics(2.0, boundary), generator(), None)
+    )
+    assert seeded().device.type == "cpu"
