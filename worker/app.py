@@ -22,6 +22,7 @@ from core.contracts.process import die_with_parent
 from core.store.database import Database
 from worker.child import Child
 from worker.health import worker_name
+from worker.lookout import Lookout
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -42,12 +43,14 @@ def main(queue: Queue) -> None:
     child = Child(settings, queue, name, database)
     reconciler = Reconciler(database, bell, settings.reconcile_seconds)
     presence = Presence(redis, queue, name)
+    lookout = Lookout(lambda: child.work(heard_of=""))
     app = celery_app(settings.broker_url)
 
     @app.task(name=RUN_TASK)  # type: ignore[untyped-decorator]
     def run(job_id: str) -> None:
         # The message only says that there is work; the rows say which job is next.
         child.work(heard_of=job_id)
+        lookout.linger()
 
     # Celery keeps weak references to receivers: each is held by this frame for as long as the worker runs.
     def started(**_: object) -> None:

@@ -37,6 +37,7 @@ class Child:
         self._context = multiprocessing.get_context("spawn")
         self._stopping = False
         self._lock = threading.Lock()
+        self._at_work = threading.Lock()  # the pipe serves one at a time
 
     def start(self) -> None:
         """Start a child and wait until it is ready for work. RuntimeError where it ends before."""
@@ -56,7 +57,11 @@ class Child:
             raise RuntimeError(f"the working process did not start (exit {self._process.exitcode})") from error
 
     def work(self, heard_of: str) -> None:
-        """Have the child do the next job of its queue, if there is one, and wait for it."""
+        """Have the child do the jobs of its queue until none is left, and wait for it."""
+        with self._at_work:
+            self._work(heard_of)
+
+    def _work(self, heard_of: str) -> None:
         if self._stopping:
             return  # the job stays in its row; another worker, or this one when it is back, is rung for it
         claim: Claim | None = None
@@ -125,5 +130,7 @@ def _main(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -
             return
         finally:
             waiting.clear()
-        runner.run_next(pipe.send)
+        # On to the next at once: the broker takes half a second to bring another message to a worker that was busy.
+        while runner.run_next(pipe.send) and not stopping.is_set():
+            pass
         pipe.send(DONE)

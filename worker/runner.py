@@ -54,21 +54,22 @@ class Runner:
         self._redis = connect(settings.broker_url)
         self._device = choose_device(settings)
 
-    def run_next(self, tell_claim: Callable[[Claim], None]) -> None:
-        """Do the next job of the queue, if there is one. `tell_claim` learns which before the work begins."""
+    def run_next(self, tell_claim: Callable[[Claim], None]) -> bool:
+        """Do the next job of the queue; false where there is none. `tell_claim` learns which before the work begins."""
         try:
             claim = leases.claim(self._database, self._queue, self._name, self._settings.lease_seconds)
         except DBAPIError as error:  # the job is safe in its row, and will be rung for again
             log.warning("claim_failed", error=str(error))
-            return
+            return False
         if claim is None:
-            return
+            return False
         tell_claim(claim)
         about = {"job_id": claim.shown_id, "request_id": claim.request_id}
         if claim.parent_id is not None:
             about["shard_id"] = claim.job_id
         with structlog.contextvars.bound_contextvars(**about):
             self._run(claim)
+        return True
 
     def _run(self, claim: Claim) -> None:
         log.info("job_begins", kind=claim.kind.value, attempt=claim.attempt)

@@ -151,7 +151,8 @@ def test_a_checkpoint_from_before_states_were_kept_is_gone_on_from():
 def test_a_state_kept_too_early_for_a_longer_run_is_let_go():
     params = params_of()
     stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == 30)
-    assert stopped.nearest is not None
+    stopped.nearest = None
+    stopped.remember_nearest(1.0)
     longer = params.model_copy(update={"iterations": 10 * ITERATIONS})
     assert (
         Learner(images_of(), params, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.nearest is not None

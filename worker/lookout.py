@@ -1,0 +1,35 @@
+"""Looking for the next job where the broker is slow to tell of it.
+
+Celery waits for messages two seconds at a time, and a worker that was busy when such a wait began hears of none before
+it is over. So for a little longer than that, after each job, the worker looks at the rows itself.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+LOOK_SECONDS = 0.1  # between two looks
+LINGER_SECONDS = 2.5  # after the last job
+
+
+class Lookout:
+    """A thread that calls `look` again and again for a while after each `linger`."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._until = 0.0
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="lookout", daemon=True).start()
+
+    def linger(self) -> None:
+        with self._changed:
+            self._until = time.monotonic() + LINGER_SECONDS
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while time.monotonic() >= self._until:
+                    self._changed.wait()
+            time.sleep(LOOK_SECONDS)
+            self._look()
