@@ -82,6 +82,8 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
     with database.write() as session:
         query = select(Job).where(Job.queue == queue, _claimable()).order_by(Job.seq).limit(1)
         job = session.scalar(query.with_for_update(skip_locked=True))
+        if job is None:  # or the only one is locked for a moment, as by a reconciler: then that is waited for
+            job = session.scalar(query.with_for_update())
         if job is None:
             return None
         session.execute(

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from support import rows
 
 from core.contracts.jobs import JobStatus, Progress, Queue
@@ -14,6 +15,7 @@ from core.store import jobs, leases, models
 from core.store.database import Database
 from core.store.errors import Conflict, LeaseLost, NotFound
 from core.store.leases import Claim, Success
+from core.store.schema import Job
 
 RACERS = 4
 
@@ -459,3 +461,23 @@ def test_unheard_by_racing_reconcilers_tells_of_each_job_once(database: Database
         told = [job_id for one in pool.map(look, range(RACERS)) for job_id in one]
     told += leases.unheard(database, Queue.TRAIN, rows.LONG, 20)
     assert sorted(told) == sorted(accepted)
+
+
+def test_a_job_whose_row_is_locked_for_a_moment_is_waited_for(database: Database) -> None:
+    """As a reconciler locks it while it rings: the only job of a queue must not seem to be none."""
+    job_id = rows.accept(database)
+    locked, claims = threading.Event(), []
+
+    def claim() -> None:
+        locked.wait(10)
+        claims.append(leases.claim(database, Queue.TRAIN, "w", 60.0))
+
+    worker = threading.Thread(target=claim)
+    worker.start()
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(rung_at=0.0))
+        locked.set()
+        worker.join(0.5)
+        assert claims == [], "it waits"
+    worker.join(10)
+    assert [one.job_id for one in claims] == [job_id]
