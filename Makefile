@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo serve test quality speed bench-gpu service check format clean
+.PHONY: help setup demo serve test chaos quality speed bench-gpu service load check format clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -22,7 +22,10 @@ serve: $(READY) ## the whole service on http://127.0.0.1:8000
 	$(BIN)/genconvnet serve
 
 test: $(READY) ## every test, with real servers and processes
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
+chaos: $(READY) ## five minutes of faults on 200 jobs, every promise checked; CHAOS="--seed 7 --database postgresql"
+	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
 
 quality: $(READY) ## how good the learned pictures are, in numbers; benchmark-output/
 	$(BIN)/python benchmarks/quality.py
@@ -38,6 +41,9 @@ bench-gpu: $(READY) ## the same on a GPU, Experiment 1 in full, and the engine's
 
 service: $(READY) ## how soon the service starts and begins a job; what training and sampling cost each other
 	$(BIN)/python benchmarks/service.py
+
+load: $(READY) ## what the service bears while it learns: reads, event streams, jobs, uploads; eight minutes
+	$(BIN)/python benchmarks/load.py
 
 check: $(READY) ## lint, format, types, import rules
 	$(BIN)/ruff check .

@@ -2,16 +2,29 @@
 
 import os
 import signal
+import socket
+import sys
 
 import uvicorn
 
+from api.access.exposure import KeysNeeded, refuse_without_keys
 from api.app import create_app
 from api.settings import ApiSettings
+from api.uploads.protocol import impatient
 from core.contracts.logs import configure_logs
 from core.contracts.process import die_with_parent
 from core.store.database import Database
 
 GRACEFUL_SECONDS = 8
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which when told to stop waits for answers to end: those that never would are ended first."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if house := getattr(self.config.app.state, "house", None):  # type: ignore[union-attr]
+            house.news.close()
+        await super().shutdown(sockets)
 
 
 def main() -> None:
@@ -22,15 +35,23 @@ def main() -> None:
     # Before uvicorn answers for signals: whoever waits for the database can be stopped at once.
     database = Database(settings.rows_url)
     database.migrate_when_up()
+    try:
+        refuse_without_keys(settings, database)
+    except KeysNeeded as error:
+        sys.exit(f"genconvnet api: {error}")
     database.dispose()
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
+        access_log=False,  # ours says the same, with the request's id
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         server_header=False,
+        http=impatient(settings.headers_seconds),
     )
+    _Server(config).run()
 
 
 if __name__ == "__main__":

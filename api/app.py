@@ -9,14 +9,27 @@ from fastapi import FastAPI
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from api import errors, health, presets
+from api.access import routes as access
+from api.access.gate import Gate
+from api.access_log import AccessLog
+from api.aside import Aside
 from api.datasets import routes as datasets
+from api.datasets.decoders import Decoders
+from api.datasets.limits import Limits
 from api.house import House
 from api.jobs import routes as jobs
+from api.jobs.events import ends_of
+from api.metrics import Watch
 from api.models import routes as models
 from api.settings import ApiSettings
+from api.sweeping import Sweeper
+from api.uploads.guard import SlowGuard
 from api.web import routes as web
+from api.webhooks import routes as webhooks
+from api.webhooks.sender import Sender
 from core.broker.bell import Bell, Reconciler
 from core.broker.connection import connect, connect_async
+from core.broker.news import News
 from core.store.blobs import Blobs
 from core.store.database import Database
 
@@ -32,11 +45,21 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         house = _open(settings)
         reconciler = Reconciler(house.database, house.bell, settings.reconcile_seconds)
+        sender = Sender(house.database, settings)
         reconciler.start()
+        sender.start()
+        sweeper = Sweeper(house.database, house.blobs, settings)
+        sweeper.start()
         app.state.house = house
+        house.decoders.start()
+        app.state.watch = Watch(house)
         yield
+        sender.stop()
+        app.state.watch.close()
+        house.decoders.close()
+        sweeper.stop()
         reconciler.stop()
-        await house.async_redis.aclose()
+        await house.news.aclose()
         house.redis.close()
         house.bell.close()
         house.database.dispose()
@@ -46,12 +69,22 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         version=VERSION,
         summary="Learns a generative ConvNet from your pictures.",
         lifespan=lifespan,
+        responses=errors.PROBLEMS,
+        form_limits={"max_files": settings.max_pictures},
     )
     errors.install(app)
-    for routes in (datasets, jobs, models, presets, health, web):
+    for routes in (access, datasets, jobs, models, webhooks, presets, health, web):
         app.include_router(routes.router)
-    Instrumentator(should_ignore_untemplated=True).instrument(app).expose(app, include_in_schema=False)
+    Instrumentator(should_ignore_untemplated=True).instrument(app)
+    app.add_middleware(
+        SlowGuard,
+        idle_seconds=settings.upload_idle_seconds,
+        grace_seconds=settings.upload_grace_seconds,
+        bytes_per_second=settings.min_upload_bytes_per_second,
+    )
     app.add_middleware(errors.BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(AccessLog)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda given: bool(_REQUEST_ID.fullmatch(given)))
     return app
 
@@ -65,5 +98,7 @@ def _open(settings: ApiSettings) -> House:
         blobs=Blobs(settings.blobs_url),
         bell=Bell(settings.broker_url),
         redis=connect(settings.broker_url),
-        async_redis=connect_async(settings.broker_url),
+        news=News(connect_async(settings.broker_url), ends_of(database)),
+        aside=Aside(),
+        decoders=Decoders(Limits.of(settings), settings.decoders),
     )

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from api.commands import audit, keys
+from api.commands.backup import backup, restore
+from api.commands.doctor import doctor
 from api.settings import ApiSettings
 from core.contracts.jobs import Queue
 from core.contracts.logs import configure_logs
@@ -23,15 +26,24 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of rows and blobs. [GENCONVNET_DATA_DIR, else ./genconvnet-data]")
 ]
+WithoutKeys = Annotated[
+    bool | None,
+    typer.Option("--without-keys", help="Let all who reach the service use it. [GENCONVNET_WITHOUT_KEYS]"),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")]
+Check = Annotated[bool, typer.Option("--check", help="Only tell whose files are missing; exit 1 where any is.")]
+
+app.add_typer(keys.app, name="keys")
+app.command("audit")(audit.show)
 
 
 @app.command()
-def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
     """Run everything on this machine: broker, workers and the API. Ctrl-C stops it; nothing accepted is lost."""
     from api.embedded.serve import CannotServe
     from api.embedded.serve import serve as run
 
-    settings = _settings(host, port, data_dir)
+    settings = _settings(host, port, data_dir, without_keys)
     configure_logs(settings)
     given = settings.broker_url if "broker_url" in settings.model_fields_set else None
     try:
@@ -42,9 +54,9 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
 
 
 @app.command()
-def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+def api(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
     """Run the API alone, for deployments. Settings: GENCONVNET_* variables."""
-    settings = _settings(host, port, data_dir)
+    settings = _settings(host, port, data_dir, without_keys)
     _become("api", [], settings)
 
 
@@ -56,17 +68,33 @@ def worker(
     _become("worker", [queue.value], _settings(None, None, data_dir))
 
 
+@app.command()
+def sweep(dry_run: DryRun = False, check: Check = False, data_dir: DataDir = None) -> None:
+    """Delete jobs that are no longer kept, files that belong to nothing, and old idempotency keys."""
+    from api.commands.sweep import sweep as run
+
+    run(_settings(None, None, data_dir), dry_run=dry_run, check=check)
+
+
+app.command()(doctor)
+app.command()(backup)
+app.command()(restore)
+
+
 def main() -> None:
     app()
 
 
-def _settings(host: str | None, port: int | None, data_dir: Path | None) -> ApiSettings:
-    given = {"host": host, "port": port, "data_dir": data_dir}
+def _settings(
+    host: str | None, port: int | None, data_dir: Path | None, without_keys: bool | None = None
+) -> ApiSettings:
+    given = {"host": host, "port": port, "data_dir": data_dir, "without_keys": without_keys}
     return ApiSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def _become(module: str, arguments: list[str], settings: ApiSettings) -> None:
     """Turn this process into that part. -P: a stray folder `core` where the user stands does not shadow ours."""
     os.environ["GENCONVNET_DATA_DIR"] = str(settings.data_dir)
+    os.environ["GENCONVNET_WITHOUT_KEYS"] = str(settings.without_keys)
     os.environ["GENCONVNET_HOST"], os.environ["GENCONVNET_PORT"] = settings.host, str(settings.port)
     os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])

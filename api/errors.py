@@ -1,26 +1,62 @@
 """Every error leaves as application/problem+json (RFC 9457). The one place where errors of the core meet HTTP."""
 
+import errno
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from asgi_correlation_id import correlation_id
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from obstore.exceptions import BaseError as BlobError
 from redis import RedisError
 from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.contracts.jobs import JobKind
-from core.store.blobs import BlobMissing
-from core.store.errors import Conflict, NotFound
+from core.store.blobs import BlobMissing, BlobsAway
+from core.store.errors import Conflict, LimitReached, NotFound
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
+CLOSE = {"Connection": "close"}
 LOCATIONS = ("body", "query", "path", "header")
+
+_TEXT = {"type": "string"}
+_PROBLEM = {
+    "type": "object",
+    "title": "Problem",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "errors": {
+            "type": "array",
+            "description": "What is at fault: a field of the request, and the file where it is one.",
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {"field": _TEXT, "message": _TEXT, "file": _TEXT},
+            },
+        },
+    },
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
+    for status, description in {"4XX": "The request cannot be met as it is.", "5XX": "Not now, or our fault."}.items()
+}
+PARTS: dict[type[Exception], str] = {
+    RedisError: "broker",
+    BlobError: "store of files",
+    BlobsAway: "store of files",
+    OperationalError: "database",
+}
+FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")  # in the words of others
 
 log = structlog.get_logger()
 
@@ -39,6 +75,10 @@ class Problem(Exception):
         self.status, self.detail, self.errors, self.headers = status, detail, list(errors), headers
 
 
+class NoContent(Exception):
+    """There is nothing to answer, and it is no error: 204."""
+
+
 def problem_response(
     status: int, detail: str, errors: Sequence[dict[str, Any]] = (), headers: dict[str, str] | None = None
 ) -> JSONResponse:
@@ -47,6 +87,21 @@ def problem_response(
     if errors:
         content["errors"] = list(errors)
     return JSONResponse(content, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def limit_response(error: LimitReached) -> JSONResponse:
+    return problem_response(429, str(error), headers={"Retry-After": str(error.retry_after_seconds)})
+
+
+def storage_away(error: Exception) -> JSONResponse:
+    """503 for a part that does not answer, 507 where its disk is full."""
+    if no_room(error):
+        log.warning("no_room", error=str(error))
+        return problem_response(507, "there is no room left on the disk; nothing was changed")
+    log.warning("storage_away", error=str(error))
+    part = next(name for kind, name in PARTS.items() if isinstance(error, kind))
+    detail = f"the {part} does not answer at the moment; nothing was changed"
+    return problem_response(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
 def field_name(location: Sequence[int | str]) -> str:
@@ -98,6 +153,10 @@ def install(app: FastAPI) -> None:
     def _problem(_: Request, error: Problem) -> JSONResponse:
         return problem_response(error.status, error.detail, error.errors, error.headers)
 
+    @app.exception_handler(NoContent)
+    def _no_content(_: Request, __: NoContent) -> Response:
+        return Response(status_code=204)
+
     @app.exception_handler(NotFound)
     def _not_found(_: Request, error: NotFound) -> JSONResponse:
         return problem_response(404, str(error))
@@ -109,6 +168,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Conflict)
     def _conflict(_: Request, error: Conflict) -> JSONResponse:
         return problem_response(409, str(error))
+
+    @app.exception_handler(LimitReached)
+    def _limit_reached(_: Request, error: LimitReached) -> JSONResponse:
+        return limit_response(error)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -125,7 +188,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def _http(_: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers) if error.headers else None
-        return problem_response(error.status_code, str(error.detail), headers=headers)
+        status = 413 if str(error.detail).startswith("Too many files") else error.status_code  # 400 to Starlette
+        if isinstance(error.__cause__, OSError):
+            log.error("body_not_kept", exc_info=error.__cause__)
+            return problem_response(507, "the request's body cannot be kept: our disk for uploads is full or broken")
+        return problem_response(status, str(error.detail), headers=headers)
 
     @app.exception_handler(DataError)
     def _cannot_be_kept(_: Request, error: DataError) -> JSONResponse:
@@ -134,11 +201,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(RedisError)
+    @app.exception_handler(BlobError)
+    @app.exception_handler(BlobsAway)
+    @app.exception_handler(OSError)
     def _away(_: Request, error: Exception) -> JSONResponse:
-        log.warning("storage_away", error=str(error))
-        part = "broker" if isinstance(error, RedisError) else "database"
-        detail = f"the {part} does not answer at the moment; nothing was changed"
-        return problem_response(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
+        if not isinstance(error, tuple(PARTS)) and not no_room(error):
+            raise error
+        return storage_away(error)
 
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
@@ -149,8 +218,18 @@ def install(app: FastAPI) -> None:
         return problem_response(500, detail, headers=headers)
 
 
+def no_room(error: Exception) -> bool:
+    """A disk is full: that of files, or the database's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(words in str(error) for words in FULL_DISK)
+
+
 class BodyLimit:
-    """ASGI middleware: a body larger than `limit` bytes is refused with 413, by its announced or its real length."""
+    """ASGI middleware: a body larger than `limit` bytes is refused with 413, by its announced or its real length.
+
+    The connection is closed then: else the server would go on to receive what nobody wants.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app, self._limit = app, limit
@@ -162,7 +241,7 @@ class BodyLimit:
         detail = f"the request is larger than {self._limit} bytes"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._limit:
-            await problem_response(413, detail)(scope, receive, send)
+            await problem_response(413, detail, headers=CLOSE)(scope, receive, send)
             return
         received = 0
 
@@ -171,7 +250,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._limit:
-                raise HTTPException(413, detail)
+                raise HTTPException(413, detail, headers=CLOSE)
             return message
 
         await self._app(scope, counted, send)

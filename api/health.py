@@ -1,15 +1,22 @@
-"""/healthz: alive. /readyz: able to take jobs and run them, or which part is missing."""
+"""/healthz: alive. /readyz: able to take jobs and run them, or which part is missing. /metrics: for Prometheus."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api.errors import problem_response
-from api.house import House, InHouse
+from api.metrics import Watch
+from api.settings import ApiSettings
 from core.broker.presence import listening
 from core.contracts.jobs import Queue
+from core.store import revision
+
+CHECK_SECONDS = 2.0
 
 router = APIRouter(tags=["health"])
 
@@ -20,8 +27,10 @@ def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", response_model=None)
-def readyz(house: InHouse) -> JSONResponse:
-    parts = {name: _state(check) for name, check in _checks(house).items()}
+def readyz(request: Request) -> JSONResponse:
+    watch: Watch = request.app.state.watch
+    answers = watch.bounded.ask(_checks(watch), CHECK_SECONDS)
+    parts = {name: _state(answer) for name, answer in answers.items()}
     missing = [{"field": name, "message": state} for name, state in parts.items() if state != "ok"]
     if missing:
         detail = "not ready: " + ", ".join(f"{part['field']} ({part['message']})" for part in missing)
@@ -29,25 +38,41 @@ def readyz(house: InHouse) -> JSONResponse:
     return JSONResponse({"status": "ready", "parts": parts})
 
 
-def _checks(house: House) -> dict[str, Callable[[], object]]:
+@router.get("/metrics", include_in_schema=False)
+def metrics(request: Request) -> Response:
+    watch: Watch = request.app.state.watch
+    return Response(generate_latest(REGISTRY) + watch.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _checks(watch: Watch) -> dict[str, Callable[[], object]]:
+    house = watch.house
     checks: dict[str, Callable[[], object]] = {
         "database": house.database.ping,
+        "schema": partial(revision.check, house.database),
         "blobs": house.blobs.ping,
-        "broker": house.redis.ping,
+        "disk": partial(_room, house.settings),
+        "broker": watch.redis.ping,
     }
     for queue in Queue:
-        checks[f"worker:{queue.value}"] = partial(_heard, house, queue)
+        checks[f"worker:{queue.value}"] = partial(_heard, watch, queue)
     return checks
 
 
-def _heard(house: House, queue: Queue) -> None:
-    if listening(house.redis, queue) == 0:
+def _heard(watch: Watch, queue: Queue) -> None:
+    if listening(watch.redis, queue) == 0:
         raise LookupError(f"no worker listens to the queue {queue.value}")
 
 
-def _state(check: Callable[[], object]) -> str:
-    try:
-        check()
-    except Exception as error:  # whatever it is, this part is not ready, and the answer says why
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "ok"
+def _room(settings: ApiSettings) -> None:
+    """In the data folder, where anything of the service lies in it."""
+    if settings.database_url is not None and settings.blob_url is not None:
+        return
+    free = shutil.disk_usage(settings.data_dir).free
+    if free < settings.min_free_bytes:
+        raise OSError(f"{free} bytes are free in the data folder, fewer than {settings.min_free_bytes}")
+
+
+def _state(answer: Any) -> str:
+    if not isinstance(answer, Exception):
+        return "ok"
+    return str(answer).splitlines()[0] if str(answer) else type(answer).__name__

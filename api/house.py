@@ -1,14 +1,17 @@
 """What one API process holds open for all its requests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 
+from api.aside import Aside
+from api.datasets.decoders import Decoders
 from api.settings import ApiSettings
 from core.broker.bell import Bell
+from core.broker.news import News
+from core.store.access import Access
 from core.store.blobs import Blobs
 from core.store.database import Database
 
@@ -20,12 +23,16 @@ class House:
     blobs: Blobs
     bell: Bell
     redis: Redis
-    async_redis: AsyncRedis
+    news: News
+    aside: Aside
+    decoders: Decoders
 
 
 def _house(request: Request) -> House:
+    """The house as whoever sent the request may see it."""
     house: House = request.app.state.house
-    return house
+    access: Access = request.state.access  # set by the gate, api/access/gate.py
+    return replace(house, database=house.database.seen_by(access))
 
 
 InHouse = Annotated[House, Depends(_house)]

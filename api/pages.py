@@ -1,11 +1,13 @@
 """Lists in pages: {data, has_more, next}, newest first."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Generic, Protocol, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel, PlainSerializer
+
+from core.contracts.times import rfc3339
 
 MAX_LIMIT = 100
 
@@ -35,13 +37,4 @@ def cut(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool, str | Non
     return shown, more, shown[-1].id if more else None
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
-
-
-def moment(seconds: float) -> datetime:
-    """The database's seconds since 1970 as a time in UTC."""
-    return datetime.fromtimestamp(seconds, UTC)
+Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from shards import ended, seconds
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "examples"))
@@ -70,10 +71,8 @@ def jobs(client: httpx.Client, turns: int) -> dict[str, float]:
     sample = {"kind": "sample", "model_id": learned["model_id"], "params": SAMPLE}
     small = {"kind": "sample", "model_id": learned["model_id"], "params": {"count": 1, "steps": 1}}
     ended(client, post(client, "/v1/jobs", json=sample))  # from now on both workers are warm
-    waits = [
-        _seconds(ended(client, post(client, "/v1/jobs", json=small)), "created_at", "started_at") for _ in range(turns)
-    ]
-    alone = [taken(ended(client, post(client, "/v1/jobs", json=body))) for body in (train, sample)]
+    waits = [waited(ended(client, post(client, "/v1/jobs", json=small))) for _ in range(turns)]
+    alone = [seconds(ended(client, post(client, "/v1/jobs", json=body))) for body in (train, sample)]
     together = [post(client, "/v1/jobs", json=body) for body in (train, sample)]
     both = [ended(client, job) for job in together]
     began = min(datetime.fromisoformat(job["started_at"]) for job in both)
@@ -87,21 +86,10 @@ def jobs(client: httpx.Client, turns: int) -> dict[str, float]:
     }
 
 
-def ended(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    while job["status"] in ("queued", "running"):
-        time.sleep(0.1)
-        job = client.get(f"/v1/jobs/{job['id']}").raise_for_status().json()
-    if job["status"] != "succeeded":
-        raise SystemExit(f"{job['kind']} {job['status']}: {job['error']}")
-    return job
-
-
-def taken(job: dict[str, Any]) -> float:
-    return _seconds(job, "started_at", "finished_at")
-
-
-def _seconds(job: dict[str, Any], first: str, last: str) -> float:
-    return (datetime.fromisoformat(job[last]) - datetime.fromisoformat(job[first])).total_seconds()
+def waited(job: dict[str, Any]) -> float:
+    """Seconds from its row to its first claim."""
+    created, started = (datetime.fromisoformat(job[name]) for name in ("created_at", "started_at"))
+    return (started - created).total_seconds()
 
 
 if __name__ == "__main__":

@@ -121,9 +121,13 @@ def measure(client: httpx.Client, model_id: str, asked: argparse.Namespace, work
 
 def done(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
     """The job that is asked for, when it has succeeded."""
-    job: dict[str, Any] = client.post("/v1/jobs", json=body).raise_for_status().json()
+    return ended(client, client.post("/v1/jobs", json=body).raise_for_status().json())
+
+
+def ended(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """The job, when it has succeeded."""
     while job["status"] in ("queued", "running"):
-        time.sleep(0.2)
+        time.sleep(0.1)
         job = client.get(f"/v1/jobs/{job['id']}").raise_for_status().json()
     if job["status"] != "succeeded":
         raise SystemExit(f"{job['kind']} {job['status']}: {job['error']}")

@@ -12,20 +12,16 @@ from torch import Tensor
 
 from core.box import Box
 from core.contracts.learning import LearningParams
+from core.contracts.model_file import COLOURS, LENGTH_BYTES, MODEL_FORMAT, BrokenFile, header_bytes
 from core.images import Levels
 from core.learning import architecture_at, architecture_of
 from core.model import GenerativeConvNet
 from core.state import LearningState, Snapshot
 
-MODEL_FORMAT = "genconvnet-model/1"
 CHECKPOINT_FORMAT = "genconvnet-checkpoint/3"
 OLDER_CHECKPOINT = "genconvnet-checkpoint/2"  # in which no nearest state was kept
-COLOURS = ("colours.low", "colours.high", "colours.axes")
-MAX_HEADER_BYTES = 1 << 20
 
-
-class BrokenFile(ValueError):
-    """Not a file of ours, or a damaged one; the message says what is wrong."""
+__all__ = ["BrokenFile", "TrainedModel", "load_checkpoint", "load_model", "save_checkpoint", "save_model"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +132,7 @@ def _save(tensors: dict[str, Tensor], about: Mapping[str, Any]) -> bytes:
 
 def _load(content: bytes, expected: str, *older: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        header = json.loads(content[8 : 8 + _header_bytes(content)])
+        header = json.loads(content[LENGTH_BYTES : LENGTH_BYTES + header_bytes(content)])
         about = json.loads(header["__metadata__"]["genconvnet"])
         found = about["format"]
         tensors = load(content)
@@ -145,13 +141,6 @@ def _load(content: bytes, expected: str, *older: str) -> tuple[dict[str, Tensor]
     if found not in (expected, *older):
         raise BrokenFile(f"this is a {found} file, not a {expected} file")
     return tensors, about
-
-
-def _header_bytes(content: bytes) -> int:
-    size = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or size > MAX_HEADER_BYTES:
-        raise ValueError("its header is missing or larger than 1 MiB")
-    return size
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -24,6 +24,11 @@ class Dynamics:
     box: Box | None = None
     random_lattice: bool = False
 
+    def rates(self, reference_std: float) -> tuple[float, float]:
+        """What a step multiplies I and B by: 1 - ε²/2σ² and ε²/2 (eq. 19)."""
+        half = self.step_size**2 / 2
+        return 1 - half / reference_std**2, half
+
 
 @torch.no_grad()
 def langevin_step(

@@ -1,11 +1,12 @@
 """What a client does: upload a texture, learn it, sample it, fetch the pictures. `make demo` runs this.
 
 It starts `genconvnet serve` on a free port with a new data folder, and stops it at the end; with --url it talks to a
-service that runs already.
+service that runs already, with the key in GENCONVNET_KEY where it needs one.
 """
 
 import argparse
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         url = arguments.url or stack.enter_context(service())
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=60))
+        key = os.environ.get("GENCONVNET_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=60, headers=headers))
         return run(client, arguments.picture, arguments.preset, arguments.out)
 
 

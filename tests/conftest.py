@@ -1,6 +1,7 @@
 """Real parts for the tests: a Valkey, a SQLite file and a PostgreSQL server. None of them is ever passed over."""
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from redis import Redis
 from support import postgres
 from support.postgres import PostgresServer
+from support.s3 import S3
 from support.valkey import Valkey
 
 from core.store.blobs import Blobs
@@ -67,6 +69,25 @@ def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]
 @pytest.fixture
 def blobs(tmp_path: Path) -> Blobs:
     return Blobs((tmp_path / "blobs").as_uri())
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    server = S3()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def each_blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blobs:
+    """An empty place for files, of each kind in turn."""
+    if request.param == "folder":
+        return Blobs((tmp_path / "blobs").as_uri())
+    server: S3 = request.getfixturevalue("s3_server")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return Blobs(server.make_bucket(f"test-{uuid.uuid4().hex}"))
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,13 @@ def test_only_the_api_is_published_and_on_this_machine_alone(compose: dict[str, 
     assert published == {"api": ["${GENCONVNET_PUBLISH:-127.0.0.1:8000}:8000"]}
 
 
+def test_the_api_is_told_where_it_is_published_so_that_it_knows_who_reaches_it(compose: dict[str, Any]) -> None:
+    environment = compose["services"]["api"]["environment"]
+    assert environment["GENCONVNET_PUBLISHED_ON"] == "${GENCONVNET_PUBLISH:-127.0.0.1:8000}"
+    assert environment["GENCONVNET_HOST"] == "0.0.0.0"
+    assert "GENCONVNET_WITHOUT_KEYS" not in environment
+
+
 def test_compose_asks_for_every_secret_and_holds_none() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     assert set(re.findall(r"\$\{(\w+):\?[^}]+\}", text)) == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}

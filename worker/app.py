@@ -9,6 +9,7 @@ import secrets
 import signal
 import warnings
 
+import celery.apps.worker
 import structlog
 from celery import signals
 from celery.exceptions import SecurityWarning
@@ -60,8 +61,11 @@ def main(queue: Queue) -> None:
         log.info("worker_listens", queue=queue.value)
 
     def stopping(**_: object) -> None:
+        log.info("worker_stops", queue=queue.value)
         child.stop()
 
+    celery.apps.worker.safe_say = _said_in_the_log
+    signals.setup_logging.connect(_set_up_already)
     signals.worker_ready.connect(started)
     signals.worker_shutting_down.connect(stopping)
     # Celery warns of root because of pickle, which is never accepted here.
@@ -88,3 +92,11 @@ def main(queue: Queue) -> None:
         child.close()
         bell.close()
         database.dispose()
+
+
+def _set_up_already(**_: object) -> None:
+    """Where something hears this signal, Celery leaves the log and its level as they are."""
+
+
+def _said_in_the_log(*_: object) -> None:
+    """Celery prints a line of its own on every signal, which is no JSON; `worker_stops` says it."""

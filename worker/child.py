@@ -33,7 +33,7 @@ class Child:
 
     def __init__(self, settings: WorkerSettings, queue: Queue, name: str, database: Database) -> None:
         self._arguments = (settings, queue, name)
-        self._database = database
+        self._database, self._lease_seconds = database, settings.lease_seconds
         self._context = multiprocessing.get_context("spawn")
         self._stopping = False
         self._lock = threading.Lock()
@@ -67,14 +67,34 @@ class Child:
         claim: Claim | None = None
         try:
             self._pipe.send(heard_of)
-            while (said := self._pipe.recv()) != DONE:
-                claim = said
+            while (said := self._hear(claim)) != DONE:
+                claim = said if isinstance(said, Claim) else claim
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join()
             log.warning("child_died", exit_code=self._process.exitcode, job_id=claim.job_id if claim else None)
             if claim is not None:
                 self._free(claim)
             self.start()
+
+    def _hear(self, claim: Claim | None) -> str | Claim:
+        """What the child says next. One that says nothing and holds no lease is stopped or stuck: it is killed.
+
+        EOFError where it is gone.
+        """
+        silent = 0
+        while not self._pipe.poll(self._lease_seconds):
+            silent = 0 if claim is None or self._is_held(claim) else silent + 1
+            if silent == 2:  # once it may be on its way from one job to the next, or back from a database outage
+                log.error("child_hangs", job_id=claim.job_id if claim else None)
+                self._process.kill()
+        said: str | Claim = self._pipe.recv()
+        return said
+
+    def _is_held(self, claim: Claim) -> bool:
+        try:
+            return leases.is_held(self._database, claim)
+        except SQLAlchemyError:  # nobody knows, until the database is back
+            return True
 
     def stop(self) -> None:
         """Ask the child to hand its job back; it goes when it has."""
@@ -104,6 +124,7 @@ def _main(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -
     """The child's side: take a word from the pipe, do a job, say so."""
     os.setsid()  # signals meant for the terminal's foreground are the parent's affair
     die_with_parent()
+    os.nice(settings.niceness)
     configure_logs(settings)
     structlog.contextvars.bind_contextvars(worker=name)
     stopping = threading.Event()

@@ -17,6 +17,7 @@ from core.store.blobs import Blobs, StoredBlob
 from core.store.database import Database
 from core.store.errors import LeaseLost
 from core.store.leases import Claim, NewArtifact, NewModel
+from worker import measures
 from worker.lease import Lease
 from worker.settings import WorkerSettings
 
@@ -129,4 +130,6 @@ class Desk:
 
     def tell_status(self, status: JobStatus, **more: object) -> None:
         name: events.EventName = "done" if status.final else "status"
+        if status.final:
+            measures.JOBS_FINISHED.labels(self.claim.kind.value, status.value).inc()
         events.tell(self.redis, self.claim.shown_id, name, {"status": status.value, **more})

@@ -1,7 +1,11 @@
 """A job in this worker's hands: its lease is renewed from a thread, and the work is told when to stop."""
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.store import leases
 from core.store.database import Database
 from core.store.errors import LeaseLost
-from core.store.leases import Claim
+from core.store.leases import Claim, Reason
+
+CANCEL_GRACE_SECONDS = 0.4  # in which work that was canceled usually stops of itself
+STALL_SECONDS = 600.0
 
 log = structlog.get_logger()
 
@@ -24,12 +31,20 @@ class Stopping(Exception):
     """The worker is asked to stop: keep what was done, hand the job back."""
 
 
+class TimeUp(Exception):
+    """Workers have held the job for as long as they may: keep what was done, end it."""
+
+
 class Lease:
     """Renews `claim` every `heartbeat_seconds` until the block ends.
 
-    `check` raises Canceled, Stopping or LeaseLost where there is reason to stop; it costs nothing, so the work calls
-    it often. A database that does not answer is no reason: while it is away nobody else can claim the job either, and
-    when it is back the token tells who holds it.
+    `check` raises Canceled, TimeUp, Stopping or LeaseLost where there is reason to stop; it costs nothing, so the work
+    calls it often. A database that does not answer is no reason: while it is away nobody else can claim the job either,
+    and when it is back the token tells who holds it.
+
+    Work that is in the midst of a long stretch when it is canceled does not keep its owner waiting: the job ends in its
+    row, and the work finds its lease lost. Work that has not called `check` for `stall_seconds` is stuck: this process
+    is killed, which its parent sees.
     """
 
     def __init__(
@@ -40,31 +55,42 @@ class Lease:
         lease_seconds: float,
         heartbeat_seconds: float,
         stopping: Callable[[], bool],
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self.claim = claim
+        self.ended_by_owner = False  # the job ended, canceled, before the work did
+        self.after_end: Callable[[], None] = lambda: None  # is called then
         self._database, self._lease_seconds, self._heartbeat_seconds = database, lease_seconds, heartbeat_seconds
-        self._stopping = stopping
+        self._stopping, self._stall_seconds = stopping, stall_seconds
         self._ended = threading.Event()
-        self._cancel_requested = False
+        self._reason: Reason | None = None
         self._lost = False
-        self._thread = threading.Thread(target=self._renew, name=f"lease-{claim.job_id}", daemon=True)
+        self._checked_at = time.monotonic()
+        context = copy_context()  # so that what it logs bears the job's id
+        self._thread = threading.Thread(
+            target=context.run, args=(self._renew,), name=f"lease-{claim.job_id}", daemon=True
+        )
 
     def check(self) -> None:
+        self._checked_at = time.monotonic()
         if self._lost:
             raise LeaseLost(f"job {self.claim.job_id} is no longer this worker's")
-        if self._cancel_requested:
+        if self._reason == Reason.CANCELED:
             raise Canceled
+        if self._reason == Reason.TIME_UP:
+            raise TimeUp
         if self._stopping():
             raise Stopping
 
     def check_owner(self) -> None:
-        """As `check`, but lets work that is about to reach a checkpoint go on when the worker is asked to stop."""
+        """As `check`, but lets work that is about to reach a checkpoint go on when it is to be kept."""
         try:
             self.check()
-        except Stopping:
+        except (Stopping, TimeUp):
             return
 
     def __enter__(self) -> Self:
+        self._checked_at = time.monotonic()
         self._thread.start()
         return self
 
@@ -76,11 +102,37 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._ended.wait(self._heartbeat_seconds):
+            self._see_that_it_moves()
             try:
-                self._cancel_requested |= leases.renew(self._database, self.claim, self._lease_seconds)
+                reason = leases.renew(self._database, self.claim, self._lease_seconds)
+                self._reason = self._reason or reason
+                if reason == Reason.CANCELED:
+                    self._reason = reason
+                    return self._end_canceled()
             except LeaseLost:
                 self._lost = True
                 log.warning("lease_lost", job_id=self.claim.job_id)
-                return
+                return None
             except SQLAlchemyError as error:
                 log.warning("lease_not_renewed", job_id=self.claim.job_id, error=str(error))
+        return None
+
+    def _end_canceled(self) -> None:
+        """Where the work does not stop in time, end the job all the same. Raises LeaseLost."""
+        if self._ended.wait(CANCEL_GRACE_SECONDS):
+            return
+        leases.canceled(self._database, self.claim)
+        self._lost = self.ended_by_owner = True
+        self.after_end()
+
+    def _see_that_it_moves(self) -> None:
+        still = time.monotonic() - self._checked_at
+        if still < self._stall_seconds:
+            return
+        detail = f"the work made no step for {still:.0f} s"
+        log.error("job_stalled", job_id=self.claim.job_id, detail=detail)
+        try:
+            leases.give_up(self._database, self.claim, {"type": "stalled", "detail": detail})
+        except (SQLAlchemyError, LeaseLost) as error:  # then the lease runs out by itself
+            log.warning("lease_not_freed", job_id=self.claim.job_id, error=str(error))
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,12 +1,12 @@
 """From a ring of the bell to the end of a job: claim, work, and one honest outcome."""
 
+import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import torch
-from obstore.exceptions import BaseError as BlobError
-from redis import RedisError
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from core.broker.connection import connect
 from core.checkpoint import BrokenFile
@@ -17,12 +17,13 @@ from core.store.blobs import BlobMissing, Blobs
 from core.store.database import Database
 from core.store.errors import LeaseLost, NotFound
 from core.store.leases import Claim
+from worker import measures
 from worker.classify import classify
 from worker.desk import Desk
 from worker.device import choose_device
-from worker.errors import Diverged
+from worker.errors import TRANSIENT, Diverged, is_database_away, is_storage_full
 from worker.inpaint import inpaint
-from worker.lease import Canceled, Lease, Stopping
+from worker.lease import Canceled, Lease, Stopping, TimeUp
 from worker.reconstruct import reconstruct
 from worker.sample import sample
 from worker.settings import WorkerSettings
@@ -36,10 +37,8 @@ HANDLERS: dict[JobKind, Callable[[Desk], None]] = {
     JobKind.CLASSIFY: classify,
 }
 
-TRANSIENT = (OperationalError, RedisError, BlobError, ConnectionError, TimeoutError)
-"""What may be gone at the next try. The job waits for one, a strike the poorer; after three it fails."""
-
 RETRY_SECONDS = 10.0  # after the first transient failure; three times as long after the next
+AWAY_SECONDS = 1.0  # between two tries to reach a database that is away
 
 log = structlog.get_logger()
 
@@ -53,6 +52,7 @@ class Runner:
         self._blobs = Blobs(settings.blobs_url)
         self._redis = connect(settings.broker_url)
         self._device = choose_device(settings)
+        measures.Teller(self._redis, name, self._device)
 
     def run_next(self, tell_claim: Callable[[Claim], None]) -> bool:
         """Do the next job of the queue; false where there is none. `tell_claim` learns which before the work begins."""
@@ -79,27 +79,35 @@ class Runner:
             lease_seconds=self._settings.lease_seconds,
             heartbeat_seconds=self._settings.heartbeat_seconds,
             stopping=self._stopping,
+            stall_seconds=self._settings.stall_seconds,
         )
         desk = Desk(self._database, self._blobs, self._redis, self._settings, self._device, lease)
         try:
             self._work(desk)
         except LeaseLost as error:
+            measures.LEASES_LOST.inc()
             log.warning("job_left", reason=str(error))
+            if lease.ended_by_owner:
+                desk.discard()
         except DBAPIError as error:  # not even its end could be written: the lease runs out, and it is tried again
             log.warning("job_left", reason=str(error))
 
     def _work(self, desk: Desk) -> None:
         claim = desk.claim
+        desk.lease.after_end = partial(self._tell_canceled, desk)
         try:
             desk.begin()
             with desk.lease:
                 HANDLERS[claim.kind](desk)
             log.info("job_succeeded")
         except Canceled:
-            leases.canceled(self._database, claim)
+            if not desk.lease.ended_by_owner:
+                leases.canceled(self._database, claim)
+                self._tell_canceled(desk)
             desk.discard()
-            desk.tell_status(JobStatus.CANCELED)
-            log.info("job_canceled")
+        except TimeUp:
+            self._fail(desk, "time-limit", "workers have held the job for as long as its time limit lets them")
+            desk.discard()
         except Stopping:
             desk.hand_back()
             desk.discard()
@@ -115,15 +123,34 @@ class Runner:
         except (MemoryError, torch.OutOfMemoryError) as error:
             self._fail(desk, "out-of-memory", f"the job needs more memory than the worker has: {error}")
         except TRANSIENT as error:
-            log.warning("job_waits_for_another_try", error=str(error))
-            reason = {"type": "unavailable", "detail": f"{type(error).__name__}: {error}"}
-            leases.give_up(self._database, claim, reason, RETRY_SECONDS)
+            self._wait_for_another_try(desk, error)
         except Exception as error:
             if "can't allocate memory" in str(error):  # how torch says it on the CPU
                 self._fail(desk, "out-of-memory", f"the job needs more memory than the worker has: {error}")
                 return
             log.exception("job_broke")
             self._fail(desk, "internal-error", f"{type(error).__name__}: {error}")
+
+    def _wait_for_another_try(self, desk: Desk, error: Exception) -> None:
+        """Leave the job for a while. A database that is away is waited for, so that its absence costs no strike."""
+        log.warning("job_waits_for_another_try", error=str(error))
+        type_ = "storage-full" if is_storage_full(error) else "unavailable"
+        reason = {"type": type_, "detail": f"{type(error).__name__}: {error}"}
+        away = is_database_away(error)
+        while True:
+            try:
+                leases.give_up(self._database, desk.claim, reason, RETRY_SECONDS, strike=not away)
+            except DBAPIError as again:
+                if not is_database_away(again) or self._stopping():
+                    raise
+                away = True
+                time.sleep(AWAY_SECONDS)
+            else:
+                return desk.discard()
+
+    def _tell_canceled(self, desk: Desk) -> None:
+        desk.tell_status(JobStatus.CANCELED)
+        log.info("job_canceled")
 
     def _fail(self, desk: Desk, type_: str, detail: str) -> None:
         error = {"type": type_, "detail": detail}

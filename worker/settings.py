@@ -12,6 +12,9 @@ class WorkerSettings(Settings):
     device: Annotated[
         str, Field(description="auto, cpu, or a torch device such as cuda:0; auto takes a GPU where there is one.")
     ] = "auto"
+    niceness: Annotated[
+        int, Field(ge=0, le=19, description="By how much a job's work stands back, so that the API answers meanwhile.")
+    ] = 10
     preview_seconds: Annotated[
         float, Field(gt=0, description="Between two pictures of the chains while they learn.")
     ] = 5.0

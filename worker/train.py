@@ -21,8 +21,9 @@ from core.pictures import LARGEST_BATCH, Pictures, measure
 from core.store import datasets, jobs
 from core.store.leases import NewModel
 from core.store.schema import new_id
+from worker import measures
 from worker.desk import Desk
-from worker.lease import Stopping
+from worker.lease import Stopping, TimeUp
 from worker.plot import plot_metrics
 
 KEPT_CHAINS = 4  # go with the model, for sampling to start from
@@ -54,7 +55,7 @@ class _Training:
 
     def run(self) -> None:
         self.desk.progress(self._standing())
-        for learned in self.learner.iterate():
+        for learned in measures.timed(self.learner.iterate()):
             self._tell(learned)
             self._keep(learned)
         self._finish()
@@ -72,6 +73,7 @@ class _Training:
         )
 
     def _tell(self, learned: LearningProgress) -> None:
+        measures.learned(learned)
         progress = Progress(
             stage=learned.stage,
             stages=learned.stages,
@@ -83,7 +85,7 @@ class _Training:
         self.desk.progress(progress, (learned.step, _measured(learned, self.levels.gain)))
 
     def _keep(self, learned: LearningProgress) -> None:
-        """Previews, sheets and checkpoints, each when it is due; and out, when the worker is asked to stop."""
+        """Previews, sheets and checkpoints, each when it is due; and out, when it is time."""
         now = time.monotonic()
         if learned.iteration == learned.iterations:
             self._publish_sheet(f"contact-sheet-{learned.stage}.png")
@@ -94,7 +96,7 @@ class _Training:
             self._save()
         try:
             self.desk.lease.check()
-        except Stopping:
+        except (Stopping, TimeUp):
             self._save()
             raise
 

@@ -6,13 +6,12 @@ the mask. Everything that can be checked without decoding the pixels is checked 
 
 import io
 import warnings
-from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from api.settings import ApiSettings
+from api.datasets.files import Picture, PictureRefused, Upload
+from api.datasets.limits import Limits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 READABLE = "PNG, JPEG, WebP, TIFF or BMP"
@@ -21,35 +20,7 @@ _SRGB = ImageCms.createProfile("sRGB")
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # remarks on metadata, which is dropped
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A file as it came; `field` says where in the request."""
-
-    field: str
-    filename: str
-    content: bytes
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture as it is stored. mode: L, LA, RGB or RGBA."""
-
-    filename: str
-    png: bytes
-    width: int
-    height: int
-    mode: str
-
-
-class PictureRefused(Exception):
-    """413 too large, 415 not a picture we read, 422 broken or out of bounds; the reason is for the file's owner."""
-
-    def __init__(self, status: int, upload: Upload, reason: str) -> None:
-        super().__init__(f"{upload.filename}: {reason}")
-        self.status, self.upload, self.reason = status, upload, reason
-
-
-def accept(upload: Upload, limits: ApiSettings) -> Picture:
+def accept(upload: Upload, limits: Limits) -> Picture:
     """Raises PictureRefused."""
     if len(upload.content) > limits.max_file_bytes:
         raise PictureRefused(413, upload, f"larger than {limits.max_file_bytes} bytes")
@@ -57,7 +28,7 @@ def accept(upload: Upload, limits: ApiSettings) -> Picture:
         with Image.open(io.BytesIO(upload.content), formats=FORMATS) as opened:
             _check_bounds(upload, opened, limits)
             picture = _normalized(opened)
-    except PictureRefused:
+    except (PictureRefused, MemoryError):
         raise
     except UnidentifiedImageError as error:
         raise PictureRefused(415, upload, f"not a {READABLE} picture") from error
@@ -69,13 +40,7 @@ def accept(upload: Upload, limits: ApiSettings) -> Picture:
     return Picture(upload.filename, buffer.getvalue(), picture.width, picture.height, picture.mode)
 
 
-def clean_name(name: str | None, fallback: str) -> str:
-    """The last part of a path, without control characters, at most 200 characters."""
-    last = PurePosixPath((name or "").replace("\\", "/")).name
-    return "".join(letter for letter in last if letter.isprintable())[-200:] or fallback
-
-
-def _check_bounds(upload: Upload, opened: Image.Image, limits: ApiSettings) -> None:
+def _check_bounds(upload: Upload, opened: Image.Image, limits: Limits) -> None:
     width, height = opened.size
     if min(width, height) < 1 or max(width, height) > limits.max_picture_side:
         raise PictureRefused(422, upload, f"{width} x {height} pixels; a side may have 1 to {limits.max_picture_side}")

@@ -1,25 +1,30 @@
 """/v1/datasets"""
 
+from collections.abc import Generator
+from contextlib import closing
+from functools import partial
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
 from api import files
 from api.datasets import service
-from api.datasets.archive import unpack
-from api.datasets.pictures import PictureRefused, Upload, clean_name
+from api.datasets.decoders import Decoded
+from api.datasets.files import clean_name
 from api.datasets.schemas import DatasetOut
 from api.errors import Problem
-from api.house import InHouse
+from api.house import House, InHouse
 from api.pages import After, Limit, Page, cut
 from core.store import datasets
 from core.store.errors import NotFound
+from core.store.schema import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 @router.post("", status_code=201)
-def create(
+async def create(
     house: InHouse,
     response: Response,
     images: Annotated[list[UploadFile] | None, File(description="Pictures: PNG, JPEG, WebP, TIFF or BMP.")] = None,
@@ -31,21 +36,23 @@ def create(
         raise Problem(
             422, "send either images or one archive", [{"field": "images", "message": "or archive is required"}]
         )
-    if images and len(images) > house.settings.max_pictures:
-        raise Problem(413, f"{len(images)} pictures, more than {house.settings.max_pictures}")
-    try:
-        if archive is not None:
-            uploads = unpack(archive.file, clean_name(archive.filename, "archive.zip"), house.settings)
-        else:
-            uploads = (
-                Upload(f"images[{index}]", clean_name(image.filename, f"image-{index}"), image.file.read())
-                for index, image in enumerate(images or ())
-            )
-        dataset = service.create(house, name, uploads)
-    except PictureRefused as error:  # of the archive as a whole
-        raise service.refusal([error]) from error
+    work = partial(_accept, house, name, images or [], archive)
+    dataset = await run_sync(work, limiter=house.decoders.places)  # threads that none but uploads wait in
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return DatasetOut.of(dataset)
+
+
+def _accept(house: House, name: str | None, images: list[UploadFile], archive: UploadFile | None) -> Dataset:
+    with closing(_decoded(house, images, archive)) as decoded:
+        return service.create(house, name, decoded)
+
+
+def _decoded(house: House, images: list[UploadFile], archive: UploadFile | None) -> Generator[Decoded]:
+    if archive is not None:
+        yield from house.decoders.decode("archive", "archive", clean_name(archive.filename, "archive.zip"), archive)
+    for index, image in enumerate(images):
+        name = clean_name(image.filename, f"image-{index}")
+        yield from house.decoders.decode("picture", f"images[{index}]", name, image)
 
 
 @router.get("")

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel
 
-from api.pages import Time, moment
+from api.pages import Time
+from core.contracts.times import moment
 from core.store.schema import Dataset
 
 

@@ -2,26 +2,26 @@
 
 from collections.abc import Iterable
 
-from api.datasets.pictures import Picture, PictureRefused, Upload, accept
+from api.datasets.decoders import Decoded
+from api.datasets.files import Picture, PictureRefused
 from api.errors import Problem
 from api.house import House
+from api.space import ensure_room
 from core.store import datasets
 from core.store.schema import Dataset, DatasetImage, new_id
 
 
-def create(house: House, name: str | None, uploads: Iterable[Upload]) -> Dataset:
-    """Raises Problem, naming each file that is refused; then nothing is stored."""
+def create(house: House, name: str | None, decoded: Iterable[Decoded]) -> Dataset:
+    """Raises Problem, naming each file that is refused, or for a full disk; then nothing is stored."""
+    ensure_room(house)
     dataset = Dataset(id=new_id("dataset"), name=name, images=[])
     refused: list[PictureRefused] = []
     try:
-        for index, upload in enumerate(uploads):
-            try:
-                picture = accept(upload, house.settings)
-            except PictureRefused as error:
-                refused.append(error)
-                continue
-            if not refused:  # one picture at a time is in memory
-                dataset.images.append(_store(house, dataset.id, index, picture))
+        for index, one in enumerate(decoded):
+            if isinstance(one, PictureRefused):
+                refused.append(one)
+            elif not refused:  # one picture at a time is in memory
+                dataset.images.append(_store(house, dataset.id, index, one))
         if refused:
             raise refusal(refused)
         return datasets.add(house.database, dataset)

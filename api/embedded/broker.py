@@ -43,7 +43,10 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def command(server: str, socket: Path, folder: Path) -> list[str]:
-    """How to run it: no port, everything appended to a file, no eviction; it goes when its parent goes."""
+    """How to run it: no port, everything appended to a file; it goes when its parent goes.
+
+    When it is full, news of jobs gives way, the oldest first: it alone has a time to live, doorbells have none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "port": "0",
@@ -54,7 +57,7 @@ def command(server: str, socket: Path, folder: Path) -> list[str]:
         "appendfsync": "everysec",
         "save": "",
         "maxmemory": MAX_MEMORY,
-        "maxmemory-policy": "noeviction",
+        "maxmemory-policy": "volatile-lru",
         "loglevel": "warning",
     }
     arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]

@@ -12,12 +12,14 @@ from typing import TextIO
 import httpx
 import structlog
 
+from api.access.exposure import KeysNeeded, refuse_without_keys
 from api.embedded import broker
 from api.embedded.broker import NoBroker
 from api.embedded.supervisor import Part, Supervisor
 from api.settings import ApiSettings
 from core.contracts.jobs import Queue
 from core.contracts.process import core_count
+from core.store.database import Database
 
 API_START_SECONDS = 60
 WORKER_STOP_SECONDS = 30.0
@@ -38,6 +40,7 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     lock = _lock(settings.data_dir)
     port = _port(settings)
+    _refuse_without_keys(settings)
     supervisor = Supervisor()
     try:
         if broker_url is None:
@@ -47,6 +50,7 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
             "GENCONVNET_BROKER_URL": broker_url,
             "GENCONVNET_HOST": settings.host,
             "GENCONVNET_PORT": str(port),
+            "GENCONVNET_WITHOUT_KEYS": str(settings.without_keys),
         }
         for part in workers(settings.sample_workers, environment):
             supervisor.start(part)
@@ -69,6 +73,18 @@ def workers(sample_workers: int, environment: Mapping[str, str]) -> list[Part]:
         Part("worker-train", [*PYTHON, "worker", Queue.TRAIN.value], environment, WORKER_STOP_SECONDS),
         *(Part(name, [*PYTHON, "worker", Queue.SAMPLE.value], sampling, WORKER_STOP_SECONDS) for name in names),
     ]
+
+
+def _refuse_without_keys(settings: ApiSettings) -> None:
+    """Before any part is started, rather than by the API, again and again."""
+    database = Database(settings.rows_url)
+    try:
+        database.migrate_when_up()
+        refuse_without_keys(settings, database)
+    except KeysNeeded as error:
+        raise CannotServe(str(error)) from error
+    finally:
+        database.dispose()
 
 
 def _start_broker(supervisor: Supervisor, data_dir: Path) -> str:

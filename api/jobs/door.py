@@ -17,7 +17,6 @@ from core.contracts.jobs import JobKind, Progress
 from core.contracts.learned import LearnedSettings
 from core.contracts.learning import MAX_SEED, LearningParams
 from core.contracts.sampling import ResolvedSampleParams
-from core.masks import KNOWN_ALPHA, read_known
 from core.presets import PRESETS
 from core.store import datasets, models
 from core.store.jobs import NewJob
@@ -27,7 +26,20 @@ from core.store.shards import NewShard
 
 def resolve(house: House, asked: AnyJobIn) -> NewJob:
     """Raises Problem for settings that cannot work, or NotFound."""
-    return replace(_resolved(house, asked), request_id=correlation_id.get())
+    return replace(
+        _resolved(house, asked),
+        request_id=correlation_id.get(),
+        priority=asked.priority,
+        time_limit_seconds=time_limit(house, asked.time_limit_seconds) or house.settings.max_job_seconds,
+    )
+
+
+def time_limit(house: House, asked: float | None) -> float | None:
+    """What is asked for. Problem where it is more than may be."""
+    most = house.settings.max_job_seconds
+    if asked is not None and most is not None and asked > most:
+        raise invalid([{"field": "time_limit_seconds", "message": f"must be at most {most:g}, as every job's"}])
+    return asked
 
 
 def _resolved(house: House, asked: AnyJobIn) -> NewJob:
@@ -174,6 +186,8 @@ def _no_hole(house: House, image: DatasetImage, size: int) -> str | None:
     """Why there is nothing to paint in the picture, as it is read at a side of `size` pixels; None where there is."""
     if "A" not in image.mode:
         return "has no alpha channel: what is transparent is what is painted"
+    from core.masks import KNOWN_ALPHA, read_known  # here, since numpy takes long, and the API starts without
+
     known = read_known(house.blobs.get(image.blob), size)
     if known.all():
         return f"nothing is transparent (alpha below {KNOWN_ALPHA}) in its middle square: there is nothing to paint"

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import AfterValidator
 
 from api import files
+from api.errors import NoContent
 from api.house import House, InHouse
 from api.jobs import service
 from api.jobs.archive import stream_zip
-from api.jobs.events import follow
+from api.jobs.events import follow, has_heard_the_end, is_id
 from api.jobs.schemas import JobIn, JobOut, ResumeIn
 from api.pages import After, Limit, Page, cut
 from core.contracts.jobs import JobKind, JobStatus
@@ -26,7 +28,18 @@ IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="Post again with the same key and body: the same job again."),
 ]
-LastEventId = Annotated[str | None, Header(pattern=r"^\d{1,19}(-\d{1,19})?$", description="Replay what came after it.")]
+
+
+def _event_id(given: str) -> str:
+    if not is_id(given):
+        raise ValueError("is no id of an event")
+    return given
+
+
+LastEventId = Annotated[
+    Annotated[str, AfterValidator(_event_id)] | None,
+    Header(max_length=70, description="Replay what came after it; 204 where that was the end."),
+]
 
 
 @router.post("", status_code=202)
@@ -56,15 +69,14 @@ def show(house: InHouse, job_id: str) -> JobOut:
 
 @router.post("/{job_id}/cancel", status_code=202)
 def cancel(house: InHouse, job_id: str) -> JobOut:
-    """A queued or split job ends at once, a running one within a heartbeat. 409 for one that has ended."""
+    """A job that waits or is split ends at once, a running one within 2 s. 409 for one that has ended."""
     return _shown(house, service.cancel(house, job_id))
 
 
 @router.post("/{job_id}/resume", status_code=202)
 def resume(house: InHouse, job_id: str, asked: ResumeIn | None = None) -> JobOut:
-    """Go on from the last checkpoint, further than first asked where `iterations` says so."""
-    iterations = asked.params.iterations if asked and asked.params else None
-    return _shown(house, service.resume(house, job_id, iterations))
+    """Go on from the last checkpoint, further than first asked where `iterations` says so. 409 where it cannot."""
+    return _shown(house, service.resume(house, job_id, asked or ResumeIn()))
 
 
 @router.delete("/{job_id}", status_code=204)
@@ -73,15 +85,23 @@ def delete(house: InHouse, job_id: str) -> None:
     house.blobs.delete(*jobs.delete(house.database, job_id))
 
 
-def _known(house: InHouse, job_id: str) -> None:
-    """Before the answer begins, so that an unknown job is a clean 404."""
-    jobs.find(house.database, job_id)
+def _heard(house: InHouse, job_id: str, last_event_id: LastEventId = None) -> str | None:
+    """Before the answer begins: an unknown job is a clean 404, and who heard of the end is told not to come back."""
+    if has_heard_the_end(jobs.find(house.database, job_id), last_event_id):
+        raise NoContent
+    return last_event_id
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(_known)])
-async def events(house: InHouse, job_id: str, last_event_id: LastEventId = None) -> AsyncIterator[ServerSentEvent]:
+@router.get(
+    "/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses={204: {"description": "The job has ended, and its `done` was told."}},
+)
+async def events(
+    house: InHouse, job_id: str, heard: Annotated[str | None, Depends(_heard)]
+) -> AsyncIterator[ServerSentEvent]:
     """`status`, `progress`, `preview` and `done`, as they happen."""
-    async for event in follow(house, job_id, last_event_id):
+    async for event in follow(house, job_id, heard):
         yield event
 
 

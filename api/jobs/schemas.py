@@ -4,13 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from api.pages import Time, moment
+from api.pages import Time
 from core.contracts.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.contracts.inpainting import InpaintParams
 from core.contracts.jobs import JobKind, JobStatus, Progress
 from core.contracts.learning import LearningParams
 from core.contracts.reconstruction import ReconstructParams
 from core.contracts.sampling import SampleParams
+from core.contracts.times import moment
 from core.store.schema import Job
 
 Id = Annotated[str, Field(min_length=1, max_length=40)]
@@ -26,10 +27,25 @@ LearningOverrides: Any = create_model(
 )
 
 
-class TrainJobIn(BaseModel):
-    """Learn a model from a dataset."""
+TimeLimit = Annotated[
+    float | None,
+    Field(gt=0, allow_inf_nan=False, description="Workers hold it no longer, all attempts together; then it fails."),
+]
+
+
+class AskedJob(BaseModel):
+    """What a job of any kind may be asked with."""
 
     model_config = ConfigDict(extra="forbid")
+
+    priority: Annotated[
+        int, Field(ge=-10, le=10, description="The higher is begun first, the older where they are equal.")
+    ] = 0
+    time_limit_seconds: TimeLimit = None
+
+
+class TrainJobIn(AskedJob):
+    """Learn a model from a dataset."""
 
     kind: Literal["train"]
     dataset_id: Id
@@ -37,20 +53,16 @@ class TrainJobIn(BaseModel):
     params: LearningOverrides = Field(default_factory=LearningOverrides)
 
 
-class SampleJobIn(BaseModel):
+class SampleJobIn(AskedJob):
     """Draw new pictures from a model."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["sample"]
     model_id: Id
     params: SampleParams = Field(default_factory=SampleParams)
 
 
-class ReconstructJobIn(BaseModel):
+class ReconstructJobIn(AskedJob):
     """Give pictures back as a model's auto-encoder sees them. Not for models of patches."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["reconstruct"]
     model_id: Id
@@ -58,10 +70,8 @@ class ReconstructJobIn(BaseModel):
     params: ReconstructParams = Field(default_factory=ReconstructParams)
 
 
-class InpaintJobIn(BaseModel):
+class InpaintJobIn(AskedJob):
     """Paint what is transparent in pictures (alpha below 128). Not for models of patches."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["inpaint"]
     model_id: Id
@@ -69,10 +79,8 @@ class InpaintJobIn(BaseModel):
     params: InpaintParams = Field(default_factory=InpaintParams)
 
 
-class ClassifyJobIn(BaseModel):
+class ClassifyJobIn(AskedJob):
     """Tell which of several models, each a category, pictures come from. All must have learned pictures of one form."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["classify"]
     model_ids: Annotated[list[Id], Field(min_length=MIN_MODELS, max_length=MAX_MODELS)]
@@ -85,7 +93,7 @@ JobIn = Annotated[AnyJobIn, Field(discriminator="kind")]
 
 
 class ResumeIn(BaseModel):
-    """How much further to go."""
+    """How much further to go, and for how long."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -95,6 +103,7 @@ class ResumeIn(BaseModel):
         iterations: Annotated[int, Field(ge=1, le=100_000)]
 
     params: Params | None = None
+    time_limit_seconds: TimeLimit = None
 
 
 class ArtifactOut(BaseModel):
@@ -121,8 +130,10 @@ class JobOut(BaseModel):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
+    priority: int
     queue_position: int | None
     attempt: int
+    time_limit_seconds: float | None
     progress: Progress
     metrics: dict[str, Any]
     preset: str | None
@@ -141,8 +152,10 @@ class JobOut(BaseModel):
             created_at=moment(row.created_at),
             started_at=moment(row.started_at) if row.started_at else None,
             finished_at=moment(row.finished_at) if row.finished_at else None,
+            priority=row.priority,
             queue_position=queue_position,
             attempt=row.attempt,
+            time_limit_seconds=row.time_limit_seconds,
             progress=Progress.model_validate(row.progress),
             metrics=row.metrics,
             preset=row.preset,

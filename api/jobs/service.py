@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+from typing import Any
 
 from pydantic import BaseModel
 
 from api.errors import invalid
 from api.house import House
 from api.jobs import door
-from api.jobs.schemas import AnyJobIn
+from api.jobs.schemas import AnyJobIn, ResumeIn
+from api.space import ensure_room
 from core.broker import events
 from core.contracts.jobs import JobKind, JobStatus
 from core.store import jobs
@@ -18,12 +20,13 @@ from core.store.schema import Job
 
 
 def create(house: House, asked: AnyJobIn, key: str | None) -> Job:
-    """Raises Problem for settings that cannot work, NotFound, or Conflict for a key used for another request."""
+    """Raises Problem for settings that cannot work or a full disk, NotFound, or Conflict for a key used otherwise."""
     idempotency = None
     if key is not None:
         idempotency = Idempotency(key, _digest(asked))
         if earlier := jobs.asked_before(house.database, idempotency):
             return earlier
+    ensure_room(house)
     job = jobs.accept(house.database, door.resolve(house, asked), idempotency)
     _announce(house, job)
     return job
@@ -33,37 +36,54 @@ def cancel(house: House, job_id: str) -> Job:
     """Raises NotFound, or Conflict for a job that has ended."""
     job = jobs.cancel(house.database, job_id)
     if job.status == JobStatus.CANCELED:
-        events.tell(house.redis, job.id, "done", {"status": job.status})
+        house.aside.do(lambda: events.tell(house.redis, job.id, "done", {"status": job.status}))
     return job
 
 
-def resume(house: House, job_id: str, iterations: int | None) -> Job:
-    """Raises NotFound, Problem for fewer iterations than were done, or Conflict where nothing is left to do."""
+def resume(house: House, job_id: str, asked: ResumeIn) -> Job:
+    """Raises NotFound, Problem for fewer iterations than were done, or Conflict where it cannot go on."""
     job = jobs.find(house.database, job_id)
-    params = None
-    if job.kind == JobKind.TRAIN:
-        asked = iterations if iterations is not None else job.params["iterations"]
-        if job.status == JobStatus.SUCCEEDED and asked <= job.params["iterations"]:
-            raise Conflict(f"job {job_id} has done all its iterations: ask for more than {job.params['iterations']}")
-        if asked < job.params["iterations"]:
-            message = f"must be at least the {job.params['iterations']} asked for before"
-            raise invalid([{"field": "params.iterations", "message": message}])
-        params = {**job.params, "iterations": asked}
-    elif iterations is not None:
-        raise invalid([{"field": "params.iterations", "message": f"a {job.kind} job has no iterations"}])
-    elif job.status == JobStatus.SUCCEEDED:
-        raise Conflict(f"job {job_id} has succeeded: there is nothing to go on with")
-    job = jobs.resume(house.database, job_id, params)
+    limit = door.time_limit(house, asked.time_limit_seconds)
+    ensure_room(house)
+    _goes_on_from_what_is_there(house, job)
+    job = jobs.resume(house.database, job_id, _further(job, asked.params.iterations if asked.params else None), limit)
     _announce(house, job)
     return job
 
 
+def _goes_on_from_what_is_there(house: House, job: Job) -> None:
+    if job.checkpoint is not None and not house.blobs.has(job.checkpoint):
+        raise Conflict(f"job {job.id} cannot go on: its checkpoint is not there any more")
+
+
+def _further(job: Job, iterations: int | None) -> dict[str, Any] | None:
+    """The parameters with which a job goes on, None for those that it has."""
+    if job.kind == JobKind.TRAIN:
+        asked = iterations if iterations is not None else job.params["iterations"]
+        if job.status == JobStatus.SUCCEEDED and asked <= job.params["iterations"]:
+            raise Conflict(f"job {job.id} has done all its iterations: ask for more than {job.params['iterations']}")
+        if asked < job.params["iterations"]:
+            message = f"must be at least the {job.params['iterations']} asked for before"
+            raise invalid([{"field": "params.iterations", "message": message}])
+        return {**job.params, "iterations": asked}
+    if iterations is not None:
+        raise invalid([{"field": "params.iterations", "message": f"a {job.kind} job has no iterations"}])
+    if job.status == JobStatus.SUCCEEDED:
+        raise Conflict(f"job {job.id} has succeeded: there is nothing to go on with")
+    return None
+
+
 def _announce(house: House, job: Job) -> None:
     """After the commit: tell who watches, and ring, once a shard. Should either fail, the row still says it all."""
-    events.tell(house.redis, job.id, "status", {"status": JobStatus.QUEUED.value})
-    for _ in range(max(job.shards, 1)):
-        if not house.bell.ring(JobKind(job.kind).queue, job.id):
-            return
+    job_id, shards, queue = job.id, job.shards, JobKind(job.kind).queue
+
+    def announce() -> None:
+        events.tell(house.redis, job_id, "status", {"status": JobStatus.QUEUED.value})
+        for _ in range(max(shards, 1)):
+            if not house.bell.ring(queue, job_id):
+                return
+
+    house.aside.do(announce)
 
 
 def _digest(asked: BaseModel) -> bytes:

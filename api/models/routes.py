@@ -1,14 +1,34 @@
 """/v1/models"""
 
-from fastapi import APIRouter, Request, Response
+from functools import partial
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
 from api import files
+from api.datasets.files import clean_name
 from api.house import InHouse
+from api.models import service
 from api.models.schemas import ModelOut
 from api.pages import After, Limit, Page, cut
 from core.store import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.post("", status_code=201)
+async def create(
+    house: InHouse,
+    response: Response,
+    model: Annotated[UploadFile, File(description="One .safetensors file, as `download` gives it.")],
+    name: Annotated[str | None, Form(max_length=200, pattern=r"^[^\x00]*$")] = None,
+) -> ModelOut:
+    """Take in a model that was learned elsewhere. Its file is checked whole: settings, shapes, every number."""
+    work = partial(service.take_in, house, model.file, clean_name(model.filename, "model.safetensors"), name)
+    row = await run_sync(work, limiter=house.decoders.places)
+    response.headers["Location"] = f"/v1/models/{row.id}"
+    return ModelOut.of(row)
 
 
 @router.get("")

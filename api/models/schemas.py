@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.pages import Time, moment
+from api.pages import Time
+from core.contracts.times import moment
 from core.store.schema import Model
 
 

@@ -15,6 +15,7 @@ const watched = new Set();
 async function call(path, options = {}) {
   const answer = await fetch(path, options);
   const body = answer.status === 204 ? null : await answer.json();
+  if (answer.status === 401) $("#sign-in").hidden = false;
   if (!answer.ok) throw new Error(body.detail ?? answer.statusText);
   return body;
 }
@@ -185,6 +186,20 @@ async function upload(form) {
   return dataset.id;
 }
 
+// The key goes into a cookie that this script cannot read: pictures and event streams send it by themselves.
+$("#sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    await post("/v1/session", { key: new FormData(event.target).get("key") });
+    location.reload();
+  });
+});
+
+$("#signed-in button").addEventListener("click", () => attempt(async () => {
+  await call("/v1/session", { method: "DELETE" });
+  location.reload();
+}));
+
 $("#train").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(async () => {
@@ -230,6 +245,9 @@ $("#apply [name=dataset_id]").addEventListener("change", sources);
 
 attempt(async () => {
   kinds();
+  const { key } = await call("/v1/session");
+  $("#signed-in").hidden = !key;
+  if (key) $("#signed-in span").textContent = `Signed in as ${key.name}.`;
   const { data } = await call("/v1/presets");
   const select = $("#train [name=preset]");
   select.append(...data.map((one) => new Option(one.name, one.name, one.name === "quick", one.name === "quick")));

@@ -1,10 +1,14 @@
 """How to reach the broker: one URL, redis:// or rediss:// or unix://, for redis-py and for Celery."""
 
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from celery import Celery
+if TYPE_CHECKING:
+    from celery import Celery
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from core.contracts.jobs import Queue
 
@@ -13,13 +17,14 @@ SOCKET_TIMEOUT_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 5
 
 
-def connect(broker_url: str) -> Redis:
-    """A client that gives up on a silent broker, and decodes nothing."""
+def connect(broker_url: str, seconds: float | None = None) -> Redis:
+    """A client that gives up on a silent broker, and decodes nothing; after `seconds`, and for good, where given."""
     return Redis.from_url(
         broker_url,
-        socket_timeout=SOCKET_TIMEOUT_SECONDS,
-        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=seconds or SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=seconds or CONNECT_TIMEOUT_SECONDS,
         health_check_interval=5,
+        **({} if seconds is None else {"retry": Retry(NoBackoff(), 0)}),
     )
 
 
@@ -28,8 +33,10 @@ def connect_async(broker_url: str) -> AsyncRedis:
     return AsyncRedis.from_url(broker_url, socket_timeout=60, socket_connect_timeout=CONNECT_TIMEOUT_SECONDS)
 
 
-def celery_app(broker_url: str) -> Celery:
+def celery_app(broker_url: str) -> "Celery":
     """Celery, set so that it may lose or double a message but never blocks: the rows are the truth."""
+    from celery import Celery  # here, since it takes long, and `import api.app` does without
+
     app = Celery("genconvnet", broker=_celery_url(broker_url), backend=None, set_as_current=False)
     app.conf.update(
         broker_transport_options={

@@ -9,6 +9,7 @@ from core.contracts.jobs import Queue
 
 BEAT_SECONDS = 3
 GONE_AFTER_SECONDS = 15
+SAMPLES = "genconvnet:samples:"
 
 log = structlog.get_logger()
 
@@ -44,6 +45,19 @@ class Presence:
 def listening(redis: Redis, queue: Queue, worker: str = "*") -> int:
     """How many workers, whose names match the pattern `worker`, listen to `queue`. Raises RedisError."""
     return sum(1 for _ in redis.scan_iter(match=f"{_prefix(queue)}{worker}", count=1000))
+
+
+def leave_samples(redis: Redis, worker: str, text: str) -> None:
+    """What a worker measured of itself, as Prometheus reads it; it goes when the worker goes. Raises RedisError."""
+    redis.set(f"{SAMPLES}{worker}", text, ex=GONE_AFTER_SECONDS)
+
+
+def samples(redis: Redis) -> dict[str, str]:
+    """What each worker left. Raises RedisError."""
+    keys: list[bytes] = list(redis.scan_iter(match=f"{SAMPLES}*", count=1000))
+    texts: list[bytes | None] = redis.mget(keys) if keys else []  # type: ignore[assignment]
+    left = zip(keys, texts, strict=True)
+    return {key.decode().removeprefix(SAMPLES): text.decode(errors="replace") for key, text in left if text is not None}
 
 
 def _prefix(queue: Queue) -> str:

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import threading
+from types import TracebackType
 
 import structlog
 
@@ -34,5 +36,16 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_break
+    threading.excepthook = lambda broke: _log_break(broke.exc_type, broke.exc_value, broke.exc_traceback)
     for chatty in ("alembic", "celery.worker.strategy", "celery.app.trace", "kombu", "httpx", "matplotlib", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _log_break(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """What ends a process or a thread is a line as any other."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error or kind(), trace)
+        return
+    structlog.get_logger().critical("broke", exc_info=(kind, error, trace))

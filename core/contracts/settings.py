@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     heartbeat_seconds: Annotated[
         float, Field(gt=0, description="Between two renewals of a lease, at which a cancellation is noticed too.")
     ] = 1.0
+    stall_seconds: Annotated[
+        float,
+        Field(gt=0, description="A worker whose job makes no step for so long is killed."),
+    ] = 600.0
     reconcile_seconds: Annotated[float, Field(gt=0, description="Between two looks for jobs that wait unheard.")] = 5.0
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
     log_level: str = "INFO"

@@ -80,8 +80,7 @@ def run_by_tiles(
     net.check(canvas, "torus")
     canvas = canvas.contiguous()
     ahead, noise = torch.empty_like(canvas), Noise(generator)
-    half = dynamics.step_size**2 / 2
-    decay = 1 - half / net.architecture.reference_std**2
+    decay, half = dynamics.rates(net.architecture.reference_std)
     for step in range(steps):
         shift = (0, 0)
         if dynamics.random_lattice:

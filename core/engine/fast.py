@@ -84,8 +84,7 @@ class _Advance:
 
     def __init__(self, net: GenerativeConvNet, layout: Layout, dynamics: Dynamics, like: Tensor) -> None:
         self._step_size = dynamics.step_size
-        self._half = dynamics.step_size**2 / 2
-        self._decay = 1 - self._half / net.architecture.reference_std**2
+        self._decay, self._half = dynamics.rates(net.architecture.reference_std)
         self._drawn, self._mask = torch.empty_like(like), layout.mask(like)
         self._box = None if dynamics.box is None else dynamics.box.to(like)
         self._channels = net.architecture.channels

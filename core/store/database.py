@@ -1,21 +1,20 @@
-"""One database, SQLite or PostgreSQL: short transactions, and its clock, which is the only one that leases go by."""
+"""One database, SQLite or PostgreSQL: short transactions, seen by whoever asks."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Double, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.sql.functions import FunctionElement
+
+from core.store.access import Access, AccessSession
 
 BUSY_TIMEOUT_SECONDS = 30
 START_SECONDS, START_PAUSE_SECONDS = 120, 1
@@ -23,23 +22,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67656E63  # an advisory lock of PostgreSQL, so that processes that start together migrate in turn
 
 log = structlog.get_logger()
-
-
-class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
-    """The database's present time, in seconds since 1970, UTC; within one transaction it goes on."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(now, "sqlite")
-def _now_sqlite(*_: Any, **__: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(now, "postgresql")
-def _now_postgresql(*_: Any, **__: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 
 class Database:
@@ -51,17 +33,27 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
+        self.access = Access()
         self._writing = self.engine.execution_options(genconvnet_write=True)
+
+    def seen_by(self, access: Access) -> "Database":
+        """The same database, as one who has that access sees it."""
+        seen = copy(self)
+        seen.access = access
+        return seen
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._session(self.engine) as session, session.begin():
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+        with self._session(self._writing) as session, session.begin():
             yield session
+
+    def _session(self, engine: Engine) -> Session:
+        return AccessSession(engine, expire_on_commit=False, info={"access": self.access})
 
     def ping(self) -> None:
         """Raises SQLAlchemyError where the database does not answer or has not been migrated."""
@@ -73,10 +65,19 @@ class Database:
         with self._writing.connect() as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            _Migrations(connection).up()
+
+    def replace_schema(self, revision: str, fill: Callable[[Connection], int]) -> int:
+        """In one transaction: an empty database gets the schema `revision`, is filled, and brought up to the newest."""
+        with self._writing.connect() as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            migrations = _Migrations(connection)
+            migrations.up()
+            migrations.down_to(revision)
+            filled = fill(connection)
+            migrations.up()
+            return filled
 
     def migrate_when_up(self) -> None:
         """`migrate`, once the server answers, which may be starting as we are. OperationalError where it does not."""
@@ -92,6 +93,27 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+class _Migrations:
+    """Alembic, over a connection of ours. Imported where it is needed: it takes long, and the API starts without."""
+
+    def __init__(self, connection: Connection) -> None:
+        from alembic.config import Config
+
+        self._config = Config()
+        self._config.set_main_option("script_location", str(MIGRATIONS))
+        self._config.attributes["connection"] = connection
+
+    def up(self) -> None:
+        from alembic import command
+
+        command.upgrade(self._config, "head")
+
+    def down_to(self, revision: str) -> None:
+        from alembic import command
+
+        command.downgrade(self._config, revision)
 
 
 def _engine(url: str) -> Engine:

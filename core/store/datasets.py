@@ -6,14 +6,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contracts.jobs import JobStatus
+from core.store import allowance, audit
+from core.store.access import EVERYONES, owner_of
 from core.store.database import Database
 from core.store.errors import Conflict, NotFound
 from core.store.schema import Dataset, Job
 
 
 def add(database: Database, dataset: Dataset) -> Dataset:
+    """Raises LimitReached where its owner may not store so much."""
     with database.write() as session:
+        allowance.refuse_more_bytes(session, sum(image.bytes for image in dataset.images))
+        dataset.owner_seq = owner_of(session)
         session.add(dataset)
+        audit.add(session, "dataset.create", dataset.id)
         session.flush()
         session.refresh(dataset)
         return dataset
@@ -41,16 +47,17 @@ def delete(database: Database, dataset_id: str) -> list[str]:
         refuse_while_needed(session, Job.dataset_id == dataset_id, f"dataset {dataset_id}")
         files = [image.blob for image in dataset.images]
         session.delete(dataset)
+        audit.add(session, "dataset.delete", dataset_id)
         return files
 
 
 def refuse_while_needed(session: Session, needs: object, what: str) -> None:
-    """Conflict where a job that `needs` it (a condition on jobs) has not ended."""
+    """Conflict where a job that `needs` it (a condition on jobs), whosever it is, has not ended."""
     unfinished = (JobStatus.QUEUED, JobStatus.RUNNING)
-    query = select(Job.id).where(needs, Job.status.in_(unfinished), Job.parent_seq.is_(None))  # type: ignore[arg-type]
-    job_id = session.scalar(query.limit(1))
-    if job_id is not None:
-        raise Conflict(f"{what} is needed by job {job_id}, which has not ended")
+    query = select(Job.id).where(needs, Job.status.in_(unfinished), Job.parent_seq.is_(None)).limit(1)  # type: ignore[arg-type]
+    if session.scalar(query, execution_options=EVERYONES) is not None:
+        job_id = session.scalar(query)  # an admin's may need it too, which its owner does not get to see
+        raise Conflict(f"{what} is needed by {f'job {job_id}' if job_id else 'a job'}, which has not ended")
 
 
 def _get(session: Session, dataset_id: str, *, lock: bool = False) -> Dataset:

@@ -17,5 +17,13 @@ class Conflict(StoreError):
     """The row is not in a state that allows this."""
 
 
+class LimitReached(StoreError):
+    """The key may have no more of that for now; trying again makes sense after `retry_after_seconds`."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class LeaseLost(StoreError):
     """The job was claimed by another worker, ended or deleted meanwhile: what this one writes no longer counts."""

@@ -1,19 +1,20 @@
 """Jobs as their owner sees them: accepted, listed, canceled, resumed, deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import delete as remove
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 
 from core.contracts.jobs import JobKind, JobStatus, Progress
-from core.store import shards
+from core.store import allowance, audit, leases, shards
+from core.store.access import EVERYONES, owner_of
 from core.store.database import Database
 from core.store.errors import Conflict, NotFound
-from core.store.schema import Dataset, IdempotencyKey, Job, JobModel, Metric, Model, new_id
+from core.store.schema import NOBODY, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, in_turn, new_id
 from core.store.shards import NewShard
 
 
@@ -30,6 +31,8 @@ class NewJob:
     request_id: str | None = None
     progress: Progress = field(default_factory=Progress)
     shards: tuple[NewShard, ...] = ()  # where it is split
+    priority: int = 0
+    time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def accept(database: Database, new: NewJob, idempotency: Idempotency | None = No
     """Make a row of a job; once this returns, the job will be done.
 
     The same key with the same request gives the same job again. Conflict for the same key with another request,
-    NotFound where the dataset or model is not there.
+    NotFound where the dataset or model is not there, LimitReached where the asker may have no more.
     """
     try:
         return _accept(database, new, idempotency)
@@ -58,12 +61,16 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
     with database.write() as session:
         if idempotency is not None and (earlier := _asked_before(session, idempotency)):
             return earlier
+        allowance.refuse_more_jobs(session)
         _hold_all(session, new.dataset_id, [new.model_id, *new.model_ids])
         job = Job(
             id=new_id("job"),
             kind=new.kind,
             queue=new.kind.queue,
             status=JobStatus.QUEUED,
+            owner_seq=owner_of(session),
+            priority=new.priority,
+            time_limit_seconds=new.time_limit_seconds,
             preset=new.preset,
             params=new.params,
             dataset_id=new.dataset_id,
@@ -78,7 +85,15 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
         session.flush()
         session.add_all(shards.split(job, new.shards))
         if idempotency is not None:
-            session.add(IdempotencyKey(key=idempotency.key, request_sha256=idempotency.request_sha256, job_seq=job.seq))
+            session.add(
+                IdempotencyKey(
+                    owner=owner_of(session) or NOBODY,
+                    key=idempotency.key,
+                    request_sha256=idempotency.request_sha256,
+                    job_seq=job.seq,
+                )
+            )
+        audit.add(session, "job.create", job.id, kind=new.kind.value)
         session.flush()
         session.refresh(job)
         return job
@@ -96,15 +111,24 @@ def find(database: Database, job_id: str) -> Job:
         return _get(session, job_id)
 
 
+def several(database: Database, job_ids: Collection[str]) -> Sequence[Job]:
+    """Those of the jobs that are there, without their files."""
+    query = select(Job).where(Job.id.in_(job_ids)).options(lazyload(Job.artifacts))
+    with database.read() as session:
+        return session.scalars(query).all()
+
+
 def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
     """Of each queued job its place in its queue, from 1."""
     waiting = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not waiting:
         return {}
     with database.read() as session:
-        order = func.row_number().over(partition_by=Job.queue, order_by=Job.seq).label("place")
+        order = func.row_number().over(partition_by=Job.queue, order_by=in_turn()).label("place")
         places = select(Job.id, order).where(Job.status == JobStatus.QUEUED, Job.parent_seq.is_(None)).subquery()
-        rows = session.execute(select(places).where(places.c.id.in_([job.id for job in waiting])))
+        rows = session.execute(
+            select(places).where(places.c.id.in_([job.id for job in waiting])), execution_options=EVERYONES
+        )
         return {row.id: row.place for row in rows}
 
 
@@ -137,38 +161,51 @@ def metrics(database: Database, job_id: str) -> list[dict[str, Any]]:
 
 
 def cancel(database: Database, job_id: str) -> Job:
-    """A queued or split job ends now, a running one when its worker next looks. Conflict for one that has ended."""
+    """A job that waits, be it for another try, or that is split ends now, a running one when its worker next looks.
+
+    Conflict for one that has ended.
+    """
     with database.write() as session:
         job = _get(session, job_id, lock=True)
         if JobStatus(job.status).final:
             raise Conflict(f"job {job_id} has already {job.status}")
         job.cancel_requested = True
-        if job.status == JobStatus.QUEUED or job.shards:
+        if job.shards or not leases.in_hands(session, job):
             shards.end(session, job, JobStatus.CANCELED)
+        audit.add(session, "job.cancel", job.id)
         return job
 
 
-def resume(database: Database, job_id: str, params: dict[str, Any] | None = None) -> Job:
-    """Put a job that has ended back into its queue, to go on from its last checkpoint with `params` where given.
+def resume(
+    database: Database, job_id: str, params: dict[str, Any] | None = None, time_limit_seconds: float | None = None
+) -> Job:
+    """Put a job that has ended back into its queue, to go on from its last checkpoint with what is given.
 
-    Of a split job, the shards that have not succeeded. Conflict where it has not ended, or what it needs was deleted.
+    Of a split job, the shards that have not succeeded. Conflict where it has not ended, what it needs was deleted, or
+    its time is up: what was worked before counts on. LimitReached where the asker may have no more that have not ended.
     """
     with database.write() as session:
         job = _get(session, job_id, lock=True)
         if not JobStatus(job.status).final:
             raise Conflict(f"job {job_id} is still {job.status}")
+        allowance.refuse_more_jobs(session)
         learned_from = job.model_id if job.kind != JobKind.TRAIN else None  # a training job's model is its result
         try:
             _hold_all(session, job.dataset_id, [learned_from, *(one.model_id for one in job.models)])
         except NotFound as error:
             raise Conflict(f"job {job_id} cannot go on: {error} any more") from error
         job.params = params if params is not None else job.params
+        limit = time_limit_seconds if time_limit_seconds is not None else job.time_limit_seconds
         parts = shards.of(session, job)
-        for one in (job, *([part for part in parts if part.status != JobStatus.SUCCEEDED] or parts)):
+        resumed = (job, *([part for part in parts if part.status != JobStatus.SUCCEEDED] or parts))
+        _has_time_left(job, max(one.worked_seconds for one in resumed), limit)
+        for one in resumed:
             one.status = JobStatus.QUEUED
+            one.time_limit_seconds = limit
             one.cancel_requested = False
             one.error = one.finished_at = one.rung_at = one.worker = one.lease_until = None
             one.strikes = 0
+        audit.add(session, "job.resume", job.id)
         return job
 
 
@@ -178,12 +215,29 @@ def delete(database: Database, job_id: str) -> list[str]:
         job = _get(session, job_id, lock=True)
         if not JobStatus(job.status).final:
             raise Conflict(f"job {job_id} is still {job.status}: cancel it first")
-        parts = (job, *shards.of(session, job))
-        files = [artifact.blob for one in parts for artifact in one.artifacts]
-        files += [one.checkpoint for one in parts if one.checkpoint]
+        files = _files(session, job)
         session.execute(remove(Job).where(Job.parent_seq == job.seq))
         session.delete(job)
+        audit.add(session, "job.delete", job_id)
         return files
+
+
+def files(database: Database, job_id: str) -> list[str]:
+    """The paths of a job's files. Raises NotFound."""
+    with database.read() as session:
+        return _files(session, _get(session, job_id))
+
+
+def _files(session: Session, job: Job) -> list[str]:
+    parts = (job, *shards.of(session, job))
+    artifacts = [artifact.blob for one in parts for artifact in one.artifacts]
+    return artifacts + [one.checkpoint for one in parts if one.checkpoint]
+
+
+def _has_time_left(job: Job, worked: float, limit: float | None) -> None:
+    if limit is not None and worked >= limit:
+        detail = f"{worked:.1f} s were worked on it, and its time limit is {limit:g} s"
+        raise Conflict(f"job {job.id} cannot go on: {detail}; ask for a larger time_limit_seconds")
 
 
 def _get(session: Session, job_id: str, *, lock: bool = False) -> Job:
@@ -195,7 +249,7 @@ def _get(session: Session, job_id: str, *, lock: bool = False) -> Job:
 
 
 def _asked_before(session: Session, idempotency: Idempotency) -> Job | None:
-    row = session.get(IdempotencyKey, idempotency.key)
+    row = session.get(IdempotencyKey, (owner_of(session) or NOBODY, idempotency.key))
     if row is None:
         return None
     if row.request_sha256 != idempotency.request_sha256:

@@ -7,19 +7,22 @@ All times are the database's.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
 from core.store import shards
 from core.store.blobs import StoredBlob
-from core.store.database import Database, now
+from core.store.clock import now
+from core.store.database import Database
 from core.store.errors import LeaseLost
-from core.store.schema import Artifact, Job, Metric, Model
+from core.store.schema import Artifact, Job, Metric, Model, in_turn
 
 MAX_STRIKES = 3  # claims in a row that killed their worker
+CLOCK_SLACK = 5.0  # seconds; what lies further in the future was written before the database's clock was set back
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ class Claim:
         return f"jobs/{self.job_id}/{self.token}/{name}"
 
 
+class Reason(StrEnum):
+    """Why the holder of a lease is to stop."""
+
+    CANCELED = "canceled"  # its owner wants it to
+    TIME_UP = "time-up"  # workers have held it for as long as they may
+
+
 @dataclass(frozen=True)
 class NewArtifact:
     name: str
@@ -80,7 +90,7 @@ class NewModel:
 def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -> Claim | None:
     """Take the oldest job of `queue` that nobody works on; None where there is none."""
     with database.write() as session:
-        query = select(Job).where(Job.queue == queue, _claimable()).order_by(Job.seq).limit(1)
+        query = select(Job).where(Job.queue == queue, _claimable()).order_by(*in_turn()).limit(1)
         job = session.scalar(query.with_for_update(skip_locked=True))
         if job is None:  # or the only one is locked for a moment, as by a reconciler: then that is waited for
             job = session.scalar(query.with_for_update())
@@ -96,6 +106,7 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
                 strikes=Job.strikes + 1,
                 error=None,
                 worker=worker,
+                leased_at=now(),
                 lease_until=now() + lease_seconds,
                 started_at=func.coalesce(Job.started_at, now()),
             )
@@ -125,15 +136,29 @@ def begin(database: Database, held: Claim) -> int | None:
         return shards.begin(_fenced(session, held))
 
 
-def renew(database: Database, held: Claim, lease_seconds: float) -> bool:
-    """Go on holding the lease; tells whether the job's owner asked to cancel it. Raises LeaseLost."""
+def renew(database: Database, held: Claim, lease_seconds: float) -> Reason | None:
+    """Go on holding the lease; tells whether there is reason to stop. Raises LeaseLost."""
     with database.write() as session:
-        cancel_requested = session.scalar(
-            update(Job).where(*_held(held)).values(lease_until=now() + lease_seconds).returning(Job.cancel_requested)
+        renewed = (
+            update(Job)
+            .where(*_held(held))
+            .values(
+                leased_at=now(), lease_until=now() + lease_seconds, worked_seconds=Job.worked_seconds + _just_worked()
+            )
         )
-    if cancel_requested is None:
+        row = session.execute(
+            renewed.returning(Job.cancel_requested, Job.worked_seconds >= Job.time_limit_seconds)
+        ).one_or_none()
+    if row is None:
         raise LeaseLost(f"job {held.job_id} is no longer this worker's")
-    return bool(cancel_requested)
+    cancel_requested, time_up = row
+    return Reason.CANCELED if cancel_requested else Reason.TIME_UP if time_up else None
+
+
+def is_held(database: Database, held: Claim) -> bool:
+    """Whether the lease of this claim still runs."""
+    with database.read() as session:
+        return session.scalar(select(Job.seq).where(*_held(held), _in_hands())) is not None
 
 
 def record(
@@ -194,6 +219,7 @@ def succeed(
             session.add(
                 Model(
                     id=model.id,
+                    owner_seq=job.owner_seq,
                     name=model.name,
                     job_id=held.job_id,
                     params=model.params,
@@ -232,16 +258,25 @@ def hand_back(database: Database, held: Claim) -> JobStatus | None:
         return shards.leave(session, job)
 
 
-def give_up(database: Database, held: Claim, error: dict[str, Any] | None = None, wait_seconds: float = 0.0) -> None:
-    """End the lease of a worker that cannot go on, strike included; the job may be claimed again after a pause.
+def give_up(
+    database: Database,
+    held: Claim,
+    error: dict[str, Any] | None = None,
+    wait_seconds: float = 0.0,
+    *,
+    strike: bool = True,
+) -> None:
+    """End the lease of a worker that cannot go on; the job may be claimed again after a pause.
 
-    The pause is `wait_seconds`, three times as long after each strike; `error` says why. Raises LeaseLost.
+    The pause is `wait_seconds`, three times as long after each strike; `error` says why. What is no fault of the job's
+    is no `strike`. Meanwhile nobody holds the job. Raises LeaseLost.
     """
     with database.write() as session:
         job = _fenced(session, held)
         pause = wait_seconds * 3 ** max(job.strikes - 1, 0)
-        job.error = error
-        job.rung_at = None
+        job.strikes = job.strikes if strike else max(job.strikes - 1, 0)
+        job.error = error or job.error
+        job.worker = job.rung_at = None
         session.flush()
         session.execute(update(Job).where(Job.seq == job.seq).values(lease_until=now() + pause - 0.01))
 
@@ -276,8 +311,8 @@ def waiting(database: Database, queue: Queue) -> int:
 def unheard(database: Database, queue: Queue, seconds: float, limit: int) -> list[str]:
     """Jobs of `queue` that wait and were not rung for within `seconds`, oldest first; they count as rung for now."""
     with database.write() as session:
-        quiet = or_(Job.rung_at.is_(None), Job.rung_at < now() - seconds)
-        query = select(Job.seq).where(Job.queue == queue, _claimable(), quiet).order_by(Job.seq).limit(limit)
+        quiet = or_(Job.rung_at.is_(None), Job.rung_at < now() - seconds, Job.rung_at > now() + CLOCK_SLACK)
+        query = select(Job.seq).where(Job.queue == queue, _claimable(), quiet).order_by(*in_turn()).limit(limit)
         chosen = session.scalars(query.with_for_update(skip_locked=True)).all()
         if not chosen:
             return []
@@ -285,8 +320,27 @@ def unheard(database: Database, queue: Queue, seconds: float, limit: int) -> lis
         return list(ids)
 
 
+def in_hands(session: Session, job: Job) -> bool:
+    """Whether a worker holds the job, so that it is this one's to end; else it waits."""
+    return session.scalar(select(Job.seq).where(Job.seq == job.seq, _in_hands())) is not None
+
+
+def _in_hands() -> ColumnElement[bool]:
+    return and_(Job.status == JobStatus.RUNNING, Job.worker.is_not(None), not_(_expired()))
+
+
+def _just_worked() -> ColumnElement[float]:
+    """Seconds since the last renewal: none where the clock was set back, and no more than the lease was for."""
+    since = now() - Job.leased_at
+    return case(
+        (or_(Job.leased_at.is_(None), since < 0, Job.lease_until < Job.leased_at), 0.0),
+        (since > Job.lease_until - Job.leased_at, Job.lease_until - Job.leased_at),
+        else_=since,
+    )
+
+
 def _expired() -> ColumnElement[bool]:
-    return and_(Job.status == JobStatus.RUNNING, Job.lease_until < now())
+    return and_(Job.status == JobStatus.RUNNING, or_(Job.lease_until < now(), Job.leased_at > now() + CLOCK_SLACK))
 
 
 def _claimable() -> ColumnElement[bool]:

@@ -5,10 +5,24 @@ from collections.abc import Sequence
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from core.store import allowance, audit
+from core.store.access import owner_of
 from core.store.database import Database
 from core.store.datasets import refuse_while_needed
 from core.store.errors import NotFound
 from core.store.schema import Job, JobModel, Model
+
+
+def add(database: Database, model: Model) -> Model:
+    """One that no job of ours has learned. Raises LimitReached where its owner may not store so much."""
+    with database.write() as session:
+        allowance.refuse_more_bytes(session, model.bytes)
+        model.owner_seq = owner_of(session)
+        session.add(model)
+        audit.add(session, "model.create", model.id)
+        session.flush()
+        session.refresh(model)
+        return model
 
 
 def find(database: Database, model_id: str) -> Model:
@@ -33,6 +47,7 @@ def delete(database: Database, model_id: str) -> list[str]:
         among_several = Job.models.any(JobModel.model_id == model_id)
         refuse_while_needed(session, or_(Job.model_id == model_id, among_several), f"model {model_id}")
         session.delete(model)
+        audit.add(session, "model.delete", model_id)
         return [model.blob]
 
 

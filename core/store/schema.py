@@ -3,13 +3,27 @@
 import secrets
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
 
 from core.contracts.jobs import JobKind, JobStatus, Queue
-from core.store.database import now
+from core.store.clock import now
 
 Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
+
+NOBODY = 0  # stands for no owner where a key of a table must say one
 
 
 def new_id(prefix: str) -> str:
@@ -37,7 +51,52 @@ class Blob:
     blob: Mapped[str] = mapped_column(Text)  # its path in the blob store
 
 
-class Dataset(Base):
+class Owned:
+    """Rows that belong to a key, or to nobody where the service runs without keys.
+
+    `Database.seen_by` shows a key those of its own alone, whatever the query.
+    """
+
+    @declared_attr
+    @classmethod
+    def owner_seq(cls) -> Mapped[int | None]:
+        return mapped_column(ForeignKey("api_keys.seq"), index=True)
+
+
+class ApiKey(Base):
+    """Who may use the service. The key itself is shown once and kept by nobody: its SHA-256 knows it again."""
+
+    __tablename__ = "api_keys"
+
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(40), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    prefix: Mapped[str] = mapped_column(String(20))  # the key's first letters, by which its owner knows it
+    sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    admin: Mapped[bool] = mapped_column(default=False)  # sees everyone's
+    created_at: Mapped[float] = mapped_column(default=now())
+    expires_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+    requests_per_minute: Mapped[int | None]  # limits; the settings' where None
+    max_stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    max_unfinished_jobs: Mapped[int | None]
+
+
+class AuditEntry(Base):
+    """Who did what, and from which request; rows are only ever added."""
+
+    __tablename__ = "audit_log"
+
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    at: Mapped[float] = mapped_column(default=now())
+    key_id: Mapped[str | None] = mapped_column(String(40))  # None: the command line, or a service without keys
+    action: Mapped[str] = mapped_column(String(60))  # such as job.create, key.revoke
+    subject: Mapped[str | None] = mapped_column(String(60))  # the id of what it was done to
+    request_id: Mapped[str | None] = mapped_column(String(100))
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Dataset(Owned, Base):
     __tablename__ = "datasets"
 
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
@@ -60,13 +119,16 @@ class DatasetImage(Blob, Base):
     mode: Mapped[str] = mapped_column(String(4))  # L, LA, RGB or RGBA, 8 bits a channel
 
 
-class Job(Base):
+class Job(Owned, Base):
     """A job and everything that decides who may work on it.
 
     token: raised at each claim; a write under an older one is refused (fencing).
     attempt: how often it was claimed. strikes: claims in a row that ended without a word and without a checkpoint.
     shards: into how many other jobs it is split (`core.store.shards`); where it is, those are claimed, and it never is.
     parent_seq: of a shard, the job that its owner sees. first: of a shard, the number of its first result.
+    priority: the higher is claimed first, the older where they are equal.
+    leased_at: when the lease was last renewed; one from the future is of a clock that was set back, and void.
+    worked_seconds: how long workers have held it, all attempts together, up to the last renewal.
     """
 
     __tablename__ = "jobs"
@@ -94,7 +156,11 @@ class Job(Base):
     strikes: Mapped[int] = mapped_column(default=0)
     token: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(200))
+    leased_at: Mapped[float | None]
     lease_until: Mapped[float | None]
+    worked_seconds: Mapped[float] = mapped_column(default=0.0)
+    time_limit_seconds: Mapped[float | None]  # of worked_seconds
+    priority: Mapped[int] = mapped_column(default=0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     rung_at: Mapped[float | None]
     checkpoint: Mapped[str | None] = mapped_column(Text)  # its path in the blob store
@@ -120,6 +186,11 @@ class JobModel(Base):
     model_id: Mapped[str] = mapped_column(String(40), index=True)
 
 
+def in_turn() -> tuple[ColumnElement[Any], ...]:
+    """The order in which jobs are claimed."""
+    return Job.priority.desc(), Job.seq.asc()
+
+
 class Artifact(Blob, Base):
     __tablename__ = "artifacts"
 
@@ -139,7 +210,7 @@ class Metric(Base):
     values: Mapped[dict[str, Any]]
 
 
-class Model(Blob, Base):
+class Model(Owned, Blob, Base):
     __tablename__ = "models"
 
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
@@ -156,6 +227,41 @@ class IdempotencyKey(Base):
 
     __tablename__ = "idempotency_keys"
 
+    owner: Mapped[int] = mapped_column(primary_key=True)  # owner_seq of the job, or NOBODY
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
     job_seq: Mapped[int] = mapped_column(ForeignKey("jobs.seq", ondelete="CASCADE"))
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class Webhook(Owned, Base):
+    """An address that is told when jobs of its owner end."""
+
+    __tablename__ = "webhooks"
+
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(40), unique=True)
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[str] = mapped_column(String(100))  # whsec_…, with which deliveries are signed
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class Delivery(Base):
+    """One message to a webhook: written with the end of its job, sent until it is taken or given up."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index(None, "status", "next_at"),)
+
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(40), unique=True)  # webhook-id, the same at each attempt
+    webhook_seq: Mapped[int] = mapped_column(ForeignKey("webhooks.seq", ondelete="CASCADE"), index=True)
+    job_id: Mapped[str] = mapped_column(String(40))
+    event: Mapped[str] = mapped_column(String(40))  # such as job.succeeded
+    payload: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(20), default="pending")  # pending, delivered, failed
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[float] = mapped_column(default=now())
+    next_at: Mapped[float | None]  # when it is tried next; while it is being sent, when another may take it over
+    delivered_at: Mapped[float | None]
+    response_status: Mapped[int | None]
+    error: Mapped[str | None] = mapped_column(Text)  # of the last attempt

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from core.contracts.jobs import JobStatus, Progress
-from core.store.database import now
+from core.store import webhooks
+from core.store.clock import now
 from core.store.schema import Job, new_id
 
 
@@ -32,6 +33,9 @@ def split(parent: Job, shards: Sequence[NewShard]) -> list[Job]:
         Job(
             id=new_id("shard"),
             parent_seq=parent.seq,
+            owner_seq=parent.owner_seq,
+            priority=parent.priority,
+            time_limit_seconds=parent.time_limit_seconds,
             first=shard.first,
             kind=parent.kind,
             queue=parent.queue,
@@ -115,6 +119,7 @@ def end(session: Session, job: Job, status: JobStatus, error: dict[str, Any] | N
         _finish(session, unfinished, status=JobStatus.CANCELED, worker=None, lease_until=None)
     session.refresh(job)
     if job.parent is None:
+        webhooks.tell(session, job)
         return True
     if status == JobStatus.SUCCEEDED and _is_any_left(session, job.parent):
         return False

@@ -48,7 +48,7 @@ class Service:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**_clean_environment(), "GENCONVNET_THREADS": "1", **environment},
+                env={**_clean_environment(), "GENCONVNET_THREADS": "1", "GENCONVNET_NICENESS": "0", **environment},
             )
         timer = threading.Timer(60, self.process.kill)
         timer.start()

@@ -95,6 +95,15 @@ def test_job_that_kills_its_worker_fails_with_the_reason(serve):
     assert TINY["checkpoint_seconds"] == 1  # elsewhere a checkpoint would have cleared the strikes
 
 
+def test_what_learns_stands_back_behind_what_answers(serve):
+    service = serve(GENCONVNET_NICENESS="7")
+    (child,) = _children(service)
+    deadline = time.monotonic() + 20
+    while child.nice() != 7 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (child.nice(), service.part("api").nice()) == (7, 0)
+
+
 def _children(service):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:

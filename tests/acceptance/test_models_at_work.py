@@ -125,3 +125,14 @@ def test_a_running_inpainting_is_canceled_within_2_seconds(service: Service, mod
     assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
     assert service.ended(job_id)["status"] == "canceled"
     assert time.monotonic() - began_at < 2
+
+
+def test_a_model_that_is_downloaded_and_imported_draws_the_same_pictures(service: Service, models: list[str]) -> None:
+    content = service.client.get(f"/v1/models/{models[0]}/download").raise_for_status().content
+    answer = service.client.post("/v1/models", files={"model": ("mine.safetensors", content)}, data={"name": "mine"})
+    assert answer.status_code == 201, answer.text
+    drawn = []
+    for model_id in (models[0], answer.json()["id"]):
+        job = _done(service, {"kind": "sample", "model_id": model_id, "params": {"count": 2, "steps": 10, "seed": 5}})
+        drawn.append([_file(service, job, f"synthesized-00{index}.png") for index in range(2)])
+    assert drawn[0] == drawn[1]

@@ -35,6 +35,7 @@ def _in_turn(running: Api, broker: Valkey) -> Iterator[Api]:
     broker.flush()
     _empty(running.database)
     running.breakages()
+    running.client.cookies.clear()
     yield running
     assert running.breakages() == []
 

@@ -152,13 +152,11 @@ def test_a_zip_of_pictures_is_read_in_order_of_names(each_api: Api) -> None:
             "__MACOSX/._a.png": b"junk",
             "folder/.DS_Store": b"junk",
             "Thumbs.db": b"junk",
-            "../../outside.png": pictures.png(4, 4),
         }
     )
     answer = each_api.upload_zip(content)
     assert answer.status_code == 201, answer.text
     assert [(one["filename"], one["width"]) for one in answer.json()["images"]] == [
-        ("outside.png", 4),
         ("a.png", 5),
         ("b.png", 6),
         ("a.png", 7),
@@ -267,7 +265,7 @@ def _raw(api: Api, head: bytes, pieces: list[bytes]) -> bytes:
         return answer
 
 
-HEAD = b"POST /v1/datasets HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+HEAD = b"POST /v1/datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 OPENING = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
 
 

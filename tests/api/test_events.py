@@ -1,9 +1,13 @@
 """Server-sent events: replay, and an end that is told whatever was lost."""
 
 import json
+import shutil
+import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +17,7 @@ from support.http import Api, fields, problem
 from support.valkey import Valkey
 
 from core.broker import events
-from core.store import leases
+from core.store import jobs, leases
 
 
 @dataclass
@@ -23,10 +27,10 @@ class Heard:
     data: Any
 
 
-def _listen(api: Api, job_id: str, after: str | None = None) -> list[Heard]:
-    """All events until the stream ends by itself."""
+def _listen(api: Api, job_id: str, after: str | None = None, found: list[Heard] | None = None) -> list[Heard]:
+    """All events until the stream ends by itself; they are added to `found` as they come."""
     headers = {} if after is None else {"Last-Event-ID": after}
-    found: list[Heard] = []
+    found = [] if found is None else found
     with httpx.stream("GET", f"{api.client.base_url}/v1/jobs/{job_id}/events", headers=headers, timeout=20) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -73,7 +77,7 @@ def test_a_job_that_ended_unheard_gets_its_done(each_api: Api, valkey: Valkey) -
     began = time.monotonic()
     (done,) = _listen(each_api, job_id)
     assert (done.name, done.data) == ("done", {"status": "succeeded"})
-    (again,) = _listen(each_api, job_id, last)
+    (again,) = _listen(each_api, job_id, last.partition(".")[0])
     assert (again.name, again.data) == ("done", {"status": "succeeded"})
     assert time.monotonic() - began < 3  # nobody waits for what cannot come
 
@@ -116,7 +120,7 @@ def test_a_resumed_job_goes_on_telling(api: Api) -> None:
     assert names == [("done", "canceled"), ("status", "queued"), ("done", "canceled")]
 
 
-@pytest.mark.parametrize("after", ["x", "1-", "-1", "1-2-3", "9" * 20])
+@pytest.mark.parametrize("after", ["x", "1-", "-1", "1-2-3", "9" * 20, "1-1.", "1.x", ".5", "1" * 80])
 def test_an_id_that_is_none_is_refused(api: Api, after: str) -> None:
     job_id = rows.accept(api.database)
     assert fields(api.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": after})) == ["last-event-id"]
@@ -124,6 +128,122 @@ def test_an_id_that_is_none_is_refused(api: Api, after: str) -> None:
 
 def test_an_unknown_job_has_no_news(each_api: Api) -> None:
     problem(each_api.client.get("/v1/jobs/none/events"), 404)
+
+
+def test_who_heard_the_end_is_told_not_to_come_back(api: Api, valkey: Valkey) -> None:
+    job_id = _told(api, valkey)
+    last = _listen(api, job_id)[-1].id
+    assert _get(api, job_id, last).status_code == 204
+    valkey.flush()
+    assert _get(api, job_id, last).status_code == 204
+    api.client.post(f"/v1/jobs/{job_id}/resume", json={"params": {"iterations": 100_000}}).raise_for_status()
+    api.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+    assert [one.data["status"] for one in _listen(api, job_id, last)] == ["queued", "canceled"]
+
+
+def test_what_a_worker_says_after_the_end_is_not_told_and_the_end_is_told_once(api: Api, valkey: Valkey) -> None:
+    job_id = _told(api, valkey)
+    with valkey.client() as redis:
+        events.tell(redis, job_id, "progress", {"iteration": 99})  # as a shard, not knowing that another has failed
+        events.tell(redis, job_id, "done", {"status": "succeeded"})
+    assert [one.name for one in _listen(api, job_id)] == ["progress"] * 3 + ["done"]
+
+
+def test_an_id_from_before_the_broker_was_wiped_misses_nothing(api: Api, valkey: Valkey) -> None:
+    held = rows.claimed(api.database)
+    heard: list[Heard] = []
+    listener = threading.Thread(target=_listen, args=(api, held.job_id, "9999999999999-5", heard))
+    with valkey.client() as redis:
+        events.tell(redis, held.job_id, "progress", {"iteration": 0})
+        listener.start()
+        _until(lambda: len(heard) == 1)
+        events.tell(redis, held.job_id, "progress", {"iteration": 1})
+        leases.succeed(api.database, held, [], rows.DONE)
+        events.tell(redis, held.job_id, "done", {"status": "succeeded"})
+    listener.join(timeout=15)
+    assert [(one.name, one.data.get("iteration")) for one in heard] == [
+        ("progress", 0),
+        ("progress", 1),
+        ("done", None),
+    ]
+    assert len({one.id for one in heard}) == 3
+
+
+def test_dozens_of_streams_hear_the_same_over_one_connection(api: Api, valkey: Valkey) -> None:
+    held = rows.claimed(api.database)
+    heard: list[list[Heard]] = []
+    listeners = [threading.Thread(target=lambda: heard.append(_listen(api, held.job_id))) for _ in range(40)]
+    with valkey.client() as redis:
+        before = len(redis.client_list())
+        for number, listener in enumerate(listeners):
+            listener.start()
+            events.tell(redis, held.job_id, "progress", {"iteration": number})
+        assert len(redis.client_list()) < before + len(listeners) / 2
+        leases.succeed(api.database, held, [], rows.DONE)
+        events.tell(redis, held.job_id, "done", {"status": "succeeded"})
+    for listener in listeners:
+        listener.join(timeout=20)
+    assert len(heard) == 40
+    assert all(one == heard[0] for one in heard)
+    assert [one.data.get("iteration") for one in heard[0]] == [*range(40), None]
+
+
+def test_news_goes_on_after_the_api_was_started_again(own_api: Api, own_valkey: Valkey) -> None:
+    held = rows.claimed(own_api.database)
+    with own_valkey.client() as redis:
+        for iteration in range(3):
+            events.tell(redis, held.job_id, "progress", {"iteration": iteration})
+        early: list[Heard] = []
+        open_stream = threading.Thread(target=_listen, args=(own_api, held.job_id, None, early))
+        open_stream.start()
+        _until(lambda: len(early) == 3)
+        own_api.process.terminate()
+        own_api.process.wait(timeout=6)  # less than requests are given to end: a stream does not hold it up
+        open_stream.join(timeout=5)
+        assert [one.data["iteration"] for one in early] == [0, 1, 2]
+        again = Api(own_api.data_dir.parent, own_valkey.url, str(own_api.database.engine.url))
+        leases.succeed(again.database, held, [], rows.DONE)
+        events.tell(redis, held.job_id, "done", {"status": "succeeded"})
+        assert [one.data.get("iteration") for one in _listen(again, held.job_id, early[1].id)] == [2, None]
+        again.stop()
+
+
+def test_a_broker_that_does_not_answer_holds_up_no_request(tmp_path: Path, sqlite_template: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        api = Api(tmp_path, url, f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'rows.sqlite3')}")
+        job_id = rows.accept(api.database)
+        answer = api.client.post(f"/v1/jobs/{job_id}/cancel", timeout=5)  # the broker is given 10 s, and more tries
+        assert answer.json()["status"] == "canceled"
+        api.process.kill()
+        api.stop()
+
+
+def _get(api: Api, job_id: str, after: str) -> httpx.Response:
+    return api.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": after})
+
+
+def _until(holds: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_stream_of_a_job_that_is_deleted_ends(api: Api, valkey: Valkey) -> None:
+    job_id = rows.accept(api.database)
+    heard: list[Heard] = []
+    listener = threading.Thread(target=_listen, args=(api, job_id, None, heard))
+    with valkey.client() as redis:
+        events.tell(redis, job_id, "status", {"status": "queued"})
+        listener.start()
+        _until(lambda: len(heard) == 1)
+        jobs.cancel(api.database, job_id)
+        jobs.delete(api.database, job_id)
+        events.tell(redis, job_id, "done", {"status": "canceled"})
+    listener.join(timeout=15)
+    assert not listener.is_alive()
+    assert len(heard) == 1
 
 
 def test_while_the_broker_is_away_the_rows_tell(own_api: Api, own_valkey: Valkey) -> None:

@@ -29,7 +29,15 @@ def test_readyz_names_what_is_missing(each_api: Api, valkey: Valkey) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert answer.json()["status"] == "ready"
-        assert set(answer.json()["parts"]) == {"database", "blobs", "broker", "worker:train", "worker:sample"}
+        assert set(answer.json()["parts"]) == {
+            "database",
+            "schema",
+            "blobs",
+            "disk",
+            "broker",
+            "worker:train",
+            "worker:sample",
+        }
         workers[0].stop()
         answer = each_api.client.get("/readyz")
         assert [part["field"] for part in problem(answer, 503)["errors"]] == ["worker:train"]
@@ -55,10 +63,10 @@ def test_while_the_broker_is_away_jobs_are_accepted_and_rung_for_after(own_api: 
 
 
 def test_metrics_are_for_prometheus(api: Api) -> None:
-    api.client.get("/v1/jobs/none")
+    api.client.get("/v1/jobs/no-such-job")
     text = api.client.get("/metrics").text
     assert 'handler="/v1/jobs/{job_id}"' in text
-    assert "none" not in text
+    assert "no-such-job" not in text
 
 
 def test_presets_tell_every_parameter(api: Api) -> None:

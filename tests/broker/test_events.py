@@ -8,11 +8,15 @@ from typing import TypeVar
 import pytest
 from redis import Redis, RedisError
 from redis.asyncio import Redis as AsyncRedis
-from support.valkey import Valkey
+from support import rows
+from support.valkey import Valkey, messages
 
 from core.broker import events
+from core.broker.bell import Bell, Reconciler
 from core.broker.connection import connect, connect_async
 from core.broker.events import Event
+from core.contracts.jobs import Queue
+from core.store.database import Database
 
 SOON = 0.05
 Result = TypeVar("Result")
@@ -20,10 +24,14 @@ Result = TypeVar("Result")
 
 @pytest.fixture
 def read(valkey: Valkey) -> Iterator[Callable[..., list[Event]]]:
-    def read(job_id: str, after: str = "0", wait_seconds: float = SOON) -> list[Event]:
-        return _with(valkey, lambda client: events.read(client, job_id, after, wait_seconds))
+    def read(job_id: str, after: str = "0") -> list[Event]:
+        return _with(valkey, lambda client: _replay(client, job_id, after))
 
     return read  # type: ignore[return-value]
+
+
+async def _replay(client: AsyncRedis, job_id: str, after: str = "0") -> list[Event]:
+    return [event async for page in events.replay(client, job_id, after) for event in page]
 
 
 def _with(valkey: Valkey, ask: Callable[[AsyncRedis], Awaitable[Result]]) -> Result:
@@ -65,11 +73,11 @@ def test_jobs_do_not_hear_each_other(redis: Redis, read: Callable[..., list[Even
 
 def test_a_reader_is_woken_by_the_next_event(valkey: Valkey, redis: Redis) -> None:
     async def ask(client: AsyncRedis) -> tuple[list[Event], float]:
-        waiting = asyncio.create_task(events.read(client, "job_a", "0", 30))
+        waiting = asyncio.create_task(events.read(client, {"job_b": "0-0", "job_a": "0-0"}, 30))
         await asyncio.sleep(SOON)
         began = time.monotonic()
         await asyncio.to_thread(events.tell, redis, "job_a", "done", {"status": "succeeded"})
-        return await waiting, time.monotonic() - began
+        return (await waiting)["job_a"], time.monotonic() - began
 
     found, seconds = _with(valkey, ask)
     assert [event.name for event in found] == ["done"]
@@ -84,6 +92,53 @@ def test_a_wiped_broker_has_no_news_and_takes_new_ones(redis: Redis, read: Calla
     assert [event.name for event in read("job_a")] == ["done"]
 
 
+def test_an_id_from_before_the_broker_was_wiped_is_followed_by_everything(
+    redis: Redis, read: Callable[..., list[Event]]
+) -> None:
+    for number in range(3):
+        events.tell(redis, "job_a", "progress", {"iteration": number})
+    assert read("job_a", "9999999999999-0") == read("job_a")
+    assert len(read("job_a")) == 3
+
+
+def test_news_of_many_pages_is_read_whole(redis: Redis, read: Callable[..., list[Event]]) -> None:
+    for number in range(events.PAGE + 1):
+        events.tell(redis, "job_a", "progress", {"iteration": number})
+    assert [event.data["iteration"] for event in read("job_a")] == list(range(events.PAGE + 1))
+
+
+def test_a_full_broker_gives_up_old_news_and_no_doorbell(own_valkey: Valkey) -> None:
+    bell = Bell(own_valkey.url)
+    with own_valkey.client() as redis:
+        assert bell.ring(Queue.TRAIN, "job_first")
+        redis.config_set("maxmemory", int(redis.info("memory")["used_memory"]) + 1_500_000)
+        for number in range(200):
+            for _ in range(10):
+                events.tell(redis, f"job_{number}", "progress", {"note": "x" * 2000})
+        assert bell.ring(Queue.TRAIN, "job_last")
+        assert messages(redis) == ["job_first", "job_last"]
+        kept = {key.decode() for key in redis.keys("*events*")}
+    assert "genconvnet:events:job_199" in kept
+    assert "genconvnet:events:job_0" not in kept
+    bell.close()
+
+
+def test_where_nothing_may_give_way_a_full_broker_costs_news_and_the_job_is_rung_for_later(
+    own_valkey: Valkey, sqlite_database: Database
+) -> None:
+    bell = Bell(own_valkey.url)
+    job_id = rows.accept(sqlite_database)
+    with own_valkey.client() as redis:
+        redis.config_set("maxmemory-policy", "noeviction")
+        redis.config_set("maxmemory", 1)
+        events.tell(redis, job_id, "status", {})
+        assert not bell.ring(Queue.TRAIN, job_id)
+        redis.config_set("maxmemory", 0)
+        Reconciler(sqlite_database, bell, 0.0).look()
+        assert messages(redis) == [job_id]
+    bell.close()
+
+
 def test_a_stream_is_bounded_and_goes_by_itself(redis: Redis) -> None:
     events.tell(redis, "job_a", "status", {})
     (key,) = redis.keys("*job_a*")
@@ -93,6 +148,7 @@ def test_a_stream_is_bounded_and_goes_by_itself(redis: Redis) -> None:
             pipeline.xadd(key, {"name": "progress", "data": "{}"})
         pipeline.execute()
     events.tell(redis, "job_a", "done", {})
+    assert 0 < redis.ttl(key) <= events.KEPT_ENDED_SECONDS
     assert redis.xlen(key) < events.MAX_EVENTS + 200  # approximate: whole nodes are cut
 
 
@@ -102,9 +158,9 @@ def test_telling_a_broker_that_is_away_is_passed_over_and_reading_it_is_told(own
     own_valkey.stop()
     events.tell(client, "job_a", "progress", {})
     with pytest.raises(RedisError):
-        _with(own_valkey, lambda reader: events.read(reader, "job_a", "0", SOON))
+        _with(own_valkey, lambda reader: _replay(reader, "job_a"))
     own_valkey.start()
     events.tell(client, "job_a", "done", {})
-    names = [event.name for event in _with(own_valkey, lambda reader: events.read(reader, "job_a", "0", SOON))]
+    names = [event.name for event in _with(own_valkey, lambda reader: _replay(reader, "job_a"))]
     assert names[-1] == "done"
     client.close()

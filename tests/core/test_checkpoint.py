@@ -6,7 +6,6 @@ import torch
 from safetensors.torch import load, save
 
 from core.checkpoint import (
-    MAX_HEADER_BYTES,
     BrokenFile,
     TrainedModel,
     load_checkpoint,
@@ -15,6 +14,7 @@ from core.checkpoint import (
     save_model,
 )
 from core.contracts.learning import LayerParams, LearningParams
+from core.contracts.model_file import MAX_HEADER_BYTES
 from core.images import Levels
 from core.learning import architecture_of, learn
 from core.model import GenerativeConvNet

@@ -6,18 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from obstore.exceptions import BaseError
+from support.s3 import S3
 
 from core.contracts.settings import Settings
-from core.store.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs
+from core.store.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobsAway
 
 CONTENT = bytes(range(256)) * 20
+TRANSIENT = (BaseError, ConnectionError)  # as worker.runner has it
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+@pytest.fixture
+def blobs(each_blobs: Blobs) -> Blobs:
+    """All of this holds for a folder and for an S3-compatible store."""
+    return each_blobs
 
 
-def test_what_was_put_is_got_and_described(blobs: Blobs, tmp_path: Path) -> None:
+def test_what_was_put_is_got_and_described(blobs: Blobs) -> None:
     stored = blobs.put("jobs/j/1/a.png", CONTENT)
     assert (stored.blob, stored.bytes, stored.sha256) == (
         "jobs/j/1/a.png",
@@ -25,7 +30,7 @@ def test_what_was_put_is_got_and_described(blobs: Blobs, tmp_path: Path) -> None
         hashlib.sha256(CONTENT).hexdigest(),
     )
     assert blobs.get(stored.blob) == CONTENT
-    assert _files(tmp_path) == [tmp_path / "blobs" / "jobs" / "j" / "1" / "a.png"]
+    assert list(blobs.paths()) == ["jobs/j/1/a.png"]
 
 
 def test_a_second_put_takes_the_place_of_the_first(blobs: Blobs) -> None:
@@ -54,10 +59,10 @@ def test_an_empty_file_is_a_file(blobs: Blobs) -> None:
     assert list(blobs.stream("a", 0, 0)) == []
 
 
-def test_delete_removes_and_passes_over_what_is_not_there(blobs: Blobs, tmp_path: Path) -> None:
+def test_delete_removes_and_passes_over_what_is_not_there(blobs: Blobs) -> None:
     blobs.put("x/a", CONTENT)
     blobs.delete("x/a", "x/b", "y/c")
-    assert _files(tmp_path) == []
+    assert list(blobs.paths()) == []
 
 
 def test_what_is_missing_says_so(blobs: Blobs) -> None:
@@ -79,7 +84,8 @@ def test_the_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     blobs = Blobs(settings.blobs_url)
     blobs.put("a/b", CONTENT)
     assert blobs.get("a/b") == CONTENT
-    assert _files(tmp_path) == [tmp_path / name / "blobs" / "a" / "b"]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files == [tmp_path / name / "blobs" / "a" / "b"]
 
 
 def test_a_reader_never_sees_half_of_a_file(blobs: Blobs) -> None:
@@ -108,3 +114,31 @@ def test_files_come_while_others_of_their_folder_go(blobs: Blobs) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(churn, "abcd"))
+
+
+def test_an_absent_bucket_is_told_from_a_missing_file(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    blobs = Blobs("s3://no-such-bucket/files")
+    with pytest.raises(BlobsAway, match="bucket"):
+        blobs.put("a", CONTENT)
+    with pytest.raises(BaseError):
+        blobs.ping()
+
+
+def test_a_store_that_is_away_is_transient_and_back_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = S3()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    server.start()
+    blobs = Blobs(server.make_bucket("bucket"))
+    blobs.put("a", CONTENT)
+    server.stop()
+    for call in (lambda: blobs.get("a"), lambda: blobs.put("a", b""), blobs.ping):
+        with pytest.raises(TRANSIENT):
+            call()
+    server.start()
+    server.make_bucket("bucket")
+    blobs.put("a", b"new")
+    assert blobs.get("a") == b"new"
+    server.stop()

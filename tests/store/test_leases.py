@@ -14,7 +14,7 @@ from core.contracts.jobs import JobStatus, Progress, Queue
 from core.store import jobs, leases, models
 from core.store.database import Database
 from core.store.errors import Conflict, LeaseLost, NotFound
-from core.store.leases import Claim, Success
+from core.store.leases import Claim, Reason, Success
 from core.store.schema import Job
 
 RACERS = 4
@@ -38,7 +38,7 @@ every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys(
 
 
 def test_every_writing_function_of_a_worker_is_among_those_tested() -> None:
-    read_only = {"claim", "settle_lost", "waiting", "unheard"}
+    read_only = {"claim", "settle_lost", "waiting", "unheard", "is_held", "in_hands"}
     public = {name for name, found in vars(leases).items() if getattr(found, "__module__", "") == leases.__name__}
     functions = {name for name in public if name[0].islower() and not name.startswith("_")}
     assert functions == {*WRITES, *read_only}
@@ -95,7 +95,7 @@ def test_a_lease_runs_out_by_the_databases_own_clock(database: Database) -> None
 def test_a_renewed_lease_holds(database: Database) -> None:
     held = rows.claimed(database)
     rows.expire(database, held.job_id)
-    assert leases.renew(database, held, rows.LONG) is False  # late, but nobody came meanwhile
+    assert leases.renew(database, held, rows.LONG) is None  # late, but nobody came meanwhile
     assert leases.claim(database, Queue.TRAIN, "other", rows.LONG) is None
 
 
@@ -336,7 +336,7 @@ def test_cancel_while_queued_ends_the_job_at_once(database: Database) -> None:
 def test_cancel_while_running_is_told_at_the_next_renewal(database: Database) -> None:
     held = rows.claimed(database)
     assert jobs.cancel(database, held.job_id).status == JobStatus.RUNNING
-    assert leases.renew(database, held, rows.LONG) is True
+    assert leases.renew(database, held, rows.LONG) == Reason.CANCELED
     leases.canceled(database, held)
     assert rows.row(database, held.job_id).status == JobStatus.CANCELED
 
@@ -415,7 +415,7 @@ def test_delete_gives_the_files_and_takes_every_row(database: Database) -> None:
         jobs.delete(database, held.job_id)
     leases.succeed(database, held, [rows.artifact("b.png", "b/1")], rows.DONE)
     assert sorted(jobs.delete(database, held.job_id)) == ["a/1", "b/1", "c/1"]
-    assert set(rows.count(database).values()) == {0}
+    assert not any(rows.count(database).values())
     with pytest.raises(NotFound):
         jobs.find(database, held.job_id)
 

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select, update
 from support import rows
+from support.postgres import PostgresServer
 
 from core.contracts.jobs import JobStatus, Queue
 from core.store import jobs, leases
@@ -30,7 +32,7 @@ from core.store.errors import Conflict, LeaseLost, NotFound
 from core.store.leases import Claim
 from core.store.schema import Job, Model
 
-EXAMPLES, STEPS = 20, 40
+EXAMPLES, EXAMPLES_ON_POSTGRES, STEPS = 20, 5, 40
 FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
@@ -45,12 +47,16 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="genconvnet-life-"))
-        self.database = Database(f"sqlite:///{shutil.copy(self.template, self.folder / 'rows.sqlite3')}")
+        self.database = self._open()
         self.tokens: dict[str, int] = {}  # of each job, the highest that was given
         self.holder: dict[str, int] = {}  # of each job that somebody holds, the token
         self.strikes: dict[str, int] = {}
         self.checkpoints: dict[str, str | None] = {}
+        self.worked: dict[str, float] = {}
         self.models: set[str] = set()
+
+    def _open(self) -> Database:
+        return Database(f"sqlite:///{shutil.copy(self.template, self.folder / 'rows.sqlite3')}")
 
     def teardown(self) -> None:
         self.database.dispose()
@@ -82,9 +88,9 @@ class Life(RuleBasedStateMachine):
     def first(self) -> str:
         return self.accept()
 
-    @rule(target=jobs)
-    def accept(self) -> str:
-        job_id = rows.accept(self.database)
+    @rule(target=jobs, priority=st.integers(-1, 1))
+    def accept(self, priority: int = 0) -> str:
+        job_id = rows.accept(self.database, replace(rows.train(), priority=priority))
         self.tokens[job_id], self.strikes[job_id], self.checkpoints[job_id] = 0, 0, None
         return job_id
 
@@ -94,6 +100,10 @@ class Life(RuleBasedStateMachine):
         if found is None:
             assert leases.waiting(self.database, Queue.TRAIN) == 0
             return multiple()
+        with self.database.read() as session:
+            waiting = select(func.max(Job.priority)).where(Job.status == JobStatus.QUEUED)
+            highest = session.scalar(waiting)
+        assert highest is None or found_priority(self.database, found) >= highest
         assert found.token == self.tokens[found.job_id] + 1
         assert found.checkpoint == self.checkpoints[found.job_id]
         self.tokens[found.job_id] = self.holder[found.job_id] = found.token
@@ -151,12 +161,22 @@ class Life(RuleBasedStateMachine):
         if self.holds(held):
             rows.expire(self.database, held.job_id)
 
+    @rule(seconds=st.sampled_from([-1e6, -30.0, 30.0, 1e6]))
+    def clock_jumps(self, seconds: float) -> None:
+        """As if the clock was set forward by so many seconds, or back."""
+        times = {name: getattr(Job, name) - seconds for name in ("leased_at", "lease_until", "rung_at")}
+        with self.database.write() as session:
+            session.execute(update(Job).values(times))
+
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
-        before = self.status(job_id)
-        if before in (JobStatus.QUEUED, JobStatus.RUNNING):
+        if self.status(job_id) in (JobStatus.QUEUED, JobStatus.RUNNING):
+            with self.database.read() as session:
+                in_hands = leases.in_hands(session, rows.row(self.database, job_id))
             jobs.cancel(self.database, job_id)
-            assert self.status(job_id) == (JobStatus.CANCELED if before == JobStatus.QUEUED else JobStatus.RUNNING)
+            if not in_hands:
+                self.holder.pop(job_id, None)
+            assert self.status(job_id) == (JobStatus.RUNNING if in_hands else JobStatus.CANCELED)
         else:
             with pytest.raises((Conflict, NotFound)):
                 jobs.cancel(self.database, job_id)
@@ -189,6 +209,14 @@ class Life(RuleBasedStateMachine):
             assert job.status == (JobStatus.CANCELED if job.cancel_requested else JobStatus.FAILED)
             assert job.cancel_requested or self.strikes[job_id] >= leases.MAX_STRIKES
 
+    @rule()
+    def every_accepted_job_is_on_its_way_to_an_end(self) -> None:
+        with self.database.read() as session:
+            on = select(func.count()).where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
+            unfinished = session.scalar(on)
+            cared_for = or_(leases._claimable(), leases._lost(), and_(Job.lease_until.is_not(None), ~leases._expired()))
+            assert session.scalar(on.where(cared_for)) == unfinished
+
     def _ended(self, job_id: str, status: JobStatus) -> None:
         del self.holder[job_id]
         assert self.status(job_id) == status
@@ -206,19 +234,49 @@ class Life(RuleBasedStateMachine):
             assert job.strikes == self.strikes[job_id]
             assert job.checkpoint == self.checkpoints[job_id]
             held = job.lease_until is not None
-            assert held == (job.status == JobStatus.RUNNING) == (job.worker is not None) == (job_id in self.holder)
+            assert held == (job.status == JobStatus.RUNNING) == (job_id in self.holder)
+            assert held or job.worker is None
+            assert job.worked_seconds >= self.worked.get(job_id, 0.0), "time worked never falls"
+            assert job.worked_seconds <= rows.LONG * job.attempt, "and is no more than was leased"
+            self.worked[job_id] = job.worked_seconds
             assert (job.finished_at is not None) == (job.status in FINAL)
             assert (job.error is not None) == (job.status == JobStatus.FAILED)
             if held:
                 assert self.holder[job_id] == job.token, "one holder at most, the last to claim"
+        waiting = [job for job in found.values() if job.status == JobStatus.QUEUED]
+        waiting.sort(key=lambda job: (-job.priority, job.seq))
+        places = jobs.queue_positions(self.database, list(found.values()))
+        assert places == {job.id: place for place, job in enumerate(waiting, start=1)}, "counted without a gap"
+
+
+class LifeOnPostgres(Life):
+    """On the one database of the tests, emptied for each life."""
+
+    url: Callable[[], str]
+
+    def _open(self) -> Database:
+        return Database(type(self).url())
+
+
+def found_priority(database: Database, found: Claim) -> int:
+    return rows.row(database, found.job_id).priority
 
 
 def test_any_life_of_a_job_keeps_the_promises(sqlite_template: Path) -> None:
     Life.template = sqlite_template
+    _live(Life, EXAMPLES)
+
+
+def test_any_life_of_a_job_keeps_the_promises_on_postgresql(postgres_server: PostgresServer) -> None:
+    LifeOnPostgres.url = postgres_server.emptied
+    _live(LifeOnPostgres, EXAMPLES_ON_POSTGRES)
+
+
+def _live(life: type[Life], examples: int) -> None:
     run_state_machine_as_test(
-        Life,
+        life,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             deadline=None,
             database=None,

@@ -95,20 +95,11 @@ def running() -> Iterator[PostgresServer]:
         yield from _serve(url)
         return
     tried: list[str] = []
-    for binaries in _binaries():
-        folder = Path(tempfile.mkdtemp(prefix="genconvnet-pg-"))
+    if (own := _first_that_starts(tried)) is not None:
         try:
-            process = _start(binaries, folder)
-        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            tried.append(f"{binaries}: {error}")
-            shutil.rmtree(folder, ignore_errors=True)
-            continue
-        try:
-            yield from _serve(_own_url(folder))
+            yield from _serve(own.url)
         finally:
-            process.send_signal(signal.SIGQUIT)
-            process.wait(timeout=30)
-            shutil.rmtree(folder, ignore_errors=True)
+            own.close()
         return
     local = make_url("postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
     try:
@@ -117,6 +108,68 @@ def running() -> Iterator[PostgresServer]:
         tried.append(f"127.0.0.1:5432: {error}")
         raise NoPostgres("\n".join([HOW_TO_START, "Tried:", *tried])) from error
     yield from _serve(local)
+
+
+class OwnServer:
+    """A server of our own, which can be stopped as a crash does it, and started again on what it kept."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self._folder = folder
+        self.url = _own_url(folder)
+        self._command, self._environment = _prepare(binaries, folder)
+        self.start()
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as output:
+            self.process = subprocess.Popen(
+                self._command, stdout=output, stderr=output, cwd=self._folder, env=self._environment
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                self.process.wait()
+                raise RuntimeError((self._folder / "log").read_text(errors="replace").strip()[-2000:])
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(timeout=30)
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            _connect(self.url).close()
+        except psycopg.Error:
+            return False
+        return True
+
+
+@contextmanager
+def own() -> Iterator[OwnServer]:
+    """A server to be stopped and started. Raises NoPostgres where we have no binaries of one."""
+    tried: list[str] = []
+    if (server := _first_that_starts(tried)) is None:
+        raise NoPostgres("\n".join([HOW_TO_START, "Tried:", *tried]))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _first_that_starts(tried: list[str]) -> OwnServer | None:
+    """`tried` learns why others did not."""
+    for binaries in _binaries():
+        folder = Path(tempfile.mkdtemp(prefix="genconvnet-pg-"))
+        try:
+            return OwnServer(binaries, folder)
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            tried.append(f"{binaries}: {error}")
+            shutil.rmtree(folder, ignore_errors=True)
+    return None
 
 
 def _serve(url: URL) -> Iterator[PostgresServer]:
@@ -137,8 +190,11 @@ def _binaries() -> Iterator[Path]:
         yield Path(found).resolve().parent
 
 
-def _start(binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """A server whose data and socket lie in `folder`. PostgreSQL refuses to run as root: then it runs as nobody."""
+def _prepare(binaries: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The command, and its environment, of a server whose data and socket lie in `folder`.
+
+    PostgreSQL refuses to run as root: then it runs as nobody.
+    """
     run: list[str] = []
     if os.geteuid() == 0:
         user = pwd.getpwnam("nobody")
@@ -146,7 +202,7 @@ def _start(binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
         if not _readable_by_all(binaries):
             binaries = _copy(binaries, folder)
         run = [str(user.pw_uid), str(user.pw_gid)]
-    data, log = folder / "data", folder / "log"
+    data = folder / "data"
     enter = [sys.executable, str(Path(__file__).resolve()), *(run or ["-", "-"])]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C"}
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync"]
@@ -155,20 +211,7 @@ def _start(binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
         raise RuntimeError(done.stderr.decode(errors="replace").strip())
     settings = [part for setting in (*FAST, "listen_addresses=") for part in ("-c", setting)]
     server = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-p", str(SOCKET_PORT), *settings]
-    with log.open("wb") as output:
-        process = subprocess.Popen([*enter, *server], stdout=output, stderr=output, cwd=folder, env=environment)
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            _connect(_own_url(folder)).close()
-        except psycopg.Error:
-            if process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            process.kill()
-            process.wait()
-            raise RuntimeError(log.read_text(errors="replace").strip()[-2000:]) from None
-        return process
+    return [*enter, *server], environment
 
 
 def _readable_by_all(path: Path) -> bool:

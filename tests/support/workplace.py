@@ -7,7 +7,9 @@ import torch
 from redis import Redis
 from support import rows
 
-from api.datasets.pictures import Upload, accept
+from api.datasets.files import Upload
+from api.datasets.limits import Limits
+from api.datasets.pictures import accept
 from api.settings import ApiSettings
 from core.checkpoint import TrainedModel, save_model
 from core.contracts.learning import LearningParams
@@ -37,7 +39,7 @@ class Workplace:
         """As the API stores them; name=content."""
         dataset = Dataset(id=new_id("dataset"), name=None, images=[])
         for index, (name, content) in enumerate(pictures.items()):
-            one = accept(Upload("images", f"{name}.png", content), ApiSettings())
+            one = accept(Upload("images", f"{name}.png", content), Limits.of(ApiSettings()))
             stored = self.blobs.put(f"datasets/{dataset.id}/{index}.png", one.png)
             about = {"width": one.width, "height": one.height, "mode": one.mode, "media_type": "image/png"}
             columns = {"bytes": stored.bytes, "sha256": stored.sha256, "blob": stored.blob}

@@ -1,0 +1,150 @@
+"""The gate: every request is let in, or refused, before a byte of its body is taken."""
+
+import time
+
+import structlog
+from asgi_correlation_id import correlation_id
+from fastapi.concurrency import run_in_threadpool
+from redis import RedisError
+from sqlalchemy.exc import OperationalError
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access import credentials
+from api.access.exposure import keys_are_always_needed
+from api.access.origin import Origins
+from api.access.pace import Pace
+from api.errors import BodyLimit, Problem, limit_response, problem_response, storage_away
+from api.settings import ApiSettings
+from core.store import allowance, keys
+from core.store.access import Access
+from core.store.database import Database
+from core.store.errors import LimitReached
+from core.store.schema import ApiKey
+
+PROBES = frozenset({"/healthz", "/readyz"})
+PAGES = frozenset(
+    {"/", "/web/app.js", "/web/style.css", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", *PROBES}
+)
+OPEN = frozenset(
+    {
+        *((method, path) for method in ("GET", "HEAD") for path in PAGES),
+        ("POST", "/v1/session"),
+        ("DELETE", "/v1/session"),
+    }
+)
+UPLOADS = frozenset({("POST", "/v1/datasets"), ("POST", "/v1/models")})
+METRICS = "/metrics"
+STRANGERS_BODY_BYTES = 4096
+LOOK_AGAIN_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+class Gate:
+    """ASGI middleware: sets `state.access` (core.store.access.Access) and `state.key` (the key's row, or None)."""
+
+    def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
+        self._app, self._settings = app, settings
+        self._for_strangers = BodyLimit(app, limit=STRANGERS_BODY_BYTES)
+        self._always = keys_are_always_needed(settings)
+        self._origins = Origins(settings)
+        self._pace = Pace(settings.broker_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        database: Database = scope["app"].state.house.database
+        refused = await self._let_in(scope, database)
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        key: ApiKey | None = scope["state"]["key"]
+        if key is None:
+            stranger = not scope["state"]["access"].sees_all
+            await (self._for_strangers if stranger else self._app)(scope, receive, send)
+            return
+        with structlog.contextvars.bound_contextvars(key_id=key.id):
+            await self._app(scope, receive, _EndOfStream(send, database, key.id))
+
+    async def _let_in(self, scope: Scope, database: Database) -> Response | None:
+        """The answer to a request that is not let in."""
+        try:
+            await run_in_threadpool(self._check, scope, database)
+        except Problem as error:
+            refused = problem_response(error.status, error.detail, error.errors, error.headers)
+        except LimitReached as error:
+            refused = limit_response(error)
+        except (OperationalError, RedisError) as error:
+            refused = storage_away(error)
+        else:
+            return None
+        # Else the server would go on to receive a body that nobody wants.
+        refused.headers["Connection"] = "close"
+        return refused
+
+    def _check(self, scope: Scope, database: Database) -> None:
+        """Raises Problem or LimitReached."""
+        headers, way = Headers(scope=scope), (scope["method"], scope["path"])
+        offered = credentials.find(headers)
+        self._origins.check_write(scope["method"], headers, by_cookie=offered is not None and offered.by_cookie)
+        state = scope.setdefault("state", {})
+        state["key"], state["access"] = None, credentials.strangers(correlation_id.get())
+        if scope["path"] in PROBES and way in OPEN:
+            return
+        row = keys.find(database, offered.key) if offered else None
+        if row is not None:
+            state["key"], state["access"] = row, credentials.access_of(row, self._settings, correlation_id.get())
+            self._check_limits(way, row, database.seen_by(state["access"]))
+        elif self._always or keys.are_any(database):
+            if way not in OPEN:
+                raise unknown_key(offered is not None)
+        else:
+            self._origins.check_host(headers)
+            if offered is not None and not offered.by_cookie and way not in OPEN:
+                raise unknown_key(True)
+            state["access"] = Access(request_id=correlation_id.get())
+
+    def _check_limits(self, way: tuple[str, str], row: ApiKey, database: Database) -> None:
+        if way[1] == METRICS and not row.admin:
+            raise Problem(403, "the metrics tell of everyone's use: only a key with --admin may read them")
+        if (per_minute := credentials.requests_per_minute(row, self._settings)) is not None:
+            self._pace.check(row.id, per_minute)
+        if way in UPLOADS:
+            allowance.look_for_room(database, 1)
+
+
+def unknown_key(offered: bool) -> Problem:
+    wrong = "this key is not known, or was revoked, or has expired"
+    detail = wrong if offered else "a key is needed: send it as `Authorization: Bearer KEY`"
+    return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class _EndOfStream:
+    """An event stream ends, within a ping of 15 seconds, when the key that opened it is good no longer."""
+
+    def __init__(self, send: Send, database: Database, key_id: str) -> None:
+        self._send, self._database, self._key_id = send, database, key_id
+        self._is_stream = self._ended = False
+        self._look_at = 0.0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._is_stream = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
+            self._look_at = time.monotonic() + LOOK_AGAIN_SECONDS
+        elif self._is_stream and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_AGAIN_SECONDS
+            if not self._ended and not await run_in_threadpool(self._is_good):
+                log.info("stream_ended_with_its_key")
+                self._ended = True
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        if not self._ended:
+            await self._send(message)
+
+    def _is_good(self) -> bool:
+        try:
+            return keys.is_good(self._database, self._key_id)
+        except OperationalError:  # away for now: nothing was revoked as far as anyone knows
+            return True

@@ -1,0 +1,36 @@
+"""A key as the one who has it sees it; never the key itself."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.pages import Time
+from core.contracts.times import moment
+from core.store.schema import ApiKey
+
+
+class SessionIn(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    key: Annotated[str, Field(min_length=1, max_length=200, description="As `genconvnet keys create` printed it.")]
+
+
+class KeyOut(BaseModel):
+    id: str
+    name: str
+    prefix: str
+    admin: bool
+    expires_at: Time | None
+
+
+class SessionOut(BaseModel):
+    """`key` is absent where none was sent, since none is needed."""
+
+    key: KeyOut | None
+
+    @classmethod
+    def of(cls, row: ApiKey | None) -> "SessionOut":
+        if row is None:
+            return cls(key=None)
+        expires_at = moment(row.expires_at) if row.expires_at is not None else None
+        return cls(key=KeyOut(id=row.id, name=row.name, prefix=row.prefix, admin=row.admin, expires_at=expires_at))

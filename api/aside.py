@@ -1,0 +1,41 @@
+"""What an answer does not depend on: telling others, for which a request waits only a moment."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+import structlog
+
+WAIT_SECONDS = 0.5  # so that, as a rule, news is out before the answer
+MAX_WAITING = 1000
+
+log = structlog.get_logger()
+
+
+class Aside:
+    """A thread that does one thing after the other, each best effort; where too many wait, the newest is left undone.
+
+    A broker that does not answer, or a name that is slow to resolve, costs the request `WAIT_SECONDS`.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[tuple[Callable[[], object], threading.Event]] = queue.Queue(MAX_WAITING)
+        threading.Thread(target=self._run, name="aside", daemon=True).start()
+
+    def do(self, work: Callable[[], object]) -> None:
+        done = threading.Event()
+        try:
+            self._waiting.put_nowait((work, done))
+        except queue.Full:
+            log.warning("not_told", reason="too much waits to be told")
+            return
+        done.wait(WAIT_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            work, done = self._waiting.get()
+            try:
+                work()
+            except Exception:
+                log.exception("not_told")  # whatever it was, the next is told all the same
+            done.set()

@@ -1,0 +1,1 @@
+"""Commands of `genconvnet` beside those that run its parts."""

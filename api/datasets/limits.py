@@ -1,0 +1,22 @@
+"""The bounds within which a picture is read: of the settings, those that a decoder needs to know."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a decoder starts sooner without it
+    from api.settings import ApiSettings
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_body_bytes: int
+    max_file_bytes: int
+    max_pictures: int
+    max_picture_side: int
+    max_picture_pixels: int
+    decode_seconds: float
+    decoder_memory_bytes: int
+
+    @classmethod
+    def of(cls, settings: "ApiSettings") -> "Limits":
+        return cls(**{name: getattr(settings, name) for name in cls.__dataclass_fields__})

@@ -1,0 +1,41 @@
+"""Taking in a model that was learned elsewhere: its file is checked whole before anything is stored."""
+
+from typing import BinaryIO
+
+from api.errors import Problem
+from api.house import House
+from api.models.imported import inspect
+from api.space import ensure_room
+from core.contracts.model_file import BrokenFile
+from core.store import models
+from core.store.schema import Model, new_id
+
+
+def take_in(house: House, file: BinaryIO, filename: str, name: str | None) -> Model:
+    """Raises Problem, naming the tensor or the field at fault, or for a full disk; then nothing is stored."""
+    ensure_room(house)
+    try:
+        header = inspect(file)
+    except BrokenFile as error:
+        raise Problem(
+            422, f"{filename}: {error}", [{"field": "model", "file": filename, "message": str(error)}]
+        ) from error
+    model_id = new_id("model")
+    stored = house.blobs.put_file(f"models/{model_id}/model.safetensors", file)
+    try:
+        return models.add(
+            house.database,
+            Model(
+                id=model_id,
+                name=name,
+                params=header.params.model_dump(mode="json"),
+                channels=header.channels,
+                media_type="application/octet-stream",
+                bytes=stored.bytes,
+                sha256=stored.sha256,
+                blob=stored.blob,
+            ),
+        )
+    except BaseException:
+        house.blobs.delete(stored.blob)
+        raise

@@ -1,0 +1,83 @@
+"""Deleting what is not kept: by `genconvnet sweep`, and every hour by a thread of the API."""
+
+import threading
+from dataclasses import dataclass
+
+import structlog
+from obstore.exceptions import BaseError as BlobError
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.settings import ApiSettings
+from core.contracts.times import DAY_SECONDS
+from core.store import orphans, retention
+from core.store.blobs import Blobs, Found
+from core.store.database import Database
+from core.store.retention import Kept, Outdated
+
+FIRST_SECONDS = 60.0  # after the start, so that a process that is often started again sweeps too
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What went, or would go."""
+
+    jobs: list[Outdated]
+    files: list[Found]  # of nobody
+    keys: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(job.bytes for job in self.jobs) + sum(file.bytes for file in self.files)
+
+
+def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: bool = False) -> Swept:
+    """Delete what is not kept, or only tell what that is. Any number may sweep at once."""
+    kept = Kept(settings.keep_jobs_days, settings.keep_bytes, settings.idempotency_days)
+    age = settings.orphan_days * DAY_SECONDS
+    files = list(orphans.find(database, blobs, age))
+    if not dry_run:
+        blobs.delete(*(file.path for file in files))
+        orphans.prune(database, blobs, age)
+    # What belongs to nobody goes in any case: no job has to make room for it.
+    stored = 0 if kept.max_bytes is None else orphans.stored_bytes(blobs)
+    stored -= sum(file.bytes for file in files) if dry_run else 0
+    jobs = [
+        job
+        for job in retention.outdated(database, blobs, kept, stored)
+        if dry_run or retention.delete_job(database, blobs, job.job_id)
+    ]
+    keys = retention.old_keys(database, kept)
+    if keys and not dry_run:
+        retention.forget_keys(database, kept)
+    return Swept(jobs, files, keys)
+
+
+class Sweeper:
+    """A thread that sweeps every `sweep_seconds`."""
+
+    def __init__(self, database: Database, blobs: Blobs, settings: ApiSettings) -> None:
+        self._database, self._blobs, self._settings = database, blobs, settings
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        pause = min(FIRST_SECONDS, self._settings.sweep_seconds)
+        while not self._stopping.wait(pause):
+            pause = self._settings.sweep_seconds
+            try:
+                swept = sweep(self._database, self._blobs, self._settings)
+            except (SQLAlchemyError, BlobError, OSError) as error:  # away for now: again in a while
+                log.warning("sweep_put_off", error=str(error))
+                continue
+            if swept.jobs or swept.files or swept.keys:
+                log.info(
+                    "swept", jobs=len(swept.jobs), files=len(swept.files), keys=swept.keys, freed_bytes=swept.bytes
+                )

@@ -1,0 +1,76 @@
+"""Webhooks and their deliveries as clients see them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, HttpUrl, PlainSerializer, UrlConstraints, field_validator
+
+from api.pages import Time
+from core.contracts.times import moment
+from core.store.schema import Delivery, Webhook
+
+MAX_URL = 2000
+
+
+class WebhookIn(BaseModel):
+    """Where to tell of jobs that end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[HttpUrl, UrlConstraints(max_length=MAX_URL), PlainSerializer(str, return_type=str)]
+
+    @field_validator("url")
+    @classmethod
+    def _has_no_password(cls, url: HttpUrl) -> HttpUrl:
+        if url.username or url.password:
+            raise ValueError("must hold no user and no password: a delivery is known by its signature")
+        return url
+
+
+class WebhookOut(BaseModel):
+    id: str
+    url: str
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: Webhook) -> "WebhookOut":
+        return cls(id=row.id, url=row.url, created_at=moment(row.created_at))
+
+
+class NewWebhookOut(WebhookOut):
+    """With the secret, which is shown this once."""
+
+    secret: str
+
+    @classmethod
+    def of(cls, row: Webhook) -> "NewWebhookOut":
+        return cls(**WebhookOut.of(row).model_dump(), secret=row.secret)
+
+
+class DeliveryOut(BaseModel):
+    """`id` is the message's webhook-id. `next_at`: when it is tried next."""
+
+    id: str
+    job_id: str
+    event: str
+    status: Literal["pending", "delivered", "failed"]
+    attempts: int
+    response_status: int | None
+    error: str | None
+    created_at: Time
+    next_at: Time | None
+    delivered_at: Time | None
+
+    @classmethod
+    def of(cls, row: Delivery) -> "DeliveryOut":
+        return cls(
+            id=row.id,
+            job_id=row.job_id,
+            event=row.event,
+            status=row.status,
+            attempts=row.attempts,
+            response_status=row.response_status,
+            error=row.error,
+            created_at=moment(row.created_at),
+            next_at=moment(row.next_at) if row.next_at is not None else None,
+            delivered_at=moment(row.delivered_at) if row.delivered_at is not None else None,
+        )

@@ -1,0 +1,159 @@
+"""A backup of rows and files while both are in use.
+
+The rows are read in one transaction, which sees one moment of the database. Files that they name are copied after it;
+one that was deleted or replaced meanwhile is missing, or another than its row says. Then the rows are read again, and
+the files that are new to them copied, until a reading's files are all there. Every reading but the first has few files
+to copy, so this comes to an end while jobs go on.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import JSON, Connection, MetaData, Table, select
+
+from core.store import archive, revision
+from core.store.archive import Entry, Writer
+from core.store.blobs import BlobMissing, Blobs
+from core.store.database import Database
+
+MOST_READINGS = 50
+ROWS_AT_ONCE = 500
+
+
+class BackupFailed(RuntimeError):
+    """The message says why."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How much was written or read."""
+
+    rows: int
+    files: int
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What one transaction saw: a file of lines a table, and the files that its rows name."""
+
+    tables: dict[str, IO[bytes]]
+    rows: int
+    named: dict[str, str | None]  # path -> SHA-256, None where the row does not say
+
+
+def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
+    """Write a backup to `target`, which appears when it is whole. Raises BackupFailed."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with part.open("wb") as file:
+            summary = _write(database, blobs, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return summary
+
+
+def _write(database: Database, blobs: Blobs, file: IO[bytes]) -> Summary:
+    with closing(Writer(file, revision.check(database), time.time())) as writer:
+        return _write_all(database, blobs, writer)
+
+
+def _write_all(database: Database, blobs: Blobs, writer: Writer) -> Summary:
+    copied: dict[str, Entry] = {}
+    lost: dict[str, str | None] = {}
+    for _ in range(MOST_READINGS):
+        with ExitStack() as open_files:
+            reading = _read(database, open_files)
+            missed = _copy(blobs, writer, reading.named, copied)
+            if not missed:
+                return _finish(writer, reading, copied)
+            if still := sorted(path for path, sha256 in missed.items() if lost.get(path, "") == sha256):
+                raise BackupFailed(
+                    f"rows name files that are not there or not as they were stored: {', '.join(still[:5])}"
+                    + (f" and {len(still) - 5} more" if len(still) > 5 else "")
+                )
+            lost = missed
+    raise BackupFailed("files are replaced faster than they can be copied")
+
+
+def _read(database: Database, open_files: ExitStack) -> _Reading:
+    with database.engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin():
+            tables: dict[str, IO[bytes]] = {}
+            named: dict[str, str | None] = {}
+            rows = 0
+            for table in tables_of(connection):
+                lines = open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by whoever reads it
+                for row in _rows(connection, table):
+                    lines.write(archive.packed(row))
+                    named.update(_named(table.name, row))
+                    rows += 1
+                tables[table.name] = lines
+    return _Reading(tables, rows, named)
+
+
+def tables_of(connection: Connection) -> list[Table]:
+    """As they are in this database, those first that others refer to."""
+    found = MetaData()
+    found.reflect(connection)
+    tables = [table for table in found.sorted_tables if table.name != "alembic_version"]
+    for table in tables:
+        for column in table.columns:
+            if isinstance(column.type, JSON):
+                column.type.none_as_null = True
+    return tables
+
+
+def _rows(connection: Connection, table: Table) -> Iterator[dict[str, Any]]:
+    query = select(table).order_by(*table.primary_key.columns)
+    for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query).mappings():
+        yield dict(row)
+
+
+def _named(table: str, row: dict[str, Any]) -> dict[str, str | None]:
+    if row.get("blob"):
+        return {row["blob"]: row["sha256"]}
+    return {row["checkpoint"]: None} if table == "jobs" and row["checkpoint"] else {}
+
+
+def _copy(
+    blobs: Blobs, writer: Writer, named: dict[str, str | None], copied: dict[str, Entry]
+) -> dict[str, str | None]:
+    """Copy what was not yet; gives what could not be, as its rows describe it."""
+    missed = {}
+    for path, sha256 in named.items():
+        if path in copied and sha256 in (None, copied[path].sha256):
+            continue
+        try:
+            content = blobs.get(path)
+        except BlobMissing:
+            missed[path] = sha256
+            continue
+        if sha256 not in (None, hashlib.sha256(content).hexdigest()):
+            missed[path] = sha256
+            continue
+        copied[path] = writer.add(f"{archive.BLOBS}{path}", content)
+    return missed
+
+
+def _finish(writer: Writer, reading: _Reading, copied: dict[str, Entry]) -> Summary:
+    entries = [copied[path] for path in reading.named]
+    for name, lines in reading.tables.items():
+        size = lines.tell()
+        lines.seek(0)
+        sha256 = hashlib.file_digest(lines, "sha256").hexdigest()  # type: ignore[arg-type]
+        lines.seek(0)
+        entries.append(writer.copy(f"{archive.ROWS}{name}.jsonl", lines, size, sha256))
+    writer.finish(entries)
+    return Summary(reading.rows, len(reading.named))

@@ -1,0 +1,37 @@
+"""How many jobs there are, and how long they wait."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from core.contracts.jobs import JobKind, JobStatus, Queue
+from core.store.clock import now
+from core.store.database import Database
+from core.store.schema import Job
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of jobs as their owners see them by (kind, status); of what waits by (queue, kind), shards apart; by queue."""
+
+    jobs: dict[tuple[str, str], int]
+    depth: dict[tuple[str, str], int]
+    oldest_seconds: dict[str, float]
+
+
+def counted(database: Database) -> Counts:
+    """Every kind, status and queue is there, if only with 0."""
+    jobs = {(kind.value, status.value): 0 for kind in JobKind for status in JobStatus}
+    depth = {(kind.queue.value, kind.value): 0 for kind in JobKind}
+    oldest = {queue.value: 0.0 for queue in Queue}
+    number = func.count(Job.seq)
+    waiting = (Job.status == JobStatus.QUEUED) & (Job.shards == 0)
+    with database.read() as session:
+        of_owners = select(Job.kind, Job.status, number).where(Job.parent_seq.is_(None)).group_by(Job.kind, Job.status)
+        for kind, status, count in session.execute(of_owners):
+            jobs[str(kind), str(status)] = count
+        of_queues = select(Job.queue, Job.kind, number, now() - func.min(Job.created_at)).where(waiting)
+        for queue, kind, count, seconds in session.execute(of_queues.group_by(Job.queue, Job.kind)):
+            depth[str(queue), str(kind)] = count
+            oldest[str(queue)] = max(oldest[str(queue)], seconds)
+    return Counts(jobs, depth, oldest)

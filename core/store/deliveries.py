@@ -1,0 +1,81 @@
+"""Deliveries as their senders see them. One is claimed for a while; if its sender is lost, another sends it again.
+
+Each claim counts the attempt, and what came of it is written by whoever made the last: at least once, never lost.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+
+from core.store.clock import now
+from core.store.database import Database
+from core.store.schema import Delivery, Webhook
+
+
+@dataclass(frozen=True)
+class Due:
+    """A delivery in the hands of one sender, `attempt` being its number, from 1."""
+
+    seq: int
+    id: str
+    webhook_seq: int
+    url: str
+    secret: str
+    payload: dict[str, Any]
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attempt: the answer's status where there was one, and what was wrong, None where nothing was."""
+
+    response_status: int | None
+    error: str | None
+
+
+def claim(database: Database, busy: Collection[int], limit: int, lease_seconds: float) -> list[Due]:
+    """The oldest due delivery of each webhook, but for the `busy` ones; at most `limit`."""
+    due = (Delivery.status == "pending", Delivery.next_at <= now())
+    with database.read() as session:
+        oldest = select(func.min(Delivery.seq)).where(*due, Delivery.webhook_seq.not_in(busy))
+        chosen = session.scalars(oldest.group_by(Delivery.webhook_seq).limit(limit)).all()
+    if not chosen:
+        return []
+    with database.write() as session:
+        mine = select(Delivery.seq).where(Delivery.seq.in_(chosen), *due).with_for_update(skip_locked=True)
+        seqs = session.scalars(mine).all()
+        taken = {"attempts": Delivery.attempts + 1, "next_at": now() + lease_seconds}
+        session.execute(update(Delivery).where(Delivery.seq.in_(seqs)).values(taken))
+        query = select(Delivery, Webhook).join(Webhook, Webhook.seq == Delivery.webhook_seq)
+        return [
+            Due(one.seq, one.id, webhook.seq, webhook.url, webhook.secret, one.payload, one.attempts)
+            for one, webhook in session.execute(query.where(Delivery.seq.in_(seqs)).order_by(Delivery.seq))
+        ]
+
+
+def settle(database: Database, due: Due, outcome: Outcome, waits: Sequence[float]) -> None:
+    """Write what came of an attempt; where it failed the next is as much later as `waits` says, if there is one."""
+    values: dict[str, Any] = {"response_status": outcome.response_status, "error": outcome.error}
+    if outcome.error is None:
+        values |= {"status": "delivered", "delivered_at": now(), "next_at": None}
+    elif due.attempt > len(waits):
+        values |= {"status": "failed", "next_at": None}
+    else:
+        values |= {"next_at": now() + waits[due.attempt - 1]}
+    mine = (Delivery.seq == due.seq, Delivery.attempts == due.attempt, Delivery.status == "pending")
+    with database.write() as session:
+        session.execute(update(Delivery).where(*mine).values(values))
+
+
+def gone(database: Database, due: Due) -> None:
+    """Its webhook does not want to be told any more: it goes, and all that it was to be told."""
+    with database.write() as session:
+        session.execute(delete(Webhook).where(Webhook.seq == due.webhook_seq))
+
+
+def forget(database: Database, seconds: float) -> None:
+    """Take out of the log what was settled and is older than that."""
+    with database.write() as session:
+        session.execute(delete(Delivery).where(Delivery.status != "pending", Delivery.created_at < now() - seconds))

@@ -1,0 +1,108 @@
+"""API keys: made and shown once, known again by their SHA-256, good until they are revoked or expire."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, select
+
+from core.contracts.times import DAY_SECONDS
+from core.store import audit
+from core.store.clock import now
+from core.store.database import Database
+from core.store.errors import Conflict, NotFound
+from core.store.schema import ApiKey, new_id
+
+BEGIN = "gcn_"
+SECRET_BYTES = 32
+SHOWN_LETTERS = 10  # of a key, by which its owner knows it: 6 of the 43 that are secret
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """What a key is for. Of the limits, None means the settings' own."""
+
+    name: str
+    admin: bool = False
+    expires_days: float | None = None
+    requests_per_minute: int | None = None
+    max_stored_bytes: int | None = None
+    max_unfinished_jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class MadeKey:
+    """A key's row, and the key itself, which is kept nowhere."""
+
+    row: ApiKey
+    key: str
+
+
+def create(database: Database, new: NewKey) -> MadeKey:
+    key = BEGIN + secrets.token_urlsafe(SECRET_BYTES)
+    row = ApiKey(
+        id=new_id("key"),
+        name=new.name,
+        prefix=key[:SHOWN_LETTERS],
+        sha256=_sha256(key),
+        admin=new.admin,
+        expires_at=None if new.expires_days is None else now() + new.expires_days * DAY_SECONDS,
+        requests_per_minute=new.requests_per_minute,
+        max_stored_bytes=new.max_stored_bytes,
+        max_unfinished_jobs=new.max_unfinished_jobs,
+    )
+    with database.write() as session:
+        session.add(row)
+        session.flush()
+        session.refresh(row)
+        audit.add(session, "key.create", row.id, name=row.name, admin=row.admin)
+    return MadeKey(row, key)
+
+
+def listing(database: Database) -> Sequence[ApiKey]:
+    """All that were ever made, newest first."""
+    with database.read() as session:
+        return session.scalars(select(ApiKey).order_by(ApiKey.seq.desc())).all()
+
+
+def revoke(database: Database, key_id: str) -> ApiKey:
+    """From now on the key is no good; what belongs to it stays, for admins. Raises NotFound, or Conflict if it was."""
+    with database.write() as session:
+        row = session.scalar(select(ApiKey).where(ApiKey.id == key_id).with_for_update())
+        if row is None:
+            raise NotFound("key", key_id)
+        if row.revoked_at is not None:
+            raise Conflict(f"key {key_id} was revoked before")
+        row.revoked_at = session.scalar(select(now()))
+        audit.add(session, "key.revoke", row.id, name=row.name)
+        return row
+
+
+def find(database: Database, key: str) -> ApiKey | None:
+    """The row of a key that is good at this moment."""
+    digest = _sha256(key)
+    with database.read() as session:
+        row = session.scalar(select(ApiKey).where(ApiKey.sha256 == digest, _good()))
+    return row if row is not None and hmac.compare_digest(row.sha256, digest) else None
+
+
+def is_good(database: Database, key_id: str) -> bool:
+    """Whether the key is so still."""
+    with database.read() as session:
+        return session.scalar(select(ApiKey.seq).where(ApiKey.id == key_id, _good())) is not None
+
+
+def are_any(database: Database) -> bool:
+    """Whether there is a key that is not revoked: then everyone needs one. An expired one opens no door by expiring."""
+    with database.read() as session:
+        return session.scalar(select(ApiKey.seq).where(ApiKey.revoked_at.is_(None)).limit(1)) is not None
+
+
+def _good() -> ColumnElement[bool]:
+    return ApiKey.revoked_at.is_(None) & (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > now()))
+
+
+def _sha256(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,100 @@
+"""Files that no row names, left by who was killed between a file and its row; and rows whose file is not there.
+
+A row comes after its files, and goes before them: a file without a row is therefore young, of an attempt that runs, or
+of nobody.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contracts.jobs import JobStatus
+from core.store.blobs import Blobs, Found
+from core.store.clock import now
+from core.store.database import Database
+from core.store.schema import Artifact, Dataset, DatasetImage, Job, Model
+
+OURS = ("datasets/", "jobs/", "models/")  # the store may be shared with others
+BATCH = 5000  # paths that one query asks for
+NAMING = (Artifact.blob, DatasetImage.blob, Model.blob, Job.checkpoint)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A file that is not there, and the id of what lacks it."""
+
+    owner_id: str
+    path: str
+
+
+def find(database: Database, blobs: Blobs, older_than_seconds: float) -> Iterator[Found]:
+    """Files of nobody that were written so long ago that whoever wrote them would have named them by now."""
+    before = present(database) - older_than_seconds
+    for prefix in OURS:
+        old = (one for one in blobs.listing(prefix) if one.modified <= before)
+        while batch := list(islice(old, BATCH)):
+            yield from _of_nobody(database, batch)
+
+
+def prune(database: Database, blobs: Blobs, older_than_seconds: float) -> None:
+    """Remove folders that have been empty for so long."""
+    before = present(database) - older_than_seconds
+    for prefix in OURS:
+        blobs.prune(prefix, before)
+
+
+def stored_bytes(blobs: Blobs) -> int:
+    """What all files take, those of nobody included."""
+    return sum(one.bytes for prefix in OURS for one in blobs.listing(prefix))
+
+
+def missing(database: Database, blobs: Blobs) -> Iterator[Missing]:
+    """Rows whose file is not there, and was not replaced while we looked."""
+    for owner_id, path in _named_by_all(database):
+        if not blobs.has(path) and _still_named(database, path):
+            yield Missing(owner_id, path)
+
+
+def present(database: Database) -> float:
+    """The database's present time."""
+    with database.read() as session:
+        return session.scalars(select(now())).one()
+
+
+def _of_nobody(database: Database, found: Sequence[Found]) -> list[Found]:
+    with database.read() as session:
+        # Running attempts first: one that succeeds in between has its rows by the time that these are read.
+        attempts = tuple(_running_attempts(session))
+        named = _named(session, [one.path for one in found])
+    return [one for one in found if one.path not in named and not one.path.startswith(attempts)]
+
+
+def _running_attempts(session: Session) -> Iterator[str]:
+    """Where those write that may still name what they wrote."""
+    for job_id, token in session.execute(select(Job.id, Job.token).where(Job.status == JobStatus.RUNNING)):
+        yield f"jobs/{job_id}/{token}/"
+
+
+def _named(session: Session, paths: Sequence[str]) -> set[str]:
+    """Those of the paths that a row names."""
+    return {path for column in NAMING for path in session.scalars(select(column).where(column.in_(paths))) if path}
+
+
+def _still_named(database: Database, path: str) -> bool:
+    with database.read() as session:
+        return bool(_named(session, [path]))
+
+
+def _named_by_all(database: Database) -> list[tuple[str, str]]:
+    """The id of everything that has a file, and the file."""
+    queries = (
+        select(Job.id, Artifact.blob).join(Artifact, Artifact.job_seq == Job.seq),
+        select(Dataset.id, DatasetImage.blob).join(DatasetImage, DatasetImage.dataset_seq == Dataset.seq),
+        select(Model.id, Model.blob),
+        select(Job.id, Job.checkpoint).where(Job.checkpoint.is_not(None)),
+    )
+    with database.read() as session:
+        return [(owner_id, path) for query in queries for owner_id, path in session.execute(query) if path]

@@ -1,0 +1,163 @@
+"""A backup comes back: all of it, or nothing.
+
+Files are stored first, the rows last and in one transaction. What was stored by a restoration that failed is removed;
+one that was killed leaves a mark, by which the next knows that the files are its own to remove.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from typing import IO, Any
+
+from sqlalchemy import Connection, Table, func, select, text
+
+from core.contracts.jobs import JobStatus
+from core.store import archive, revision
+from core.store.archive import BadArchive, Entry
+from core.store.backup import ROWS_AT_ONCE, Summary, tables_of
+from core.store.blobs import Blobs
+from core.store.database import Database
+
+MARK = "restoring"  # a file that is there while files are brought back
+OURS = ("datasets/", "jobs/", "models/")  # a bucket may hold other things too
+PIECE_BYTES = 1 << 20
+
+
+class NotEmpty(RuntimeError):
+    """There are rows or files where the backup is to go."""
+
+
+def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
+    """Bring a backup back to an empty database and an empty place for files.
+
+    Jobs that were running wait in their queues again. Raises BadArchive or NotEmpty, and then nothing has changed.
+    """
+    with database.engine.connect() as connection:
+        _refuse_rows(connection)
+    _refuse_files(blobs)
+    blobs.put(MARK, b"")
+    stored: set[str] = set()
+    try:
+        summary = _restore(database, blobs, source, stored)
+    except BaseException as error:
+        blobs.delete(*stored, MARK)
+        if isinstance(error, archive.BROKEN):
+            raise BadArchive(f"it cannot be read to its end: {error}") from error
+        raise
+    blobs.delete(MARK)
+    return summary
+
+
+def _restore(database: Database, blobs: Blobs, source: IO[bytes], stored: set[str]) -> Summary:
+    with ExitStack() as open_files:
+        parts = archive.read(source)
+        made_at = _head(parts)
+        tables: dict[str, IO[bytes]] = {}
+        found: dict[str, Entry] = {}
+        contents: dict[str, Entry] | None = None
+        for name, content in parts:
+            if name.startswith(archive.BLOBS):
+                found[name] = _store(blobs, name, content, stored)
+            elif name.startswith(archive.ROWS):
+                lines = open_files.enter_context(tempfile.TemporaryFile())
+                found[name] = _keep(name, content, lines)
+                tables[name.removeprefix(archive.ROWS).removesuffix(".jsonl")] = lines
+            elif name == archive.CONTENTS:
+                contents = archive.read_contents(content.read())
+        _check(contents, found)
+        rows = database.replace_schema(made_at, lambda connection: _insert(connection, tables))
+    counted = {name.removeprefix(archive.BLOBS) for name in contents or {} if name.startswith(archive.BLOBS)}
+    blobs.delete(*(stored - counted))
+    return Summary(rows, len(counted))
+
+
+def _head(parts: Iterator[tuple[str, IO[bytes]]]) -> str:
+    """The revision of the backup's rows, one that this release knows."""
+    name, content = next(parts, ("", None))
+    if name != archive.HEAD or content is None:
+        raise BadArchive("it does not begin as a backup does")
+    made_at = archive.read_head(content.read(PIECE_BYTES))
+    known = revision.known()
+    if made_at not in known:
+        raise BadArchive(f"its rows are of the schema {made_at}, this release knows up to {known[-1]}: upgrade first")
+    return made_at
+
+
+def _store(blobs: Blobs, name: str, content: IO[bytes], stored: set[str]) -> Entry:
+    path = name.removeprefix(archive.BLOBS)
+    stored.add(path)
+    kept = blobs.put(path, content.read())
+    return Entry(name, kept.bytes, kept.sha256)
+
+
+def _keep(name: str, content: IO[bytes], lines: IO[bytes]) -> Entry:
+    digest = hashlib.sha256()
+    while piece := content.read(PIECE_BYTES):
+        digest.update(piece)
+        lines.write(piece)
+    size = lines.tell()
+    lines.seek(0)
+    return Entry(name, size, digest.hexdigest())
+
+
+def _check(contents: dict[str, Entry] | None, found: dict[str, Entry]) -> None:
+    if contents is None:
+        raise BadArchive("it was cut short: the list of its contents, which comes last, is not there")
+    for name, entry in contents.items():
+        if name not in found:
+            raise BadArchive(f"{name} is not in it")
+        if found[name] != entry:
+            raise BadArchive(f"{name} is not as it was when the backup was made: its SHA-256 is another")
+
+
+def _insert(connection: Connection, tables: dict[str, IO[bytes]]) -> int:
+    """Put the rows into tables of their own schema; gives how many."""
+    _refuse_rows(connection)
+    present = tables_of(connection)
+    if unknown := set(tables) - {table.name for table in present}:
+        raise BadArchive(f"it holds rows of {', '.join(sorted(unknown))}, which its schema does not have")
+    count = 0
+    for table in present:
+        if table.name not in tables:
+            continue
+        while lines := list(islice(tables[table.name], ROWS_AT_ONCE)):
+            connection.execute(table.insert(), [_comes_back(table, archive.unpacked(line)) for line in lines])
+            count += len(lines)
+        _count_on(connection, table)
+    return count
+
+
+def _comes_back(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+    """A running job's lease is void: it waits in its queue, and its interrupted attempt is held against nobody."""
+    if set(row) != set(table.columns.keys()):
+        raise BadArchive(f"it holds a row of {table.name} with other columns than its schema has")
+    if table.name == "jobs" and row["status"] == JobStatus.RUNNING:
+        row.update(status=JobStatus.QUEUED.value, strikes=max(row["strikes"] - 1, 0))
+    if table.name == "jobs" and row["status"] == JobStatus.QUEUED:
+        void = {"worker", "lease_until", "leased_at", "rung_at"} & set(row)
+        row.update(dict.fromkeys(void))
+    return row
+
+
+def _count_on(connection: Connection, table: Table) -> None:
+    """PostgreSQL numbers new rows from where the old ones end."""
+    if connection.dialect.name == "postgresql" and "seq" in table.columns:
+        newest = connection.scalar(select(func.max(table.c.seq)))
+        if newest is not None:
+            setting = text("SELECT setval(pg_get_serial_sequence(:name, 'seq'), :newest)")
+            connection.execute(setting, {"name": table.name, "newest": newest})
+
+
+def _refuse_rows(connection: Connection) -> None:
+    for table in tables_of(connection):
+        if connection.scalar(select(func.count()).select_from(table)):
+            raise NotEmpty(f"the database is not empty: {table.name} has rows. Restore into an empty one")
+
+
+def _refuse_files(blobs: Blobs) -> None:
+    ours = [path for path in blobs.paths() if path.startswith(OURS) or path == MARK]
+    if ours and MARK not in ours:
+        raise NotEmpty(f"the place for files is not empty: it holds {ours[0]}. Restore into an empty one")
+    blobs.delete(*ours)  # of a restoration that was killed

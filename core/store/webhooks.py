@@ -1,0 +1,133 @@
+"""Webhooks as their owner sees them, and what they are told: written in the transaction in which a job ends."""
+
+import base64
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from core.contracts.times import moment, rfc3339
+from core.store import audit
+from core.store.access import EVERYONES, owner_of
+from core.store.clock import now
+from core.store.database import Database
+from core.store.errors import Conflict, NotFound
+from core.store.schema import Delivery, Job, Webhook, new_id
+
+MAX_WEBHOOKS = 20  # of one owner: each is told of every end
+SECRET_BYTES = 32
+
+
+def add(database: Database, url: str) -> Webhook:
+    """Conflict where the owner has as many as there may be."""
+    with database.write() as session:
+        owner = owner_of(session)
+        mine = select(func.count()).select_from(Webhook).where(Webhook.owner_seq == owner)
+        if (session.scalar(mine) or 0) >= MAX_WEBHOOKS:
+            raise Conflict(f"there are {MAX_WEBHOOKS} webhooks already: delete one first")
+        secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+        webhook = Webhook(id=new_id("webhook"), owner_seq=owner, url=url, secret=secret)
+        session.add(webhook)
+        audit.add(session, "webhook.create", webhook.id)
+        session.flush()
+        session.refresh(webhook)
+        return webhook
+
+
+def find(database: Database, webhook_id: str) -> Webhook:
+    """Raises NotFound."""
+    with database.read() as session:
+        return _get(session, webhook_id)
+
+
+def listing(database: Database, *, limit: int, after: str | None = None) -> Sequence[Webhook]:
+    """Newest first, at most `limit`, those older than the webhook `after`. NotFound where there is no such webhook."""
+    query = select(Webhook).order_by(Webhook.seq.desc()).limit(limit)
+    with database.read() as session:
+        if after is not None:
+            query = query.where(Webhook.seq < _get(session, after).seq)
+        return session.scalars(query).all()
+
+
+def delete(database: Database, webhook_id: str) -> None:
+    """With its deliveries, sent or not. Raises NotFound."""
+    with database.write() as session:
+        session.delete(_get(session, webhook_id))
+        audit.add(session, "webhook.delete", webhook_id)
+
+
+def deliveries(database: Database, webhook_id: str, *, limit: int, after: str | None = None) -> Sequence[Delivery]:
+    """What a webhook was told and is to be told, newest first. NotFound where there is no such webhook or delivery."""
+    with database.read() as session:
+        webhook = _get(session, webhook_id)
+        query = select(Delivery).where(Delivery.webhook_seq == webhook.seq).order_by(Delivery.seq.desc()).limit(limit)
+        if after is not None:
+            query = query.where(Delivery.seq < _delivery(session, webhook, after).seq)
+        return session.scalars(query).all()
+
+
+def redeliver(database: Database, webhook_id: str, delivery_id: str) -> Delivery:
+    """Send again what was delivered or given up. Raises NotFound, or Conflict for one that is still being tried."""
+    with database.write() as session:
+        delivery = _delivery(session, _get(session, webhook_id), delivery_id)
+        if delivery.status == "pending":
+            raise Conflict(f"delivery {delivery_id} is still being tried")
+        again = update(Delivery).where(Delivery.seq == delivery.seq, Delivery.status != "pending")
+        session.execute(again.values(status="pending", next_at=now()))
+        session.refresh(delivery)
+        return delivery
+
+
+def tell(session: Session, job: Job) -> None:
+    """Of a job that has just ended, to all of its owner's webhooks, which hear of it once this is committed."""
+    query = select(Webhook.seq).where(Webhook.owner_seq == job.owner_seq)  # IS NULL where it is nobody's
+    query = query.with_for_update(read=True, key_share=True)  # else one that is deleted now would undo the job's end
+    for webhook_seq in session.scalars(query.execution_options(**EVERYONES)):
+        session.add(
+            Delivery(
+                id=new_id("msg"),
+                webhook_seq=webhook_seq,
+                job_id=job.id,
+                event=f"job.{job.status}",
+                payload=_payload(job),
+                next_at=now(),
+            )
+        )
+
+
+def _payload(job: Job) -> dict[str, Any]:
+    """As the Standard Webhooks specification recommends. It says what happened; the rest is the job's to ask."""
+    assert job.finished_at is not None
+    return {
+        "type": f"job.{job.status}",
+        "timestamp": rfc3339(moment(job.finished_at)),
+        "data": {
+            "id": job.id,
+            "kind": job.kind,
+            "status": job.status,
+            "created_at": rfc3339(moment(job.created_at)),
+            "started_at": rfc3339(moment(job.started_at)) if job.started_at is not None else None,
+            "finished_at": rfc3339(moment(job.finished_at)),
+            "attempt": job.attempt,
+            "error": job.error,
+            "dataset_id": job.dataset_id,
+            "model_id": job.model_id,
+            "url": f"/v1/jobs/{job.id}",
+        },
+    }
+
+
+def _get(session: Session, webhook_id: str) -> Webhook:
+    webhook = session.scalar(select(Webhook).where(Webhook.id == webhook_id))
+    if webhook is None:
+        raise NotFound("webhook", webhook_id)
+    return webhook
+
+
+def _delivery(session: Session, webhook: Webhook, delivery_id: str) -> Delivery:
+    delivery = session.scalar(select(Delivery).where(Delivery.id == delivery_id, Delivery.webhook_seq == webhook.seq))
+    if delivery is None:
+        raise NotFound("delivery", delivery_id)
+    return delivery

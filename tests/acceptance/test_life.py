@@ -1,0 +1,53 @@
+"""A job is canceled within 2 seconds wherever it is."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from acceptance.conftest import TINY, Service
+
+LARGE = {"count": 1, "width": 8192, "height": 8192, "steps": 50}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = Service(tmp_path_factory.mktemp("life") / "data")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def dataset(service: Service) -> str:
+    return service.upload()
+
+
+@pytest.fixture(scope="module")
+def models(service: Service, dataset: str) -> list[str]:
+    ended = [service.ended(service.train(dataset, seed=seed)) for seed in (1, 2)]
+    return [job["model_id"] for job in ended]
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 0.3, 1.5])
+@pytest.mark.parametrize("what", ["learning", "large canvas", "many pictures", "annealing"])
+def test_a_running_job_is_canceled_within_2_seconds(
+    service: Service, dataset: str, models: list[str], what: str, after_seconds: float
+) -> None:
+    bodies: dict[str, dict[str, Any]] = {
+        "learning": {"kind": "train", "dataset_id": dataset, "params": {**TINY, "iterations": 100_000}},
+        "large canvas": {"kind": "sample", "model_id": models[0], "params": LARGE},
+        "many pictures": {"kind": "sample", "model_id": models[0], "params": {"count": 64, "steps": 2000}},
+        "annealing": {
+            "kind": "classify",
+            "model_ids": models,
+            "dataset_id": dataset,
+            "params": {"chains": 64, "temperatures": 10_000},
+        },
+    }
+    job_id = service.accepted(bodies[what])["id"]
+    service.wait(job_id, lambda job: job["status"] == "running")
+    time.sleep(after_seconds)  # it loads, it works, it writes
+    began_at = time.monotonic()
+    assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
+    assert service.ended(job_id)["status"] == "canceled"
+    assert time.monotonic() - began_at < 2

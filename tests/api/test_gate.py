@@ -1,0 +1,360 @@
+"""The gate: who is let in, from where, how often; and before any body is taken."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support import pictures, rows
+from support.http import Api, problem
+from support.keys import Holder, ask, holder
+from support.postgres import PostgresServer
+from support.valkey import Valkey
+
+from api.access.exposure import is_exposed
+from api.settings import ApiSettings
+from core.broker import events
+from core.store import audit, keys
+from core.store.database import Database
+
+MEBIBYTE = 1 << 20
+FOREIGN = {"Origin": "https://evil.example"}
+
+
+def test_a_body_without_a_key_is_not_received(api: Api) -> None:
+    holder(api.database, "ada")
+    answer, sent = _post(api, "/v1/datasets", 200 * MEBIBYTE)
+    assert b"HTTP/1.1 401" in answer
+    assert b"application/problem+json" in answer
+    assert sent < 20 * MEBIBYTE  # what the system itself holds on its way
+
+
+@pytest.mark.parametrize("length", [200 * MEBIBYTE, None])
+def test_a_body_without_end_is_not_received_where_keys_are_handed_in(api: Api, length: int | None) -> None:
+    holder(api.database, "ada")
+    answer, sent = _post(api, "/v1/session", length)
+    assert b"HTTP/1.1 413" in answer
+    assert sent < 20 * MEBIBYTE
+
+
+def test_a_revoked_key_is_refused_at_once(each_api: Api) -> None:
+    ada, bob = holder(each_api.database, "ada"), holder(each_api.database, "bob")
+    assert ask(each_api, ada, "GET", "/v1/jobs").status_code == 200
+    keys.revoke(each_api.database, ada.id)
+    problem(ask(each_api, ada, "GET", "/v1/jobs"), 401)
+    keys.revoke(each_api.database, bob.id)
+    assert ask(each_api, None, "GET", "/v1/jobs").status_code == 200  # on loopback, without any key
+    problem(ask(each_api, ada, "GET", "/v1/jobs"), 401)
+
+
+def test_an_event_stream_ends_when_its_key_is_revoked(api: Api, valkey: Valkey) -> None:
+    ada = holder(api.database, "ada")
+    job_id = rows.accept(ada.database)
+    ended = threading.Event()
+
+    def listen() -> None:
+        with api.client.stream("GET", f"/v1/jobs/{job_id}/events", headers=ada.headers) as answer:
+            for _ in answer.iter_bytes():
+                pass
+        ended.set()
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    with valkey.client() as redis:
+        for step in range(60):
+            events.tell(redis, job_id, "progress", {"step": step})
+            if step == 5:
+                assert not ended.is_set()
+                keys.revoke(api.database, ada.id)
+            if ended.wait(0.2):
+                break
+    assert ended.is_set()
+    listener.join()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1@evil.example", "", "10.0.0.1"])
+def test_without_keys_a_foreign_host_is_refused(api: Api, host: str) -> None:
+    for path in ("/v1/jobs", "/", "/metrics"):
+        problem(api.client.get(path, headers={"Host": host}), 421)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8000", "[::1]"])
+def test_loopback_has_several_names(api: Api, host: str) -> None:
+    assert api.client.get("/v1/jobs", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        FOREIGN,
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("with_key", [True, False])
+def test_pages_of_other_origins_do_not_write(api: Api, headers: dict[str, str], with_key: bool) -> None:
+    key = holder(api.database, "ada").headers if with_key else {}
+    before = api.stored()
+    for method, path in (("POST", "/v1/datasets"), ("POST", "/v1/session"), ("DELETE", "/v1/jobs/none")):
+        problem(api.client.request(method, path, headers={**key, **headers}), 403)
+    assert api.stored() == before
+    answer = api.client.get("/v1/jobs", headers={**key, **headers})
+    assert answer.status_code == 200
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_the_page_signs_in_and_out_by_a_cookie(api: Api) -> None:
+    ada = holder(api.database, "ada")
+    dataset = rows.add_dataset(ada.database)
+    own = {"Origin": str(api.client.base_url).rstrip("/")}
+    problem(api.client.post("/v1/session", json={"key": "gcn_wrong"}), 401)
+    answer = api.client.post("/v1/session", json={"key": ada.key}, headers=own)
+    api.client.cookies.clear()
+    assert answer.json()["key"]["name"] == "ada"
+    cookie = answer.headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
+    bearing = {"Cookie": cookie.partition(";")[0]}
+    assert api.client.get(f"/v1/datasets/{dataset.id}", headers=bearing).status_code == 200
+    wanted = {"kind": "train", "dataset_id": dataset.id}
+    problem(api.client.post("/v1/jobs", json=wanted, headers=bearing), 403)
+    problem(api.client.post("/v1/jobs", json=wanted, headers={**bearing, **FOREIGN}), 403)
+    assert api.client.post("/v1/jobs", json=wanted, headers={**bearing, **own}).status_code == 202
+    left = api.client.delete("/v1/session", headers={**bearing, **own})
+    assert left.status_code == 204
+    assert 'genconvnet_key=""' in left.headers["set-cookie"]
+
+
+def test_a_cookie_over_tls_stays_there(api: Api) -> None:
+    ada = holder(api.database, "ada")
+    for scheme in ("http", "https"):  # as a proxy on this machine says it
+        answer = api.client.post("/v1/session", json={"key": ada.key}, headers={"X-Forwarded-Proto": scheme})
+        assert ("Secure" in answer.headers["set-cookie"].split("; ")) is (scheme == "https")
+        api.client.cookies.clear()
+
+
+def test_refused_sign_ins_are_logged_and_do_not_fill_the_log(api: Api) -> None:
+    holder(api.database, "ada")
+    for _ in range(30):
+        problem(api.client.post("/v1/session", json={"key": "gcn_wrong"}, headers={"X-Request-ID": "guess"}), 401)
+    refused = [one for one in audit.latest(api.database, 100) if one.action == "session.refuse"]
+    assert 0 < len(refused) <= 10
+    assert {one.request_id for one in refused} == {"guess"}
+
+
+def test_the_audit_log_tells_key_and_request(api: Api) -> None:
+    ada = holder(api.database, "ada")
+    answer = api.client.post(
+        "/v1/datasets", files=[("images", ("a.png", pictures.png()))], headers={**ada.headers, "X-Request-ID": "r-1"}
+    )
+    entry = audit.latest(api.database, 1)[0]
+    found = (entry.action, entry.subject, entry.key_id, entry.request_id)
+    assert found == ("dataset.create", answer.json()["id"], ada.id, "r-1")
+
+
+def test_each_key_may_send_so_many_requests_a_minute_to_all_apis_together(own_api: Api, own_valkey: Valkey) -> None:
+    ada = holder(own_api.database, "ada", requests_per_minute=4)
+    bob = holder(own_api.database, "bob", requests_per_minute=4)
+    beside = Api(own_api.log.parent / "..", own_valkey.url, str(own_api.database.engine.url))
+    try:
+        answers = [ask(api, ada, "GET", "/v1/jobs") for api in (own_api, beside) * 3]
+        assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
+        assert "requests_per_minute" in problem(answers[-1], 429)["detail"]
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+        assert ask(beside, bob, "GET", "/v1/jobs").status_code == 200
+        own_valkey.stop()
+        assert ask(own_api, ada, "GET", "/v1/jobs").status_code == 200
+    finally:
+        beside.stop()
+
+
+def test_a_key_without_room_is_refused_before_its_upload(api: Api) -> None:
+    ada = holder(api.database, "ada", max_stored_bytes=9)  # a picture of rows.add_dataset has 3
+    before = api.stored()
+    answer = ask(api, ada, "POST", "/v1/datasets", files=[("images", ("a.png", pictures.png()))])
+    assert "max_stored_bytes" in problem(answer, 429)["detail"]
+    assert int(answer.headers["retry-after"]) > 0
+    assert api.stored() == before
+    rows.add_dataset(ada.database, pictures=3)
+    refusal, sent = _post(api, "/v1/datasets", 200 * MEBIBYTE, ada)
+    assert b"HTTP/1.1 429" in refusal
+    assert sent < 20 * MEBIBYTE
+
+
+def test_a_key_with_enough_unfinished_jobs_is_told_so(api: Api) -> None:
+    ada = holder(api.database, "ada", max_unfinished_jobs=1)
+    wanted = {"kind": "train", "dataset_id": rows.add_dataset(ada.database).id}
+    assert ask(api, ada, "POST", "/v1/jobs", json=wanted).status_code == 202
+    answer = ask(api, ada, "POST", "/v1/jobs", json=wanted)
+    assert "max_unfinished_jobs" in problem(answer, 429)["detail"]
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_no_log_holds_a_key(own_api: Api, own_valkey: Valkey) -> None:
+    ada = holder(own_api.database, "ada", requests_per_minute=30)
+    lost = holder(own_api.database, "lost")
+    keys.revoke(own_api.database, lost.id)
+    for who in (ada, lost):
+        for headers in (who.headers, {"Cookie": f"genconvnet_key={who.key}"}, {"Authorization": f"Basic {who.key}"}):
+            for method, path in (
+                ("GET", "/v1/jobs"),
+                ("GET", "/v1/nowhere"),
+                ("POST", "/v1/jobs"),
+                ("PUT", "/v1/jobs"),
+            ):
+                own_api.client.request(method, path, headers=headers, json={"kind": who.key})
+        for body in ({"key": who.key}, {"key": [who.key]}, {"kee": who.key}, who.key):
+            answer = own_api.client.post("/v1/session", json=body)
+            assert who.key not in answer.text
+    own_valkey.stop()
+    ask(own_api, ada, "GET", "/v1/jobs")
+    own_api.stop()
+    log = own_api.log.read_text()
+    assert "requests_not_counted" in log
+    for who in (ada, lost):
+        assert who.key[10:] not in log
+
+
+@pytest.mark.parametrize(
+    ("host", "published_on", "expected"),
+    [
+        ("127.0.0.1", None, False),
+        ("127.5.5.5", None, False),
+        ("localhost", None, False),
+        ("::1", None, False),
+        ("0.0.0.0", None, True),
+        ("::", None, True),
+        ("192.168.1.5", None, True),
+        ("our.example", None, True),
+        ("0.0.0.0", "127.0.0.1:8000", False),
+        ("0.0.0.0", "[::1]:8000", False),
+        ("0.0.0.0", "8000", True),
+        ("0.0.0.0", "0.0.0.0:8000", True),
+        ("0.0.0.0", "192.168.1.5:8000", True),
+        ("127.0.0.1", "", True),
+    ],
+)
+def test_who_can_reach_the_service_is_known(host: str, published_on: str | None, expected: bool) -> None:
+    assert is_exposed(ApiSettings(host=host, published_on=published_on)) is expected
+
+
+@pytest.mark.parametrize("part", ["api", "serve"])
+def test_open_to_others_without_keys_it_does_not_start(part: str, tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("genconvnet")), part, "--host", "0.0.0.0", "--port", "0"]
+    done = subprocess.run(
+        [*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "genconvnet keys create" in done.stderr
+    assert "--without-keys" in done.stderr
+
+
+def test_open_to_others_with_a_key_every_request_needs_one(tmp_path: Path, valkey: Valkey) -> None:
+    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
+    database = Database(url)
+    database.migrate()
+    ada = holder(database, "ada")
+    api = Api(tmp_path, valkey.url, url, GENCONVNET_HOST="0.0.0.0")
+    try:
+        assert (
+            ask(
+                api,
+                ada,
+                "GET",
+                "/v1/jobs",
+            ).status_code
+            == 200
+        )
+        keys.revoke(database, ada.id)
+        problem(ask(api, None, "GET", "/v1/jobs"), 401)  # unlike on loopback, though no key is left
+    finally:
+        api.stop()
+        database.dispose()
+
+
+def test_open_to_others_without_keys_when_told_so_in_words(tmp_path: Path, valkey: Valkey) -> None:
+    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
+    told = {"GENCONVNET_WITHOUT_KEYS": "true", "GENCONVNET_ALLOWED_HOSTS": "our.example, other.example"}
+    api = Api(
+        tmp_path, valkey.url, url, GENCONVNET_HOST="0.0.0.0", GENCONVNET_ALLOWED_ORIGINS="https://b.example", **told
+    )
+    try:
+        for host in ("our.example", "other.example:80", "192.168.1.5:8000", f"127.0.0.1:{api.port}"):
+            assert api.client.get("/v1/jobs", headers={"Host": host}).status_code == 200
+        problem(api.client.get("/v1/jobs", headers={"Host": "evil.example"}), 421)
+        allowed = {"Origin": "https://b.example", "Sec-Fetch-Site": "cross-site"}
+        problem(api.client.post("/v1/jobs", json={}, headers=allowed), 422)
+        problem(api.client.post("/v1/jobs", json={}, headers=FOREIGN), 403)
+    finally:
+        api.stop()
+
+
+def test_published_on_loopback_a_container_needs_no_keys(tmp_path: Path, valkey: Valkey) -> None:
+    """As docker-compose.yml has it."""
+    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
+    api = Api(tmp_path, valkey.url, url, GENCONVNET_HOST="0.0.0.0", GENCONVNET_PUBLISHED_ON="127.0.0.1:8000")
+    try:
+        assert api.client.get("/v1/jobs").status_code == 200
+        problem(api.client.get("/v1/jobs", headers={"Host": "192.168.1.5:8000"}), 421)
+    finally:
+        api.stop()
+
+
+def test_the_commands_make_list_and_revoke_keys_and_show_who_did_what(tmp_path: Path) -> None:
+    place = ("--data-dir", str(tmp_path))
+    key, advice = _command("keys", "create", "ada", "--admin", "--max-unfinished-jobs", "3", *place)
+    assert key.startswith("gcn_")
+    assert key.strip() not in advice
+    key_id = advice.split(",")[0]
+    listed = _command("keys", "list", *place)[0]
+    assert all(word in listed for word in (key_id, "ada", key[:10], "admin", "3 unfinished jobs"))
+    assert key.strip() not in listed
+    assert "No key is left" in _command("keys", "revoke", key_id, *place)[1]
+    said = _command("audit", *place)[0].splitlines()
+    assert [("key.create" in line, "key.revoke" in line) for line in said] == [(True, False), (False, True)]
+
+
+def test_the_commands_work_on_the_database_that_is_named(postgres_server: PostgresServer) -> None:
+    with postgres_server.fresh() as url:
+        key = _command("keys", "create", "ada", "--expires-days", "1", GENCONVNET_DATABASE_URL=url)[0]
+        database = Database(url)
+        found = keys.find(database, key.strip())
+        assert found is not None
+        assert found.expires_at is not None
+        database.dispose()
+
+
+def _command(*words: str, **environment: str) -> tuple[str, str]:
+    command = [str(Path(sys.executable).with_name("genconvnet")), *words]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={"PATH": "/usr/bin", **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def _post(api: Api, path: str, length: int | None, who: Holder | None = None) -> tuple[bytes, int]:
+    """The answer to a body of zeros, chunked where it has no length, and how much of it was taken."""
+    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    bearing = "".join(f"{name}: {value}\r\n" for name, value in (who.headers if who else {}).items())
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{bearing}{framing}\r\n\r\n"
+    piece = b"10000\r\n" + b"0" * 65536 + b"\r\n" if length is None else b"0" * 65536
+    sent, answer, deadline = 0, b"", time.monotonic() + 20
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
+        try:
+            connection.sendall(head.encode())
+            while sent < (length or 64 * MEBIBYTE) and time.monotonic() < deadline:
+                sent += connection.send(piece)
+        except OSError:  # the server has answered and closed
+            pass
+        try:
+            while found := connection.recv(65536):
+                answer += found
+        except OSError:
+            pass
+    return answer, sent

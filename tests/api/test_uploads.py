@@ -1,0 +1,250 @@
+"""No upload takes the API down: not one that kills its decoder, not one that never ends, not one that is too long."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from support import pictures
+from support.http import Api, problem
+from support.valkey import Valkey
+
+SLOW = {
+    "GENCONVNET_UPLOAD_IDLE_SECONDS": "1",
+    "GENCONVNET_UPLOAD_GRACE_SECONDS": "1",
+    "GENCONVNET_MIN_UPLOAD_BYTES_PER_SECOND": "1000",
+    "GENCONVNET_HEADERS_SECONDS": "1",
+}
+GENEROUS = {
+    "GENCONVNET_MAX_BODY_BYTES": "268435456",
+    "GENCONVNET_MAX_FILE_BYTES": "33554432",
+    "GENCONVNET_MAX_PICTURES": "2000",
+    "GENCONVNET_MAX_PICTURE_SIDE": "16384",
+    "GENCONVNET_MAX_PICTURE_PIXELS": "36000000",
+}
+HEAD = b"POST /v1/datasets HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+OPENING = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, valkey: Valkey) -> Iterator[Api]:
+    api = Api(tmp_path, valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}", **SLOW)
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def generous(tmp_path: Path, valkey: Valkey) -> Iterator[Api]:
+    (tmp_path / "spool").mkdir()
+    api = Api(
+        tmp_path, valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}", TMPDIR=str(tmp_path / "spool"), **GENEROUS
+    )
+    yield api
+    api.stop()
+
+
+def _decoders(api: Api) -> list[psutil.Process]:
+    children = psutil.Process(api.process.pid).children()
+    return [child for child in children if "api.datasets.decoder" in child.cmdline()]
+
+
+def _answer(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    connection.settimeout(20)
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            found += piece
+    return found
+
+
+def test_a_decoder_that_dies_refuses_its_file_and_the_next_upload_has_another(api: Api) -> None:
+    assert api.upload(("warm.png", pictures.png())).status_code == 201
+    for decoder in _decoders(api):
+        decoder.suspend()  # so that the upload is in its hands when it is killed
+    before, answers = api.stored(), []
+    upload = threading.Thread(target=lambda: answers.append(api.upload(("fatal.png", pictures.png()))))
+    upload.start()
+    time.sleep(0.3)
+    assert api.client.get("/healthz").status_code == 200  # others are served meanwhile
+    for decoder in _decoders(api):
+        decoder.kill()
+    upload.join()
+    (error,) = problem(answers[0], 422)["errors"]
+    assert (error["field"], error["file"]) == ("images[0]", "fatal.png")
+    assert "died" in error["message"]
+    assert api.stored() == before
+    assert api.upload(("next.png", pictures.png())).status_code == 201
+
+
+def test_a_decoder_that_dies_while_it_is_idle_is_not_noticed(api: Api) -> None:
+    assert api.upload(("a.png", pictures.png())).status_code == 201
+    for decoder in _decoders(api):
+        decoder.kill()
+        while decoder.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+    assert api.upload(("b.png", pictures.png())).status_code == 201
+
+
+def test_a_decoder_that_hangs_is_ended_in_time(tmp_path: Path, valkey: Valkey) -> None:
+    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
+    api = Api(tmp_path, valkey.url, url, GENCONVNET_DECODE_SECONDS="2", GENCONVNET_DECODERS="1")
+    try:
+        assert api.upload(("warm.png", pictures.png())).status_code == 201
+        (decoder,) = _decoders(api)
+        decoder.suspend()
+        (error,) = problem(api.upload(("hangs.png", pictures.png())), 422)["errors"]
+        assert error["file"] == "hangs.png"
+        assert "longer than 2 s" in error["message"]
+        assert not decoder.is_running()
+        assert api.upload(("next.png", pictures.png())).status_code == 201
+    finally:
+        api.stop()
+
+
+def test_a_decoder_without_memory_refuses_the_picture(tmp_path: Path, valkey: Valkey) -> None:
+    url, little = f"sqlite:///{tmp_path / 'rows.sqlite3'}", str(256 * MEBIBYTE)
+    api = Api(tmp_path, valkey.url, url, **{**GENEROUS, "GENCONVNET_DECODER_MEMORY_BYTES": little})
+    try:
+        large = pictures.encoded(Image.new("RGBA", (6000, 6000)), "PNG")
+        (error,) = problem(api.upload(("large.png", large)), 422)["errors"]
+        assert error["file"] == "large.png"
+        assert "memory" in error["message"]
+        assert api.upload(("small.png", pictures.png())).status_code == 201
+    finally:
+        api.stop()
+
+
+def test_the_largest_uploads_leave_the_api_below_1_gib(generous: Api) -> None:
+    """A picture of the most pixels in the mode that takes most, and a body of the most bytes."""
+    widest = pictures.encoded(Image.new("RGBA", (6000, 6000), (1, 2, 3, 4)), "PNG")
+    deepest = pictures.encoded(Image.fromarray(np.full((6000, 6000), 70, np.uint16)), "PNG")
+    assert generous.upload(("a.png", widest), ("b.png", deepest)).status_code == 201
+    junk = bytes(29_000_000)
+    problem(generous.upload(*((f"{index}.png", junk) for index in range(9))), 415)
+    status = Path(f"/proc/{generous.process.pid}/status").read_text()
+    peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
+    assert 0 < peak < 1024 * MEBIBYTE
+
+
+def test_as_many_files_as_allowed_come_in_one_form_and_no_more(generous: Api) -> None:
+    files = [(f"{index}.png", b"") for index in range(1100)]  # Starlette's own bound is 1000
+    assert len(problem(generous.upload(*files), 415)["errors"]) == 1100  # each was looked at
+    told = problem(generous.upload(*((f"{index}.png", b"") for index in range(2001))), 413)
+    assert "2000" in told["detail"]
+
+
+def test_a_body_without_end_is_cut_off_and_the_spool_never_exceeds_the_cap(api: Api) -> None:
+    cap, piece = 3_000_000, b"%x\r\n%s\r\n" % (50_000, b"\0" * 50_000)
+    spooled, stopped = [0], threading.Event()
+
+    def look() -> None:
+        while not stopped.wait(0.002):
+            spooled.append(_spooled_bytes(api.process.pid))
+
+    watch = threading.Thread(target=look)
+    watch.start()
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+        opening = b"%x\r\n%s\r\n" % (len(OPENING), OPENING)
+        sent = 0
+        with contextlib.suppress(OSError):
+            connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + opening)
+            while sent < 40 * cap:
+                connection.sendall(piece)
+                sent += len(piece)
+        answer = _answer(connection)
+    stopped.set()
+    watch.join()
+    assert sent < 40 * cap, "the API took it all"
+    assert b" 413 " in answer or answer == b""  # the answer may be lost to one who sends on and does not listen
+    assert 1_000_000 < max(spooled) <= cap
+    assert _spooled_bytes(api.process.pid) == 0
+
+
+def _spooled_bytes(pid: int) -> int:
+    """In files that have no name any more."""
+    total = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if "(deleted)" in str(entry.readlink()):
+                total += entry.stat().st_size
+    return total
+
+
+def test_a_body_of_which_nothing_comes_is_cut_off(impatient: Api) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + OPENING)
+        answer = _answer(connection)
+    assert b" 408 " in answer
+    assert b"application/problem+json" in answer
+
+
+def test_a_body_that_trickles_is_cut_off(impatient: Api) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + OPENING)
+        connection.settimeout(0.2)
+        began_at, answer = time.monotonic(), b""
+        while not answer and time.monotonic() - began_at < 20:
+            connection.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer = connection.recv(65536)
+    assert b" 408 " in answer
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /heal"])
+def test_a_head_that_does_not_come_is_cut_off(impatient: Api, first: bytes) -> None:
+    """Also the second one on a connection."""
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.sendall(first)
+        answer = _answer(connection)
+    assert (b" 200 " in answer) == (b"\r\n\r\n" in first)
+
+
+def test_an_upload_that_waits_between_requests_is_not_cut_off(impatient: Api) -> None:
+    assert impatient.upload(("a.png", pictures.png())).status_code == 201
+    time.sleep(1.5)
+    assert impatient.upload(("a.png", pictures.png())).status_code == 201
+
+
+def test_the_api_ends_in_time_with_an_upload_open_and_its_decoders_with_it(tmp_path: Path, valkey: Valkey) -> None:
+    api = Api(tmp_path, valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}")
+    assert api.upload(("a.png", pictures.png())).status_code == 201
+    decoders = _decoders(api)
+    assert decoders
+    for decoder in decoders:
+        decoder.suspend()
+    hanging = threading.Thread(target=lambda: _ignoring_the_end(api))
+    with socket.create_connection(("127.0.0.1", api.port)) as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + OPENING)
+        hanging.start()
+        time.sleep(0.3)
+        began_at = time.monotonic()
+        os.kill(api.process.pid, signal.SIGTERM)
+        api.process.wait(timeout=30)
+    hanging.join()
+    assert time.monotonic() - began_at < 10
+    deadline = time.monotonic() + 5
+    while not all(map(_is_dead, decoders)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    api.stop()
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """Gone, or waiting only to be taken note of by the system's first process."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def _ignoring_the_end(api: Api) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        api.upload(("waits.png", pictures.png()))

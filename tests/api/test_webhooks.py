@@ -1,0 +1,216 @@
+"""Webhooks over HTTP: who is told, what, and where none may lead."""
+
+import base64
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import rows
+from support.http import Api, fields, problem
+from support.receiver import Receiver, hang
+from support.valkey import Valkey
+
+from core.store import leases
+from core.store.webhooks import MAX_WEBHOOKS
+
+QUICK = {
+    "GENCONVNET_WEBHOOKS_TO_PRIVATE_ADDRESSES": "true",
+    "GENCONVNET_WEBHOOK_RETRY_SCALE": "0.001",
+    "GENCONVNET_WEBHOOK_LOOK_SECONDS": "0.05",
+    "GENCONVNET_WEBHOOK_TIMEOUT_SECONDS": "0.5",
+}
+
+
+@pytest.fixture(scope="module")
+def _telling(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("api-telling")
+    api = Api(folder, _valkey.url, f"sqlite:///{folder / 'rows.sqlite3'}", **QUICK)
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def telling(_telling: Api) -> Iterator[Api]:
+    """An API that tells quickly, and to this machine too."""
+    yield _telling
+    for webhook in _telling.client.get("/v1/webhooks").json()["data"]:
+        _telling.client.delete(f"/v1/webhooks/{webhook['id']}")
+    assert _telling.breakages() == []
+
+
+def _add(api: Api, url: str) -> dict[str, Any]:
+    answer = api.client.post("/v1/webhooks", json={"url": url})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def _log(api: Api, webhook: dict[str, Any]) -> list[dict[str, Any]]:
+    return api.client.get(f"/v1/webhooks/{webhook['id']}/deliveries").raise_for_status().json()["data"]
+
+
+def _settled(api: Api, webhook: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The webhook's only delivery, once that holds."""
+    deadline = time.monotonic() + 15
+    while True:
+        (delivery,) = _log(api, webhook)
+        if holds(delivery):
+            return delivery
+        assert time.monotonic() < deadline, delivery
+        time.sleep(0.02)
+
+
+def _succeed(api: Api) -> str:
+    held = rows.claimed(api.database)
+    leases.succeed(api.database, held, [], rows.DONE, model=rows.new_model())
+    return held.job_id
+
+
+def test_a_webhook_shows_its_secret_once(api: Api) -> None:
+    made = api.client.post("/v1/webhooks", json={"url": "https://93.184.216.34/hook?a=b"})
+    assert made.status_code == 201
+    secret = made.json()["secret"]
+    assert secret.startswith("whsec_")
+    assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+    shown = api.client.get(made.headers["location"]).json()
+    assert shown == {
+        "id": made.json()["id"],
+        "url": "https://93.184.216.34/hook?a=b",
+        "created_at": shown["created_at"],
+    }
+    assert "secret" not in api.client.get("/v1/webhooks").json()["data"][0]
+    assert api.client.delete(made.headers["location"]).status_code == 204
+    problem(api.client.get(made.headers["location"]), 404)
+    problem(api.client.get(made.headers["location"] + "/deliveries"), 404)
+
+
+def test_webhooks_are_listed_in_pages_and_bounded(each_api: Api) -> None:
+    made = [_add(each_api, f"https://93.184.216.34/{number}")["id"] for number in range(MAX_WEBHOOKS)]
+    first = each_api.client.get("/v1/webhooks", params={"limit": 15}).json()
+    second = each_api.client.get("/v1/webhooks", params={"limit": 15, "after": first["next"]}).json()
+    assert [one["id"] for one in first["data"] + second["data"]] == made[::-1]
+    assert (first["has_more"], second["has_more"]) == (True, False)
+    problem(each_api.client.post("/v1/webhooks", json={"url": "https://93.184.216.34/"}), 409)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://2130706433/",
+        "http://0x7f.1:8000/",
+        "http://localhost:6379/",
+        "http://[::1]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://0.0.0.0/",
+        "http://user:password@93.184.216.34/",
+        "ftp://93.184.216.34/",
+        "file:///etc/passwd",
+        "https://",
+        "no url",
+        "https://93.184.216.34/" + "x" * 2000,
+    ],
+)
+def test_a_webhook_leads_to_a_public_address_by_http(api: Api, url: str) -> None:
+    assert fields(api.client.post("/v1/webhooks", json={"url": url})) == ["url"]
+
+
+def test_a_name_that_nobody_knows_yet_may_be_told_later(api: Api) -> None:
+    _add(api, "https://nobody-knows.invalid/hook")
+
+
+def test_the_end_of_a_job_is_told_signed(telling: Api) -> None:
+    with Receiver() as receiver:
+        webhook = _add(telling, receiver.url)
+        job_id = _succeed(telling)
+        (received,) = receiver.wait(1)
+        told = received.verified(webhook["secret"])
+        assert told["type"] == "job.succeeded"
+        job = telling.client.get(f"/v1/jobs/{job_id}").json()
+        assert told["timestamp"] == job["finished_at"]
+        shown = {name: value for name, value in told["data"].items() if name != "url"}
+        assert shown == {name: job[name] for name in shown}
+        assert shown["model_id"] is not None
+        delivery = _settled(telling, webhook, lambda one: one["status"] == "delivered")
+        assert (delivery["id"], delivery["job_id"], delivery["attempts"]) == (received.id, job_id, 1)
+        assert (delivery["event"], delivery["response_status"], delivery["error"]) == ("job.succeeded", 204, None)
+
+
+def test_a_canceled_job_is_told_once(telling: Api) -> None:
+    with Receiver() as receiver:
+        webhook = _add(telling, receiver.url)
+        job_id = rows.accept(telling.database)
+        telling.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+        problem(telling.client.post(f"/v1/jobs/{job_id}/cancel"), 409)
+        (received,) = receiver.wait(1)
+        assert received.verified(webhook["secret"])["type"] == "job.canceled"
+        assert len(_log(telling, webhook)) == 1
+
+
+def test_a_message_that_was_not_taken_is_sent_again_under_its_id(telling: Api) -> None:
+    with Receiver(500, 307, 200, location="http://127.0.0.1/elsewhere") as receiver:
+        webhook = _add(telling, receiver.url)
+        _succeed(telling)
+        received = receiver.wait(3)
+        assert len({one.id for one in received}) == 1
+        assert {one.path for one in received} == {"/hook"}  # no redirect is followed, though this one keeps the method
+        assert received[0].body == received[2].body
+        received[2].verified(webhook["secret"])
+        delivery = _settled(telling, webhook, lambda one: one["status"] == "delivered")
+        assert (delivery["attempts"], delivery["response_status"]) == (3, 200)
+
+
+def test_a_receiver_that_hangs_holds_up_nobody_else(telling: Api) -> None:
+    with Receiver(hang) as slow, Receiver() as quick:
+        webhook = _add(telling, slow.url)
+        _add(telling, quick.url)
+        for _ in range(3):
+            _succeed(telling)
+        quick.wait(3)
+        assert len({one.id for one in quick.received}) == 3
+        deadline = time.monotonic() + 15
+        while "no answer within 0.5 s" not in {one["error"] for one in _log(telling, webhook)}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_receiver_that_is_gone_is_told_nothing_more(telling: Api) -> None:
+    with Receiver(410) as receiver:
+        webhook = _add(telling, receiver.url)
+        _succeed(telling)
+        deadline = time.monotonic() + 15
+        while telling.client.get(f"/v1/webhooks/{webhook['id']}").status_code != 404:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert len(receiver.received) == 1
+
+
+def test_what_was_delivered_is_sent_again_on_demand(telling: Api) -> None:
+    with Receiver() as receiver:
+        webhook = _add(telling, receiver.url)
+        _succeed(telling)
+        delivery = _settled(telling, webhook, lambda one: one["status"] == "delivered")
+        path = f"/v1/webhooks/{webhook['id']}/deliveries/{delivery['id']}/redeliver"
+        assert telling.client.post(path).status_code == 202
+        assert [one.id for one in receiver.wait(2)] == [delivery["id"]] * 2
+        problem(telling.client.post(path.replace("msg_", "msg_0")), 404)
+
+
+def test_what_a_killed_api_was_sending_is_sent_again_under_its_id(tmp_path: Path, valkey: Valkey) -> None:
+    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
+    api = Api(tmp_path, valkey.url, url, **{**QUICK, "GENCONVNET_WEBHOOK_TIMEOUT_SECONDS": "1"})
+    with Receiver(hang, 204) as receiver:
+        webhook = _add(api, receiver.url)
+        _succeed(api)
+        receiver.wait(1)
+        api.process.send_signal(signal.SIGKILL)
+        api.stop()
+        again = Api(tmp_path, valkey.url, url, **QUICK)
+        first, second = receiver.wait(2)
+        assert first.id == second.id
+        delivery = _settled(again, webhook, lambda one: one["status"] == "delivered")
+        assert delivery["attempts"] == 2
+        again.stop()

@@ -1,0 +1,43 @@
+"""What the contract says of a model's file is what is written, for every kind of model."""
+
+import io
+
+import pytest
+import torch
+
+from api.models.imported import inspect
+from core.box import Box
+from core.checkpoint import TrainedModel, save_model
+from core.contracts.learning import LearningParams
+from core.images import Levels
+from core.learning import architecture_of, first_chains
+from core.model import GenerativeConvNet
+from core.pictures import Pictures
+from core.presets import PRESETS
+
+SMALL = {"num_chains": 2, "seed": 1, "batch_size": None}
+
+
+def _cases() -> dict[str, LearningParams]:
+    presets = {name: LearningParams.model_validate({**p.model_dump(), **SMALL}) for name, p in PRESETS.items()}
+    layers = ({"filters": 3, "kernel_size": 5, "stride": 3}, {"filters": 2, "kernel_size": 3, "stride": 2})
+    forms = [(top, edge) for top in ("convolutional", "object", "category") for edge in ("valid", "torus", "padded")]
+    made = {
+        f"{top}-{edge}": LearningParams(image_size=32, layers=layers, top=top, boundary=edge, **SMALL)
+        for top, edge in forms
+        if (top, edge) != ("object", "torus")
+    }
+    return presets | made
+
+
+@pytest.mark.parametrize("params", _cases().values(), ids=_cases().keys())
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_saved_is_what_the_contract_says(params: LearningParams, channels: int) -> None:
+    architecture = architecture_of(params, channels)
+    pictures = Pictures.of(torch.zeros(2, channels, params.image_size, params.image_size))
+    chains = first_chains(pictures, params, architecture, torch.Generator())
+    low = torch.zeros(channels, 1, 1)
+    levels = Levels(torch.zeros(channels), 2.0, Box(low, low + 1, torch.eye(channels)))
+    content = save_model(TrainedModel(GenerativeConvNet(architecture), levels, chains, params))
+    header = inspect(io.BytesIO(content))
+    assert (header.params, header.channels) == (params, channels)

@@ -1,0 +1,102 @@
+"""Whose rows: one key sees its own alone, whatever it asks for; what sees all sees all."""
+
+import pytest
+from sqlalchemy import func, select
+from support import rows
+
+from core.contracts.jobs import Queue
+from core.store import datasets, jobs, leases, models
+from core.store.access import Access
+from core.store.database import Database
+from core.store.errors import NotFound
+from core.store.jobs import Idempotency
+from core.store.schema import ApiKey, Base, Dataset, Job, Model, Owned, new_id
+
+
+@pytest.fixture
+def ada(database: Database) -> Database:
+    return _as_new_key(database, "ada")
+
+
+@pytest.fixture
+def bob(database: Database) -> Database:
+    return _as_new_key(database, "bob")
+
+
+_OF_A_JOB = (jobs.find, jobs.metrics, jobs.cancel, jobs.resume, jobs.delete)
+
+
+def _as_new_key(database: Database, name: str) -> Database:
+    key = ApiKey(id=new_id("key"), name=name, prefix=name, sha256=name.encode().ljust(32))
+    with database.write() as session:
+        session.add(key)
+        session.flush()
+        return database.seen_by(Access(owner=key.seq, sees_all=False))
+
+
+def test_anothers_rows_look_absent_to_every_call(ada: Database, bob: Database) -> None:
+    dataset = rows.add_dataset(ada).id
+    job = rows.accept(ada, rows.train(dataset))
+    for call, id_ in ((datasets.find, dataset), (datasets.delete, dataset), *((call, job) for call in _OF_A_JOB)):
+        with pytest.raises(NotFound) as foreign:
+            call(bob, id_)
+        with pytest.raises(NotFound) as absent:
+            call(bob, "absent")
+        assert str(foreign.value).replace(id_, "absent") == str(absent.value)
+    assert [datasets.listing(bob, limit=9), jobs.listing(bob, limit=9)] == [[], []]
+    with pytest.raises(NotFound):
+        jobs.listing(bob, limit=9, after=job)
+    with pytest.raises(NotFound):
+        rows.accept(bob, rows.train(dataset))
+    assert [row.id for row in jobs.listing(ada, limit=9)] == [job]
+
+
+def test_one_who_sees_all_sees_all_and_owns_what_it_adds(database: Database, ada: Database) -> None:
+    theirs = rows.add_dataset(ada).id
+    assert datasets.find(database, theirs).owner_seq == ada.access.owner
+    admin = database.seen_by(Access(owner=ada.access.owner, sees_all=True))
+    assert datasets.find(database, rows.add_dataset(database).id).owner_seq is None
+    assert datasets.find(admin, rows.add_dataset(admin).id).owner_seq == ada.access.owner
+    assert len(datasets.listing(admin, limit=9)) == 3
+
+
+def test_a_model_belongs_to_the_owner_of_the_job_that_learned_it(database: Database, ada: Database) -> None:
+    rows.accept(ada, rows.train())
+    model = rows.new_model()
+    leases.succeed(database, rows.claim(database), [], rows.DONE, model=model)
+    assert models.find(ada, model.id).owner_seq == ada.access.owner
+
+
+def test_a_place_in_the_queue_counts_everyones_jobs(ada: Database, bob: Database) -> None:
+    rows.accept(ada)
+    behind = rows.row(bob, rows.accept(bob))
+    assert jobs.queue_positions(bob, [behind]) == {behind.id: 2}
+
+
+def test_shards_belong_to_their_jobs_owner(database: Database, ada: Database) -> None:
+    job = rows.accept(ada, rows.split())
+    assert {shard.owner_seq for shard in rows.shards(database, job)} == {ada.access.owner}
+    assert rows.claim(database, Queue.SAMPLE).parent_id == job
+
+
+def test_two_owners_may_use_the_same_idempotency_key(ada: Database, bob: Database) -> None:
+    asked = Idempotency("same", b"x" * 32)
+    mine, theirs = (rows.accept(seen, idempotency=asked) for seen in (ada, bob))
+    assert mine != theirs
+    assert rows.accept(ada, idempotency=asked) == mine
+
+
+@pytest.mark.parametrize("table", [Dataset, Job, Model])
+def test_no_form_of_query_escapes(table: type[Owned], ada: Database, bob: Database) -> None:
+    rows.add_dataset(ada)
+    rows.add_model(ada)
+    with ada.read() as mine, bob.read() as theirs:
+        for query in (select(table), select(func.count()).select_from(table), select(table.owner_seq)):
+            found = [list(session.scalars(query)) for session in (mine, theirs)]
+            assert found[0] not in ([], [0])
+            assert found[1] in ([], [0])
+
+
+def test_every_table_with_an_owner_is_narrowed() -> None:
+    owned = {mapper.local_table.name for mapper in Base.registry.mappers if issubclass(mapper.class_, Owned)}
+    assert owned == {name for name, table in Base.metadata.tables.items() if "owner_seq" in table.columns}

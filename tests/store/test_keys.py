@@ -1,0 +1,145 @@
+"""Keys: kept as hashes, good until revoked or expired; what they may have; the log of what was done with them."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import update
+from support import rows
+from support.keys import holder
+
+from core.store import audit, datasets, jobs, keys
+from core.store.database import Database
+from core.store.errors import Conflict, LimitReached, NotFound
+from core.store.keys import NewKey
+from core.store.schema import ApiKey
+
+
+def test_a_key_is_long_and_known_again_by_its_hash_alone(database: Database) -> None:
+    made = [keys.create(database, NewKey(name)) for name in ("ada", "bob")]
+    for one in made:
+        assert one.key.startswith("gcn_")
+        assert len(one.key) == len("gcn_") + 43  # 256 bits, 6 a letter
+        found = keys.find(database, one.key)
+        assert found is not None
+        assert found.id == one.row.id
+        assert all(one.key not in str(value) for value in vars(found).values())
+        assert len(found.prefix) == 10
+    assert made[0].key != made[1].key
+
+
+@pytest.mark.parametrize("given", ["", "gcn_", "gcn_" + "A" * 43, "\udc80", "\x00", "x" * 10_000])
+def test_what_is_no_key_is_not_known(database: Database, given: str) -> None:
+    keys.create(database, NewKey("ada"))
+    assert keys.find(database, given) is None
+
+
+def test_a_revoked_key_is_good_no_longer(database: Database) -> None:
+    made = keys.create(database, NewKey("ada"))
+    assert keys.are_any(database)
+    assert keys.is_good(database, made.row.id)
+    assert keys.revoke(database, made.row.id).revoked_at is not None
+    assert keys.find(database, made.key) is None
+    assert not keys.is_good(database, made.row.id)
+    assert not keys.are_any(database)
+    with pytest.raises(Conflict):
+        keys.revoke(database, made.row.id)
+    with pytest.raises(NotFound):
+        keys.revoke(database, "key_none")
+
+
+def test_an_expired_key_is_no_good_and_opens_no_door(database: Database) -> None:
+    made = keys.create(database, NewKey("ada", expires_days=1))
+    assert made.row.expires_at == pytest.approx(made.row.created_at + 86_400, abs=5)
+    assert keys.find(database, made.key) is not None
+    with database.write() as session:
+        session.execute(update(ApiKey).values(expires_at=made.row.created_at - 1))
+    assert keys.find(database, made.key) is None
+    assert not keys.is_good(database, made.row.id)
+    assert keys.are_any(database)
+
+
+def test_no_more_unfinished_jobs_than_a_key_may_have_however_many_ask_at_once(database: Database) -> None:
+    ada, bob = holder(database, "ada", max_unfinished_jobs=2), holder(database, "bob")
+    accepted, refused = _at_once(6, lambda: rows.accept(ada.database, rows.split()))
+    assert (len(accepted), len(refused)) == (2, 4)
+    assert "max_unfinished_jobs" in refused[0]
+    rows.accept(bob.database)
+    jobs.cancel(ada.database, accepted[0])
+    rows.accept(ada.database)
+    with pytest.raises(LimitReached):
+        jobs.resume(ada.database, accepted[0])
+
+
+def test_no_more_bytes_than_a_key_may_store_however_many_upload_at_once(database: Database) -> None:
+    ada = holder(database, "ada", max_stored_bytes=7)  # a picture of the tests has 3
+    stored, refused = _at_once(4, lambda: rows.add_dataset(ada.database).id)
+    assert (len(stored), len(refused)) == (2, 2)
+    assert "max_stored_bytes" in refused[0]
+    assert " 6 of them are in use" in refused[0]
+    datasets.delete(ada.database, stored[0])
+    rows.add_dataset(ada.database)
+
+
+def test_results_and_models_count_as_stored(database: Database) -> None:
+    ada = holder(database, "ada", max_stored_bytes=9)
+    rows.add_dataset(ada.database)
+    job_id = rows.accept(ada.database)
+    held = rows.claim(database)
+    rows.leases.succeed(database, held, [rows.artifact()], rows.DONE, model=rows.new_model())
+    for more in (rows.accept, rows.add_dataset, lambda seen: jobs.resume(seen, job_id)):
+        with pytest.raises(LimitReached, match="9 of them are in use"):
+            more(ada.database)
+
+
+def test_what_is_done_is_logged_with_it_and_what_fails_is_not(database: Database) -> None:
+    ada = holder(database, "ada")
+    dataset = rows.add_dataset(ada.database).id
+    job_id = rows.accept(ada.database, rows.train(dataset))
+    for refused in (jobs.resume, jobs.delete):
+        with pytest.raises(Conflict):
+            refused(ada.database, job_id)
+    for done in (jobs.cancel, jobs.resume, jobs.cancel, jobs.delete):
+        done(ada.database, job_id)
+    datasets.delete(ada.database, dataset)
+    keys.revoke(database, ada.id)
+    said = [(entry.key_id, entry.action, entry.subject) for entry in audit.latest(database, 100)]
+    verbs = ("create", "cancel", "resume", "cancel", "delete")
+    assert said == [
+        (None, "key.create", ada.id),
+        (ada.id, "dataset.create", dataset),
+        *((ada.id, f"job.{verb}", job_id) for verb in verbs),
+        (ada.id, "dataset.delete", dataset),
+        (None, "key.revoke", ada.id),
+    ]
+    assert [entry.action for entry in audit.latest(database, 2)] == ["dataset.delete", "key.revoke"]
+
+
+def test_what_an_admins_job_needs_is_not_deleted_under_it(database: Database) -> None:
+    ada, admin = holder(database, "ada"), holder(database, "root", admin=True)
+    dataset = rows.add_dataset(ada.database).id
+    job_id = rows.accept(admin.database, rows.train(dataset))
+    with pytest.raises(Conflict) as refused:
+        datasets.delete(ada.database, dataset)
+    assert job_id not in str(refused.value)
+
+
+def _at_once(times: int, call: Callable[[], str]) -> tuple[list[str], list[str]]:
+    """What so many threads got, and what the others were told."""
+    got: list[str] = []
+    refused: list[str] = []
+    start = threading.Barrier(times)
+
+    def run() -> None:
+        start.wait()
+        try:
+            got.append(call())
+        except LimitReached as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=run) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got, refused

@@ -1,0 +1,193 @@
+"""What webhooks are told: written with the end of a job, once, to its owner's alone; sent by one sender at a time."""
+
+import pytest
+from sqlalchemy import func, select, update
+from support import rows
+
+from core.contracts.jobs import Queue
+from core.store import deliveries, jobs, leases, webhooks
+from core.store.access import Access
+from core.store.database import Database
+from core.store.deliveries import Due, Outcome
+from core.store.errors import Conflict, LeaseLost, NotFound
+from core.store.schema import ApiKey, Delivery, new_id
+
+URL = "https://example.org/hook"
+TAKEN, REFUSED = Outcome(204, None), Outcome(500, "answered 500")
+
+
+def _owner(database: Database) -> Database:
+    """The database as a new key sees it."""
+    with database.write() as session:
+        id_ = new_id("key")
+        key = ApiKey(id=id_, name="n", prefix="p", sha256=id_.encode().ljust(32)[:32])
+        session.add(key)
+        session.flush()
+        return database.seen_by(Access(owner=key.seq, sees_all=False))
+
+
+def _events(database: Database, webhook_id: str) -> list[tuple[str, str]]:
+    return [(one.job_id, one.event) for one in webhooks.deliveries(database, webhook_id, limit=100)]
+
+
+def _claim(database: Database, lease_seconds: float = rows.LONG) -> list[Due]:
+    return deliveries.claim(database, [], 100, lease_seconds)
+
+
+def test_every_kind_of_end_is_told_once(database: Database) -> None:
+    webhook = webhooks.add(database, URL)
+    done, failed, canceled, lost = (rows.claimed(database) for _ in range(4))
+    leases.succeed(database, done, [], rows.DONE)
+    leases.fail(database, failed, {"type": "diverged", "detail": "d"})
+    jobs.cancel(database, canceled.job_id)
+    leases.canceled(database, canceled)
+    rows.alter(database, lost.job_id, strikes=leases.MAX_STRIKES)
+    rows.expire(database, lost.job_id)
+    leases.settle_lost(database)
+    leases.settle_lost(database)
+    assert _events(database, webhook.id) == [
+        (lost.job_id, "job.failed"),
+        (canceled.job_id, "job.canceled"),
+        (failed.job_id, "job.failed"),
+        (done.job_id, "job.succeeded"),
+    ]
+
+
+def test_a_split_job_is_told_once_and_none_of_its_shards(database: Database) -> None:
+    webhook = webhooks.add(database, URL)
+    succeeded = rows.accept(database, rows.split())
+    for _ in range(3):
+        leases.succeed(database, rows.claim(database, Queue.SAMPLE), [], rows.DONE)
+    failed = rows.accept(database, rows.split())
+    leases.fail(database, rows.claim(database, Queue.SAMPLE), {"type": "diverged", "detail": "d"})
+    canceled = rows.accept(database, rows.split())
+    rows.claim(database, Queue.SAMPLE)
+    jobs.cancel(database, canceled)
+    assert _events(database, webhook.id) == [
+        (canceled, "job.canceled"),
+        (failed, "job.failed"),
+        (succeeded, "job.succeeded"),
+    ]
+
+
+def test_the_webhooks_of_others_are_neither_told_nor_seen(database: Database) -> None:
+    one, other = _owner(database), _owner(database)
+    mine, theirs, nobodys = webhooks.add(one, URL), webhooks.add(other, URL), webhooks.add(database, URL)
+    job_id = rows.accept(one)
+    leases.succeed(database, rows.claim(database), [], rows.DONE)
+    unowned = rows.accept(database)
+    jobs.cancel(database, unowned)
+    assert _events(one, mine.id) == [(job_id, "job.succeeded")]
+    assert _events(other, theirs.id) == []
+    assert _events(database, nobodys.id) == [(unowned, "job.canceled")]
+    assert [found.id for found in webhooks.listing(one, limit=9)] == [mine.id]
+    for forbidden in (theirs.id, nobodys.id):
+        with pytest.raises(NotFound):
+            webhooks.find(one, forbidden)
+        with pytest.raises(NotFound):
+            webhooks.deliveries(one, forbidden, limit=1)
+        with pytest.raises(NotFound):
+            webhooks.delete(one, forbidden)
+    (delivery,) = webhooks.deliveries(one, mine.id, limit=1)
+    with pytest.raises(NotFound):
+        webhooks.redeliver(other, mine.id, delivery.id)
+    with pytest.raises(NotFound):
+        webhooks.redeliver(other, theirs.id, delivery.id)
+
+
+def test_an_end_that_does_not_count_is_not_told(database: Database) -> None:
+    webhook = webhooks.add(database, URL)
+    lost = rows.claimed(database)
+    rows.expire(database, lost.job_id)
+    held = rows.claim(database)
+    with pytest.raises(LeaseLost):
+        leases.succeed(database, lost, [], rows.DONE)
+    assert _events(database, webhook.id) == []
+    leases.succeed(database, held, [], rows.DONE)
+    assert _events(database, webhook.id) == [(held.job_id, "job.succeeded")]
+
+
+def _one_due(database: Database) -> str:
+    webhook = webhooks.add(database, URL)
+    jobs.cancel(database, rows.accept(database))
+    return webhook.id
+
+
+def _row(database: Database, webhook_id: str) -> Delivery:
+    (found,) = webhooks.deliveries(database, webhook_id, limit=2)
+    return found
+
+
+def test_two_senders_do_not_take_the_same(database: Database) -> None:
+    webhook_id = _one_due(database)
+    (due,) = _claim(database)
+    assert _claim(database) == []
+    deliveries.settle(database, due, TAKEN, [])
+    assert _claim(database) == []
+    found = _row(database, webhook_id)
+    assert (found.status, found.attempts, found.response_status, found.next_at) == ("delivered", 1, 204, None)
+
+
+def test_what_a_lost_sender_held_is_taken_over_and_its_late_word_does_not_count(database: Database) -> None:
+    webhook_id = _one_due(database)
+    (lost,) = _claim(database, lease_seconds=-1)
+    (taken,) = _claim(database)
+    assert (taken.id, taken.attempt) == (lost.id, 2)
+    deliveries.settle(database, lost, REFUSED, [])
+    assert _row(database, webhook_id).status == "pending"
+    deliveries.settle(database, taken, TAKEN, [])
+    assert _row(database, webhook_id).status == "delivered"
+
+
+def test_attempts_follow_the_waits_and_end(database: Database) -> None:
+    webhook_id = _one_due(database)
+    for attempt, wait in enumerate((100.0, 300.0), start=1):
+        (due,) = _claim(database)
+        assert due.attempt == attempt
+        deliveries.settle(database, due, REFUSED, [100.0, 300.0])
+        assert _claim(database) == []
+        with database.write() as session:
+            left = session.scalar(select(Delivery.next_at - func.coalesce(Delivery.created_at, 0)))
+            assert left == pytest.approx(wait, abs=30)
+            session.execute(update(Delivery).values(next_at=1.0))
+    (due,) = _claim(database)
+    deliveries.settle(database, due, REFUSED, [100.0, 300.0])
+    found = _row(database, webhook_id)
+    assert (found.status, found.attempts, found.error, found.next_at) == ("failed", 3, "answered 500", None)
+    assert webhooks.redeliver(database, webhook_id, found.id).status == "pending"
+    with pytest.raises(Conflict):
+        webhooks.redeliver(database, webhook_id, found.id)
+    assert [due.attempt for due in _claim(database)] == [4]
+
+
+def test_one_message_a_webhook_is_taken_at_a_time_the_oldest_first(database: Database) -> None:
+    one, other = webhooks.add(database, URL), webhooks.add(database, URL)
+    for _ in range(3):
+        jobs.cancel(database, rows.accept(database))
+    first = _claim(database)
+    assert {due.webhook_seq for due in first} == {one.seq, other.seq}
+    assert len(first) == 2
+    assert deliveries.claim(database, [one.seq, other.seq], 100, rows.LONG) == []
+    assert len(deliveries.claim(database, [one.seq], 100, rows.LONG)) == 1
+    assert len(deliveries.claim(database, [], 1, rows.LONG)) == 1
+
+
+def test_a_webhook_that_is_gone_takes_its_messages_with_it(database: Database) -> None:
+    webhook_id = _one_due(database)
+    (due,) = _claim(database)
+    deliveries.gone(database, due)
+    with pytest.raises(NotFound):
+        webhooks.find(database, webhook_id)
+    assert rows.count(database)["deliveries"] == 0
+    deliveries.settle(database, due, TAKEN, [])
+
+
+def test_the_log_forgets_what_is_settled_and_old(database: Database) -> None:
+    webhook_id = _one_due(database)
+    jobs.cancel(database, rows.accept(database))
+    (due,) = _claim(database)
+    deliveries.settle(database, due, TAKEN, [])
+    deliveries.forget(database, 60)
+    assert len(_events(database, webhook_id)) == 2
+    deliveries.forget(database, -60)
+    assert _row(database, webhook_id).status == "pending"

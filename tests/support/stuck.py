@@ -1,0 +1,18 @@
+"""A working process whose work never comes to its next step."""
+
+import time
+from multiprocessing.connection import Connection
+
+from core.contracts.jobs import JobKind, Queue
+from worker import child
+from worker.settings import WorkerSettings
+
+child_main = child._main
+
+
+def main(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -> None:
+    """As `worker.child` starts it; only what a training job does is another."""
+    from worker.runner import HANDLERS
+
+    HANDLERS[JobKind.TRAIN] = lambda _: time.sleep(600)
+    child_main(pipe, settings, queue, name)

@@ -1,0 +1,91 @@
+"""What a worker measures of itself for Prometheus. It has no port: it leaves its samples in the broker (`Teller`)."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import TypeVar
+
+import structlog
+import torch
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from redis import Redis, RedisError
+
+from core.broker.presence import BEAT_SECONDS, leave_samples
+from core.learning import LearningProgress
+
+T = TypeVar("T")
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY = CollectorRegistry()
+ProcessCollector(namespace="genconvnet_worker", registry=REGISTRY)
+JOBS_FINISHED = Counter(
+    "genconvnet_jobs_finished_total", "Jobs that a worker brought to an end.", ["kind", "outcome"], registry=REGISTRY
+)
+LEASES_LOST = Counter("genconvnet_leases_lost_total", "Jobs that a worker held and lost.", registry=REGISTRY)
+ITERATION_SECONDS = Histogram(
+    "genconvnet_learning_iteration_seconds", "Of one iteration of learning.", buckets=BUCKETS, registry=REGISTRY
+)
+CHAIN_STD_RATIO = Gauge(
+    "genconvnet_chain_std_ratio",
+    "Standard deviation of the chains by that of the pictures, at the last iteration.",
+    registry=REGISTRY,
+)
+ACTIVE_RATIO = Gauge(
+    "genconvnet_active_units_ratio", "Share of a layer's units active on the chains.", ["layer"], registry=REGISTRY
+)
+RECOVERIES = Gauge(
+    "genconvnet_learning_recoveries", "How often the present training went back to a good state.", registry=REGISTRY
+)
+DEVICE_MEMORY = Gauge(
+    "genconvnet_device_memory_bytes", "Of the GPU, held by the worker.", ["device"], registry=REGISTRY
+)
+
+log = structlog.get_logger()
+
+
+def timed(iterations: Iterator[T]) -> Iterator[T]:
+    """The same, each of them measured."""
+    while True:
+        began_at = time.perf_counter()
+        try:
+            one = next(iterations)
+        except StopIteration:
+            return
+        ITERATION_SECONDS.observe(time.perf_counter() - began_at)
+        yield one
+
+
+def learned(progress: LearningProgress) -> None:
+    """How well learning is."""
+    health = progress.health
+    CHAIN_STD_RATIO.set(health.chain_std / health.data_std if health.data_std else float("nan"))
+    RECOVERIES.set(progress.recoveries)
+    for layer, share in enumerate(health.active_share, start=1):
+        ACTIVE_RATIO.labels(layer).set(share)
+
+
+class Teller:
+    """A thread that leaves what was measured in the broker, for the API's /metrics."""
+
+    def __init__(self, redis: Redis, worker: str, device: torch.device) -> None:
+        self._redis, self._worker, self._device = redis, worker, device
+        threading.Thread(target=self._run, name="measures", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            if self._device.type == "cuda":
+                DEVICE_MEMORY.labels(str(self._device)).set(torch.cuda.memory_reserved(self._device))
+            try:
+                leave_samples(self._redis, self._worker, generate_latest(REGISTRY).decode())
+            except (RedisError, OSError) as error:
+                log.info("measures_not_told", error=str(error))
+            time.sleep(BEAT_SECONDS)
