@@ -55,7 +55,11 @@ def main(queue: Queue) -> None:
 
     # Celery keeps weak references to receivers: each is held by this frame for as long as the worker runs.
     def started(**_: object) -> None:
-        child.start()
+        try:
+            child.start()
+        except RuntimeError as error:  # which Celery would log, and go on with a worker that does nothing
+            log.error("child_did_not_start", error=str(error))
+            raise SystemExit(1) from error  # whoever runs this worker starts it again
         reconciler.start()
         presence.start()
         log.info("worker_listens", queue=queue.value)

@@ -74,7 +74,10 @@ class Child:
             log.warning("child_died", exit_code=self._process.exitcode, job_id=claim.job_id if claim else None)
             if claim is not None:
                 self._free(claim)
-            self.start()
+            try:
+                self.start()
+            except RuntimeError as error:  # the next message finds no child, and tries again
+                log.error("child_did_not_start", error=str(error))
 
     def _hear(self, claim: Claim | None) -> str | Claim:
         """What the child says next. One that says nothing and holds no lease is stopped or stuck: it is killed.

@@ -37,6 +37,19 @@ def test_a_child_killed_between_its_files_and_its_row_leaves_one_result(start_ri
     assert (job["attempt"], ask.results(job)) == (2, undisturbed)
 
 
+def test_a_worker_whose_child_is_killed_while_it_starts_listens_again(rig: Rig) -> None:
+    name = "worker-train"
+    before = rig.pid(name)
+    rig.send(name, signal.SIGKILL)
+    _until(lambda: rig.pid(name) not in (None, before) and rig.children(name) != [])
+    stillborn = rig.pid(name)
+    for pid in rig.children(name):
+        rig.kill(pid, signal.SIGKILL)
+    _until(lambda: rig.pid(name) != stillborn)  # it does not stay, deaf
+    rig.wait_until_ready()
+    Asking(rig).succeeded(Asking(rig).train())
+
+
 def test_a_deployment_costs_a_learning_job_nothing(rig: Rig) -> None:
     ask = Asking(rig)
     job_id = ask.train(iterations=1500, checkpoint_seconds=600)  # the only checkpoint is the one on the way out
