@@ -58,7 +58,7 @@ def main(queue: Queue) -> None:
         try:
             child.start()
         except RuntimeError as error:  # which Celery would log, and go on with a worker that does nothing
-            log.error("child_did_not_start", error=str(error))
+            log.critical("child_did_not_start", error=str(error))
             raise SystemExit(1) from error  # whoever runs this worker starts it again
         reconciler.start()
         presence.start()

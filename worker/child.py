@@ -77,7 +77,7 @@ class Child:
             try:
                 self.start()
             except RuntimeError as error:  # the next message finds no child, and tries again
-                log.error("child_did_not_start", error=str(error))
+                log.warning("child_did_not_start", error=str(error))
 
     def _hear(self, claim: Claim | None) -> str | Claim:
         """What the child says next. One that says nothing and holds no lease is stopped or stuck: it is killed.

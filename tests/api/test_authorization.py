@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from support import pictures, rows
 from support.http import Api, problem
 from support.keys import Holder, ask, holder
@@ -232,6 +233,17 @@ def test_the_metrics_are_for_admins(api: Api, people: People) -> None:
     problem(ask(api, None, "GET", "/metrics"), 401)
     problem(ask(api, people.ada, "GET", "/metrics"), 403)
     assert "handler=" in ask(api, people.admin, "GET", "/metrics").text
+
+
+def test_what_the_gate_refuses_is_counted(api: Api, people: People) -> None:
+    def refused() -> float:
+        told = text_string_to_metric_families(ask(api, people.admin, "GET", "/metrics").text)
+        where = {"handler": "/v1/jobs", "method": "GET", "status": "4xx"}
+        return sum(one.value for family in told for one in family.samples if where.items() <= one.labels.items())
+
+    before = refused()
+    problem(ask(api, None, "GET", "/v1/jobs"), 401)
+    assert refused() == before + 1
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/", "/web/app.js", "/web/style.css", "/docs", "/openapi.json"])
