@@ -119,6 +119,7 @@ class Child:
         with contextlib.suppress(LeaseLost):
             try:
                 leases.give_up(self._database, claim)
+                leases.settle_lost(self._database)  # at once, where it is not to be tried again
             except SQLAlchemyError as error:  # then the lease runs out by itself
                 log.warning("lease_not_freed", job_id=claim.job_id, error=str(error))
 

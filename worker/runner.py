@@ -85,10 +85,11 @@ class Runner:
         try:
             self._work(desk)
         except LeaseLost as error:
-            measures.LEASES_LOST.inc()
             log.warning("job_left", reason=str(error))
             if lease.ended_by_owner:
                 desk.discard()
+            else:
+                measures.LEASES_LOST.inc()
         except DBAPIError as error:  # not even its end could be written: the lease runs out, and it is tried again
             log.warning("job_left", reason=str(error))
 

@@ -4,6 +4,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from redis import Redis, RedisError
@@ -74,11 +75,23 @@ def end_stray(socket: Path) -> None:
         socket.unlink(missing_ok=True)
 
 
-def wait_until_up(socket: Path, seconds: float = START_SECONDS) -> None:
-    """Raises NoBroker."""
+def set_aside(folder: Path) -> bool:
+    """Begin anew with nothing, as the rows allow: what was appended is kept beside. False where nothing was."""
+    appended, broken = folder / "appendonlydir", folder / "appendonlydir.broken"
+    if not appended.exists():
+        return False
+    shutil.rmtree(broken, ignore_errors=True)
+    appended.rename(broken)
+    return True
+
+
+def wait_until_up(
+    socket: Path, seconds: float = START_SECONDS, *, has_ended: Callable[[], bool] = lambda: False
+) -> None:
+    """Raises NoBroker, at once where its process has ended."""
     client = Redis(unix_socket_path=str(socket), socket_timeout=2)
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not has_ended():
         try:
             client.ping()
         except (RedisError, OSError):
@@ -86,4 +99,4 @@ def wait_until_up(socket: Path, seconds: float = START_SECONDS) -> None:
         else:
             client.close()
             return
-    raise NoBroker(f"the broker did not start within {seconds:g} s: its log is above")
+    raise NoBroker("the broker did not start: its log is above")

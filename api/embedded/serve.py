@@ -91,8 +91,16 @@ def _start_broker(supervisor: Supervisor, data_dir: Path) -> str:
     try:
         server, path = broker.find_server(), broker.socket_path(data_dir)
         broker.end_stray(path)
-        supervisor.start(Part("broker", broker.command(server, path, data_dir / "broker")))
-        broker.wait_until_up(path)
+        part = Part("broker", broker.command(server, path, data_dir / "broker"))
+        supervisor.start(part)
+        try:
+            broker.wait_until_up(path, has_ended=part.has_ended)
+        except NoBroker:
+            if not (part.has_ended() and broker.set_aside(data_dir / "broker")):
+                raise
+            log.warning("broker_begins_anew", reason="it ended over what it had kept; the rows know all jobs")
+            part.start()
+            broker.wait_until_up(path, has_ended=part.has_ended)
     except NoBroker as error:
         raise CannotServe(str(error)) from error
     return f"unix://{path}"

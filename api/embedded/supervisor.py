@@ -39,6 +39,9 @@ class Part:
         self.started_at = time.monotonic()
         self.start_again_at = 0.0
 
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
     def keep(self) -> None:
         """Start it again, after a pause that grows while it keeps dying."""
         if self.process is not None and (code := self.process.poll()) is not None:

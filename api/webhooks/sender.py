@@ -1,6 +1,7 @@
 """Sends what webhooks are to be told. A receiver that hangs holds up what comes to itself, and nobody else."""
 
 import asyncio
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from api.webhooks.addresses import Resolve, resolve
 from api.webhooks.attempt import GONE, Postman, tls_context
 from core.store import deliveries
 from core.store.database import Database
-from core.store.deliveries import Due
+from core.store.deliveries import Due, Outcome
 
 AT_ONCE = 64
 WAITS_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
@@ -38,6 +39,7 @@ class Sender:
         self._lease_seconds = 2 * settings.webhook_timeout_seconds + 1
         self._busy: dict[int, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
+        self._tls: ssl.SSLContext | None = None
         self._forgot_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
@@ -57,14 +59,10 @@ class Sender:
         self._loop.close()
 
     async def _send(self) -> None:
-        postman: Postman | None = None
         while not self._stopping.is_set():
             try:
-                found = await self._claim()
-                if found:
-                    postman = postman or self._postman()
-                    for due in found:
-                        self._busy[due.webhook_seq] = asyncio.create_task(self._deliver(postman, due))
+                for due in await self._claim():
+                    self._busy[due.webhook_seq] = asyncio.create_task(self._deliver(due))
             except SQLAlchemyError as error:  # away for now: look again in a while
                 log.warning("sender_waits", error=str(error))
             await self._pause()
@@ -72,10 +70,14 @@ class Sender:
             task.cancel()
         await asyncio.gather(*self._busy.values(), return_exceptions=True)
 
-    def _postman(self) -> Postman:
+    async def _carry(self, due: Due) -> Outcome:
         settings = self._settings
+        try:
+            self._tls = self._tls or tls_context()
+        except OSError as error:
+            return Outcome(None, f"the certificates to trust cannot be read, see SSL_CERT_FILE: {error}")
         private = settings.webhooks_to_private_addresses
-        return Postman(tls_context(), settings.webhook_timeout_seconds, private, self._resolve)
+        return await Postman(self._tls, settings.webhook_timeout_seconds, private, self._resolve).carry(due)
 
     async def _claim(self) -> list[Due]:
         loop, free = asyncio.get_running_loop(), AT_ONCE - len(self._busy)
@@ -88,9 +90,9 @@ class Sender:
         claim = partial(deliveries.claim, self._database, list(self._busy), free, self._lease_seconds)
         return await loop.run_in_executor(self._rows, claim)
 
-    async def _deliver(self, postman: Postman, due: Due) -> None:
+    async def _deliver(self, due: Due) -> None:
         try:
-            outcome = await postman.carry(due)
+            outcome = await self._carry(due)
             about = {"delivery_id": due.id, "attempt": due.attempt, "response_status": outcome.response_status}
             if outcome.error is None:
                 log.info("webhook_told", **about)
@@ -103,6 +105,8 @@ class Sender:
                 await loop.run_in_executor(self._rows, deliveries.settle, self._database, due, outcome, self._waits)
         except SQLAlchemyError as error:  # then it is sent again
             log.warning("delivery_not_settled", delivery_id=due.id, error=str(error))
+        except Exception:
+            log.exception("delivery_broke", delivery_id=due.id)
         finally:
             del self._busy[due.webhook_seq]
 

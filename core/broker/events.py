@@ -7,7 +7,7 @@ in events, in time and, where the broker is full, by giving way to whatever else
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import structlog
 from redis import Redis, RedisError
@@ -20,14 +20,17 @@ PAGE = 500
 BEGINNING = "0-0"
 
 EventName = Literal["status", "progress", "preview", "done"]
+NAMES: Mapping[bytes, EventName] = {name.encode(): name for name in get_args(EventName)}
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Event:
+    """name: None for what others wrote into the broker, of which the id alone counts."""
+
     id: str
-    name: EventName
+    name: EventName | None
     data: Mapping[str, Any]
 
 
@@ -52,10 +55,15 @@ async def replay(redis: AsyncRedis, job_id: str, after: str) -> AsyncIterator[li
         after = BEGINNING
     while True:
         page = _parsed(await redis.xrange(_key(job_id), min=f"({after}", count=PAGE) or [])
-        yield page
+        yield ours(page)
         if len(page) < PAGE:
             return
         after = page[-1].id
+
+
+def ours(found: Sequence[Event]) -> list[Event]:
+    """Without what others wrote."""
+    return [event for event in found if event.name is not None]
 
 
 async def last_id(redis: AsyncRedis, job_id: str) -> str:
@@ -84,7 +92,16 @@ def _parts(id_: str) -> tuple[int, int]:
 
 
 def _parsed(entries: Sequence[Any]) -> list[Event]:
-    return [Event(id_.decode(), fields[b"name"].decode(), json.loads(fields[b"data"])) for id_, fields in entries]
+    return [_event(id_.decode(), fields) for id_, fields in entries]
+
+
+def _event(id_: str, fields: Mapping[bytes, bytes]) -> Event:
+    try:
+        name, data = NAMES[fields[b"name"]], json.loads(fields[b"data"])
+    except (KeyError, ValueError) as error:
+        log.warning("event_passed_over", id=id_, error=repr(error))
+        return Event(id_, None, {})
+    return Event(id_, name, data)
 
 
 def _key(job_id: str) -> str:

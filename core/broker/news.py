@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,24 +93,28 @@ class News:
         looked_at = clock()
         while True:
             await self._anyone.wait()
-            try:
-                await self._read(ROUND_SECONDS)
-            except (RedisError, OSError) as error:
-                log.warning("news_away", error=str(error))
-                await asyncio.sleep(AWAY_SECONDS)
-            except Exception:
-                log.exception("news_broke")  # by what others wrote into the broker; the rows still tell the end
-                await asyncio.sleep(AWAY_SECONDS)
+            await self._keep_on(self._read(ROUND_SECONDS))
             if clock() - looked_at >= LOOK_SECONDS:
-                await self._look_at(list(self._listeners))
+                await self._keep_on(self._look_at(list(self._listeners)))
                 looked_at = clock()
+
+    async def _keep_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever others wrote into the broker: the rows still tell the end."""
+        try:
+            await work
+        except (RedisError, OSError) as error:
+            log.warning("news_away", error=str(error))
+            await asyncio.sleep(AWAY_SECONDS)
+        except Exception:
+            log.exception("news_broke")
+            await asyncio.sleep(AWAY_SECONDS)
 
     async def _read(self, wait_seconds: float) -> None:
         asked = {job_id: self._positions[job_id] for job_id in self._listeners}
         for job_id, found in (await events.read(self.redis, asked, wait_seconds)).items():
             if job_id in self._positions and found:
                 self._positions[job_id] = found[-1].id
-                self._pass_on(job_id, found)
+                self._pass_on(job_id, events.ours(found))
                 if any(event.name == "done" for event in found):
                     await self._look_at([job_id])
 
@@ -126,7 +130,7 @@ class News:
                 await self._end_reborn([job_id for job_id in job_ids if job_id not in ended])
             for job_id in ended.keys() & self._positions.keys():
                 found = (await events.read(self.redis, {job_id: self._positions[job_id]}, 0)).get(job_id, [])
-                self._pass_on(job_id, found)
+                self._pass_on(job_id, events.ours(found))
                 if found and job_id in self._positions:
                     self._positions[job_id] = found[-1].id
         for job_id, end in ended.items():

@@ -120,13 +120,24 @@ def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         # The encoding is said, since a server whose own is SQL_ASCII makes psycopg hand out bytes for text.
-        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5, "client_encoding": "utf8"})
+        engine = create_engine(
+            parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5, "client_encoding": "utf8"}
+        )
+        event.listen(engine, "connect", _have_commits_kept)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _have_commits_kept(connection: Any, _: ConnectionPoolEntry) -> None:
+    """Whatever the server's own setting: what it had not written when it crashed would be accepted jobs, lost."""
+    wanted = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    connection.execute(wanted)
+    connection.commit()
 
 
 def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
+from core.store import audit
 from core.store.clock import now
 from core.store.database import Database
 from core.store.schema import Delivery, Webhook
@@ -20,6 +21,7 @@ class Due:
 
     seq: int
     id: str
+    webhook_id: str
     webhook_seq: int
     url: str
     secret: str
@@ -50,7 +52,7 @@ def claim(database: Database, busy: Collection[int], limit: int, lease_seconds: 
         session.execute(update(Delivery).where(Delivery.seq.in_(seqs)).values(taken))
         query = select(Delivery, Webhook).join(Webhook, Webhook.seq == Delivery.webhook_seq)
         return [
-            Due(one.seq, one.id, webhook.seq, webhook.url, webhook.secret, one.payload, one.attempts)
+            Due(one.seq, one.id, webhook.id, webhook.seq, webhook.url, webhook.secret, one.payload, one.attempts)
             for one, webhook in session.execute(query.where(Delivery.seq.in_(seqs)).order_by(Delivery.seq))
         ]
 
@@ -64,7 +66,8 @@ def settle(database: Database, due: Due, outcome: Outcome, waits: Sequence[float
         values |= {"status": "failed", "next_at": None}
     else:
         values |= {"next_at": now() + waits[due.attempt - 1]}
-    mine = (Delivery.seq == due.seq, Delivery.attempts == due.attempt, Delivery.status == "pending")
+    # By its id: SQLite gives the number of what was deleted to the next.
+    mine = (Delivery.id == due.id, Delivery.attempts == due.attempt, Delivery.status == "pending")
     with database.write() as session:
         session.execute(update(Delivery).where(*mine).values(values))
 
@@ -72,7 +75,8 @@ def settle(database: Database, due: Due, outcome: Outcome, waits: Sequence[float
 def gone(database: Database, due: Due) -> None:
     """Its webhook does not want to be told any more: it goes, and all that it was to be told."""
     with database.write() as session:
-        session.execute(delete(Webhook).where(Webhook.seq == due.webhook_seq))
+        if session.scalar(delete(Webhook).where(Webhook.id == due.webhook_id).returning(Webhook.seq)) is not None:
+            audit.add(session, "webhook.gone", due.webhook_id)
 
 
 def forget(database: Database, seconds: float) -> None:

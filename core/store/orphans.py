@@ -4,20 +4,22 @@ A row comes after its files, and goes before them: a file without a row is there
 of nobody.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.contracts.jobs import JobStatus
 from core.store.blobs import Blobs, Found
 from core.store.clock import now
 from core.store.database import Database
-from core.store.schema import Artifact, Dataset, DatasetImage, Job, Model
+from core.store.schema import Artifact, AuditEntry, Dataset, DatasetImage, Job, Model
 
 OURS = ("datasets/", "jobs/", "models/")  # the store may be shared with others
+SLACK_SECONDS = 3600.0  # by which the clocks of files and rows may differ
 BATCH = 5000  # paths that one query asks for
 NAMING = (Artifact.blob, DatasetImage.blob, Model.blob, Job.checkpoint)
 
@@ -31,10 +33,13 @@ class Missing:
 
 
 def find(database: Database, blobs: Blobs, older_than_seconds: float) -> Iterator[Found]:
-    """Files of nobody that were written so long ago that whoever wrote them would have named them by now."""
-    before = present(database) - older_than_seconds
+    """Files of nobody that were written so long ago that whoever wrote them would have named them by now.
+
+    What is older than the first row was written for another database, which may come back.
+    """
+    before, first = present(database) - older_than_seconds, _first_row(database) - SLACK_SECONDS
     for prefix in OURS:
-        old = (one for one in blobs.listing(prefix) if one.modified <= before)
+        old = (one for one in blobs.listing(prefix) if first <= one.modified <= before)
         while batch := list(islice(old, BATCH)):
             yield from _of_nobody(database, batch)
 
@@ -62,6 +67,14 @@ def present(database: Database) -> float:
     """The database's present time."""
     with database.read() as session:
         return session.scalars(select(now())).one()
+
+
+def _first_row(database: Database) -> float:
+    """When the oldest row was made that says when it was; infinity where there is none."""
+    columns = (AuditEntry.at, Dataset.created_at, Job.created_at, Model.created_at)
+    with database.read() as session:
+        found = [session.scalar(select(func.min(column))) for column in columns]
+    return min((at for at in found if at is not None), default=math.inf)
 
 
 def _of_nobody(database: Database, found: Sequence[Found]) -> list[Found]:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import IO, Any
 
 from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.contracts.jobs import JobStatus
 from core.store import archive, revision
@@ -42,7 +43,8 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
     try:
         summary = _restore(database, blobs, source, stored)
     except BaseException as error:
-        blobs.delete(*stored, MARK)
+        if _has_no_rows(database):  # else they came all the same, as where only the word of it was lost
+            blobs.delete(*stored, MARK)
         if isinstance(error, archive.BROKEN):
             raise BadArchive(f"it cannot be read to its end: {error}") from error
         raise
@@ -67,9 +69,9 @@ def _restore(database: Database, blobs: Blobs, source: IO[bytes], stored: set[st
             elif name == archive.CONTENTS:
                 contents = archive.read_contents(content.read())
         _check(contents, found)
+        counted = {name.removeprefix(archive.BLOBS) for name in contents or {} if name.startswith(archive.BLOBS)}
+        blobs.delete(*(stored - counted))
         rows = database.replace_schema(made_at, lambda connection: _insert(connection, tables))
-    counted = {name.removeprefix(archive.BLOBS) for name in contents or {} if name.startswith(archive.BLOBS)}
-    blobs.delete(*(stored - counted))
     return Summary(rows, len(counted))
 
 
@@ -148,6 +150,16 @@ def _count_on(connection: Connection, table: Table) -> None:
         if newest is not None:
             setting = text("SELECT setval(pg_get_serial_sequence(:name, 'seq'), :newest)")
             connection.execute(setting, {"name": table.name, "newest": newest})
+
+
+def _has_no_rows(database: Database) -> bool:
+    """False where nobody can say: then the mark stays, and the next restoration knows what to remove."""
+    try:
+        with database.engine.connect() as connection:
+            _refuse_rows(connection)
+    except (NotEmpty, SQLAlchemyError):
+        return False
+    return True
 
 
 def _refuse_rows(connection: Connection) -> None:

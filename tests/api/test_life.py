@@ -177,6 +177,8 @@ def test_no_job_asks_for_more_time_than_there_is_and_each_has_it(tmp_path: Path,
 def test_an_api_killed_in_mid_upload_leaves_only_what_is_swept(own_api: Api) -> None:
     parts = [(f"{index}.png", pictures.png(900, 900)) for index in range(12)]
     folder = own_api.data_dir / "blobs"
+    gone = own_api.upload(("gone.png", pictures.png())).json()
+    own_api.client.delete(f"/v1/datasets/{gone['id']}").raise_for_status()
 
     def upload() -> None:
         with pytest.raises(httpx.HTTPError):

@@ -128,6 +128,18 @@ def _until(database: Database, webhook: webhooks.Webhook, holds: Callable[[Deliv
     return found
 
 
+def test_certificates_that_cannot_be_read_are_told_in_the_log(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
+    webhook = _due(sqlite_database, "https://example.org/")
+    with _sending(sqlite_database, _Names("93.184.216.34")):
+        found = _until(sqlite_database, webhook, lambda one: one.error)
+        assert "SSL_CERT_FILE" in (found.error or "")
+        again = _due(sqlite_database, "https://example.org/other")
+        _until(sqlite_database, again, lambda one: one.error)  # it goes on
+
+
 def test_a_name_that_turns_private_after_it_was_public_reaches_nobody(sqlite_database: Database) -> None:
     names = _Names("3ffe::1", "127.0.0.1")  # the first counts as public, and leads nowhere
     assert is_public("3ffe::1")

@@ -1,8 +1,13 @@
 """What `genconvnet serve` starts."""
 
-import pytest
+from pathlib import Path
 
-from api.embedded import serve
+import pytest
+from redis import Redis
+from support.valkey import Valkey
+
+from api.embedded import broker, serve
+from api.embedded.supervisor import Part
 from core.contracts.jobs import Queue
 
 
@@ -15,6 +20,33 @@ def test_sampling_workers_share_the_cores_out(monkeypatch: pytest.MonkeyPatch, c
     assert [part.command[-1] for part in sampling] == [Queue.SAMPLE] * count
     assert len({part.name for part in sampling}) == count
     assert [part.environment for part in sampling] == [{"GENCONVNET_PORT": "1", "GENCONVNET_THREADS": expected}] * count
+
+
+def test_a_broker_whose_file_is_damaged_begins_anew(tmp_path: Path) -> None:
+    own = Valkey()
+    own.folder = tmp_path / "broker"
+    own.socket = broker.socket_path(tmp_path)
+    own.start()
+    with Redis(unix_socket_path=str(own.socket)) as redis:
+        redis.set("kept", "x")
+    own.stop()
+    for path in (own.folder / "appendonlydir").glob("*.aof"):
+        path.write_bytes(b"no such format\r\n" * 100)
+    parts: list[Part] = []
+
+    class Starting:
+        def start(self, part: Part) -> None:
+            parts.append(part)
+            part.start()
+
+    try:
+        serve._start_broker(Starting(), tmp_path)  # type: ignore[arg-type]
+        with Redis(unix_socket_path=str(own.socket)) as redis:
+            assert redis.dbsize() == 0
+    finally:
+        for part in parts:
+            part.stop()
+    assert (own.folder / "appendonlydir.broken").is_dir()
 
 
 def test_the_users_threads_stand(monkeypatch: pytest.MonkeyPatch) -> None:

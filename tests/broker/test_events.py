@@ -71,6 +71,14 @@ def test_jobs_do_not_hear_each_other(redis: Redis, read: Callable[..., list[Even
     assert read("job_c") == []
 
 
+def test_what_others_wrote_is_passed_over(redis: Redis, read: Callable[..., list[Event]]) -> None:
+    events.tell(redis, "job_a", "progress", {"iteration": 1})
+    for foreign in ({b"name": b"\xff", b"data": b"{}"}, {b"name": b"done", b"data": b"{"}, {b"other": b"thing"}):
+        redis.xadd("genconvnet:events:job_a", foreign)  # type: ignore[arg-type]
+    events.tell(redis, "job_a", "done", {})
+    assert [event.name for event in events.ours(read("job_a"))] == ["progress", "done"]
+
+
 def test_a_reader_is_woken_by_the_next_event(valkey: Valkey, redis: Redis) -> None:
     async def ask(client: AsyncRedis) -> tuple[list[Event], float]:
         waiting = asyncio.create_task(events.read(client, {"job_b": "0-0", "job_a": "0-0"}, 30))

@@ -170,6 +170,26 @@ def test_files_of_a_restoration_that_was_killed_are_in_nobodys_way(
     fresh.dispose()
 
 
+def test_files_stay_where_rows_came_though_the_word_of_it_was_lost(
+    sqlite_database: Database, blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(sqlite_database, blobs)
+    archive = _back_up(sqlite_database, blobs, tmp_path)
+    files, fresh = Blobs((tmp_path / "restored").as_uri()), Database(f"sqlite:///{tmp_path / 'fresh.sqlite3'}")
+    replace = Database.replace_schema
+
+    def cut_off(*arguments: Any) -> int:
+        replace(*arguments)
+        raise OSError("the connection was lost after the commit")
+
+    monkeypatch.setattr(Database, "replace_schema", cut_off)
+    with pytest.raises(OSError, match="lost"):
+        _restored(fresh, files, archive)
+    assert set(blobs.paths()) <= set(files.paths())
+    assert rows.count(fresh) == rows.count(sqlite_database)
+    fresh.dispose()
+
+
 def _cut(content: bytes, share: float) -> bytes:
     return content[: int(len(content) * share)]
 

@@ -176,6 +176,8 @@ def test_files_of_nobody_go_when_they_are_old(database: Database, blobs: Blobs, 
     spared = [running.path("a.png"), "notes/of-others.txt"]
     for path in (named[0], *orphaned, *spared):
         _write(tmp_path / "blobs" / path)
+    with database.write() as session:
+        session.execute(update(Job).values(created_at=Job.created_at - 3 * DAY))
     assert sweep(database, blobs, ApiSettings()).files == [], "whoever wrote them may be about to name them"
     _age(tmp_path / "blobs", 2 * DAY)
     _write(tmp_path / "blobs" / "datasets/dataset_y/0.png")
@@ -188,6 +190,17 @@ def test_files_of_nobody_go_when_they_are_old(database: Database, blobs: Blobs, 
     _age(tmp_path / "blobs", 2 * DAY)
     sweep(database, blobs, settings)
     assert not (tmp_path / "blobs/datasets/dataset_x").exists(), "nor does an empty folder stay"
+
+
+def test_files_from_before_the_first_row_are_not_this_databases_to_remove(
+    database: Database, blobs: Blobs, tmp_path: Path
+) -> None:
+    _write(tmp_path / "blobs" / "datasets/dataset_x/0.png")
+    _age(tmp_path / "blobs", 2 * DAY)
+    assert sweep(database, blobs, ApiSettings()).files == [], "no row at all: the database is empty, or another's"
+    _dead_attempt(database)
+    assert sweep(database, blobs, ApiSettings()).files == []
+    assert blobs.has("datasets/dataset_x/0.png")
 
 
 def test_a_row_whose_file_is_missing_is_told(database: Database, blobs: Blobs) -> None:

@@ -26,3 +26,12 @@ def test_a_database_that_comes_late_is_waited_for(postgres_server: PostgresServe
             create.join()
             database.dispose()
             postgres_server.execute("DROP DATABASE {} WITH (FORCE)", name)
+
+
+def test_commits_are_kept_whatever_the_servers_own_setting(postgres_server: PostgresServer) -> None:
+    with postgres_server.fresh() as url:
+        database = Database(url)
+        with database.engine.connect() as connection:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+            assert connection.exec_driver_sql("SHOW fsync").scalar() == "off", "the server of the tests is a fast one"
+        database.dispose()

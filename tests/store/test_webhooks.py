@@ -5,7 +5,7 @@ from sqlalchemy import func, select, update
 from support import rows
 
 from core.contracts.jobs import Queue
-from core.store import deliveries, jobs, leases, webhooks
+from core.store import audit, deliveries, jobs, leases, webhooks
 from core.store.access import Access
 from core.store.database import Database
 from core.store.deliveries import Due, Outcome
@@ -179,7 +179,11 @@ def test_a_webhook_that_is_gone_takes_its_messages_with_it(database: Database) -
     with pytest.raises(NotFound):
         webhooks.find(database, webhook_id)
     assert rows.count(database)["deliveries"] == 0
+    assert [entry.subject for entry in audit.latest(database, 10) if entry.action == "webhook.gone"] == [webhook_id]
+    next_id = _one_due(database)  # with the numbers of what went, where the database is SQLite
     deliveries.settle(database, due, TAKEN, [])
+    deliveries.gone(database, due)
+    assert _row(database, next_id).status == "pending"
 
 
 def test_the_log_forgets_what_is_settled_and_old(database: Database) -> None:
