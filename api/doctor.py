@@ -2,7 +2,7 @@
 
 import fcntl
 import importlib.metadata
-import ipaddress
+import importlib.util
 import os
 import platform
 import secrets
@@ -15,20 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from api.access.exposure import is_exposed, reached_on
 from api.embedded import broker as own_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect
 from core.broker.presence import listening
 from core.contracts.jobs import Queue
 from core.contracts.times import DAY_SECONDS
-from core.store import orphans, revision
+from core.store import keys, orphans, revision
 from core.store.blobs import Blobs
 from core.store.clock import now
 from core.store.counts import counted
 from core.store.database import Database
-from core.store.schema import ApiKey, Artifact, DatasetImage, Job, Model
+from core.store.schema import Artifact, DatasetImage, Job, Model
 
 SKEW_SECONDS, OLD_SECONDS, SAMPLED_FILES, TORCH_SECONDS = 5.0, 3600.0, 200, 120
 PACKAGES = ("fastapi", "sqlalchemy", "celery", "redis", "obstore")
@@ -104,11 +105,13 @@ def _python() -> str:
 
 def _torch() -> str:
     """In a process of its own, for this one has no torch."""
+    if importlib.util.find_spec("torch") is None:
+        raise NothingToSee("not installed, and only workers need it: pip install 'genconvnet[worker]'")
     command = [sys.executable, "-P", "-c", SEE_TORCH]
     seen = subprocess.run(command, capture_output=True, text=True, timeout=TORCH_SECONDS, check=False)
     if seen.returncode != 0:
         reason = (seen.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
-        raise Unwell(reason, "workers need it: pip install 'genconvnet[worker]'; a machine of the API alone does not")
+        raise Unwell(reason, "install it anew: pip install --force-reinstall torch")
     if "no GPU" in seen.stdout and shutil.which("nvidia-smi"):
         advice = (
             "PyTorch sees no GPU beside a driver: take a build for it from https://pytorch.org/get-started/locally/"
@@ -171,19 +174,14 @@ def _jobs(database: Database) -> str:
 
 
 def _keys(settings: ApiSettings, database: Database) -> str:
-    with database.read() as session:
-        usable = select(func.count()).where(ApiKey.revoked_at.is_(None)).select_from(ApiKey)
-        keys = session.scalar(usable) or 0
-    if keys == 0 and not _is_loopback(settings.host):
-        raise Unwell(f"the service listens on {settings.host} and has no keys", "make keys, or listen on 127.0.0.1")
-    return f"{keys} keys, listens on {settings.host}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    there, address = keys.are_any(database), reached_on(settings)
+    if is_exposed(settings) and not there:
+        if not settings.without_keys:
+            raise Unwell(
+                f"other machines reach {address}, and there are no keys", "genconvnet keys create NAME --admin"
+            )
+        return f"none, and all who reach {address} may use it, as GENCONVNET_WITHOUT_KEYS says"
+    return f"{'every request needs one' if there else 'none is needed'}, reached on {address}"
 
 
 def _blobs(settings: ApiSettings) -> str:

@@ -41,7 +41,9 @@ def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")], 
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="An archive of `genconvnet backup`.", exists=True, dir_okay=False)],
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(help="An archive of `genconvnet backup`; - for standard input.")
+    ],
     data_dir: DataDir = None,
 ) -> None:
     """Bring an archive back, into an empty database and an empty place for files."""
@@ -56,17 +58,17 @@ def restore(
 
     settings = _settings(data_dir)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.data_dir), file.open("rb") as source:
+    with _alone(settings.data_dir):
         database = Database(settings.rows_url)
         try:
-            summary = bring_back(database, Blobs(settings.blobs_url), source)
+            summary = bring_back(database, Blobs(settings.blobs_url), file)
         except BadArchive as error:
-            _fail("restore", f"{file} is refused: {error}. Nothing was changed")
+            _fail("restore", f"{file.name} is refused: {error}. Nothing was changed")
         except (NotEmpty, SQLAlchemyError, BaseError, OSError) as error:
             _fail("restore", f"{error}. Nothing was changed")
         finally:
             database.dispose()
-    typer.echo(f"{file}: {summary.rows} rows and {summary.files} files are back")
+    typer.echo(f"{file.name}: {summary.rows} rows and {summary.files} files are back")
 
 
 @contextmanager

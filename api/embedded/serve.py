@@ -108,7 +108,8 @@ def _start_broker(supervisor: Supervisor, data_dir: Path) -> str:
 
 def _announce(supervisor: Supervisor, api: Part, host: str, port: int) -> None:
     """Say where the service is, once it answers."""
-    url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
     deadline = time.monotonic() + API_START_SECONDS
     while not supervisor.stopping:
         if api.process is not None and api.process.poll() is not None:

@@ -3,6 +3,7 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const SHOWN_PICTURES = 48; // of one job; all of them are in its zip
 const SHOWN_ROWS = 100;
+const ASK_AGAIN_MS = 2000;
 const ABOUT = {
   reconstruct: "Each picture as the model's own auto-encoder gives it back, and how far off that is.",
   inpaint: "Pictures with transparent parts (PNG or WebP with an alpha channel): the model paints those parts, the rest stays.",
@@ -12,10 +13,13 @@ const shown = new Map(); // job id -> its <article>
 const known = new Map(); // model id -> the model
 const watched = new Set();
 
+class Locked extends Error {} // there is nothing to see without a key
+
 async function call(path, options = {}) {
   const answer = await fetch(path, options);
   const body = answer.status === 204 ? null : await answer.json();
-  if (answer.status === 401) $("#sign-in").hidden = false;
+  const signingIn = path === "/v1/session" && options.method === "POST";
+  if (answer.status === 401 && !signingIn) throw new Locked();
   if (!answer.ok) throw new Error(body.detail ?? answer.statusText);
   return body;
 }
@@ -35,8 +39,11 @@ async function attempt(work) {
   try {
     await work();
   } catch (error) {
+    const locked = error instanceof Locked;
+    if (locked) $("#sign-in").hidden = false;
+    document.body.classList.toggle("locked", locked || !$("#sign-in").hidden);
     trouble.textContent = error.message;
-    trouble.hidden = false;
+    trouble.hidden = locked;
   }
 }
 
@@ -131,6 +138,11 @@ function watch(id) {
     asking = false;
   };
   for (const name of ["status", "progress", "preview"]) source.addEventListener(name, look);
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.CLOSED) return; // else it comes back by itself
+    watched.delete(id);
+    setTimeout(look, ASK_AGAIN_MS); // what still runs is watched again
+  });
   source.addEventListener("done", async () => {
     source.close();
     watched.delete(id);

@@ -52,7 +52,7 @@ def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
     """Write a backup to `target`, which appears when it is whole. Raises BackupFailed."""
     part = target.with_name(f"{target.name}.part")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=_private) as file:
             summary = _write(database, blobs, file)
             file.flush()
             os.fsync(file.fileno())
@@ -60,6 +60,11 @@ def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
     finally:
         part.unlink(missing_ok=True)
     return summary
+
+
+def _private(path: str, flags: int) -> int:
+    """Keys' hashes and webhooks' secrets are in it."""
+    return os.open(path, flags, 0o600)
 
 
 def _write(database: Database, blobs: Blobs, file: IO[bytes]) -> Summary:

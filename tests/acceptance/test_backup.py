@@ -1,5 +1,6 @@
 """A service is backed up while it learns, and goes on elsewhere; the same road on PostgreSQL and S3."""
 
+import stat
 import subprocess
 import sys
 import threading
@@ -43,7 +44,10 @@ def test_a_backup_under_load_goes_on_elsewhere_to_the_same_result(serve, tmp_pat
     undisturbed = service.ended(job_id, seconds=120)
     assert undisturbed["status"] == "succeeded"
     expected = _series(service, job_id)
-    _run("restore", str(tmp_path / "backup"), "--data-dir", str(tmp_path / "elsewhere"))
+    assert stat.S_IMODE((tmp_path / "backup").stat().st_mode) == 0o600
+    elsewhere = str(tmp_path / "elsewhere")
+    with (tmp_path / "backup").open("rb") as archive:
+        subprocess.run([GENCONVNET, "restore", "-", "--data-dir", elsewhere], stdin=archive, timeout=120, check=True)
     refused = subprocess.run(
         [GENCONVNET, "restore", str(tmp_path / "backup"), "--data-dir", str(service.data_dir)],
         capture_output=True,
