@@ -213,7 +213,7 @@ def install(app: FastAPI) -> None:
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("request_broke", path=request.url.path, exc_info=error)
         # This answer is made outside the middleware that adds the id to all others.
-        headers = {"X-Request-ID": correlation_id.get() or ""}
+        headers = {"X-Request-ID": correlation_id.get() or "", **CLOSE}
         detail = "something went wrong on our side; the log has more under this request's id"
         return problem_response(500, detail, headers=headers)
 
@@ -250,7 +250,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._limit:
-                raise HTTPException(413, detail, headers=CLOSE)
+                raise HTTPException(413, detail)
             return message
 
         await self._app(scope, counted, send)
