@@ -71,6 +71,24 @@ def test_an_answer_to_a_whole_body_leaves_the_connection_open(api: Api) -> None:
         assert "connection" not in answer.headers
 
 
+@pytest.mark.parametrize("method", ["FOO", "TRACE", "CONNECT", "A" * 500])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/", "/healthz", "/v1/nowhere"])
+def test_a_method_that_nothing_knows_is_refused_to_those_who_are_let_in(api: Api, method: str, path: str) -> None:
+    refused = api.client.request(method, path)
+    problem(refused, 405)
+    assert "GET" in refused.headers["allow"].split(", ")
+    ada = holder(api.database, "ada")
+    problem(api.client.request(method, path), 401)
+    problem(ask(api, ada, method, path), 405)
+    keys.revoke(api.database, ada.id)
+    assert f'method="{method}"' not in api.client.get("/metrics").text
+
+
+def test_the_page_stands_in_no_frame(api: Api) -> None:
+    for path in ("/", "/web/app.js", "/web/style.css"):
+        assert "frame-ancestors 'none'" in api.client.get(path).headers["content-security-policy"].split("; ")
+
+
 def test_a_revoked_key_is_refused_at_once(each_api: Api) -> None:
     ada, bob = holder(each_api.database, "ada"), holder(each_api.database, "bob")
     assert ask(each_api, ada, "GET", "/v1/jobs").status_code == 200
