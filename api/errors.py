@@ -12,12 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from obstore.exceptions import BaseError as BlobError
 from redis import RedisError
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.contracts.jobs import JobKind
 from core.store.blobs import BlobMissing, BlobsAway
+from core.store.database import AWAY
 from core.store.errors import Conflict, LimitReached, NotFound
 
 MEDIA_TYPE = "application/problem+json"
@@ -54,7 +55,7 @@ PARTS: dict[type[Exception], str] = {
     RedisError: "broker",
     BlobError: "store of files",
     BlobsAway: "store of files",
-    OperationalError: "database",
+    **dict.fromkeys(AWAY, "database"),
 }
 FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")  # in the words of others
 
@@ -199,21 +200,19 @@ def install(app: FastAPI) -> None:
         log.warning("value_refused", error=str(error.orig))  # PostgreSQL knows no text with a NUL in it
         return problem_response(422, "the request holds a value that no stored one can have")
 
-    @app.exception_handler(OperationalError)
-    @app.exception_handler(RedisError)
-    @app.exception_handler(BlobError)
-    @app.exception_handler(BlobsAway)
-    @app.exception_handler(OSError)
     def _away(_: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, tuple(PARTS)) and not no_room(error):
             raise error
         return storage_away(error)
 
+    for kind in (*PARTS, OSError):
+        app.add_exception_handler(kind, _away)
+
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("request_broke", path=request.url.path, exc_info=error)
         # This answer is made outside the middleware that adds the id to all others.
-        headers = {"X-Request-ID": correlation_id.get() or ""}
+        headers = {"X-Request-ID": correlation_id.get() or "", **CLOSE}
         detail = "something went wrong on our side; the log has more under this request's id"
         return problem_response(500, detail, headers=headers)
 
@@ -250,7 +249,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._limit:
-                raise HTTPException(413, detail, headers=CLOSE)
+                raise HTTPException(413, detail)
             return message
 
         await self._app(scope, counted, send)

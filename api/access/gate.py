@@ -6,7 +6,6 @@ import structlog
 from asgi_correlation_id import correlation_id
 from fastapi.concurrency import run_in_threadpool
 from redis import RedisError
-from sqlalchemy.exc import OperationalError
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +18,7 @@ from api.errors import BodyLimit, Problem, limit_response, problem_response, sto
 from api.settings import ApiSettings
 from core.store import allowance, keys
 from core.store.access import Access
-from core.store.database import Database
+from core.store.database import AWAY, Database
 from core.store.errors import LimitReached
 from core.store.schema import ApiKey
 
@@ -34,6 +33,7 @@ OPEN = frozenset(
         ("DELETE", "/v1/session"),
     }
 )
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UPLOADS = frozenset({("POST", "/v1/datasets"), ("POST", "/v1/models")})
 METRICS = "/metrics"
 STRANGERS_BODY_BYTES = 4096
@@ -77,7 +77,7 @@ class Gate:
             refused = problem_response(error.status, error.detail, error.errors, error.headers)
         except LimitReached as error:
             refused = limit_response(error)
-        except (OperationalError, RedisError) as error:
+        except (*AWAY, RedisError) as error:
             refused = storage_away(error)
         else:
             return None
@@ -106,6 +106,9 @@ class Gate:
             if offered is not None and not offered.by_cookie and way not in OPEN:
                 raise unknown_key(True)
             state["access"] = Access(request_id=correlation_id.get())
+        if way[0] not in METHODS:
+            allowed = ", ".join(sorted(METHODS))
+            raise Problem(405, f"nothing here knows this method; there are {allowed}", headers={"Allow": allowed})
 
     def _check_limits(self, way: tuple[str, str], row: ApiKey, database: Database) -> None:
         if way[1] == METRICS and not row.admin:
@@ -146,5 +149,5 @@ class _EndOfStream:
     def _is_good(self) -> bool:
         try:
             return keys.is_good(self._database, self._key_id)
-        except OperationalError:  # away for now: nothing was revoked as far as anyone knows
+        except AWAY:  # away for now: nothing was revoked as far as anyone knows
             return True

@@ -55,6 +55,8 @@ class Decoders:
             self._closed = True
             for decoder in self._all:
                 decoder.end()
+            while self._idle:
+                self._idle.pop().bury()
 
     def _take(self) -> "_Decoder":
         with self._lock:

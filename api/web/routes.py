@@ -6,11 +6,12 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 HERE = Path(__file__).parent
-# The page runs only its own script, shows only our pictures and talks only to us.
+# The page runs only its own script, shows only our pictures, talks only to us and stands in no other's frame.
 POLICY = "; ".join(
     [
         "default-src 'none'",
         "form-action 'none'",
+        "frame-ancestors 'none'",
         *(f"{kind}-src 'self'" for kind in ("connect", "img", "script", "style")),
     ]
 )

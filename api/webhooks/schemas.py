@@ -1,14 +1,19 @@
 """Webhooks and their deliveries as clients see them."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, HttpUrl, PlainSerializer, UrlConstraints, field_validator
 
+from api.access.exposure import is_address
 from api.pages import Time
 from core.contracts.times import moment
 from core.store.schema import Delivery, Webhook
 
 MAX_URL = 2000
+MAX_HOST = 253
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 
 
 class WebhookIn(BaseModel):
@@ -23,6 +28,14 @@ class WebhookIn(BaseModel):
     def _has_no_password(cls, url: HttpUrl) -> HttpUrl:
         if url.username or url.password:
             raise ValueError("must hold no user and no password: a delivery is known by its signature")
+        return url
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_host(cls, url: HttpUrl) -> HttpUrl:
+        host = (url.host or "").strip("[]")
+        if not is_address(host) and not (len(host) <= MAX_HOST and _HOST.fullmatch(host)):
+            raise ValueError("its host is no name that one can have: parts of 1 to 63 letters, digits and hyphens")
         return url
 
 

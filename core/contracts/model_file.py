@@ -173,7 +173,7 @@ def _stored(name: str, about: Any) -> Stored:
     if not isinstance(about, dict) or about.keys() != {"dtype", "shape", "data_offsets"}:
         raise BrokenFile(f"tensor {name!r} has not dtype, shape and data_offsets, and no more")
     dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
-    if dtype not in DTYPE_BYTES:
+    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
         raise BrokenFile(f"tensor {name!r} is of dtype {str(dtype)[:20]!r}, not F32 or F64")
     if not _whole_numbers(shape) or len(shape) > 4 or not _whole_numbers(offsets) or len(offsets) != 2:
         raise BrokenFile(f"tensor {name!r} has a shape or data_offsets that are no whole numbers")
@@ -188,7 +188,7 @@ def _whole_numbers(values: Any) -> bool:
 
 
 def _object(text: bytes, what: str) -> dict[str, Any]:
-    """Raises BrokenFile for what is no JSON object, or names anything twice."""
+    """Raises BrokenFile for what is no JSON object in UTF-8, names anything twice, or holds half a character."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -199,11 +199,12 @@ def _object(text: bytes, what: str) -> dict[str, Any]:
         return found
 
     try:
-        found = json.loads(text, object_pairs_hook=once)
+        found = json.loads(text.decode(), object_pairs_hook=once)
+        json.dumps(found, ensure_ascii=False).encode()
     except BrokenFile:
         raise
     except (ValueError, RecursionError) as error:
-        raise BrokenFile(f"{what} is no JSON: {error}") from error
+        raise BrokenFile(f"{what} is no JSON in UTF-8: {error}") from error
     if not isinstance(found, dict):
         raise BrokenFile(f"{what} is no JSON object")
     return found

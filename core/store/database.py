@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -20,6 +21,8 @@ BUSY_TIMEOUT_SECONDS = 30
 START_SECONDS, START_PAUSE_SECONDS = 120, 1
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67656E63  # an advisory lock of PostgreSQL, so that processes that start together migrate in turn
+AWAY = (OperationalError, PoolTimeout)
+"""The database does not answer for now, or all our connections to it are in use."""
 
 log = structlog.get_logger()
 

@@ -40,6 +40,55 @@ def test_a_body_without_end_is_not_received_where_keys_are_handed_in(api: Api, l
     assert sent < 20 * MEBIBYTE
 
 
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"POST /v1/nowhere", 404),
+        (b"PUT /v1/jobs", 405),
+        (b"DELETE /v1/jobs/none", 404),
+        (b"GET /v1/jobs", 200),
+        (b"POST /v1/datasets", 400),
+    ],
+)
+@pytest.mark.parametrize("expecting", [b"", b"Expect: 100-continue\r\n"])
+def test_an_answer_before_the_bodys_end_closes_the_connection(
+    api: Api, request_line: bytes, status: int, expecting: bytes
+) -> None:
+    head = request_line + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
+        connection.sendall(head + expecting + b"Content-Length: 100000\r\n\r\nno form")
+        answer = b""
+        while found := connection.recv(65536):
+            answer += found
+    *interim, head = answer.removesuffix(b"\r\n\r\n").split(b"HTTP/1.1 ")[1:]
+    assert all(one.startswith(b"100") for one in interim)
+    assert head.startswith(b"%d " % status)
+    assert b"\r\nconnection: close\r\n" in head.lower()
+
+
+def test_an_answer_to_a_whole_body_leaves_the_connection_open(api: Api) -> None:
+    for answer in (api.post({}), api.upload(("a.png", pictures.png())), api.client.get("/v1/jobs")):
+        assert "connection" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["FOO", "TRACE", "CONNECT", "A" * 500])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/", "/healthz", "/v1/nowhere"])
+def test_a_method_that_nothing_knows_is_refused_to_those_who_are_let_in(api: Api, method: str, path: str) -> None:
+    refused = api.client.request(method, path)
+    problem(refused, 405)
+    assert "GET" in refused.headers["allow"].split(", ")
+    ada = holder(api.database, "ada")
+    problem(api.client.request(method, path), 401)
+    problem(ask(api, ada, method, path), 405)
+    keys.revoke(api.database, ada.id)
+    assert f'method="{method}"' not in api.client.get("/metrics").text
+
+
+def test_the_page_stands_in_no_frame(api: Api) -> None:
+    for path in ("/", "/web/app.js", "/web/style.css"):
+        assert "frame-ancestors 'none'" in api.client.get(path).headers["content-security-policy"].split("; ")
+
+
 def test_a_revoked_key_is_refused_at_once(each_api: Api) -> None:
     ada, bob = holder(each_api.database, "ada"), holder(each_api.database, "bob")
     assert ask(each_api, ada, "GET", "/v1/jobs").status_code == 200

@@ -83,12 +83,25 @@ def _grown(header: Header) -> None:
     header["mean"]["data_offsets"][1] += 4
 
 
+def _in(encoding: str) -> bytes:
+    text, data = _parts(MODEL)
+    return _with_header(text.decode().encode(encoding), data)
+
+
 FORGED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "header is missing"),
     "a huge header": ((2**62).to_bytes(8, "little") + bytes(50), "larger than 1 MiB"),
     "no JSON": (_with_header(b"{", b""), "no JSON"),
     "no object": (_with_header(b"[1]", b""), "no JSON object"),
     "nested": (_with_header(b"[" * 100_000, b""), "no JSON"),
+    **{encoding: (_in(encoding), "no JSON in UTF-8") for encoding in ("utf-16", "utf-16-le", "utf-32", "utf-8-sig")},
+    "half a character in a name": (_header(lambda h: h.update({"\ud800": h.pop("mean")})), "no JSON in UTF-8"),
+    "half a character in the metadata": (_header(lambda h: h["__metadata__"].update(a="\udfff")), "no JSON in UTF-8"),
+    "half a character for settings": (
+        _header(lambda h: h["__metadata__"].update(genconvnet="\ud800")),
+        "no JSON in UTF-8",
+    ),
+    "half a character in the settings": (_about(format="\ud800"), "no JSON in UTF-8"),
     "a tensor twice": (_with_header(b'{"mean":{},"mean":{}}', b""), "'mean' twice"),
     "junk behind": (MODEL + b"x", "the file has"),
     "truncated": (MODEL[:-4], "the file has"),
@@ -97,6 +110,7 @@ FORGED: dict[str, tuple[bytes, str]] = {
     "longer than its shape": (_header(_grown), "'mean' has 16 bytes"),
     "more in the header": (_header(lambda h: h["mean"].update(more=1)), "'mean' has not dtype"),
     "a dtype of no kind": (_header(lambda h: h["mean"].update(dtype="F99")), "'mean' is of dtype"),
+    "a list for a dtype": (_header(lambda h: h["mean"].update(dtype=["F32"])), "'mean' is of dtype"),
     "true for a number": (_header(lambda h: h["gain"].update(data_offsets=[False, 8])), "'gain' has a shape"),
     "another format": (_about(format="other/1"), "format: 'other/1'"),
     "no settings": (_about(params=None), "params: "),

@@ -1,14 +1,21 @@
 """/readyz and /metrics while parts of the service are away, silent, or of another release."""
 
+import asyncio
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import text
 from support.http import Api, problem
 from support.valkey import Valkey
 
+from api.app import create_app
+from api.settings import ApiSettings
 from core.broker.presence import leave_samples
 from core.contracts.jobs import Queue
 
@@ -80,3 +87,35 @@ def test_a_full_disk_is_named(tmp_path, own_valkey: Valkey) -> None:
     api = Api(tmp_path, own_valkey.url, url, GENCONVNET_MIN_FREE_BYTES=str(1 << 60))
     assert "bytes are free" in _missing(api)["disk"]
     api.stop()
+
+
+@pytest.mark.parametrize("known_at_the_gate", [True, False])
+def test_connections_that_are_all_in_use_are_a_database_away(
+    tmp_path: Path, valkey: Valkey, known_at_the_gate: bool
+) -> None:
+    app = create_app(ApiSettings(data_dir=tmp_path, broker_url=valkey.url, reconcile_seconds=600))
+    in_use = ExitStack()
+
+    def use_all() -> None:
+        engine = app.state.house.database.engine
+        engine.pool._timeout = 0.1
+        for _ in range(engine.pool.size() + engine.pool._max_overflow):
+            in_use.enter_context(engine.connect())
+
+    async def body() -> AsyncIterator[bytes]:
+        use_all()
+        yield b'{"kind": "sample", "model_id": "none"}'
+
+    async def answer() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
+        async with app.router.lifespan_context(app), client:
+            with in_use:
+                if known_at_the_gate:
+                    use_all()
+                    return await client.get("/v1/jobs")
+                return await client.post("/v1/jobs", content=body(), headers={"Content-Type": "application/json"})
+
+    told = asyncio.run(answer())
+    assert "database" in problem(told, 503)["detail"]
+    assert int(told.headers["retry-after"]) > 0

@@ -110,6 +110,17 @@ def test_webhooks_are_listed_in_pages_and_bounded(each_api: Api) -> None:
         "ftp://93.184.216.34/",
         "file:///etc/passwd",
         "https://",
+        "http://[::1",
+        "http://a..b/",
+        "http://.a/",
+        "http://-/",
+        "http://./",
+        "http://a b/",
+        "http://*.example/",
+        f"http://{'a' * 64}.example/",
+        f"http://{'ü' * 60}.example/",
+        f"http://{'a.' * 127}example/",
+        "http://a.example:99999/",
         "no url",
         "https://93.184.216.34/" + "x" * 2000,
     ],
@@ -118,8 +129,10 @@ def test_a_webhook_leads_to_a_public_address_by_http(api: Api, url: str) -> None
     assert fields(api.client.post("/v1/webhooks", json={"url": url})) == ["url"]
 
 
-def test_a_name_that_nobody_knows_yet_may_be_told_later(api: Api) -> None:
-    _add(api, "https://nobody-knows.invalid/hook")
+@pytest.mark.parametrize("name", ["nobody-knows", "nobody_knows", "a" * 63, "b.c", "bücher"])
+def test_a_name_that_nobody_knows_yet_may_be_told_later(api: Api, name: str) -> None:
+    _add(api, f"https://{name}.invalid/hook")
+    _add(api, f"https://{name}.invalid./hook")
 
 
 def test_the_end_of_a_job_is_told_signed(telling: Api) -> None:
