@@ -87,6 +87,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.add_middleware(errors.BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(Gate, settings=settings)
     Instrumentator(should_ignore_untemplated=True).instrument(app)  # counts what the gate refuses too
+    app.add_middleware(errors.KnownMethods)
     app.add_middleware(AccessLog)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda given: bool(_REQUEST_ID.fullmatch(given)))
     return app
