@@ -49,10 +49,11 @@ class _Reading:
 
 
 def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
-    """Write a backup to `target`, which appears when it is whole. Raises BackupFailed."""
+    """Write a backup to `target`, which appears when it is whole, for its owner's eyes. Raises BackupFailed."""
     part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
     try:
-        with open(part, "wb", opener=_private) as file:
+        with open(part, "xb", opener=_private) as file:
             summary = _write(database, blobs, file)
             file.flush()
             os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -140,6 +141,28 @@ def test_a_row_whose_file_is_gone_or_changed_is_no_backup(
         with pytest.raises(BackupFailed, match=path):
             back_up(sqlite_database, blobs, tmp_path / "backup")
     assert list(tmp_path.glob("backup*")) == []
+
+
+def test_a_backup_is_for_its_owners_eyes(sqlite_database: Database, blobs: Blobs, tmp_path: Path) -> None:
+    _fill(sqlite_database, blobs)
+    seen: list[int] = []
+    archive, part = tmp_path / "backup", tmp_path / "backup.part"
+    part.write_bytes(b"of one that was killed")
+    part.chmod(0o644)
+    get = blobs.get
+
+    def looked_at(path: str) -> bytes:
+        seen.append(part.stat().st_mode & 0o777)
+        return get(path)
+
+    blobs.get = looked_at  # type: ignore[method-assign]
+    before = os.umask(0)
+    try:
+        back_up(sqlite_database, blobs, archive)
+    finally:
+        os.umask(before)
+    assert {*seen, archive.stat().st_mode & 0o777} == {0o600}
+    assert not part.exists()
 
 
 def test_what_is_not_empty_is_left_as_it_is(sqlite_database: Database, blobs: Blobs, tmp_path: Path) -> None:
