@@ -42,7 +42,7 @@ bench-gpu: $(READY) ## the same on a GPU, Experiment 1 in full, and the engine's
 service: $(READY) ## how soon the service starts and begins a job; what training and sampling cost each other
 	$(BIN)/python benchmarks/service.py
 
-load: $(READY) ## what the service bears while it learns: reads, event streams, jobs, uploads; eight minutes
+load: $(READY) ## what the service bears while it learns: reads, event streams, jobs, uploads; three to eight minutes
 	$(BIN)/python benchmarks/load.py
 
 check: $(READY) ## lint, format, types, import rules
