@@ -1,5 +1,7 @@
 """The net in blocks: its bottom-up and top-down passes on what `core.engine.layout` lays out, without autograd."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +13,8 @@ from core.decoding import deconvolve
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, filters_in_blocks, filters_of_blocks
 from core.model import GenerativeConvNet, convolve, positions
+
+AT_ONCE_BYTES = 5 << 20  # of a layer's maps on the processor
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,28 @@ class BlockedNet:
 
     def basis(self, blocks: Tensor, layout: Layout) -> Tensor:
         """B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape."""
+        parts = self._parts(blocks)
+        if len(parts) == 1:
+            return self._basis(blocks, layout)
+        found = torch.empty_like(blocks)
+        for part, pull in zip(parts, self._parts(found), strict=True):
+            pull.copy_(self._basis(part, layout))
+        return found
+
+    def gradient(self, blocks: Tensor, layout: Layout) -> ScoreGradient:
+        """∂f/∂w: on the way down, each layer's map beneath correlated with its coefficients (eq. 21)."""
+        found = [self._sums(part, layout) for part in self._parts(blocks)]
+        return self._per_position(functools.reduce(_Sums.plus, found))
+
+    def _parts(self, blocks: Tensor) -> tuple[Tensor, ...]:
+        """A few pictures at a time on the processor: so many that their maps stay in its caches and are freed to be
+        used again, where larger ones come from the system page by page.
+        """
+        filters = max(map(len, self.biases))
+        at_once = AT_ONCE_BYTES // (filters * blocks[0, 0].numel() * self.biases[0].element_size())
+        return torch.split(blocks, len(blocks) if blocks.is_cuda else max(1, at_once))
+
+    def _basis(self, blocks: Tensor, layout: Layout) -> Tensor:
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
         coefficients = self._top(maps[-1])
@@ -81,8 +107,7 @@ class BlockedNet:
         drawn = deconvolve(coefficients, self.weights[0], 1, extended.shape[-2:])
         return layout.fold_back(drawn[:, : blocks.shape[1]])
 
-    def gradient(self, blocks: Tensor, layout: Layout) -> ScoreGradient:
-        """∂f/∂w: on the way down, each layer's map beneath correlated with its coefficients (eq. 21)."""
+    def _sums(self, blocks: Tensor, layout: Layout) -> "_Sums":
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
         coefficients = self._top(maps[-1])
@@ -94,7 +119,15 @@ class BlockedNet:
             biases.insert(0, sums[: len(self.net.biases[index])])
             if index:
                 coefficients = self._below(coefficients, maps, index)
-        return self._per_position(maps, weights, biases)
+        top = maps[-1].sum(dim=(0, 2, 3), dtype=self.net.biases[-1].dtype)[: len(self.net.biases[-1])]
+        return _Sums(
+            weights=tuple(weights),
+            biases=tuple(biases),
+            top=top,
+            positions=len(blocks) * positions(maps),
+            active=tuple(int(torch.count_nonzero(layer)) for layer in maps),
+            units=tuple(layer[:, 0].numel() * len(bias) for layer, bias in zip(maps, self.net.biases, strict=True)),
+        )
 
     def _extended(self, blocks: Tensor, layout: Layout) -> Tensor:
         extended = layout.extend(blocks, self.weights[0].dtype)
@@ -124,25 +157,41 @@ class BlockedNet:
         first = self.net.architecture.layers[0]
         return filters_of_blocks(gradient[:filters, : channels * first.stride**2], first.stride, first.kernel_size)
 
-    def _per_position(
-        self, maps: Sequence[Tensor], weights: Sequence[Tensor], biases: Sequence[Tensor]
-    ) -> ScoreGradient:
+    def _per_position(self, sums: "_Sums") -> ScoreGradient:
         """In the order of `net.parameters()`, and divided by the pictures and the positions that were summed over."""
-        top, net = maps[-1], self.net
-        count = len(top) * positions(maps)
-        sums = top.sum(dim=(0, 2, 3), dtype=net.biases[-1].dtype)[: len(net.biases[-1])]
-        found = dict(zip(map(id, [*net.weights, *net.biases]), [*weights, *biases], strict=True))
-        total = sums.sum()
+        net = self.net
+        of_layers = zip([*net.weights, *net.biases], [*sums.weights, *sums.biases], strict=True)
+        found = {id(parameter): gradient for parameter, gradient in of_layers}
+        total = sums.top.sum()
         if net.category_weights is not None:
-            found[id(net.category_weights)] = sums
-            total = sums @ net.category_weights
-        units = (layer[:, 0].numel() * len(bias) for layer, bias in zip(maps, net.biases, strict=True))
+            found[id(net.category_weights)] = sums.top
+            total = sums.top @ net.category_weights
         return ScoreGradient(
-            score=total.item() / count,
-            parameters=tuple(found[id(parameter)] / count for parameter in net.parameters()),
-            active_share=tuple(
-                torch.count_nonzero(layer).item() / every for layer, every in zip(maps, units, strict=True)
-            ),
+            score=total.item() / sums.positions,
+            parameters=tuple(found[id(parameter)] / sums.positions for parameter in net.parameters()),
+            active_share=tuple(active / every for active, every in zip(sums.active, sums.units, strict=True)),
+        )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Over pictures and positions: the gradients of a net's weights and biases, its top maps, its active units."""
+
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+    top: Tensor
+    positions: int
+    active: tuple[int, ...]
+    units: tuple[int, ...]
+
+    def plus(self, other: "_Sums") -> "_Sums":
+        return _Sums(
+            weights=tuple(map(torch.add, self.weights, other.weights)),
+            biases=tuple(map(torch.add, self.biases, other.biases)),
+            top=self.top + other.top,
+            positions=self.positions + other.positions,
+            active=tuple(map(operator.add, self.active, other.active)),
+            units=tuple(map(operator.add, self.units, other.units)),
         )
 
 
