@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from support import postgres
+from support import valkey as valkey_server
 from support.postgres import PostgresServer
 from support.s3 import S3
 from support.valkey import Valkey
@@ -92,10 +93,8 @@ def each_blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture(scope="session")
 def _valkey() -> Iterator[Valkey]:
-    server = Valkey()
-    server.start()
-    yield server
-    server.close()
+    with valkey_server.running() as server:
+        yield server
 
 
 @pytest.fixture
@@ -108,10 +107,8 @@ def valkey(_valkey: Valkey) -> Valkey:
 @pytest.fixture
 def own_valkey() -> Iterator[Valkey]:
     """A broker of the test's own, to be stopped and started; it is running."""
-    server = Valkey()
-    server.start()
-    yield server
-    server.close()
+    with valkey_server.running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from support import pictures
 
 TINY = {
     "image_size": 32,
@@ -83,7 +84,7 @@ class Service:
         self.process.stdout.close()
 
     def upload(self) -> str:
-        answer = self.client.post("/v1/datasets", files={"images": ("stripes.png", stripes(), "image/png")})
+        answer = self.client.post("/v1/datasets", files={"images": ("stripes.png", pictures.stripes(), "image/png")})
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
@@ -122,15 +123,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     yield start
     for service in started:
         service.stop()
-
-
-def stripes() -> bytes:
-    """A small grey texture."""
-    rows = np.arange(48)
-    levels = 128 + 80 * np.sign(np.sin(rows[:, None] / 2.2)) * np.ones((48, 48))
-    buffer = io.BytesIO()
-    Image.fromarray(levels.astype(np.uint8)).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def read_picture(content: bytes) -> np.ndarray:

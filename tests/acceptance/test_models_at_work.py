@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from acceptance.conftest import Service, read_picture, stripes
+from acceptance.conftest import Service, read_picture
 from PIL import Image
+from support import pictures
 
 SIDE = 32
 QUICK = {"iterations": 150, "learning_rate": 0.003}
@@ -24,7 +25,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def models(service: Service) -> list[str]:
     """Of stripes that lie, and of stripes that stand."""
-    jobs = [service.train(_upload(service, content), **QUICK) for content in (stripes(), _turned(stripes()))]
+    jobs = [
+        service.train(_upload(service, content), **QUICK)
+        for content in (pictures.stripes(), _turned(pictures.stripes()))
+    ]
     ended = [service.ended(job_id) for job_id in jobs]
     assert [job["status"] for job in ended] == ["succeeded"] * 2, ended
     return [job["model_id"] for job in ended]
@@ -68,7 +72,7 @@ def _file(service: Service, job: dict, name: str) -> bytes:
 
 
 def test_pictures_are_reconstructed_in_both_modes(service: Service, models: list[str]) -> None:
-    dataset_id = _upload(service, stripes(), _turned(stripes()))
+    dataset_id = _upload(service, pictures.stripes(), _turned(pictures.stripes()))
     body = {"kind": "reconstruct", "model_id": models[0], "dataset_id": dataset_id}
     for mode in ("one_pass", "attractor"):
         job = _done(service, {**body, "params": {"mode": mode, "steps": 50}})
@@ -86,7 +90,7 @@ def test_pictures_are_reconstructed_in_both_modes(service: Service, models: list
 
 
 def test_the_transparent_part_is_painted_and_the_rest_stays(service: Service, models: list[str]) -> None:
-    picture = _holed(stripes())
+    picture = _holed(pictures.stripes())
     params = {"count": 2, "steps": 20, "seed": 4}
     body = {"kind": "inpaint", "model_id": models[0], "dataset_id": _upload(service, picture), "params": params}
     first, second = (_done(service, body) for _ in range(2))
@@ -98,13 +102,13 @@ def test_the_transparent_part_is_painted_and_the_rest_stays(service: Service, mo
     assert np.array_equal(painted[0][~hole], painted[1][~hole])
     assert (painted[0][hole] != painted[1][hole]).mean() > 0.1  # each from a seed of its own
     assert [one["unknown_fraction"] for one in first["metrics"]["inpaintings"]] == [0.25, 0.25]
-    refused = service.client.post("/v1/jobs", json={**body, "dataset_id": _upload(service, stripes())})
+    refused = service.client.post("/v1/jobs", json={**body, "dataset_id": _upload(service, pictures.stripes())})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["file"] == "0.png"
 
 
 def test_models_tell_their_own_pictures_apart(service: Service, models: list[str]) -> None:
-    dataset_id = _upload(service, stripes(), _turned(stripes()))
+    dataset_id = _upload(service, pictures.stripes(), _turned(pictures.stripes()))
     params = {"chains": 4, "temperatures": 50, "steps": 4, "seed": 2}
     job = _done(service, {"kind": "classify", "model_ids": models, "dataset_id": dataset_id, "params": params})
     found = json.loads(_file(service, job, "classification.json"))
@@ -115,7 +119,7 @@ def test_models_tell_their_own_pictures_apart(service: Service, models: list[str
 
 
 def test_a_running_inpainting_is_canceled_within_2_seconds(service: Service, models: list[str]) -> None:
-    dataset_id = _upload(service, _holed(stripes()))
+    dataset_id = _upload(service, _holed(pictures.stripes()))
     params = {"count": 64, "steps": 100_000}
     body = {"kind": "inpaint", "model_id": models[0], "dataset_id": dataset_id, "params": params}
     job_id = service.accepted(body)["id"]

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import pictures
+from support import valkey as valkey_server
 from support.http import Api
 from support.postgres import PostgresServer
 from support.valkey import Valkey
@@ -15,10 +17,8 @@ from core.store.schema import Base
 @pytest.fixture(scope="session")
 def _valkey() -> Iterator[Valkey]:
     """A broker of their own: the reconcilers in these APIs ring for as long as the session lasts."""
-    server = Valkey()
-    server.start()
-    yield server
-    server.close()
+    with valkey_server.running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +59,17 @@ def api(_api_sqlite: Api, _valkey: Valkey) -> Iterator[Api]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def each_api(request: pytest.FixtureRequest, _valkey: Valkey) -> Iterator[Api]:
     yield from _in_turn(request.getfixturevalue(f"_api_{request.param}"), _valkey)
+
+
+@pytest.fixture
+def dataset(api: Api) -> str:
+    """The id of one small picture, uploaded."""
+    return str(api.upload(("a.png", pictures.png())).json()["id"])
+
+
+@pytest.fixture
+def each_dataset(each_api: Api) -> str:
+    return str(each_api.upload(("a.png", pictures.png())).json()["id"])
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support import pictures, rows
+from support import rows
 from support.http import Api, fields, problem
 from support.valkey import Valkey, messages
 
@@ -16,16 +16,6 @@ from core.store import jobs, leases
 
 POSTERS = 8
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-
-@pytest.fixture
-def dataset(api: Api) -> str:
-    return str(api.upload(("a.png", pictures.png())).json()["id"])
-
-
-@pytest.fixture
-def each_dataset(each_api: Api) -> str:
-    return str(each_api.upload(("a.png", pictures.png())).json()["id"])
 
 
 def _train(dataset_id: str, **params: Any) -> dict[str, Any]:

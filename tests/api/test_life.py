@@ -23,16 +23,6 @@ from core.store import leases
 POSTERS = 8
 
 
-@pytest.fixture
-def dataset(api: Api) -> str:
-    return str(api.upload(("a.png", pictures.png())).json()["id"])
-
-
-@pytest.fixture
-def each_dataset(each_api: Api) -> str:
-    return str(each_api.upload(("a.png", pictures.png())).json()["id"])
-
-
 def _train(dataset_id: str, **more: Any) -> dict[str, Any]:
     return {"kind": "train", "dataset_id": dataset_id, **more}
 

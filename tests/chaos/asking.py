@@ -9,6 +9,7 @@ from chaos import plan
 from chaos.clients import FINAL
 from chaos.rig import Rig
 from sqlalchemy import select
+from support import pictures
 
 from core.store.schema import Job
 
@@ -22,7 +23,7 @@ class Asking:
         rig.at_end.callback(self.client.close)
 
     def upload(self) -> str:
-        files = {"images": ("stripes.png", plan.stripes(), "image/png")}
+        files = {"images": ("stripes.png", pictures.stripes(), "image/png")}
         answer = self.client.post("/v1/datasets", files=files)
         assert answer.status_code == 201, answer.text
         found: str = answer.json()["id"]

@@ -73,15 +73,6 @@ def wanted(random: Random, jobs: int, clients: int) -> list[Wanted]:
     return found
 
 
-def stripes() -> bytes:
-    """A small grey texture."""
-    rows = np.arange(48)
-    levels = 128 + 80 * np.sign(np.sin(rows[:, None] / 2.2)) * np.ones((48, 48))
-    buffer = io.BytesIO()
-    Image.fromarray(levels.astype(np.uint8)).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
 def noise(random: Random) -> bytes:
     """A picture of a few hundred kilobytes, which takes its time to send."""
     pixels = np.random.default_rng(random.randrange(2**32)).integers(0, 256, (320, 320, 3), dtype=np.uint8)

@@ -13,7 +13,7 @@ from chaos import check, plan
 from chaos.clients import FINAL, Client, History
 from chaos.faults import FAULTS, Scene, unfinished
 from chaos.rig import Rig
-from support import postgres
+from support import pictures, postgres
 
 CLIENTS = 4
 
@@ -74,7 +74,7 @@ def run(storm: Storm, folder: Path) -> Report:
 def _undisturbed(rig: Rig) -> tuple[dict[str, str], dict[str, dict[str, object]]]:
     """The ids of the jobs that are done in peace, by their names, and what is asked for under each name."""
     with httpx.Client(base_url=rig.url, timeout=60) as client:
-        files = {"images": ("stripes.png", plan.stripes(), "image/png")}
+        files = {"images": ("stripes.png", pictures.stripes(), "image/png")}
         dataset = client.post("/v1/datasets", files=files).raise_for_status().json()["id"]
         learned = _done(client, plan.bodies(dataset, {}))
         models = {name: job["model_id"] for name, job in learned.items()}

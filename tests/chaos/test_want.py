@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chaos import plan
 from chaos.asking import Asking
 from chaos.rig import Rig
+from support import pictures
 
 ROOM_BYTES = 24 << 20
 
@@ -59,7 +59,7 @@ def test_a_full_disk_refuses_cleanly_and_goes_on_when_there_is_room(
     body = {"kind": "train", "dataset_id": ask.upload(), "preset": "quick"}
     ask.learning(job_id)
     with full(small_disk):
-        files = {"images": ("stripes.png", plan.stripes(), "image/png")}
+        files = {"images": ("stripes.png", pictures.stripes(), "image/png")}
         answers = [ask.client.post("/v1/datasets", files=files), ask.client.post("/v1/jobs", json=body)]
         time.sleep(4)
         answers += [ask.client.post("/v1/datasets", files=files), ask.client.post("/v1/jobs", json=body)]

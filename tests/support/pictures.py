@@ -27,6 +27,13 @@ def png(width: int = WIDTH, height: int = HEIGHT) -> bytes:
     return encoded(colors(width, height), "PNG")
 
 
+def stripes() -> bytes:
+    """A small grey texture to learn."""
+    rows = np.arange(48)
+    levels = 128 + 80 * np.sign(np.sin(rows[:, None] / 2.2)) * np.ones((48, 48))
+    return encoded(Image.fromarray(levels.astype(np.uint8)), "PNG")
+
+
 def with_hole(
     width: int = WIDTH, height: int = HEIGHT, *, hole: tuple[int, int, int, int], grey: bool = False
 ) -> bytes:

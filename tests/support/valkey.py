@@ -5,6 +5,8 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,16 @@ class Valkey:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def running() -> Iterator[Valkey]:
+    server = Valkey()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 def messages(redis: Redis, queue: Queue = Queue.TRAIN) -> list[str]:
