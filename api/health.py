@@ -1,5 +1,6 @@
 """/healthz: alive. /readyz: able to take jobs and run them, or which part is missing. /metrics: for Prometheus."""
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -22,14 +23,15 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
+async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
 @router.get("/readyz", response_model=None)
-def readyz(request: Request) -> JSONResponse:
+async def readyz(request: Request) -> JSONResponse:
     watch: Watch = request.app.state.watch
-    answers = watch.bounded.ask(_checks(watch), CHECK_SECONDS)
+    # In a thread that no other request can hold.
+    answers = await asyncio.to_thread(watch.bounded.ask, _checks(watch), CHECK_SECONDS)
     parts = {name: _state(answer) for name, answer in answers.items()}
     missing = [{"field": name, "message": state} for name, state in parts.items() if state != "ok"]
     if missing:

@@ -46,7 +46,7 @@ def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: b
     jobs = [
         job
         for job in retention.outdated(database, blobs, kept, stored)
-        if dry_run or retention.delete_job(database, blobs, job.job_id)
+        if dry_run or retention.delete_job(database, blobs, job)
     ]
     keys = retention.old_keys(database, kept)
     if keys and not dry_run:

@@ -36,6 +36,7 @@ OPEN = frozenset(
 UPLOADS = frozenset({("POST", "/v1/datasets"), ("POST", "/v1/models")})
 METRICS = "/metrics"
 STRANGERS_BODY_BYTES = 4096
+JSON_BODY_BYTES = 1 << 20  # it is read into memory, and parsed where all requests are served
 LOOK_AGAIN_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app, self._settings = app, settings
         self._for_strangers = BodyLimit(app, limit=STRANGERS_BODY_BYTES)
+        self._for_json = BodyLimit(app, limit=JSON_BODY_BYTES)
         self._always = keys_are_always_needed(settings)
         self._origins = Origins(settings)
         self._pace = Pace(settings.broker_url)
@@ -60,18 +62,22 @@ class Gate:
         if refused is not None:
             await refused(scope, receive, send)
             return
+        inner = self._app if (scope["method"], scope["path"]) in UPLOADS else self._for_json
         key: ApiKey | None = scope["state"]["key"]
         if key is None:
             stranger = not scope["state"]["access"].sees_all
-            await (self._for_strangers if stranger else self._app)(scope, receive, send)
+            await (self._for_strangers if stranger else inner)(scope, receive, send)
             return
         with structlog.contextvars.bound_contextvars(key_id=key.id):
-            await self._app(scope, receive, _EndOfStream(send, database, key.id))
+            await inner(scope, receive, _EndOfStream(send, database, key.id))
 
     async def _let_in(self, scope: Scope, database: Database) -> Response | None:
         """The answer to a request that is not let in."""
         try:
-            await run_in_threadpool(self._check, scope, database)
+            if _is_probe(scope):  # answered also while every thread waits for a database that is silent
+                self._check(scope, database)
+            else:
+                await run_in_threadpool(self._check, scope, database)
         except Problem as error:
             refused = problem_response(error.status, error.detail, error.errors, error.headers)
         except LimitReached as error:
@@ -91,7 +97,7 @@ class Gate:
         self._origins.check_write(scope["method"], headers, by_cookie=offered is not None and offered.by_cookie)
         state = scope.setdefault("state", {})
         state["key"], state["access"] = None, credentials.strangers(correlation_id.get())
-        if scope["path"] in PROBES and way in OPEN:
+        if _is_probe(scope):
             return
         row = keys.find(database, offered.key) if offered else None
         if row is not None:
@@ -113,6 +119,10 @@ class Gate:
             self._pace.check(row.id, per_minute)
         if way in UPLOADS:
             allowance.look_for_room(database, 1)
+
+
+def _is_probe(scope: Scope) -> bool:
+    return scope["path"] in PROBES and (scope["method"], scope["path"]) in OPEN
 
 
 def unknown_key(offered: bool) -> Problem:

@@ -8,7 +8,7 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
-from api import files
+from api import files, leftovers
 from api.datasets import service
 from api.datasets.decoders import Decoded
 from api.datasets.files import clean_name
@@ -69,7 +69,7 @@ def show(house: InHouse, dataset_id: str) -> DatasetOut:
 @router.delete("/{dataset_id}", status_code=204)
 def delete(house: InHouse, dataset_id: str) -> None:
     """409 while a job that needs it has not ended."""
-    house.blobs.delete(*datasets.delete(house.database, dataset_id))
+    leftovers.remove(house.blobs, datasets.delete(house.database, dataset_id))
 
 
 @router.api_route("/{dataset_id}/images/{index}", methods=["GET", "HEAD"], response_class=Response)

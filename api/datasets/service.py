@@ -6,6 +6,7 @@ from api.datasets.decoders import Decoded
 from api.datasets.files import Picture, PictureRefused
 from api.errors import Problem
 from api.house import House
+from api.leftovers import removed_on_failure
 from api.space import ensure_room
 from core.store import datasets
 from core.store.schema import Dataset, DatasetImage, new_id
@@ -14,20 +15,19 @@ from core.store.schema import Dataset, DatasetImage, new_id
 def create(house: House, name: str | None, decoded: Iterable[Decoded]) -> Dataset:
     """Raises Problem, naming each file that is refused, or for a full disk; then nothing is stored."""
     ensure_room(house)
-    dataset = Dataset(id=new_id("dataset"), name=name, images=[])
+    dataset_id = new_id("dataset")
+    dataset = Dataset(id=dataset_id, name=name, images=[])
     refused: list[PictureRefused] = []
-    try:
+    with removed_on_failure(house.blobs, lambda: datasets.find(house.database, dataset_id)) as paths:
         for index, one in enumerate(decoded):
             if isinstance(one, PictureRefused):
                 refused.append(one)
             elif not refused:  # one picture at a time is in memory
-                dataset.images.append(_store(house, dataset.id, index, one))
+                dataset.images.append(_store(house, dataset_id, index, one))
+                paths.append(dataset.images[-1].blob)
         if refused:
             raise refusal(refused)
         return datasets.add(house.database, dataset)
-    except BaseException:
-        house.blobs.delete(*(image.blob for image in dataset.images))
-        raise
 
 
 def refusal(refused: list[PictureRefused]) -> Problem:

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator
 
-from api import files
+from api import files, leftovers
 from api.errors import NoContent
 from api.house import House, InHouse
 from api.jobs import service
@@ -82,7 +82,7 @@ def resume(house: InHouse, job_id: str, asked: ResumeIn | None = None) -> JobOut
 @router.delete("/{job_id}", status_code=204)
 def delete(house: InHouse, job_id: str) -> None:
     """The job and its files; a model that it learned stays. 409 for one that has not ended."""
-    house.blobs.delete(*jobs.delete(house.database, job_id))
+    leftovers.remove(house.blobs, jobs.delete(house.database, job_id))
 
 
 def _heard(house: InHouse, job_id: str, last_event_id: LastEventId = None) -> str | None:

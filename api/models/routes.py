@@ -6,7 +6,7 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
-from api import files
+from api import files, leftovers
 from api.datasets.files import clean_name
 from api.house import InHouse
 from api.models import service
@@ -52,4 +52,4 @@ def download(house: InHouse, request: Request, model_id: str) -> Response:
 @router.delete("/{model_id}", status_code=204)
 def delete(house: InHouse, model_id: str) -> None:
     """409 while a job that needs it has not ended."""
-    house.blobs.delete(*models.delete(house.database, model_id))
+    leftovers.remove(house.blobs, models.delete(house.database, model_id))

@@ -4,6 +4,7 @@ from typing import BinaryIO
 
 from api.errors import Problem
 from api.house import House
+from api.leftovers import removed_on_failure
 from api.models.imported import inspect
 from api.space import ensure_room
 from core.contracts.model_file import BrokenFile
@@ -21,8 +22,9 @@ def take_in(house: House, file: BinaryIO, filename: str, name: str | None) -> Mo
             422, f"{filename}: {error}", [{"field": "model", "file": filename, "message": str(error)}]
         ) from error
     model_id = new_id("model")
-    stored = house.blobs.put_file(f"models/{model_id}/model.safetensors", file)
-    try:
+    with removed_on_failure(house.blobs, lambda: models.find(house.database, model_id)) as paths:
+        stored = house.blobs.put_file(f"models/{model_id}/model.safetensors", file)
+        paths.append(stored.blob)
         return models.add(
             house.database,
             Model(
@@ -36,6 +38,3 @@ def take_in(house: House, file: BinaryIO, filename: str, name: str | None) -> Mo
                 blob=stored.blob,
             ),
         )
-    except BaseException:
-        house.blobs.delete(stored.blob)
-        raise

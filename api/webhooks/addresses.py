@@ -29,9 +29,8 @@ async def public_address(host: str, port: int, resolve: Resolve) -> str:
     found = await resolve(host, port)
     if not found:
         raise OSError(f"{host} has no address")
-    for address in found:
-        if not is_public(address):
-            raise Refused(f"{host} leads to {address}, which is no public address")
+    if not all(is_public(address) for address in found):  # which it is, is the network's secret
+        raise Refused(f"{host} leads to no public address")
     return found[0]
 
 

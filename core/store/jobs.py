@@ -209,12 +209,17 @@ def resume(
         return job
 
 
-def delete(database: Database, job_id: str) -> list[str]:
-    """Delete a job that has ended; gives the paths of its files, to be deleted now. Conflict while it runs or waits."""
+def delete(database: Database, job_id: str, finished_at: float | None = None) -> list[str]:
+    """Delete a job that has ended; gives the paths of its files, to be deleted now.
+
+    Raises Conflict while it runs or waits, and where it has ended at another time than `finished_at`.
+    """
     with database.write() as session:
         job = _get(session, job_id, lock=True)
         if not JobStatus(job.status).final:
             raise Conflict(f"job {job_id} is still {job.status}: cancel it first")
+        if finished_at is not None and job.finished_at != finished_at:
+            raise Conflict(f"job {job_id} has ended anew")
         files = _files(session, job)
         session.execute(remove(Job).where(Job.parent_seq == job.seq))
         session.delete(job)

@@ -48,7 +48,6 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
         if isinstance(error, archive.BROKEN):
             raise BadArchive(f"it cannot be read to its end: {error}") from error
         raise
-    blobs.delete(MARK)
     return summary
 
 
@@ -71,7 +70,13 @@ def _restore(database: Database, blobs: Blobs, source: IO[bytes], stored: set[st
         _check(contents, found)
         counted = {name.removeprefix(archive.BLOBS) for name in contents or {} if name.startswith(archive.BLOBS)}
         blobs.delete(*(stored - counted))
-        rows = database.replace_schema(made_at, lambda connection: _insert(connection, tables))
+
+        def come(connection: Connection) -> int:
+            count = _insert(connection, tables)
+            blobs.delete(MARK)  # before the commit: beside rows no mark may lie, by which their files would be removed
+            return count
+
+        rows = database.replace_schema(made_at, come)
     return Summary(rows, len(counted))
 
 
@@ -153,7 +158,7 @@ def _count_on(connection: Connection, table: Table) -> None:
 
 
 def _has_no_rows(database: Database) -> bool:
-    """False where nobody can say: then the mark stays, and the next restoration knows what to remove."""
+    """False where nobody can say: then the files stay."""
     try:
         with database.engine.connect() as connection:
             _refuse_rows(connection)

@@ -26,10 +26,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Outdated:
-    """A job that is not kept, and how many bytes its files take."""
+    """A job that is not kept, how many bytes its files take, and when it ended."""
 
     job_id: str
     bytes: int
+    finished_at: float
 
 
 def outdated(database: Database, blobs: Blobs, kept: Kept, stored_bytes: int) -> Iterator[Outdated]:
@@ -40,23 +41,25 @@ def outdated(database: Database, blobs: Blobs, kept: Kept, stored_bytes: int) ->
     """
     if kept.jobs_days is None and kept.max_bytes is None:
         return
-    for job_id, age in _ended(database):
+    max_bytes = kept.max_bytes
+    for job_id, finished_at, age in _ended(database):
         old = kept.jobs_days is not None and age > kept.jobs_days * DAY_SECONDS
-        too_much = kept.max_bytes is not None and stored_bytes > kept.max_bytes
+        too_much = max_bytes is not None and stored_bytes > max_bytes
         if not (old or too_much):
             return
         try:
-            freed = sum(blobs.size(path) for path in jobs.files(database, job_id) if blobs.has(path))
-        except NotFound:  # its owner was faster
+            freed = _size(database, blobs, job_id)
+        except NotFound:  # its owner or another sweep was faster: what they freed, the next sweep will measure
+            max_bytes = None
             continue
         stored_bytes -= freed
-        yield Outdated(job_id, freed)
+        yield Outdated(job_id, freed, finished_at)
 
 
-def delete_job(database: Database, blobs: Blobs, job_id: str) -> bool:
-    """False where its owner has resumed or deleted it meanwhile."""
+def delete_job(database: Database, blobs: Blobs, job: Outdated) -> bool:
+    """False where its owner has resumed or deleted it meanwhile, also where it has ended again since."""
     try:
-        blobs.delete(*jobs.delete(database, job_id))
+        blobs.delete(*jobs.delete(database, job.job_id, job.finished_at))
     except (Conflict, NotFound):
         return False
     return True
@@ -77,9 +80,17 @@ def _old(kept: Kept) -> ColumnElement[bool]:
     return IdempotencyKey.created_at < now() - kept.keys_days * DAY_SECONDS
 
 
-def _ended(database: Database) -> list[tuple[str, float]]:
-    """Every job that has ended, the first to end first, and how many seconds ago."""
+def _size(database: Database, blobs: Blobs, job_id: str) -> int:
+    """How many bytes a job's files take. Raises NotFound, also where it is deleted while they are looked at."""
+    size = sum(blobs.size(path) for path in jobs.files(database, job_id) if blobs.has(path))
+    jobs.files(database, job_id)
+    return size
+
+
+def _ended(database: Database) -> list[tuple[str, float, float]]:
+    """Every job that has ended, the first to end first: when, and how many seconds ago."""
     final = Job.status.in_([status for status in JobStatus if status.final])
-    query = select(Job.id, now() - Job.finished_at).where(final, Job.parent_seq.is_(None))
+    query = select(Job.id, Job.finished_at, now() - Job.finished_at).where(final, Job.parent_seq.is_(None))
     with database.read() as session:
-        return [(job_id, age) for job_id, age in session.execute(query.order_by(Job.finished_at, Job.seq))]
+        found = session.execute(query.order_by(Job.finished_at, Job.seq))
+        return [(job_id, finished_at, age) for job_id, finished_at, age in found if finished_at is not None]

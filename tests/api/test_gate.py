@@ -407,3 +407,11 @@ def _post(api: Api, path: str, length: int | None, who: Holder | None = None) ->
         except OSError:
             pass
     return answer, sent
+
+
+def test_only_uploads_may_be_long(api: Api) -> None:
+    """JSON is parsed whole, in memory, where every request is served."""
+    long = {"content": b'{"x": [' + b"[]," * 400_000 + b"[]]}", "headers": {"Content-Type": "application/json"}}
+    for path in ("/v1/jobs", "/v1/webhooks", "/v1/jobs/job_x/resume"):
+        problem(api.client.post(path, **long), 413)
+    assert api.upload(("a.png", pictures.png(700, 700))).status_code == 201

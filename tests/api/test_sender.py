@@ -76,8 +76,9 @@ def test_a_host_with_one_private_address_among_public_ones_is_refused() -> None:
     async def both(_: str, __: int) -> Sequence[str]:
         return ["93.184.216.34", "10.0.0.1"]
 
-    with pytest.raises(Refused, match=r"10\.0\.0\.1"):
+    with pytest.raises(Refused, match="no public address") as refused:
         asyncio.run(public_address(NAME, 443, both))
+    assert "10.0.0.1" not in str(refused.value)  # whoever reads the log learns nothing of the network
 
 
 @contextmanager
@@ -146,8 +147,8 @@ def test_a_name_that_turns_private_after_it_was_public_reaches_nobody(sqlite_dat
     with Receiver() as receiver:
         webhook = _due(sqlite_database, f"http://{NAME}:{receiver.port}/")
         with _sending(sqlite_database, names, private=False, webhook_timeout_seconds=1):
-            found = _until(sqlite_database, webhook, lambda one: one.attempts >= 2 and "127.0.0.1" in (one.error or ""))
-        assert found.error == f"Refused: {NAME} leads to 127.0.0.1, which is no public address"
+            found = _until(sqlite_database, webhook, lambda one: one.attempts >= 2 and "no public" in (one.error or ""))
+        assert found.error == f"Refused: {NAME} leads to no public address"
         assert receiver.received == []
 
 

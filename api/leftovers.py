@@ -1,0 +1,41 @@
+"""Files whose row did not come, or has gone. What cannot be removed now is left to the sweep, which asks the rows."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from obstore.exceptions import BaseError as BlobError
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.store.blobs import Blobs
+from core.store.errors import NotFound
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def removed_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[list[str]]:
+    """Gives a list for the paths of what is stored. Where the block fails they are removed, if `find` raises NotFound.
+
+    A COMMIT may take effect and the word of it be lost: then the row is there, and needs its files.
+    """
+    paths: list[str] = []
+    try:
+        yield paths
+    except BaseException:
+        try:
+            find()
+        except NotFound:
+            remove(blobs, paths)
+        except SQLAlchemyError as error:
+            log.warning("files_left_to_the_sweep", paths=paths, error=str(error))
+        raise
+
+
+def remove(blobs: Blobs, paths: Iterable[str]) -> None:
+    """Of rows that are not there: nobody misses a file that stays a while."""
+    paths = list(paths)
+    try:
+        blobs.delete(*paths)
+    except (BlobError, OSError) as error:
+        log.warning("files_left_to_the_sweep", paths=paths, error=str(error))
