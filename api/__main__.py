@@ -1,6 +1,7 @@
 """`python -P -m api`: the API process, as `genconvnet api` starts it."""
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from core.contracts.process import die_with_parent
 from core.store.database import Database
 
 GRACEFUL_SECONDS = 8
+OPEN_FILES = 65_536
 
 
 class _Server(uvicorn.Server):
@@ -40,6 +42,7 @@ def main() -> None:
     except KeysNeeded as error:
         sys.exit(f"genconvnet api: {error}")
     database.dispose()
+    _allow_open_files()
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -52,6 +55,14 @@ def main() -> None:
         http=impatient(settings.headers_seconds),
     )
     _Server(config).run()
+
+
+def _allow_open_files() -> None:
+    """As many as uploads need: each file of a form is one, while the form comes in."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from prometheus_fastapi_instrumentator import Instrumentator
+from starlette.formparsers import MultiPartParser
 
 from api import errors, health, presets
 from api.access import routes as access
@@ -26,6 +27,7 @@ from api.models import routes as models
 from api.settings import ApiSettings
 from api.sweeping import Sweeper
 from api.uploads.guard import SlowGuard
+from api.uploads.places import Places
 from api.web import routes as web
 from api.webhooks import routes as webhooks
 from api.webhooks.sender import Sender
@@ -36,12 +38,15 @@ from core.store.blobs import Blobs
 from core.store.database import Database
 
 VERSION = "0.1.0"
+SPOOL_BYTES = 1 << 14  # of a file in a form that is held in memory; what is longer goes to the disk
+MAX_FIELDS, FIELD_BYTES = 100, 1 << 16  # of a form, beside its files: they are held in memory
 _REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:
     """The service, whose settings come from the environment where none are given."""
     settings = settings or ApiSettings()
+    MultiPartParser.spool_max_size = SPOOL_BYTES
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -72,7 +77,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         summary="Learns a generative ConvNet from your pictures.",
         lifespan=lifespan,
         responses=errors.PROBLEMS,
-        form_limits={"max_files": settings.max_pictures},
+        form_limits={"max_files": settings.max_pictures, "max_fields": MAX_FIELDS, "max_part_size": FIELD_BYTES},
     )
     errors.install(app)
     for routes in (access, datasets, jobs, models, webhooks, presets, health, web):
@@ -113,4 +118,5 @@ def _open(settings: ApiSettings) -> House:
         news=News(connect_async(settings.broker_url), ends_of(database)),
         aside=Aside(),
         decoders=Decoders(Limits.of(settings), settings.decoders),
+        places=Places(settings.uploads_at_once),
     )

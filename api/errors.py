@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.contracts.jobs import JobKind
 from core.store.blobs import BlobMissing, BlobsAway
-from core.store.database import AWAY
+from core.store.database import AWAY, InDoubt
 from core.store.errors import Conflict, LimitReached, NotFound
 
 MEDIA_TYPE = "application/problem+json"
@@ -102,7 +102,8 @@ def storage_away(error: Exception) -> JSONResponse:
         return problem_response(507, "there is no room left on the disk; nothing was changed")
     log.warning("storage_away", error=str(error))
     part = next(name for kind, name in PARTS.items() if isinstance(error, kind))
-    detail = f"the {part} does not answer at the moment; nothing was changed"
+    known = "it is not known whether this was done" if isinstance(error, InDoubt) else "nothing was changed"
+    detail = f"the {part} does not answer at the moment; {known}"
     return problem_response(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 

@@ -9,6 +9,7 @@ from redis import Redis
 from api.aside import Aside
 from api.datasets.decoders import Decoders
 from api.settings import ApiSettings
+from api.uploads.places import Places
 from core.broker.bell import Bell
 from core.broker.news import News
 from core.store.access import Access
@@ -26,6 +27,7 @@ class House:
     news: News
     aside: Aside
     decoders: Decoders
+    places: Places
 
 
 def _house(request: Request) -> House:

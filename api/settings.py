@@ -37,11 +37,11 @@ class ApiSettings(Settings):
         float | None, Field(gt=0, description="Jobs that ended longer ago are deleted with their files.")
     ] = None
     keep_bytes: Annotated[
-        int | None, Field(gt=0, description="Of all files; beyond it the jobs that ended first are deleted.")
+        int | None, Field(gt=0, description="Of the files of jobs that ended; those that ended first are deleted.")
     ] = None
     idempotency_days: Annotated[float, Field(gt=0, description="For so long an Idempotency-Key is known again.")] = 30.0
     orphan_days: Annotated[
-        float, Field(ge=0, description="Files that belong to nothing are removed when they are so old.")
+        float, Field(ge=1 / 24, description="Files that belong to nothing are removed when they are so old.")
     ] = 1.0
     sweep_seconds: Annotated[float, Field(gt=0, description="Between two looks for what is not kept.")] = 3600.0
     max_picture_pixels: Annotated[int, Field(ge=1, description="Width x height.")] = 36_000_000
@@ -70,6 +70,7 @@ class ApiSettings(Settings):
     requests_per_minute: Annotated[int | None, Field(ge=1, description="Of a key that has no limit of its own.")] = None
     max_stored_bytes: Annotated[int | None, Field(ge=1, description="Of a key that has no limit of its own.")] = None
     max_unfinished_jobs: Annotated[int | None, Field(ge=1, description="Of a key that has no limit of its own.")] = None
+    uploads_at_once: Annotated[int, Field(ge=2, description="Of all; of one key half as many. The others wait.")] = 16
     decoders: Annotated[int, Field(ge=1, description="Processes that open uploads; so many pictures at once.")] = 2
     decode_seconds: Annotated[float, Field(gt=0, description="That one picture may take to be decoded.")] = 20.0
     decoder_memory_bytes: Annotated[

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.settings import ApiSettings
 from core.contracts.times import DAY_SECONDS
-from core.store import orphans, retention
+from core.store import orphans, restore, retention
 from core.store.blobs import Blobs, Found
 from core.store.database import Database
 from core.store.retention import Kept, Outdated
@@ -40,12 +40,10 @@ def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: b
     if not dry_run:
         blobs.delete(*(file.path for file in files))
         orphans.prune(database, blobs, age)
-    # What belongs to nobody goes in any case: no job has to make room for it.
-    stored = 0 if kept.max_bytes is None else orphans.stored_bytes(blobs)
-    stored -= sum(file.bytes for file in files) if dry_run else 0
+        restore.forget_killed(database, blobs)
     jobs = [
         job
-        for job in retention.outdated(database, blobs, kept, stored)
+        for job in retention.outdated(database, blobs, kept)
         if dry_run or retention.delete_job(database, blobs, job)
     ]
     keys = retention.old_keys(database, kept)

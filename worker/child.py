@@ -82,22 +82,25 @@ class Child:
     def _hear(self, claim: Claim | None) -> str | Claim:
         """What the child says next. One that says nothing and holds no lease is stopped or stuck: it is killed.
 
-        EOFError where it is gone.
+        One that waits for the database is neither. EOFError where it is gone.
         """
         silent = 0
         while not self._pipe.poll(self._lease_seconds):
-            silent = 0 if claim is None or self._is_held(claim) else silent + 1
+            silent = 0 if self._may_be_well(claim) else silent + 1
             if silent == 2:  # once it may be on its way from one job to the next, or back from a database outage
                 log.error("child_hangs", job_id=claim.job_id if claim else None)
                 self._process.kill()
         said: str | Claim = self._pipe.recv()
         return said
 
-    def _is_held(self, claim: Claim) -> bool:
+    def _may_be_well(self, claim: Claim | None) -> bool:
         try:
-            return leases.is_held(self._database, claim)
+            if claim is not None:
+                return leases.is_held(self._database, claim)
+            self._database.ping()
         except SQLAlchemyError:  # nobody knows, until the database is back
             return True
+        return False
 
     def stop(self) -> None:
         """Ask the child to hand its job back; it goes when it has."""

@@ -15,6 +15,7 @@ from api.access.exposure import keys_are_always_needed
 from api.access.origin import Origins
 from api.access.pace import Pace
 from api.errors import BodyLimit, Problem, limit_response, problem_response, storage_away
+from api.house import House
 from api.settings import ApiSettings
 from core.store import allowance, keys
 from core.store.access import Access
@@ -62,14 +63,25 @@ class Gate:
         if refused is not None:
             await refused(scope, receive, send)
             return
-        inner = self._app if (scope["method"], scope["path"]) in UPLOADS else self._for_json
         key: ApiKey | None = scope["state"]["key"]
         if key is None:
             stranger = not scope["state"]["access"].sees_all
-            await (self._for_strangers if stranger else inner)(scope, receive, send)
+            await (self._for_strangers if stranger else self._for_one_let_in)(scope, receive, send)
             return
         with structlog.contextvars.bound_contextvars(key_id=key.id):
-            await inner(scope, receive, _EndOfStream(send, database, key.id))
+            await self._for_one_let_in(scope, receive, _EndOfStream(send, database, key.id))
+
+    async def _for_one_let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (scope["method"], scope["path"]) not in UPLOADS:
+            await self._for_json(scope, receive, send)
+            return
+        house: House = scope["app"].state.house
+        key: ApiKey | None = scope["state"]["key"]
+        try:
+            async with house.places.one(key.id if key else None):
+                await self._app(scope, receive, send)
+        except Problem as error:
+            await _refusal(error)(scope, receive, send)
 
     async def _let_in(self, scope: Scope, database: Database) -> Response | None:
         """The answer to a request that is not let in."""
@@ -78,17 +90,9 @@ class Gate:
                 self._check(scope, database)
             else:
                 await run_in_threadpool(self._check, scope, database)
-        except Problem as error:
-            refused = problem_response(error.status, error.detail, error.errors, error.headers)
-        except LimitReached as error:
-            refused = limit_response(error)
-        except (*AWAY, RedisError) as error:
-            refused = storage_away(error)
-        else:
-            return None
-        # Else the server would go on to receive a body that nobody wants.
-        refused.headers["Connection"] = "close"
-        return refused
+        except (Problem, LimitReached, *AWAY, RedisError) as error:
+            return _refusal(error)
+        return None
 
     def _check(self, scope: Scope, database: Database) -> None:
         """Raises Problem or LimitReached."""
@@ -119,6 +123,18 @@ class Gate:
             self._pace.check(row.id, per_minute)
         if way in UPLOADS:
             allowance.look_for_room(database, 1)
+
+
+def _refusal(error: Exception) -> Response:
+    if isinstance(error, Problem):
+        refused = problem_response(error.status, error.detail, error.errors, error.headers)
+    elif isinstance(error, LimitReached):
+        refused = limit_response(error)
+    else:
+        refused = storage_away(error)
+    # Else the server would go on to receive a body that nobody wants.
+    refused.headers["Connection"] = "close"
+    return refused
 
 
 def _is_probe(scope: Scope) -> bool:

@@ -64,8 +64,12 @@ def restore(
             summary = bring_back(database, Blobs(settings.blobs_url), file)
         except BadArchive as error:
             _fail("restore", f"{file.name} is refused: {error}. Nothing was changed")
-        except (NotEmpty, SQLAlchemyError, BaseError, OSError) as error:
+        except NotEmpty as error:
             _fail("restore", f"{error}. Nothing was changed")
+        except (SQLAlchemyError, BaseError, OSError) as error:
+            _fail(
+                "restore", f"{error}. Run it again: it clears away what is left of this try, and says so where all came"
+            )
         finally:
             database.dispose()
     typer.echo(f"{file.name}: {summary.rows} rows and {summary.files} files are back")

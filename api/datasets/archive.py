@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PureWindowsPath
 from typing import BinaryIO
 
-from api.datasets.files import PictureRefused, Upload, clean_name
+from api.datasets.files import PictureRefused, Task, Upload, clean_name
 from api.datasets.limits import Limits
 
 MAX_RATIO = 200  # unpacked to packed; pictures hardly shrink
@@ -16,8 +16,9 @@ LOCAL_HEADER_BYTES = 30
 ARCHIVES = (b"PK\3\4", b"PK\5\6", b"PK\7\x08", b"Rar!\x1a", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 
 
-def unpack(archive: BinaryIO, filename: str, limits: Limits) -> Iterator[Upload]:
+def unpack(archive: BinaryIO, task: Task, limits: Limits) -> Iterator[Upload]:
     """The pictures of a zip in order of their names. Raises PictureRefused, naming the archive and the entry."""
+    filename = task.filename
     whole = Upload("archive", filename, b"")
     try:
         opened = zipfile.ZipFile(archive)
@@ -38,8 +39,8 @@ def unpack(archive: BinaryIO, filename: str, limits: Limits) -> Iterator[Upload]
             for index, entry in enumerate(entries)
         ]
         _check(entries, uploads, opened.start_dir)
-        left = limits.max_body_bytes
-        for entry, upload in zip(entries, uploads, strict=True):
+        left = task.left
+        for entry, upload in list(zip(entries, uploads, strict=True))[task.begin :]:
             content = _read(opened, entry, upload, limits, left)
             left -= len(content)
             yield Upload(upload.field, upload.filename, content, filename)

@@ -1,8 +1,9 @@
 """`python -P -m api.datasets.decoder FD`: the process that opens what strangers sent, and may die of it.
 
 It is started anew by the API (never forked from it) and answers on the socket FD: for each file a line of JSON and,
-where the picture is accepted, our own PNG. Nothing that it says is unpickled or run. The system bounds its memory,
-and the processor time and the time that each picture may take; without the API it ends.
+where the picture is accepted, our own PNG. Of a long archive it does a part at a time, so that others have their turn.
+Nothing that it says is unpickled or run. The system bounds its memory, and the processor time and the time that each
+picture may take; without the API it ends.
 """
 
 import json
@@ -10,20 +11,20 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads' stacks would count as memory
 
 from api.datasets.archive import unpack
-from api.datasets.files import PictureRefused, Upload
+from api.datasets.files import PictureRefused, Task, Upload
 from api.datasets.limits import Limits
 from api.datasets.pictures import accept
 
-ARCHIVE, PICTURE = "archive", "picture"
+TURN_SECONDS = 1.0
 
 
 def main(descriptor: int) -> None:
@@ -32,7 +33,7 @@ def main(descriptor: int) -> None:
     _confine(limits)
     while True:
         try:
-            task = json.loads(pipe.recv_bytes())
+            task = Task(**json.loads(pipe.recv_bytes()))
         except EOFError:  # the API is gone, or wants no more of us
             return
         with os.fdopen(recv_handle(pipe), "rb") as file:
@@ -45,26 +46,33 @@ def _confine(limits: Limits) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the API's affair
 
 
-def _answer_all(pipe: Connection, task: dict[str, Any], file: BinaryIO, limits: Limits) -> None:
+def _answer_all(pipe: Connection, task: Task, file: BinaryIO, limits: Limits) -> None:
     """For each upload an answer, and a last word."""
-    whole = Upload(task["field"], task["filename"], b"")
+    whole = Upload(task.field, task.filename, b"")
+    more = None
+    _set_time(limits)
     try:
-        for upload in _uploads(task, whole, file, limits):
-            _answer(pipe, upload, limits)
+        if task.kind == "archive":
+            more = _answer_some(pipe, task, file, limits)
+        else:
+            file.seek(0)
+            _answer(pipe, replace(whole, content=file.read(limits.max_file_bytes + 1)), limits)
     except PictureRefused as error:  # the archive, or an entry on which nothing can follow
         _refuse(pipe, error)
     except MemoryError:
         _refuse(pipe, _too_much(whole, limits))
-    _say(pipe, {"end": True})
+    _say(pipe, {"end": True} if more is None else {"more": {"left": more}})
 
 
-def _uploads(task: dict[str, Any], whole: Upload, file: BinaryIO, limits: Limits) -> Iterator[Upload]:
-    _set_time(limits)
-    if task["kind"] == ARCHIVE:
-        yield from unpack(file, whole.filename, limits)
-    else:
-        file.seek(0)
-        yield Upload(whole.field, whole.filename, file.read(limits.max_file_bytes + 1))
+def _answer_some(pipe: Connection, task: Task, archive: BinaryIO, limits: Limits) -> int | None:
+    """As many of an archive's entries as a turn has time for: how many bytes may still be unpacked, None at its end."""
+    ends_at, left = time.monotonic() + TURN_SECONDS, task.left
+    for upload in unpack(archive, task, limits):
+        _answer(pipe, upload, limits)
+        left -= len(upload.content)
+        if time.monotonic() >= ends_at:
+            return left
+    return None
 
 
 def _answer(pipe: Connection, upload: Upload, limits: Limits) -> None:
@@ -90,7 +98,7 @@ def _too_much(upload: Upload, limits: Limits) -> PictureRefused:
     return PictureRefused(422, upload, f"takes more than {limits.decoder_memory_bytes} bytes of memory to decode")
 
 
-def _say(pipe: Connection, message: dict[str, Any]) -> None:
+def _say(pipe: Connection, message: dict[str, object]) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)  # how long the API takes to hear it is not our affair
     pipe.send_bytes(json.dumps(message).encode())
 

@@ -6,17 +6,18 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any
 
 import structlog
-from anyio import CapacityLimiter
 from fastapi import UploadFile
 
-from api.datasets.files import Picture, PictureRefused, Upload
+from api.datasets.files import Picture, PictureRefused, Task, Upload
 from api.datasets.limits import Limits
 
 Decoded = Picture | PictureRefused
@@ -25,11 +26,11 @@ log = structlog.get_logger()
 
 
 class Decoders:
-    """At most `count` decoders. Whoever decodes holds a place of `places`, so nobody waits for one in a thread."""
+    """At most `count` decoders, at which uploads take turns: a long one holds up nobody else's."""
 
     def __init__(self, limits: Limits, count: int) -> None:
         self._limits = limits
-        self.places = CapacityLimiter(count)
+        self._turns = _Turns(count)
         self._idle: list[_Decoder] = []
         self._all: set[_Decoder] = set()
         self._lock = threading.Lock()
@@ -41,13 +42,16 @@ class Decoders:
 
     def decode(self, kind: str, field: str, filename: str, file: UploadFile) -> Iterator[Decoded]:
         """What became of the picture, or of each in the archive. A decoder that dies or hangs refuses the file."""
-        decoder = self._take()
-        whole = False
-        try:
-            yield from decoder.decode(kind, Upload(field, filename, b""), _descriptor(file))
-            whole = decoder.alive
-        finally:
-            self._give_back(decoder, whole)
+        task: Task | None = Task(kind, field, filename, left=self._limits.max_body_bytes)
+        while task is not None:
+            with self._turns.one():
+                decoder = self._take()
+                whole = False
+                try:
+                    task = yield from decoder.decode(task, _descriptor(file))
+                    whole = decoder.alive
+                finally:
+                    self._give_back(decoder, whole)
 
     def close(self) -> None:
         """Whoever waits for a decoder is told that it has died."""
@@ -85,6 +89,34 @@ class Decoders:
         decoder.bury()
 
 
+class _Turns:
+    """At most `count` at once, in the order in which they came."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        mine = threading.Event()
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+                mine.set()
+            else:
+                self._waiting.append(mine)
+        mine.wait()
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._waiting:  # to whom it is handed, so that nobody comes between
+                    self._waiting.popleft().set()
+                else:
+                    self._free += 1
+
+
 class _Decoder:
     """One process, and the socket to it."""
 
@@ -103,13 +135,17 @@ class _Decoder:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def decode(self, kind: str, upload: Upload, descriptor: int) -> Iterator[Decoded]:
+    def decode(self, task: Task, descriptor: int) -> Generator[Decoded, None, Task | None]:
+        """What it answers in this turn; gives what is left for the next."""
+        upload, answers = Upload(task.field, task.filename, b""), 0
         try:
-            task = {"kind": kind, "field": upload.field, "filename": upload.filename}
-            self._pipe.send_bytes(json.dumps(task).encode())
+            self._pipe.send_bytes(json.dumps(asdict(task)).encode())
             send_handle(self._pipe, descriptor, self._process.pid)
-            while "end" not in (said := self._hear()):
+            while (said := self._hear()).keys().isdisjoint(("end", "more")):
                 yield self._decoded(said)
+                answers += 1
+            if "more" in said and answers > 0:
+                return replace(task, begin=task.begin + answers, left=said["more"]["left"])
         except TimeoutError:
             self._lost()
             yield PictureRefused(422, upload, f"takes longer than {self._limits.decode_seconds:g} s to decode")
@@ -118,6 +154,7 @@ class _Decoder:
             yield PictureRefused(
                 422, upload, f"cannot be decoded: its decoder died of it (exit {self._process.returncode})"
             )
+        return None
 
     def _hear(self) -> dict[str, Any]:
         if not self._pipe.poll(self._limits.decode_seconds):

@@ -15,6 +15,18 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class Task:
+    """What a decoder does in a turn: a picture, or an archive from its entry `begin` on, of which `left` bytes may be
+    unpacked."""
+
+    kind: str  # picture or archive
+    field: str
+    filename: str
+    left: int
+    begin: int = 0
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture as it is stored. mode: L, LA, RGB or RGBA."""
 

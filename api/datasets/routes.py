@@ -1,6 +1,8 @@
 """/v1/datasets"""
 
-from collections.abc import Generator
+import asyncio
+import threading
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
 from typing import Annotated
@@ -26,25 +28,47 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 @router.post("", status_code=201)
 async def create(
     house: InHouse,
+    request: Request,
     response: Response,
     images: Annotated[list[UploadFile] | None, File(description="Pictures: PNG, JPEG, WebP, TIFF or BMP.")] = None,
     archive: Annotated[UploadFile | None, File(description="Or one zip of them.")] = None,
     name: Annotated[str | None, Form(max_length=200, pattern=r"^[^\x00]*$")] = None,
 ) -> DatasetOut:
-    """Store pictures to learn from. All are accepted, or none."""
+    """Store pictures to learn from. All are accepted, or none, also where the client goes before the answer."""
     if (archive is None) == (not images):
         raise Problem(
             422, "send either images or one archive", [{"field": "images", "message": "or archive is required"}]
         )
-    work = partial(_accept, house, name, images or [], archive)
-    dataset = await run_sync(work, limiter=house.decoders.places)  # threads that none but uploads wait in
+    gone = threading.Event()
+    work = partial(_accept, house, name, images or [], archive, gone)
+    watch = asyncio.create_task(_notice(request, gone))
+    try:
+        dataset = await run_sync(work, limiter=house.places.threads)
+    finally:
+        watch.cancel()
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return DatasetOut.of(dataset)
 
 
-def _accept(house: House, name: str | None, images: list[UploadFile], archive: UploadFile | None) -> Dataset:
+async def _notice(request: Request, gone: threading.Event) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
+    gone.set()
+
+
+def _accept(
+    house: House, name: str | None, images: list[UploadFile], archive: UploadFile | None, gone: threading.Event
+) -> Dataset:
     with closing(_decoded(house, images, archive)) as decoded:
-        return service.create(house, name, decoded)
+        return service.create(house, name, _wanted(decoded, gone))
+
+
+def _wanted(decoded: Generator[Decoded], gone: threading.Event) -> Iterator[Decoded]:
+    """Nobody decodes on for a client that has gone."""
+    for one in decoded:
+        if gone.is_set():
+            raise Problem(400, "the client has gone before all its pictures were decoded; nothing was stored")
+        yield one
 
 
 def _decoded(house: House, images: list[UploadFile], archive: UploadFile | None) -> Generator[Decoded]:
@@ -53,6 +77,7 @@ def _decoded(house: House, images: list[UploadFile], archive: UploadFile | None)
     for index, image in enumerate(images):
         name = clean_name(image.filename, f"image-{index}")
         yield from house.decoders.decode("picture", f"images[{index}]", name, image)
+        image.file.close()  # so many open files are many
 
 
 @router.get("")

@@ -23,6 +23,7 @@ def create(house: House, name: str | None, decoded: Iterable[Decoded]) -> Datase
             if isinstance(one, PictureRefused):
                 refused.append(one)
             elif not refused:  # one picture at a time is in memory
+                ensure_room(house)  # also for this one: a small file may hold a large picture
                 dataset.images.append(_store(house, dataset_id, index, one))
                 paths.append(dataset.images[-1].blob)
         if refused:

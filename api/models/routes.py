@@ -26,7 +26,7 @@ async def create(
 ) -> ModelOut:
     """Take in a model that was learned elsewhere. Its file is checked whole: settings, shapes, every number."""
     work = partial(service.take_in, house, model.file, clean_name(model.filename, "model.safetensors"), name)
-    row = await run_sync(work, limiter=house.decoders.places)
+    row = await run_sync(work, limiter=house.places.models)
     response.headers["Location"] = f"/v1/models/{row.id}"
     return ModelOut.of(row)
 

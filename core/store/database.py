@@ -21,10 +21,21 @@ BUSY_TIMEOUT_SECONDS = 30
 START_SECONDS, START_PAUSE_SECONDS = 120, 1
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67656E63  # an advisory lock of PostgreSQL, so that processes that start together migrate in turn
+GIVES_UP_ON_A_SILENT_NETWORK = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,  # milliseconds, until what was sent is acknowledged
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 AWAY = (OperationalError, PoolTimeout)
 """The database does not answer for now, or all our connections to it are in use."""
 
 log = structlog.get_logger()
+
+
+class InDoubt(OperationalError):
+    """The connection was lost at a COMMIT: it may have taken effect."""
 
 
 class Database:
@@ -52,7 +63,8 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        with self._session(self._writing) as session, session.begin():
+        """Raises InDoubt."""
+        with self._session(self._writing) as session, _told_when_in_doubt(session), session.begin():
             yield session
 
     def _session(self, engine: Engine) -> Session:
@@ -119,12 +131,29 @@ class _Migrations:
         command.downgrade(self._config, revision)
 
 
+@contextmanager
+def _told_when_in_doubt(session: Session) -> Iterator[None]:
+    committing = False
+
+    def begin_commit(_: Session) -> None:
+        nonlocal committing
+        committing = True
+
+    event.listen(session, "before_commit", begin_commit)
+    try:
+        yield
+    except OperationalError as error:
+        if committing and error.connection_invalidated:
+            raise InDoubt(error.statement, error.params, error.orig or error) from error
+        raise
+
+
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         # The encoding is said, since a server whose own is SQL_ASCII makes psycopg hand out bytes for text.
         engine = create_engine(
-            parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5, "client_encoding": "utf8"}
+            parsed, pool_pre_ping=True, connect_args={"client_encoding": "utf8", **GIVES_UP_ON_A_SILENT_NETWORK}
         )
         event.listen(engine, "connect", _have_commits_kept)
         return engine

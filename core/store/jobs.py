@@ -227,12 +227,6 @@ def delete(database: Database, job_id: str, finished_at: float | None = None) ->
         return files
 
 
-def files(database: Database, job_id: str) -> list[str]:
-    """The paths of a job's files. Raises NotFound."""
-    with database.read() as session:
-        return _files(session, _get(session, job_id))
-
-
 def _files(session: Session, job: Job) -> list[str]:
     parts = (job, *shards.of(session, job))
     artifacts = [artifact.blob for one in parts for artifact in one.artifacts]

@@ -51,11 +51,6 @@ def prune(database: Database, blobs: Blobs, older_than_seconds: float) -> None:
         blobs.prune(prefix, before)
 
 
-def stored_bytes(blobs: Blobs) -> int:
-    """What all files take, those of nobody included."""
-    return sum(one.bytes for prefix in OURS for one in blobs.listing(prefix))
-
-
 def missing(database: Database, blobs: Blobs) -> Iterator[Missing]:
     """Rows whose file is not there, and was not replaced while we looked."""
     for owner_id, path in _named_by_all(database):

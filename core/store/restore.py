@@ -7,7 +7,7 @@ one that was killed leaves a mark, by which the next knows that the files are it
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import IO, Any
 
@@ -37,24 +37,41 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
     """
     with database.engine.connect() as connection:
         _refuse_rows(connection)
-    _refuse_files(blobs)
-    blobs.put(MARK, b"")
-    stored: set[str] = set()
-    try:
-        summary = _restore(database, blobs, source, stored)
-    except BaseException as error:
-        if _has_no_rows(database):  # else they came all the same, as where only the word of it was lost
-            blobs.delete(*stored, MARK)
-        if isinstance(error, archive.BROKEN):
-            raise BadArchive(f"it cannot be read to its end: {error}") from error
-        raise
-    return summary
-
-
-def _restore(database: Database, blobs: Blobs, source: IO[bytes], stored: set[str]) -> Summary:
-    with ExitStack() as open_files:
+    with _broken_told():
         parts = archive.read(source)
         made_at = _head(parts)
+        _refuse_files(blobs)
+        blobs.put(MARK, b"")
+        stored: set[str] = set()
+        try:
+            return _restore(database, blobs, parts, made_at, stored)
+        except BaseException:
+            if _has_no_rows(database):  # else they came all the same, as where only the word of it was lost
+                blobs.delete(*stored, MARK)
+            raise
+
+
+def forget_killed(database: Database, blobs: Blobs) -> None:
+    """Beside rows, files are theirs, and not those of a restoration that was killed before there were any."""
+    try:
+        with database.engine.connect() as connection:
+            _refuse_rows(connection)
+    except NotEmpty:
+        blobs.delete(MARK)
+
+
+@contextmanager
+def _broken_told() -> Iterator[None]:
+    try:
+        yield
+    except archive.BROKEN as error:
+        raise BadArchive(f"it cannot be read to its end: {error}") from error
+
+
+def _restore(
+    database: Database, blobs: Blobs, parts: Iterator[tuple[str, IO[bytes]]], made_at: str, stored: set[str]
+) -> Summary:
+    with ExitStack() as open_files:
         tables: dict[str, IO[bytes]] = {}
         found: dict[str, Entry] = {}
         contents: dict[str, Entry] | None = None

@@ -1,23 +1,26 @@
-"""What is kept for how long: jobs that ended, by age and by the room that all files take, and idempotency keys."""
+"""What is kept for how long: jobs that ended, by age and by the room that their files take, and idempotency keys."""
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, select
 
 from core.contracts.jobs import JobStatus
 from core.contracts.times import DAY_SECONDS
 from core.store import jobs
-from core.store.blobs import Blobs
+from core.store.blobs import BlobMissing, Blobs
 from core.store.clock import now
 from core.store.database import Database
 from core.store.errors import Conflict, NotFound
-from core.store.schema import IdempotencyKey, Job
+from core.store.schema import Artifact, IdempotencyKey, Job
 
 
 @dataclass(frozen=True)
 class Kept:
-    """For how long jobs stay after their end, and how many bytes all files together may take; None for no bound."""
+    """For how long jobs stay after their end, and how many bytes their files may take in all; None for no bound."""
 
     jobs_days: float | None = None
     max_bytes: int | None = None
@@ -33,27 +36,25 @@ class Outdated:
     finished_at: float
 
 
-def outdated(database: Database, blobs: Blobs, kept: Kept, stored_bytes: int) -> Iterator[Outdated]:
+def outdated(database: Database, blobs: Blobs, kept: Kept) -> Iterator[Outdated]:
     """The jobs that are not kept, those that ended first before the others.
 
-    `stored_bytes` is what all files take; each job that goes takes its own with it, until the rest may stay. Models and
-    datasets stay always.
+    The files of jobs that ended last may stay, as many as there is room for; models, datasets and jobs that have not
+    ended are not counted, and stay always.
     """
     if kept.jobs_days is None and kept.max_bytes is None:
         return
-    max_bytes = kept.max_bytes
-    for job_id, finished_at, age in _ended(database):
-        old = kept.jobs_days is not None and age > kept.jobs_days * DAY_SECONDS
-        too_much = max_bytes is not None and stored_bytes > max_bytes
-        if not (old or too_much):
+    ended = _ended(database)
+    old = {one.seq for one in ended if kept.jobs_days is not None and one.age > kept.jobs_days * DAY_SECONDS}
+    if kept.max_bytes is None:
+        ended = [one for one in ended if one.seq in old]
+    sizes = _sizes(database, blobs, {one.seq for one in ended})
+    stored_bytes = sizes.total()
+    for one in ended:
+        if one.seq not in old and stored_bytes <= (kept.max_bytes or 0):
             return
-        try:
-            freed = _size(database, blobs, job_id)
-        except NotFound:  # its owner or another sweep was faster: what they freed, the next sweep will measure
-            max_bytes = None
-            continue
-        stored_bytes -= freed
-        yield Outdated(job_id, freed, finished_at)
+        stored_bytes -= sizes[one.seq]
+        yield Outdated(one.job_id, sizes[one.seq], one.finished_at)
 
 
 def delete_job(database: Database, blobs: Blobs, job: Outdated) -> bool:
@@ -80,17 +81,33 @@ def _old(kept: Kept) -> ColumnElement[bool]:
     return IdempotencyKey.created_at < now() - kept.keys_days * DAY_SECONDS
 
 
-def _size(database: Database, blobs: Blobs, job_id: str) -> int:
-    """How many bytes a job's files take. Raises NotFound, also where it is deleted while they are looked at."""
-    size = sum(blobs.size(path) for path in jobs.files(database, job_id) if blobs.has(path))
-    jobs.files(database, job_id)
-    return size
+class _Ended(NamedTuple):
+    """A job that its owner sees; `age` in seconds since its end."""
+
+    seq: int
+    job_id: str
+    finished_at: float
+    age: float
 
 
-def _ended(database: Database) -> list[tuple[str, float, float]]:
-    """Every job that has ended, the first to end first: when, and how many seconds ago."""
+def _ended(database: Database) -> list[_Ended]:
+    """Every job that has ended, the first to end first."""
     final = Job.status.in_([status for status in JobStatus if status.final])
-    query = select(Job.id, Job.finished_at, now() - Job.finished_at).where(final, Job.parent_seq.is_(None))
+    query = select(Job.seq, Job.id, Job.finished_at, now() - Job.finished_at).where(final, Job.parent_seq.is_(None))
     with database.read() as session:
         found = session.execute(query.order_by(Job.finished_at, Job.seq))
-        return [(job_id, finished_at, age) for job_id, finished_at, age in found if finished_at is not None]
+        return [_Ended(seq, job_id, at, age) for seq, job_id, at, age in found if at is not None]
+
+
+def _sizes(database: Database, blobs: Blobs, wanted: set[int]) -> Counter[int]:
+    """How many bytes the files of jobs take, those of their shards included: by the job's seq."""
+    whole = func.coalesce(Job.parent_seq, Job.seq)
+    results = select(whole, func.sum(Artifact.bytes)).join(Artifact, Artifact.job_seq == Job.seq).group_by(whole)
+    with database.read() as session:
+        sizes = Counter({seq: int(total) for seq, total in session.execute(results) if seq in wanted})
+        checkpoints = session.execute(select(whole, Job.checkpoint).where(Job.checkpoint.is_not(None))).all()
+    for seq, path in checkpoints:
+        if seq in wanted and path is not None:
+            with suppress(BlobMissing):  # its owner, or another sweep, was faster
+                sizes[seq] += blobs.size(path)
+    return sizes

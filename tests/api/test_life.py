@@ -13,14 +13,17 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 from support import pictures, rows
 from support.http import Api, fields, problem
 from support.postgres import PostgresServer
 from support.valkey import Valkey
 
 from core.store import leases
+from core.store.schema import AuditEntry
 
 POSTERS = 8
+DAY = 86_400.0
 
 
 def _train(dataset_id: str, **more: Any) -> dict[str, Any]:
@@ -184,11 +187,15 @@ def test_an_api_killed_in_mid_upload_leaves_only_what_is_swept(own_api: Api) -> 
     left, files = own_api.stored()
     assert left["datasets"] == 0
     assert files
+    assert "0 files of nobody" in _sweep(own_api, "--dry-run"), "they may yet be named"
+    _days_pass(own_api, 2)
     told = _sweep(own_api, "--dry-run")
     assert f"{len(files)} files of nobody" in told
     assert own_api.stored()[1] == files
     assert _sweep(own_api).replace("were deleted", "would be deleted") == told
     assert own_api.stored()[1] == set()
+    _days_pass(own_api, 2)
+    _sweep(own_api)
     assert [path for path in folder.rglob("*") if path.parent.name == "datasets"] == []
     assert "0 files are missing" in _sweep(own_api, "--check")
 
@@ -208,10 +215,18 @@ def test_the_api_sweeps_of_itself(tmp_path: Path, valkey: Valkey) -> None:
     api.stop()
 
 
+def _days_pass(api: Api, days: float) -> None:
+    """What is there grows older by so many."""
+    then = time.time() - days * DAY
+    for path in (api.data_dir / "blobs").rglob("*"):
+        os.utime(path, (then, then))
+    with api.database.write() as session:
+        session.execute(update(AuditEntry).values(at=AuditEntry.at - (days + 1) * DAY))
+
+
 def _sweep(api: Api, *options: str) -> str:
-    """What `genconvnet sweep` prints; files of nobody need not be old."""
+    """What `genconvnet sweep` prints."""
     about = {
-        "GENCONVNET_ORPHAN_DAYS": "0",
         "GENCONVNET_DATA_DIR": str(api.data_dir),
         "GENCONVNET_DATABASE_URL": api.database.engine.url.render_as_string(hide_password=False),
     }

@@ -1,0 +1,50 @@
+"""How many uploads come in at once: each holds files, memory and a thread until it is answered."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import CapacityLimiter
+
+from api.errors import Problem
+
+MODELS = 2  # that are read at once
+WAIT_SECONDS = 20.0
+RETRY_AFTER_SECONDS = "10"
+
+
+class Places:
+    """At most `count` uploads, of one key half as many: who sends slowly does not hold all of them."""
+
+    def __init__(self, count: int) -> None:
+        self.threads = CapacityLimiter(count)  # that none but uploads wait in
+        self.models = CapacityLimiter(MODELS)
+        self._count, self._of_one_key = count, max(1, count // 2)
+        self._held: Counter[str | None] = Counter()
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def one(self, key_id: str | None) -> AsyncIterator[None]:
+        """A place, waited for while the body is not yet received. Raises Problem (503) where none comes free."""
+        async with self._changed:
+            try:
+                await asyncio.wait_for(self._changed.wait_for(lambda: self._has_room(key_id)), WAIT_SECONDS)
+            except TimeoutError:
+                detail = f"{self._held.total()} uploads come in at present; {self._count} are taken at once"
+                raise Problem(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS}) from None
+            self._held[key_id] += 1
+        try:
+            yield
+        finally:
+            self._held[key_id] -= 1
+            self._held += Counter()  # without those that hold none
+            await asyncio.shield(self._tell())
+
+    def _has_room(self, key_id: str | None) -> bool:
+        mine = self._held[key_id] if key_id is not None else 0
+        return self._held.total() < self._count and mine < self._of_one_key
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
