@@ -5,12 +5,15 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import text
+from support import postgres
 from support.http import Api, problem
 from support.valkey import Valkey
 
@@ -19,6 +22,7 @@ from api.settings import ApiSettings
 from core.broker.presence import leave_samples
 from core.contracts.jobs import Queue
 
+WAITING = 60  # more than there are threads that serve requests
 BROKERS = ["broker", "worker:train", "worker:sample"]
 
 
@@ -44,6 +48,31 @@ def test_a_silent_broker_is_named_in_time_and_found_when_it_speaks(own_api: Api,
     while "broker" in _missing(own_api):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_silent_database_keeps_no_probe_waiting(tmp_path: Path, valkey: Valkey) -> None:
+    """Nor do all the requests that wait for it."""
+    with postgres.own() as server, ThreadPoolExecutor(WAITING) as pool:
+        api = Api(tmp_path, valkey.url, server.url.render_as_string(hide_password=False))
+        api.client.get("/v1/jobs").raise_for_status()
+        main = psutil.Process(server.process.pid)
+        stopped = [main, *main.children(recursive=True)]
+        for process in stopped:
+            process.suspend()
+        try:
+            asked = [pool.submit(httpx.get, f"{api.client.base_url}/v1/jobs", timeout=60) for _ in range(WAITING)]
+            time.sleep(1)
+            assert not any(one.done() for one in asked)
+            for _ in range(2):
+                assert api.client.get("/healthz", timeout=5).status_code == 200
+                told = problem(api.client.get("/readyz", timeout=10), 503)
+                assert "database" in [part["field"] for part in told["errors"]]
+        finally:
+            for process in stopped:
+                process.resume()
+            answered = {one.result().status_code for one in asked}
+            api.stop()
+        assert answered <= {200, 503}
 
 
 def test_a_killed_broker_is_named(own_api: Api, own_valkey: Valkey) -> None:

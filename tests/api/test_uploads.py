@@ -1,6 +1,8 @@
 """No upload takes the API down: not one that kills its decoder, not one that never ends, not one that is too long."""
 
+import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,6 +19,9 @@ from PIL import Image
 from support import pictures
 from support.http import Api, problem
 from support.valkey import Valkey
+
+from api.errors import Problem
+from api.uploads import places
 
 SLOW = {
     "GENCONVNET_UPLOAD_IDLE_SECONDS": "1",
@@ -56,6 +61,12 @@ def generous(tmp_path: Path, valkey: Valkey) -> Iterator[Api]:
 def _decoders(api: Api) -> list[psutil.Process]:
     children = psutil.Process(api.process.pid).children()
     return [child for child in children if "api.datasets.decoder" in child.cmdline()]
+
+
+def _peak_bytes(api: Api) -> int:
+    """The most memory that the API has held so far."""
+    status = Path(f"/proc/{api.process.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
 
 def _answer(connection: socket.socket) -> bytes:
@@ -132,9 +143,23 @@ def test_the_largest_uploads_leave_the_api_below_1_gib(generous: Api) -> None:
     assert generous.upload(("a.png", widest), ("b.png", deepest)).status_code == 201
     junk = bytes(29_000_000)
     problem(generous.upload(*((f"{index}.png", junk) for index in range(9))), 415)
-    status = Path(f"/proc/{generous.process.pid}/status").read_text()
-    peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
-    assert 0 < peak < 1024 * MEBIBYTE
+    assert 0 < _peak_bytes(generous) < 1024 * MEBIBYTE
+
+
+def test_small_files_of_an_upload_are_not_kept_in_memory(generous: Api) -> None:
+    assert generous.upload(("a.png", pictures.png())).status_code == 201
+    before = _peak_bytes(generous)
+    files = [(f"{index}.png", bytes(128_000)) for index in range(2000)]
+    problem(generous.upload(*files), 415)
+    assert _peak_bytes(generous) - before < 100 * MEBIBYTE
+
+
+def test_a_form_of_fields_without_files_is_refused(generous: Api) -> None:
+    """They would be held in memory."""
+    before = _peak_bytes(generous)
+    problem(generous.client.post("/v1/datasets", files=[("images", (None, b"x" * 60_000))] * 2000), 400)
+    problem(generous.client.post("/v1/datasets", files=[("name", (None, b"x" * 1_000_000))]), 400)
+    assert _peak_bytes(generous) - before < 100 * MEBIBYTE
 
 
 def test_as_many_files_as_allowed_come_in_one_form_and_no_more(generous: Api) -> None:
@@ -248,3 +273,90 @@ def _is_dead(process: psutil.Process) -> bool:
 def _ignoring_the_end(api: Api) -> None:
     with contextlib.suppress(httpx.HTTPError):
         api.upload(("waits.png", pictures.png()))
+
+
+@pytest.fixture
+def one_decoder(tmp_path: Path, valkey: Valkey) -> Iterator[Api]:
+    few = {"GENCONVNET_DECODERS": "1", "GENCONVNET_UPLOADS_AT_ONCE": "4"}
+    api = Api(tmp_path, valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}", **{**GENEROUS, **few})
+    yield api
+    api.stop()
+
+
+def _laborious(count: int) -> list[tuple[str, bytes]]:
+    """Pictures that a decoder works on for a while."""
+    content = pictures.encoded(Image.effect_noise((1600, 1600), 60).convert("RGB"), "PNG")
+    return [(f"{index:02d}.png", content) for index in range(count)]
+
+
+@pytest.mark.parametrize("archived", [True, False])
+def test_a_long_upload_holds_up_no_other(one_decoder: Api, archived: bool) -> None:
+    files = _laborious(24)
+    answered: list[httpx.Response] = []
+
+    def upload_all() -> None:
+        packed = pictures.zipped(dict(files)) if archived else b""
+        answered.append(one_decoder.upload_zip(packed) if archived else one_decoder.upload(*files))
+
+    uploading = threading.Thread(target=upload_all)
+    uploading.start()
+    deadline = time.monotonic() + 60
+    while not one_decoder.stored()[1]:
+        assert time.monotonic() < deadline
+    for name in ("a.png", "b.png"):
+        assert one_decoder.upload((name, pictures.png())).status_code == 201
+        assert answered == []
+    uploading.join()
+    assert answered[0].status_code == 201
+    assert [image["filename"] for image in answered[0].json()["images"]] == [name for name, _ in files]
+
+
+def test_nobody_decodes_on_for_a_client_that_has_gone(one_decoder: Api) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        one_decoder.client.post("/v1/datasets", files=[("images", file) for file in _laborious(24)], timeout=3)
+    deadline = time.monotonic() + 60
+    while not (lines := [line for line in one_decoder.log.read_text().splitlines() if '"POST"' in line]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert json.loads(lines[0])["status"] == 400
+    counted, files = one_decoder.stored()
+    assert (counted["datasets"], files) == (0, set())
+    assert one_decoder.upload(("next.png", pictures.png())).status_code == 201
+
+
+def test_uploads_beyond_those_taken_at_once_wait_without_being_received(one_decoder: Api) -> None:
+    answered: list[int] = []
+    with contextlib.ExitStack() as opened:
+        begun = [opened.enter_context(socket.create_connection(("127.0.0.1", one_decoder.port))) for _ in range(4)]
+        for connection in begun:
+            connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + OPENING)
+        time.sleep(1)
+        uploading = threading.Thread(
+            target=lambda: answered.append(one_decoder.upload(("a.png", pictures.png())).status_code)
+        )
+        uploading.start()
+        time.sleep(1)
+        assert answered == []
+        assert one_decoder.client.get("/v1/datasets").status_code == 200, "others are served"
+        begun[0].close()
+        uploading.join()
+    assert answered == [201]
+
+
+def test_who_waits_too_long_for_a_place_is_told_and_one_key_has_half_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "WAIT_SECONDS", 0.1)
+
+    async def check() -> None:
+        four = places.Places(4)
+        async with four.one("key_a"), four.one("key_a"):
+            with pytest.raises(Problem, match="2 uploads come in") as told:
+                await four.one("key_a").__aenter__()
+            assert (told.value.status, told.value.headers) == (503, {"Retry-After": places.RETRY_AFTER_SECONDS})
+            async with four.one("key_b"), four.one(None):
+                with pytest.raises(Problem, match="4 uploads come in"):
+                    await four.one("key_c").__aenter__()
+            async with four.one("key_c"), four.one(None):
+                pass
+        assert four._held.total() == 0
+
+    asyncio.run(check())

@@ -14,6 +14,8 @@ from sqlalchemy import select, text
 from support import rows
 from support.rows import DONE
 
+from api.settings import ApiSettings
+from api.sweeping import sweep
 from core.contracts.jobs import JobStatus, Queue
 from core.store import jobs, leases, restore
 from core.store.archive import BadArchive
@@ -190,6 +192,35 @@ def test_files_of_a_restoration_that_was_killed_are_in_nobodys_way(
     fresh = Database(f"sqlite:///{tmp_path / 'fresh.sqlite3'}")
     _restored(fresh, files, archive)
     assert sorted(files.paths()) == sorted(blobs.paths())
+    fresh.dispose()
+
+
+def test_files_of_a_restoration_that_was_killed_stay_until_there_is_a_backup_to_bring(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    files = Blobs((tmp_path / "restored").as_uri())
+    files.put(restore.MARK, b"")
+    files.put("jobs/half/1/of-it", b"")
+    for content in (b"", b"no archive" * 100):
+        with pytest.raises(BadArchive):
+            restore.restore(sqlite_database, files, io.BytesIO(content))
+        assert files.has("jobs/half/1/of-it")
+
+
+def test_beside_rows_the_mark_of_a_killed_restoration_is_forgotten(
+    sqlite_database: Database, blobs: Blobs, tmp_path: Path
+) -> None:
+    """A service that was begun anew after it would lose its files to the next restoration."""
+    blobs.put(restore.MARK, b"")
+    sweep(sqlite_database, blobs, ApiSettings())
+    assert blobs.has(restore.MARK)
+    _fill(sqlite_database, blobs)
+    archive = _back_up(sqlite_database, blobs, tmp_path)
+    sweep(sqlite_database, blobs, ApiSettings())
+    fresh = Database(f"sqlite:///{tmp_path / 'fresh.sqlite3'}")
+    with pytest.raises(NotEmpty):
+        _restored(fresh, blobs, archive)
+    assert back_up(sqlite_database, blobs, tmp_path / "again").files == 3
     fresh.dispose()
 
 

@@ -14,7 +14,7 @@ from support import rows
 from api.settings import ApiSettings
 from api.sweeping import sweep
 from core.contracts.jobs import JobStatus, Queue
-from core.store import jobs, leases, orphans
+from core.store import jobs, leases, orphans, retention
 from core.store.access import Access
 from core.store.blobs import Blobs
 from core.store.database import Database
@@ -165,6 +165,45 @@ def test_jobs_that_ended_first_make_room_until_there_is_enough(database: Databas
     assert [job.job_id for job in swept.jobs] == [ended[1].job_id, ended[2].job_id]
     assert rows.row(database, ended[0].job_id)
     assert sweep(database, blobs, settings).jobs == []
+
+
+def test_what_stays_always_is_not_counted(database: Database, blobs: Blobs) -> None:
+    """Else no job could ever make room for it, and all would go."""
+    blobs.put(rows.add_dataset(database).images[0].blob, bytes(5000))
+    ended = _ended(database, blobs)
+    assert sweep(database, blobs, ApiSettings(keep_bytes=300)).jobs == []
+    assert [job.job_id for job in sweep(database, blobs, ApiSettings(keep_bytes=299)).jobs] == [ended.job_id]
+
+
+def test_sweeps_at_once_delete_no_more_than_one_would(database: Database, blobs: Blobs) -> None:
+    settings = ApiSettings(keep_bytes=900)
+    for _ in range(3):
+        ended = [_ended(database, blobs, days=days) for days in range(5, 0, -1)]  # of 300 bytes each
+        with ThreadPoolExecutor(RACERS) as pool:
+            swept = list(pool.map(lambda _: sweep(database, blobs, settings), range(RACERS)))
+        gone = [job.job_id for one in swept for job in one.jobs]
+        assert sorted(gone) == sorted(held.job_id for held in ended[:2]), "each told once"
+        for held in ended[2:]:
+            jobs.delete(database, held.job_id)
+
+
+@pytest.mark.parametrize("ends_again", [False, True])
+def test_a_job_resumed_since_it_was_listed_stays(database: Database, blobs: Blobs, ends_again: bool) -> None:
+    held = rows.claimed(database)
+    leases.fail(database, held, {"type": "t", "detail": "d"})
+    rows.alter(database, held.job_id, finished_at=time.time() - 11 * DAY)
+    (listed,) = retention.outdated(database, blobs, retention.Kept(jobs_days=10))
+    jobs.resume(database, held.job_id)
+    if ends_again:
+        leases.fail(database, rows.claim(database), {"type": "t", "detail": "d"})
+    assert not retention.delete_job(database, blobs, listed)
+    assert rows.row(database, held.job_id)
+
+
+def test_files_younger_than_an_hour_are_never_of_nobody() -> None:
+    """They may be those of an upload that goes on."""
+    with pytest.raises(ValueError, match="orphan_days"):
+        ApiSettings(orphan_days=0.01)
 
 
 def test_files_of_nobody_go_when_they_are_old(database: Database, blobs: Blobs, tmp_path: Path) -> None:

@@ -173,6 +173,21 @@ def test_work_that_is_stuck_is_killed_and_tried_again(
     worker.close()
 
 
+def test_a_working_process_that_was_stopped_before_it_took_a_job_is_killed(
+    settings: WorkerSettings, sqlite_database: Database
+) -> None:
+    job_id = rows.accept(sqlite_database)
+    worker = Child(settings.model_copy(update={"lease_seconds": 1.0}), Queue.TRAIN, "w", sqlite_database)
+    worker.start()
+    first = psutil.Process(worker._process.pid)
+    first.suspend()
+    worker.work(job_id)
+    assert not first.is_running()
+    assert rows.row(sqlite_database, job_id).status == JobStatus.QUEUED
+    assert worker._process.is_alive(), "another stands ready"
+    worker.close()
+
+
 def test_a_working_process_that_was_stopped_is_killed_when_its_lease_is_over(
     settings: WorkerSettings, sqlite_database: Database, monkeypatch
 ) -> None:
