@@ -14,6 +14,7 @@ from api.settings import ApiSettings
 from api.uploads.protocol import impatient
 from core.contracts.logs import configure_logs
 from core.contracts.process import die_with_parent
+from core.contracts.settings import BadSettings
 from core.store.database import Database
 
 GRACEFUL_SECONDS = 8
@@ -66,4 +67,7 @@ def _allow_open_files() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BadSettings as error:
+        sys.exit(f"genconvnet api: {error}")

@@ -13,6 +13,7 @@ from api.commands.doctor import doctor
 from api.settings import ApiSettings
 from core.contracts.jobs import Queue
 from core.contracts.logs import configure_logs
+from core.contracts.settings import BadSettings
 
 app = typer.Typer(
     help="Learns a generative ConvNet from your own pictures and makes new ones.",
@@ -82,7 +83,10 @@ app.command()(restore)
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    except BadSettings as error:
+        sys.exit(f"genconvnet: {error}")
 
 
 def _settings(

@@ -3,7 +3,11 @@
 import sys
 
 from core.contracts.jobs import Queue
+from core.contracts.settings import BadSettings
 from worker.app import main
 
 if __name__ == "__main__":
-    main(Queue(sys.argv[1]))
+    try:
+        main(Queue(sys.argv[1]))
+    except BadSettings as error:
+        sys.exit(f"genconvnet worker: {error}")

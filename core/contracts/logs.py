@@ -35,7 +35,7 @@ def configure_logs(settings: Settings) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.log_level)
+    root.setLevel(settings.log_level.upper())
     logging.captureWarnings(True)
     sys.excepthook = _log_break
     threading.excepthook = lambda broke: _log_break(broke.exc_type, broke.exc_value, broke.exc_traceback)

@@ -1,5 +1,8 @@
 """What `genconvnet serve` starts."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from support.valkey import Valkey
 
 from api.embedded import broker, serve
 from api.embedded.supervisor import Part
+from api.settings import ApiSettings
 from core.contracts.jobs import Queue
 
 
@@ -20,6 +24,27 @@ def test_sampling_workers_share_the_cores_out(monkeypatch: pytest.MonkeyPatch, c
     assert [part.command[-1] for part in sampling] == [Queue.SAMPLE] * count
     assert len({part.name for part in sampling}) == count
     assert [part.environment for part in sampling] == [{"GENCONVNET_PORT": "1", "GENCONVNET_THREADS": expected}] * count
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["sweep"], ["keys", "list"], ["api"], ["worker", "--queue", "train"]])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("GENCONVNET_LEASE_SECONDS", "0"), ("GENCONVNET_BROKER_URL", "localhost:6379"), ("GENCONVNET_LOG_LEVEL", "loud")],
+)
+def test_a_setting_that_cannot_be_is_named(tmp_path: Path, command: list[str], variable: str, value: str) -> None:
+    run = [str(Path(sys.executable).with_name("genconvnet")), *command]
+    done = subprocess.run(
+        run, env={**os.environ, variable: value}, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"genconvnet: {variable}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_variable_without_a_value_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "KEEP_BYTES", "LOG_LEVEL"):
+        monkeypatch.setenv(f"GENCONVNET_{name}", "")
+    assert ApiSettings() == ApiSettings(database_url=None, keep_bytes=None, log_level="INFO")
 
 
 def test_a_broker_whose_file_is_damaged_begins_anew(tmp_path: Path) -> None:

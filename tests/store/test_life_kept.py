@@ -14,6 +14,7 @@ from support import rows
 from api.settings import ApiSettings
 from api.sweeping import sweep
 from core.contracts.jobs import JobStatus, Queue
+from core.contracts.settings import BadSettings
 from core.store import jobs, leases, orphans, retention
 from core.store.access import Access
 from core.store.blobs import Blobs
@@ -202,7 +203,7 @@ def test_a_job_resumed_since_it_was_listed_stays(database: Database, blobs: Blob
 
 def test_files_younger_than_an_hour_are_never_of_nobody() -> None:
     """They may be those of an upload that goes on."""
-    with pytest.raises(ValueError, match="orphan_days"):
+    with pytest.raises(BadSettings, match="GENCONVNET_ORPHAN_DAYS"):
         ApiSettings(orphan_days=0.01)
 
 
