@@ -1,5 +1,6 @@
 """`python -P -m api`: the API process, as `genconvnet api` starts it."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ from core.contracts.settings import BadSettings
 from core.store.database import Database
 
 GRACEFUL_SECONDS = 8
+UPLOAD_GRACE_SECONDS = 4  # the rest is for removing what was stored of those that would take longer
 OPEN_FILES = 65_536
 
 
@@ -27,6 +29,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if house := getattr(self.config.app.state, "house", None):  # type: ignore[union-attr]
             house.news.close()
+            asyncio.get_running_loop().call_later(UPLOAD_GRACE_SECONDS, house.stopping.set)
         await super().shutdown(sockets)
 
 

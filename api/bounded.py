@@ -1,5 +1,6 @@
 """Questions that may hang, asked beside each other and answered in time."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -16,9 +17,21 @@ class Bounded:
 
     def ask(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
         """What each answers or raises; TimeoutError for those that do not within `seconds`."""
-        asked = {name: self._begin(name, question) for name, question in questions.items()}
+        asked = self._begin_all(questions)
         wait_for(asked.values(), timeout=seconds)
         return {name: _outcome(future, seconds) for name, future in asked.items()}
+
+    async def ask_aside(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
+        """The same without a thread of those that requests may hold."""
+        asked = self._begin_all(questions)
+        waiting = [asyncio.wrap_future(future) for future in asked.values()]
+        for one in waiting:
+            one.add_done_callback(lambda answered: answered.exception())  # also of those that answer too late
+        await asyncio.wait(waiting, timeout=seconds)
+        return {name: _outcome(future, seconds) for name, future in asked.items()}
+
+    def _begin_all(self, questions: Mapping[str, Callable[[], Any]]) -> dict[str, Future[Any]]:
+        return {name: self._begin(name, question) for name, question in questions.items()}
 
     def _begin(self, name: str, question: Callable[[], Any]) -> Future[Any]:
         with self._lock:

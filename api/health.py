@@ -1,6 +1,5 @@
 """/healthz: alive. /readyz: able to take jobs and run them, or which part is missing. /metrics: for Prometheus."""
 
-import asyncio
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -30,8 +29,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", response_model=None)
 async def readyz(request: Request) -> JSONResponse:
     watch: Watch = request.app.state.watch
-    # In a thread that no other request can hold.
-    answers = await asyncio.to_thread(watch.bounded.ask, _checks(watch), CHECK_SECONDS)
+    answers = await watch.bounded.ask_aside(_checks(watch), CHECK_SECONDS)
     parts = {name: _state(answer) for name, answer in answers.items()}
     missing = [{"field": name, "message": state} for name, state in parts.items() if state != "ok"]
     if missing:

@@ -1,5 +1,6 @@
 """What one API process holds open for all its requests."""
 
+import threading
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -28,6 +29,7 @@ class House:
     aside: Aside
     decoders: Decoders
     places: Places
+    stopping: threading.Event  # long uploads are given up
 
 
 def _house(request: Request) -> House:

@@ -8,6 +8,7 @@ from obstore.exceptions import BaseError as BlobError
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.store.blobs import Blobs
+from core.store.database import InDoubt
 from core.store.errors import NotFound
 
 log = structlog.get_logger()
@@ -17,11 +18,14 @@ log = structlog.get_logger()
 def removed_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[list[str]]:
     """Gives a list for the paths of what is stored. Where the block fails they are removed, if `find` raises NotFound.
 
-    A COMMIT may take effect and the word of it be lost: then the row is there, and needs its files.
+    While a COMMIT is in doubt they stay: it may take effect after we have looked.
     """
     paths: list[str] = []
     try:
         yield paths
+    except InDoubt as error:
+        log.warning("files_left_to_the_sweep", paths=paths, error=str(error))
+        raise
     except BaseException:
         try:
             find()

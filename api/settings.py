@@ -73,6 +73,9 @@ class ApiSettings(Settings):
     uploads_at_once: Annotated[int, Field(ge=2, description="Of all; of one key half as many. The others wait.")] = 16
     decoders: Annotated[int, Field(ge=1, description="Processes that open uploads; so many pictures at once.")] = 2
     decode_seconds: Annotated[float, Field(gt=0, description="That one picture may take to be decoded.")] = 20.0
+    upload_decode_seconds: Annotated[
+        float, Field(gt=0, le=1800, description="That all pictures of an upload may take, others' turns included.")
+    ] = 1800.0  # less than the youngest files of nobody are old
     decoder_memory_bytes: Annotated[
         int, Field(ge=256 * MEBIBYTE, description="Of address space, that a decoder may take in all.")
     ] = 1024 * MEBIBYTE

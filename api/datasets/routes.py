@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
@@ -34,7 +35,7 @@ async def create(
     archive: Annotated[UploadFile | None, File(description="Or one zip of them.")] = None,
     name: Annotated[str | None, Form(max_length=200, pattern=r"^[^\x00]*$")] = None,
 ) -> DatasetOut:
-    """Store pictures to learn from. All are accepted, or none, also where the client goes before the answer."""
+    """Store pictures to learn from. All are accepted, or none."""
     if (archive is None) == (not images):
         raise Problem(
             422, "send either images or one archive", [{"field": "images", "message": "or archive is required"}]
@@ -45,6 +46,7 @@ async def create(
     try:
         dataset = await run_sync(work, limiter=house.places.threads)
     finally:
+        gone.set()
         watch.cancel()
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return DatasetOut.of(dataset)
@@ -60,15 +62,22 @@ def _accept(
     house: House, name: str | None, images: list[UploadFile], archive: UploadFile | None, gone: threading.Event
 ) -> Dataset:
     with closing(_decoded(house, images, archive)) as decoded:
-        return service.create(house, name, _wanted(decoded, gone))
+        return service.create(house, name, _wanted(house, decoded, gone))
 
 
-def _wanted(decoded: Generator[Decoded], gone: threading.Event) -> Iterator[Decoded]:
-    """Nobody decodes on for a client that has gone."""
+def _wanted(house: House, decoded: Iterator[Decoded], gone: threading.Event) -> Iterator[Decoded]:
+    """Raises Problem where it takes too long, for a client that has gone, and where the service stops."""
+    seconds = house.settings.upload_decode_seconds
+    ends_at = time.monotonic() + seconds
     for one in decoded:
-        if gone.is_set():
-            raise Problem(400, "the client has gone before all its pictures were decoded; nothing was stored")
         yield one
+        if gone.is_set():
+            raise Problem(400, "the client has gone before its pictures were decoded; nothing was stored")
+        if house.stopping.is_set():
+            raise Problem(503, "the service stops; nothing was stored", headers={"Retry-After": "10"})
+        if time.monotonic() > ends_at:
+            detail = f"the pictures take longer than {seconds:g} s to be decoded, with the turns of other uploads"
+            raise Problem(422, f"{detail}: send fewer at a time; nothing was stored")
 
 
 def _decoded(house: House, images: list[UploadFile], archive: UploadFile | None) -> Generator[Decoded]:

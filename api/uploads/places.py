@@ -29,10 +29,10 @@ class Places:
         """A place, waited for while the body is not yet received. Raises Problem (503) where none comes free."""
         async with self._changed:
             try:
-                await asyncio.wait_for(self._changed.wait_for(lambda: self._has_room(key_id)), WAIT_SECONDS)
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await self._changed.wait_for(lambda: self._has_room(key_id))
             except TimeoutError:
-                detail = f"{self._held.total()} uploads come in at present; {self._count} are taken at once"
-                raise Problem(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS}) from None
+                raise Problem(503, self._reason(key_id), headers={"Retry-After": RETRY_AFTER_SECONDS}) from None
             self._held[key_id] += 1
         try:
             yield
@@ -42,8 +42,15 @@ class Places:
             await asyncio.shield(self._tell())
 
     def _has_room(self, key_id: str | None) -> bool:
-        mine = self._held[key_id] if key_id is not None else 0
-        return self._held.total() < self._count and mine < self._of_one_key
+        return self._held.total() < self._count and self._mine(key_id) < self._of_one_key
+
+    def _mine(self, key_id: str | None) -> int:
+        return self._held[key_id] if key_id is not None else 0
+
+    def _reason(self, key_id: str | None) -> str:
+        if (mine := self._mine(key_id)) >= self._of_one_key:
+            return f"this key has {mine} uploads under way, as many as one may have at once"
+        return f"{self._count} uploads are under way, as many as there may be at once"
 
     async def _tell(self) -> None:
         async with self._changed:

@@ -83,8 +83,11 @@ class Database:
             _Migrations(connection).up()
 
     def replace_schema(self, revision: str, fill: Callable[[Connection], int]) -> int:
-        """In one transaction: an empty database gets the schema `revision`, is filled, and brought up to the newest."""
-        with self._writing.connect() as connection, connection.begin():
+        """In one transaction: an empty database gets the schema `revision`, is filled, and brought up to the newest.
+
+        Raises InDoubt.
+        """
+        with self._writing.connect() as connection, _told_when_in_doubt(connection), connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             migrations = _Migrations(connection)
@@ -132,14 +135,14 @@ class _Migrations:
 
 
 @contextmanager
-def _told_when_in_doubt(session: Session) -> Iterator[None]:
+def _told_when_in_doubt(transaction: Session | Connection) -> Iterator[None]:
     committing = False
 
-    def begin_commit(_: Session) -> None:
+    def begin_commit(_: Session | Connection) -> None:
         nonlocal committing
         committing = True
 
-    event.listen(session, "before_commit", begin_commit)
+    event.listen(transaction, "before_commit" if isinstance(transaction, Session) else "commit", begin_commit)
     try:
         yield
     except OperationalError as error:

@@ -19,7 +19,7 @@ from core.store import archive, revision
 from core.store.archive import BadArchive, Entry
 from core.store.backup import ROWS_AT_ONCE, Summary, tables_of
 from core.store.blobs import Blobs
-from core.store.database import Database
+from core.store.database import Database, InDoubt
 
 MARK = "restoring"  # a file that is there while files are brought back
 OURS = ("datasets/", "jobs/", "models/")  # a bucket may hold other things too
@@ -35,6 +35,7 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
 
     Jobs that were running wait in their queues again. Raises BadArchive or NotEmpty, and then nothing has changed.
     """
+    forget_killed(database, blobs)
     with database.engine.connect() as connection:
         _refuse_rows(connection)
     with _broken_told():
@@ -44,11 +45,15 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
         blobs.put(MARK, b"")
         stored: set[str] = set()
         try:
-            return _restore(database, blobs, parts, made_at, stored)
+            summary = _restore(database, blobs, parts, made_at, stored)
+        except InDoubt:
+            raise  # the next clears away what is not needed, and knows it by the mark
         except BaseException:
-            if _has_no_rows(database):  # else they came all the same, as where only the word of it was lost
+            if _has_no_rows(database):
                 blobs.delete(*stored, MARK)
             raise
+        blobs.delete(MARK)
+        return summary
 
 
 def forget_killed(database: Database, blobs: Blobs) -> None:
@@ -87,13 +92,7 @@ def _restore(
         _check(contents, found)
         counted = {name.removeprefix(archive.BLOBS) for name in contents or {} if name.startswith(archive.BLOBS)}
         blobs.delete(*(stored - counted))
-
-        def come(connection: Connection) -> int:
-            count = _insert(connection, tables)
-            blobs.delete(MARK)  # before the commit: beside rows no mark may lie, by which their files would be removed
-            return count
-
-        rows = database.replace_schema(made_at, come)
+        rows = database.replace_schema(made_at, lambda connection: _insert(connection, tables))
     return Summary(rows, len(counted))
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support import pictures, rows
 from support.http import Api, problem
 from support.keys import Holder, ask, holder
@@ -414,4 +415,6 @@ def test_only_uploads_may_be_long(api: Api) -> None:
     long = {"content": b'{"x": [' + b"[]," * 400_000 + b"[]]}", "headers": {"Content-Type": "application/json"}}
     for path in ("/v1/jobs", "/v1/webhooks", "/v1/jobs/job_x/resume"):
         problem(api.client.post(path, **long), 413)
-    assert api.upload(("a.png", pictures.png(700, 700))).status_code == 201
+    noise = pictures.encoded(Image.effect_noise((650, 650), 60), "PNG")
+    assert api.upload(*((f"{index}.png", noise) for index in range(4))).status_code == 201
+    assert 4 * len(noise) > MEBIBYTE

@@ -1,4 +1,4 @@
-"""Where a COMMIT is cut off, nobody knows whether it took effect: files are kept if it did, and removed if not."""
+"""Where a COMMIT is cut off, nobody knows whether it took effect: files stay, and the sweep asks the rows later."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,11 +38,11 @@ def cut_off(tmp_path: Path, valkey: Valkey, postgres_server: PostgresServer) -> 
         api.stop()
 
 
-def test_a_commit_that_was_cut_off_leaves_no_files_and_promises_nothing(cut_off: Api) -> None:
+def test_a_commit_that_was_cut_off_keeps_the_files_and_promises_nothing(cut_off: Api) -> None:
     told = problem(cut_off.upload(("a.png", pictures.png())), 503)
     assert "not known" in told["detail"]
     counted, files = cut_off.stored()
-    assert (counted["datasets"], files) == (0, set())
+    assert (counted["datasets"], len(files)) == (0, 1), "the backend may still have been at it"
     (model,) = cut_off.client.get("/v1/models").json()["data"]
     before = cut_off.stored()
     told = problem(cut_off.post({"kind": "sample", "model_id": model["id"]}), 503)

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +50,33 @@ def test_a_silent_broker_is_named_in_time_and_found_when_it_speaks(own_api: Api,
     while "broker" in _missing(own_api):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_names_that_are_looked_up_for_long_keep_no_probe_waiting(
+    tmp_path: Path, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def long_looked_up(*_: object, **__: object) -> list[object]:
+        over.wait(20)
+        raise OSError("no such name")
+
+    over = threading.Event()
+    app = create_app(ApiSettings(data_dir=tmp_path, broker_url=valkey.url))
+    monkeypatch.setattr(socket, "getaddrinfo", long_looked_up)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60)
+        async with app.router.lifespan_context(app), client:
+            body = {"url": "https://slow.example/x"}
+            asked = [asyncio.create_task(client.post("/v1/webhooks", json=body)) for _ in range(WAITING)]
+            await asyncio.sleep(0.5)
+            try:
+                return await asyncio.wait_for(client.get("/readyz"), 10)
+            finally:
+                over.set()
+                await asyncio.gather(*asked)
+
+    assert "worker:train" in [part["field"] for part in problem(asyncio.run(ask()), 503)["errors"]]
 
 
 def test_a_silent_database_keeps_no_probe_waiting(tmp_path: Path, valkey: Valkey) -> None:

@@ -312,8 +312,9 @@ def test_a_long_upload_holds_up_no_other(one_decoder: Api, archived: bool) -> No
 
 
 def test_nobody_decodes_on_for_a_client_that_has_gone(one_decoder: Api) -> None:
+    files = [("images", file) for file in _laborious(24)]
     with pytest.raises(httpx.ReadTimeout):
-        one_decoder.client.post("/v1/datasets", files=[("images", file) for file in _laborious(24)], timeout=3)
+        one_decoder.client.post("/v1/datasets", files=files, timeout=httpx.Timeout(60, read=1))
     deadline = time.monotonic() + 60
     while not (lines := [line for line in one_decoder.log.read_text().splitlines() if '"POST"' in line]):
         assert time.monotonic() < deadline
@@ -349,14 +350,64 @@ def test_who_waits_too_long_for_a_place_is_told_and_one_key_has_half_of_them(mon
     async def check() -> None:
         four = places.Places(4)
         async with four.one("key_a"), four.one("key_a"):
-            with pytest.raises(Problem, match="2 uploads come in") as told:
+            with pytest.raises(Problem, match="this key has 2 uploads under way") as told:
                 await four.one("key_a").__aenter__()
             assert (told.value.status, told.value.headers) == (503, {"Retry-After": places.RETRY_AFTER_SECONDS})
             async with four.one("key_b"), four.one(None):
-                with pytest.raises(Problem, match="4 uploads come in"):
+                with pytest.raises(Problem, match="4 uploads are under way"):
                     await four.one("key_c").__aenter__()
             async with four.one("key_c"), four.one(None):
                 pass
         assert four._held.total() == 0
 
     asyncio.run(check())
+
+
+def test_places_outlive_those_who_give_up_waiting_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "WAIT_SECONDS", 0.02)
+
+    async def wait_for(of: places.Places) -> None:
+        async with of.one(None):
+            await asyncio.sleep(0.001)
+
+    async def check() -> None:
+        two = places.Places(2)
+        for step in range(60):
+            async with two.one(None), two.one(None):
+                waiting = [asyncio.create_task(wait_for(two)) for _ in range(4)]
+                await asyncio.sleep(0.0185 + 0.00005 * step)  # as their time is up
+                for one in waiting:
+                    one.cancel()
+            await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+            await asyncio.wait_for(wait_for(two), 5)
+        assert two._held.total() == 0
+
+    asyncio.run(check())
+
+
+def test_an_upload_that_takes_too_long_is_refused(tmp_path: Path, valkey: Valkey) -> None:
+    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
+    api = Api(tmp_path, valkey.url, url, **{**GENEROUS, "GENCONVNET_UPLOAD_DECODE_SECONDS": "0.5"})
+    try:
+        told = problem(api.upload(*_laborious(24)), 422)
+        assert "fewer at a time" in told["detail"]
+        assert api.stored()[1] == set()
+    finally:
+        api.stop()
+
+
+def test_a_long_upload_leaves_nothing_when_the_service_stops(tmp_path: Path, valkey: Valkey) -> None:
+    api = Api(tmp_path, valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}", **GENEROUS)
+    answered: list[httpx.Response] = []
+    uploading = threading.Thread(target=lambda: answered.append(api.upload(*_laborious(36))))
+    uploading.start()
+    deadline = time.monotonic() + 60
+    while not api.stored()[1]:
+        assert time.monotonic() < deadline
+    os.kill(api.process.pid, signal.SIGTERM)
+    api.process.wait(timeout=30)
+    uploading.join()
+    problem(answered[0], 503)
+    counted, files = api.stored()
+    assert (counted["datasets"], files) == (0, set())
+    api.stop()

@@ -21,7 +21,7 @@ from core.store import jobs, leases, restore
 from core.store.archive import BadArchive
 from core.store.backup import BackupFailed, back_up, tables_of
 from core.store.blobs import Blobs
-from core.store.database import Database
+from core.store.database import Database, InDoubt
 from core.store.jobs import Idempotency
 from core.store.leases import NewArtifact
 from core.store.restore import NotEmpty
@@ -241,7 +241,29 @@ def test_files_stay_where_rows_came_though_the_word_of_it_was_lost(
         _restored(fresh, files, archive)
     assert set(blobs.paths()) <= set(files.paths())
     assert rows.count(fresh) == rows.count(sqlite_database)
+    with pytest.raises(NotEmpty):  # said to whoever tries again
+        _restored(fresh, files, archive)
+    assert sorted(files.paths()) == sorted(blobs.paths()), "beside the rows no mark stays"
     fresh.dispose()
+
+
+@pytest.mark.parametrize("error", [OSError("lost"), InDoubt("COMMIT", {}, OSError("lost"))])
+def test_a_restoration_whose_rows_did_not_come_is_run_again(
+    target: Database, sqlite_database: Database, blobs: Blobs, tmp_path: Path, monkeypatch: Any, error: Exception
+) -> None:
+    _fill(sqlite_database, blobs)
+    archive = _back_up(sqlite_database, blobs, tmp_path)
+    files = Blobs((tmp_path / "restored").as_uri())
+
+    def cut_off(*_: Any) -> int:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "replace_schema", cut_off)
+        with pytest.raises(type(error), match="lost"):
+            _restored(target, files, archive)
+    _restored(target, files, archive)
+    assert sorted(files.paths()) == sorted(blobs.paths())
 
 
 def _cut(content: bytes, share: float) -> bytes:
