@@ -134,12 +134,12 @@ def _main(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -
     os.nice(settings.niceness)
     configure_logs(settings)
     structlog.contextvars.bind_contextvars(worker=name)
-    stopping = threading.Event()
-    waiting = threading.Event()
+    stopping = waiting = False  # no Events: a lock may be held by the very code that a signal interrupts
 
     def on_terminate(*_: object) -> None:
-        stopping.set()
-        if waiting.is_set():
+        nonlocal stopping
+        stopping = True
+        if waiting:
             raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, on_terminate)
@@ -148,17 +148,17 @@ def _main(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from worker.runner import Runner  # torch is imported here, and nowhere else
 
-    runner = Runner(settings, queue, name, stopping.is_set)
+    runner = Runner(settings, queue, name, lambda: stopping)
     pipe.send(READY)
-    while not stopping.is_set():
-        waiting.set()
+    while not stopping:
+        waiting = True
         try:
             pipe.recv()
         except EOFError:
             return
         finally:
-            waiting.clear()
+            waiting = False
         # On to the next at once: the broker takes half a second to bring another message to a worker that was busy.
-        while runner.run_next(pipe.send) and not stopping.is_set():
+        while runner.run_next(pipe.send) and not stopping:
             pass
         pipe.send(DONE)

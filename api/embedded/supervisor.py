@@ -71,24 +71,21 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
-        self._stopping = threading.Event()
+        self.stopping = False  # no Event: its lock may be held by the very code that a signal interrupts
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         if sys.platform != "win32":
             signal.signal(signal.SIGHUP, self._stop)  # the terminal was closed
-
-    @property
-    def stopping(self) -> bool:
-        return self._stopping.is_set()
 
     def start(self, part: Part) -> None:
         part.start()
         self.parts.append(part)
 
     def run(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
+        while not self.stopping:
             for part in self.parts:
                 part.keep()
+            time.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
         """Stop every part; the workers beside each other, for each may have a checkpoint to write."""
@@ -104,4 +101,4 @@ class Supervisor:
             part.stop()
 
     def _stop(self, *_: object) -> None:
-        self._stopping.set()
+        self.stopping = True

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,25 @@ def test_a_broker_whose_file_is_damaged_begins_anew(tmp_path: Path) -> None:
         for part in parts:
             part.stop()
     assert (own.folder / "appendonlydir.broken").is_dir()
+
+
+def test_a_signal_at_any_moment_ends_the_supervisor() -> None:
+    """One that comes while it looks after its parts, most of all."""
+    looks = "from api.embedded import supervisor as s; s.LOOK_SECONDS = 0; one = s.Supervisor(); print(); one.run()"
+    running = [
+        subprocess.Popen([sys.executable, "-c", f"{looks}; one.close()"], stdout=subprocess.PIPE) for _ in range(8)
+    ]
+    try:
+        for process in running:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.05)
+            process.terminate()
+        assert [process.wait(timeout=20) for process in running] == [0] * len(running)
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
 
 
 def test_the_users_threads_stand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,10 @@ import signal
 import socket
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -192,7 +194,7 @@ def test_a_body_without_end_is_cut_off_and_the_spool_never_exceeds_the_cap(api: 
     watch.join()
     assert sent < 40 * cap, "the API took it all"
     assert b" 413 " in answer or answer == b""  # the answer may be lost to one who sends on and does not listen
-    assert 1_000_000 < max(spooled) <= cap
+    assert 0 < max(spooled) <= cap
     assert _spooled_bytes(api.process.pid) == 0
 
 
@@ -285,18 +287,20 @@ def one_decoder(tmp_path: Path, valkey: Valkey) -> Iterator[Api]:
 
 def _laborious(count: int) -> list[tuple[str, bytes]]:
     """Pictures that a decoder works on for a while."""
-    content = pictures.encoded(Image.effect_noise((1600, 1600), 60).convert("RGB"), "PNG")
-    return [(f"{index:02d}.png", content) for index in range(count)]
+    content = pictures.encoded(Image.new("RGB", (6000, 6000)), "WEBP", lossless=True)  # a few bytes
+    return [(f"{index:02d}.webp", content) for index in range(count)]
 
 
 @pytest.mark.parametrize("archived", [True, False])
 def test_a_long_upload_holds_up_no_other(one_decoder: Api, archived: bool) -> None:
-    files = _laborious(24)
+    files = _laborious(8)
+    parts: list[tuple[str, Any]] = [("images", file) for file in files]
+    if archived:
+        parts = [("archive", ("pictures.zip", pictures.zipped(dict(files), zipfile.ZIP_STORED)))]
     answered: list[httpx.Response] = []
 
     def upload_all() -> None:
-        packed = pictures.zipped(dict(files)) if archived else b""
-        answered.append(one_decoder.upload_zip(packed) if archived else one_decoder.upload(*files))
+        answered.append(one_decoder.client.post("/v1/datasets", files=parts, timeout=300))
 
     uploading = threading.Thread(target=upload_all)
     uploading.start()
@@ -305,14 +309,14 @@ def test_a_long_upload_holds_up_no_other(one_decoder: Api, archived: bool) -> No
         assert time.monotonic() < deadline
     for name in ("a.png", "b.png"):
         assert one_decoder.upload((name, pictures.png())).status_code == 201
-        assert answered == []
+    assert answered == []
     uploading.join()
     assert answered[0].status_code == 201
     assert [image["filename"] for image in answered[0].json()["images"]] == [name for name, _ in files]
 
 
 def test_nobody_decodes_on_for_a_client_that_has_gone(one_decoder: Api) -> None:
-    files = [("images", file) for file in _laborious(24)]
+    files = [("images", file) for file in _laborious(8)]
     with pytest.raises(httpx.ReadTimeout):
         one_decoder.client.post("/v1/datasets", files=files, timeout=httpx.Timeout(60, read=1))
     deadline = time.monotonic() + 60
@@ -389,7 +393,7 @@ def test_an_upload_that_takes_too_long_is_refused(tmp_path: Path, valkey: Valkey
     url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
     api = Api(tmp_path, valkey.url, url, **{**GENEROUS, "GENCONVNET_UPLOAD_DECODE_SECONDS": "0.5"})
     try:
-        told = problem(api.upload(*_laborious(24)), 422)
+        told = problem(api.upload(*_laborious(3)), 422)
         assert "fewer at a time" in told["detail"]
         assert api.stored()[1] == set()
     finally:
@@ -399,7 +403,7 @@ def test_an_upload_that_takes_too_long_is_refused(tmp_path: Path, valkey: Valkey
 def test_a_long_upload_leaves_nothing_when_the_service_stops(tmp_path: Path, valkey: Valkey) -> None:
     api = Api(tmp_path, valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}", **GENEROUS)
     answered: list[httpx.Response] = []
-    uploading = threading.Thread(target=lambda: answered.append(api.upload(*_laborious(36))))
+    uploading = threading.Thread(target=lambda: answered.append(api.upload(*_laborious(40))))
     uploading.start()
     deadline = time.monotonic() + 60
     while not api.stored()[1]:
