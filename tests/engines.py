@@ -1,7 +1,7 @@
 """Nets and pictures of many shapes to hold one engine against another, and noise that a test gives."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -105,6 +105,11 @@ class GivenNoise:
 
     def __call__(self, generator: torch.Generator) -> "GivenNoise":  # noqa: ARG002
         return self
+
+    @classmethod
+    def of_each(cls, steps: Sequence[Tensor], layout: Layout) -> "Callable[[torch.Generator, int], list[GivenNoise]]":
+        """In the place of `noise_of_each`: every picture has its own."""
+        return lambda _, count: [cls([step[index : index + 1] for step in steps], layout) for index in range(count)]
 
     def fill(self, flat: Tensor) -> None:
         picture = next(self._pictures)

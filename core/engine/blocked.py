@@ -1,6 +1,7 @@
 """The net in blocks: its bottom-up and top-down passes on what `core.engine.layout` lays out, without autograd."""
 
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.decoding import deconvolve
+from core.engine.beside import each
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, filters_in_blocks, filters_of_blocks
 from core.model import GenerativeConvNet, convolve, positions
 
 AT_ONCE_BYTES = 5 << 20  # of a layer's maps on the processor
+PARTS = 4  # at least, where there are so many pictures
 
 
 @dataclass(frozen=True)
@@ -72,33 +75,36 @@ class BlockedNet:
         maps: list[Tensor] = []
         for weight, bias, stride in zip(self.weights, self.biases, self.strides, strict=True):
             below = maps[-1] if maps else extended
-            maps.append(functional.relu_(convolve(below, weight, bias, stride)))
+            maps.append(_fired(below, weight, bias, stride))
         return maps
 
     def basis(self, blocks: Tensor, layout: Layout) -> Tensor:
         """B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape."""
-        parts = self._parts(blocks)
+        parts = self.parts(blocks, layout)
         if len(parts) == 1:
-            return self._basis(blocks, layout)
+            return self.basis_at_once(blocks, layout)
         found = torch.empty_like(blocks)
-        for part, pull in zip(parts, self._parts(found), strict=True):
-            pull.copy_(self._basis(part, layout))
+        each(lambda part, pull: pull.copy_(self.basis_at_once(part, layout)), parts, self.parts(found, layout))
         return found
 
     def gradient(self, blocks: Tensor, layout: Layout) -> ScoreGradient:
         """∂f/∂w: on the way down, each layer's map beneath correlated with its coefficients (eq. 21)."""
-        found = [self._sums(part, layout) for part in self._parts(blocks)]
+        found = each(lambda part: self._sums(part, layout), self.parts(blocks, layout))
         return self._per_position(functools.reduce(_Sums.plus, found))
 
-    def _parts(self, blocks: Tensor) -> tuple[Tensor, ...]:
-        """A few pictures at a time on the processor: so many that their maps stay in its caches and are freed to be
-        used again, where larger ones come from the system page by page.
+    def parts(self, pictures: Tensor, layout: Layout) -> tuple[Tensor, ...]:
+        """A few pictures (N, ...) at a time on the processor: so many that their maps stay in its caches and are freed
+        to be used again, where larger ones come from the system page by page; so few that there is a part for each of
+        several threads. Whatever the threads: how many are beside a picture may round its B otherwise.
         """
-        filters = max(map(len, self.biases))
-        at_once = AT_ONCE_BYTES // (filters * blocks[0, 0].numel() * self.biases[0].element_size())
-        return torch.split(blocks, len(blocks) if blocks.is_cuda else max(1, at_once))
+        if pictures.is_cuda:
+            return (pictures,)
+        bytes_of_one = max(map(len, self.biases)) * math.prod(layout.blocks) * self.biases[0].element_size()
+        at_once = max(1, AT_ONCE_BYTES // bytes_of_one)
+        return pictures.tensor_split(max(min(PARTS, len(pictures)), math.ceil(len(pictures) / at_once)))
 
-    def _basis(self, blocks: Tensor, layout: Layout) -> Tensor:
+    def basis_at_once(self, blocks: Tensor, layout: Layout) -> Tensor:
+        """The same, of a part."""
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
         coefficients = self._top(maps[-1])
@@ -114,9 +120,9 @@ class BlockedNet:
         weights: list[Tensor] = []
         biases: list[Tensor] = []
         for index in reversed(range(len(maps))):
-            weights.insert(0, self._weight_gradient(index, maps[index - 1] if index else extended, coefficients))
-            sums = coefficients.sum(dim=(0, 2, 3), dtype=self.net.biases[index].dtype)
-            biases.insert(0, sums[: len(self.net.biases[index])])
+            of_weights, of_biases = self._layer_gradient(index, maps[index - 1] if index else extended, coefficients)
+            weights.insert(0, of_weights)
+            biases.insert(0, of_biases)
             if index:
                 coefficients = self._below(coefficients, maps, index)
         top = maps[-1].sum(dim=(0, 2, 3), dtype=self.net.biases[-1].dtype)[: len(self.net.biases[-1])]
@@ -125,7 +131,7 @@ class BlockedNet:
             biases=tuple(biases),
             top=top,
             positions=len(blocks) * positions(maps),
-            active=tuple(int(torch.count_nonzero(layer)) for layer in maps),
+            active=tuple(_active(layer) for layer in maps),
             units=tuple(layer[:, 0].numel() * len(bias) for layer, bias in zip(maps, self.net.biases, strict=True)),
         )
 
@@ -146,16 +152,19 @@ class BlockedNet:
         masked: Tensor = torch.ops.aten.threshold_backward(spread, below, 0)
         return masked
 
-    def _weight_gradient(self, index: int, below: Tensor, coefficients: Tensor) -> Tensor:
+    def _layer_gradient(self, index: int, below: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a layer's weights and of its biases."""
         weight, stride = self.weights[index], self.strides[index]
-        gradient: Tensor = torch.ops.aten.convolution_backward(
-            coefficients, below, weight, None, [stride] * 2, [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
-        )[1].to(self.net.weights[index].dtype)
+        sides, filled = ([stride] * 2, [0, 0], [1, 1], False, [0, 0], 1), [len(weight)]
+        _, gradient, sums = torch.ops.aten.convolution_backward(
+            coefficients, below, weight, filled, *sides, [False, True, True]
+        )
         filters, channels = self.net.weights[index].shape[:2]
+        gradient, sums = (found.to(self.net.weights[index].dtype)[:filters] for found in (gradient, sums))
         if index:
-            return gradient[:filters, :channels]
+            return gradient[:, :channels], sums
         first = self.net.architecture.layers[0]
-        return filters_of_blocks(gradient[:filters, : channels * first.stride**2], first.stride, first.kernel_size)
+        return filters_of_blocks(gradient[:, : channels * first.stride**2], first.stride, first.kernel_size), sums
 
     def _per_position(self, sums: "_Sums") -> ScoreGradient:
         """In the order of `net.parameters()`, and divided by the pictures and the positions that were summed over."""
@@ -193,6 +202,27 @@ class _Sums:
             active=tuple(map(operator.add, self.active, other.active)),
             units=tuple(map(operator.add, self.units, other.units)),
         )
+
+
+def _fired(below: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
+    """ReLU of a layer's responses (eq. 1), in one pass over its maps where the processor's library does both."""
+    if weight.dtype is torch.bfloat16 and not weight.is_cuda and _fuses():
+        fired: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            below, weight, bias, [0, 0], [stride] * 2, [1, 1], 1, "relu", [], ""
+        )
+        return fired
+    return functional.relu_(convolve(below, weight, bias, stride))
+
+
+@functools.cache
+def _fuses() -> bool:
+    """PyTorch has this for its compiler and promises it to nobody else."""
+    return hasattr(torch.ops.mkldnn, "_convolution_pointwise") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _active(layer: Tensor) -> int:
+    """How many units of a layer fire. As whole numbers their bits are counted fourteen times as fast as bfloat16."""
+    return int(torch.count_nonzero(layer.view(torch.int16) if layer.dtype is torch.bfloat16 else layer))
 
 
 def _filled(values: Tensor, *multiples: int) -> Tensor:

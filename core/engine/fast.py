@@ -5,17 +5,20 @@ core/engine/README.md says what each trick is and why it is exact.
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary
+from core.engine.beside import each
 from core.engine.blocked import BlockedNet
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, hold_in_blocks_
-from core.engine.noise import Noise
+from core.engine.noise import Noise, noise_of_each
 from core.langevin import Dynamics, lattice_shift
 from core.model import GenerativeConvNet
 
@@ -57,18 +60,16 @@ class FastEngine:
         layout, blocked = _layout(net, images, dynamics.boundary), self._blocked(net, images)
         if self._captured is not None and images.is_cuda and images.dtype == torch.float32:
             return self._captured.run(blocked, layout, images, steps, dynamics, generator, after_step)
-        chains, noise = layout.lay(images), Noise(generator)
-        if chains.data_ptr() == images.data_ptr():  # where to lay them out moves nothing, it copies nothing
-            chains = chains.clone()
-        advance = _Advance(net, layout, dynamics, chains)
+        split = blocked.parts(images, layout)
+        noise = iter(noise_of_each(generator, len(images)))
+        noises = [list(islice(noise, len(part))) for part in split]
+        parts = each(partial(_Chains, blocked, layout, dynamics), split, noises)
         for step in range(1, steps + 1):
-            if dynamics.random_lattice:
-                shift = lattice_shift(net.architecture.total_stride, generator)
-                chains = layout.lay(layout.take_up(chains).roll(shift, dims=(2, 3)))
-            advance(chains, blocked.basis(chains, layout), noise)
+            shift = lattice_shift(net.architecture.total_stride, generator) if dynamics.random_lattice else None
+            each(lambda part, shift=shift: part.step(shift), parts)
             if after_step is not None:
                 after_step(step)
-        return layout.take_up(chains)
+        return torch.cat(each(_Chains.take_up, parts))
 
     @torch.no_grad()
     def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
@@ -79,23 +80,38 @@ class FastEngine:
         return BlockedNet.of(net, self._dtype or images.dtype, LANES if images.is_cuda else 1)
 
 
-class _Advance:
-    """The element-wise part of a step (eq. 19), in place: I <- (1 - ε²/2σ²) I + ε²/2 B + ε Z, kept within the box."""
+class _Chains:
+    """A few chains in blocks, and what moves them (eq. 19): I <- (1 - ε²/2σ²) I + ε²/2 B + ε Z, kept within the box."""
 
-    def __init__(self, net: GenerativeConvNet, layout: Layout, dynamics: Dynamics, like: Tensor) -> None:
+    def __init__(
+        self, net: BlockedNet, layout: Layout, dynamics: Dynamics, images: Tensor, noise: Sequence[Noise]
+    ) -> None:
+        blocks = layout.lay(images)
+        # Where to lay them out moves nothing, it copies nothing.
+        self.blocks = blocks.clone() if blocks.data_ptr() == images.data_ptr() else blocks
+        self._net, self._layout, self._noise = net, layout, noise
         self._step_size = dynamics.step_size
-        self._decay, self._half = dynamics.rates(net.architecture.reference_std)
-        self._drawn, self._mask = torch.empty_like(like), layout.mask(like)
-        self._box = None if dynamics.box is None else dynamics.box.to(like)
-        self._channels = net.architecture.channels
+        self._decay, self._half = dynamics.rates(net.net.architecture.reference_std)
+        self._drawn, self._mask = torch.empty_like(blocks), layout.mask(blocks)
+        self._box = None if dynamics.box is None else dynamics.box.to(blocks)
+        self._channels = net.net.architecture.channels
 
-    def __call__(self, chains: Tensor, pull: Tensor, noise: Noise) -> None:
-        noise.fill(self._drawn.permute(0, 2, 3, 1).flatten())  # a view: channels are innermost
-        chains.mul_(self._decay).add_(pull, alpha=self._half).add_(self._drawn, alpha=self._step_size)
+    def step(self, shift: tuple[int, int] | None) -> None:
+        """In place; on a lattice that is moved by `shift`, where there is one."""
+        if shift is not None:
+            moved = self._layout.take_up(self.blocks).roll(shift, dims=(2, 3))
+            self.blocks.copy_(self._layout.lay(moved))
+        pull = self._net.basis_at_once(self.blocks, self._layout)
+        for drawn, noise in zip(self._drawn, self._noise, strict=True):
+            noise.fill(drawn.permute(1, 2, 0).flatten())  # a view: channels are innermost
+        self.blocks.mul_(self._decay).add_(pull, alpha=self._half).add_(self._drawn, alpha=self._step_size)
         if self._box is not None:
-            hold_in_blocks_(chains, self._box, self._channels)
+            hold_in_blocks_(self.blocks, self._box, self._channels)
         if self._mask is not None:
-            chains.mul_(self._mask)
+            self.blocks.mul_(self._mask)
+
+    def take_up(self) -> Tensor:
+        return self._layout.take_up(self.blocks)
 
 
 @functools.cache

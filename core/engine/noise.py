@@ -1,4 +1,4 @@
-"""White noise, drawn by several generators at once: a single one is a tenth of a step's time."""
+"""White noise, drawn by several generators, which may draw at once: a single one is a tenth of a step's time."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,15 +13,15 @@ _AT_ONCE = ThreadPoolExecutor(STREAMS, thread_name_prefix="noise")  # its thread
 class Noise:
     """Z ~ N(0, 1), independent and identically distributed, whatever the layout of what is filled.
 
-    On the processor `generator` is the first of STREAMS Mersenne Twisters and seeds the others, each of which fills a
-    part of its own. Elsewhere the device's own counter-based generator is fast enough.
+    On the processor `generator` seeds so many Mersenne Twisters, each of which fills a part of its own. Elsewhere the
+    device's own counter-based generator is fast enough.
     """
 
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(self, generator: torch.Generator, streams: int = STREAMS) -> None:
         self._streams = [generator]
         if generator.device.type == "cpu":
-            seeds = torch.randint(_SEEDS, (STREAMS - 1,), generator=generator).tolist()
-            self._streams += [torch.Generator().manual_seed(seed) for seed in seeds]
+            seeds = torch.randint(_SEEDS, (streams,), generator=generator).tolist()
+            self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def fill(self, flat: Tensor) -> None:
         """Draw anew every element of `flat` (K,), contiguous."""
@@ -31,3 +31,8 @@ class Noise:
                 part.normal_(generator=stream)
         else:
             list(_AT_ONCE.map(lambda part, stream: part.normal_(generator=stream), parts, self._streams))
+
+
+def noise_of_each(generator: torch.Generator, count: int) -> list[Noise]:
+    """Of `count` pictures, whichever are drawn at once. Few pictures have several streams each."""
+    return [Noise(generator, 1 if count >= STREAMS else STREAMS) for _ in range(count)]

@@ -25,7 +25,7 @@ def two_threads() -> Iterator[None]:
 
 def assert_runs_like_the_step(case, dynamics, monkeypatch):
     given = noises(case.images, STEPS)
-    monkeypatch.setattr(fast, "Noise", GivenNoise(given, layout_of(case)))
+    monkeypatch.setattr(fast, "noise_of_each", GivenNoise.of_each(given, layout_of(case)))
     ours, theirs = seeded(11), seeded(11)
     found = FastEngine().run(case.net, case.images, STEPS, dynamics, ours)
     expected = stepped(case.net, case.images, dynamics, given, theirs)
@@ -181,21 +181,24 @@ def test_a_run_refuses_pictures_that_do_not_suit_the_net(shape, boundary):
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_pixel_has_its_noise_from_the_streams_as_they_lie_in_memory(stride, shape, boundary, dtype):
-    """A net that pulls nowhere, chains that begin at zero: one step is ε Z, drawn by STREAMS generators."""
+def test_every_picture_has_its_noise_from_streams_of_its_own_as_they_lie_in_memory(stride, shape, boundary, dtype):
+    """A net that pulls nowhere, chains that begin at zero: one step is ε Z; few pictures have STREAMS streams each."""
     epsilon = 0.25
     net = GenerativeConvNet(Architecture((ConvLayer(1, 3, stride),), channels=shape[1])).to(dtype)
     with torch.no_grad():
         net.weights[0].zero_()
     one = Case("blank", net, torch.zeros(shape, dtype=dtype), boundary)
     made = FastEngine().run(net, one.images, 1, Dynamics(epsilon, boundary), seeded(8))
-    first, layout = seeded(8), layout_of(one)
-    seeds = torch.randint(2**32, (STREAMS - 1,), generator=first).tolist()
-    blocks = layout.lay(one.images)
-    flat = torch.empty(blocks.numel(), dtype=dtype)
-    for part, generator in zip(flat.tensor_split(STREAMS), [first, *map(seeded, seeds)], strict=True):
-        part.normal_(generator=generator)
-    count, channels, height, width = blocks.shape
-    drawn = layout.take_up(flat.view(count, height, width, channels).permute(0, 3, 1, 2))
+    generator, layout = seeded(8), layout_of(one)
+    count, channels, height, width = layout.lay(one.images).shape
+    streams = 1 if count >= STREAMS else STREAMS
+    drawn = []
+    for _ in range(count):
+        flat = torch.empty(channels * height * width, dtype=dtype)
+        seeds = torch.randint(2**32, (streams,), generator=generator).tolist()
+        for part, seed in zip(flat.tensor_split(streams), seeds, strict=True):
+            part.normal_(generator=seeded(seed))
+        drawn.append(layout.take_up(flat.view(1, height, width, channels).permute(0, 3, 1, 2)))
+    drawn = torch.cat(drawn)
     torch.testing.assert_close(made, epsilon * drawn, rtol=1e-6, atol=0)
     assert made.ne(0).all()
