@@ -34,6 +34,7 @@ class BlockedNet:
     strides: tuple[int, ...]
     category_weights: Tensor | None
     lanes: int
+    ready: "tuple[_Ready, ...] | None" = None
 
     @classmethod
     def of(cls, net: GenerativeConvNet, dtype: torch.dtype, lanes: int = 1) -> "BlockedNet":
@@ -54,6 +55,26 @@ class BlockedNet:
             lanes,
         )
 
+    def made_ready(self, layout: Layout, count: int) -> "BlockedNet":
+        """With weights as the processor's library wants them, which for every pass it would lay out anew.
+
+        Only a hint: for parts of `count` pictures of this layout, in bfloat16.
+        """
+        if not self._is_fused:
+            return self
+        ready, size = [], layout.seen
+        for weight, stride in zip(self.weights, self.strides, strict=True):
+            filters, channels, kernel, _ = weight.shape
+            rows, columns = ((side - kernel) // stride + 1 for side in size)
+            up = _laid_out(weight, 0, stride, (count, channels, *size))
+            # A transposed convolution is a convolution with the filters turned by 180°: the same products.
+            turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+            easy = stride == 1 and kernel <= min(rows, columns)
+            down = _laid_out(turned, kernel - 1, 1, (count, filters, rows, columns)) if easy else None
+            ready.append(_Ready(up, down))
+            size = rows, columns
+        return replace(self, ready=tuple(ready))
+
     def clone(self) -> "BlockedNet":
         """The like, in memory of its own."""
         weights, biases = (tuple(value.clone() for value in values) for values in (self.weights, self.biases))
@@ -73,9 +94,12 @@ class BlockedNet:
     def feature_maps(self, extended: Tensor) -> list[Tensor]:
         """[F^(l) * I], l = 1.. (eq. 1), from what the filters see (N, C s², seen)."""
         maps: list[Tensor] = []
-        for weight, bias, stride in zip(self.weights, self.biases, self.strides, strict=True):
+        for index, (weight, bias, stride) in enumerate(zip(self.weights, self.biases, self.strides, strict=True)):
             below = maps[-1] if maps else extended
-            maps.append(_fired(below, weight, bias, stride))
+            if self._is_fused:
+                maps.append(_convolved(below, self.ready[index].up if self.ready else weight, bias, 0, stride, "relu"))
+            else:
+                maps.append(functional.relu_(convolve(below, weight, bias, stride)))
         return maps
 
     def basis(self, blocks: Tensor, layout: Layout) -> Tensor:
@@ -110,7 +134,7 @@ class BlockedNet:
         coefficients = self._top(maps[-1])
         for index in reversed(range(1, len(maps))):
             coefficients = self._below(coefficients, maps, index)
-        drawn = deconvolve(coefficients, self.weights[0], 1, extended.shape[-2:])
+        drawn = self._spread(coefficients, 0, extended.shape[-2:])
         return layout.fold_back(drawn[:, : blocks.shape[1]])
 
     def _sums(self, blocks: Tensor, layout: Layout) -> "_Sums":
@@ -148,9 +172,21 @@ class BlockedNet:
     def _below(self, coefficients: Tensor, maps: Sequence[Tensor], index: int) -> Tensor:
         """From a layer's coefficients to those of the layer beneath, its inactive units masked."""
         below = maps[index - 1]
-        spread = deconvolve(coefficients, self.weights[index], self.strides[index], below.shape[-2:])
+        spread = self._spread(coefficients, index, below.shape[-2:])
         masked: Tensor = torch.ops.aten.threshold_backward(spread, below, 0)
         return masked
+
+    def _spread(self, coefficients: Tensor, index: int, size: torch.Size) -> Tensor:
+        """What a layer's filters draw with these coefficients, of `size` (height, width)."""
+        down = self.ready[index].down if self.ready else None
+        if down is None:
+            return deconvolve(coefficients, self.weights[index], self.strides[index], size)
+        return _convolved(coefficients, down, None, self.weights[index].shape[-1] - 1, 1, "none")
+
+    @property
+    def _is_fused(self) -> bool:
+        """Whether a convolution and its ReLU are one pass over the maps."""
+        return self.weights[0].dtype is torch.bfloat16 and not self.weights[0].is_cuda and _fuses()
 
     def _layer_gradient(self, index: int, below: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """Of a layer's weights and of its biases."""
@@ -183,6 +219,14 @@ class BlockedNet:
 
 
 @dataclass(frozen=True)
+class _Ready:
+    """A layer's weights laid out for oneDNN: bottom-up, and top-down where that is a plain convolution."""
+
+    up: Tensor
+    down: Tensor | None
+
+
+@dataclass(frozen=True)
 class _Sums:
     """Over pictures and positions: the gradients of a net's weights and biases, its top maps, its active units."""
 
@@ -204,20 +248,26 @@ class _Sums:
         )
 
 
-def _fired(below: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
-    """ReLU of a layer's responses (eq. 1), in one pass over its maps where the processor's library does both."""
-    if weight.dtype is torch.bfloat16 and not weight.is_cuda and _fuses():
-        fired: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            below, weight, bias, [0, 0], [stride] * 2, [1, 1], 1, "relu", [], ""
-        )
-        return fired
-    return functional.relu_(convolve(below, weight, bias, stride))
+def _convolved(below: Tensor, weight: Tensor, bias: Tensor | None, padding: int, stride: int, then: str) -> Tensor:
+    """A convolution and what follows it, by oneDNN: which PyTorch has for its compiler, and promises to nobody else."""
+    found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        below, weight, bias, [padding] * 2, [stride] * 2, [1, 1], 1, then, [], ""
+    )
+    return found
+
+
+def _laid_out(weight: Tensor, padding: int, stride: int, shape: tuple[int, ...]) -> Tensor:
+    """Opaque: a weight in oneDNN's own order, for pictures of `shape`."""
+    found: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+        weight, [padding] * 2, [stride] * 2, [1, 1], 1, list(shape)
+    )
+    return found
 
 
 @functools.cache
 def _fuses() -> bool:
-    """PyTorch has this for its compiler and promises it to nobody else."""
-    return hasattr(torch.ops.mkldnn, "_convolution_pointwise") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    names = ("_convolution_pointwise", "_reorder_convolution_weight", "_is_mkldnn_bf16_supported")
+    return all(hasattr(torch.ops.mkldnn, name) for name in names) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _active(layer: Tensor) -> int:

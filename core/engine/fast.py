@@ -61,6 +61,7 @@ class FastEngine:
         if self._captured is not None and images.is_cuda and images.dtype == torch.float32:
             return self._captured.run(blocked, layout, images, steps, dynamics, generator, after_step)
         split = blocked.parts(images, layout)
+        blocked = blocked.made_ready(layout, len(split[0])) if steps > 1 else blocked
         noise = iter(noise_of_each(generator, len(images)))
         noises = [list(islice(noise, len(part))) for part in split]
         parts = each(partial(_Chains, blocked, layout, dynamics), split, noises)
