@@ -26,7 +26,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.engine import FastEngine, ReferenceEngine, choose_engine
-from core.engine.noise import Noise
+from core.engine.beside import each
+from core.engine.noise import noise_of_each
 from core.images import Levels
 from core.langevin import Dynamics
 from core.learning import Learner, architecture_of
@@ -146,17 +147,19 @@ def in_turns(ways: dict[str, Callable[[], object]], turns: int, device: torch.de
 def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
     """One step of every way, the draw of its noise alone, and the machine's matrix rates, in one run.
 
-    Recording a CUDA graph is not counted: a turn before the first pays for it. On a GPU `noise` is drawn apart from the
-    step, which the engine does not do: its share is an upper bound there.
+    Recording a CUDA graph is not counted: a turn before the first pays for it. `noise` is drawn by itself, which the
+    engine does not do: on the processor one thread draws while another multiplies, on a GPU it is part of the step's
+    kernel. Its share is an upper bound.
     """
     torch.backends.cudnn.benchmark = True  # for the peers as well as for ours
     net, images = experiment_1(device), pictures(CHAINS, SIZE, device)
-    steps = 100 if device.type == "cuda" else 3
+    steps = 100 if device.type == "cuda" else PRESETS["texture"].langevin_steps
     timed: dict[str, Callable[[], object]] = {
         name: partial(run, images, steps) for name, run in ways(net, precision).items()
     }
-    noise, flat = Noise(torch.Generator(device).manual_seed(4)), torch.empty(images.numel(), device=device)
-    timed["noise"] = lambda: [noise.fill(flat) for _ in range(steps)]
+    noises = noise_of_each(torch.Generator(device).manual_seed(4), CHAINS)
+    drawn = torch.empty_like(images)
+    timed["noise"] = partial(_times, steps, lambda: each(lambda noise, one: noise.fill(one.flatten()), noises, drawn))
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         matrix = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
         timed[f"matrix {name}"] = partial(_times, steps, partial(torch.mm, matrix, matrix))

@@ -17,11 +17,12 @@ Result = TypeVar("Result")
 
 def each(do: Callable[..., Result], *parts: Sequence[Any]) -> list[Result]:
     """[do(one of each of `parts`)], without gradients; what one raises is raised."""
+    do = torch.no_grad()(do)  # every thread has a switch of its own
     threads = torch.get_num_threads()
     beside = min(threads, len(parts[0]))
     if beside == 1:
         return [do(*one) for one in zip(*parts, strict=True)]
-    return list(_pool(beside, threads // beside).map(torch.no_grad()(do), *parts))
+    return list(_pool(beside, threads // beside).map(do, *parts))
 
 
 @functools.cache

@@ -166,7 +166,7 @@ class BlockedNet:
 
     def _top(self, top_maps: Tensor) -> Tensor:
         """B^(L) ∘ δ^(L), as `core.decoding.top_coefficients`."""
-        active = (top_maps > 0).to(top_maps.dtype, memory_format=torch.channels_last)
+        active = top_maps.sign()  # of what is nowhere negative
         return active if self.category_weights is None else active * self.category_weights
 
     def _below(self, coefficients: Tensor, maps: Sequence[Tensor], index: int) -> Tensor:

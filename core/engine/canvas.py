@@ -85,8 +85,8 @@ def run_by_tiles(
         shift = (0, 0)
         if dynamics.random_lattice:
             shift = lattice_shift(net.architecture.total_stride, generator)
-        noise.fill(ahead.view(-1))
-        ahead.mul_(dynamics.step_size).add_(canvas, alpha=decay)
+        noise.fill(ahead.view(-1), dynamics.step_size)
+        ahead.add_(canvas, alpha=decay)
         parts = list(tiles(net.architecture, canvas, side, shift))
         for done, tile in enumerate(parts, start=1):
             pull = engine.basis(net, tile.window(canvas), "valid")

@@ -70,7 +70,9 @@ class FastEngine:
             each(lambda part, shift=shift: part.step(shift), parts)
             if after_step is not None:
                 after_step(step)
-        return torch.cat(each(_Chains.take_up, parts))
+        found = torch.empty_like(images, memory_format=torch.contiguous_format)
+        each(_Chains.take_up, parts, blocked.parts(found, layout))
+        return found
 
     @torch.no_grad()
     def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
@@ -93,26 +95,27 @@ class _Chains:
         self._net, self._layout, self._noise = net, layout, noise
         self._step_size = dynamics.step_size
         self._decay, self._half = dynamics.rates(net.net.architecture.reference_std)
-        self._drawn, self._mask = torch.empty_like(blocks), layout.mask(blocks)
+        self._ahead, self._mask = torch.empty_like(blocks), layout.mask(blocks)
         self._box = None if dynamics.box is None else dynamics.box.to(blocks)
         self._channels = net.net.architecture.channels
 
     def step(self, shift: tuple[int, int] | None) -> None:
-        """In place; on a lattice that is moved by `shift`, where there is one."""
+        """On a lattice that is moved by `shift`, where there is one."""
         if shift is not None:
             moved = self._layout.take_up(self.blocks).roll(shift, dims=(2, 3))
             self.blocks.copy_(self._layout.lay(moved))
         pull = self._net.basis_at_once(self.blocks, self._layout)
-        for drawn, noise in zip(self._drawn, self._noise, strict=True):
-            noise.fill(drawn.permute(1, 2, 0).flatten())  # a view: channels are innermost
-        self.blocks.mul_(self._decay).add_(pull, alpha=self._half).add_(self._drawn, alpha=self._step_size)
+        for drawn, noise in zip(self._ahead, self._noise, strict=True):
+            noise.fill(drawn.permute(1, 2, 0).flatten(), self._step_size)  # a view: channels are innermost
+        self._ahead.add_(self.blocks, alpha=self._decay).add_(pull, alpha=self._half)
+        self.blocks, self._ahead = self._ahead, self.blocks
         if self._box is not None:
             hold_in_blocks_(self.blocks, self._box, self._channels)
         if self._mask is not None:
             self.blocks.mul_(self._mask)
 
-    def take_up(self) -> Tensor:
-        return self._layout.take_up(self.blocks)
+    def take_up(self, images: Tensor) -> None:
+        images.copy_(self._layout.take_up(self.blocks))
 
 
 @functools.cache

@@ -23,14 +23,14 @@ class Noise:
             seeds = torch.randint(_SEEDS, (streams,), generator=generator).tolist()
             self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    def fill(self, flat: Tensor) -> None:
-        """Draw anew every element of `flat` (K,), contiguous."""
+    def fill(self, flat: Tensor, strength: float = 1.0) -> None:
+        """Draw anew every element of `flat` (K,), contiguous: `strength` times Z."""
         parts = flat.tensor_split(len(self._streams))
         if len(parts) == 1 or torch.get_num_threads() == 1:
             for part, stream in zip(parts, self._streams, strict=True):
-                part.normal_(generator=stream)
+                part.normal_(std=strength, generator=stream)
         else:
-            list(_AT_ONCE.map(lambda part, stream: part.normal_(generator=stream), parts, self._streams))
+            list(_AT_ONCE.map(lambda part, by: part.normal_(std=strength, generator=by), parts, self._streams))
 
 
 def noise_of_each(generator: torch.Generator, count: int) -> list[Noise]:

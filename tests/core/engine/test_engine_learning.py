@@ -53,7 +53,7 @@ class Quiet(ReferenceEngine):
 
 
 class NoNoise:
-    def fill(self, flat):
+    def fill(self, flat, strength):  # noqa: ARG002
         flat.zero_()
 
 

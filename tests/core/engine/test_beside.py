@@ -1,0 +1,63 @@
+"""Parts beside each other (core/engine/beside.py), and the net made ready for them."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+from engines import relative, seeded
+from nets import case
+
+from core.engine.beside import each
+from core.engine.blocked import BlockedNet
+from core.engine.layout import Layout
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_what_is_done_comes_back_in_order_without_gradients(threads):  # noqa: ARG001
+    weight = torch.ones(1, requires_grad=True)
+    found = each(lambda one, other: one * weight + other, range(5), range(10, 15))
+    assert [value.item() for value in found] == [10, 12, 14, 16, 18]
+    assert not any(value.requires_grad for value in found)
+
+
+def test_each_thread_has_its_share_of_the_threads_and_the_caller_keeps_its_own(threads):
+    def used(_: int) -> tuple[int, int]:
+        torch.randn(200, 200).mm(torch.randn(200, 200)).sum()  # after which a thread has taken over what it is told
+        return torch.get_num_threads(), threading.get_ident()
+
+    for parts in (1, 2, 6):
+        beside = min(threads, parts)
+        shares, names = zip(*each(used, range(parts)), strict=True)
+        assert set(shares) == {threads // beside}
+        assert len(set(names)) <= beside
+        assert torch.get_num_threads() == threads
+
+
+def test_what_a_part_raises_is_raised(threads):  # noqa: ARG001
+    def fail(number: int) -> None:
+        if number == 3:
+            raise KeyError("three")
+
+    with pytest.raises(KeyError, match="three"):
+        each(fail, range(4))
+
+
+@pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])
+def test_made_ready_a_net_draws_the_same(boundary):
+    """A stride above the first layer, and a kernel as large as its map, are not turned round."""
+    for layers in ([(16, 7, 3), (8, 3, 1), (8, 3, 1)], [(8, 5, 1), (8, 3, 2)], [(40, 6, 3), (8, 10, 1)]):
+        one = case("a", layers, (60, 66), boundary, channels=3, count=2)
+        layout = Layout.of(one.net.architecture, (60, 66), boundary)
+        blocks = layout.lay(torch.randn(2, 3, 60, 66, generator=seeded(4)))
+        net = BlockedNet.of(one.net.float(), torch.bfloat16)
+        found, expected = (of.basis(blocks, layout).float() for of in (net.made_ready(layout, 2), net))
+        assert relative(found, expected) < 1e-2
+        assert expected.any()
