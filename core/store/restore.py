@@ -7,7 +7,7 @@ one that was killed leaves a mark, by which the next knows that the files are it
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from typing import IO, Any
 
@@ -35,9 +35,7 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
 
     Jobs that were running wait in their queues again. Raises BadArchive or NotEmpty, and then nothing has changed.
     """
-    forget_killed(database, blobs)
-    with database.engine.connect() as connection:
-        _refuse_rows(connection)
+    _refuse_rows_beside(database, blobs)
     with _broken_told():
         parts = archive.read(source)
         made_at = _head(parts)
@@ -58,11 +56,18 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
 
 def forget_killed(database: Database, blobs: Blobs) -> None:
     """Beside rows, files are theirs, and not those of a restoration that was killed before there were any."""
+    with suppress(NotEmpty):
+        _refuse_rows_beside(database, blobs)
+
+
+def _refuse_rows_beside(database: Database, blobs: Blobs) -> None:
+    """Raises NotEmpty, and then no mark stays beside the rows."""
     try:
         with database.engine.connect() as connection:
             _refuse_rows(connection)
     except NotEmpty:
         blobs.delete(MARK)
+        raise
 
 
 @contextmanager
@@ -185,7 +190,7 @@ def _has_no_rows(database: Database) -> bool:
 
 def _refuse_rows(connection: Connection) -> None:
     for table in tables_of(connection):
-        if connection.scalar(select(func.count()).select_from(table)):
+        if connection.execute(select(table).limit(1)).first() is not None:  # not counted: every sweep asks
             raise NotEmpty(f"the database is not empty: {table.name} has rows. Restore into an empty one")
 
 
