@@ -2,8 +2,9 @@
 
     python benchmarks/quality.py [PICTURE ...] [--preset NAME] [--size 128] [--seed S ...] [--set name=value ...]
 
-Learns each picture by Algorithm 1, measures the chains by core/quality.py, and does the same for a random phase texture
-and for image quilting. Prints one table; writes it, the figures and a sheet of all the pictures to --out.
+Learns each picture by Algorithm 1, measures the chains by core/quality.py, and does the same for what the finished
+model is then asked for, for a random phase texture and for image quilting. Prints one table; writes it, the figures and
+a sheet of all the pictures to --out.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -26,18 +27,24 @@ from random_phase import random_phase
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
+from core.contracts.sampling import DEFAULT_STEPS
+from core.engine import Engine
 from core.health import remarks
-from core.images import prepare, read_picture, sheet, to_pixels, write_picture
-from core.learning import Learner, LearningDiverged, synthesized
-from core.pictures import Pictures
+from core.images import Levels, read_picture, sheet, to_pixels, write_picture
+from core.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of
+from core.pictures import Pictures, prepare_for
 from core.presets import PRESETS
 from core.quality import COPIED_PATCH, Quality, assess
+from core.sampling import develop, synthesize
+from core.state import LearningState
 
 ROOT = Path(__file__).parents[1]
 PRESET = "texture-cpu"
 SIZE = 128
 LEAST_SIZE = 3 * COPIED_PATCH
-CHAINS_SHOWN = 3
+SHOWN = 3  # chains, and sampled pictures
+DRAWS = 8  # by each of the older methods, and from a finished model: one alone is a matter of luck
+LEARNED, SAMPLED = "ConvNet", "ConvNet, sampled"
 WHITE = 255
 
 COLUMNS = (
@@ -82,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for seed in asked.seed:
             made = make(picture, params.seeded(seed))
             results += measure(path.stem, seed, picture, made, params)
-            shown += row_of_pictures(picture, made)
+            shown += row_of_pictures(picture, made, columns_of(params))
             sys.stderr.write(f"{path.stem}, seed {seed}: {', '.join(map(_brief, results[-len(made) :]))}\n")
     sys.stdout.write(markdown(results))
     write_report(asked, params, results, shown)
@@ -132,24 +139,48 @@ def make(picture: Tensor, params: LearningParams) -> dict[str, Made | None]:
     assert params.seed is not None
     generator = torch.Generator().manual_seed(params.seed)
     return {
-        "random phase": Made(_pixels(random_phase(picture, generator))),
-        "quilting": Made(_pixels(quilt(picture, generator))),
-        "ConvNet": learned(picture, params),
+        "random phase": drawn(random_phase, picture, generator),
+        "quilting": drawn(quilt, picture, generator),
+        **learned(picture, params),
     }
 
 
-def learned(picture: Tensor, params: LearningParams) -> Made | None:
-    images, levels = prepare(picture[None], params.contrast)
+def drawn(method: Callable[[Tensor, torch.Generator], Tensor], picture: Tensor, generator: torch.Generator) -> Made:
+    return Made(torch.cat([_pixels(method(picture, generator)) for _ in range(DRAWS)]))
+
+
+def learned(picture: Tensor, params: LearningParams) -> dict[str, Made | None]:
+    """The chains when learning ends, and pictures that the finished model draws, its weights held."""
+    images, levels = prepare_for(params, picture[None])
     began_at = time.monotonic()
     learner = Learner(Pictures.of(images, levels), params)
     try:
         for _ in learner.iterate():
             pass
     except LearningDiverged:
-        return None
+        return {LEARNED: None, SAMPLED: None}
     seconds, state = time.monotonic() - began_at, learner.state
     made = to_pixels(synthesized(state, params), levels)
-    return Made(made, state.recoveries, seconds, remarks(learner.examine()))
+    chains = Made(made, state.recoveries, seconds, remarks(learner.examine()))
+    return {LEARNED: chains, SAMPLED: Made(sampled(state, params, levels, learner.engine))}
+
+
+def sampled(state: LearningState, params: LearningParams, levels: Levels, engine: Engine) -> Tensor:
+    """As a sampling job would, in as many steps as it takes unless told: DRAWS pictures like the chains, bytes."""
+    dynamics = dynamics_of(params, levels.box)
+    sides = state.chains.shape[-2:]
+    made = synthesize(
+        state.net,
+        DRAWS,
+        *sides,
+        steps=DEFAULT_STEPS,
+        dynamics=dynamics,
+        generator=state.generator,
+        start=state.chains,
+        engine=engine,
+    )
+    tone = tone_of(state.net, state.chains, params, engine)
+    return develop(state.net, made, levels, params.picture_noise, dynamics, engine, tone)
 
 
 def _pixels(picture: Tensor) -> Tensor:
@@ -171,14 +202,18 @@ def measure(
     ]
 
 
-def row_of_pictures(picture: Tensor, made: dict[str, Made | None]) -> list[Tensor]:
-    """The training picture, random phase, quilting and three chains, as colour pictures of the first's size."""
+def columns_of(params: LearningParams) -> int:
+    """Of the sheet: the training picture, random phase, quilting, a few chains and a few sampled pictures."""
+    return 3 + min(SHOWN, params.num_chains) + SHOWN
+
+
+def row_of_pictures(picture: Tensor, made: dict[str, Made | None], columns: int) -> list[Tensor]:
+    """The training picture, one of each older method, a few of what was learned: in colour, of the first's size."""
     blank = torch.full((1, *picture.shape), WHITE, dtype=torch.uint8)
     row = [_pixels(picture)]
     for method, one in made.items():
-        pictures = blank if one is None else one.pictures
-        row += [*pictures[:CHAINS_SHOWN, None]] if method == "ConvNet" else [pictures]
-    row += [blank] * (3 + CHAINS_SHOWN - len(row))
+        row += [] if one is None else one.pictures[: SHOWN if method in (LEARNED, SAMPLED) else 1, None]
+    row += [blank] * (columns - len(row))
     return [one[0, :, : picture.shape[1], : picture.shape[2]].expand(3, -1, -1) for one in row]
 
 
@@ -195,7 +230,7 @@ def write_report(
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.json or asked.out / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
     (asked.out / "quality.md").write_text(markdown(results))
-    (asked.out / "contact-sheet.png").write_bytes(write_picture(sheet(shown, columns=3 + CHAINS_SHOWN)))
+    (asked.out / "contact-sheet.png").write_bytes(write_picture(sheet(shown, columns=columns_of(params))))
 
 
 def markdown(results: Sequence[Result]) -> str:

@@ -28,6 +28,8 @@ class Health:
     chain_std, data_std: root mean square of the chains and the pictures about the pictures' mean, grey levels.
     active_share: per layer, the share of units active on the chains; data_active_share: on the pictures.
     score_difference: mean of f(pictures) - f(chains), per position of the top map.
+    shown_std: as chain_std, of what is shown of the chains, clean of noise; None where it was not asked for. Chains may
+    look well while σ²B, the mean of their piece, leaps to and fro about them.
     """
 
     chain_std: float
@@ -35,6 +37,7 @@ class Health:
     active_share: tuple[float, ...]
     data_active_share: tuple[float, ...]
     score_difference: float
+    shown_std: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Diagnosis:
 def examine(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:
     """Read the signs. chains (N, C, H, W), and what became of them and of the pictures in the net."""
     return Health(
-        chain_std=_rms(chains),
+        chain_std=rms(chains),
         data_std=data_std,
         active_share=synthesized.active_share,
         data_active_share=real.active_share,
@@ -81,23 +84,30 @@ def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: b
 
 def is_steady(chains: Tensor, data_std: float, reference_std: float) -> bool:
     """Whether the chains (M̃, C, S, S) are hardly wider spread than the pictures."""
-    return _rms(chains) < STEADY_STD_RATIO * max(data_std, reference_std)
+    return rms(chains) < STEADY_STD_RATIO * max(data_std, reference_std)
 
 
-def remarks(health: Health) -> list[str]:
-    """What is to be said against the end of a run, in words that a user understands; nothing where it is healthy."""
+def remarks(health: Health, has_top_filter: bool = False) -> list[str]:
+    """What is to be said against the end of a run, in words that a user understands; nothing where it is healthy.
+
+    has_top_filter: the highest layer is an object's one unit, which has to fire on all of them.
+    """
     found = []
-    ratio = health.chain_std / health.data_std if health.data_std else math.inf
-    if abs(ratio - 1) > TOLERATED_CONTRAST:
+    stds = [std for std in (health.chain_std, health.shown_std) if std is not None]
+    ratios = [std / health.data_std if health.data_std else math.inf for std in stds]
+    amiss = [ratio for ratio in ratios if not abs(ratio - 1) <= TOLERATED_CONTRAST]  # nor what is not a number
+    if amiss:
         found.append(
-            f"the synthesized pictures' contrast is {ratio:.2f} times the training pictures': "
-            + ("more iterations may help" if ratio < 1 else "a smaller learning_rate may help")
+            f"the synthesized pictures' contrast is {amiss[-1]:.2f} times the training pictures': "
+            + ("more iterations may help" if amiss[-1] < 1 else "a smaller learning_rate may help")
         )
-    for index, share in enumerate(health.active_share, start=1):
+    judged = health.active_share[:-1] if has_top_filter else health.active_share
+    for index, share in enumerate(judged, start=1):
         if not TOLERATED_ACTIVE[0] <= share <= TOLERATED_ACTIVE[1]:
             found.append(f"{share:.0%} of the units of layer {index} are active: it does little for the model")
     return found
 
 
-def _rms(images: Tensor) -> float:
+def rms(images: Tensor) -> float:
+    """Root mean square, in grey levels."""
     return images.detach().square().mean().sqrt().item()

@@ -108,18 +108,29 @@ class Levels:
         """Grey levels (N, C, H, W) -> the same as a model learned with these levels knows them; see `to_pixels`."""
         return (pictures - self.mean.to(pictures)[:, None, None]) * self.gain
 
+    def undo(self, images: Tensor) -> Tensor:
+        """What `apply` gave, or a model made -> grey levels (N, C, H, W)."""
+        return images / self.gain + self.mean.to(images)[:, None, None]
 
-def prepare(pictures: Tensor, contrast: float | None = None) -> tuple[Tensor, Levels]:
+
+def prepare(pictures: Tensor, contrast: float | None = None, level: bool = False) -> tuple[Tensor, Levels]:
     """Subtract each channel's mean (sec. 7), and stretch to a standard deviation of `contrast` where one is given.
 
-    pictures (N, C, H, W) grey levels -> the same about zero, and how to come back.
+    pictures (N, C, H, W) grey levels -> the same about zero, and how to come back. level: from each its own mean.
     """
     mean = pictures.mean(dim=(0, 2, 3))
-    centred = pictures - mean[:, None, None]
+    centred = prepared(pictures, Levels(mean), level)
     gain = gain_for(float(centred.square().mean().sqrt()), contrast)
-    prepared = centred * gain
-    colours = prepared.movedim(1, 0).flatten(1)
-    return prepared, Levels(mean, gain, Box.around(prepared, colours @ colours.T))
+    stretched = centred * gain
+    colours = stretched.movedim(1, 0).flatten(1)
+    return stretched, Levels(mean, gain, Box.around(stretched, colours @ colours.T))
+
+
+def prepared(pictures: Tensor, levels: Levels, level: bool = False) -> Tensor:
+    """Some of the pictures (N, C, H, W) that `levels` were found of, as `prepare` gives them."""
+    if level:
+        pictures = pictures - pictures.mean(dim=(2, 3), keepdim=True) + levels.mean.to(pictures)[:, None, None]
+    return levels.apply(pictures)
 
 
 def gain_for(std: float, contrast: float | None) -> float:
@@ -132,8 +143,12 @@ def gain_for(std: float, contrast: float | None) -> float:
 
 def to_pixels(images: Tensor, levels: Levels) -> Tensor:
     """What `prepare` gave, or a sample of its model -> bytes to look at (N, C, H, W), cut to 0..255."""
-    restored = images.detach().cpu() / levels.gain + levels.mean.cpu()[:, None, None]
-    return restored.round().clamp(0, 255).to(torch.uint8)
+    return to_bytes(levels.undo(images.detach().cpu()))
+
+
+def to_bytes(pictures: Tensor) -> Tensor:
+    """Grey levels, rounded and cut to 0..255."""
+    return pictures.round().clamp(0, WHITE).to(torch.uint8)
 
 
 def write_picture(pixels: Tensor) -> bytes:

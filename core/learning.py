@@ -5,7 +5,7 @@ The loop is `Learner.iterate`; one turn of it is `Learner.update`, to be read be
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,16 +15,17 @@ from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import Boundary, LearningParams, Precision
 from core.decoding import denoise
 from core.engine import Engine, choose_engine
-from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks
+from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks, rms
 from core.langevin import Dynamics, lattice_shift
 from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 from core.pictures import Pictures, cut_patches
 from core.quality import relative_grid_peak, sliced_wasserstein
 from core.scaling import Whitening, paces, scale_weights
 from core.state import LearningState, fresh_optimizer
+from core.tone import Tone
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end
-COMPARED_SHARE = 0.5  # of a stage's iterations: before, the pictures are unfinished
+COMPARED_SHARE = 0.9  # of a stage's iterations: before, weights move, and chains go astray once they are held
 COMPARED_ITERATIONS = 4  # between two comparisons
 COMPARED_DIRECTIONS = 64
 TOLERATED_GRID = 1.8  # times the training pictures': where the net's stride shows more, a state counts as farther off
@@ -91,6 +92,8 @@ class Learner:
             if params.contrastive or params.top == "object"
             else Whitening.of(self._examples, kernel_size, params.reference_std)
         )
+        whole = params.top == "convolutional" and params.patch_size is None
+        self._is_texture = whole and not params.contrastive and not params.layerwise
         self.state = state if state is not None else self._begin(params.seed)
         if self.state.stage == params.stages and self.state.iteration < params.iterations:
             self.state.stage -= 1  # it had come to its end, and is now to go further
@@ -143,11 +146,12 @@ class Learner:
         return examine(state.chains, self.pictures.std, synthesized, real)
 
     def examine(self) -> Health:
-        """The signs of the present state, on the first training pictures."""
+        """The signs of the present state, on the first training pictures, and of what is shown of it."""
         observed = self._examples.to(self.state.chains)
         real = self.engine.gradient(self.state.net, observed, self._data_boundary)
-        synthesized = self.engine.gradient(self.state.net, self.state.chains, self.params.boundary)
-        return examine(self.state.chains, self.pictures.std, synthesized, real)
+        made = self.engine.gradient(self.state.net, self.state.chains, self.params.boundary)
+        health = examine(self.state.chains, self.pictures.std, made, real)
+        return replace(health, shown_std=rms(synthesized(self.state, self.params, self.engine)))
 
     @property
     def learning_rate(self) -> float:
@@ -163,24 +167,35 @@ class Learner:
 
     @torch.no_grad()
     def _step(self) -> None:
-        """Adam's step, the first layer's in the coordinates of its whitening. Adam knows no weights, only gradients."""
-        first = self.state.net.weights[0]
+        """Adam's step, the first layer's in the coordinates of its whitening. Adam knows no weights, only gradients.
+
+        The biases of a texture whose layers are learned at once keep their mean over each. Chains that are a little
+        behind the pictures ask for ever higher ones, and Adam, which makes much of little, would raise them until every
+        unit fires and f is linear.
+        """
+        net = self.state.net
+        first, biases = net.weights[0], [bias.clone() for bias in net.biases]
         whitening, before, gradient = self._whitening.to(first), first.clone(), first.grad
         assert gradient is not None
         first.grad = whitening.filters(gradient)
         self.state.optimizer.step()
         first.grad = gradient
         first.copy_(before + whitening.filters(first - before))
+        if self._is_texture:
+            for bias, old in zip(net.biases, biases, strict=True):
+                bias.sub_((bias - old).mean())
 
     @torch.no_grad()
     def _stretch(self, real: float, synthesized: float) -> None:
         """A step of its own along the score's size, where the likelihood's gradient is just f(real) - f(synthesized).
 
-        On it hangs the contrast. Adam, which moves every weight alike, hardly follows it among the others' noise.
+        On it hangs the contrast. Adam, which moves every weight alike, hardly follows it among the others' noise. For a
+        texture it falls as the learning rate does: else, where that is small, it outruns what it is to balance.
         """
         net, size = self.state.net, abs(real) + abs(synthesized)
         if 0 < size < math.inf:
-            factor = math.exp(STRETCH * self._warmth * (real - synthesized) / size)
+            pace = self.learning_rate / self.params.learning_rate if self._is_texture else self._warmth
+            factor = math.exp(STRETCH * pace * (real - synthesized) / size)
             net.weights[-1].mul_(factor)  # f is linear in the highest weights and biases taken together
             net.biases[-1].mul_(factor)
 
@@ -310,12 +325,22 @@ def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> 
 
 
 def synthesized(state: LearningState, params: LearningParams, engine: Engine | None = None) -> Tensor:
-    """What the chains hold, clean of the noise that was learned under (M̃, C, S', S'), to be shown.
+    """What the chains hold, to be shown: clean of the noise that was learned under, in the right tone (M̃, C, S', S').
 
     On the torus S' may be a few pixels more than the size asked for.
     """
+    clean = _clean(state.net, state.chains, params, engine)
+    return Tone.of(clean, params).give(clean)
+
+
+def tone_of(net: GenerativeConvNet, chains: Tensor, params: LearningParams, engine: Engine | None = None) -> Tone:
+    """What pictures that a finished net draws are to be given: what the first of its chains (M̃, C, S', S') asks for."""
+    return Tone.of(_clean(net, chains[:1], params, engine), params) if Tone.suits(params) else Tone()
+
+
+def _clean(net: GenerativeConvNet, chains: Tensor, params: LearningParams, engine: Engine | None) -> Tensor:
     pull = engine.basis if engine else None
-    return denoise(state.net, state.chains, params.picture_noise, params.boundary, params.random_lattice, pull)
+    return denoise(net, chains, params.picture_noise, params.boundary, params.random_lattice, pull)
 
 
 def dynamics_of(params: LearningParams, box: Box) -> Dynamics:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from core.box import Box
-from core.images import Levels, gain_for
+from core.contracts.learning import LearningParams
+from core.images import Levels, gain_for, prepare, prepared
+from core.lighting import evened
 
 LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
 PATCHED_PICTURES = 8  # that the patches of one iteration are cut from
@@ -61,18 +63,26 @@ def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generato
     return images.movedim(1, -1)[which, top + span[:, None], left + span].movedim(-1, 1)
 
 
-def measure(pictures: Iterable[Tensor], contrast: float | None = None) -> tuple[Levels, float]:
+def prepare_for(params: LearningParams, pictures: Tensor) -> tuple[Tensor, Levels]:
+    """Grey levels (N, C, H, W) -> what is learned from by these settings, and how to come back."""
+    even = torch.stack([evened(picture, params.even_light) for picture in pictures])
+    return prepare(even, params.contrast, level=params.even_light is not None)
+
+
+def measure(pictures: Iterable[Tensor], contrast: float | None = None, level: bool = False) -> tuple[Levels, float]:
     """What `core.images.prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time.
 
     They are gone through twice.
     """
-    count, total, products = 0, torch.zeros(()), torch.zeros(())
+    count, total, products, of_means = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     for picture in pictures:
         colours = picture.double().flatten(1)
-        count, total, products = count + colours.shape[1], total + colours.sum(dim=1), products + colours @ colours.T
+        own, pixels = colours.mean(dim=1), colours.shape[1]
+        count, total, products = count + pixels, total + pixels * own, products + colours @ colours.T
+        of_means = of_means + pixels * own[:, None] * own
     mean = total / count
-    covariance = products / count - mean[:, None] * mean
+    covariance = (products - of_means) / count if level else products / count - mean[:, None] * mean
     std = math.sqrt(max(float(covariance.diagonal().mean()), 0.0))
     levels = Levels(mean.float(), gain_for(std, contrast))
-    box = Box.around((levels.apply(picture[None])[0] for picture in pictures), covariance)
+    box = Box.around((prepared(picture[None], levels, level)[0] for picture in pictures), covariance)
     return replace(levels, colours=box), std * levels.gain

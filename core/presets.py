@@ -20,7 +20,7 @@ _SMALL_LAYERS = (
     LayerParams(filters=32, kernel_size=3),
 )
 
-# How the recipes below came about: docs/decisions/0004-learning-without-luck.md.
+# How the recipes below came about: docs/decisions/0004-learning-without-luck.md and 0006-even-light.md.
 _QUICK = LearningParams(
     image_size=96,
     layers=_SMALL_LAYERS,
@@ -29,6 +29,7 @@ _QUICK = LearningParams(
     langevin_steps=2,
     reference_std=10.0,
     contrast=50.0,
+    even_light=32.0,
     picture_noise=10.0,
     bounded=True,
     random_lattice=True,
@@ -44,7 +45,7 @@ PRESETS: dict[str, LearningParams] = {
         image_size=224, layers=_EXPERIMENT_1_LAYERS, num_chains=16, langevin_steps=10, iterations=700
     ),
     "texture-cpu": _QUICK.model_copy(
-        update={"image_size": 128, "langevin_steps": 4, "iterations": 1000, "learning_rate": 5e-4}
+        update={"image_size": 128, "langevin_steps": 4, "iterations": 1500, "learning_rate": 4e-4}
     ),
     # Experiment 2 as printed, σ = 1 included: one filter over the whole top map stays while layers grow beneath it.
     "object": LearningParams(
@@ -57,22 +58,24 @@ PRESETS: dict[str, LearningParams] = {
         initialization="noise",
         boundary="padded",
     ),
+    # Wide windows, so that what a net draws hangs together: docs/decisions/0007-wide-windows-for-objects.md.
     "object-cpu": LearningParams(
         image_size=96,
         layers=(
             LayerParams(filters=48, kernel_size=7, stride=2),
-            LayerParams(filters=32, kernel_size=5),
-            LayerParams(filters=20, kernel_size=3),
+            LayerParams(filters=64, kernel_size=5, stride=2),
+            LayerParams(filters=64, kernel_size=3, stride=2),
+            LayerParams(filters=64, kernel_size=3),
         ),
         top="object",
         layerwise=False,
         num_chains=12,
-        langevin_steps=2,
+        langevin_steps=3,
         reference_std=15.0,
         picture_noise=15.0,
         bounded=True,
-        step_size=9.0,
-        iterations=1000,
+        step_size=8.0,
+        iterations=700,
         learning_rate=5e-4,
         initialization="noise",
         boundary="padded",

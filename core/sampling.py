@@ -13,6 +13,7 @@ from core.engine.canvas import by_tiles, run_by_tiles
 from core.images import Levels, to_pixels
 from core.langevin import Dynamics
 from core.model import GenerativeConvNet
+from core.tone import Tone
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from
 CANDIDATES = 48  # drawn for each patch, of which the best fitting is laid
@@ -38,7 +39,7 @@ def synthesize(
     start: synthesized pictures of the same net (M, C, S, S), for the chains to begin from.
     On the torus the chains begin as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
     of the net's stride, and every picture is periodic. Elsewhere, where a net may be bound to the places of an object,
-    they begin as some of them, drawn at random. ValueError where those are of another size than is asked for.
+    they begin as these, in turn. ValueError where those are of another size than is asked for.
     `after_step(steps done)` is told of each step, of 0 while the patchwork is laid, and on a picture of more than LARGE
     pixels of the parts of a step; what it raises ends the run.
     """
@@ -52,8 +53,7 @@ def synthesize(
     else:
         if start.shape[2:] != (height, width):
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
-        chosen = torch.randint(len(start), (count,), generator=generator, device=generator.device)
-        chains = start[chosen.to(start.device)]
+        chains = start[torch.arange(count, device=start.device) % len(start)]
     return engine.run(net, chains, steps, dynamics, generator, after_step)
 
 
@@ -64,16 +64,20 @@ def develop(
     noise_std: float,
     dynamics: Dynamics,
     engine: Engine,
+    tone: Tone,
     after_part: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """Chains (N, C, H, W) clean of the noise that was learned under (`core.decoding.denoise`), as bytes of their shape.
+    """Chains (N, C, H, W) clean of the noise that was learned under, in the right tone, as bytes of their shape.
 
-    On the torus tile by tile, of which `after_part(share done)` is told; what it raises ends it.
+    Their own mean is taken for the clean pictures', from which it differs by what `bounded` cuts off. On the torus tile
+    by tile, of which `after_part(share done)` is told; what it raises ends it.
     """
+
+    mean = chains.mean(dim=(2, 3), keepdim=True)
 
     def clean(window: Tensor, boundary: Boundary) -> Tensor:
         denoised = denoise(net, window, noise_std, boundary, dynamics.random_lattice, engine.basis)
-        return to_pixels(denoised, levels)
+        return to_pixels(tone.give(denoised, mean), levels)
 
     if dynamics.boundary != "torus":
         return clean(chains, dynamics.boundary)

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from core.contracts.learning import LearningParams
 from core.decoding import reconstruct
-from core.images import Levels, prepare, read_picture, sheet, to_pixels, write_picture
+from core.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.learning import LearningProgress, learn, synthesized
-from core.pictures import Pictures
+from core.pictures import Pictures, prepare_for
 from core.presets import PRESETS
 from core.quality import distance_ratio
 from core.state import LearningState
@@ -56,7 +56,8 @@ def _texture(file: Path, params: LearningParams, asked: argparse.Namespace) -> d
     made = _shown(state, params, levels)
     _save(asked.out / f"texture-{file.stem}.png", [*pixels.to(torch.uint8), *made], columns=1 + len(made))
     near = sum(distance_ratio(one.float(), pixels[0]) for one in made) / len(made)
-    contrast = float(state.chains.square().mean().sqrt()) / (levels.gain * _std(pixels))
+    learned_from, _ = prepare_for(params, pixels)
+    contrast = float(state.chains.square().mean().sqrt() / learned_from.square().mean().sqrt())
     return {"picture": file.name, "distance_ratio": near, "contrast": contrast, **_common(state, seconds)}
 
 
@@ -94,7 +95,7 @@ def _scenes(files: Sequence[Path], params: LearningParams, asked: argparse.Names
 
 def _learn(pixels: Tensor, params: LearningParams, asked: argparse.Namespace) -> tuple[LearningState, Levels, float]:
     """Algorithm 1, telling of its way on stderr -> what it learned, how to come back to grey levels, seconds."""
-    images, levels = prepare(pixels, params.contrast)
+    images, levels = prepare_for(params, pixels)
     began_at = time.monotonic()
 
     def tell(progress: LearningProgress, _: LearningState) -> None:
@@ -118,10 +119,6 @@ def _read(files: Sequence[Path], params: LearningParams, asked: argparse.Namespa
 
 def _common(state: LearningState, seconds: float) -> dict[str, object]:
     return {"recoveries": state.recoveries, "seconds": round(seconds, 1)}
-
-
-def _std(pixels: Tensor) -> float:
-    return float((pixels - pixels.mean(dim=(0, 2, 3), keepdim=True)).square().mean().sqrt())
 
 
 def _save(path: Path, pictures: Sequence[Tensor], columns: int) -> None:

@@ -115,6 +115,7 @@ NAMED_CASES = [
     case("padded_stride", [(3, 4, 2), (2, 3, 2)], (9, 6), "padded", reference_std=2.0),
     case("object_one_layer", [(4, 3, 1)], (6, 5), "valid", top="object", channels=3),
     case("object_of_one_window", [(3, 3, 2), (2, 2, 1)], (5, 5), "valid", top="object", reference_std=0.7),
+    case("object_of_a_dozen_pictures", [(20, 3, 1)], (11, 11), "valid", top="object", count=12),
     case("object_on_the_torus", [(3, 4, 2), (4, 3, 1)], (8, 6), "torus", top="object", reference_std=1.5),
     case("category_one_position", [(3, 3, 2), (5, 2, 1)], (5, 5), "valid", top="category"),
     case("category_padded", [(3, 3, 1), (6, 2, 1)], (5, 4), "padded", top="category", channels=2, reference_std=2.0),

@@ -111,14 +111,14 @@ def test_the_quality_benchmark_from_pictures_to_its_report(tmp_path, capsys):
     report = json.loads((out / "quality.json").read_text())
     assert (report["preset"], report["params"]["image_size"], report["params"]["iterations"]) == ("texture-cpu", 49, 2)
     results = report["results"]
-    assert len(results) == 2 * 3
-    assert len(printed.out.splitlines()) == 2 + len(results) + 2 * 3
+    assert len(results) == 2 * 4
+    assert len(printed.out.splitlines()) == 2 + len(results) + 2 * 4
     for result in results:
         assert all(math.isfinite(value) for value in result["quality"].values())
         assert (result["seconds"] is not None) is (result["method"] == "ConvNet")
     assert {len(line) for line in printed.out.splitlines()} == {len(printed.out.splitlines()[0])}
     with Image.open(out / "contact-sheet.png") as sheet:
-        assert sheet.size == (6 * 49 + 5 * 2, 2 * 49 + 2)
+        assert sheet.size == (8 * 49 + 7 * 2, 2 * 49 + 2)
 
 
 def test_learning_that_diverges_is_told_and_counts_as_the_worst(tmp_path, capsys, monkeypatch):
@@ -130,7 +130,7 @@ def test_learning_that_diverges_is_told_and_counts_as_the_worst(tmp_path, capsys
     report = tmp_path / "elsewhere.json"
     told = ["--size", "48", "--seed", "1", "2", "--out", str(tmp_path), "--json", str(report)]
     assert quality.main([picture, *told]) == 0
-    assert capsys.readouterr().out.count("diverged") == 2
+    assert capsys.readouterr().out.count("diverged") == 2 * 2
     results = json.loads(report.read_text())["results"]
     assert [(result["seed"], result["quality"] is None) for result in results if result["method"] == "ConvNet"] == [
         (1, True),

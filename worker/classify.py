@@ -15,6 +15,7 @@ from core.contracts.classification import ResolvedClassifyParams
 from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import MAX_SEED, LearningParams
 from core.images import read_picture
+from core.lighting import evened
 from core.partition import log_partition
 from core.store.schema import DatasetImage
 from worker.desk import Desk
@@ -81,10 +82,13 @@ def _category(desk: Desk, params: ResolvedClassifyParams, index: int, pace: Pace
 def _pictures(desk: Desk, rows: Sequence[DatasetImage], categories: Sequence[_Category]) -> list[dict[str, Any]]:
     """p(c | I) of each picture of `rows`, a batch at a time. All categories are of one size."""
     ids, size, channels = [one.model_id for one in categories], categories[0].size, categories[0].channels
+    even_light = _even_light(categories)
     told: list[dict[str, Any]] = []
     for batch in batches(rows, size):
         desk.lease.check()
-        pictures = torch.stack([read_picture(desk.blobs.get(row.blob), size, channels) for row in batch])
+        pictures = torch.stack(
+            [evened(read_picture(desk.blobs.get(row.blob), size, channels), even_light) for row in batch]
+        )
         densities = class_log_densities([one.model for one in categories], pictures.to(desk.device)).double()
         for row, density, probabilities in zip(batch, densities, class_posterior(densities), strict=True):
             told.append(
@@ -99,9 +103,17 @@ def _pictures(desk: Desk, rows: Sequence[DatasetImage], categories: Sequence[_Ca
     return told
 
 
+def _even_light(categories: Sequence[_Category]) -> float | None:
+    """What the pictures are evened by, where all models were learned from such; else they are left as they are."""
+    first, *others = {one.params.even_light for one in categories}
+    return None if others else first
+
+
 def _remarks(categories: Sequence[_Category]) -> list[str]:
     """What makes the answer unsure, in words that a user understands. core/README.md has what was measured of each."""
     found = []
+    if len({one.params.even_light for one in categories}) > 1:
+        found.append("the models were learned from pictures whose light was evened differently: none was evened here")
     for one in categories:
         if one.model.partition.effective_samples < RELIABLE_SAMPLES:
             found.append(f"log Z of model {one.model_id} rests on a single chain: it may be far too low")

@@ -11,8 +11,9 @@ from core.boundary import crop, mirror
 from core.checkpoint import TrainedModel
 from core.contracts.inpainting import MAX_COUNT, ResolvedInpaintParams
 from core.contracts.learning import MAX_SEED
-from core.images import MaskedPicture, read_masked_picture, to_pixels, write_picture
+from core.images import MaskedPicture, read_masked_picture, to_bytes, write_picture
 from core.learning import dynamics_of
+from core.lighting import Light
 from core.store.schema import DatasetImage
 from worker.desk import Desk
 from worker.errors import Diverged
@@ -65,7 +66,9 @@ def _paint(
 ) -> Tensor:
     """One version of a picture -> (C, S, S) bytes; what is known of it is as it was read."""
     frame, generator = Frame.of(model), torch.Generator(device).manual_seed(version.seed)
-    images = mirror(model.levels.apply(masked.pixels[None].to(device)), frame.margin)
+    # What the model has not learned: what is painted gets that of its surroundings.
+    light = Light.of(masked.pixels, model.params.even_light, masked.known)
+    images = mirror(model.levels.apply(light.without(masked.pixels)[None].to(device)), frame.margin)
     known = mirror(masked.known[None, None].float(), frame.margin).bool().to(device)
     painted = inpainting.inpaint(
         model.net,
@@ -82,7 +85,7 @@ def _paint(
     )
     if not painted.isfinite().all():
         raise Diverged(f"the chain ran away with a step_size of {params.step_size:g}: a smaller one may help")
-    pixels = to_pixels(crop(painted, frame.margin), model.levels)[0]
+    pixels = to_bytes(light.given_to(model.levels.undo(crop(painted, frame.margin).cpu())[0]))
     return torch.where(masked.known, masked.pixels.to(torch.uint8), pixels)
 
 

@@ -14,7 +14,8 @@ from core import decoding
 from core.boundary import crop, mirror
 from core.checkpoint import TrainedModel
 from core.contracts.reconstruction import ReconstructParams
-from core.images import WHITE, read_picture, sheet, to_pixels, write_picture
+from core.images import WHITE, read_picture, sheet, to_bytes, write_picture
+from core.lighting import Light
 from worker.desk import Desk
 from worker.inputs import Frame, batches, dataset_rows, open_model
 from worker.pace import Pace
@@ -53,7 +54,7 @@ def reconstruct(desk: Desk) -> None:
         pictures = torch.stack([read_picture(desk.blobs.get(row.blob), size, channels) for row in batch])
         step = partial(pace.tell, len(made), len(made) + len(batch))
         rebuilt = _rebuild(model, pictures.to(desk.device), params, step)
-        all_pixels = to_pixels(rebuilt.images, model.levels)
+        all_pixels = to_bytes(rebuilt.pictures)
         for place, (row, picture, pixels) in enumerate(zip(batch, pictures, all_pixels, strict=True)):
             index = len(made)
             desk.add_artifact(f"reconstructed-{index:03d}.png", "image/png", write_picture(pixels), (size, size))
@@ -74,9 +75,9 @@ def psnr(rmse: float) -> float | None:
 
 @dataclass(frozen=True)
 class _Rebuilt:
-    """images (N, C, H, W) as the model knows them; modes where attractors were sought."""
+    """pictures (N, C, H, W), grey levels, on the CPU; modes where attractors were sought."""
 
-    images: Tensor
+    pictures: Tensor
     modes: decoding.Modes | None = None
 
     def mode(self, place: int) -> tuple[bool | None, float | None]:
@@ -87,13 +88,23 @@ class _Rebuilt:
 
 
 def _rebuild(model: TrainedModel, pictures: Tensor, params: ReconstructParams, tell: Callable[[int], None]) -> _Rebuilt:
-    """Pictures (N, C, H, W), grey levels, through the model by the mode asked for; `tell` hears of each step."""
+    """Pictures (N, C, H, W), grey levels, through the model by the mode asked for; `tell` hears of each step.
+
+    Light that was evened out of what the model learned from is taken out before, and given back.
+    """
     frame = Frame.of(model)
-    images = mirror(model.levels.apply(pictures), frame.margin)
+    lights = [Light.of(picture, model.params.even_light) for picture in pictures]
+    even = torch.stack([light.without(picture) for light, picture in zip(lights, pictures, strict=True)])
+    images = mirror(model.levels.apply(even), frame.margin)
+
+    def lit(rebuilt: Tensor) -> Tensor:
+        made = model.levels.undo(crop(rebuilt, frame.margin).cpu())
+        return torch.stack([light.given_to(one) for light, one in zip(lights, made, strict=True)])
+
     if params.mode == "one_pass":
-        rebuilt = crop(decoding.reconstruct(model.net, images, frame.boundary), frame.margin)
+        rebuilt = decoding.reconstruct(model.net, images, frame.boundary)
         tell(1)
-        return _Rebuilt(rebuilt)
+        return _Rebuilt(lit(rebuilt))
     modes = decoding.find_mode(
         model.net,
         images,
@@ -102,7 +113,7 @@ def _rebuild(model: TrainedModel, pictures: Tensor, params: ReconstructParams, t
         boundary=frame.boundary,
         after_step=tell,
     )
-    return _Rebuilt(crop(modes.images, frame.margin), modes)
+    return _Rebuilt(lit(modes.images), modes)
 
 
 def _summary(made: Sequence[Reconstruction]) -> dict[str, Any]:

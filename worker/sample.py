@@ -13,8 +13,9 @@ from core.contracts.sampling import ResolvedSampleParams
 from core.engine import Engine, choose_engine
 from core.images import fit_torus, write_picture
 from core.langevin import Dynamics
-from core.learning import dynamics_of
+from core.learning import dynamics_of, tone_of
 from core.sampling import develop, synthesize
+from core.tone import Tone
 from worker.desk import Desk
 from worker.inputs import open_model
 from worker.pace import Pace
@@ -45,6 +46,7 @@ class _Press:
     params: ResolvedSampleParams
     dynamics: Dynamics
     engine: Engine
+    tone: Tone
     device: torch.device
 
     @classmethod
@@ -54,7 +56,8 @@ class _Press:
         learned = dynamics_of(model.params, model.levels.box)
         boundary = model.params.boundary if fixed else "torus"
         dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
-        return cls(model, params, dynamics, choose_engine(model.params.precision, device), device)
+        engine = choose_engine(model.params.precision, device)
+        return cls(model, params, dynamics, engine, tone_of(model.net, model.chains, model.params, engine), device)
 
     def picture(self, index: int, after_step: Callable[[float], None], check: Callable[[], None]) -> Tensor:
         """Number `index` of the job's -> (C, height, width) bytes. `check` raises where there is reason to stop."""
@@ -67,15 +70,24 @@ class _Press:
             steps=params.steps,
             dynamics=self.dynamics,
             generator=torch.Generator(self.device).manual_seed((params.seed + index) % 2**63),
-            start=model.chains,
+            start=self._start(index),
             engine=self.engine,
             after_step=after_step,
         )
         noise_std = model.params.picture_noise
-        developed = develop(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, lambda _: check())
+        developed = develop(
+            model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, lambda _: check()
+        )
         pixels: Tensor = developed[0]
         del chains  # of a large canvas the most of the memory
         # On the torus the sides are multiples of the net's stride, a few pixels more than asked for at the most.
         if params.tileable:
             return fit_torus(pixels, params.height, params.width)
         return pixels[:, : params.height, : params.width]
+
+    def _start(self, index: int) -> Tensor:
+        """The chains the model was learned with; where a picture begins as one of them, the one whose turn it is."""
+        chains = self.model.chains
+        if self.dynamics.boundary == "torus":
+            return chains
+        return chains[(self.params.seed + index) % len(chains)][None]

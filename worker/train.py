@@ -14,8 +14,9 @@ from core.contracts.jobs import Progress
 from core.contracts.learning import LearningParams
 from core.decoding import reconstruct
 from core.health import Health, remarks
-from core.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
+from core.images import Levels, filter_sheet, prepared, read_picture, sheet, to_pixels, write_picture
 from core.learning import Learner, LearningProgress, synthesized
+from core.lighting import evened
 from core.model import Architecture
 from core.pictures import LARGEST_BATCH, Pictures, measure
 from core.store import datasets, jobs
@@ -156,7 +157,7 @@ class _Training:
         health = self.learner.examine()
         return {
             **_in_levels(health, self.levels.gain),
-            "remarks": remarks(health),
+            "remarks": remarks(health, self.learner.state.net.has_top_filter),
             "recoveries": self.learner.state.recoveries,
             "precision": self.learner.engine.precision,
         }
@@ -186,7 +187,8 @@ def _load(desk: Desk, params: LearningParams) -> tuple[Pictures, Levels]:
     channels = 1 if all(row.mode in ("L", "LA") for row in rows) else 3
 
     def one(index: int) -> Tensor:
-        return read_picture(desk.blobs.get(rows[index].blob), params.image_size, channels)
+        picture = read_picture(desk.blobs.get(rows[index].blob), params.image_size, channels)
+        return evened(picture, params.even_light)
 
     def all_in_turn() -> Iterator[Tensor]:
         for index in range(len(rows)):
@@ -194,12 +196,13 @@ def _load(desk: Desk, params: LearningParams) -> tuple[Pictures, Levels]:
             yield one(index)
 
     held = list(all_in_turn()) if len(rows) <= LARGEST_BATCH else None  # no more than one iteration may ask for
-    levels, std = measure(held or _EachTime(all_in_turn), params.contrast)
+    level = params.even_light is not None
+    levels, std = measure(held or _EachTime(all_in_turn), params.contrast, level)
 
     def read(indices: Sequence[int]) -> Tensor:
         desk.lease.check_owner()  # reading a batch from the store may take long
         pictures = torch.stack([held[index] if held else one(index) for index in indices])
-        return ((pictures - levels.mean[:, None, None]) * levels.gain).to(desk.device)
+        return prepared(pictures, levels, level).to(desk.device)
 
     return Pictures(len(rows), channels, std, levels.box, desk.device, read), levels
 
@@ -226,7 +229,9 @@ def _measured(learned: LearningProgress, gain: float) -> Mapping[str, Any]:
 
 
 def _in_levels(health: Health, gain: float) -> dict[str, Any]:
-    return {**asdict(health), "chain_std": health.chain_std / gain, "data_std": health.data_std / gain}
+    """What was asked for of them, deviations in the grey levels of the user's own pictures."""
+    signs = {name: sign for name, sign in asdict(health).items() if sign is not None}
+    return {name: sign / gain if name.endswith("_std") else sign for name, sign in signs.items()}
 
 
 def _size(pixels: Tensor) -> tuple[int, int]:

@@ -10,9 +10,12 @@ Top = Literal["convolutional", "object", "category"]
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
+COLOURS = 3  # channels of a picture, where it is not grey
 MAX_SEED = 2**63 - 1
 MIN_COMPARED = 7  # pixels: the side of the patches that pictures are compared by
 MAX_PIXELS = 2**26  # of all chains, or of all pictures of an iteration: 64 of the largest
+MAX_WEIGHTS = 2**26  # of a net: 256 MiB, and Adam and the states gone back to hold as many several times over
+MAX_UNITS = 2**28  # of a net's maps of one picture: 1 GiB
 
 
 class LayerParams(BaseModel):
@@ -103,6 +106,17 @@ class LearningParams(BaseModel):
             "learned, so that σ and η suit faint pictures too; null leaves them as they are.",
         ),
     ] = None
+    even_light: Annotated[
+        float | None,
+        Field(
+            ge=1,
+            le=1024,
+            allow_inf_nan=False,
+            description="Take out of the training pictures how light and hue change over more than this many pixels "
+            "(the standard deviation of a Gaussian blur), which a net that sees less gathers in smears; null leaves "
+            "it in.",
+        ),
+    ] = None
     picture_noise: Annotated[
         float,
         Field(
@@ -164,7 +178,7 @@ class LearningParams(BaseModel):
     keep_nearest: Annotated[
         bool,
         Field(
-            description="In the last half of learning, keep the state whose synthesized pictures come nearest to the "
+            description="In the last tenth of learning, keep the state whose synthesized pictures come nearest to the "
             "training pictures (sliced Wasserstein distance of patches), and end with it instead of with the last: a "
             "chain wanders, and the last moment is not its best. Not with contrastive.",
         ),
@@ -203,7 +217,7 @@ class LearningParams(BaseModel):
         whole = info.data.get("patch_size") or info.data.get("image_size")
         if whole is None:  # refused itself
             return layers
-        side, stride = whole, 1
+        side, stride, below, weights, units = whole, 1, COLOURS, 0, 0
         for index, layer in enumerate(layers):
             stride *= layer.stride
             if layer.kernel_size > side:
@@ -217,6 +231,18 @@ class LearningParams(BaseModel):
                     f"{whole} pixels"
                 )
             side = (side - layer.kernel_size) // layer.stride + 1
+            weights += layer.filters * below * layer.kernel_size**2
+            units += layer.filters * side**2
+            below = layer.filters
+        if weights > MAX_WEIGHTS:
+            raise ValueError(
+                f"hold {weights:,} weights, and must hold {MAX_WEIGHTS:,} at most: fewer or smaller filters"
+            )
+        if units > MAX_UNITS:
+            raise ValueError(
+                f"make maps of {units:,} units of a picture of {whole} pixels, and must make {MAX_UNITS:,} at most: "
+                "fewer filters, a larger stride or smaller pictures"
+            )
         return layers
 
     @field_validator("step_size")

@@ -34,7 +34,12 @@ class SampleParams(BaseModel):
 
     count: Annotated[
         int,
-        Field(ge=1, le=64, description=f"How many pictures; those past {SHARD_PICTURES} are shared out among workers."),
+        Field(
+            ge=1,
+            le=64,
+            description=f"How many pictures; those past {SHARD_PICTURES} are shared out among workers. An object's "
+            "begin at the chains it was learned with and stay near them; num_chains says how many those are.",
+        ),
     ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None
     height: Annotated[Side, Field(description=_SIDE)] = None

@@ -1,9 +1,10 @@
 """A backup of rows and files while both are in use.
 
-The rows are read in one transaction, which sees one moment of the database. Files that they name are copied after it;
-one that was deleted or replaced meanwhile is missing, or another than its row says. Then the rows are read again, and
-the files that are new to them copied, until a reading's files are all there. Every reading but the first has few files
-to copy, so this comes to an end while jobs go on.
+The rows are read in one transaction, which sees one moment of the database. Checkpoints of jobs that go on, which may
+be replaced at any time, are copied as its first act, all other files after it; one that was deleted or replaced
+meanwhile is missing, or another than its row says. Then the rows are read again, and the files that are new to them
+copied, until a reading's files are all there. Every reading but the first has few files to copy, so this comes to an
+end while jobs go on.
 """
 
 import hashlib
@@ -11,20 +12,24 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import JSON, Connection, MetaData, Table, select
 
+from core.contracts.jobs import JobStatus
 from core.store import archive, revision
 from core.store.archive import Entry, Writer
 from core.store.blobs import BlobMissing, Blobs
 from core.store.database import Database
+from core.store.schema import Job
 
 MOST_READINGS = 50
 ROWS_AT_ONCE = 500
+
+Named = dict[str, str | None]  # path of a file that rows name -> SHA-256, None where the row does not say
 
 
 class BackupFailed(RuntimeError):
@@ -45,7 +50,7 @@ class _Reading:
 
     tables: dict[str, IO[bytes]]
     rows: int
-    named: dict[str, str | None]  # path -> SHA-256, None where the row does not say
+    named: Named
 
 
 def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
@@ -75,13 +80,16 @@ def _write(database: Database, blobs: Blobs, file: IO[bytes]) -> Summary:
 
 def _write_all(database: Database, blobs: Blobs, writer: Writer) -> Summary:
     copied: dict[str, Entry] = {}
-    lost: dict[str, str | None] = {}
+    lost: Named = {}
     for _ in range(MOST_READINGS):
         with ExitStack() as open_files:
-            reading = _read(database, open_files)
-            missed = _copy(blobs, writer, reading.named, copied)
-            if not missed:
-                return _finish(writer, reading, copied)
+            with _one_moment(database) as connection:
+                missed = _copy(blobs, writer, _checkpoints(connection), copied)
+                reading = None if missed else _read(connection, open_files)
+            if reading is not None:
+                missed = _copy(blobs, writer, reading.named, copied)
+                if not missed:
+                    return _finish(writer, reading, copied)
             if still := sorted(path for path, sha256 in missed.items() if lost.get(path, "") == sha256):
                 raise BackupFailed(
                     f"rows name files that are not there or not as they were stored: {', '.join(still[:5])}"
@@ -91,21 +99,33 @@ def _write_all(database: Database, blobs: Blobs, writer: Writer) -> Summary:
     raise BackupFailed("files are replaced faster than they can be copied")
 
 
-def _read(database: Database, open_files: ExitStack) -> _Reading:
+@contextmanager
+def _one_moment(database: Database) -> Iterator[Connection]:
+    """A transaction that sees the database as it was at its first query."""
     with database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
-            tables: dict[str, IO[bytes]] = {}
-            named: dict[str, str | None] = {}
-            rows = 0
-            for table in tables_of(connection):
-                lines = open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by whoever reads it
-                for row in _rows(connection, table):
-                    lines.write(archive.packed(row))
-                    named.update(_named(table.name, row))
-                    rows += 1
-                tables[table.name] = lines
+            yield connection
+
+
+def _checkpoints(connection: Connection) -> Named:
+    """Of jobs that have not ended."""
+    going_on = Job.status.in_([status for status in JobStatus if not status.final])
+    return dict.fromkeys(connection.scalars(select(Job.checkpoint).where(Job.checkpoint.is_not(None), going_on)))
+
+
+def _read(connection: Connection, open_files: ExitStack) -> _Reading:
+    tables: dict[str, IO[bytes]] = {}
+    named: Named = {}
+    rows = 0
+    for table in tables_of(connection):
+        lines = open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by whoever reads it
+        for row in _rows(connection, table):
+            lines.write(archive.packed(row))
+            named.update(_named(table.name, row))
+            rows += 1
+        tables[table.name] = lines
     return _Reading(tables, rows, named)
 
 
@@ -127,17 +147,15 @@ def _rows(connection: Connection, table: Table) -> Iterator[dict[str, Any]]:
         yield dict(row)
 
 
-def _named(table: str, row: dict[str, Any]) -> dict[str, str | None]:
+def _named(table: str, row: dict[str, Any]) -> Named:
     if row.get("blob"):
         return {row["blob"]: row["sha256"]}
     return {row["checkpoint"]: None} if table == "jobs" and row["checkpoint"] else {}
 
 
-def _copy(
-    blobs: Blobs, writer: Writer, named: dict[str, str | None], copied: dict[str, Entry]
-) -> dict[str, str | None]:
+def _copy(blobs: Blobs, writer: Writer, named: Named, copied: dict[str, Entry]) -> Named:
     """Copy what was not yet; gives what could not be, as its rows describe it."""
-    missed = {}
+    missed: Named = {}
     for path, sha256 in named.items():
         if path in copied and sha256 in (None, copied[path].sha256):
             continue

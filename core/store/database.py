@@ -1,5 +1,6 @@
 """One database, SQLite or PostgreSQL: short transactions, seen by whoever asks."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from core.store.access import Access, AccessSession
 
 BUSY_TIMEOUT_SECONDS = 30
+TURN_PAUSE_SECONDS = 0.01
 START_SECONDS, START_PAUSE_SECONDS = 120, 1
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67656E63  # an advisory lock of PostgreSQL, so that processes that start together migrate in turn
@@ -177,8 +179,23 @@ def _have_commits_kept(connection: Any, _: ConnectionPoolEntry) -> None:
 
 def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _keep_a_write_ahead_log(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _keep_a_write_ahead_log(connection: Any) -> None:
+    """Two that turn to it at once would wait for each other, so SQLite refuses one of them without waiting at all."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(TURN_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -111,6 +111,14 @@ class Service:
         return self.wait(job_id, lambda job: job["status"] in ("succeeded", "failed", "canceled"), seconds)
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One that the tests of a module use in turn; each ends the jobs it began."""
+    running = Service(tmp_path_factory.mktemp("service") / "data")
+    yield running
+    running.stop()
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Start services on data folders of this test; they are stopped at its end."""

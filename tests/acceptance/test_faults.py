@@ -10,7 +10,7 @@ from acceptance.conftest import TINY
 def test_killed_train_worker_goes_on_from_its_checkpoint_within_30_seconds(serve):
     service = serve()
     dataset = service.upload()
-    job_id = service.train(dataset, iterations=3000)
+    job_id = service.train(dataset, iterations=1500)
     service.wait(job_id, lambda job: job["progress"]["iteration"] > 20)
     time.sleep(1.5)  # past a checkpoint
     before = service.job(job_id)
@@ -27,17 +27,17 @@ def test_killed_train_worker_goes_on_from_its_checkpoint_within_30_seconds(serve
     job = service.ended(job_id, seconds=180)
     assert job["status"] == "succeeded", job
     series = service.client.get(f"/v1/jobs/{job_id}/metrics").json()["data"]
-    assert [point["step"] for point in series] == list(range(1, 3001))
+    assert [point["step"] for point in series] == list(range(1, 1501))
     assert moving["attempt"] == 2
     # It went on from a checkpoint, and ended where it would have ended anyway.
-    undisturbed = service.ended(service.train(dataset, iterations=3000), seconds=180)
+    undisturbed = service.ended(service.train(dataset, iterations=1500), seconds=180)
     again = service.client.get(f"/v1/jobs/{undisturbed['id']}/metrics").json()["data"]
     assert series == again
 
 
 def test_killed_child_frees_its_job_at_once(serve):
     service = serve(GENCONVNET_LEASE_SECONDS="600")  # so that only the parent's notice can free it
-    job_id = service.train(service.upload(), iterations=1500)
+    job_id = service.train(service.upload(), iterations=800)
     service.wait(job_id, lambda job: job["progress"]["iteration"] > 5)
     (child,) = [
         process

@@ -1,20 +1,12 @@
 """A job is canceled within 2 seconds wherever it is."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from acceptance.conftest import TINY, Service
 
 LARGE = {"count": 1, "width": 8192, "height": 8192, "steps": 50}
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = Service(tmp_path_factory.mktemp("life") / "data")
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

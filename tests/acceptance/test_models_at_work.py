@@ -3,7 +3,6 @@
 import io
 import json
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,13 +12,6 @@ from support import pictures
 
 SIDE = 32
 QUICK = {"iterations": 150, "learning_rate": 0.003}
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = Service(tmp_path_factory.mktemp("models") / "data")
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,17 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
 from acceptance.conftest import TINY, read_picture
 
 
-def test_upload_train_sample_download(serve):
-    service = serve()
+def test_upload_train_sample_download(service):
     dataset = service.upload()
     trained = service.ended(service.train(dataset))
     assert trained["status"] == "succeeded", trained
@@ -46,8 +48,7 @@ def test_upload_train_sample_download(serve):
     assert model.headers["content-disposition"].startswith("attachment")
 
 
-def test_events_tell_of_every_turn_until_done(serve):
-    service = serve()
+def test_events_tell_of_every_turn_until_done(service):
     job_id = service.train(service.upload(), iterations=30)
     with service.client.stream("GET", f"/v1/jobs/{job_id}/events") as stream:
         seen = [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
@@ -57,8 +58,7 @@ def test_events_tell_of_every_turn_until_done(serve):
     assert seen.count("done") == 1
 
 
-def test_running_job_is_canceled_within_2_seconds(serve):
-    service = serve()
+def test_running_job_is_canceled_within_2_seconds(service):
     job_id = service.train(service.upload(), iterations=100_000)
     service.wait(job_id, lambda job: job["progress"]["iteration"] > 0)
     began_at = time.monotonic()
@@ -68,8 +68,7 @@ def test_running_job_is_canceled_within_2_seconds(serve):
     assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
 
 
-def test_canceled_job_resumes_from_its_checkpoint(serve):
-    service = serve()
+def test_canceled_job_resumes_from_its_checkpoint(service):
     job_id = service.train(service.upload(), iterations=100_000)
     saved = service.wait(job_id, lambda job: job["progress"]["iteration"] > 0)
     time.sleep(1.5)
@@ -83,8 +82,7 @@ def test_canceled_job_resumes_from_its_checkpoint(serve):
     service.ended(job_id)
 
 
-def test_succeeded_training_goes_further_when_asked(serve):
-    service = serve()
+def test_succeeded_training_goes_further_when_asked(service):
     job_id = service.train(service.upload())
     first = service.ended(job_id)
     assert service.client.post(f"/v1/jobs/{job_id}/resume").status_code == 409
@@ -99,7 +97,7 @@ def test_succeeded_training_goes_further_when_asked(serve):
 
 def test_sigterm_stops_everything_and_starting_again_goes_on(serve):
     service = serve()
-    job_id = service.train(service.upload(), iterations=1500)
+    job_id = service.train(service.upload(), iterations=800)
     before = service.wait(job_id, lambda job: job["progress"]["iteration"] > 5)
     family = service.processes()
     service.process.send_signal(signal.SIGTERM)
@@ -111,7 +109,7 @@ def test_sigterm_stops_everything_and_starting_again_goes_on(serve):
     assert job["status"] == "succeeded", job
     assert job["attempt"] == 2
     series = again.client.get(f"/v1/jobs/{job_id}/metrics").json()["data"]
-    assert [point["step"] for point in series] == list(range(1, 1501))
+    assert [point["step"] for point in series] == list(range(1, 801))
     assert before["progress"]["iteration"] > 5
 
 
@@ -125,12 +123,7 @@ def test_killed_supervisor_leaves_no_process_behind(serve):
     assert not alive, [process.cmdline() for process in alive]
 
 
-def test_second_service_on_the_same_folder_is_refused(serve, tmp_path):
-    import subprocess
-    import sys
-    from pathlib import Path
-
-    service = serve()
+def test_second_service_on_the_same_folder_is_refused(service, tmp_path):
     command = [str(Path(sys.executable).with_name("genconvnet")), "serve", "--port", "0"]
     refused = subprocess.run(
         [*command, "--data-dir", str(service.data_dir)], capture_output=True, text=True, timeout=30, check=False

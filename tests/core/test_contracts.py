@@ -314,3 +314,19 @@ def test_the_contracts_and_presets_leave_torch_alone():
     script = f"import sys; import {', '.join(CONTRACTS)}; sys.exit('torch' in sys.modules)"
     root = Path(core.__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", script], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("image_size", "layers", "message"),
+    [
+        (64, [(512, 5, 1), (512, 17, 1)], "hold 75,798,016 weights, and must hold 67,108,864 at most"),
+        (1024, [(300, 1, 1)], "maps of 314,572,800 units of a picture of 1024 pixels"),
+    ],
+)
+def test_nets_that_no_memory_holds_are_refused(image_size, layers, message):
+    named = [{"filters": filters, "kernel_size": size, "stride": stride} for filters, size, stride in layers]
+    where, what = refusal(LearningParams, image_size=image_size, layers=named)
+    assert where == "layers"
+    assert message in what
+    named[-1]["filters"] //= 2
+    assert LearningParams.model_validate({"image_size": image_size, "layers": named})

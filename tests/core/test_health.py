@@ -79,6 +79,9 @@ def test_a_layer_is_dead_that_fires_neither_on_pictures_nor_on_chains():
     [
         ({"chain_std": 15.0}, "contrast is 0.75 times the training pictures': more iterations"),
         ({"chain_std": 25.0}, "contrast is 1.25 times the training pictures': a smaller learning_rate"),
+        ({"shown_std": 33.0}, "contrast is 1.65 times the training pictures': a smaller learning_rate"),
+        ({"shown_std": NAN}, "contrast is nan times"),
+        ({"chain_std": 16.5, "shown_std": 13.0}, "contrast is 0.65 times the training pictures': more iterations"),
         ({"data_std": 0.0}, "contrast is inf times"),
         ({"active_share": (0.3, 0.01)}, "1% of the units of layer 2 are active"),
         ({"active_share": (0.97, 0.3)}, "97% of the units of layer 1 are active"),
@@ -89,9 +92,17 @@ def test_what_is_amiss_is_remarked_upon(changed, remark):
     assert remark in found
 
 
-@pytest.mark.parametrize("changed", [{"chain_std": 16.5}, {"chain_std": 23.5}, {"active_share": (0.06, 0.94)}])
+@pytest.mark.parametrize(
+    "changed", [{"chain_std": 16.5}, {"chain_std": 23.5}, {"shown_std": 16.5}, {"active_share": (0.06, 0.94)}]
+)
 def test_what_is_within_bounds_is_not(changed):
     assert remarks(replace(GOOD, **changed)) == []
+
+
+def test_an_objects_one_unit_has_to_fire():
+    health = replace(GOOD, active_share=(0.3, 1.0))
+    assert remarks(health, has_top_filter=True) == []
+    assert remarks(health) != []
 
 
 def test_a_state_is_steady_below_its_bound():

@@ -28,6 +28,19 @@ def images_of(count=1):
     return images - images.mean()
 
 
+@pytest.fixture(autouse=True)
+def _half(monkeypatch):
+    """Compared is the last half, so that there are several states of few iterations."""
+    monkeypatch.setattr(core.learning, "COMPARED_SHARE", 0.5)
+
+
+def test_states_are_compared_late_when_the_learning_rate_has_all_but_gone(monkeypatch):
+    monkeypatch.undo()
+    learner = Learner(images_of(), params_of())
+    learner.state.iteration = round(core.learning.COMPARED_SHARE * ITERATIONS)
+    assert learner.learning_rate < 0.05 * params_of().learning_rate
+
+
 @pytest.fixture
 def told(monkeypatch):
     """Distances that are dictated, in the order of the comparisons, and the states that were compared."""
@@ -72,7 +85,7 @@ def test_an_ailing_state_is_never_kept_and_where_all_ail_the_last_is(told):
     kept = learn(images_of(), params_of(), callback=keep)
     assert torch.equal(kept.chains, seen[compared()[1] - 1][2]), "the first, nearest of all had it been compared, ailed"
     seen.clear()
-    dictate(ailing=range(100))
+    dictate(ailing=range(ITERATIONS))
     assert torch.equal(learn(images_of(), params_of(), callback=keep).chains, seen[-1][2])
 
 

@@ -278,6 +278,33 @@ def test_the_score_is_stretched_towards_the_likelier_size(brighter):
     assert factors[0] != 1
 
 
+def test_the_stretch_falls_as_the_learning_rate_does():
+    stretched = {}
+    for iteration in (4, 7):
+        params = with_(learning_rate=1e-12, iterations=8, langevin_steps=1, step_size=1e-6, layerwise=False)
+        learner = Learner(pictures(), params)
+        learner.state.iteration, learner.state.chains = iteration, 0.5 * pictures()
+        rate, before = learner.learning_rate, learner.state.net.weights[-1].detach().double().clone()
+        learner.update()
+        factor = (learner.state.net.weights[-1].detach().double() / before).median()
+        stretched[iteration] = (factor - 1).abs().item() / rate
+    assert stretched[7] == pytest.approx(stretched[4], rel=0.05)
+
+
+def test_a_textures_biases_move_but_keep_their_mean_over_each_layer(monkeypatch):
+    """Else learning raises them until all units fire."""
+    monkeypatch.setattr(core.learning, "STRETCH", 0.0)
+    for settings, keep in (({}, True), ({"contrastive": True, "boundary": "padded"}, False)):
+        learner = Learner(pictures(), with_(learning_rate=0.01, layerwise=False, **settings))
+        before = [bias.detach().clone() for bias in learner.state.net.biases]
+        for _ in range(3):
+            learner.update()
+        for bias, old in zip(learner.state.net.biases, before, strict=True):
+            moved = bias.detach() - old
+            assert moved.abs().max() > 1e-4
+            assert (moved.mean().abs() < 1e-6) == keep
+
+
 def test_a_seed_must_be_set():
     with pytest.raises(ValueError, match="seed must be set"):
         learn(pictures(), with_(seed=None))

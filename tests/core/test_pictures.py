@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.box import Box
-from core.images import Levels, prepare
+from core.images import Levels, prepare, prepared
 from core.pictures import LARGEST_BATCH, PATCHED_PICTURES, Pictures, cut_patches, measure
 
 
@@ -132,18 +132,22 @@ def test_with_levels_the_box_is_that_of_their_colours_and_else_black_and_white_a
 @pytest.mark.parametrize("contrast", [None, 50.0])
 @pytest.mark.parametrize("spread", [0.0, 0.3, 40.0])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_measuring_one_at_a_time_finds_what_prepare_does_to_all(channels, spread, contrast):
+@pytest.mark.parametrize("level", [False, True])
+def test_measuring_one_at_a_time_finds_what_prepare_does_to_all(level, channels, spread, contrast):
     shift = torch.tensor([80.0, 120.0, 160.0])[:channels, None, None]
     images = shift + spread * torch.randn(9, channels, 8, 8, generator=seeded())
-    prepared, expected = prepare(images, contrast)
-    levels, std = measure(images, contrast)
+    images = images + spread * torch.arange(9.0)[:, None, None, None] / 9  # of different brightness
+    expected_images, expected = prepare(images, contrast, level)
+    levels, std = measure(images, contrast, level)
     assert isinstance(levels, Levels)
     torch.testing.assert_close(levels.mean, expected.mean, rtol=1e-5, atol=1e-4)
     assert levels.gain == pytest.approx(expected.gain, rel=1e-5)
-    assert std == pytest.approx(prepared.square().mean().sqrt().item(), rel=1e-4, abs=1e-3)
-    torch.testing.assert_close(levels.apply(images), prepared, rtol=1e-4, atol=2e-2)
+    assert std == pytest.approx(expected_images.square().mean().sqrt().item(), rel=1e-4, abs=1e-3)
+    torch.testing.assert_close(prepared(images, levels, level), expected_images, rtol=1e-4, atol=2e-2)
+    means = expected_images.mean(dim=(2, 3) if level else (0, 2, 3))
+    torch.testing.assert_close(means, torch.zeros_like(means), rtol=0, atol=1e-2)
     for box in (levels.colours, expected.colours):
-        torch.testing.assert_close(box.hold(prepared), prepared, rtol=1e-4, atol=2e-2)
+        torch.testing.assert_close(box.hold(expected_images), expected_images, rtol=1e-4, atol=2e-2)
     widths = [(box.high - box.low).flatten().sort().values for box in (levels.colours, expected.colours)]
     torch.testing.assert_close(*widths, rtol=5e-2, atol=0.5)
 

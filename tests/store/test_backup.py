@@ -113,7 +113,7 @@ def test_a_backup_while_files_are_replaced_has_the_file_of_every_row(
 
     def go_on() -> None:
         number = 0
-        while not stop.wait(0.05):
+        while not stop.wait(0.01):
             number += 1
             stored = blobs.put(held.path(f"checkpoint-{number}"), str(number).encode())
             blobs.delete(*leases.checkpoint(database, held, stored))

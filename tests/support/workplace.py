@@ -46,9 +46,12 @@ class Workplace:
             dataset.images.append(DatasetImage(index=index, filename=one.filename, **about, **columns))
         return datasets.add(self.database, dataset).id
 
-    def add_model(self, net: GenerativeConvNet, params: LearningParams, levels: Levels) -> str:
-        """A model that some job has learned."""
-        chains = torch.zeros(1, net.architecture.channels, params.side, params.side)
+    def add_model(
+        self, net: GenerativeConvNet, params: LearningParams, levels: Levels, chains: torch.Tensor | None = None
+    ) -> str:
+        """A model that some job has learned; one blank chain unless others are given."""
+        if chains is None:
+            chains = torch.zeros(1, net.architecture.channels, params.side, params.side)
         content = save_model(TrainedModel(net, levels, chains, params))
         held = rows.claimed(self.database)
         stored = self.blobs.put(held.path("model.safetensors"), content)

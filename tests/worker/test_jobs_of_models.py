@@ -4,6 +4,7 @@ import io
 import json
 import math
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,18 +14,22 @@ from PIL import Image
 from support import pictures
 from support.workplace import Workplace
 
+import worker.classify
 from core import decoding
+from core.checkpoint import TrainedModel
 from core.contracts.classification import ClassifyParams
 from core.contracts.inpainting import InpaintParams
 from core.contracts.jobs import JobKind, JobStatus
 from core.contracts.learned import LearnedSettings
 from core.contracts.learning import LearningParams
 from core.contracts.reconstruction import ReconstructParams
-from core.images import Levels, read_masked_picture, read_picture, to_pixels
+from core.images import Levels, MaskedPicture, read_masked_picture, read_picture, to_bytes, to_pixels
 from core.learning import architecture_of
+from core.lighting import Light, evened
 from core.model import GenerativeConvNet
 from core.store import jobs
 from core.store.jobs import NewJob
+from worker import inpaint
 from worker.errors import Diverged
 from worker.inputs import MAX_BATCH
 from worker.lease import Canceled, Stopping
@@ -129,6 +134,54 @@ def test_one_pass_is_eq20_of_the_picture_as_the_model_knows_it(workplace, params
         assert (about["converged"], about["residual"]) == (None, None)
     ratios = [about["psnr"] for about in job.metrics["reconstructions"]]
     assert job.metrics["mean_psnr"] == pytest.approx(sum(ratios) / 2, abs=1e-2)
+
+
+def test_light_that_a_model_did_not_learn_is_taken_out_before_and_given_back(workplace):
+    model_id, net, levels = a_model(workplace, 3, boundary="padded", even_light=4.0)
+    content = noise(1, channels=3)
+    job = workplace.work(reconstruction(model_id, workplace.add_dataset(a=content)))
+    picture = read_picture(content, SIZE, 3)
+    light = Light.of(picture, 4.0)
+    assert light.shift.std() > 5
+    made = levels.undo(rebuilt(net, levels.apply(light.without(picture)[None]), "padded"))[0]
+    assert torch.equal(bytes_of(workplace.file(job, "reconstructed-000.png")), to_bytes(light.given_to(made)))
+
+
+def test_what_is_painted_has_the_light_of_its_surroundings():
+    params = learned(boundary="padded")
+    net = random_net(architecture_of(params, 3), 3).float()
+    levels = Levels(LEVELS.mean.repeat(3), LEVELS.gain)
+    masked = read_masked_picture(holed(1), SIZE, 3)
+    light = Light.of(masked.pixels, 4.0, masked.known)
+    asked, pace = InpaintParams(steps=5).resolved(as_learned(), seed=11), SimpleNamespace(tell=lambda *_: None)
+
+    def painted(params, pixels):
+        model = TrainedModel(net, levels, torch.zeros(1, 3, SIZE, SIZE), params)
+        given = MaskedPicture(pixels, masked.known)
+        return inpaint._paint(model, given, asked, inpaint._Version(0, 0, 7), pace, torch.device("cpu")).float()
+
+    evened = painted(params.model_copy(update={"even_light": 4.0}), masked.pixels)
+    plain = painted(params, light.without(masked.pixels))
+    new = ~masked.known & (plain > 0).all(dim=0) & (plain < 255).all(dim=0)
+    assert new.any()
+    torch.testing.assert_close(evened[:, new], light.given_to(plain).clamp(0, 255)[:, new], rtol=0, atol=1.01)
+    assert light.shift[:, new].std() > 3
+
+
+@pytest.mark.parametrize("others", [4.0, None])
+def test_pictures_are_classified_without_light_where_all_models_learned_so(workplace, monkeypatch, others):
+    seen = []
+    monkeypatch.setattr(
+        worker.classify,
+        "class_log_densities",
+        lambda models, images: seen.append(images) or torch.zeros(1, len(models)),
+    )
+    one, *_ = a_model(workplace, boundary="padded", even_light=4.0)
+    other, *_ = a_model(workplace, boundary="padded", even_light=others, seed=4)
+    job = workplace.work(classification(workplace.add_dataset(a=noise(1)), one, other))
+    picture = read_picture(noise(1), SIZE, 1)
+    assert torch.equal(seen[0][0], evened(picture, others))
+    assert any("evened differently" in remark for remark in job.metrics["remarks"]) == (others is None)
 
 
 def test_an_attractor_is_its_own_reconstruction(workplace):

@@ -3,13 +3,16 @@
 import json
 import threading
 
+import numpy as np
 import pytest
 import torch
 from nets import random_net
 from redis import Redis
 from support import rows
+from support.pictures import decoded
 from support.workplace import Workplace
 
+import worker.sample
 from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
 from core.contracts.learning import LearningParams
 from core.contracts.sampling import SHARD_PICTURES, ResolvedSampleParams
@@ -19,6 +22,7 @@ from core.store import jobs
 from core.store.errors import LeaseLost
 from core.store.jobs import NewJob
 from core.store.shards import NewShard
+from core.tone import Tone
 from worker.desk import Desk
 from worker.sample import sample
 
@@ -65,6 +69,44 @@ def test_a_split_job_gives_the_pictures_of_a_whole_one_whoever_draws_first(workp
     fractions = [data["fraction"] for name, data in heard[1:-1] if name == "progress"]
     assert len(fractions) == len(heard) - 2
     assert fractions == sorted(fractions)
+
+
+def test_a_sample_is_given_the_tone_that_its_models_chains_ask_for(workplace: Workplace, monkeypatch) -> None:
+    asked, gains = [], iter((1.0, 1.2))
+
+    def tone_of(*given: object) -> Tone:
+        asked.append(given)
+        return Tone(next(gains))
+
+    monkeypatch.setattr(worker.sample, "tone_of", tone_of)
+    jobs_done = [workplace.work(sampling(workplace, split=False)) for _ in range(2)]
+    files = [workplace.file(job, "synthesized-000.png") for job in jobs_done]
+    plain, toned = (np.asarray(decoded(file), dtype=float) for file in files)
+    inside = (toned > 0) & (toned < 255)
+    assert inside.mean() > 0.5
+    assert np.abs(toned - (plain.mean() + 1.2 * (plain - plain.mean())))[inside].max() < 6  # cut and rounded
+    assert np.abs(toned - plain).max() > 6
+    assert [(len(chains), params.image_size) for _, chains, params, _ in asked] == [(1, 16)] * 2
+
+
+def test_pictures_of_an_object_begin_at_all_of_its_chains_in_turn(workplace: Workplace) -> None:
+    learned = LearningParams.model_validate(
+        {
+            "image_size": 16,
+            "layers": [{"filters": 4, "kernel_size": 5}],
+            "top": "object",
+            "boundary": "padded",
+            "reference_std": 2.0,
+            "step_size": 0.8,
+        }
+    )
+    chains = torch.tensor([-2.0, 0.0, 2.0])[:, None, None, None].expand(3, 1, 16, 16)
+    net = random_net(architecture_of(learned, 1), 3).float()
+    model_id = workplace.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05), chains.contiguous())
+    params = ResolvedSampleParams(count=7, width=16, height=16, steps=1, step_size=0.01, seed=7)
+    job = workplace.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
+    means = [np.asarray(decoded(workplace.file(job, f"synthesized-{index:03d}.png"))).mean() for index in range(7)]
+    assert means == pytest.approx([120, 160, 80, 120, 160, 80, 120], abs=2)  # -2 / 0.05 = 40 grey levels less
 
 
 def test_a_canceled_job_stops_who_draws_and_leaves_no_file_behind(workplace: Workplace) -> None:

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import pictures
+from support import pictures, rows
 from support.workplace import Workplace
 
 from core.checkpoint import load_model
 from core.contracts.jobs import JobKind, JobStatus
 from core.contracts.learning import LearningParams
 from core.decoding import reconstruct
-from core.images import read_picture, to_pixels
+from core.images import prepare, read_picture, to_pixels
+from core.lighting import evened
 from core.pictures import LARGEST_BATCH
 from core.store.jobs import NewJob
 from worker import train
@@ -46,6 +47,23 @@ class Reading:
         self.alive.add(picture)
         self.count, self.most = self.count + 1, max(self.most, len(self.alive))
         return picture
+
+
+@pytest.mark.parametrize("count", [2, MANY])
+def test_pictures_are_learned_without_their_slow_light(workplace: Workplace, count):
+    """Whether they are held or read; and each about its own mean."""
+    contents = {f"n{index:03d}": noise(index) for index in range(count)}
+    rows.accept(workplace.database, training(workplace.add_dataset(**contents), even_light=4.0, contrast=50.0))
+    desk = workplace.desk_of(rows.claim(workplace.database))
+    desk.begin()
+    with desk.lease:
+        found, levels = train._load(desk, LearningParams.model_validate(desk.claim.params))
+        images = found.read(range(count))
+    even = torch.stack([evened(read_picture(content, SIZE, 1), 4.0) for content in contents.values()])
+    expected, expected_levels = prepare(even, 50.0, level=True)
+    torch.testing.assert_close(images, expected, rtol=1e-4, atol=1e-3)
+    assert levels.gain == pytest.approx(expected_levels.gain, rel=1e-5)
+    assert found.std == pytest.approx(50.0, rel=1e-4)
 
 
 @pytest.mark.parametrize("count", [5, MANY])

@@ -14,6 +14,7 @@ from core.engine.canvas import by_tiles, run_by_tiles, tiles
 from core.images import Levels, to_pixels
 from core.langevin import Dynamics
 from core.sampling import develop, patchwork, synthesize
+from core.tone import Tone
 
 WHOLE = 1 << 20  # a tile of that many pixels is as large as any canvas here
 SIDES = (24, 40)
@@ -219,6 +220,7 @@ def test_what_a_listener_raises_ends_what_is_made_by_tiles():
 
 
 LEVELS = Levels(torch.tensor([120.0, 90.0, 100.0], dtype=torch.float64), gain=0.05)
+TONE = Tone(1.1, 0.05)
 
 
 @pytest.mark.parametrize("random_lattice", [False, True])
@@ -228,10 +230,11 @@ def test_what_is_developed_is_the_denoised_whole_as_bytes(size, boundary, noise_
     """Also on a canvas of two tiles."""
     one = case("developed", [(4, 5, 3), (3, 3, 2)], size, boundary, channels=3, count=2)
     told, dynamics = [], Dynamics(0.3, boundary, random_lattice=random_lattice and boundary == "torus")
-    found = develop(one.net, one.images, LEVELS, noise_std, dynamics, FastEngine(), told.append)
+    found = develop(one.net, one.images, LEVELS, noise_std, dynamics, FastEngine(), TONE, told.append)
     whole = denoise(one.net, one.images, noise_std, boundary, dynamics.random_lattice)
+    mean = one.images.mean(dim=(2, 3), keepdim=True)
     assert found.dtype == torch.uint8
-    assert torch.equal(found, to_pixels(whole, LEVELS))
+    assert torch.equal(found, to_pixels((whole - mean) * 1.1 + mean - mean.clamp(-0.05, 0.05), LEVELS))
     assert found.double().std() > 10
     assert told == ([] if boundary != "torus" else [0.5, 1.0] if size[0] > canvas.TILE else [1.0])
 
@@ -243,7 +246,7 @@ def test_what_a_listener_raises_ends_what_is_developed():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        develop(one.net, one.images, LEVELS, 0.8, Dynamics(0.3, "torus"), FastEngine(), stop)
+        develop(one.net, one.images, LEVELS, 0.8, Dynamics(0.3, "torus"), FastEngine(), TONE, stop)
 
 
 @pytest.mark.parametrize("random_lattice", [False, True])

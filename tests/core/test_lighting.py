@@ -1,0 +1,122 @@
+"""Slow light and drifting hues are taken out of a picture, its texture is not."""
+
+import math
+
+import pytest
+import torch
+
+from core.lighting import HUE_SHARE, MOST_STRETCH, Light, evened, slow_light
+
+SIDE = 64
+
+
+def cosine(half_periods, height=SIDE, width=SIDE):
+    """(height, width): what a line with mirrors at its ends may hold, falling from left to right."""
+    across = torch.cos(math.pi * half_periods * (torch.arange(width, dtype=torch.float64) + 0.5) / width)
+    return across.expand(height, width)
+
+
+def faded(half_periods, std, width=SIDE):
+    """What a Gaussian blur of `std` pixels leaves of the cosine, in closed form."""
+    return math.exp(-((math.pi * half_periods * std / width) ** 2) / 2)
+
+
+@pytest.mark.parametrize("std", [1.0, 7.5, 200.0])
+@pytest.mark.parametrize("half_periods", [1, 4, 40])
+def test_of_a_wave_goes_what_the_blur_leaves_of_it(half_periods, std):
+    wave = cosine(half_periods)[None]
+    picture, kept = 120 + 30 * wave, 1 - faded(half_periods, std)
+    torch.testing.assert_close(picture - slow_light(picture, std), 120 + 30 * kept * wave, rtol=0, atol=1e-9)
+    stretched = min(MOST_STRETCH * kept, 1.0)
+    torch.testing.assert_close(evened(picture, std), 120 + 30 * stretched * wave, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_what_is_left_has_the_contrast_of_the_whole_and_light_is_given_back(hole):
+    generator = torch.Generator().manual_seed(3)
+    picture = 120 + 20 * torch.randn(3, SIDE, SIDE, generator=generator, dtype=torch.float64) + 10 * cosine(1)
+    known = torch.ones(SIDE, SIDE, dtype=torch.bool)
+    known[:20, :30] = not hole
+    light = Light.of(picture, 8.0, known)
+    even = light.without(picture)
+    centred = (one - one[:, known].mean(dim=1)[:, None, None] for one in (picture, even))
+    std, of_even = (one[:, known].square().mean().sqrt() for one in centred)
+    torch.testing.assert_close(of_even, std, rtol=1e-4, atol=0)
+    torch.testing.assert_close(even[:, known].mean(dim=1), picture[:, known].mean(dim=1), rtol=0, atol=0.5)
+    torch.testing.assert_close(light.given_to(even), picture)
+    assert 1.05 < light.stretch < MOST_STRETCH
+
+
+def test_of_a_picture_that_is_mostly_light_the_rest_is_not_made_much_of():
+    generator = torch.Generator().manual_seed(4)
+    picture = 120 + torch.randn(1, SIDE, SIDE, generator=generator, dtype=torch.float64) + 80 * cosine(1)
+    light = Light.of(picture, 8.0)
+    assert light.stretch == MOST_STRETCH
+    assert light.without(picture).std() < 15
+
+
+def test_down_and_across_are_blurred_alike():
+    picture = 120 + 40 * torch.rand(3, 30, SIDE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    turned = evened(picture.transpose(1, 2), 9.0).transpose(1, 2)
+    torch.testing.assert_close(evened(picture, 9.0), turned, rtol=0, atol=1e-9)
+
+
+def test_hues_that_drift_go_sooner_than_light_does():
+    """Brightness, here the stronger, along (1, 1, 1); a hue from red to blue along (1, 0, -1)."""
+    brightness, hue = torch.ones(3, dtype=torch.float64), torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64)
+    light, drift, std = 40 * cosine(3), 5 * cosine(5), 16.0
+    picture = 120 + brightness[:, None, None] * light + hue[:, None, None] * drift
+    kept_light = 1 - faded(3, std)
+    kept_hue = (1 - faded(5, std)) * (1 - faded(5, HUE_SHARE * std))
+    expected = 120 + brightness[:, None, None] * kept_light * light + hue[:, None, None] * kept_hue * drift
+    torch.testing.assert_close(picture - slow_light(picture, std), expected, rtol=0, atol=1e-9)
+
+
+def test_the_mean_stays_and_so_does_what_is_finer():
+    generator = torch.Generator().manual_seed(2)
+    texture = 120 + 20 * torch.randn(3, SIDE, SIDE, generator=generator, dtype=torch.float64)
+    uneven = texture + 30 * cosine(1)
+    found = evened(uneven, 6.0)
+    torch.testing.assert_close(found.mean(dim=(1, 2)), uneven.mean(dim=(1, 2)), rtol=0, atol=0.05)
+    across = (found - texture).mean(dim=(0, 1))
+    assert across.abs().max() < 3  # of 30
+    assert torch.corrcoef(torch.stack([found.flatten(), texture.flatten()]))[0, 1] > 0.99
+
+
+def test_grey_pictures_flat_ones_and_those_that_are_to_be_left():
+    flat = torch.full((1, 20, 20), 77.0)
+    torch.testing.assert_close(evened(flat, 8.0), flat)
+    assert evened(flat, None) is flat
+    colour = torch.full((3, 20, 20), 77.0)
+    torch.testing.assert_close(evened(colour, 8.0), colour)
+
+
+def test_nothing_is_brighter_than_white_or_darker_than_black():
+    picture = torch.full((3, SIDE, SIDE), 0.0)
+    picture[..., SIDE // 2 :] = 200.0
+    picture[:, 8::16, 8::16] = 255.0  # white among black, which is raised to the mean
+    picture[:, 8::16, SIDE // 2 + 4 :: 16] = 0.0  # black among light, which is lowered to it
+    found = evened(picture, 4.0)
+    assert (found.min(), found.max()) == (0, 255)
+
+
+def test_of_a_picture_with_a_hole_the_light_is_that_of_what_is_known():
+    generator = torch.Generator().manual_seed(5)
+    texture = 5 * torch.randn(3, SIDE, SIDE, generator=generator, dtype=torch.float64)
+    picture = 120 + 30 * cosine(1) + texture
+    known = torch.ones(SIDE, SIDE, dtype=torch.bool)
+    known[20:40, 8:24] = False
+    light = slow_light(picture, 8.0, known)
+    assert torch.equal(slow_light(torch.where(known, picture, 255.0), 8.0, known), light)
+    whole = slow_light(picture, 8.0)
+    assert (light - whole).square().mean().sqrt() < 0.2 * whole.square().mean().sqrt()
+    torch.testing.assert_close(slow_light(picture, 8.0, torch.ones_like(known)), whole)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_where_next_to_nothing_is_known_there_is_no_light(left):
+    known = torch.zeros(200, 200, dtype=torch.bool)
+    known[0, :left] = True
+    light = slow_light(torch.full((3, 200, 200), 90.0), 2.0, known)
+    assert light.isfinite().all()
+    assert light.abs().max() < 1e-3

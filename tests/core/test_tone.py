@@ -1,0 +1,72 @@
+"""Pictures that are cleaned of noise get back the mean and the contrast of those that were learned from."""
+
+import pytest
+import torch
+
+from core.contracts.learning import LayerParams, LearningParams
+from core.presets import PRESETS
+from core.tone import MOST_GAIN, Tone
+
+TEXTURE = PRESETS["texture-cpu"]
+
+
+def pictures(means, std):
+    """One a row of `means` (of its channels), all of deviation `std` about them."""
+    drawn = torch.randn(len(means), 3, 32, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    drawn = drawn - drawn.mean(dim=(2, 3), keepdim=True)
+    return drawn / drawn.square().mean().sqrt() * std + torch.tensor(means, dtype=torch.float64)[:, :, None, None]
+
+
+def test_each_pictures_mean_and_the_contrast_of_all_are_the_training_pictures_again():
+    clean = pictures([[3.0, -2.0, 0.5], [-4.0, 0.0, 7.0]], 45.0)
+    found = Tone.of(clean, TEXTURE).give(clean)
+    torch.testing.assert_close(found.mean(dim=(2, 3)), torch.zeros(2, 3, dtype=torch.float64), rtol=0, atol=1e-9)
+    assert found.square().mean().sqrt() == pytest.approx(TEXTURE.contrast, rel=1e-9)
+
+
+def test_parts_of_a_picture_get_the_tone_of_the_whole():
+    clean = pictures([[3.0, -2.0, 0.5]], 45.0)
+    tone = Tone.of(clean, TEXTURE)
+    mean = clean.mean(dim=(2, 3), keepdim=True)
+    parts = [tone.give(part, mean) for part in clean.tensor_split(2, dim=3)]
+    assert torch.equal(torch.cat(parts, dim=3), tone.give(clean))
+
+
+@pytest.mark.parametrize(("std", "gain"), [(20.0, MOST_GAIN), (90.0, 1 / MOST_GAIN), (0.0, MOST_GAIN)])
+def test_what_is_far_off_shows(std, gain):
+    clean = pictures([[60.0, -60.0, 0.0]], std)
+    tone = Tone.of(clean, TEXTURE)
+    assert tone.gain == pytest.approx(gain)
+    found = tone.give(clean)
+    moved = (clean - found).mean(dim=(0, 2, 3))
+    assert (found - found.mean(dim=(2, 3), keepdim=True)).square().mean().sqrt() == pytest.approx(gain * std, abs=1e-9)
+    assert moved.tolist() == pytest.approx([TEXTURE.reference_std, -TEXTURE.reference_std, 0.0], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"even_light": None},
+        {"contrast": None},
+        {"picture_noise": 0.0},
+        {"top": "object"},
+        {"top": "category"},
+        {"patch_size": 32},
+        {"contrastive": True},
+    ],
+)
+def test_pictures_of_which_mean_or_contrast_is_not_known_are_left_as_they_are(other):
+    clean = pictures([[3.0, -2.0, 0.5]], 45.0)
+    assert Tone.of(clean, TEXTURE) != Tone()
+    params = TEXTURE.model_copy(update=other)
+    assert not Tone.suits(params)
+    assert Tone.of(clean, params) == Tone()
+    torch.testing.assert_close(Tone().give(clean), clean, rtol=0, atol=1e-12)
+
+
+def test_a_light_to_be_evened_has_bounds():
+    layers = (LayerParams(filters=1, kernel_size=3),)
+    assert LearningParams(image_size=16, layers=layers).even_light is None
+    for wrong in (0, 0.5, -3, 1025, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="even_light"):
+            LearningParams(image_size=16, layers=layers, even_light=wrong)
