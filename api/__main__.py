@@ -19,7 +19,7 @@ from core.contracts.settings import BadSettings
 from core.store.database import Database
 
 GRACEFUL_SECONDS = 8
-UPLOAD_GRACE_SECONDS = 4  # the rest is for removing what was stored of those that would take longer
+UPLOAD_GRACE_SECONDS = 4  # then those that would take longer are given up, and what was stored of them is removed
 OPEN_FILES = 65_536
 
 
@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if house := getattr(self.config.app.state, "house", None):  # type: ignore[union-attr]
             house.news.close()
-            asyncio.get_running_loop().call_later(UPLOAD_GRACE_SECONDS, house.stopping.set)
+            asyncio.get_running_loop().call_later(UPLOAD_GRACE_SECONDS, house.decoders.close)
         await super().shutdown(sockets)
 
 

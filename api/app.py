@@ -1,7 +1,6 @@
 """The API process: routes, errors, and what it holds open. No torch."""
 
 import re
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -120,5 +119,4 @@ def _open(settings: ApiSettings) -> House:
         aside=Aside(),
         decoders=Decoders(Limits.of(settings), settings.decoders),
         places=Places(settings.uploads_at_once),
-        stopping=threading.Event(),
     )

@@ -1,6 +1,5 @@
 """What one API process holds open for all its requests."""
 
-import threading
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -29,7 +28,6 @@ class House:
     aside: Aside
     decoders: Decoders
     places: Places
-    stopping: threading.Event  # long uploads are given up
 
 
 def _house(request: Request) -> House:

@@ -4,7 +4,8 @@
 
 Starts `genconvnet serve` with a new data folder. Imports are timed in processes of their own, in turns with a bare
 FastAPI app's. Training and sampling run alone, one after the other, and then at once: `together` is the time of both at
-once over the sum of their times alone.
+once over the sum of their times alone. Canceled are a job that learns and one in the midst of a large canvas; the
+worker that learns is killed at last, and its process with it.
 """
 
 import argparse
@@ -13,12 +14,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from shards import ended, seconds
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +31,8 @@ from demo import post, service  # noqa: E402  # the demo starts the service as a
 BARE = "from fastapi import FastAPI; app = FastAPI()"
 OURS = "import api.app"
 TRAIN = {"iterations": 300, "keep_nearest": False, "seed": 1}
+LONG = {**TRAIN, "iterations": 20_000, "checkpoint_seconds": 2}
+CANVAS = {"count": 1, "width": 4096, "height": 4096, "steps": 1000, "seed": 1}
 SAMPLE = {"count": 4, "width": 384, "height": 384, "steps": 60, "seed": 1}
 
 
@@ -77,13 +81,59 @@ def jobs(client: httpx.Client, turns: int) -> dict[str, float]:
     both = [ended(client, job) for job in together]
     began = min(datetime.fromisoformat(job["started_at"]) for job in both)
     over = max(datetime.fromisoformat(job["finished_at"]) for job in both)
+    learning, canvas = {**train, "params": LONG}, {**sample, "params": CANVAS}
     return {
         "queued_to_running_seconds": statistics.median(waits),
         "training_alone_seconds": alone[0],
         "sampling_alone_seconds": alone[1],
         "both_at_once_seconds": (over - began).total_seconds(),
         "together": (over - began).total_seconds() / sum(alone),
+        "cancel_learning_seconds": statistics.median(canceled(client, learning) for _ in range(turns)),
+        "cancel_canvas_seconds": statistics.median(canceled(client, canvas) for _ in range(turns)),
+        "killed_worker_seconds": taken_over(client, learning),
     }
+
+
+def canceled(client: httpx.Client, body: dict[str, Any]) -> float:
+    """Seconds from the request to cancel a job at work to its end."""
+    job = at_work(client, post(client, "/v1/jobs", json=body))
+    began_at = time.monotonic()
+    client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+    until(client, job, lambda job: job["status"] == "canceled")
+    return time.monotonic() - began_at
+
+
+def taken_over(client: httpx.Client, body: dict[str, Any]) -> float:
+    """Seconds from the death of a worker and its process to the next attempt at their job."""
+    job = at_work(client, post(client, "/v1/jobs", json=body))
+    for process in psutil.Process().children(recursive=True):
+        if {"worker", "train"} <= set(process.cmdline()):
+            for one in (process, *process.children(recursive=True)):
+                one.kill()
+            break
+    else:
+        raise SystemExit("no worker that trains was found")
+    began_at = time.monotonic()
+    until(client, job, lambda job: job["attempt"] == 2)
+    taken = time.monotonic() - began_at
+    client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+    return taken
+
+
+def at_work(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """The job, a second after it has begun."""
+    job = until(client, job, lambda job: job["status"] == "running")
+    time.sleep(1)
+    return job
+
+
+def until(client: httpx.Client, job: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    while not holds(job):
+        if job["status"] in ("succeeded", "failed"):
+            raise SystemExit(f"{job['kind']} {job['status']}: {job['error']}")
+        time.sleep(0.02)
+        job = client.get(f"/v1/jobs/{job['id']}").raise_for_status().json()
+    return job
 
 
 def waited(job: dict[str, Any]) -> float:

@@ -19,6 +19,7 @@ from fastapi import UploadFile
 
 from api.datasets.files import Picture, PictureRefused, Task, Upload
 from api.datasets.limits import Limits
+from api.errors import Problem
 
 Decoded = Picture | PictureRefused
 
@@ -53,8 +54,12 @@ class Decoders:
                 finally:
                     self._give_back(decoder, whole)
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
-        """Whoever waits for a decoder is told that it has died."""
+        """Whoever waits for a decoder is told that it has died, and nobody gets another."""
         with self._lock:
             self._closed = True
             for decoder in self._all:
@@ -74,7 +79,7 @@ class Decoders:
     def _begin(self) -> "_Decoder":
         with self._lock:
             if self._closed:
-                raise RuntimeError("the API is stopping, and decodes no more")
+                raise stopping()
             decoder = _Decoder(self._limits)
             self._all.add(decoder)
             return decoder
@@ -87,6 +92,11 @@ class Decoders:
             self._all.discard(decoder)
         decoder.end()
         decoder.bury()
+
+
+def stopping() -> Problem:
+    """What an upload is told that would hold up the end of the service."""
+    return Problem(503, "the service stops; nothing was stored", headers={"Retry-After": "10"})
 
 
 class _Turns:

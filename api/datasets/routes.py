@@ -13,7 +13,7 @@ from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
 from api import files, leftovers
 from api.datasets import service
-from api.datasets.decoders import Decoded
+from api.datasets.decoders import Decoded, stopping
 from api.datasets.files import clean_name
 from api.datasets.schemas import DatasetOut
 from api.errors import Problem
@@ -70,11 +70,11 @@ def _wanted(house: House, decoded: Iterator[Decoded], gone: threading.Event) -> 
     seconds = house.settings.upload_decode_seconds
     ends_at = time.monotonic() + seconds
     for one in decoded:
-        yield one
         if gone.is_set():
             raise Problem(400, "the client has gone before its pictures were decoded; nothing was stored")
-        if house.stopping.is_set():
-            raise Problem(503, "the service stops; nothing was stored", headers={"Retry-After": "10"})
+        if house.decoders.closed:
+            raise stopping()
+        yield one
         if time.monotonic() > ends_at:
             detail = f"the pictures take longer than {seconds:g} s to be decoded, with the turns of other uploads"
             raise Problem(422, f"{detail}: send fewer at a time; nothing was stored")

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,11 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from support import pictures
+from support import pictures, rows
+from support.waiting import PATIENCE_SECONDS, until
+
+from core.contracts.settings import Settings
+from core.store.database import Database
 
 TINY = {
     "image_size": 32,
@@ -57,7 +60,7 @@ class Service:
         found = next((match for line in self.process.stdout if (match := re.search(r"http://\S+", line))), None)
         timer.cancel()
         assert found is not None, self.log.read_text()
-        self.client = httpx.Client(base_url=found.group(), timeout=30)
+        self.client = httpx.Client(base_url=found.group(), timeout=PATIENCE_SECONDS)
 
     def processes(self) -> list[psutil.Process]:
         """The supervisor and all that came of it."""
@@ -66,19 +69,19 @@ class Service:
 
     def part(self, *words: str) -> psutil.Process:
         """The process of a part, by words of its command line."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            for process in psutil.Process(self.process.pid).children():
-                line = " ".join(process.cmdline()).split()  # Valkey writes its whole title into the first argument
-                if all(any(argument == word or argument.endswith(f"/{word}") for argument in line) for word in words):
-                    return process
-            time.sleep(0.1)
-        raise AssertionError(f"no process {words}")
+
+        def is_it(process: psutil.Process) -> bool:
+            line = " ".join(process.cmdline()).split()  # Valkey writes its whole title into the first argument
+            return all(any(argument == word or argument.endswith(f"/{word}") for argument in line) for word in words)
+
+        supervisor = psutil.Process(self.process.pid)
+        found, *_ = until(lambda: [one for one in supervisor.children() if is_it(one)], told=lambda: words)
+        return found
 
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout=60)
+            self.process.wait(PATIENCE_SECONDS)
         self.client.close()
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -100,14 +103,27 @@ class Service:
     def job(self, job_id: str) -> dict[str, Any]:
         return self.client.get(f"/v1/jobs/{job_id}").raise_for_status().json()
 
-    def wait(self, job_id: str, reached: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while not reached(job := self.job(job_id)):
-            assert time.monotonic() < deadline, (job, self.log.read_text()[-5000:])
-            time.sleep(0.05)
+    def wait(
+        self, job_id: str, reached: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
+        """The job, once that holds of it."""
+        return until(
+            lambda: job if reached(job := self.job(job_id)) else None,
+            seconds,
+            told=lambda: (self.job(job_id), self.log.read_text()[-5000:]),
+        )
+
+    def past_a_checkpoint(self, job_id: str) -> dict[str, Any]:
+        """The job as it is, once it has made another checkpoint after this."""
+        job, database = self.job(job_id), Database(Settings(data_dir=self.data_dir).rows_url)
+        try:
+            before = rows.row(database, job_id).checkpoint
+            until(lambda: rows.row(database, job_id).checkpoint != before)
+        finally:
+            database.dispose()
         return job
 
-    def ended(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
+    def ended(self, job_id: str, seconds: float = 3 * PATIENCE_SECONDS) -> dict[str, Any]:
         return self.wait(job_id, lambda job: job["status"] in ("succeeded", "failed", "canceled"), seconds)
 
 

@@ -5,7 +5,6 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from support import rows
 from support.http import Api, fields, problem
 from support.valkey import Valkey
+from support.waiting import PATIENCE_SECONDS, until
 
 from core.broker import events
 from core.store import jobs, leases
@@ -31,7 +31,9 @@ def _listen(api: Api, job_id: str, after: str | None = None, found: list[Heard] 
     """All events until the stream ends by itself; they are added to `found` as they come."""
     headers = {} if after is None else {"Last-Event-ID": after}
     found = [] if found is None else found
-    with httpx.stream("GET", f"{api.client.base_url}/v1/jobs/{job_id}/events", headers=headers, timeout=20) as answer:
+    with httpx.stream(
+        "GET", f"{api.client.base_url}/v1/jobs/{job_id}/events", headers=headers, timeout=PATIENCE_SECONDS
+    ) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         current: dict[str, str] = {}
@@ -101,7 +103,7 @@ def test_news_come_as_they_happen(api: Api, valkey: Valkey) -> None:
             events.tell(redis, held.job_id, "progress", {"iteration": iteration})
         leases.succeed(api.database, held, [], rows.DONE)
         events.tell(redis, held.job_id, "done", {"status": "succeeded"})
-    listener.join(timeout=15)
+    listener.join(PATIENCE_SECONDS)
     assert [one.name for one in heard] == ["progress"] * 3 + ["done"]
 
 
@@ -156,11 +158,11 @@ def test_an_id_from_before_the_broker_was_wiped_misses_nothing(api: Api, valkey:
     with valkey.client() as redis:
         events.tell(redis, held.job_id, "progress", {"iteration": 0})
         listener.start()
-        _until(lambda: len(heard) == 1)
+        until(lambda: len(heard) == 1)
         events.tell(redis, held.job_id, "progress", {"iteration": 1})
         leases.succeed(api.database, held, [], rows.DONE)
         events.tell(redis, held.job_id, "done", {"status": "succeeded"})
-    listener.join(timeout=15)
+    listener.join(PATIENCE_SECONDS)
     assert [(one.name, one.data.get("iteration")) for one in heard] == [
         ("progress", 0),
         ("progress", 1),
@@ -182,7 +184,7 @@ def test_dozens_of_streams_hear_the_same_over_one_connection(api: Api, valkey: V
         leases.succeed(api.database, held, [], rows.DONE)
         events.tell(redis, held.job_id, "done", {"status": "succeeded"})
     for listener in listeners:
-        listener.join(timeout=20)
+        listener.join(PATIENCE_SECONDS)
     assert len(heard) == 40
     assert all(one == heard[0] for one in heard)
     assert [one.data.get("iteration") for one in heard[0]] == [*range(40), None]
@@ -196,10 +198,11 @@ def test_news_goes_on_after_the_api_was_started_again(own_api: Api, own_valkey: 
         early: list[Heard] = []
         open_stream = threading.Thread(target=_listen, args=(own_api, held.job_id, None, early))
         open_stream.start()
-        _until(lambda: len(early) == 3)
+        until(lambda: len(early) == 3)
         own_api.process.terminate()
-        own_api.process.wait(timeout=6)  # less than requests are given to end: a stream does not hold it up
-        open_stream.join(timeout=5)
+        own_api.process.wait(PATIENCE_SECONDS)
+        open_stream.join(PATIENCE_SECONDS)
+        assert "graceful shutdown exceeded" not in own_api.log.read_text(), "a stream does not hold it up"
         assert [one.data["iteration"] for one in early] == [0, 1, 2]
         again = Api(own_api.data_dir.parent, own_valkey.url, str(own_api.database.engine.url))
         leases.succeed(again.database, held, [], rows.DONE)
@@ -213,7 +216,7 @@ def test_a_broker_that_does_not_answer_holds_up_no_request(tmp_path: Path, sqlit
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         api = Api(tmp_path, url, f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'rows.sqlite3')}")
         job_id = rows.accept(api.database)
-        answer = api.client.post(f"/v1/jobs/{job_id}/cancel", timeout=5)  # the broker is given 10 s, and more tries
+        answer = api.client.post(f"/v1/jobs/{job_id}/cancel", timeout=9)  # the broker is given 10 s, and more tries
         assert answer.json()["status"] == "canceled"
         api.process.kill()
         api.stop()
@@ -223,13 +226,6 @@ def _get(api: Api, job_id: str, after: str) -> httpx.Response:
     return api.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": after})
 
 
-def _until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_the_stream_of_a_job_that_is_deleted_ends(api: Api, valkey: Valkey) -> None:
     job_id = rows.accept(api.database)
     heard: list[Heard] = []
@@ -237,11 +233,11 @@ def test_the_stream_of_a_job_that_is_deleted_ends(api: Api, valkey: Valkey) -> N
     with valkey.client() as redis:
         events.tell(redis, job_id, "status", {"status": "queued"})
         listener.start()
-        _until(lambda: len(heard) == 1)
+        until(lambda: len(heard) == 1)
         jobs.cancel(api.database, job_id)
         jobs.delete(api.database, job_id)
         events.tell(redis, job_id, "done", {"status": "canceled"})
-    listener.join(timeout=15)
+    listener.join(PATIENCE_SECONDS)
     assert not listener.is_alive()
     assert len(heard) == 1
 

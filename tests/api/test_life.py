@@ -18,6 +18,7 @@ from support import pictures, rows
 from support.http import Api, fields, problem
 from support.postgres import PostgresServer
 from support.valkey import Valkey
+from support.waiting import until
 
 from core.store import leases
 from core.store.schema import AuditEntry
@@ -179,9 +180,7 @@ def test_an_api_killed_in_mid_upload_leaves_only_what_is_swept(own_api: Api) -> 
 
     uploading = threading.Thread(target=upload)
     uploading.start()
-    deadline = time.monotonic() + 30
-    while not own_api.stored()[1]:
-        assert time.monotonic() < deadline
+    until(lambda: own_api.stored()[1])
     own_api.process.send_signal(signal.SIGKILL)
     uploading.join()
     left, files = own_api.stored()
@@ -207,10 +206,7 @@ def test_the_api_sweeps_of_itself(tmp_path: Path, valkey: Valkey) -> None:
     leases.fail(api.database, old, {"type": "t", "detail": "d"})
     young = rows.accept(api.database)
     rows.alter(api.database, old.job_id, finished_at=time.time() - 90_000)
-    deadline = time.monotonic() + 20
-    while api.client.get(f"/v1/jobs/{old.job_id}").status_code != 404:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: api.client.get(f"/v1/jobs/{old.job_id}").status_code == 404)
     assert api.client.get(f"/v1/jobs/{young}").status_code == 200
     api.stop()
 

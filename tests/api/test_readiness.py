@@ -18,6 +18,7 @@ from sqlalchemy import text
 from support import postgres
 from support.http import Api, problem
 from support.valkey import Valkey
+from support.waiting import until
 
 from api.app import create_app
 from api.settings import ApiSettings
@@ -46,10 +47,7 @@ def test_a_silent_broker_is_named_in_time_and_found_when_it_speaks(own_api: Api,
             assert 'genconvnet_jobs{kind="train",status="queued"} 0.0' in told
     finally:
         os.kill(own_valkey._process.pid, signal.SIGCONT)
-    deadline = time.monotonic() + 20
-    while "broker" in _missing(own_api):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: "broker" not in _missing(own_api))
 
 
 def test_names_that_are_looked_up_for_long_keep_no_probe_waiting(

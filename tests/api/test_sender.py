@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from support import rows
 from support.receiver import Receiver
+from support.waiting import until
 
 from api.settings import ApiSettings
 from api.webhooks.addresses import Refused, Resolve, is_public, public_address
@@ -121,12 +121,10 @@ def _row(database: Database, webhook: webhooks.Webhook) -> Delivery:
     return found
 
 
-def _until(database: Database, webhook: webhooks.Webhook, holds: Callable[[Delivery], object]) -> Delivery:
-    deadline = time.monotonic() + 20
-    while not holds(found := _row(database, webhook)):
-        assert time.monotonic() < deadline, (found.attempts, found.error)
-        time.sleep(0.02)
-    return found
+def _once(database: Database, webhook: webhooks.Webhook, holds: Callable[[Delivery], object]) -> Delivery:
+    """The webhook's only delivery, once that holds."""
+    until(lambda: holds(_row(database, webhook)), told=lambda: _row(database, webhook))
+    return _row(database, webhook)
 
 
 def test_certificates_that_cannot_be_read_are_told_in_the_log(
@@ -135,10 +133,10 @@ def test_certificates_that_cannot_be_read_are_told_in_the_log(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
     webhook = _due(sqlite_database, "https://example.org/")
     with _sending(sqlite_database, _Names("93.184.216.34")):
-        found = _until(sqlite_database, webhook, lambda one: one.error)
+        found = _once(sqlite_database, webhook, lambda one: one.error)
         assert "SSL_CERT_FILE" in (found.error or "")
         again = _due(sqlite_database, "https://example.org/other")
-        _until(sqlite_database, again, lambda one: one.error)  # it goes on
+        _once(sqlite_database, again, lambda one: one.error)  # it goes on
 
 
 def test_a_name_that_turns_private_after_it_was_public_reaches_nobody(sqlite_database: Database) -> None:
@@ -147,7 +145,7 @@ def test_a_name_that_turns_private_after_it_was_public_reaches_nobody(sqlite_dat
     with Receiver() as receiver:
         webhook = _due(sqlite_database, f"http://{NAME}:{receiver.port}/")
         with _sending(sqlite_database, names, private=False, webhook_timeout_seconds=1):
-            found = _until(sqlite_database, webhook, lambda one: one.attempts >= 2 and "no public" in (one.error or ""))
+            found = _once(sqlite_database, webhook, lambda one: one.attempts >= 2 and "no public" in (one.error or ""))
         assert found.error == f"Refused: {NAME} leads to no public address"
         assert receiver.received == []
 
@@ -159,7 +157,7 @@ def test_the_connection_goes_to_the_address_that_was_looked_at_and_the_name_is_a
     with Receiver() as receiver:
         webhook = _due(sqlite_database, f"http://{NAME}:{receiver.port}/hook?a=b")
         with _sending(sqlite_database, names):
-            _until(sqlite_database, webhook, lambda one: one.status == "delivered")
+            _once(sqlite_database, webhook, lambda one: one.status == "delivered")
         (received,) = receiver.received
     assert names.asked == [NAME]
     assert received.headers["host"] == f"{NAME}:{receiver.port}"
@@ -172,7 +170,7 @@ def test_no_proxy_of_the_environment_is_used(sqlite_database: Database, monkeypa
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         webhook = _due(sqlite_database, f"http://{NAME}:{receiver.port}/")
         with _sending(sqlite_database, _Names("127.0.0.1")):
-            _until(sqlite_database, webhook, lambda one: one.status == "delivered")
+            _once(sqlite_database, webhook, lambda one: one.status == "delivered")
         assert (len(receiver.received), proxy.received) == (1, [])
 
 
@@ -187,9 +185,13 @@ def test_tls_verifies_the_name_and_not_the_address(
     with Receiver(tls=tls) as receiver:
         webhook = _due(sqlite_database, f"https://{name}:{receiver.port}/")
         with _sending(sqlite_database, _Names("127.0.0.1")):
-            found = _until(sqlite_database, webhook, lambda one: one.error or one.status != "pending")
+            found = _once(sqlite_database, webhook, lambda one: one.error or one.status != "pending")
         assert (found.status == "delivered", len(receiver.received)) == (taken, int(taken))
         assert taken or "certificate verify failed" in (found.error or "")
+
+
+def _all_delivered(database: Database, webhook: webhooks.Webhook) -> bool:
+    return all(one.status == "delivered" for one in webhooks.deliveries(database, webhook.id, limit=9))
 
 
 def test_senders_beside_each_other_send_each_message_once(database: Database) -> None:
@@ -200,10 +202,7 @@ def test_senders_beside_each_other_send_each_message_once(database: Database) ->
         with _sending(database, _Names("127.0.0.1"), count=3):
             receiver.wait(20)
             for hook in hooks:
-                deadline = time.monotonic() + 15
-                while any(one.status != "delivered" for one in webhooks.deliveries(database, hook.id, limit=9)):
-                    assert time.monotonic() < deadline
-                    time.sleep(0.02)
+                until(lambda hook=hook: _all_delivered(database, hook))
         assert len(receiver.received) == 20
         assert len({one.id for one in receiver.received}) == 20
 
@@ -214,7 +213,7 @@ def test_after_ten_attempts_a_message_is_given_up(sqlite_database: Database) -> 
         settings = ApiSettings(webhooks_to_private_addresses=True, webhook_look_seconds=0.02, webhook_retry_scale=0.0)
         sender = Sender(sqlite_database, settings, _Names("127.0.0.1"))
         sender.start()
-        found = _until(sqlite_database, webhook, lambda one: one.status == "failed")
+        found = _once(sqlite_database, webhook, lambda one: one.status == "failed")
         sender.stop()
         assert (found.attempts, found.error, len(receiver.received)) == (10, "answered 500", 10)
 

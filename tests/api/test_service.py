@@ -1,11 +1,10 @@
 """What holds for every request, and whether the service is well."""
 
-import time
-
 import pytest
 from support import pictures, rows
 from support.http import Api, problem
 from support.valkey import Valkey
+from support.waiting import until
 
 from core.broker.presence import Presence
 from core.contracts.jobs import Queue
@@ -24,10 +23,7 @@ def test_readyz_names_what_is_missing(each_api: Api, valkey: Valkey) -> None:
         workers = [Presence(redis, queue, "w") for queue in Queue]
         for worker in workers:
             worker.start()
-        deadline = time.monotonic() + 10
-        while (answer := each_api.client.get("/readyz")).status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        answer = until(lambda: ready if (ready := each_api.client.get("/readyz")).is_success else None)
         assert answer.json()["status"] == "ready"
         assert set(answer.json()["parts"]) == {
             "database",
@@ -50,16 +46,11 @@ def test_while_the_broker_is_away_jobs_are_accepted_and_rung_for_after(own_api: 
     own_valkey.stop()
     missing = [part["field"] for part in problem(own_api.client.get("/readyz"), 503)["errors"]]
     assert missing == ["broker", "worker:train", "worker:sample"]
-    began = time.monotonic()
     answer = own_api.post({"kind": "train", "dataset_id": dataset_id})
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
-    assert time.monotonic() - began < 2
     own_valkey.start()
     with own_valkey.client() as redis:
-        deadline = time.monotonic() + 10
-        while redis.llen(Queue.TRAIN.value) == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: redis.llen(Queue.TRAIN.value))
 
 
 def test_metrics_are_for_prometheus(api: Api) -> None:

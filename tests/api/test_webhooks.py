@@ -2,7 +2,6 @@
 
 import base64
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from support import rows
 from support.http import Api, fields, problem
 from support.receiver import Receiver, hang
 from support.valkey import Valkey
+from support.waiting import until
 
 from core.store import leases
 from core.store.webhooks import MAX_WEBHOOKS
@@ -53,13 +53,8 @@ def _log(api: Api, webhook: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _settled(api: Api, webhook: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The webhook's only delivery, once that holds."""
-    deadline = time.monotonic() + 15
-    while True:
-        (delivery,) = _log(api, webhook)
-        if holds(delivery):
-            return delivery
-        assert time.monotonic() < deadline, delivery
-        time.sleep(0.02)
+    (delivery,) = until(lambda: [one for one in _log(api, webhook) if holds(one)], told=lambda: _log(api, webhook))
+    return delivery
 
 
 def _succeed(api: Api) -> str:
@@ -184,20 +179,14 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(telling: Api) -> None:
             _succeed(telling)
         quick.wait(3)
         assert len({one.id for one in quick.received}) == 3
-        deadline = time.monotonic() + 15
-        while "no answer within 0.5 s" not in {one["error"] for one in _log(telling, webhook)}:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: "no answer within 0.5 s" in {one["error"] for one in _log(telling, webhook)})
 
 
 def test_a_receiver_that_is_gone_is_told_nothing_more(telling: Api) -> None:
     with Receiver(410) as receiver:
         webhook = _add(telling, receiver.url)
         _succeed(telling)
-        deadline = time.monotonic() + 15
-        while telling.client.get(f"/v1/webhooks/{webhook['id']}").status_code != 404:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: telling.client.get(f"/v1/webhooks/{webhook['id']}").status_code == 404)
         assert len(receiver.received) == 1
 
 

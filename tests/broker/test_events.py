@@ -90,7 +90,7 @@ def test_a_reader_is_woken_by_the_next_event(valkey: Valkey, redis: Redis) -> No
 
     found, seconds = _with(valkey, ask)
     assert [event.name for event in found] == ["done"]
-    assert seconds < 5
+    assert seconds < 20  # of the 30 that it would have waited
 
 
 def test_a_wiped_broker_has_no_news_and_takes_new_ones(redis: Redis, read: Callable[..., list[Event]]) -> None:

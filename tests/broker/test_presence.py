@@ -1,22 +1,15 @@
 """A worker that listens is seen, and one that went is not."""
 
 import time
-from collections.abc import Callable
 
 import pytest
 from redis import Redis
 from support.valkey import Valkey
+from support.waiting import until
 
 from core.broker import presence
 from core.broker.presence import Presence, listening
 from core.contracts.jobs import Queue
-
-
-def _until(holds: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_worker_appears_and_goes(redis: Redis) -> None:
@@ -24,7 +17,7 @@ def test_a_worker_appears_and_goes(redis: Redis) -> None:
     workers = [Presence(redis, Queue.TRAIN, f"w{number}") for number in range(2)]
     for worker in workers:
         worker.start()
-    _until(lambda: listening(redis, Queue.TRAIN) == 2)
+    until(lambda: listening(redis, Queue.TRAIN) == 2)
     assert listening(redis, Queue.SAMPLE) == 0
     for left, worker in zip((1, 0), workers, strict=True):
         worker.stop()
@@ -32,13 +25,13 @@ def test_a_worker_appears_and_goes(redis: Redis) -> None:
 
 
 def test_a_worker_that_died_goes_by_itself(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "GONE_AFTER_SECONDS", 1)
+    monkeypatch.setattr(presence, "GONE_AFTER_SECONDS", 3)
     worker = Presence(redis, Queue.TRAIN, "w")
     worker._stopping.wait = lambda _: worker._stopping.set() or True  # type: ignore[method-assign, assignment]
     worker.start()  # one beat, and no more
-    _until(lambda: not worker._thread.is_alive())
+    until(lambda: not worker._thread.is_alive())
     assert listening(redis, Queue.TRAIN) == 1
-    _until(lambda: listening(redis, Queue.TRAIN) == 0)
+    until(lambda: listening(redis, Queue.TRAIN) == 0)
 
 
 def test_a_broker_that_was_wiped_or_away_hears_of_the_worker_again(
@@ -48,13 +41,13 @@ def test_a_broker_that_was_wiped_or_away_hears_of_the_worker_again(
     with own_valkey.client() as client:
         worker = Presence(client, Queue.SAMPLE, "w")
         worker.start()
-        _until(lambda: listening(client, Queue.SAMPLE) == 1)
+        until(lambda: listening(client, Queue.SAMPLE) == 1)
         client.flushall()
-        _until(lambda: listening(client, Queue.SAMPLE) == 1)
+        until(lambda: listening(client, Queue.SAMPLE) == 1)
         own_valkey.stop()
         time.sleep(0.2)
         own_valkey.start()
         client.flushall()
-        _until(lambda: listening(client, Queue.SAMPLE) == 1)
+        until(lambda: listening(client, Queue.SAMPLE) == 1)
         own_valkey.stop()
         worker.stop()  # nothing raises

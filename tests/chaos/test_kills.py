@@ -11,8 +11,7 @@ import psutil
 from chaos.asking import Asking
 from chaos.rig import Rig
 from support import rows
-
-EXIT_SECONDS = 10
+from support.waiting import until
 
 
 def test_a_child_killed_between_its_files_and_its_row_leaves_one_result(start_rig: Callable[..., Rig]) -> None:
@@ -24,10 +23,10 @@ def test_a_child_killed_between_its_files_and_its_row_leaves_one_result(start_ri
     undisturbed = ask.results(ask.succeeded(ask.accepted(body)))
     job_id = ask.accepted(body)
     folder = rig.data_dir / "blobs" / "jobs" / job_id
-    _until(lambda: len(_pictures(folder)) > 0)
+    until(lambda: len(_pictures(folder)) > 0)
     lock = sqlite3.connect(rig.data_dir / "genconvnet.sqlite3", isolation_level=None, timeout=30)
     lock.execute("BEGIN IMMEDIATE")  # the row cannot be written until this is let go
-    _until(lambda: len(_pictures(folder)) == 4)
+    until(lambda: len(_pictures(folder)) == 4)
     for name in ("worker-sample-1", "worker-sample-2"):
         for pid in rig.children(name):
             rig.kill(pid, signal.SIGKILL)
@@ -41,11 +40,11 @@ def test_a_worker_whose_child_is_killed_while_it_starts_listens_again(rig: Rig) 
     name = "worker-train"
     before = rig.pid(name)
     rig.send(name, signal.SIGKILL)
-    _until(lambda: rig.pid(name) not in (None, before) and rig.children(name) != [])
+    until(lambda: rig.pid(name) not in (None, before) and rig.children(name) != [])
     stillborn = rig.pid(name)
     for pid in rig.children(name):
         rig.kill(pid, signal.SIGKILL)
-    _until(lambda: rig.pid(name) != stillborn)  # it does not stay, deaf
+    until(lambda: rig.pid(name) != stillborn)  # it does not stay, deaf
     rig.wait_until_ready()
     Asking(rig).succeeded(Asking(rig).train())
 
@@ -58,7 +57,7 @@ def test_a_deployment_costs_a_learning_job_nothing(rig: Rig) -> None:
     assert pid is not None
     process = psutil.Process(pid)
     rig.send("worker-train", signal.SIGTERM)
-    _until(lambda: rig.pid("worker-train") != pid, EXIT_SECONDS)
+    until(lambda: rig.pid("worker-train") != pid)
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     handed_back = ask.row(job_id)
     assert handed_back.strikes <= 1  # of whoever has it now, if anyone has
@@ -83,7 +82,7 @@ def test_a_zombies_writes_are_refused(rig: Rig) -> None:
     rig.send_all(worker, signal.SIGSTOP)
     job = ask.succeeded(job_id)
     rig.send_all(worker, signal.SIGCONT)
-    _until(lambda: "lease_lost" in rig.log.read_text() or "job_left" in rig.log.read_text())
+    until(lambda: "lease_lost" in rig.log.read_text() or "job_left" in rig.log.read_text())
     assert job["attempt"] == 2
     assert ask.job(job_id) == job
     assert ask.results(ask.succeeded(ask.accepted(body))) == ask.results(job)
@@ -100,7 +99,7 @@ def test_an_api_killed_in_mid_upload_has_stored_nothing_and_takes_the_upload_aga
         time.sleep(0.3)
         pid = rig.pid("api")
         rig.send("api", signal.SIGKILL)
-        _until(lambda: rig.pid("api") not in (None, pid))
+        until(lambda: rig.pid("api") not in (None, pid))
     rig.wait_until_ready()
     assert _stored(rig) == before
     ask.upload()
@@ -120,7 +119,7 @@ def test_a_client_that_asks_again_under_its_key_after_a_kill_in_mid_request_has_
             time.sleep(pause)
             pid = rig.pid("api")
             rig.send("api", signal.SIGKILL)
-            _until(lambda pid=pid: rig.pid("api") not in (None, pid))
+            until(lambda pid=pid: rig.pid("api") not in (None, pid))
         rig.wait_until_ready()
     found = {ask.client.post("/v1/jobs", json=body, headers={"Idempotency-Key": "once"}).json()["id"] for _ in range(2)}
     assert len(found) == 1
@@ -141,10 +140,3 @@ def _of_pid(rig: Rig, worker: str | None) -> str:
     assert worker is not None
     (found,) = [name for name in rig.parts if str(rig.pid(name)) in worker.split(":")]
     return found
-
-
-def _until(reached: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

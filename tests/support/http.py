@@ -5,17 +5,16 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 from support import rows
+from support.waiting import PATIENCE_SECONDS, until
 
 from core.store.blobs import Blobs
 from core.store.database import Database
 
-START_SECONDS = 60
 LIMITS = {
     "GENCONVNET_MAX_BODY_BYTES": 3_000_000,
     "GENCONVNET_MAX_FILE_BYTES": 600_000,
@@ -49,7 +48,7 @@ class Api:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=folder, env={**kept, **ours, **environment}
             )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE_SECONDS)
         self._wait()
         self.database = Database(database_url)
         self.blobs = Blobs((self.data_dir / "blobs").resolve().as_uri())
@@ -57,7 +56,7 @@ class Api:
     def stop(self) -> None:
         self.client.close()
         self.process.terminate()
-        self.process.wait(timeout=30)
+        self.process.wait(PATIENCE_SECONDS)
         if hasattr(self, "database"):
             self.database.dispose()
 
@@ -86,17 +85,18 @@ class Api:
         return self.client.post("/v1/jobs", json=body, headers={} if key is None else {"Idempotency-Key": key})
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
+        def answers() -> bool:
+            assert self.process.poll() is None, f"the API did not start:\n{self.log.read_text()}"
             try:
-                self.client.get("/healthz").raise_for_status()
+                return self.client.get("/healthz").is_success
             except httpx.HTTPError:
-                if self.process.poll() is None and time.monotonic() < deadline:
-                    time.sleep(0.05)
-                    continue
-                self.stop()
-                raise AssertionError(f"the API did not start:\n{self.log.read_text()}") from None
-            return
+                return False
+
+        try:
+            until(answers, told=self.log.read_text)
+        except AssertionError:
+            self.stop()
+            raise
 
 
 def problem(answer: httpx.Response, *statuses: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from standardwebhooks import Webhook
+from support.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Receiver:
             self._changed.notify_all()
         return answer if isinstance(answer, int) else answer()
 
-    def wait(self, count: int, seconds: float = 15) -> list[Received]:
+    def wait(self, count: int, seconds: float = PATIENCE_SECONDS) -> list[Received]:
         """The first `count` requests, once they are there."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.received) >= count, seconds), self.received

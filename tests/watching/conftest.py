@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from acceptance.conftest import Service
+from support.waiting import until
 
 SECRET = "key-that-is-nobodys-business"
 
@@ -58,12 +59,11 @@ def _watch(service: Service) -> Watched:
 
 def _told(service: Service) -> str:
     """What /metrics says once both workers have told of their jobs."""
-    import time
+    texts = [""]
 
-    deadline = time.monotonic() + 30
-    while True:
-        text = service.client.get("/metrics").raise_for_status().text
-        if text.count('outcome="succeeded"') == 2:
-            return text
-        assert time.monotonic() < deadline, text
-        time.sleep(0.5)
+    def both_are_told() -> bool:
+        texts[0] = service.client.get("/metrics").raise_for_status().text
+        return texts[0].count('outcome="succeeded"') == 2
+
+    until(both_are_told, told=lambda: texts[0])
+    return texts[0]

@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import time
 
 from redis import Redis
 from support.valkey import Valkey
+from support.waiting import until
 
 from core.broker.presence import Presence, listening
 from core.contracts.jobs import Queue
@@ -37,7 +37,4 @@ def _told(valkey: Valkey) -> str:
 
 
 def _until_listening(redis: Redis, workers: int) -> None:
-    deadline = time.monotonic() + 10
-    while listening(redis, Queue.TRAIN) != workers:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: listening(redis, Queue.TRAIN) == workers)

@@ -13,6 +13,7 @@ from obstore.exceptions import GenericError
 from redis import Redis
 from support import pictures, rows, stuck
 from support.postgres import PostgresServer
+from support.waiting import until
 from support.workplace import Workplace
 
 from core.contracts.jobs import JobKind, JobStatus, Queue
@@ -47,7 +48,7 @@ def work(settings: WorkerSettings, monkeypatch, handler, queue: Queue = Queue.TR
     worker._database.dispose()
 
 
-def test_a_job_is_canceled_within_2_seconds_in_the_midst_of_a_long_stretch(
+def test_a_job_is_canceled_in_the_midst_of_a_long_stretch(
     settings: WorkerSettings, sqlite_database: Database, redis: Redis, monkeypatch
 ) -> None:
     job_id = rows.accept(sqlite_database)
@@ -56,10 +57,8 @@ def test_a_job_is_canceled_within_2_seconds_in_the_midst_of_a_long_stretch(
     def handler(desk: Desk) -> None:
         desk.add_artifact("a.png", "image/png", b"x")
         jobs.cancel(sqlite_database, job_id)
-        deadline = time.monotonic() + 2
-        while time.monotonic() < deadline and not seen:  # as one great forward pass, which calls nothing
-            time.sleep(0.05)
-            seen.extend(status for status in [rows.row(sqlite_database, job_id).status] if status == JobStatus.CANCELED)
+        until(lambda: rows.row(sqlite_database, job_id).status == JobStatus.CANCELED)  # as one great forward pass
+        seen.append(JobStatus.CANCELED)
         desk.succeed()
 
     work(settings, monkeypatch, handler)
@@ -77,7 +76,7 @@ def test_a_job_whose_time_is_up_fails_and_keeps_its_checkpoint(
 
     def handler(desk: Desk) -> None:
         desk.checkpoint("checkpoint", b"c")
-        for _ in range(200):
+        for _ in range(3000):
             desk.lease.check()
             time.sleep(0.02)
 
@@ -198,8 +197,7 @@ def test_a_working_process_that_was_stopped_is_killed_when_its_lease_is_over(
     first = psutil.Process(worker._process.pid)
 
     def stop() -> None:
-        while rows.row(sqlite_database, job_id).status != JobStatus.RUNNING:
-            time.sleep(0.02)
+        until(lambda: rows.row(sqlite_database, job_id).status == JobStatus.RUNNING)
         first.send_signal(signal.SIGSTOP)
 
     stopping = threading.Thread(target=stop)
