@@ -52,11 +52,13 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
             "GENCONVNET_PORT": str(port),
             "GENCONVNET_WITHOUT_KEYS": str(settings.without_keys),
         }
-        for part in workers(settings.sample_workers, environment):
-            supervisor.start(part)
+        learning, *sampling = workers(settings.sample_workers, environment)
         api = Part("api", [*PYTHON, "api"], environment)
-        supervisor.start(api)
+        for part in (api, learning):
+            supervisor.start(part)
         _announce(supervisor, api, settings.host, port)
+        for part in sampling:  # only now, for what a process imports on its way up keeps a core busy
+            supervisor.start(part)
         supervisor.run()
     finally:
         log.info("stopping")
