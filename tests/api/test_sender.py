@@ -123,8 +123,7 @@ def _row(database: Database, webhook: webhooks.Webhook) -> Delivery:
 
 def _once(database: Database, webhook: webhooks.Webhook, holds: Callable[[Delivery], object]) -> Delivery:
     """The webhook's only delivery, once that holds."""
-    until(lambda: holds(_row(database, webhook)), told=lambda: _row(database, webhook))
-    return _row(database, webhook)
+    return until(lambda: one if holds(one := _row(database, webhook)) else None, told=lambda: _row(database, webhook))
 
 
 def test_certificates_that_cannot_be_read_are_told_in_the_log(
