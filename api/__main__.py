@@ -1,9 +1,7 @@
 """`python -P -m api`: the API process, as `genconvnet api` starts it."""
 
 import asyncio
-import os
 import resource
-import signal
 import socket
 import sys
 
@@ -14,7 +12,7 @@ from api.app import create_app
 from api.settings import ApiSettings
 from api.uploads.protocol import impatient
 from core.contracts.logs import configure_logs
-from core.contracts.process import die_with_parent
+from core.contracts.process import die_with_starter
 from core.contracts.settings import BadSettings
 from core.store.database import Database
 
@@ -36,8 +34,7 @@ class _Server(uvicorn.Server):
 def main() -> None:
     settings = ApiSettings()
     configure_logs(settings)
-    if os.environ.get("GENCONVNET_DIE_WITH_PARENT"):
-        die_with_parent(signal.SIGTERM)
+    die_with_starter()
     # Before uvicorn answers for signals: whoever waits for the database can be stopped at once.
     database = Database(settings.rows_url)
     database.migrate_when_up()

@@ -6,7 +6,6 @@ back before it goes.
 
 import os
 import secrets
-import signal
 import warnings
 
 import celery.apps.worker
@@ -19,7 +18,7 @@ from core.broker.connection import RUN_TASK, celery_app, connect
 from core.broker.presence import Presence
 from core.contracts.jobs import Queue
 from core.contracts.logs import configure_logs
-from core.contracts.process import die_with_parent
+from core.contracts.process import die_with_starter
 from core.store.database import Database
 from worker.child import Child
 from worker.health import worker_name
@@ -33,8 +32,7 @@ def main(queue: Queue) -> None:
     """Work on the jobs of `queue` until SIGTERM."""
     settings = WorkerSettings()
     configure_logs(settings)
-    if os.environ.get("GENCONVNET_DIE_WITH_PARENT"):
-        die_with_parent(signal.SIGTERM)
+    die_with_starter()
     name = worker_name(queue, f"{os.getpid()}:{secrets.token_hex(4)}")
     structlog.contextvars.bind_contextvars(worker=name)
     database = Database(settings.rows_url)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from core.contracts.process import with_starter
+
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 STEADY_SECONDS = 30.0  # a part that ran so long starts again without a pause
 LOOK_SECONDS = 0.2
@@ -33,7 +35,7 @@ class Part:
     pause: float = FIRST_PAUSE_SECONDS
 
     def start(self) -> None:
-        environment = {**os.environ, **self.environment, "GENCONVNET_DIE_WITH_PARENT": "1"}
+        environment = {**os.environ, **self.environment, **with_starter()}
         # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops the parts in order.
         self.process = subprocess.Popen(self.command, env=environment, start_new_session=True)
         self.started_at = time.monotonic()

@@ -9,14 +9,16 @@ import time
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_SECONDS = 0.5
+_STARTER = "GENCONVNET_DIE_WITH_PARENT"  # its process id
 
 
-def die_with_parent(signal_number: signal.Signals = signal.SIGKILL) -> None:
+def die_with_parent(signal_number: signal.Signals = signal.SIGKILL, parent: int | None = None) -> None:
     """Have this process receive `signal_number` when its parent is gone, however that ended.
 
-    Linux tells the child itself; elsewhere a thread looks whether the parent has changed.
+    `parent` is the parent's process id, where it is known that it may have gone already. Linux tells the child itself;
+    elsewhere a thread looks whether the parent has changed.
     """
-    parent = os.getppid()
+    parent = os.getppid() if parent is None else parent
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0) == 0:
@@ -24,6 +26,17 @@ def die_with_parent(signal_number: signal.Signals = signal.SIGKILL) -> None:
                 os.kill(os.getpid(), signal_number)
             return
     threading.Thread(target=_watch, args=(parent, signal_number), name="parent-watch", daemon=True).start()
+
+
+def die_with_starter() -> None:
+    """As `die_with_parent`, by SIGTERM, where whoever started this process has asked for it (`with_starter`)."""
+    if starter := os.environ.get(_STARTER):
+        die_with_parent(signal.SIGTERM, int(starter))
+
+
+def with_starter() -> dict[str, str]:
+    """What to add to the environment of a process that is to end with this one, even while it is still importing."""
+    return {_STARTER: str(os.getpid())}
 
 
 def _watch(parent: int, signal_number: signal.Signals) -> None:

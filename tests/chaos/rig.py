@@ -24,6 +24,7 @@ from api.embedded import broker
 from api.embedded.serve import PYTHON, workers
 from api.embedded.supervisor import Part
 from core.broker.connection import connect
+from core.contracts.process import with_starter
 from core.contracts.settings import Settings
 from core.store.blobs import Blobs
 from core.store.database import Database
@@ -191,7 +192,7 @@ class _Logged:
         with self._log.open("ab") as log:
             self.part.process = subprocess.Popen(
                 self.part.command,
-                env={**_kept_environment(), **self.part.environment, "GENCONVNET_DIE_WITH_PARENT": "1"},
+                env={**_kept_environment(), **self.part.environment, **with_starter()},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

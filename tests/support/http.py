@@ -12,6 +12,7 @@ import httpx
 from support import rows
 from support.waiting import PATIENCE_SECONDS, until
 
+from core.contracts.process import with_starter
 from core.store.blobs import Blobs
 from core.store.database import Database
 
@@ -40,7 +41,7 @@ class Api:
             "GENCONVNET_PORT": str(self.port),
             "GENCONVNET_LOG_FORMAT": "json",
             "GENCONVNET_RECONCILE_SECONDS": "0.2",
-            "GENCONVNET_DIE_WITH_PARENT": "1",
+            **with_starter(),
             **{name: str(value) for name, value in LIMITS.items()},
         }
         command = [sys.executable, "-P", "-m", "api"]
