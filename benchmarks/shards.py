@@ -1,6 +1,6 @@
 """How many pictures a second one sampling worker draws, and how many several, on this machine's processor.
 
-    python benchmarks/shards.py [--workers 2] [--count 32] [--size 128] [--steps 50] [--preset quick] [--repeat 2]
+    python benchmarks/shards.py [--workers 2] [--count 32] [--size 192] [--steps 50] [--preset texture-cpu] [--repeat 2]
 
 Learns examples/texture.png once, then has `genconvnet serve` draw the same job with one worker that takes all cores,
 with one that takes its share of them, and with several that take a share each. Prints one table: the best of --repeat
@@ -61,9 +61,9 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--count", type=int, default=32, help="pictures of the job")
-    parser.add_argument("--size", type=int, default=128, help="side in pixels")
+    parser.add_argument("--size", type=int, default=192, help="side in pixels")
     parser.add_argument("--steps", type=int, default=50, help="Langevin steps of each picture")
-    parser.add_argument("--preset", choices=PRESETS, default="quick", help="of the net that draws")
+    parser.add_argument("--preset", choices=PRESETS, default="texture-cpu", help="of the net that draws")
     parser.add_argument("--repeat", type=int, default=2)
     return parser.parse_args(arguments)
 

@@ -13,7 +13,7 @@ from core.engine.canvas import by_tiles, run_by_tiles
 from core.images import Levels, to_pixels
 from core.langevin import Dynamics
 from core.model import GenerativeConvNet
-from core.tone import Tone
+from core.tone import Tone, means
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from
 CANDIDATES = 48  # drawn for each patch, of which the best fitting is laid
@@ -72,8 +72,7 @@ def develop(
     Their own mean is taken for the clean pictures', from which it differs by what `bounded` cuts off. On the torus tile
     by tile, of which `after_part(share done)` is told; what it raises ends it.
     """
-
-    mean = chains.mean(dim=(2, 3), keepdim=True)
+    mean = means(chains)
 
     def clean(window: Tensor, boundary: Boundary) -> Tensor:
         denoised = denoise(net, window, noise_std, boundary, dynamics.random_lattice, engine.basis)

@@ -35,11 +35,19 @@ class Tone:
         if not cls.suits(params):
             return cls()
         assert params.contrast is not None
-        std = float((clean - clean.mean(dim=(2, 3), keepdim=True)).square().mean().sqrt())
+        std = float(means((clean - means(clean)).square()).mean().sqrt())
         gain = min(max(params.contrast / max(std, 1.0), 1 / MOST_GAIN), MOST_GAIN)
         return cls(gain, params.reference_std)
 
     def give(self, clean: Tensor, mean: Tensor | None = None) -> Tensor:
         """(N, C, H, W) -> the same, in the right tone. mean (N, C, 1, 1): of the whole, where these are parts of it."""
-        mean = clean.mean(dim=(2, 3), keepdim=True) if mean is None else mean
+        mean = means(clean) if mean is None else mean
         return (clean - mean) * self.gain + mean - mean.clamp(-self.most, self.most)
+
+
+def means(pictures: Tensor) -> Tensor:
+    """Of each channel, (N, C, H, W) -> (N, C, 1, 1), the same on any number of threads.
+
+    Line by line: one sum over all pixels is cut among the threads, and its rounding depends on where.
+    """
+    return pictures.contiguous().mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)

@@ -155,7 +155,7 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_learned(argument
 
 
 def test_the_benchmark_of_shards_draws_the_same_pictures_by_every_worker(capsys):
-    tiny = ["--workers", "1", "--count", "9", "--size", "32", "--steps", "1", "--repeat", "1"]
+    tiny = ["--preset", "quick", "--workers", "1", "--count", "9", "--size", "32", "--steps", "1", "--repeat", "1"]
     assert shards.main(tiny) == 0
     header, _, *lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1

@@ -13,6 +13,7 @@ from core.store.schema import Job
 
 COUNT, SHARD = 24, 8
 SEED = 11
+SIZE = {"width": 208, "height": 192}  # so many pixels that threads share the sums over them
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def learned(service: Service) -> str:
     return job["model_id"]
 
 
-def asked(model_id: str, count: int = COUNT, seed: int = SEED, steps: int = 10) -> dict[str, Any]:
-    params = {"count": count, "width": 40, "height": 32, "steps": steps, "seed": seed}
+def asked(model_id: str, count: int = COUNT, seed: int = SEED, steps: int = 10, **size: int) -> dict[str, Any]:
+    params = {"count": count, "width": 40, "height": 32, "steps": steps, "seed": seed, **size}
     return {"kind": "sample", "model_id": model_id, "params": params}
 
 
@@ -60,17 +61,17 @@ def test_the_pictures_do_not_depend_on_who_draws_them(serve, two: Service) -> No
     model_id = learned(two)
     workers = [one for one in psutil.Process(two.process.pid).children() if "sample" in one.cmdline()]
     assert len(workers) == 2
-    body = asked(model_id)
+    body = asked(model_id, **SIZE)
     with two.client.stream("GET", f"/v1/jobs/{two.accepted(body)['id']}/events") as stream:
         heard = [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
     assert (heard[0], heard[-1], heard.count("done")) == ("status", "done", 1)
     assert "progress" in heard
     by_two = drawn(two, body)
     assert len(set(by_two)) == COUNT
-    unsplit = [drawn(two, asked(model_id, SHARD, SEED + first)) for first in range(0, COUNT, SHARD)]
+    unsplit = [drawn(two, asked(model_id, SHARD, SEED + first, **SIZE)) for first in range(0, COUNT, SHARD)]
     assert [one for some in unsplit for one in some] == by_two
     two.stop()
-    one = serve()
+    one = serve(GENCONVNET_THREADS="2")  # those had one each
     assert drawn(one, body) == by_two
 
 

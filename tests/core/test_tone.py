@@ -5,7 +5,7 @@ import torch
 
 from core.contracts.learning import LayerParams, LearningParams
 from core.presets import PRESETS
-from core.tone import MOST_GAIN, Tone
+from core.tone import MOST_GAIN, Tone, means
 
 TEXTURE = PRESETS["texture-cpu"]
 
@@ -27,7 +27,7 @@ def test_each_pictures_mean_and_the_contrast_of_all_are_the_training_pictures_ag
 def test_parts_of_a_picture_get_the_tone_of_the_whole():
     clean = pictures([[3.0, -2.0, 0.5]], 45.0)
     tone = Tone.of(clean, TEXTURE)
-    mean = clean.mean(dim=(2, 3), keepdim=True)
+    mean = means(clean)
     parts = [tone.give(part, mean) for part in clean.tensor_split(2, dim=3)]
     assert torch.equal(torch.cat(parts, dim=3), tone.give(clean))
 
