@@ -4,11 +4,13 @@
 
 Starts `genconvnet serve` with a new data folder. Imports are timed in processes of their own, in turns with a bare
 FastAPI app's. Training and sampling run alone, one after the other, and then at once: `together` is the time of both at
-once over the sum of their times alone. Canceled are a job that learns and one in the midst of a large canvas; the
-worker that learns is killed at last, and its process with it.
+once over the sum of their times alone. Canceled are a job that learns and one in the midst of a large canvas's step. A
+canvas of 8192 x 8192 in colour is drawn, and what memory the process took that drew it. At last the worker that learns
+is killed, and its process with it.
 """
 
 import argparse
+import io
 import json
 import statistics
 import subprocess
@@ -21,6 +23,7 @@ from typing import Any
 
 import httpx
 import psutil
+from PIL import Image
 from shards import ended, seconds
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +36,7 @@ OURS = "import api.app"
 TRAIN = {"iterations": 300, "keep_nearest": False, "seed": 1}
 LONG = {**TRAIN, "iterations": 20_000, "checkpoint_seconds": 2}
 CANVAS = {"count": 1, "width": 4096, "height": 4096, "steps": 1000, "seed": 1}
+HUGE = {"count": 1, "width": 8192, "height": 8192, "steps": 3, "seed": 1, "tileable": True}
 SAMPLE = {"count": 4, "width": 384, "height": 384, "steps": 60, "seed": 1}
 
 
@@ -68,8 +72,10 @@ def imports(turns: int) -> dict[str, float]:
 
 
 def jobs(client: httpx.Client, turns: int) -> dict[str, float]:
-    with (ROOT / "examples" / "texture.png").open("rb") as file:
-        dataset = post(client, "/v1/datasets", files={"images": ("texture.png", file)})
+    picture = io.BytesIO()
+    with Image.open(ROOT / "examples" / "texture.png") as grey:
+        grey.convert("RGB").save(picture, "png")
+    dataset = post(client, "/v1/datasets", files={"images": ("texture.png", picture.getvalue())})
     train = {"kind": "train", "dataset_id": dataset["id"], "preset": "quick", "params": TRAIN}
     learned = ended(client, post(client, "/v1/jobs", json=train))
     sample = {"kind": "sample", "model_id": learned["model_id"], "params": SAMPLE}
@@ -90,6 +96,7 @@ def jobs(client: httpx.Client, turns: int) -> dict[str, float]:
         "together": (over - began).total_seconds() / sum(alone),
         "cancel_learning_seconds": statistics.median(canceled(client, learning) for _ in range(turns)),
         "cancel_canvas_seconds": statistics.median(canceled(client, canvas) for _ in range(turns)),
+        **huge(client, {**sample, "params": HUGE}),
         "killed_worker_seconds": taken_over(client, learning),
     }
 
@@ -106,13 +113,8 @@ def canceled(client: httpx.Client, body: dict[str, Any]) -> float:
 def taken_over(client: httpx.Client, body: dict[str, Any]) -> float:
     """Seconds from the death of a worker and its process to the next attempt at their job."""
     job = at_work(client, post(client, "/v1/jobs", json=body))
-    for process in psutil.Process().children(recursive=True):
-        if {"worker", "train"} <= set(process.cmdline()):
-            for one in (process, *process.children(recursive=True)):
-                one.kill()
-            break
-    else:
-        raise SystemExit("no worker that trains was found")
+    for process in worker_of("train"):
+        process.kill()
     began_at = time.monotonic()
     until(client, job, lambda job: job["attempt"] == 2)
     taken = time.monotonic() - began_at
@@ -120,11 +122,25 @@ def taken_over(client: httpx.Client, body: dict[str, Any]) -> float:
     return taken
 
 
+def huge(client: httpx.Client, body: dict[str, Any]) -> dict[str, float]:
+    """How long a canvas takes, and the memory of the process that draws it, at most."""
+    job = ended(client, post(client, "/v1/jobs", json=body))
+    held = (Path(f"/proc/{process.pid}/status").read_text() for process in worker_of("sample"))
+    peaks = [int(line.split()[1]) for status in held for line in status.splitlines() if line.startswith("VmHWM")]
+    return {"canvas_8192_seconds": seconds(job), "canvas_8192_peak_mib": max(peaks) / 1024}
+
+
+def worker_of(queue: str) -> list[psutil.Process]:
+    """A worker of ours and its process."""
+    for process in psutil.Process().children(recursive=True):
+        if {"worker", queue} <= set(process.cmdline()):
+            return [process, *process.children(recursive=True)]
+    raise SystemExit(f"no worker of the queue {queue} was found")
+
+
 def at_work(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """The job, a second after it has begun."""
-    job = until(client, job, lambda job: job["status"] == "running")
-    time.sleep(1)
-    return job
+    """The job, when some of its work is done."""
+    return until(client, job, lambda job: job["status"] == "running" and job["progress"]["fraction"] > 0)
 
 
 def until(client: httpx.Client, job: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

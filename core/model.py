@@ -98,6 +98,15 @@ class Architecture:
             sizes.append(size)
         return tuple(sizes)
 
+    @property
+    def map_numbers(self) -> float:
+        """Of all layers' maps, for each pixel of a large picture: what its memory goes by."""
+        stride, count = 1, 0.0
+        for layer in self.layers:
+            stride *= layer.stride
+            count += layer.filters / stride**2
+        return count
+
     def operations(self, size: int) -> int:
         """Multiplications of one bottom-up pass over a periodic picture of `size` pixels: what its time goes by."""
         below, stride, count = self.channels, 1, 0

@@ -9,7 +9,7 @@ from torch import Tensor
 from core.contracts.learning import Boundary
 from core.decoding import denoise
 from core.engine import Engine
-from core.engine.canvas import by_tiles, run_by_tiles
+from core.engine.canvas import by_tiles, is_too_large, run_by_tiles
 from core.images import Levels, to_pixels
 from core.langevin import Dynamics
 from core.model import GenerativeConvNet
@@ -17,7 +17,6 @@ from core.tone import Tone, means
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from
 CANDIDATES = 48  # drawn for each patch, of which the best fitting is laid
-LARGE = 1 << 20  # pixels of a picture that a step takes at once
 MARGIN = 6  # pixels around a patch that are compared
 
 
@@ -40,15 +39,15 @@ def synthesize(
     On the torus the chains begin as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
     of the net's stride, and every picture is periodic. Elsewhere, where a net may be bound to the places of an object,
     they begin as these, in turn. ValueError where those are of another size than is asked for.
-    `after_step(steps done)` is told of each step, of 0 while the patchwork is laid, and on a picture of more than LARGE
-    pixels of the parts of a step; what it raises ends the run.
+    `after_step(steps done)` is told of each step, of 0 while the patchwork is laid, and on a picture too large for a
+    step at once of the parts of a step; what it raises ends the run.
     """
     if dynamics.boundary == "torus":
         stride = net.architecture.total_stride
         sides = (-(-height // stride) * stride, -(-width // stride) * stride)
         started = partial(after_step, 0.0) if after_step else None
         chains = torch.cat([patchwork(start, *sides, stride, generator, started) for _ in range(count)])
-        if height * width > LARGE:
+        if is_too_large(net.architecture, chains):
             return run_by_tiles(engine, net, chains, steps, dynamics, generator, after_step)
     else:
         if start.shape[2:] != (height, width):
@@ -100,38 +99,44 @@ def patchwork(
     `after_row` is called after each row of patches; what it raises ends the work.
     """
     size = max(start.shape[-1] // PATCHES_PER_CHAIN // stride, 1) * stride
-    picture = start.new_zeros(start.shape[1], height, width)
+    chains = start.movedim(1, -1).contiguous()
+    picture = start.new_zeros(height, width, start.shape[1])
     laid = torch.zeros(height, width, dtype=torch.bool, device=start.device)
     for top in range(0, height, size):
         for left in range(0, width, size):
-            rows, columns = _span(top, size, height, start), _span(left, size, width, start)
-            drawn = _windows(start, len(rows), len(columns), stride, generator)
-            known = laid[rows % height][:, columns % width]
-            there = picture[:, rows % height][:, :, columns % width]
-            errors = ((drawn - there).square() * known).sum(dim=(1, 2, 3))
-            patch = drawn[errors.argmin(), :, MARGIN:-MARGIN, MARGIN:-MARGIN]
-            picture[:, top : top + size, left : left + size] = patch
-            laid[top : top + size, left : left + size] = True
+            rows, columns = range(top, min(top + size, height)), range(left, min(left + size, width))
+            corners = _corners(start, stride, generator)
+            down, across = _beside(rows, start), _beside(columns, start)
+            known = laid[(down % height)[:, None], across % width].nonzero()
+            down, across = down[known[:, 0]], across[known[:, 1]]
+            drawn = _cut(chains, corners, down - top, across - left)
+            errors = (drawn - picture[down % height, across % width]).square().sum(dim=(1, 2))
+            best = corners[errors.argmin()][None]
+            down, across = (torch.arange(len(lines), device=start.device) for lines in (rows, columns))
+            picture[rows.start : rows.stop, columns.start : columns.stop] = _cut(chains, best, down[:, None], across)[0]
+            laid[rows.start : rows.stop, columns.start : columns.stop] = True
         if after_row is not None:
             after_row()
-    return picture[None]
+    return picture.movedim(-1, 0)[None].contiguous()
 
 
-def _span(first: int, size: int, side: int, like: Tensor) -> Tensor:
-    """The lines of a patch that begins at `first`, and a margin of what lies before and after it."""
-    return torch.arange(first - MARGIN, min(first + size, side) + MARGIN, device=like.device)
+def _beside(lines: range, like: Tensor) -> Tensor:
+    """The lines of a patch, and a margin of what lies before and after it."""
+    return torch.arange(lines.start - MARGIN, lines.stop + MARGIN, device=like.device)
 
 
-def _windows(start: Tensor, height: int, width: int, stride: int, generator: torch.Generator) -> Tensor:
-    """Windows (CANDIDATES, C, height, width) of random chains at random places of the net's lattice."""
-    chains, _, chain_height, chain_width = start.shape
+def _corners(start: Tensor, stride: int, generator: torch.Generator) -> Tensor:
+    """(CANDIDATES, 3): of which chain, from which row and column on, at random places of the net's lattice."""
+    chains, _, height, width = start.shape
     chain, row, column = (
-        torch.randint(max(limit, 1), (CANDIDATES, 1, 1), generator=generator, device=generator.device)
-        for limit in (chains, chain_height // stride, chain_width // stride)
+        torch.randint(max(limit, 1), (CANDIDATES,), generator=generator, device=generator.device)
+        for limit in (chains, height // stride, width // stride)
     )
-    down = torch.arange(-MARGIN, height - MARGIN, device=start.device)[None, :, None]
-    across = torch.arange(-MARGIN, width - MARGIN, device=start.device)[None, None, :]
-    windows = start.movedim(1, -1)[
-        chain, (row * stride + down) % chain_height, (column * stride + across) % chain_width
-    ]
-    return windows.movedim(-1, 1)
+    return torch.stack([chain, row * stride, column * stride], dim=1)
+
+
+def _cut(chains: Tensor, corners: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Pixels of periodic chains (M, S, S, C), so far `down` and `across` from each of K corners -> (K, ..., C)."""
+    _, height, width, _ = chains.shape
+    chain, row, column = (corner.view(-1, *[1] * down.ndim) for corner in corners.unbind(1))
+    return chains[chain, (row + down) % height, (column + across) % width]

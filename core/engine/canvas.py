@@ -4,6 +4,7 @@ B at a pixel depends on the filters that see it, and these on pixels less than a
 halo of that width, taken as a picture of its own on the plane, therefore give the tile's B exactly.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,11 @@ from core.engine.noise import Noise
 from core.langevin import Dynamics, lattice_shift
 from core.model import Architecture, GenerativeConvNet
 
-TILE = 512  # pixels, along each side
+# Of the maps in memory, of which a step holds about three times as much: of a picture that is taken at once, and of a
+# tile with what lies around it.
+WHOLE_BYTES = {"cpu": 96 << 20, "cuda": 2 << 30}
+TILE_BYTES = {"cpu": 32 << 20, "cuda": 1 << 30}
+ROWS = 512  # of a canvas that are held within limits at once
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,34 @@ class Tile:
         return window[(..., *self.inside)]
 
 
+def is_too_large(architecture: Architecture, canvas: Tensor) -> bool:
+    """Whether a picture (N, C, H, W) is better worked through by tiles: for how much its maps take, not its pixels."""
+    height, width = canvas.shape[2:]
+    return architecture.map_numbers * height * width * canvas.element_size() > WHOLE_BYTES[canvas.device.type]
+
+
+def side_of_tiles(architecture: Architecture, canvas: Tensor) -> int:
+    """Pixels; where filters are many or see far, at least as many as make it worth while to look around them."""
+    pixels = TILE_BYTES[canvas.device.type] / (architecture.map_numbers * canvas.element_size())
+    around = 2 * (architecture.receptive_field - 1)
+    return max(math.isqrt(int(pixels)) - around, 2 * around, architecture.total_stride)
+
+
 def tiles(
-    architecture: Architecture, canvas: Tensor, side: int = TILE, shift: tuple[int, int] = (0, 0), further: int = 0
+    architecture: Architecture,
+    canvas: Tensor,
+    side: int | None = None,
+    shift: tuple[int, int] = (0, 0),
+    further: int = 0,
 ) -> Iterator[Tile]:
-    """Tiles of about `side` pixels that cover a periodic canvas (N, C, H, W) once.
+    """Tiles of about `side` pixels (`side_of_tiles`) that cover a periodic canvas (N, C, H, W) once.
 
     `shift`: the lattice lies as on the canvas moved by so many pixels down and to the right. `further`: pixels by which
     the windows are wider than B asks for.
     """
     stride, reach = architecture.total_stride, architecture.receptive_field - 1 + further
     before = -(-reach // stride) * stride  # windows begin on the lattice
-    step = max(side // stride, 1) * stride
+    step = max((side or side_of_tiles(architecture, canvas)) // stride, 1) * stride
     for top in range(0, canvas.shape[2], step):
         for left in range(0, canvas.shape[3], step):
             spans = [
@@ -70,7 +92,7 @@ def run_by_tiles(
     dynamics: Dynamics,
     generator: torch.Generator,
     after_part: Callable[[float], None] | None = None,
-    side: int = TILE,
+    side: int | None = None,
 ) -> Tensor:
     """`steps` Langevin steps (eq. 19) of periodic pictures (N, C, H, W), as `Engine.run` takes, B found tile by tile.
 
@@ -94,7 +116,7 @@ def run_by_tiles(
             if after_part is not None:
                 after_part(step + done / len(parts))
         if dynamics.box is not None:
-            for rows in torch.split(ahead, side, dim=2):
+            for rows in torch.split(ahead, ROWS, dim=2):
                 rows.copy_(dynamics.box.hold(rows))
         canvas, ahead = ahead, canvas
     return canvas
@@ -106,7 +128,7 @@ def by_tiles(
     local: Callable[[Tensor], Tensor],
     made: Tensor,
     after_part: Callable[[float], None] | None = None,
-    side: int = TILE,
+    side: int | None = None,
 ) -> Tensor:
     """`made` (N, C, H, W), filled with what `local` makes of windows of a canvas: (N, C, h, w) -> the like.
 

@@ -41,3 +41,16 @@ def test_a_running_job_is_canceled(
     time.sleep(after_seconds)  # it loads, it works, it writes
     assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
     assert service.ended(job_id)["status"] == "canceled"
+
+
+def test_a_canvas_is_canceled_in_the_midst_of_its_first_step(service: Service, dataset: str) -> None:
+    """Its patches are laid, some of its tiles are drawn, and no step is over."""
+    layers = [{"filters": 64, "kernel_size": 7, "stride": 1}]
+    model_id = service.ended(service.train(dataset, image_size=96, layers=layers))["model_id"]
+    params = {**LARGE, "width": 4096, "height": 4096}
+    job_id = service.accepted({"kind": "sample", "model_id": model_id, "params": params})["id"]
+    job = service.wait(job_id, lambda job: job["progress"]["fraction"] > 0)
+    assert job["progress"]["fraction"] < 1 / params["steps"]
+    assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
+    assert service.ended(job_id)["status"] == "canceled"
+    assert service.job(job_id)["progress"]["iteration"] == 0

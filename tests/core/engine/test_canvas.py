@@ -1,18 +1,20 @@
 """Tile by tile a canvas becomes what it becomes whole (core/engine/canvas.py)."""
 
+import multiprocessing
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from engines import GivenNoise, a_box, in_single_precision, noises, relative, seeded, stepped
 from nets import case
 
-from core import sampling
 from core.decoding import denoise
 from core.engine import FastEngine, ReferenceEngine, canvas
-from core.engine.canvas import by_tiles, run_by_tiles, tiles
+from core.engine.canvas import by_tiles, run_by_tiles, side_of_tiles, tiles
 from core.images import Levels, to_pixels
 from core.langevin import Dynamics
+from core.model import Architecture, ConvLayer, GenerativeConvNet
 from core.sampling import develop, patchwork, synthesize
 from core.tone import Tone
 
@@ -80,6 +82,21 @@ def test_several_tiles_are_needed():
     """What follows is not of one tile each."""
     counts = [len(list(tiles(one.net.architecture, one.images, SIDES[0]))) for one in CANVASES]
     assert sum(count >= 4 for count in counts) >= 6
+
+
+@pytest.mark.parametrize(
+    "layers", [[(4, 5, 1)], [(100, 15, 3), (64, 5, 1), (30, 3, 1)], [(256, 3, 1)] * 3, [(512, 31, 1)] * 2]
+)
+def test_a_tile_is_as_large_as_its_maps_have_room(layers):
+    """Many filters that see far are given more room, so that a tile is no smaller than what lies around it."""
+    shape, any_canvas = Architecture(tuple(ConvLayer(*layer) for layer in layers)), torch.zeros(1, 1, 9, 9)
+    side, around = side_of_tiles(shape, any_canvas), 2 * (shape.receptive_field - 1)
+    window = side + around
+    sizes = shape.map_sizes(window + shape.halo)
+    taken = sum(4 * layer.filters * size**2 for layer, size in zip(shape.layers, sizes, strict=True))
+    assert side >= 2 * around
+    assert taken < 1.3 * canvas.TILE_BYTES["cpu"] or side == 2 * around
+    assert taken > 0.7 * canvas.TILE_BYTES["cpu"]
 
 
 @every_canvas
@@ -226,8 +243,9 @@ TONE = Tone(1.1, 0.05)
 @pytest.mark.parametrize("random_lattice", [False, True])
 @pytest.mark.parametrize("noise_std", [0.0, 0.8])
 @pytest.mark.parametrize(("size", "boundary"), [((528, 12), "torus"), ((24, 18), "torus"), ((23, 19), "padded")])
-def test_what_is_developed_is_the_denoised_whole_as_bytes(size, boundary, noise_std, random_lattice):
+def test_what_is_developed_is_the_denoised_whole_as_bytes(size, boundary, noise_std, random_lattice, monkeypatch):
     """Also on a canvas of two tiles."""
+    monkeypatch.setattr(canvas, "side_of_tiles", lambda *_: 500)
     one = case("developed", [(4, 5, 3), (3, 3, 2)], size, boundary, channels=3, count=2)
     told, dynamics = [], Dynamics(0.3, boundary, random_lattice=random_lattice and boundary == "torus")
     found = develop(one.net, one.images, LEVELS, noise_std, dynamics, FastEngine(), TONE, told.append)
@@ -236,7 +254,7 @@ def test_what_is_developed_is_the_denoised_whole_as_bytes(size, boundary, noise_
     assert found.dtype == torch.uint8
     assert torch.equal(found, to_pixels((whole - mean) * 1.1 + mean - mean.clamp(-0.05, 0.05), LEVELS))
     assert found.double().std() > 10
-    assert told == ([] if boundary != "torus" else [0.5, 1.0] if size[0] > canvas.TILE else [1.0])
+    assert told == ([] if boundary != "torus" else [0.5, 1.0] if size[0] > 500 else [1.0])
 
 
 def test_what_a_listener_raises_ends_what_is_developed():
@@ -261,11 +279,37 @@ def test_a_large_picture_is_synthesized_by_tiles(random_lattice, monkeypatch):
             engine=FastEngine(), after_step=told.append,
         )  # fmt: skip
 
-    monkeypatch.setattr(sampling, "LARGE", 25 * 30)
+    maps = 27 * 30 * 4 * one.images.element_size() // 9
+    monkeypatch.setitem(canvas.WHOLE_BYTES, "cpu", maps)
     whole = synthesized()
-    monkeypatch.setattr(sampling, "LARGE", 25 * 30 - 1)
+    monkeypatch.setitem(canvas.WHOLE_BYTES, "cpu", maps - 1)
     found, generator = synthesized(), seeded(4)
     start = torch.cat([patchwork(one.images, 27, 30, 3, generator) for _ in range(2)])
     assert torch.equal(found, run_by_tiles(FastEngine(), one.net, start, 2, dynamics, generator))
     assert found.shape == whole.shape == (2, 1, 27, 30)
     assert [done for done in told if done] == [1, 2, 1, 2]
+
+
+def test_many_filters_take_no_more_memory_than_few():
+    """600 MiB of maps, were the picture worked through at once, in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        taken = pool.apply(mib_taken_by_a_step, ([(256, 3, 1)], 768))
+    assert taken < 250
+
+
+def mib_taken_by_a_step(layers, size):
+    net = GenerativeConvNet(Architecture(tuple(ConvLayer(*layer) for layer in layers), channels=1))
+
+    def step(side):
+        start, dynamics = torch.zeros(1, 1, 24, 24), Dynamics(0.3, "torus")
+        synthesize(net, 1, side, side, steps=1, dynamics=dynamics, generator=seeded(), start=start, engine=FastEngine())
+
+    step(24)  # what is loaded once
+    before = status_mib("VmRSS")
+    step(size)
+    return status_mib("VmHWM") - before
+
+
+def status_mib(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
