@@ -133,13 +133,17 @@ def denoise(
     return shrunk.add_(drawn, alpha=noise_std**2)
 
 
+def passes_to_denoise(net: GenerativeConvNet, noise_std: float, random_lattice: bool) -> int:
+    """How often `denoise` finds B."""
+    return 0 if not noise_std else len(_places(net)) ** 2 if random_lattice else 1
+
+
 def mean_basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid", pull: Pull = basis) -> Tensor:
     """B's mean over the places at which the net's lattice may lie, LATTICES at most along each side. (N, C, H, W).
 
     On the torus it is exact; elsewhere the stride's few lines at the rim are taken from the opposite side.
     """
-    stride = net.architecture.total_stride
-    places = range(0, stride, -(-stride // LATTICES))
+    places = _places(net)
     total = torch.zeros_like(images)
     for down, right in product(places, places):
         moved = pull(net, images.roll((down, right), dims=(2, 3)), boundary)
@@ -210,6 +214,12 @@ def top_coefficients(net: GenerativeConvNet, active: Tensor, dtype: torch.dtype)
     """B^(L) ∘ δ^(L): 1 (a category's: w_c,k) where a unit of the highest layer is `active` (N, filters, H_L, W_L)."""
     ones = active.to(dtype)
     return ones if net.category_weights is None else ones * net.category_weights[:, None, None]
+
+
+def _places(net: GenerativeConvNet) -> range:
+    """Pixels by which the lattice is moved along each side."""
+    stride = net.architecture.total_stride
+    return range(0, stride, -(-stride // LATTICES))
 
 
 def _rounding(net: GenerativeConvNet, images: Tensor, energy: Tensor) -> Tensor:

@@ -60,6 +60,10 @@ class Desk:
         self._points.clear()
         self._recorded_at = time.monotonic()
 
+    def note(self, **facts: Any) -> None:
+        """What holds of the work from its beginning: shown among the job's metrics."""
+        leases.note(self.database, self.claim, facts)
+
     def store(self, name: str, content: bytes) -> StoredBlob:
         """Keep a file of this attempt."""
         return self.blobs.put(self.claim.path(name), content)

@@ -7,10 +7,10 @@ from worker.desk import Desk
 
 
 class Pace:
-    """`parts` in turn, of `steps` steps each at the most."""
+    """`parts` in turn, of `steps` steps each at the most, and `after` more that are not shown as such."""
 
-    def __init__(self, desk: Desk, parts: int, steps: int) -> None:
-        self._desk, self._parts, self._steps = desk, parts, steps
+    def __init__(self, desk: Desk, parts: int, steps: int, after: int = 0) -> None:
+        self._desk, self._parts, self._steps, self._all = desk, parts, steps, steps + after
         self._began_at = time.monotonic()
 
     def tell(self, done: int, current: int, step: float) -> None:
@@ -19,12 +19,12 @@ class Pace:
         Raises what `Lease.check` raises where there is reason to stop.
         """
         self._desk.lease.check()
-        fraction = (done + (current - done) * min(step / self._steps, 1.0)) / self._parts
+        fraction = (done + (current - done) * min(step / self._all, 1.0)) / self._parts
         self._desk.progress(
             Progress(
                 stage=current,
                 stages=self._parts,
-                iteration=int(step),
+                iteration=min(int(step), self._steps),
                 iterations=self._steps,
                 fraction=fraction,
                 eta_seconds=round((time.monotonic() - self._began_at) * (1 / fraction - 1), 1) if fraction else None,

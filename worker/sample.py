@@ -10,10 +10,11 @@ from torch import Tensor
 from core.checkpoint import TrainedModel
 from core.contracts.learned import LearnedSettings
 from core.contracts.sampling import ResolvedSampleParams
+from core.decoding import passes_to_denoise
 from core.engine import Engine, choose_engine
 from core.images import fit_torus, write_picture
 from core.langevin import Dynamics
-from core.learning import dynamics_of, tone_of
+from core.learning import dynamics_of, precision_of, tone_of
 from core.sampling import develop, synthesize
 from core.tone import Tone
 from worker.desk import Desk
@@ -29,10 +30,11 @@ def sample(desk: Desk) -> None:
     """
     params = ResolvedSampleParams.model_validate(desk.claim.params)
     press = _Press.of(open_model(desk, desk.claim.model_id), params, desk.device)
-    pace = Pace(desk, params.count, params.steps)
+    desk.note(precision=press.engine.precision)
+    pace = Pace(desk, params.count, params.steps, press.cleaning)
     for done in range(params.count):
         index = desk.claim.first + done
-        pixels = press.picture(index, partial(pace.tell, done, done + 1), desk.lease.check)
+        pixels = press.picture(index, partial(pace.tell, done, done + 1))
         name = f"synthesized-{index:03d}.png"
         desk.add_artifact(name, "image/png", write_picture(pixels), (params.width, params.height))
     desk.succeed()
@@ -56,12 +58,21 @@ class _Press:
         learned = dynamics_of(model.params, model.levels.box)
         boundary = model.params.boundary if fixed else "torus"
         dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
-        engine = choose_engine(model.params.precision, device)
+        engine = choose_engine(precision_of(model.params), device)
         return cls(model, params, dynamics, engine, tone_of(model.net, model.chains, model.params, engine), device)
 
-    def picture(self, index: int, after_step: Callable[[float], None], check: Callable[[], None]) -> Tensor:
-        """Number `index` of the job's -> (C, height, width) bytes. `check` raises where there is reason to stop."""
+    @property
+    def cleaning(self) -> int:
+        """What it takes to clean a picture of its noise, in Langevin steps."""
+        return passes_to_denoise(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
+
+    def picture(self, index: int, after_step: Callable[[float], None]) -> Tensor:
+        """Number `index` of the job's -> (C, height, width) bytes. `after_step` is told of steps and of `cleaning`."""
         params, model = self.params, self.model
+
+        def after_part(share: float) -> None:
+            after_step(params.steps + share * self.cleaning)
+
         chains = synthesize(
             model.net,
             1,
@@ -76,7 +87,7 @@ class _Press:
         )
         noise_std = model.params.picture_noise
         developed = develop(
-            model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, lambda _: check()
+            model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, after_part
         )
         pixels: Tensor = developed[0]
         del chains  # of a large canvas the most of the memory

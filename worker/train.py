@@ -55,6 +55,7 @@ class _Training:
         self.previewed_at = self.saved_at = time.monotonic()
 
     def run(self) -> None:
+        self.desk.note(precision=self.learner.engine.precision)
         self.desk.progress(self._standing())
         for learned in measures.timed(self.learner.iterate()):
             self._tell(learned)

@@ -171,13 +171,21 @@ def record(
     with database.write() as session:
         job = _fenced(session, held)
         if points:
-            job.metrics = dict(points[-1][1])
+            job.metrics = {**job.metrics, **points[-1][1]}
             steps = [step for step, _ in points]
             session.execute(delete(Metric).where(Metric.job_seq == held.seq, Metric.step.in_(steps)))
             session.execute(
                 insert(Metric), [{"job_seq": held.seq, "step": step, "values": dict(values)} for step, values in points]
             )
         return shards.advance(session, job, progress)
+
+
+def note(database: Database, held: Claim, facts: Mapping[str, Any]) -> None:
+    """What holds of the work from its beginning, among the metrics of its owner's job. Raises LeaseLost."""
+    with database.write() as session:
+        job = _fenced(session, held)
+        shown = job.parent or job
+        shown.metrics = {**shown.metrics, **facts}
 
 
 def publish(database: Database, held: Claim, artifact: NewArtifact) -> list[str]:

@@ -25,6 +25,7 @@ WRITES: dict[str, Callable[[Database, Claim], object]] = {
     "begin": leases.begin,
     "renew": lambda database, held: leases.renew(database, held, rows.LONG),
     "record": lambda database, held: leases.record(database, held, rows.DONE, [(1, {"energy": 1.0})]),
+    "note": lambda database, held: leases.note(database, held, {"precision": "float32"}),
     "publish": lambda database, held: leases.publish(database, held, rows.artifact()),
     "checkpoint": lambda database, held: leases.checkpoint(database, held, rows.stored()),
     "succeed": lambda database, held: leases.succeed(
@@ -219,6 +220,7 @@ def test_fail_says_why(database: Database) -> None:
 def test_record_keeps_the_series_without_doubles(database: Database) -> None:
     held = rows.claimed(database)
     progress = Progress(iteration=2, iterations=5, fraction=0.4)
+    leases.note(database, held, {"precision": "float32"})
     leases.record(database, held, progress, [(1, {"energy": 3.0}), (2, {"energy": 2.0})])
     leases.record(database, held, progress, [(2, {"energy": 2.5}), (3, {"energy": 1.0})])  # gone on from a checkpoint
     leases.record(database, held, progress)
@@ -228,7 +230,7 @@ def test_record_keeps_the_series_without_doubles(database: Database) -> None:
         {"step": 3, "energy": 1.0},
     ]
     job = rows.row(database, held.job_id)
-    assert job.metrics == {"energy": 1.0}
+    assert job.metrics == {"precision": "float32", "energy": 1.0}
     assert Progress.model_validate(job.progress) == progress
 
 

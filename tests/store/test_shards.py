@@ -45,6 +45,15 @@ def statuses(database: Database, job_id: str) -> list[str]:
     return [shard.status for shard in rows.shards(database, job_id)]
 
 
+def test_what_a_shard_notes_is_noted_of_its_owners_job(database: Database) -> None:
+    job_id = rows.accept(database, rows.split(rows.add_model(database)))
+    first, second = claim(database), claim(database)
+    leases.note(database, first, {"precision": "float32"})
+    leases.note(database, second, {"precision": "float32", "more": 1})
+    assert rows.row(database, job_id).metrics == {"precision": "float32", "more": 1}
+    assert all(not shard.metrics for shard in rows.shards(database, job_id))
+
+
 def test_a_split_job_is_one_to_its_owner(database: Database) -> None:
     model_id = rows.add_model(database)
     before, after = rows.accept(database, rows.sample(model_id)), rows.accept(database, rows.split(model_id))

@@ -16,6 +16,7 @@ import worker.sample
 from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
 from core.contracts.learning import LearningParams
 from core.contracts.sampling import SHARD_PICTURES, ResolvedSampleParams
+from core.engine import choose_engine
 from core.images import Levels
 from core.learning import architecture_of
 from core.store import jobs
@@ -60,6 +61,7 @@ def test_a_split_job_gives_the_pictures_of_a_whole_one_whoever_draws_first(workp
     job = rows.row(workplace.database, job_id)
     assert (job.status, job.progress["fraction"], job.progress["stage"]) == (JobStatus.SUCCEEDED, 1.0, COUNT)
     names = [f"synthesized-{index:03d}.png" for index in range(COUNT)]
+    assert job.metrics == whole.metrics == {"precision": choose_engine("auto", torch.device("cpu")).precision}
     assert [one.name for one in job.artifacts] == [one.name for one in whole.artifacts] == names
     assert [workplace.file(job, name) for name in names] == [workplace.file(whole, name) for name in names]
     entries = [fields for _, fields in redis.xrange(f"genconvnet:events:{job_id}")]  # type: ignore[union-attr]
@@ -69,6 +71,28 @@ def test_a_split_job_gives_the_pictures_of_a_whole_one_whoever_draws_first(workp
     fractions = [data["fraction"] for name, data in heard[1:-1] if name == "progress"]
     assert len(fractions) == len(heard) - 2
     assert fractions == sorted(fractions)
+
+
+def test_progress_goes_on_while_a_picture_is_cleaned_of_its_noise(workplace: Workplace, monkeypatch) -> None:
+    """At each of the lattice's places: as much work as 9 steps, here after 3."""
+    learned = LearningParams.model_validate(
+        {
+            "image_size": 18,
+            "layers": [{"filters": 4, "kernel_size": 5, "stride": 3}],
+            "boundary": "torus",
+            "reference_std": 2.0,
+            "picture_noise": 1.0,
+            "random_lattice": True,
+        }
+    )
+    net = random_net(architecture_of(learned, 1), 3).float()
+    model_id = workplace.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05))
+    params = ResolvedSampleParams(count=1, width=18, height=18, steps=3, step_size=0.8, seed=7)
+    told: list[Progress] = []
+    monkeypatch.setattr(Desk, "progress", lambda _, progress: told.append(progress))
+    workplace.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
+    found = [(one.iteration, round(12 * one.fraction, 6)) for one in told]
+    assert found == [(0, 0), (0, 0), (1, 1), (2, 2), (3, 3), (3, 12)]
 
 
 def test_a_sample_is_given_the_tone_that_its_models_chains_ask_for(workplace: Workplace, monkeypatch) -> None:

@@ -99,6 +99,7 @@ def test_contrastive_training_ends_with_the_pictures_reconstructed_and_how_healt
         expected = to_pixels(reconstruct(model.net, known, "padded"), model.levels)[0, 0].numpy()
         assert np.abs(made.astype(int) - expected).max() <= 1  # rounding
     assert job.metrics["recoveries"] == 0
+    assert job.metrics["precision"] == "float32", "auto is, for contrastive divergence"
     assert all(isinstance(remark, str) for remark in job.metrics["remarks"])
     series = json.loads(workplace.file(job, "metrics.json"))
     assert [one["iteration"] for one in series] == [1, 2, 3]
