@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from core.engine import FastEngine, ReferenceEngine, choose_engine
 from core.engine.beside import each
+from core.engine.fast import records_graphs
 from core.engine.noise import noise_of_each
 from core.health import remarks
 from core.images import Levels, read_picture, sheet, to_pixels, write_picture
@@ -68,12 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "machine": machine(device),
         "torch": torch.__version__,
         "precision": choose_engine(asked.precision, device).precision,
+        "graphs": records_graphs(device),
     }
     report |= compare(device, asked.precision, asked.turns)
     report |= learning(device, asked.precision, asked.turns)
     report["growth"] = [asdict(row) for row in growth(device, asked.precision, asked.turns, asked.quick)]
     if asked.full:
         report["experiment_1"] = experiment_in_full(device, asked.precision, asked.out)
+    if report["ratio_to_torchebm"] is None:
+        sys.stderr.write("without torchebm, which the extra `bench` installs: nothing is compared with it\n")
     text = markdown(report)
     sys.stdout.write(text)
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -150,19 +154,18 @@ def in_turns(ways: dict[str, Callable[[], object]], turns: int, device: torch.de
 def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
     """One step of every way, the draw of its noise alone, and the machine's matrix rates, in one run.
 
-    Recording a CUDA graph is not counted: a turn before the first pays for it. `noise` is drawn by itself, which the
-    engine does not do: on the processor one thread draws while another multiplies, on a GPU it is part of the step's
-    kernel. Its share is an upper bound.
+    Recording a CUDA graph is not counted: a turn before the first pays for it. On a GPU peers may use TF32, which is
+    PyTorch's own choice for them; ours never does. `noise` is drawn by itself, which the engine does not do: on the
+    processor one thread draws while another multiplies, on a GPU it is part of the step's kernel. Its share is an upper
+    bound.
     """
-    torch.backends.cudnn.benchmark = True  # for the peers as well as for ours
+    torch.backends.cudnn.benchmark = True  # for the peers; ours chooses no kernel by the clock
     net, images = experiment_1(device), pictures(CHAINS, SIZE, device)
     steps = 100 if device.type == "cuda" else PRESETS["texture"].langevin_steps
     timed: dict[str, Callable[[], object]] = {
         name: partial(run, images, steps) for name, run in ways(net, precision).items()
     }
-    noises = noise_of_each(torch.Generator(device).manual_seed(4), CHAINS)
-    drawn = torch.empty_like(images)
-    timed["noise"] = partial(_times, steps, lambda: each(lambda noise, one: noise.fill(one.flatten()), noises, drawn))
+    timed["noise"] = partial(_times, steps, noise_alone(images))
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         matrix = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
         timed[f"matrix {name}"] = partial(_times, steps, partial(torch.mm, matrix, matrix))
@@ -187,11 +190,19 @@ def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
         "share_of_floor": floor / step["ours"],
         "noise_share": step["noise"] / step["ours"],
     }
-    for name, peer in (("torchebm", TORCHEBM), ("loop", LOOP)):
-        if peer in step:
-            found[f"ratio_to_{name}"] = step[peer] / step["ours"]
-            found[f"ratio_to_{name}_in_float32"] = step[peer] / step[FLOAT32]
+    for name, peer in (("torchebm", TORCHEBM), ("loop", LOOP)):  # None where that is not installed
+        found[f"ratio_to_{name}"] = step[peer] / step["ours"] if peer in step else None
+        found[f"ratio_to_{name}_in_float32"] = step[peer] / step[FLOAT32] if peer in step else None
     return found
+
+
+def noise_alone(images: Tensor) -> Callable[[], object]:
+    """The draw of one step's noise, as fast as the device draws it."""
+    drawn, generator = torch.empty_like(images), torch.Generator(images.device).manual_seed(4)
+    if images.is_cuda:
+        return partial(drawn.normal_, generator=generator)
+    noises = noise_of_each(generator, len(images))
+    return lambda: each(lambda noise, one: noise.fill(one.flatten()), noises, drawn)
 
 
 def _times(count: int, do: Callable[[], object]) -> None:
@@ -218,12 +229,16 @@ def learning(device: torch.device, precision: str, turns: int) -> dict[str, Any]
 
 
 def growth(device: torch.device, precision: str, turns: int, quick: bool) -> list[Row]:
-    """Time and memory of a step over chains and sizes, ours beside the loop; each in a process of its own."""
+    """Time and memory of a step over chains and sizes, ours beside the loop, and at the size above all ways.
+
+    Each in a process of its own.
+    """
     counts, sizes = (CHAIN_COUNTS[:3], SIZES[:3]) if quick else (CHAIN_COUNTS, SIZES)
     cases = [(count, SIZE) for count in counts] + [(1, size) for size in sizes]
     rows = []
+    every = list(ways(experiment_1(device), precision))
     for chains, size in cases:
-        for name in ("ours", LOOP):
+        for name in every if (chains, size) == (CHAINS, SIZE) else ("ours", LOOP):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 rows.append(pool.apply(measured, (name, chains, size, str(device), precision, turns)))
     return rows
@@ -258,6 +273,7 @@ def experiment_in_full(device: torch.device, precision: str, out: Path) -> dict[
 
 
 def measured(name: str, chains: int, size: int, device_name: str, precision: str, turns: int) -> Row:
+    torch.backends.cudnn.benchmark = True
     device = torch.device(device_name)
     net, images = experiment_1(device), pictures(chains, size, device)
     run = ways(net, precision)[name]
@@ -299,18 +315,19 @@ def markdown(report: dict[str, Any]) -> str:
     step = report["step_seconds"]
     rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in report["matrix_gflops"].items())
     full = report.get("experiment_1")
+    recorded = " Steps are recorded as CUDA graphs." if report["graphs"] else ""
     lines = [
-        f"{report['machine']}; torch {report['torch']}; `ours` computes in {report['precision']}.",
+        f"{report['machine']}; torch {report['torch']}; `ours` computes in {report['precision']}.{recorded}",
         f"{CHAINS} chains of {SIZE} x {SIZE}: {report['gflop']:.1f} GFLOP a step. Matrix rates, GFLOP/s: {rates}.",
         "",
         *table(
-            ("way", "ms a step", "times as fast as ours is"),
+            ("way", "ms a step", "ours is times as fast"),
             [(name, f"{1e3 * seconds:.2f}", f"{seconds / step['ours']:.2f}") for name, seconds in step.items()],
         ),
         "",
         *table(
             ("what", "figure"),
-            [(name, f"{report[name]:.3f}") for name in FIGURES if name in report],
+            [(name, f"{report[name]:.3f}") for name in FIGURES if report[name] is not None],
         ),
         "",
         *table(
@@ -339,8 +356,8 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for axis, what, of in zip(axes, ("chains", "size"), (SIZE, 1), strict=True):
         fixed = "size" if what == "chains" else "chains"
-        for name in dict.fromkeys(row["name"] for row in rows):
-            points = [(row[what], row["seconds"]) for row in rows if row["name"] == name and row[fixed] == of]
+        for name in ("ours", LOOP):
+            points = sorted((row[what], row["seconds"]) for row in rows if row["name"] == name and row[fixed] == of)
             axis.loglog(*zip(*points, strict=True), marker="o", label=name)
         axis.set(xlabel=what, ylabel="seconds a step")
         axis.legend()

@@ -3,16 +3,19 @@
 import itertools
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import quality
 import shards
+import speed
 import torch
 from PIL import Image
 from quilting import beyond_the_cut, quilt
 from random_phase import periodic_component, random_phase
 
+from core.engine import choose_engine
 from core.images import write_picture
 from core.learning import LearningDiverged
 
@@ -161,3 +164,37 @@ def test_the_benchmark_of_shards_draws_the_same_pictures_by_every_worker(capsys)
     assert len(lines) == 1
     assert [cell.strip() for cell in lines[0].strip("|").split("|")][::4] == ["1", "yes"]
     assert len(header) == len(lines[0])
+
+
+def test_the_benchmark_of_speed_tells_every_figure(tmp_path, capsys, monkeypatch):
+    """Everything at a small size; what it measures each in a process of its own, here in this one."""
+
+    def growth(device, precision, turns, _):
+        cases = [(speed.CHAINS, speed.SIZE), (1, speed.SIZE), (1, 64), (1, 40)]
+        return [
+            speed.measured(name, *one, str(device), precision, turns) for one in cases for name in ("ours", speed.LOOP)
+        ]
+
+    for name, value in {"SIZE": 48, "CHAINS": 2, "MATRIX": 64, "growth": growth}.items():
+        monkeypatch.setattr(speed, name, value)
+    report = tmp_path / "elsewhere.json"
+    with torch.backends.cudnn.flags(enabled=True):
+        assert speed.main(["--turns", "1", "--device", "cpu", "--out", str(tmp_path), "--json", str(report)]) == 0
+    found = json.loads(report.read_text())
+    peers = [name for name in (speed.TORCHEBM, speed.LOOP) if name in found["step_seconds"]]
+    ours = ["ours, reference", speed.FLOAT32, "ours, fast, bfloat16", "ours", "noise"]
+    assert list(found["step_seconds"]) == [*peers, *ours]
+    assert all(seconds > 0 for seconds in found["step_seconds"].values())
+    assert (found["ratio_to_torchebm"] is None) == (find_spec("torchebm") is None)
+    step = found["step_seconds"]
+    assert found["ratio_to_loop"] == pytest.approx(step[speed.LOOP] / step["ours"])
+    assert found["share_of_floor"] == pytest.approx(found["floor_seconds"] / step["ours"])
+    assert found["noise_share"] == pytest.approx(step["noise"] / step["ours"])
+    assert found["iteration_to_its_steps"] > 0
+    assert found["precision"] == choose_engine("auto", torch.device("cpu")).precision
+    assert found["graphs"] is False
+    printed = capsys.readouterr()
+    assert (tmp_path / "speed.md").read_text() == printed.out
+    assert ("without torchebm" in printed.err) == (find_spec("torchebm") is None)
+    with Image.open(tmp_path / "speed.png") as plotted:
+        assert plotted.size[0] > plotted.size[1]

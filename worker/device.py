@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 import torch
+from torch.backends import cudnn
 
 from core.contracts.process import core_count
 from worker.settings import WorkerSettings
@@ -32,16 +33,16 @@ def choose_device(settings: WorkerSettings) -> torch.device:
 
 
 def _own_gpu(device: torch.device, folder: Path) -> torch.device:
-    """The GPU that `device` names by its number, else one that fewest others on this machine have taken."""
-    if device.index is None:
-        gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
-        if not gpus:
-            raise RuntimeError(
-                "GENCONVNET_DEVICE is cuda, but PyTorch sees no GPU: is its driver there, and new enough?"
-            )
-        device = torch.device("cuda", take_one(folder, gpus))
+    """The GPU that `device` names by its number, taken too; else one that fewest others on this machine have taken."""
+    count = torch.cuda.device_count()
+    numbers = range(count) if device.index is None else [device.index]
+    if not count:
+        raise RuntimeError("GENCONVNET_DEVICE is cuda, but PyTorch sees no GPU: is its driver there, and new enough?")
+    gpus = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
+    device = torch.device("cuda", numbers[take_one(folder, gpus)])
     torch.cuda.set_device(device)
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32; who wants less asks for bfloat16
+    cudnn.allow_tf32 = False  # float32 means float32; who wants less asks for bfloat16
+    cudnn.deterministic = True
     return device
 
 

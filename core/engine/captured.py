@@ -74,8 +74,7 @@ class CapturedRun:
     def _record(self) -> None:
         stream = torch.cuda.Stream(self._chains.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._chains.device))
-        quick = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
-        with torch.cuda.stream(stream), quick:
+        with torch.cuda.stream(stream):
             for _ in range(3):  # the libraries choose their ways here, and take the memory that they need
                 self._steps(1)
             stream.synchronize()

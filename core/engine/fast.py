@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.backends import cudnn
 
 from core.contracts.learning import Boundary
 from core.engine.beside import each
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# On a GPU float32 is float32, not TF32 of 10 bits; no kernel is chosen by the clock, or adds in an order that changes:
+# a seed gives the same pictures each time. Of no consequence on a processor.
+exactly = partial(cudnn.flags, enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
 LANES = 8  # channels that a GPU's matrix units take at once
 
 
@@ -35,18 +40,20 @@ class FastEngine:
 
     def __init__(self, dtype: torch.dtype | None = None) -> None:
         self._dtype = dtype
-        self._captured = _captured_runs()
+        self._captured: CapturedRuns | None = None
 
     @property
     def precision(self) -> str:
         return "bfloat16" if self._dtype is torch.bfloat16 else "float32"
 
+    @exactly()
     @torch.no_grad()
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
         layout = _layout(net, images, boundary)
         pull = self._blocked(net, images).basis(layout.lay(images), layout)
         return layout.take_up(pull).to(images.dtype)
 
+    @exactly()
     @torch.no_grad()
     def run(
         self,
@@ -58,8 +65,8 @@ class FastEngine:
         after_step: Callable[[float], None] | None = None,
     ) -> Tensor:
         layout, blocked = _layout(net, images, dynamics.boundary), self._blocked(net, images)
-        if self._captured is not None and images.is_cuda and images.dtype == torch.float32:
-            return self._captured.run(blocked, layout, images, steps, dynamics, generator, after_step)
+        if images.dtype == torch.float32 and records_graphs(images.device):
+            return self._recorded.run(blocked, layout, images, steps, dynamics, generator, after_step)
         split = blocked.parts(images, layout)
         blocked = blocked.made_ready(layout, len(split[0])) if steps > 1 else blocked
         noise = iter(noise_of_each(generator, len(images)))
@@ -74,10 +81,20 @@ class FastEngine:
         each(_Chains.take_up, parts, blocked.parts(found, layout))
         return found
 
+    @exactly()
     @torch.no_grad()
     def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
         layout = _layout(net, images, boundary)
         return self._blocked(net, images).gradient(layout.lay(images), layout)
+
+    @property
+    def _recorded(self) -> "CapturedRuns":
+        """The engine's graphs, on a GPU alone: a processor's worker neither needs Triton nor wakes the card."""
+        if self._captured is None:
+            from core.engine.captured import CapturedRuns
+
+            self._captured = CapturedRuns()
+        return self._captured
 
     def _blocked(self, net: GenerativeConvNet, images: Tensor) -> BlockedNet:
         return BlockedNet.of(net, self._dtype or images.dtype, LANES if images.is_cuda else 1)
@@ -119,25 +136,20 @@ class _Chains:
 
 
 @functools.cache
-def _kernels_compile() -> bool:
-    """Whether the kernels of a GPU can be compiled here: Triton needs a C compiler. Slower without, and no worse."""
+def records_graphs(device: torch.device) -> bool:
+    """Whether steps are recorded as graphs: on a GPU, for whose kernels Triton needs a C compiler. Else they are done
+    one by one, slower and no worse.
+    """
+    if device.type != "cuda":
+        return False
     try:
         from core.engine.kernel import try_out
 
-        try_out(torch.device("cuda"))
+        try_out(device)
     except Exception as error:  # what compilers and drivers raise is of any kind
         log.warning("no CUDA graphs, steps are done one by one: %s: %s", type(error).__name__, error)
         return False
     return True
-
-
-def _captured_runs() -> "CapturedRuns | None":
-    """Runs as CUDA graphs, where there is a GPU."""
-    if not torch.cuda.is_available() or not _kernels_compile():
-        return None
-    from core.engine.captured import CapturedRuns
-
-    return CapturedRuns()
 
 
 def _layout(net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Layout:

@@ -19,6 +19,7 @@ from nets import Case, case, random_net, top_size
 from core.decoding import encode, top_down
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
+from core.engine.fast import LANES, exactly
 from core.model import Architecture, ConvLayer, convolve, positions
 
 
@@ -161,17 +162,23 @@ def large_case(layers, images, boundary, top="convolutional"):
     return Case("large", random_net(replace(architecture, top_size=covered), seed=6).float(), images, boundary)
 
 
-class Rounded:
-    """What the engine makes of a case in bfloat16, and the pattern that it went by."""
+ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+every_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_A_GPU)])
 
-    def __init__(self, case):
+
+class Rounded:
+    """What the engine makes of a case in bfloat16 on a device, and the pattern that it went by there."""
+
+    def __init__(self, case, device):
         engine, layout = FastEngine(torch.bfloat16), layout_of(case)
-        with torch.no_grad():
-            blocked = BlockedNet.of(case.net, torch.bfloat16)
-            maps = blocked.feature_maps(layout.extend(layout.lay(case.images), torch.bfloat16))
-        self.pattern = tuple(layer > 0 for layer in maps)
-        self.basis = engine.basis(case.net, case.images, case.boundary)
-        self.gradient = engine.gradient(case.net, case.images, case.boundary)
+        net, images = copy.deepcopy(case.net).to(device), case.images.to(device)
+        with torch.no_grad(), exactly():
+            blocked = BlockedNet.of(net, torch.bfloat16, LANES if device == "cuda" else 1)
+            maps = blocked.feature_maps(blocked._extended(layout.lay(images), layout))
+        self.pattern = tuple((layer[:, : len(bias)] > 0).cpu() for layer, bias in zip(maps, net.biases, strict=True))
+        self.basis = engine.basis(net, images, case.boundary).cpu()
+        gradient = engine.gradient(net, images, case.boundary)
+        self.gradient = replace(gradient, parameters=tuple(one.cpu() for one in gradient.parameters))
 
 
 def on_the_pattern(case, pattern):
@@ -216,15 +223,17 @@ def assert_right_on_its_pattern(case, rounded):
         assert relative(found, expected) <= 2e-2
 
 
-def test_in_bfloat16_a_dozen_pictures_of_an_object_are_right_on_the_pattern_they_used():
+@every_device
+def test_in_bfloat16_a_dozen_pictures_of_an_object_are_right_on_the_pattern_they_used(device):
     """Several a part, under a filter that covers the whole map: where oneDNN's fused pass is wrong in float32."""
     case = large_case(LARGE_NETS["9every3"], _white((12, 3, 40, 47)), "padded", "object")
-    assert_right_on_its_pattern(case, Rounded(case))
+    assert_right_on_its_pattern(case, Rounded(case, device))
 
 
+@every_device
 @pytest.mark.parametrize("case", list(_large_cases()))
-def test_in_bfloat16_all_is_right_on_the_pattern_it_used_and_only_units_about_zero_have_changed_sides(case):
-    rounded = Rounded(case)
+def test_in_bfloat16_all_is_right_on_the_pattern_it_used_and_only_units_about_zero_have_changed_sides(case, device):
+    rounded = Rounded(case, device)
     assert_right_on_its_pattern(case, rounded)
     for share, strongest in changed_units(case, rounded.pattern):
         assert share < 0.01

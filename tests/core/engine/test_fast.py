@@ -111,6 +111,18 @@ def test_pictures_may_lie_in_memory_in_any_way_and_are_not_changed(boundary, cha
     assert relative(found, ReferenceEngine().basis(one.net, one.images, boundary)) <= 1e-12
 
 
+def test_on_a_processor_no_gpu_is_asked_for_anything(monkeypatch):
+    """A worker without one beside a worker that has it: to look at it would take of its memory."""
+
+    def touch(*_):
+        raise AssertionError("a GPU was touched")
+
+    for name in ("is_available", "init", "current_device", "device_count"):
+        monkeypatch.setattr(torch.cuda, name, touch)
+    one = a_case("torus")
+    FastEngine().run(one.net.float(), one.images.float(), 2, Dynamics(0.3, "torus"), seeded())
+
+
 def test_a_run_of_no_steps_is_the_start():
     one = a_case("valid")
     assert torch.equal(FastEngine().run(one.net, one.images, 0, Dynamics(0.3), seeded()), one.images)
