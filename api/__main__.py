@@ -18,6 +18,10 @@ from core.store.database import Database
 
 GRACEFUL_SECONDS = 8
 UPLOAD_GRACE_SECONDS = 4  # then those that would take longer are given up, and what was stored of them is removed
+IDLE_SECONDS = (
+    75  # that a connection is kept for the next request: longer than proxies and clients keep theirs, who else
+)
+# would now and then ask just when it is closed
 OPEN_FILES = 65_536
 
 
@@ -51,6 +55,7 @@ def main() -> None:
         port=settings.port,
         log_config=None,
         access_log=False,  # ours says the same, with the request's id
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         server_header=False,
         http=impatient(settings.headers_seconds),

@@ -31,6 +31,7 @@ def main(descriptor: int) -> None:
     pipe = Connection(descriptor)
     limits = Limits(**json.loads(pipe.recv_bytes()))
     _confine(limits)
+    _say(pipe, {"ready": True})
     while True:
         try:
             task = Task(**json.loads(pipe.recv_bytes()))

@@ -23,6 +23,8 @@ from api.errors import Problem
 
 Decoded = Picture | PictureRefused
 
+START_SECONDS = 60.0  # that a decoder may take to begin, which no picture is to pay for
+
 log = structlog.get_logger()
 
 
@@ -132,7 +134,7 @@ class _Decoder:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.alive = True
+        self.alive, self._ready = True, False
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-m", "api.datasets.decoder", str(theirs.fileno())]
@@ -151,6 +153,9 @@ class _Decoder:
         try:
             self._pipe.send_bytes(json.dumps(asdict(task)).encode())
             send_handle(self._pipe, descriptor, self._process.pid)
+            if not self._ready:
+                self._hear(START_SECONDS)
+                self._ready = True
             while (said := self._hear()).keys().isdisjoint(("end", "more")):
                 yield self._decoded(said)
                 answers += 1
@@ -166,8 +171,9 @@ class _Decoder:
             )
         return None
 
-    def _hear(self) -> dict[str, Any]:
-        if not self._pipe.poll(self._limits.decode_seconds):
+    def _hear(self, seconds: float | None = None) -> dict[str, Any]:
+        """What it says within `seconds`, by default what a picture may take."""
+        if not self._pipe.poll(self._limits.decode_seconds if seconds is None else seconds):
             raise TimeoutError
         said: dict[str, Any] = json.loads(self._heard())
         return said

@@ -23,7 +23,16 @@ def impatient(headers_seconds: float) -> type[H11Protocol]:
             if not waiting and self._impatience is not None:
                 self._impatience.cancel()
                 self._impatience = None
-            elif waiting and self._impatience is None:
+            elif waiting:
+                self._begin_to_wait()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self._waits_for_a_head() and self.conn.trailing_data[0]:  # the next head has begun meanwhile
+                self._begin_to_wait()
+
+        def _begin_to_wait(self) -> None:
+            if self._impatience is None:
                 self._impatience = self.loop.call_later(headers_seconds, self._give_up)
 
         def connection_lost(self, exc: Exception | None) -> None:
