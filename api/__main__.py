@@ -18,10 +18,9 @@ from core.store.database import Database
 
 GRACEFUL_SECONDS = 8
 UPLOAD_GRACE_SECONDS = 4  # then those that would take longer are given up, and what was stored of them is removed
-IDLE_SECONDS = (
-    75  # that a connection is kept for the next request: longer than proxies and clients keep theirs, who else
-)
-# would now and then ask just when it is closed
+# For the next request; longer than proxies and clients keep a connection, or they would now and then ask on one just as
+# it is closed.
+IDLE_SECONDS = 75
 OPEN_FILES = 65_536
 
 
