@@ -181,11 +181,12 @@ def record(
 
 
 def note(database: Database, held: Claim, facts: Mapping[str, Any]) -> None:
-    """What holds of the work from its beginning, among the metrics of its owner's job. Raises LeaseLost."""
+    """What holds of the work from its beginning: the first metrics of its owner's job, in the place of what an earlier
+    attempt told. Raises LeaseLost.
+    """
     with database.write() as session:
         job = _fenced(session, held)
-        shown = job.parent or job
-        shown.metrics = {**shown.metrics, **facts}
+        (job.parent or job).metrics = dict(facts)
 
 
 def publish(database: Database, held: Claim, artifact: NewArtifact) -> list[str]:

@@ -220,6 +220,7 @@ def test_fail_says_why(database: Database) -> None:
 def test_record_keeps_the_series_without_doubles(database: Database) -> None:
     held = rows.claimed(database)
     progress = Progress(iteration=2, iterations=5, fraction=0.4)
+    leases.note(database, held, {"remarks": ["of an earlier attempt"]})
     leases.note(database, held, {"precision": "float32"})
     leases.record(database, held, progress, [(1, {"energy": 3.0}), (2, {"energy": 2.0})])
     leases.record(database, held, progress, [(2, {"energy": 2.5}), (3, {"energy": 1.0})])  # gone on from a checkpoint

@@ -49,8 +49,9 @@ def test_what_a_shard_notes_is_noted_of_its_owners_job(database: Database) -> No
     job_id = rows.accept(database, rows.split(rows.add_model(database)))
     first, second = claim(database), claim(database)
     leases.note(database, first, {"precision": "float32"})
-    leases.note(database, second, {"precision": "float32", "more": 1})
-    assert rows.row(database, job_id).metrics == {"precision": "float32", "more": 1}
+    assert rows.row(database, job_id).metrics == {"precision": "float32"}
+    leases.note(database, second, {"precision": "bfloat16"})
+    assert rows.row(database, job_id).metrics == {"precision": "bfloat16"}
     assert all(not shard.metrics for shard in rows.shards(database, job_id))
 
 
