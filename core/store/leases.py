@@ -287,7 +287,8 @@ def give_up(
         job.error = error or job.error
         job.worker = job.rung_at = None
         session.flush()
-        session.execute(update(Job).where(Job.seq == job.seq).values(lease_until=now() + pause - 0.01))
+        # Nobody works from now on: what a late renewal counts as work begins here, whatever the clock did before.
+        session.execute(update(Job).where(Job.seq == job.seq).values(leased_at=now(), lease_until=now() + pause - 0.01))
 
 
 def settle_lost(database: Database) -> list[str]:

@@ -484,3 +484,13 @@ def test_a_job_whose_row_is_locked_for_a_moment_is_waited_for(database: Database
         assert claims == [], "it waits"
     worker.join(10)
     assert [one.job_id for one in claims] == [job_id]
+
+
+def test_a_renewal_after_giving_up_counts_no_jump_of_the_clock_as_work(database: Database) -> None:
+    held = rows.claimed(database)
+    with database.write() as session:
+        times = {"leased_at": Job.leased_at - 1e6, "lease_until": Job.lease_until - 1e6}
+        session.execute(update(Job).where(Job.seq == held.seq).values(**times))
+    leases.give_up(database, held)
+    leases.renew(database, held, rows.LONG)
+    assert rows.row(database, held.job_id).worked_seconds <= rows.LONG
