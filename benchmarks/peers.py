@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from core.model import GenerativeConvNet
+from core.theory.model import GenerativeConvNet
 
 Run = Callable[[Tensor, int], Tensor]  # pictures (N, C, H, W) and the number of steps -> pictures
 

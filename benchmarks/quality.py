@@ -31,12 +31,12 @@ from core.contracts.sampling import DEFAULT_STEPS
 from core.engine import Engine
 from core.health import remarks
 from core.images import Levels, read_picture, sheet, to_pixels, write_picture
-from core.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of
 from core.pictures import Pictures, prepare_for
 from core.presets import PRESETS
 from core.quality import COPIED_PATCH, Quality, assess
 from core.sampling import develop, synthesize
 from core.state import LearningState
+from core.theory.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of
 
 ROOT = Path(__file__).parents[1]
 PRESET = "texture-cpu"

@@ -31,12 +31,12 @@ from core.engine.fast import records_graphs
 from core.engine.noise import noise_of_each
 from core.health import remarks
 from core.images import Levels, read_picture, sheet, to_pixels, write_picture
-from core.langevin import Dynamics
-from core.learning import Learner, architecture_of, synthesized
-from core.model import Architecture, GenerativeConvNet
 from core.pictures import Pictures, prepare_for
 from core.presets import PRESETS
 from core.quality import distance_ratio
+from core.theory.langevin import Dynamics
+from core.theory.learning import Learner, architecture_of, synthesized
+from core.theory.model import Architecture, GenerativeConvNet
 
 TEXTURE = Path(__file__).parents[1] / "examples" / "texture.png"
 SIZE, CHAINS, STEP_SIZE = 225, 16, 0.3

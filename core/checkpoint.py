@@ -14,9 +14,9 @@ from core.box import Box
 from core.contracts.learning import LearningParams
 from core.contracts.model_file import COLOURS, LENGTH_BYTES, MODEL_FORMAT, BrokenFile, header_bytes
 from core.images import Levels
-from core.learning import architecture_at, architecture_of
-from core.model import GenerativeConvNet
 from core.state import LearningState, Snapshot
+from core.theory.learning import architecture_at, architecture_of
+from core.theory.model import GenerativeConvNet
 
 CHECKPOINT_FORMAT = "genconvnet-checkpoint/3"
 OLDER_CHECKPOINT = "genconvnet-checkpoint/2"  # in which no nearest state was kept

@@ -2,7 +2,7 @@
 
 A layer none of whose units is active passes nothing up and no gradient down: it is dead for good. Chains that leave
 the range of the pictures by far have exploded. Both are seen within an iteration or a few, and cured by going back
-to a good state with a smaller learning rate (`core.learning`).
+to a good state with a smaller learning rate (`core.theory.learning`).
 """
 
 import math

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.decoding import denoise
-from core.langevin import Dynamics, langevin_step, lattice_shift
-from core.model import GenerativeConvNet
+from core.theory.decoding import denoise
+from core.theory.langevin import Dynamics, langevin_step, lattice_shift
+from core.theory.model import GenerativeConvNet
 
 PIECES_PER_CHAIN = 2  # along each side
 BEST = 4  # fitting pieces, of which one is drawn, so that versions differ
@@ -36,8 +36,8 @@ def inpaint(
 
     known (N, 1, H, W), bool: there the pixels are those of `images`, exactly; elsewhere `images` does not matter.
     noise_std: the white noise that the net learned its pictures under, grey levels: the known pixels are held under
-    the like, drawn anew for each step, and what is painted is cleaned of it in the end (see `core.decoding.denoise`).
-    dynamics: as the net was learned (see `core.langevin`).
+    the like, drawn anew for each step, and what is painted is cleaned of it in the end (see `core.theory.decoding.denoise`).
+    dynamics: as the net was learned (see `core.theory.langevin`).
     start (N, C, H, W): what the unknown pixels begin as (see `from_chains`), by default a smooth continuation of what
     surrounds them (see `fill_in`).
     `after_step(steps done)` is told of each step; what it raises ends the run.

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary
-from core.decoding import denoise
 from core.engine import Engine
 from core.engine.canvas import by_tiles, is_too_large, run_by_tiles
 from core.images import Levels, to_pixels
-from core.langevin import Dynamics
-from core.model import GenerativeConvNet
+from core.theory.decoding import denoise
+from core.theory.langevin import Dynamics
+from core.theory.model import GenerativeConvNet
 from core.tone import Tone, means
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.contracts.learning import Boundary
-from core.decoding import basis
-from core.model import GenerativeConvNet, convolve
 from core.pictures import cut_patches
+from core.theory.decoding import basis
+from core.theory.model import GenerativeConvNet, convolve
 
 INITIAL_PULL = 0.3  # of σ: the root mean square of σ²B at first, below the Langevin noise but not lost in it
 WEIGHT_PACE = 300.0  # learning_rate x this: by what share of its size a weight moves, in a layer of one input

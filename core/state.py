@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from core.model import Architecture, GenerativeConvNet
+from core.theory.model import Architecture, GenerativeConvNet
 
 ADAM_BETAS = (0.5, 0.99)
 KEPT_SNAPSHOTS = 3  # a stage's first, and two more: the older of two is from well before a trouble was noticed

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
-from core.decoding import reconstruct
 from core.images import Levels, read_picture, sheet, to_pixels, write_picture
-from core.learning import LearningProgress, learn, synthesized
 from core.pictures import Pictures, prepare_for
 from core.presets import PRESETS
 from core.quality import distance_ratio
 from core.state import LearningState
+from core.theory.decoding import reconstruct
+from core.theory.learning import LearningProgress, learn, synthesized
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 PEAK = 255.0

@@ -12,8 +12,8 @@ from torch import Tensor
 from core.box import Box
 from core.contracts.learning import Boundary, Top
 from core.engine.layout import Layout
-from core.langevin import Dynamics, langevin_step, lattice_shift
-from core.model import Architecture, ConvLayer, GenerativeConvNet
+from core.theory.langevin import Dynamics, langevin_step, lattice_shift
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 Layers = list[tuple[int, int, int]]
 

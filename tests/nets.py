@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary, Top
-from core.model import Architecture, ConvLayer, GenerativeConvNet
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 SEEDS = 12
 PADDED_SEEDS = 6

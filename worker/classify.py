@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from core.classification import CategoryModel, class_log_densities, class_posterior
 from core.contracts.classification import ResolvedClassifyParams
 from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import MAX_SEED, LearningParams
 from core.images import read_picture
 from core.lighting import evened
-from core.partition import log_partition
 from core.store.schema import DatasetImage
+from core.theory.classification import CategoryModel, class_log_densities, class_posterior
+from core.theory.partition import log_partition
 from worker.desk import Desk
 from worker.errors import Diverged
 from worker.inputs import batches, dataset_rows, open_model

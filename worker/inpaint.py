@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from core import inpainting
-from core.boundary import crop, mirror
 from core.checkpoint import TrainedModel
 from core.contracts.inpainting import MAX_COUNT, ResolvedInpaintParams
 from core.contracts.learning import MAX_SEED
 from core.images import MaskedPicture, read_masked_picture, to_bytes, write_picture
-from core.learning import dynamics_of
 from core.lighting import Light
 from core.store.schema import DatasetImage
+from core.theory.boundary import crop, mirror
+from core.theory.learning import dynamics_of
 from worker.desk import Desk
 from worker.errors import Diverged
 from worker.inputs import Frame, dataset_rows, open_model

@@ -19,7 +19,7 @@ from prometheus_client import (
 from redis import Redis, RedisError
 
 from core.broker.presence import BEAT_SECONDS, leave_samples
-from core.learning import LearningProgress
+from core.theory.learning import LearningProgress
 
 T = TypeVar("T")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core import decoding
-from core.boundary import crop, mirror
 from core.checkpoint import TrainedModel
 from core.contracts.reconstruction import ReconstructParams
 from core.images import WHITE, read_picture, sheet, to_bytes, write_picture
 from core.lighting import Light
+from core.theory import decoding
+from core.theory.boundary import crop, mirror
 from worker.desk import Desk
 from worker.inputs import Frame, batches, dataset_rows, open_model
 from worker.pace import Pace

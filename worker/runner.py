@@ -11,12 +11,12 @@ from sqlalchemy.exc import DBAPIError
 from core.broker.connection import connect
 from core.checkpoint import BrokenFile
 from core.contracts.jobs import JobKind, JobStatus, Queue
-from core.learning import LearningDiverged
 from core.store import leases
 from core.store.blobs import BlobMissing, Blobs
 from core.store.database import Database
 from core.store.errors import LeaseLost, NotFound
 from core.store.leases import Claim
+from core.theory.learning import LearningDiverged
 from worker import measures
 from worker.classify import classify
 from worker.desk import Desk

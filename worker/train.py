@@ -12,16 +12,16 @@ from torch import Tensor
 from core.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
 from core.contracts.jobs import Progress
 from core.contracts.learning import LearningParams
-from core.decoding import reconstruct
 from core.health import Health, remarks
 from core.images import Levels, filter_sheet, prepared, read_picture, sheet, to_pixels, write_picture
-from core.learning import Learner, LearningProgress, synthesized
 from core.lighting import evened
-from core.model import Architecture
 from core.pictures import LARGEST_BATCH, Pictures, measure
 from core.store import datasets, jobs
 from core.store.leases import NewModel
 from core.store.schema import new_id
+from core.theory.decoding import reconstruct
+from core.theory.learning import Learner, LearningProgress, synthesized
+from core.theory.model import Architecture
 from worker import measures
 from worker.desk import Desk
 from worker.lease import Stopping, TimeUp

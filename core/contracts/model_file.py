@@ -98,7 +98,7 @@ def model_header(header: Header) -> ModelHeader:
 
 
 def weights_of(params: LearningParams, channels: int) -> dict[str, Shape]:
-    """The net's own tensors, as `core.model.GenerativeConvNet` names them; all are F32."""
+    """The net's own tensors, as `core.theory.model.GenerativeConvNet` names them; all are F32."""
     shapes: dict[str, Shape] = {}
     below = channels
     for index, layer in enumerate(params.layers):

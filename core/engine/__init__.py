@@ -1,4 +1,4 @@
-"""The fast way to do what core/decoding.py and core/langevin.py say; one interface, chosen by device (README.md)."""
+"""The fast way to do what core/theory/decoding.py and core/theory/langevin.py say; one interface, chosen by device (README.md)."""
 
 import torch
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.decoding import deconvolve
 from core.engine.beside import each
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, filters_in_blocks, filters_of_blocks
-from core.model import GenerativeConvNet, convolve, positions
+from core.theory.decoding import deconvolve
+from core.theory.model import GenerativeConvNet, convolve, positions
 
 AT_ONCE_BYTES = 5 << 20  # of a layer's maps on the processor
 PARTS = 4  # at least, where there are so many pictures
@@ -166,7 +166,7 @@ class BlockedNet:
         return functional.pad(extended, (0, 0, 0, 0, 0, missing)) if missing else extended
 
     def _top(self, top_maps: Tensor) -> Tensor:
-        """B^(L) ∘ δ^(L), as `core.decoding.top_coefficients`."""
+        """B^(L) ∘ δ^(L), as `core.theory.decoding.top_coefficients`."""
         active = top_maps.sign()  # of what is nowhere negative
         return active if self.category_weights is None else active * self.category_weights
 

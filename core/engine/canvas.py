@@ -13,8 +13,8 @@ from torch import Tensor
 
 from core.engine.interface import Engine
 from core.engine.noise import Noise
-from core.langevin import Dynamics, lattice_shift
-from core.model import Architecture, GenerativeConvNet
+from core.theory.langevin import Dynamics, lattice_shift
+from core.theory.model import Architecture, GenerativeConvNet
 
 # Of the maps in memory, of which a step holds about three times as much: of a picture that is taken at once, and of a
 # tile with what lies around it.

@@ -13,8 +13,8 @@ from core.box import Box
 from core.engine.blocked import BlockedNet
 from core.engine.kernel import advance_
 from core.engine.layout import Layout, hold_in_blocks_
-from core.langevin import Dynamics
-from core.model import Architecture
+from core.theory.langevin import Dynamics
+from core.theory.model import Architecture
 
 LONGEST = 10  # steps in one graph
 _KEYS = 2**62

@@ -20,8 +20,8 @@ from core.engine.blocked import BlockedNet
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, hold_in_blocks_
 from core.engine.noise import Noise, noise_of_each
-from core.langevin import Dynamics, lattice_shift
-from core.model import GenerativeConvNet
+from core.theory.langevin import Dynamics, lattice_shift
+from core.theory.model import GenerativeConvNet
 
 if TYPE_CHECKING:
     from core.engine.captured import CapturedRuns

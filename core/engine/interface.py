@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary
-from core.langevin import Dynamics
-from core.model import GenerativeConvNet
+from core.theory.langevin import Dynamics
+from core.theory.model import GenerativeConvNet
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Engine(Protocol):
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """`steps` Langevin steps of N chains (eq. 19); see `core.langevin.run_chains`."""
+        """`steps` Langevin steps of N chains (eq. 19); see `core.theory.langevin.run_chains`."""
 
     def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
         """∂f/∂w, the mean over the pictures, per position of the top map."""

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.boundary import unwrap, wrap
 from core.box import Box
 from core.contracts.learning import Boundary
-from core.model import Architecture
+from core.theory.boundary import unwrap, wrap
+from core.theory.model import Architecture
 
 
 @dataclass(frozen=True)

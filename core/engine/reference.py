@@ -1,15 +1,15 @@
-"""The reference: plainly the equations, as core/decoding.py and core/langevin.py write them, and autograd."""
+"""The reference: plainly the equations, as core/theory/decoding.py and core/theory/langevin.py write them, and autograd."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from core import decoding
 from core.contracts.learning import Boundary
 from core.engine.interface import ScoreGradient
-from core.langevin import Dynamics, run_chains
-from core.model import GenerativeConvNet, positions
+from core.theory import decoding
+from core.theory.langevin import Dynamics, run_chains
+from core.theory.model import GenerativeConvNet, positions
 
 
 class ReferenceEngine:

@@ -13,8 +13,8 @@ from support.http import Api, fields, problem
 from core.checkpoint import TrainedModel, save_model
 from core.contracts.learning import LayerParams, LearningParams
 from core.images import Levels
-from core.learning import architecture_of
-from core.model import GenerativeConvNet
+from core.theory.learning import architecture_of
+from core.theory.model import GenerativeConvNet
 
 PARAMS = LearningParams(image_size=16, layers=(LayerParams(filters=4, kernel_size=5, stride=2),), num_chains=2, seed=1)
 MODEL = save_model(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from core.boundary import crop, mirror, unwrap, wrap
+from core.theory.boundary import crop, mirror, unwrap, wrap
 
 SHAPES = [(4, 5, 0), (4, 5, 1), (4, 5, 4), (4, 5, 5), (4, 5, 9), (5, 3, 4), (1, 1, 7), (2, 7, 6), (3, 2, 23)]
 

@@ -6,9 +6,9 @@ import torch
 from core.box import Box
 from core.checkpoint import BrokenFile, TrainedModel, load_model, save_model
 from core.images import Levels
-from core.learning import architecture_of
-from core.model import GenerativeConvNet
 from core.presets import PRESETS
+from core.theory.learning import architecture_of
+from core.theory.model import GenerativeConvNet
 
 
 def seeded(seed=0):

@@ -16,8 +16,8 @@ from core.checkpoint import (
 from core.contracts.learning import LayerParams, LearningParams
 from core.contracts.model_file import MAX_HEADER_BYTES
 from core.images import Levels
-from core.learning import architecture_of, learn
-from core.model import GenerativeConvNet
+from core.theory.learning import architecture_of, learn
+from core.theory.model import GenerativeConvNet
 
 CPU = torch.device("cpu")
 PARAMS = LearningParams(

@@ -5,7 +5,9 @@ import pytest
 import torch
 from nets import random_net
 
-from core.classification import (
+from core.contracts.learning import LearningParams
+from core.images import Levels, prepare
+from core.theory.classification import (
     CategoryModel,
     DiscriminativeConvNet,
     category_biases,
@@ -17,11 +19,9 @@ from core.classification import (
     posterior,
     reduce_to_base,
 )
-from core.contracts.learning import LearningParams
-from core.images import Levels, prepare
-from core.learning import learn
-from core.model import Architecture, ConvLayer, GenerativeConvNet
-from core.partition import LogPartition, log_density, log_partition
+from core.theory.learning import learn
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
+from core.theory.partition import LogPartition, log_density, log_partition
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 BOUNDARIES = ["valid", "torus", "padded"]

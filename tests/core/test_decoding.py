@@ -2,7 +2,7 @@ import pytest
 import torch
 from nets import BOUNDARIES, CASES, case, every_case, pixel, pixel_net, random_case
 
-from core.decoding import basis, decode, deconvolve, encode, find_mode, reconstruct
+from core.theory.decoding import basis, decode, deconvolve, encode, find_mode, reconstruct
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 

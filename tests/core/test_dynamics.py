@@ -6,8 +6,8 @@ import pytest
 import torch
 from nets import case, every_case
 
-from core.decoding import LATTICES, basis, denoise, reconstruct
-from core.langevin import Box, Dynamics, langevin_step, moved_at_random, run_chains
+from core.theory.decoding import LATTICES, basis, denoise, reconstruct
+from core.theory.langevin import Box, Dynamics, langevin_step, moved_at_random, run_chains
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 ON_THE_TORUS = [

@@ -18,7 +18,7 @@ from core.health import (
     is_wide,
     remarks,
 )
-from core.learning import Learner
+from core.theory.learning import Learner
 
 GOOD = Health(20.0, 20.0, (0.3, 0.4), (0.3, 0.4), 0.5)
 WIDE = replace(GOOD, chain_std=20 * (WIDE_STD_RATIO + EXPLODED_STD_RATIO) / 2)

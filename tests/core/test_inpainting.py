@@ -6,8 +6,8 @@ from nets import random_net
 
 from core import inpainting
 from core.inpainting import fill_in, from_chains, inpaint
-from core.langevin import Dynamics, langevin_step, lattice_shift
-from core.model import Architecture, ConvLayer, GenerativeConvNet
+from core.theory.langevin import Dynamics, langevin_step, lattice_shift
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 
 def generator(seed=5):

@@ -1,15 +1,15 @@
-"""Ending with the state whose pictures come nearest (`keep_nearest`; core/learning.py, core/state.py)."""
+"""Ending with the state whose pictures come nearest (`keep_nearest`; core/theory/learning.py, core/state.py)."""
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-import core.learning
+import core.theory.learning
 from core.checkpoint import BrokenFile, load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
 from core.health import Health
-from core.learning import COMPARED_ITERATIONS, TOLERATED_GRID, Learner, learn
 from core.quality import grid_peak, relative_grid_peak
+from core.theory.learning import COMPARED_ITERATIONS, TOLERATED_GRID, Learner, learn
 
 CPU = torch.device("cpu")
 ITERATIONS = 40
@@ -31,13 +31,13 @@ def images_of(count=1):
 @pytest.fixture(autouse=True)
 def _half(monkeypatch):
     """Compared is the last half, so that there are several states of few iterations."""
-    monkeypatch.setattr(core.learning, "COMPARED_SHARE", 0.5)
+    monkeypatch.setattr(core.theory.learning, "COMPARED_SHARE", 0.5)
 
 
 def test_states_are_compared_late_when_the_learning_rate_has_all_but_gone(monkeypatch):
     monkeypatch.undo()
     learner = Learner(images_of(), params_of())
-    learner.state.iteration = round(core.learning.COMPARED_SHARE * ITERATIONS)
+    learner.state.iteration = round(core.theory.learning.COMPARED_SHARE * ITERATIONS)
     assert learner.learning_rate < 0.05 * params_of().learning_rate
 
 
@@ -48,10 +48,10 @@ def told(monkeypatch):
 
     def dictate(*distances, ailing=()):
         left = list(distances)
-        monkeypatch.setattr(core.learning, "sliced_wasserstein", lambda *_, **__: left.pop(0))
-        monkeypatch.setattr(core.learning, "relative_grid_peak", lambda *_: 1.0)
+        monkeypatch.setattr(core.theory.learning, "sliced_wasserstein", lambda *_, **__: left.pop(0))
+        monkeypatch.setattr(core.theory.learning, "relative_grid_peak", lambda *_: 1.0)
         healthy = iter(range(10**6))
-        monkeypatch.setattr(core.learning, "remarks", lambda _: ["ails"] if next(healthy) in ailing else [])
+        monkeypatch.setattr(core.theory.learning, "remarks", lambda _: ["ails"] if next(healthy) in ailing else [])
         return seen
 
     def keep(progress, state):
@@ -90,9 +90,9 @@ def test_an_ailing_state_is_never_kept_and_where_all_ail_the_last_is(told):
 
 
 def test_a_grid_counts_as_distance(monkeypatch):
-    monkeypatch.setattr(core.learning, "sliced_wasserstein", lambda *_, **__: 3.0)
-    monkeypatch.setattr(core.learning, "relative_grid_peak", lambda *_: 2 * TOLERATED_GRID)
-    monkeypatch.setattr(core.learning, "remarks", lambda _: [])
+    monkeypatch.setattr(core.theory.learning, "sliced_wasserstein", lambda *_, **__: 3.0)
+    monkeypatch.setattr(core.theory.learning, "relative_grid_peak", lambda *_: 2 * TOLERATED_GRID)
+    monkeypatch.setattr(core.theory.learning, "remarks", lambda _: [])
     learner = Learner(images_of(), params_of())
     for progress in learner.iterate():
         if progress.iteration == compared()[0]:

@@ -2,10 +2,10 @@ import pytest
 import torch
 from nets import case, every_case, random_net
 
-from core import langevin
-from core.decoding import decode
-from core.langevin import Dynamics, langevin_step, run_chains
-from core.model import Architecture, ConvLayer, GenerativeConvNet
+from core.theory import langevin
+from core.theory.decoding import decode
+from core.theory.langevin import Dynamics, langevin_step, run_chains
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 
 def seeded(seed=0):

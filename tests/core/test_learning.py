@@ -5,13 +5,15 @@ import pytest
 import torch
 from nets import random_net
 
-import core.learning
+import core.theory.learning
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
-from core.decoding import encode
 from core.engine import ReferenceEngine
-from core.langevin import Dynamics, run_chains
-from core.learning import (
+from core.pictures import Pictures
+from core.state import LearningState
+from core.theory.decoding import encode
+from core.theory.langevin import Dynamics, run_chains
+from core.theory.learning import (
     FINAL_LEARNING_RATE,
     MAX_RECOVERIES,
     RECOVERY_SCALE,
@@ -23,9 +25,7 @@ from core.learning import (
     first_chains,
     learn,
 )
-from core.model import Architecture, ConvLayer, positions
-from core.pictures import Pictures
-from core.state import LearningState
+from core.theory.model import Architecture, ConvLayer, positions
 
 CPU = torch.device("cpu")
 PARAMS = LearningParams(
@@ -111,7 +111,7 @@ class Sabotage:
 @pytest.mark.parametrize("iterations_before", [0, 7])
 def test_eq21_an_updates_gradient_is_observed_minus_synthesized(boundary, iterations_before, monkeypatch):
     """H_obs - H_syn of Algorithm 1, by autograd of mean scores per top position, on chains run independently."""
-    monkeypatch.setattr(core.learning, "STRETCH", 0.0)  # Adam's step alone
+    monkeypatch.setattr(core.theory.learning, "STRETCH", 0.0)  # Adam's step alone
     params = with_(boundary=boundary, layerwise=False)
     images = pictures().double()
     learner = Learner(images, params, engine=ReferenceEngine())
@@ -293,7 +293,7 @@ def test_the_stretch_falls_as_the_learning_rate_does():
 
 def test_a_textures_biases_move_but_keep_their_mean_over_each_layer(monkeypatch):
     """Else learning raises them until all units fire."""
-    monkeypatch.setattr(core.learning, "STRETCH", 0.0)
+    monkeypatch.setattr(core.theory.learning, "STRETCH", 0.0)
     for settings, keep in (({}, True), ({"contrastive": True, "boundary": "padded"}, False)):
         learner = Learner(pictures(), with_(learning_rate=0.01, layerwise=False, **settings))
         before = [bias.detach().clone() for bias in learner.state.net.biases]

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-import core.learning
+import core.theory.learning
 from core.box import Box
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
 from core.engine import ReferenceEngine
-from core.langevin import Dynamics, run_chains
-from core.learning import Learner, architecture_at, architecture_of, dynamics_of, learn
 from core.pictures import Pictures
+from core.theory.langevin import Dynamics, run_chains
+from core.theory.learning import Learner, architecture_at, architecture_of, dynamics_of, learn
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -106,7 +106,7 @@ def test_persistent_chains_go_on_from_where_they_were():
 
 def test_the_score_is_not_stretched_where_chains_stay_by_their_pictures(monkeypatch):
     expected = learn(images_of(), params_of(**CONTRASTIVE))
-    monkeypatch.setattr(core.learning, "STRETCH", 0.5)
+    monkeypatch.setattr(core.theory.learning, "STRETCH", 0.5)
     assert_same(learn(images_of(), params_of(**CONTRASTIVE)), expected)
     persistent = {**CONTRASTIVE, "contrastive": False}
     stretched = learn(images_of(), params_of(**persistent)).net.weights[-1]

@@ -10,10 +10,10 @@ from core.box import Box
 from core.checkpoint import TrainedModel, save_model
 from core.contracts.learning import LearningParams
 from core.images import Levels
-from core.learning import architecture_of, first_chains
-from core.model import GenerativeConvNet
 from core.pictures import Pictures
 from core.presets import PRESETS
+from core.theory.learning import architecture_of, first_chains
+from core.theory.model import GenerativeConvNet
 
 SMALL = {"num_chains": 2, "seed": 1, "batch_size": None}
 

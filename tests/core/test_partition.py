@@ -7,9 +7,9 @@ import pytest
 import torch
 from nets import BOUNDARIES, case, random_net
 
-from core.decoding import decode
-from core.model import Architecture, ConvLayer, GenerativeConvNet
-from core.partition import Annealing, LogPartition, estimate, log_density, log_partition, spread
+from core.theory.decoding import decode
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
+from core.theory.partition import Annealing, LogPartition, estimate, log_density, log_partition, spread
 
 
 def seeded(seed=0):

@@ -11,9 +11,9 @@ import torch
 from nets import CASES, case, every_case, pixel, pixel_net
 from torch.nn import functional
 
-from core.decoding import decode, encode, find_mode, reconstruct, reconstruction_loss
-from core.langevin import langevin_step
-from core.model import Architecture, ConvLayer, GenerativeConvNet
+from core.theory.decoding import decode, encode, find_mode, reconstruct, reconstruction_loss
+from core.theory.langevin import langevin_step
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 TOPS = ["convolutional", "object", "category"]

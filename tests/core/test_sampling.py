@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from core.engine import ReferenceEngine
-from core.langevin import Dynamics, run_chains
-from core.model import Architecture, ConvLayer, GenerativeConvNet
 from core.sampling import patchwork, synthesize
+from core.theory.langevin import Dynamics, run_chains
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 
 def a_net(stride=3):

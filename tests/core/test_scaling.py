@@ -5,9 +5,6 @@ import torch
 from nets import random_net
 
 from core.contracts.learning import LayerParams, LearningParams
-from core.decoding import basis
-from core.learning import Learner, architecture_of
-from core.model import Architecture, ConvLayer, GenerativeConvNet, convolve
 from core.scaling import (
     BIAS_PACE,
     INITIAL_PULL,
@@ -19,6 +16,9 @@ from core.scaling import (
     scale_weights,
 )
 from core.state import ADAM_BETAS
+from core.theory.decoding import basis
+from core.theory.learning import Learner, architecture_of
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, convolve
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 SEED = 4

@@ -8,10 +8,10 @@ import torch
 from core.contracts.learning import LearningParams
 from core.engine import FastEngine
 from core.images import Levels
-from core.learning import architecture_of, dynamics_of, tone_of
-from core.model import GenerativeConvNet
 from core.presets import PRESETS
 from core.sampling import develop, synthesize
+from core.theory.learning import architecture_of, dynamics_of, tone_of
+from core.theory.model import GenerativeConvNet
 from core.tone import MOST_GAIN, means
 
 SIZE = 258  # above the 32,768 numbers from which on PyTorch cuts a sum among threads

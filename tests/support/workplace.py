@@ -14,13 +14,13 @@ from api.settings import ApiSettings
 from core.checkpoint import TrainedModel, save_model
 from core.contracts.learning import LearningParams
 from core.images import Levels
-from core.model import GenerativeConvNet
 from core.store import datasets, jobs, leases
 from core.store.blobs import Blobs
 from core.store.database import Database
 from core.store.jobs import NewJob
 from core.store.leases import Claim, NewModel
 from core.store.schema import Dataset, DatasetImage, Job, new_id
+from core.theory.model import GenerativeConvNet
 from worker.desk import Desk
 from worker.lease import Lease
 from worker.runner import HANDLERS

@@ -15,7 +15,6 @@ from support import pictures
 from support.workplace import Workplace
 
 import worker.classify
-from core import decoding
 from core.checkpoint import TrainedModel
 from core.contracts.classification import ClassifyParams
 from core.contracts.inpainting import InpaintParams
@@ -24,11 +23,12 @@ from core.contracts.learned import LearnedSettings
 from core.contracts.learning import LearningParams
 from core.contracts.reconstruction import ReconstructParams
 from core.images import Levels, MaskedPicture, read_masked_picture, read_picture, to_bytes, to_pixels
-from core.learning import architecture_of
 from core.lighting import Light, evened
-from core.model import GenerativeConvNet
 from core.store import jobs
 from core.store.jobs import NewJob
+from core.theory import decoding
+from core.theory.learning import architecture_of
+from core.theory.model import GenerativeConvNet
 from worker import inpaint
 from worker.errors import Diverged
 from worker.inputs import MAX_BATCH

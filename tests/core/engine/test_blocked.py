@@ -16,11 +16,11 @@ from engines import (
 )
 from nets import Case, case, random_net, top_size
 
-from core.decoding import encode, top_down
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
 from core.engine.fast import LANES, exactly
-from core.model import Architecture, ConvLayer, convolve, positions
+from core.theory.decoding import encode, top_down
+from core.theory.model import Architecture, ConvLayer, convolve, positions
 
 
 def assert_same_gradient(found, expected, tolerance):

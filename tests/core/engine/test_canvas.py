@@ -9,13 +9,13 @@ import torch
 from engines import GivenNoise, a_box, in_single_precision, noises, relative, seeded, stepped
 from nets import case
 
-from core.decoding import denoise
 from core.engine import FastEngine, ReferenceEngine, canvas
 from core.engine.canvas import by_tiles, run_by_tiles, side_of_tiles, tiles
 from core.images import Levels, to_pixels
-from core.langevin import Dynamics
-from core.model import Architecture, ConvLayer, GenerativeConvNet
 from core.sampling import develop, patchwork, synthesize
+from core.theory.decoding import denoise
+from core.theory.langevin import Dynamics
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 from core.tone import Tone
 
 WHOLE = 1 << 20  # a tile of that many pixels is as large as any canvas here

@@ -1,4 +1,4 @@
-"""Learning by the fast engine is learning by the reference (core/learning.py)."""
+"""Learning by the fast engine is learning by the reference (core/theory/learning.py)."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from engines import relative
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
 from core.engine import FastEngine, ReferenceEngine, fast
-from core.langevin import langevin_step, moved_at_random
-from core.learning import Learner, learn
+from core.theory.langevin import langevin_step, moved_at_random
+from core.theory.learning import Learner, learn
 
 CPU = torch.device("cpu")
 UPDATES = 4

@@ -9,8 +9,8 @@ from nets import BOUNDARIES, Case, case
 
 from core.engine import FastEngine, ReferenceEngine, fast
 from core.engine.noise import STREAMS
-from core.langevin import Dynamics
-from core.model import Architecture, ConvLayer, GenerativeConvNet
+from core.theory.langevin import Dynamics
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 STEPS = 4
 

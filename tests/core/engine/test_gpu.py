@@ -15,7 +15,7 @@ from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
 from core.engine.fast import exactly
 from core.engine.layout import Layout
-from core.langevin import Dynamics
+from core.theory.langevin import Dynamics
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 GPU = torch.device("cuda")

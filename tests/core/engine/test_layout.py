@@ -7,7 +7,7 @@ from nets import case
 from torch.nn import functional
 
 from core.engine.layout import Layout, filters_in_blocks, filters_of_blocks
-from core.model import Architecture, ConvLayer
+from core.theory.model import Architecture, ConvLayer
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 

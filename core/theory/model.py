@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.boundary import surround, unwrap, wrap
 from core.contracts.learning import Boundary, Top
+from core.theory.boundary import surround, unwrap, wrap
 
 INITIAL_WEIGHT_STD = 0.01  # with w = 0 exactly, 1(0 > 0) = 0 and no filter could ever learn
 INITIAL_TOP_WEIGHT_STD = 0.001  # of an object's filter, which sums over thousands of positions
@@ -255,7 +255,7 @@ class GenerativeConvNet(nn.Module):
 def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
     """⟨w_k,x, F^(l-1) * I⟩ + b_k (eq. 12). A filter of k x k pixels every s, s dividing k, as one of blocks of s x s.
 
-    The same sums, faster on a processor: see `core.decoding.deconvolve`.
+    The same sums, faster on a processor: see `core.theory.decoding.deconvolve`.
     """
     kernel_size = weight.shape[-1]
     if stride == 1 or kernel_size % stride:

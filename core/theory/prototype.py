@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from core.contracts.learning import LayerParams, LearningParams
-from core.learning import LearningProgress, learn
-from core.model import Architecture, ConvLayer, GenerativeConvNet
 from core.pictures import Pictures
 from core.state import LearningState
+from core.theory.learning import LearningProgress, learn
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 
 @dataclass(frozen=True)

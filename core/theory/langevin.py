@@ -8,8 +8,8 @@ from torch import Tensor
 
 from core.box import Box
 from core.contracts.learning import Boundary
-from core.decoding import basis
-from core.model import GenerativeConvNet
+from core.theory.decoding import basis
+from core.theory.model import GenerativeConvNet
 
 
 @dataclass(frozen=True)

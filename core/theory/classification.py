@@ -1,7 +1,7 @@
 """Categories: the discriminative ConvNet, the densities it stands for, and the way between them (Def. 1, 2, Prop. 1).
 
 A category's density p_c(I; w) = exp[f_c(I; w)] q(I) / Z_c(w) (eq. 4) can be compared with another's only once log Z_c
-is known: `core.partition.log_partition` estimates it.
+is known: `core.theory.partition.log_partition` estimates it.
 """
 
 import math
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from core.contracts.learning import Boundary
 from core.images import Levels
-from core.model import INITIAL_WEIGHT_STD, Architecture, GenerativeConvNet
-from core.partition import LogPartition, log_density, log_partition
+from core.theory.model import INITIAL_WEIGHT_STD, Architecture, GenerativeConvNet
+from core.theory.partition import LogPartition, log_density, log_partition
 
 __all__ = [
     "CategoryModel",

@@ -13,15 +13,15 @@ from torch import Tensor
 from core.box import Box
 from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import Boundary, LearningParams, Precision
-from core.decoding import denoise
 from core.engine import Engine, choose_engine
 from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks, rms
-from core.langevin import Dynamics, lattice_shift
-from core.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 from core.pictures import Pictures, cut_patches
 from core.quality import relative_grid_peak, sliced_wasserstein
 from core.scaling import Whitening, paces, scale_weights
 from core.state import LearningState, fresh_optimizer
+from core.theory.decoding import denoise
+from core.theory.langevin import Dynamics, lattice_shift
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 from core.tone import Tone
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end

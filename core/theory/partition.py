@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import Boundary
-from core.decoding import find_mode, top_down
-from core.model import GenerativeConvNet
+from core.theory.decoding import find_mode, top_down
+from core.theory.model import GenerativeConvNet
 
 ACCEPTANCE = 0.6  # that the pilot chains tune the steps to
 TUNING_RATE = 0.5  # change of a step's logarithm per difference of acceptance
