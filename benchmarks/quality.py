@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py [PICTURE ...] [--preset NAME] [--size 128] [--seed S ...] [--set name=value ...]
 
-Learns each picture by Algorithm 1, measures the chains by core/quality.py, and does the same for what the finished
+Learns each picture by Algorithm 1, measures the chains by core/pictures/quality.py, and does the same for what the finished
 model is then asked for, for a random phase texture and for image quilting. Prints one table; writes it, the figures and
 a sheet of all the pictures to --out.
 """
@@ -30,10 +30,10 @@ from core.contracts.learning import LearningParams
 from core.contracts.sampling import DEFAULT_STEPS
 from core.engine import Engine
 from core.health import remarks
-from core.images import Levels, read_picture, sheet, to_pixels, write_picture
-from core.pictures import Pictures, prepare_for
+from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
+from core.pictures.quality import COPIED_PATCH, Quality, assess
+from core.pictures.training_set import Pictures, prepare_for
 from core.presets import PRESETS
-from core.quality import COPIED_PATCH, Quality, assess
 from core.sampling import develop, synthesize
 from core.state import LearningState
 from core.theory.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of

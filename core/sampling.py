@@ -9,7 +9,7 @@ from torch import Tensor
 from core.contracts.learning import Boundary
 from core.engine import Engine
 from core.engine.canvas import by_tiles, is_too_large, run_by_tiles
-from core.images import Levels, to_pixels
+from core.pictures.images import Levels, to_pixels
 from core.theory.decoding import denoise
 from core.theory.langevin import Dynamics
 from core.theory.model import GenerativeConvNet

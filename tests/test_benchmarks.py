@@ -16,7 +16,7 @@ from quilting import beyond_the_cut, quilt
 from random_phase import periodic_component, random_phase
 
 from core.engine import choose_engine
-from core.images import write_picture
+from core.pictures.images import write_picture
 from core.theory.learning import LearningDiverged
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from core.checkpoint import TrainedModel
 from core.contracts.learned import LearnedSettings
 from core.contracts.sampling import ResolvedSampleParams
 from core.engine import Engine, choose_engine
-from core.images import fit_torus, write_picture
+from core.pictures.images import fit_torus, write_picture
 from core.sampling import develop, synthesize
 from core.theory.decoding import passes_to_denoise
 from core.theory.langevin import Dynamics

@@ -13,9 +13,9 @@ from core.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save
 from core.contracts.jobs import Progress
 from core.contracts.learning import LearningParams
 from core.health import Health, remarks
-from core.images import Levels, filter_sheet, prepared, read_picture, sheet, to_pixels, write_picture
 from core.lighting import evened
-from core.pictures import LARGEST_BATCH, Pictures, measure
+from core.pictures.images import Levels, filter_sheet, prepared, read_picture, sheet, to_pixels, write_picture
+from core.pictures.training_set import LARGEST_BATCH, Pictures, measure
 from core.store import datasets, jobs
 from core.store.leases import NewModel
 from core.store.schema import new_id

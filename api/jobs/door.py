@@ -186,7 +186,7 @@ def _no_hole(house: House, image: DatasetImage, size: int) -> str | None:
     """Why there is nothing to paint in the picture, as it is read at a side of `size` pixels; None where there is."""
     if "A" not in image.mode:
         return "has no alpha channel: what is transparent is what is painted"
-    from core.masks import KNOWN_ALPHA, read_known  # here, since numpy takes long, and the API starts without
+    from core.pictures.masks import KNOWN_ALPHA, read_known  # here, since numpy takes long, and the API starts without
 
     known = read_known(house.blobs.get(image.blob), size)
     if known.all():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.contracts.learning import Boundary
-from core.images import Levels
+from core.pictures.images import Levels
 from core.theory.model import INITIAL_WEIGHT_STD, Architecture, GenerativeConvNet
 from core.theory.partition import LogPartition, log_density, log_partition
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.box import Box
 from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import Boundary, LearningParams, Precision
 from core.engine import Engine, choose_engine
 from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks, rms
-from core.pictures import Pictures, cut_patches
-from core.quality import relative_grid_peak, sliced_wasserstein
+from core.pictures.colour_box import Box
+from core.pictures.quality import relative_grid_peak, sliced_wasserstein
+from core.pictures.training_set import Pictures, cut_patches
 from core.scaling import Whitening, paces, scale_weights
 from core.state import LearningState, fresh_optimizer
 from core.theory.decoding import denoise
@@ -29,7 +29,7 @@ COMPARED_SHARE = 0.9  # of a stage's iterations: before, weights move, and chain
 COMPARED_ITERATIONS = 4  # between two comparisons
 COMPARED_DIRECTIONS = 64
 TOLERATED_GRID = 1.8  # times the training pictures': where the net's stride shows more, a state counts as farther off
-COMPARED_SEED = 1  # other directions than those that `core.quality` judges by in the end
+COMPARED_SEED = 1  # other directions than those that `core.pictures.quality` judges by in the end
 EXAMPLE_PATCHES = 256  # cut out of them where patches are learned
 EXAMPLES = 4  # training pictures that the first weights are scaled on
 WARM_UP = 0.1  # of a stage's iterations: Adam's first steps move all weights alike, and large ones kill or explode

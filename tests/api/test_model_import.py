@@ -12,7 +12,7 @@ from support.http import Api, fields, problem
 
 from core.checkpoint import TrainedModel, save_model
 from core.contracts.learning import LayerParams, LearningParams
-from core.images import Levels
+from core.pictures.images import Levels
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 

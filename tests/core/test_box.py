@@ -1,11 +1,11 @@
-"""The box that chains may be confined to (core/box.py)."""
+"""The box that chains may be confined to (core/pictures/colour_box.py)."""
 
 import pytest
 import torch
 
-from core.box import Box
 from core.checkpoint import BrokenFile, TrainedModel, load_model, save_model
-from core.images import Levels
+from core.pictures.colour_box import Box
+from core.pictures.images import Levels
 from core.presets import PRESETS
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet

@@ -15,7 +15,7 @@ from core.checkpoint import (
 )
 from core.contracts.learning import LayerParams, LearningParams
 from core.contracts.model_file import MAX_HEADER_BYTES
-from core.images import Levels
+from core.pictures.images import Levels
 from core.theory.learning import architecture_of, learn
 from core.theory.model import GenerativeConvNet
 

@@ -6,7 +6,7 @@ import torch
 from nets import random_net
 
 from core.contracts.learning import LearningParams
-from core.images import Levels, prepare
+from core.pictures.images import Levels, prepare
 from core.theory.classification import (
     CategoryModel,
     DiscriminativeConvNet,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.images import (
+from core.pictures.images import (
     SHEET_GAP,
     Levels,
     filter_sheet,

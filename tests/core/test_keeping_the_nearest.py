@@ -8,7 +8,7 @@ import core.theory.learning
 from core.checkpoint import BrokenFile, load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
 from core.health import Health
-from core.quality import grid_peak, relative_grid_peak
+from core.pictures.quality import grid_peak, relative_grid_peak
 from core.theory.learning import COMPARED_ITERATIONS, TOLERATED_GRID, Learner, learn
 
 CPU = torch.device("cpu")

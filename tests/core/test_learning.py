@@ -9,7 +9,7 @@ import core.theory.learning
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
 from core.engine import ReferenceEngine
-from core.pictures import Pictures
+from core.pictures.training_set import Pictures
 from core.state import LearningState
 from core.theory.decoding import encode
 from core.theory.langevin import Dynamics, run_chains

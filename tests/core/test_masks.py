@@ -1,4 +1,4 @@
-"""What of a picture is known, and the picture beside what is not (core/masks.py, core/images.py)."""
+"""What of a picture is known, and the picture beside what is not (core/pictures/masks.py, core/pictures/images.py)."""
 
 import io
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from core.images import Levels, read_masked_picture, read_picture, to_pixels
-from core.masks import middle_square, read_known
+from core.pictures.images import Levels, read_masked_picture, read_picture, to_pixels
+from core.pictures.masks import middle_square, read_known
 
 
 def png(levels, alpha):

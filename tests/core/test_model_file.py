@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from api.models.imported import inspect
-from core.box import Box
 from core.checkpoint import TrainedModel, save_model
 from core.contracts.learning import LearningParams
-from core.images import Levels
-from core.pictures import Pictures
+from core.pictures.colour_box import Box
+from core.pictures.images import Levels
+from core.pictures.training_set import Pictures
 from core.presets import PRESETS
 from core.theory.learning import architecture_of, first_chains
 from core.theory.model import GenerativeConvNet

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.box import Box
-from core.images import Levels, prepare, prepared
-from core.pictures import LARGEST_BATCH, PATCHED_PICTURES, Pictures, cut_patches, measure
+from core.pictures.colour_box import Box
+from core.pictures.images import Levels, prepare, prepared
+from core.pictures.training_set import LARGEST_BATCH, PATCHED_PICTURES, Pictures, cut_patches, measure
 
 
 def seeded(seed=0):

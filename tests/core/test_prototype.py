@@ -3,8 +3,8 @@ import torch
 from nets import random_net
 
 from core.contracts.learning import LayerParams
-from core.images import filter_sheet
-from core.pictures import cut_patches
+from core.pictures.images import filter_sheet
+from core.pictures.training_set import cut_patches
 from core.theory.decoding import basis, decode, reconstruct
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet

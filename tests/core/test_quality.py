@@ -1,4 +1,4 @@
-"""What is measured of a synthesized picture (core/quality.py), on pictures whose figures are known."""
+"""What is measured of a synthesized picture (core/pictures/quality.py), on pictures whose figures are known."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.quality import (
+from core.pictures.quality import (
     assess,
     contrast,
     copying_score,

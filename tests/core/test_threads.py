@@ -7,7 +7,7 @@ import torch
 
 from core.contracts.learning import LearningParams
 from core.engine import FastEngine
-from core.images import Levels
+from core.pictures.images import Levels
 from core.presets import PRESETS
 from core.sampling import develop, synthesize
 from core.theory.learning import architecture_of, dynamics_of, tone_of

@@ -13,7 +13,7 @@ from api.datasets.pictures import accept
 from api.settings import ApiSettings
 from core.checkpoint import TrainedModel, save_model
 from core.contracts.learning import LearningParams
-from core.images import Levels
+from core.pictures.images import Levels
 from core.store import datasets, jobs, leases
 from core.store.blobs import Blobs
 from core.store.database import Database

@@ -22,8 +22,8 @@ from core.contracts.jobs import JobKind, JobStatus
 from core.contracts.learned import LearnedSettings
 from core.contracts.learning import LearningParams
 from core.contracts.reconstruction import ReconstructParams
-from core.images import Levels, MaskedPicture, read_masked_picture, read_picture, to_bytes, to_pixels
 from core.lighting import Light, evened
+from core.pictures.images import Levels, MaskedPicture, read_masked_picture, read_picture, to_bytes, to_pixels
 from core.store import jobs
 from core.store.jobs import NewJob
 from core.theory import decoding

@@ -17,7 +17,7 @@ from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
 from core.contracts.learning import LearningParams
 from core.contracts.sampling import SHARD_PICTURES, ResolvedSampleParams
 from core.engine import choose_engine
-from core.images import Levels
+from core.pictures.images import Levels
 from core.store import jobs
 from core.store.errors import LeaseLost
 from core.store.jobs import NewJob

@@ -13,9 +13,9 @@ from support.workplace import Workplace
 from core.checkpoint import load_model
 from core.contracts.jobs import JobKind, JobStatus
 from core.contracts.learning import LearningParams
-from core.images import prepare, read_picture, to_pixels
 from core.lighting import evened
-from core.pictures import LARGEST_BATCH
+from core.pictures.images import prepare, read_picture, to_pixels
+from core.pictures.training_set import LARGEST_BATCH
 from core.store.jobs import NewJob
 from core.theory.decoding import reconstruct
 from worker import train

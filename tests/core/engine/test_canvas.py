@@ -11,7 +11,7 @@ from nets import case
 
 from core.engine import FastEngine, ReferenceEngine, canvas
 from core.engine.canvas import by_tiles, run_by_tiles, side_of_tiles, tiles
-from core.images import Levels, to_pixels
+from core.pictures.images import Levels, to_pixels
 from core.sampling import develop, patchwork, synthesize
 from core.theory.decoding import denoise
 from core.theory.langevin import Dynamics

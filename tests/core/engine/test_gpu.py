@@ -10,11 +10,11 @@ import torch
 from engines import relative
 from nets import case
 
-from core.box import Box
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
 from core.engine.fast import exactly
 from core.engine.layout import Layout
+from core.pictures.colour_box import Box
 from core.theory.langevin import Dynamics
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

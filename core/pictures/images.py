@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from core.box import Box
-from core.masks import known_share, middle_square, wholly_known
+from core.pictures.colour_box import Box
+from core.pictures.masks import known_share, middle_square, wholly_known
 
 SHEET_GAP = 2  # pixels between the pictures of a sheet
 WHITE = 255

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.box import Box
 from core.contracts.learning import LearningParams
-from core.images import Levels, gain_for, prepare, prepared
 from core.lighting import evened
+from core.pictures.colour_box import Box
+from core.pictures.images import Levels, gain_for, prepare, prepared
 
 LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
 PATCHED_PICTURES = 8  # that the patches of one iteration are cut from
@@ -70,7 +70,7 @@ def prepare_for(params: LearningParams, pictures: Tensor) -> tuple[Tensor, Level
 
 
 def measure(pictures: Iterable[Tensor], contrast: float | None = None, level: bool = False) -> tuple[Levels, float]:
-    """What `core.images.prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time.
+    """What `core.pictures.images.prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time.
 
     They are gone through twice.
     """
