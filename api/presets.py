@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from core.contracts.learning import LearningParams
-from core.presets import DESCRIPTIONS, PRESETS
+from core.recipe.presets import DESCRIPTIONS, PRESETS
 
 router = APIRouter(prefix="/v1/presets", tags=["presets"])
 

@@ -29,13 +29,13 @@ from torch import Tensor
 from core.contracts.learning import LearningParams
 from core.contracts.sampling import DEFAULT_STEPS
 from core.engine import Engine
-from core.health import remarks
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import COPIED_PATCH, Quality, assess
 from core.pictures.training_set import Pictures, prepare_for
-from core.presets import PRESETS
+from core.recipe.diagnosis import remarks
+from core.recipe.presets import PRESETS
+from core.recipe.state import LearningState
 from core.sampling import develop, synthesize
-from core.state import LearningState
 from core.theory.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Made:
-    """What a method made of a picture: bytes (N, C, H, W); of learning also how it went, `core.health.remarks` last."""
+    """What a method made of a picture: bytes (N, C, H, W); of learning also how it went, `core.recipe.diagnosis.remarks` last."""
 
     pictures: Tensor
     recoveries: int | None = None

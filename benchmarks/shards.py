@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 
 from core.contracts.process import core_count
-from core.presets import PRESETS
+from core.recipe.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = ("workers", "threads each", "pictures/s", "times the first", "same pictures")

@@ -29,11 +29,11 @@ from core.engine import FastEngine, ReferenceEngine, choose_engine
 from core.engine.beside import each
 from core.engine.fast import records_graphs
 from core.engine.noise import noise_of_each
-from core.health import remarks
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
 from core.pictures.training_set import Pictures, prepare_for
-from core.presets import PRESETS
+from core.recipe.diagnosis import remarks
+from core.recipe.presets import PRESETS
 from core.theory.langevin import Dynamics
 from core.theory.learning import Learner, architecture_of, synthesized
 from core.theory.model import Architecture, GenerativeConvNet

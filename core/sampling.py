@@ -10,10 +10,10 @@ from core.contracts.learning import Boundary
 from core.engine import Engine
 from core.engine.canvas import by_tiles, is_too_large, run_by_tiles
 from core.pictures.images import Levels, to_pixels
+from core.recipe.tone import Tone, means
 from core.theory.decoding import denoise
 from core.theory.langevin import Dynamics
 from core.theory.model import GenerativeConvNet
-from core.tone import Tone, means
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from
 CANDIDATES = 48  # drawn for each patch, of which the best fitting is laid

@@ -25,7 +25,7 @@ def test_nothing_in_the_package_brings_torch(package: str) -> None:
 
 
 def test_the_presets_bring_no_torch() -> None:
-    _alone("core.presets")
+    _alone("core.recipe.presets")
 
 
 def _alone(*names: str) -> None:

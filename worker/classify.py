@@ -13,8 +13,8 @@ import torch
 from core.contracts.classification import ResolvedClassifyParams
 from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import MAX_SEED, LearningParams
-from core.lighting import evened
 from core.pictures.images import read_picture
+from core.recipe.lighting import evened
 from core.store.schema import DatasetImage
 from core.theory.classification import CategoryModel, class_log_densities, class_posterior
 from core.theory.partition import log_partition

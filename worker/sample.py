@@ -7,16 +7,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from core.checkpoint import TrainedModel
 from core.contracts.learned import LearnedSettings
 from core.contracts.sampling import ResolvedSampleParams
 from core.engine import Engine, choose_engine
 from core.pictures.images import fit_torus, write_picture
+from core.recipe.checkpoint import TrainedModel
+from core.recipe.tone import Tone
 from core.sampling import develop, synthesize
 from core.theory.decoding import passes_to_denoise
 from core.theory.langevin import Dynamics
 from core.theory.learning import dynamics_of, precision_of, tone_of
-from core.tone import Tone
 from worker.desk import Desk
 from worker.inputs import open_model
 from worker.pace import Pace

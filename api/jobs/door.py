@@ -17,7 +17,7 @@ from core.contracts.jobs import JobKind, Progress
 from core.contracts.learned import LearnedSettings
 from core.contracts.learning import MAX_SEED, LearningParams
 from core.contracts.sampling import ResolvedSampleParams
-from core.presets import PRESETS
+from core.recipe.presets import PRESETS
 from core.store import datasets, models
 from core.store.jobs import NewJob
 from core.store.schema import DatasetImage, Model

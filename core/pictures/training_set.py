@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from core.contracts.learning import LearningParams
-from core.lighting import evened
 from core.pictures.colour_box import Box
 from core.pictures.images import Levels, gain_for, prepare, prepared
+from core.recipe.lighting import evened
 
 LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
 PATCHED_PICTURES = 8  # that the patches of one iteration are cut from

@@ -13,16 +13,16 @@ from torch import Tensor
 from core.contracts.learned import boundary_of_pictures
 from core.contracts.learning import Boundary, LearningParams, Precision
 from core.engine import Engine, choose_engine
-from core.health import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks, rms
 from core.pictures.colour_box import Box
 from core.pictures.quality import relative_grid_peak, sliced_wasserstein
 from core.pictures.training_set import Pictures, cut_patches
-from core.scaling import Whitening, paces, scale_weights
-from core.state import LearningState, fresh_optimizer
+from core.recipe.diagnosis import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks, rms
+from core.recipe.scaling import Whitening, paces, scale_weights
+from core.recipe.state import LearningState, fresh_optimizer
+from core.recipe.tone import Tone
 from core.theory.decoding import denoise
 from core.theory.langevin import Dynamics, lattice_shift
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
-from core.tone import Tone
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end
 COMPARED_SHARE = 0.9  # of a stage's iterations: before, weights move, and chains go astray once they are held

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.contracts.learning import LayerParams, LearningParams
 from core.pictures.training_set import Pictures
-from core.state import LearningState
+from core.recipe.state import LearningState
 from core.theory.learning import LearningProgress, learn
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 

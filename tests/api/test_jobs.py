@@ -11,7 +11,7 @@ from support.valkey import Valkey, messages
 
 from core.contracts.jobs import Queue
 from core.contracts.sampling import SHARD_PICTURES
-from core.presets import PRESETS
+from core.recipe.presets import PRESETS
 from core.store import jobs, leases
 
 POSTERS = 8

@@ -8,7 +8,7 @@ from support.http import Api, fields, problem
 
 from core.contracts.inpainting import MAX_RESULTS
 from core.contracts.jobs import JobKind, Queue
-from core.presets import PRESETS
+from core.recipe.presets import PRESETS
 from core.store import leases
 
 QUICK = PRESETS["quick"]

@@ -9,7 +9,7 @@ from support.waiting import until
 from core.broker.presence import Presence
 from core.contracts.jobs import Queue
 from core.contracts.learning import LearningParams
-from core.presets import PRESETS
+from core.recipe.presets import PRESETS
 
 
 def test_healthz_says_alive(api: Api) -> None:

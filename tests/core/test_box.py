@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from core.checkpoint import BrokenFile, TrainedModel, load_model, save_model
 from core.pictures.colour_box import Box
 from core.pictures.images import Levels
-from core.presets import PRESETS
+from core.recipe.checkpoint import BrokenFile, TrainedModel, load_model, save_model
+from core.recipe.presets import PRESETS
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 

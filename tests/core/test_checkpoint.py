@@ -5,7 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from core.checkpoint import (
+from core.contracts.learning import LayerParams, LearningParams
+from core.contracts.model_file import MAX_HEADER_BYTES
+from core.pictures.images import Levels
+from core.recipe.checkpoint import (
     BrokenFile,
     TrainedModel,
     load_checkpoint,
@@ -13,9 +16,6 @@ from core.checkpoint import (
     save_checkpoint,
     save_model,
 )
-from core.contracts.learning import LayerParams, LearningParams
-from core.contracts.model_file import MAX_HEADER_BYTES
-from core.pictures.images import Levels
 from core.theory.learning import architecture_of, learn
 from core.theory.model import GenerativeConvNet
 

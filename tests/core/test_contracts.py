@@ -9,7 +9,7 @@ import core
 from core.contracts.jobs import JobKind, JobStatus, Queue
 from core.contracts.learning import MAX_SEED, LayerParams, LearningParams
 from core.contracts.sampling import LearnedSettings, SampleParams
-from core.presets import DESCRIPTIONS, PRESETS
+from core.recipe.presets import DESCRIPTIONS, PRESETS
 
 NAN, INFINITY = float("nan"), float("inf")
 GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
@@ -302,7 +302,7 @@ def test_every_kind_of_job_has_its_queue():
     assert [kind for kind in JobKind if kind.queue == Queue.TRAIN] == [JobKind.TRAIN]  # all else is short
 
 
-CONTRACTS = ["core.presets"] + [
+CONTRACTS = ["core.recipe.presets"] + [
     f"core.contracts.{path.stem}"
     for path in sorted((Path(core.__file__).parent / "contracts").glob("*.py"))
     if path.stem != "__init__"

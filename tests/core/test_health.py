@@ -5,7 +5,7 @@ import torch
 
 from core.contracts.learning import LayerParams, LearningParams
 from core.engine import ScoreGradient
-from core.health import (
+from core.recipe.diagnosis import (
     DEAD_ACTIVE_SHARE,
     EXPLODED_STD_RATIO,
     PATIENCE,

@@ -1,14 +1,14 @@
-"""Ending with the state whose pictures come nearest (`keep_nearest`; core/theory/learning.py, core/state.py)."""
+"""Ending with the state whose pictures come nearest (`keep_nearest`; core/theory/learning.py, core/recipe/state.py)."""
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 import core.theory.learning
-from core.checkpoint import BrokenFile, load_checkpoint, save_checkpoint
 from core.contracts.learning import LayerParams, LearningParams
-from core.health import Health
 from core.pictures.quality import grid_peak, relative_grid_peak
+from core.recipe.checkpoint import BrokenFile, load_checkpoint, save_checkpoint
+from core.recipe.diagnosis import Health
 from core.theory.learning import COMPARED_ITERATIONS, TOLERATED_GRID, Learner, learn
 
 CPU = torch.device("cpu")

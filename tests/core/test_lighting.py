@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from core.lighting import HUE_SHARE, MOST_STRETCH, Light, evened, slow_light
+from core.recipe.lighting import HUE_SHARE, MOST_STRETCH, Light, evened, slow_light
 
 SIDE = 64
 

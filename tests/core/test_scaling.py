@@ -5,7 +5,7 @@ import torch
 from nets import random_net
 
 from core.contracts.learning import LayerParams, LearningParams
-from core.scaling import (
+from core.recipe.scaling import (
     BIAS_PACE,
     INITIAL_PULL,
     SPARSENESS,
@@ -15,7 +15,7 @@ from core.scaling import (
     paces,
     scale_weights,
 )
-from core.state import ADAM_BETAS
+from core.recipe.state import ADAM_BETAS
 from core.theory.decoding import basis
 from core.theory.learning import Learner, architecture_of
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, convolve

@@ -8,11 +8,11 @@ import torch
 from core.contracts.learning import LearningParams
 from core.engine import FastEngine
 from core.pictures.images import Levels
-from core.presets import PRESETS
+from core.recipe.presets import PRESETS
+from core.recipe.tone import MOST_GAIN, means
 from core.sampling import develop, synthesize
 from core.theory.learning import architecture_of, dynamics_of, tone_of
 from core.theory.model import GenerativeConvNet
-from core.tone import MOST_GAIN, means
 
 SIZE = 258  # above the 32,768 numbers from which on PyTorch cuts a sum among threads
 STRENGTH = {1: 100, 3: 170}  # by which the random net's σ²B is about as strong as the contrast that is learned

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from core.contracts.learning import LayerParams, LearningParams
-from core.presets import PRESETS
-from core.tone import MOST_GAIN, Tone, means
+from core.recipe.presets import PRESETS
+from core.recipe.tone import MOST_GAIN, Tone, means
 
 TEXTURE = PRESETS["texture-cpu"]
 

@@ -18,12 +18,12 @@ from core.contracts.learning import LearningParams
 from core.contracts.sampling import SHARD_PICTURES, ResolvedSampleParams
 from core.engine import choose_engine
 from core.pictures.images import Levels
+from core.recipe.tone import Tone
 from core.store import jobs
 from core.store.errors import LeaseLost
 from core.store.jobs import NewJob
 from core.store.shards import NewShard
 from core.theory.learning import architecture_of
-from core.tone import Tone
 from worker.desk import Desk
 from worker.sample import sample
 

@@ -34,7 +34,7 @@ class LearningState:
     iteration: int = 0
     learning_rate_scale: float = 1.0
     recoveries: int = 0
-    wide_for: int = 0  # iterations in a row, see core.health
+    wide_for: int = 0  # iterations in a row, see core.recipe.diagnosis
     good: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=KEPT_SNAPSHOTS))
     nearest: Snapshot | None = None  # of this stage, where the settings ask for it; numbers["distance"] says how near
 
@@ -152,6 +152,6 @@ def _restored_generator(saved: Tensor, device: torch.device) -> torch.Generator:
 
 
 def fresh_optimizer(net: GenerativeConvNet, paces: Sequence[float]) -> torch.optim.Adam:
-    """Adam whose learning rate is set at each update, for each parameter times its `pace` (`core.scaling`)."""
+    """Adam whose learning rate is set at each update, for each parameter times its `pace` (`core.recipe.scaling`)."""
     groups = [{"params": [one], "pace": pace} for one, pace in zip(net.parameters(), paces, strict=True)]
     return torch.optim.Adam(groups, lr=0.0, betas=ADAM_BETAS)
