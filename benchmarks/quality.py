@@ -35,7 +35,7 @@ from core.pictures.training_set import Pictures, prepare_for
 from core.recipe.diagnosis import remarks
 from core.recipe.presets import PRESETS
 from core.recipe.state import LearningState
-from core.sampling import develop, synthesize
+from core.synthesis.sampling import develop, synthesize
 from core.theory.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from core.engine import Engine, choose_engine
 from core.pictures.images import fit_torus, write_picture
 from core.recipe.checkpoint import TrainedModel
 from core.recipe.tone import Tone
-from core.sampling import develop, synthesize
+from core.synthesis.sampling import develop, synthesize
 from core.theory.decoding import passes_to_denoise
 from core.theory.langevin import Dynamics
 from core.theory.learning import dynamics_of, precision_of, tone_of

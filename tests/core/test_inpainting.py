@@ -1,11 +1,11 @@
-"""Painting what is unknown of a picture (core/inpainting.py)."""
+"""Painting what is unknown of a picture (core/synthesis/inpainting.py)."""
 
 import pytest
 import torch
 from nets import random_net
 
-from core import inpainting
-from core.inpainting import fill_in, from_chains, inpaint
+from core.synthesis import inpainting
+from core.synthesis.inpainting import fill_in, from_chains, inpaint
 from core.theory.langevin import Dynamics, langevin_step, lattice_shift
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 

@@ -1,10 +1,10 @@
-"""New pictures of any size from a finished model (core/sampling.py)."""
+"""New pictures of any size from a finished model (core/synthesis/sampling.py)."""
 
 import pytest
 import torch
 
 from core.engine import ReferenceEngine
-from core.sampling import patchwork, synthesize
+from core.synthesis.sampling import patchwork, synthesize
 from core.theory.langevin import Dynamics, run_chains
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 

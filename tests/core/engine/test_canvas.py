@@ -13,7 +13,7 @@ from core.engine import FastEngine, ReferenceEngine, canvas
 from core.engine.canvas import by_tiles, run_by_tiles, side_of_tiles, tiles
 from core.pictures.images import Levels, to_pixels
 from core.recipe.tone import Tone
-from core.sampling import develop, patchwork, synthesize
+from core.synthesis.sampling import develop, patchwork, synthesize
 from core.theory.decoding import denoise
 from core.theory.langevin import Dynamics
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
