@@ -26,9 +26,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.engine import FastEngine, ReferenceEngine, choose_engine
-from core.engine.beside import each
 from core.engine.fast import records_graphs
 from core.engine.noise import noise_of_each
+from core.engine.parallel import each
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
 from core.pictures.training_set import Pictures, prepare_for

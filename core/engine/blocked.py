@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.engine.beside import each
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, filters_in_blocks, filters_of_blocks
+from core.engine.parallel import each
 from core.theory.decoding import deconvolve
 from core.theory.model import GenerativeConvNet, convolve, positions
 

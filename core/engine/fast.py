@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.backends import cudnn
 
 from core.contracts.learning import Boundary
-from core.engine.beside import each
 from core.engine.blocked import BlockedNet
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, hold_in_blocks_
 from core.engine.noise import Noise, noise_of_each
+from core.engine.parallel import each
 from core.theory.langevin import Dynamics, lattice_shift
 from core.theory.model import GenerativeConvNet
 

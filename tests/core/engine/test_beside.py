@@ -1,4 +1,4 @@
-"""Parts beside each other (core/engine/beside.py), and the net made ready for them."""
+"""Parts beside each other (core/engine/parallel.py), and the net made ready for them."""
 
 import threading
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ import torch
 from engines import relative, seeded
 from nets import case
 
-from core.engine.beside import each
 from core.engine.blocked import BlockedNet
 from core.engine.layout import Layout
+from core.engine.parallel import each
 
 
 @pytest.fixture(params=[1, 2, 3])
