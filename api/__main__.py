@@ -11,9 +11,9 @@ from api.access.exposure import KeysNeeded, refuse_without_keys
 from api.app import create_app
 from api.settings import ApiSettings
 from api.uploads.protocol import impatient
-from core.contracts.logs import configure_logs
-from core.contracts.process import die_with_starter
-from core.contracts.settings import BadSettings
+from core.runtime.logs import configure_logs
+from core.runtime.processes import die_with_starter
+from core.runtime.settings import BadSettings
 from core.store.database import Database
 
 GRACEFUL_SECONDS = 8

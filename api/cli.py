@@ -12,8 +12,8 @@ from api.commands.backup import backup, restore
 from api.commands.doctor import doctor
 from api.settings import ApiSettings
 from core.contracts.jobs import Queue
-from core.contracts.logs import configure_logs
-from core.contracts.settings import BadSettings
+from core.runtime.logs import configure_logs
+from core.runtime.settings import BadSettings
 
 app = typer.Typer(
     help="Learns a generative ConvNet from your own pictures and makes new ones.",

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 
 MEBIBYTE = 1 << 20
 

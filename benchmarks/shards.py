@@ -23,8 +23,8 @@ from typing import Any
 
 import httpx
 
-from core.contracts.process import core_count
 from core.recipe.presets import PRESETS
+from core.runtime.processes import core_count
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = ("workers", "threads each", "pictures/s", "times the first", "same pictures")

@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 
-from core.contracts.process import with_starter
+from core.runtime.processes import with_starter
 
-WAITS = "import time; from core.contracts.process import die_with_starter; die_with_starter(); time.sleep(600)"
+WAITS = "import time; from core.runtime.processes import die_with_starter; die_with_starter(); time.sleep(600)"
 
 
 def test_a_process_whose_starter_was_gone_before_it_had_imported_anything_ends() -> None:

@@ -3,7 +3,7 @@
 import sys
 
 from core.contracts.jobs import Queue
-from core.contracts.settings import BadSettings
+from core.runtime.settings import BadSettings
 from worker.app import main
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from core.broker.bell import Bell, Reconciler
 from core.broker.connection import RUN_TASK, celery_app, connect
 from core.broker.presence import Presence
 from core.contracts.jobs import Queue
-from core.contracts.logs import configure_logs
-from core.contracts.process import die_with_starter
+from core.runtime.logs import configure_logs
+from core.runtime.processes import die_with_starter
 from core.store.database import Database
 from worker.child import Child
 from worker.health import worker_name

@@ -15,8 +15,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.contracts.jobs import Queue
-from core.contracts.logs import configure_logs
-from core.contracts.process import die_with_parent
+from core.runtime.logs import configure_logs
+from core.runtime.processes import die_with_parent
 from core.store import leases
 from core.store.database import Database
 from core.store.errors import LeaseLost

@@ -10,7 +10,7 @@ import structlog
 import torch
 from torch.backends import cudnn
 
-from core.contracts.process import core_count
+from core.runtime.processes import core_count
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()

@@ -6,7 +6,7 @@ import sys
 from core.broker.connection import connect
 from core.broker.presence import listening
 from core.contracts.jobs import Queue
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 
 
 def worker_name(queue: Queue, process: str) -> str:

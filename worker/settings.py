@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 
 
 class WorkerSettings(Settings):

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of rows and blobs. [GENCONVNET_DATA_DIR, else ./genconvnet-data]")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from core.contracts.logs import configure_logs
-from core.contracts.settings import Settings
+from core.runtime.logs import configure_logs
+from core.runtime.settings import Settings
 from core.store.database import Database
 
 DataDir = Annotated[

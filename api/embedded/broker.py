@@ -62,7 +62,7 @@ def command(server: str, socket: Path, folder: Path) -> list[str]:
         "loglevel": "warning",
     }
     arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-P", "-m", "core.contracts.process", server, *arguments]
+    return [sys.executable, "-P", "-m", "core.runtime.processes", server, *arguments]
 
 
 def end_stray(socket: Path) -> None:

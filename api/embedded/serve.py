@@ -18,7 +18,7 @@ from api.embedded.broker import NoBroker
 from api.embedded.supervisor import Part, Supervisor
 from api.settings import ApiSettings
 from core.contracts.jobs import Queue
-from core.contracts.process import core_count
+from core.runtime.processes import core_count
 from core.store.database import Database
 
 API_START_SECONDS = 60

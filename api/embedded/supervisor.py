@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from core.contracts.process import with_starter
+from core.runtime.processes import with_starter
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 STEADY_SECONDS = 30.0  # a part that ran so long starts again without a pause

@@ -18,7 +18,7 @@ from PIL import Image
 from support import pictures, rows
 from support.waiting import PATIENCE_SECONDS, until
 
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 from core.store.database import Database
 
 TINY = {

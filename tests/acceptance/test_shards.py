@@ -7,7 +7,7 @@ import pytest
 from acceptance.conftest import Service
 from support import rows
 
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 from core.store.database import Database
 from core.store.schema import Job
 

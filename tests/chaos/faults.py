@@ -16,7 +16,7 @@ from support.postgres import OwnServer
 
 from core.broker.bell import Bell
 from core.contracts.jobs import JobStatus, Queue
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 from core.store import leases
 from core.store.schema import Job
 

@@ -24,8 +24,8 @@ from api.embedded import broker
 from api.embedded.serve import PYTHON, workers
 from api.embedded.supervisor import Part
 from core.broker.connection import connect
-from core.contracts.process import with_starter
-from core.contracts.settings import Settings
+from core.runtime.processes import with_starter
+from core.runtime.settings import Settings
 from core.store.blobs import Blobs
 from core.store.database import Database
 

@@ -9,7 +9,7 @@ import pytest
 from obstore.exceptions import BaseError
 from support.s3 import S3
 
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 from core.store.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobsAway
 
 CONTENT = bytes(range(256)) * 20

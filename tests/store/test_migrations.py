@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from support import rows
 
 from core.contracts.jobs import Queue
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 from core.store import leases, revision
 from core.store.backup import tables_of
 from core.store.database import MIGRATIONS, Database

@@ -12,7 +12,7 @@ import httpx
 from support import rows
 from support.waiting import PATIENCE_SECONDS, until
 
-from core.contracts.process import with_starter
+from core.runtime.processes import with_starter
 from core.store.blobs import Blobs
 from core.store.database import Database
 

@@ -23,7 +23,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
-from core.contracts.process import die_with_parent
+from core.runtime.processes import die_with_parent
 from core.store.database import Database
 from core.store.schema import Base
 

@@ -25,7 +25,7 @@ class S3:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        program = [sys.executable, "-P", "-m", "core.contracts.process", sys.executable, "-m", "moto.server"]
+        program = [sys.executable, "-P", "-m", "core.runtime.processes", sys.executable, "-m", "moto.server"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen([*program, "-H", "127.0.0.1", "-p", str(self.port)], **quiet)  # type: ignore[call-overload]
         deadline = time.monotonic() + START_SECONDS

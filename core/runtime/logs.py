@@ -7,7 +7,7 @@ from types import TracebackType
 
 import structlog
 
-from core.contracts.settings import Settings
+from core.runtime.settings import Settings
 
 
 def configure_logs(settings: Settings) -> None:
