@@ -11,9 +11,9 @@ from api.commands import audit, keys
 from api.commands.backup import backup, restore
 from api.commands.doctor import doctor
 from api.settings import ApiSettings
-from core.contracts.jobs import Queue
 from core.runtime.logs import configure_logs
 from core.runtime.settings import BadSettings
+from core.schemas.jobs import Queue
 
 app = typer.Typer(
     help="Learns a generative ConvNet from your own pictures and makes new ones.",

@@ -22,8 +22,8 @@ from api.embedded import broker as own_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect
 from core.broker.presence import listening
-from core.contracts.jobs import Queue
-from core.contracts.times import DAY_SECONDS
+from core.schemas.jobs import Queue
+from core.schemas.times import DAY_SECONDS
 from core.store import keys, orphans, revision
 from core.store.blobs import Blobs
 from core.store.clock import now

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.contracts.jobs import JobKind
+from core.schemas.jobs import JobKind
 from core.store.blobs import BlobMissing, BlobsAway
 from core.store.database import AWAY, InDoubt
 from core.store.errors import Conflict, LimitReached, NotFound

@@ -13,7 +13,7 @@ from api.errors import problem_response
 from api.metrics import Watch
 from api.settings import ApiSettings
 from core.broker.presence import listening
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 from core.store import revision
 
 CHECK_SECONDS = 2.0

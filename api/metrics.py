@@ -18,7 +18,7 @@ from api.bounded import Bounded
 from api.house import House
 from core.broker.connection import connect
 from core.broker.presence import listening, samples
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 from core.store.access import Access
 from core.store.counts import Counts, counted
 

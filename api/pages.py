@@ -7,7 +7,7 @@ from typing import Annotated, Generic, Protocol, TypeVar
 from fastapi import Query
 from pydantic import BaseModel, PlainSerializer
 
-from core.contracts.times import rfc3339
+from core.schemas.times import rfc3339
 
 MAX_LIMIT = 100
 

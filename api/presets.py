@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from core.contracts.learning import LearningParams
 from core.recipe.presets import DESCRIPTIONS, PRESETS
+from core.schemas.learning import LearningParams
 
 router = APIRouter(prefix="/v1/presets", tags=["presets"])
 

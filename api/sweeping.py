@@ -8,7 +8,7 @@ from obstore.exceptions import BaseError as BlobError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.settings import ApiSettings
-from core.contracts.times import DAY_SECONDS
+from core.schemas.times import DAY_SECONDS
 from core.store import orphans, restore, retention
 from core.store.blobs import Blobs, Found
 from core.store.database import Database

@@ -26,8 +26,6 @@ from quilting import quilt
 from random_phase import random_phase
 from torch import Tensor
 
-from core.contracts.learning import LearningParams
-from core.contracts.sampling import DEFAULT_STEPS
 from core.engine import Engine
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import COPIED_PATCH, Quality, assess
@@ -35,6 +33,8 @@ from core.pictures.training_set import Pictures, prepare_for
 from core.recipe.diagnosis import remarks
 from core.recipe.presets import PRESETS
 from core.recipe.state import LearningState
+from core.schemas.learning import LearningParams
+from core.schemas.sampling import DEFAULT_STEPS
 from core.synthesis.sampling import develop, synthesize
 from core.theory.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.contracts.learning import LearningParams
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
 from core.pictures.training_set import Pictures, prepare_for
 from core.recipe.presets import PRESETS
 from core.recipe.state import LearningState
+from core.schemas.learning import LearningParams
 from core.theory.decoding import reconstruct
 from core.theory.learning import LearningProgress, learn, synthesized
 

@@ -9,9 +9,9 @@ import torch
 from nets import BOUNDARIES, CASES, Case, case
 from torch import Tensor
 
-from core.contracts.learning import Boundary, Top
 from core.engine.layout import Layout
 from core.pictures.colour_box import Box
+from core.schemas.learning import Boundary, Top
 from core.theory.langevin import Dynamics, langevin_step, lattice_shift
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 

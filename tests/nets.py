@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.contracts.learning import Boundary, Top
+from core.schemas.learning import Boundary, Top
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 SEEDS = 12

@@ -2,8 +2,8 @@
 
 import sys
 
-from core.contracts.jobs import Queue
 from core.runtime.settings import BadSettings
+from core.schemas.jobs import Queue
 from worker.app import main
 
 if __name__ == "__main__":

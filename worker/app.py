@@ -16,9 +16,9 @@ from celery.exceptions import SecurityWarning
 from core.broker.bell import Bell, Reconciler
 from core.broker.connection import RUN_TASK, celery_app, connect
 from core.broker.presence import Presence
-from core.contracts.jobs import Queue
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
+from core.schemas.jobs import Queue
 from core.store.database import Database
 from worker.child import Child
 from worker.health import worker_name

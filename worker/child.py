@@ -14,9 +14,9 @@ from multiprocessing.connection import Connection
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.contracts.jobs import Queue
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_parent
+from core.schemas.jobs import Queue
 from core.store import leases
 from core.store.database import Database
 from core.store.errors import LeaseLost

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from core.contracts.classification import ResolvedClassifyParams
-from core.contracts.learned import boundary_of_pictures
-from core.contracts.learning import MAX_SEED, LearningParams
 from core.pictures.images import read_picture
 from core.recipe.lighting import evened
+from core.schemas.classification import ResolvedClassifyParams
+from core.schemas.learned import boundary_of_pictures
+from core.schemas.learning import MAX_SEED, LearningParams
 from core.store.schema import DatasetImage
 from core.theory.classification import CategoryModel, class_log_densities, class_posterior
 from core.theory.partition import log_partition

@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError as BlobError
 from redis import Redis
 
 from core.broker import events
-from core.contracts.jobs import JobStatus, Progress
+from core.schemas.jobs import JobStatus, Progress
 from core.store import leases
 from core.store.blobs import Blobs, StoredBlob
 from core.store.database import Database

@@ -5,8 +5,8 @@ import sys
 
 from core.broker.connection import connect
 from core.broker.presence import listening
-from core.contracts.jobs import Queue
 from core.runtime.settings import Settings
+from core.schemas.jobs import Queue
 
 
 def worker_name(queue: Queue, process: str) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.contracts.inpainting import MAX_COUNT, ResolvedInpaintParams
-from core.contracts.learning import MAX_SEED
 from core.pictures.images import MaskedPicture, read_masked_picture, to_bytes, write_picture
 from core.recipe.checkpoint import TrainedModel
 from core.recipe.lighting import Light
+from core.schemas.inpainting import MAX_COUNT, ResolvedInpaintParams
+from core.schemas.learning import MAX_SEED
 from core.store.schema import DatasetImage
 from core.synthesis import inpainting
 from core.theory.boundary import crop, mirror

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from core.contracts.learning import Boundary
 from core.recipe.checkpoint import TrainedModel, load_model
+from core.schemas.learning import Boundary
 from core.store import datasets, models
 from core.store.schema import DatasetImage
 from worker.desk import Desk

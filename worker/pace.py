@@ -2,7 +2,7 @@
 
 import time
 
-from core.contracts.jobs import Progress
+from core.schemas.jobs import Progress
 from worker.desk import Desk
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.contracts.reconstruction import ReconstructParams
 from core.pictures.images import WHITE, read_picture, sheet, to_bytes, write_picture
 from core.recipe.checkpoint import TrainedModel
 from core.recipe.lighting import Light
+from core.schemas.reconstruction import ReconstructParams
 from core.theory import decoding
 from core.theory.boundary import crop, mirror
 from worker.desk import Desk

@@ -9,8 +9,8 @@ import torch
 from sqlalchemy.exc import DBAPIError
 
 from core.broker.connection import connect
-from core.contracts.jobs import JobKind, JobStatus, Queue
 from core.recipe.checkpoint import BrokenFile
+from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.store import leases
 from core.store.blobs import BlobMissing, Blobs
 from core.store.database import Database

@@ -7,12 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from core.contracts.learned import LearnedSettings
-from core.contracts.sampling import ResolvedSampleParams
 from core.engine import Engine, choose_engine
 from core.pictures.images import fit_torus, write_picture
 from core.recipe.checkpoint import TrainedModel
 from core.recipe.tone import Tone
+from core.schemas.learned import LearnedSettings
+from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.sampling import develop, synthesize
 from core.theory.decoding import passes_to_denoise
 from core.theory.langevin import Dynamics

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.contracts.jobs import Progress
-from core.contracts.learning import LearningParams
 from core.pictures.images import Levels, filter_sheet, prepared, read_picture, sheet, to_pixels, write_picture
 from core.pictures.training_set import LARGEST_BATCH, Pictures, measure
 from core.recipe.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
 from core.recipe.diagnosis import Health, remarks
 from core.recipe.lighting import evened
+from core.schemas.jobs import Progress
+from core.schemas.learning import LearningParams
 from core.store import datasets, jobs
 from core.store.leases import NewModel
 from core.store.schema import new_id

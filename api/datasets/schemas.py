@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from api.pages import Time
-from core.contracts.times import moment
+from core.schemas.times import moment
 from core.store.schema import Dataset
 
 

@@ -17,8 +17,8 @@ from api.embedded import broker
 from api.embedded.broker import NoBroker
 from api.embedded.supervisor import Part, Supervisor
 from api.settings import ApiSettings
-from core.contracts.jobs import Queue
 from core.runtime.processes import core_count
+from core.schemas.jobs import Queue
 from core.store.database import Database
 
 API_START_SECONDS = 60

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from api.errors import Problem, field_errors, invalid
 from api.house import House
 from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJobIn, SampleJobIn, TrainJobIn
-from core.contracts.inpainting import MAX_RESULTS
-from core.contracts.jobs import JobKind, Progress
-from core.contracts.learned import LearnedSettings
-from core.contracts.learning import MAX_SEED, LearningParams
-from core.contracts.sampling import ResolvedSampleParams
 from core.recipe.presets import PRESETS
+from core.schemas.inpainting import MAX_RESULTS
+from core.schemas.jobs import JobKind, Progress
+from core.schemas.learned import LearnedSettings
+from core.schemas.learning import MAX_SEED, LearningParams
+from core.schemas.sampling import ResolvedSampleParams
 from core.store import datasets, models
 from core.store.jobs import NewJob
 from core.store.schema import DatasetImage, Model

@@ -16,7 +16,7 @@ from api.house import House
 from core.broker import events
 from core.broker.events import BEGINNING, Event
 from core.broker.news import AWAY_SECONDS, End, Look, News
-from core.contracts.jobs import JobStatus
+from core.schemas.jobs import JobStatus
 from core.store import jobs
 from core.store.database import Database
 from core.store.schema import Job

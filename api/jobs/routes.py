@@ -16,7 +16,7 @@ from api.jobs.archive import stream_zip
 from api.jobs.events import follow, has_heard_the_end, is_id
 from api.jobs.schemas import JobIn, JobOut, ResumeIn
 from api.pages import After, Limit, Page, cut
-from core.contracts.jobs import JobKind, JobStatus
+from core.schemas.jobs import JobKind, JobStatus
 from core.store import jobs
 from core.store.blobs import BlobMissing
 from core.store.errors import NotFound

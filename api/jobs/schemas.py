@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.pages import Time
-from core.contracts.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
-from core.contracts.inpainting import InpaintParams
-from core.contracts.jobs import JobKind, JobStatus, Progress
-from core.contracts.learning import LearningParams
-from core.contracts.reconstruction import ReconstructParams
-from core.contracts.sampling import SampleParams
-from core.contracts.times import moment
+from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
+from core.schemas.inpainting import InpaintParams
+from core.schemas.jobs import JobKind, JobStatus, Progress
+from core.schemas.learning import LearningParams
+from core.schemas.reconstruction import ReconstructParams
+from core.schemas.sampling import SampleParams
+from core.schemas.times import moment
 from core.store.schema import Job
 
 Id = Annotated[str, Field(min_length=1, max_length=40)]

@@ -12,7 +12,7 @@ from api.jobs import door
 from api.jobs.schemas import AnyJobIn, ResumeIn
 from api.space import ensure_room
 from core.broker import events
-from core.contracts.jobs import JobKind, JobStatus
+from core.schemas.jobs import JobKind, JobStatus
 from core.store import jobs
 from core.store.errors import Conflict
 from core.store.jobs import Idempotency

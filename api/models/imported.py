@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts.model_file import (
+from core.schemas.model_file import (
     COLOURS,
     DTYPE_BYTES,
     LENGTH_BYTES,

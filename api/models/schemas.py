@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.pages import Time
-from core.contracts.times import moment
+from core.schemas.times import moment
 from core.store.schema import Model
 
 

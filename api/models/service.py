@@ -7,7 +7,7 @@ from api.house import House
 from api.leftovers import removed_on_failure
 from api.models.imported import inspect
 from api.space import ensure_room
-from core.contracts.model_file import BrokenFile
+from core.schemas.model_file import BrokenFile
 from core.store import models
 from core.store.schema import Model, new_id
 

@@ -12,7 +12,7 @@ from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.broker.connection import RUN_TASK, celery_app, connect
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 from core.store import leases
 from core.store.database import Database
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 
 RUN_TASK = "genconvnet.run"
 SOCKET_TIMEOUT_SECONDS = 10

@@ -5,7 +5,7 @@ import threading
 import structlog
 from redis import Redis, RedisError
 
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 
 BEAT_SECONDS = 3
 GONE_AFTER_SECONDS = 15

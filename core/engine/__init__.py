@@ -2,10 +2,10 @@
 
 import torch
 
-from core.contracts.learning import Precision
 from core.engine.fast import FastEngine
 from core.engine.interface import Engine, ScoreGradient
 from core.engine.reference import ReferenceEngine
+from core.schemas.learning import Precision
 
 __all__ = ["Engine", "FastEngine", "ReferenceEngine", "ScoreGradient", "choose_engine", "multiplies_bfloat16"]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from core.contracts.learning import Boundary
+from core.schemas.learning import Boundary
 from core.theory.langevin import Dynamics
 from core.theory.model import GenerativeConvNet
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.contracts.learning import Boundary
 from core.pictures.colour_box import Box
+from core.schemas.learning import Boundary
 from core.theory.boundary import unwrap, wrap
 from core.theory.model import Architecture
 

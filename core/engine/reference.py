@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.contracts.learning import Boundary
 from core.engine.interface import ScoreGradient
+from core.schemas.learning import Boundary
 from core.theory import decoding
 from core.theory.langevin import Dynamics, run_chains
 from core.theory.model import GenerativeConvNet, positions

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.contracts.learning import LearningParams
 from core.pictures.colour_box import Box
 from core.pictures.images import Levels, gain_for, prepare, prepared
 from core.recipe.lighting import evened
+from core.schemas.learning import LearningParams
 
 LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
 PATCHED_PICTURES = 8  # that the patches of one iteration are cut from

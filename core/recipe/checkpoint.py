@@ -10,11 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from core.contracts.learning import LearningParams
-from core.contracts.model_file import COLOURS, LENGTH_BYTES, MODEL_FORMAT, BrokenFile, header_bytes
 from core.pictures.colour_box import Box
 from core.pictures.images import Levels
 from core.recipe.state import LearningState, Snapshot
+from core.schemas.learning import LearningParams
+from core.schemas.model_file import COLOURS, LENGTH_BYTES, MODEL_FORMAT, BrokenFile, header_bytes
 from core.theory.learning import architecture_at, architecture_of
 from core.theory.model import GenerativeConvNet
 

@@ -1,6 +1,6 @@
 """Named settings (sec. 7). No torch here: the API lists them."""
 
-from core.contracts.learning import LayerParams, LearningParams
+from core.schemas.learning import LayerParams, LearningParams
 
 _EXPERIMENT_1_LAYERS = (
     LayerParams(filters=100, kernel_size=15, stride=3),

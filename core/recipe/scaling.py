@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.contracts.learning import Boundary
 from core.pictures.training_set import cut_patches
+from core.schemas.learning import Boundary
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet, convolve
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.contracts.learning import LearningParams
+from core.schemas.learning import LearningParams
 
 MOST_GAIN = 1.2  # and 1 / 1.2 at least: what is farther off learned badly, and shall show
 

@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.contracts.jobs import JobStatus
+from core.schemas.jobs import JobStatus
 from core.store.access import access_of
 from core.store.database import Database
 from core.store.errors import LimitReached

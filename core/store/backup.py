@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from sqlalchemy import JSON, Connection, MetaData, Table, select
 
-from core.contracts.jobs import JobStatus
+from core.schemas.jobs import JobStatus
 from core.store import archive, revision
 from core.store.archive import Entry, Writer
 from core.store.blobs import BlobMissing, Blobs

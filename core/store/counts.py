@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from core.contracts.jobs import JobKind, JobStatus, Queue
+from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.store.clock import now
 from core.store.database import Database
 from core.store.schema import Job

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.contracts.jobs import JobStatus
+from core.schemas.jobs import JobStatus
 from core.store import allowance, audit
 from core.store.access import EVERYONES, owner_of
 from core.store.database import Database

@@ -9,7 +9,7 @@ from sqlalchemy import delete as remove
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, lazyload
 
-from core.contracts.jobs import JobKind, JobStatus, Progress
+from core.schemas.jobs import JobKind, JobStatus, Progress
 from core.store import allowance, audit, leases, shards
 from core.store.access import EVERYONES, owner_of
 from core.store.database import Database

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, select
 
-from core.contracts.times import DAY_SECONDS
+from core.schemas.times import DAY_SECONDS
 from core.store import audit
 from core.store.clock import now
 from core.store.database import Database

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
-from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
+from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.store import shards
 from core.store.blobs import StoredBlob
 from core.store.clock import now

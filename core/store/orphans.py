@@ -12,7 +12,7 @@ from itertools import islice
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.contracts.jobs import JobStatus
+from core.schemas.jobs import JobStatus
 from core.store.blobs import Blobs, Found
 from core.store.clock import now
 from core.store.database import Database

@@ -14,7 +14,7 @@ from typing import IO, Any
 from sqlalchemy import Connection, Table, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.contracts.jobs import JobStatus
+from core.schemas.jobs import JobStatus
 from core.store import archive, revision
 from core.store.archive import BadArchive, Entry
 from core.store.backup import ROWS_AT_ONCE, Summary, tables_of

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, select
 
-from core.contracts.jobs import JobStatus
-from core.contracts.times import DAY_SECONDS
+from core.schemas.jobs import JobStatus
+from core.schemas.times import DAY_SECONDS
 from core.store import jobs
 from core.store.blobs import BlobMissing, Blobs
 from core.store.clock import now

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
 
-from core.contracts.jobs import JobKind, JobStatus, Queue
+from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.store.clock import now
 
 Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY

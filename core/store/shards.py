@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
-from core.contracts.jobs import JobStatus, Progress
+from core.schemas.jobs import JobStatus, Progress
 from core.store import webhooks
 from core.store.clock import now
 from core.store.schema import Job, new_id

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from core.contracts.times import moment, rfc3339
+from core.schemas.times import moment, rfc3339
 from core.store import audit
 from core.store.access import EVERYONES, owner_of
 from core.store.clock import now

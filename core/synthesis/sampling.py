@@ -6,11 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from core.contracts.learning import Boundary
 from core.engine import Engine
 from core.engine.canvas import by_tiles, is_too_large, run_by_tiles
 from core.pictures.images import Levels, to_pixels
 from core.recipe.tone import Tone, means
+from core.schemas.learning import Boundary
 from core.theory.decoding import denoise
 from core.theory.langevin import Dynamics
 from core.theory.model import GenerativeConvNet

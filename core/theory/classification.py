@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.contracts.learning import Boundary
 from core.pictures.images import Levels
+from core.schemas.learning import Boundary
 from core.theory.model import INITIAL_WEIGHT_STD, Architecture, GenerativeConvNet
 from core.theory.partition import LogPartition, log_density, log_partition
 

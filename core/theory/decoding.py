@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.contracts.learning import Boundary
+from core.schemas.learning import Boundary
 from core.theory.model import GenerativeConvNet
 
 LATTICES = 4  # along each side

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.contracts.learning import Boundary
 from core.pictures.colour_box import Box
+from core.schemas.learning import Boundary
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.contracts.learned import boundary_of_pictures
-from core.contracts.learning import Boundary, LearningParams, Precision
 from core.engine import Engine, choose_engine
 from core.pictures.colour_box import Box
 from core.pictures.quality import relative_grid_peak, sliced_wasserstein
@@ -20,6 +18,8 @@ from core.recipe.diagnosis import Diagnosis, Health, diagnose, examine, is_stead
 from core.recipe.scaling import Whitening, paces, scale_weights
 from core.recipe.state import LearningState, fresh_optimizer
 from core.recipe.tone import Tone
+from core.schemas.learned import boundary_of_pictures
+from core.schemas.learning import Boundary, LearningParams, Precision
 from core.theory.decoding import denoise
 from core.theory.langevin import Dynamics, lattice_shift
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, add_layer

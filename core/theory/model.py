@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.contracts.learning import Boundary, Top
+from core.schemas.learning import Boundary, Top
 from core.theory.boundary import surround, unwrap, wrap
 
 INITIAL_WEIGHT_STD = 0.01  # with w = 0 exactly, 1(0 > 0) = 0 and no filter could ever learn

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.contracts.learning import LayerParams, LearningParams
 from core.pictures.training_set import Pictures
 from core.recipe.state import LearningState
+from core.schemas.learning import LayerParams, LearningParams
 from core.theory.learning import LearningProgress, learn
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 

@@ -9,9 +9,9 @@ from support import rows
 from support.http import Api, fields, problem
 from support.valkey import Valkey, messages
 
-from core.contracts.jobs import Queue
-from core.contracts.sampling import SHARD_PICTURES
 from core.recipe.presets import PRESETS
+from core.schemas.jobs import Queue
+from core.schemas.sampling import SHARD_PICTURES
 from core.store import jobs, leases
 
 POSTERS = 8

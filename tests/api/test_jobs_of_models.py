@@ -6,9 +6,9 @@ import pytest
 from support import pictures, rows
 from support.http import Api, fields, problem
 
-from core.contracts.inpainting import MAX_RESULTS
-from core.contracts.jobs import JobKind, Queue
 from core.recipe.presets import PRESETS
+from core.schemas.inpainting import MAX_RESULTS
+from core.schemas.jobs import JobKind, Queue
 from core.store import leases
 
 QUICK = PRESETS["quick"]

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load, save
 from support.http import Api, fields, problem
 
-from core.contracts.learning import LayerParams, LearningParams
 from core.pictures.images import Levels
 from core.recipe.checkpoint import TrainedModel, save_model
+from core.schemas.learning import LayerParams, LearningParams
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 

@@ -13,7 +13,7 @@ from support.valkey import Valkey
 from api.embedded import broker, serve
 from api.embedded.supervisor import Part
 from api.settings import ApiSettings
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 
 
 @pytest.mark.parametrize(("cores", "count", "expected"), [(16, 1, "16"), (16, 3, "5"), (2, 4, "1")])

@@ -7,9 +7,9 @@ from support.valkey import Valkey
 from support.waiting import until
 
 from core.broker.presence import Presence
-from core.contracts.jobs import Queue
-from core.contracts.learning import LearningParams
 from core.recipe.presets import PRESETS
+from core.schemas.jobs import Queue
+from core.schemas.learning import LearningParams
 
 
 def test_healthz_says_alive(api: Api) -> None:

@@ -12,7 +12,7 @@ from support.valkey import Valkey, messages
 from support.waiting import until
 
 from core.broker.bell import Bell, Reconciler
-from core.contracts.jobs import JobStatus, Queue
+from core.schemas.jobs import JobStatus, Queue
 from core.store import jobs, leases
 from core.store.database import Database
 

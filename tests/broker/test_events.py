@@ -15,7 +15,7 @@ from core.broker import events
 from core.broker.bell import Bell, Reconciler
 from core.broker.connection import connect, connect_async
 from core.broker.events import Event
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 from core.store.database import Database
 
 SOON = 0.05

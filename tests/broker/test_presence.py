@@ -9,7 +9,7 @@ from support.waiting import until
 
 from core.broker import presence
 from core.broker.presence import Presence, listening
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 
 
 def test_a_worker_appears_and_goes(redis: Redis) -> None:

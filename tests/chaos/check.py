@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.numpy import load
 from sqlalchemy import select
 
-from core.contracts.jobs import JobKind
+from core.schemas.jobs import JobKind
 from core.store import jobs
 from core.store.blobs import BlobMissing
 from core.store.schema import Artifact, DatasetImage, Job, Model

@@ -15,8 +15,8 @@ from sqlalchemy import func, select, update
 from support.postgres import OwnServer
 
 from core.broker.bell import Bell
-from core.contracts.jobs import JobStatus, Queue
 from core.runtime.settings import Settings
+from core.schemas.jobs import JobStatus, Queue
 from core.store import leases
 from core.store.schema import Job
 

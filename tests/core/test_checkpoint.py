@@ -5,8 +5,6 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from core.contracts.learning import LayerParams, LearningParams
-from core.contracts.model_file import MAX_HEADER_BYTES
 from core.pictures.images import Levels
 from core.recipe.checkpoint import (
     BrokenFile,
@@ -16,6 +14,8 @@ from core.recipe.checkpoint import (
     save_checkpoint,
     save_model,
 )
+from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.model_file import MAX_HEADER_BYTES
 from core.theory.learning import architecture_of, learn
 from core.theory.model import GenerativeConvNet
 

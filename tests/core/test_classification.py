@@ -5,8 +5,8 @@ import pytest
 import torch
 from nets import random_net
 
-from core.contracts.learning import LearningParams
 from core.pictures.images import Levels, prepare
+from core.schemas.learning import LearningParams
 from core.theory.classification import (
     CategoryModel,
     DiscriminativeConvNet,

@@ -6,10 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 import core
-from core.contracts.jobs import JobKind, JobStatus, Queue
-from core.contracts.learning import MAX_SEED, LayerParams, LearningParams
-from core.contracts.sampling import LearnedSettings, SampleParams
 from core.recipe.presets import DESCRIPTIONS, PRESETS
+from core.schemas.jobs import JobKind, JobStatus, Queue
+from core.schemas.learning import MAX_SEED, LayerParams, LearningParams
+from core.schemas.sampling import LearnedSettings, SampleParams
 
 NAN, INFINITY = float("nan"), float("inf")
 GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
@@ -303,7 +303,7 @@ def test_every_kind_of_job_has_its_queue():
 
 
 CONTRACTS = ["core.recipe.presets"] + [
-    f"core.contracts.{path.stem}"
+    f"core.schemas.{path.stem}"
     for path in sorted((Path(core.__file__).parent / "contracts").glob("*.py"))
     if path.stem != "__init__"
 ]

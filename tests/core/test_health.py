@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.contracts.learning import LayerParams, LearningParams
 from core.engine import ScoreGradient
 from core.recipe.diagnosis import (
     DEAD_ACTIVE_SHARE,
@@ -18,6 +17,7 @@ from core.recipe.diagnosis import (
     is_wide,
     remarks,
 )
+from core.schemas.learning import LayerParams, LearningParams
 from core.theory.learning import Learner
 
 GOOD = Health(20.0, 20.0, (0.3, 0.4), (0.3, 0.4), 0.5)

@@ -3,12 +3,12 @@
 import pytest
 from pydantic import ValidationError
 
-from core.contracts.classification import ClassifyParams
-from core.contracts.inpainting import InpaintParams, ResolvedInpaintParams
-from core.contracts.jobs import Progress
-from core.contracts.learned import LearnedSettings, boundary_of_pictures
-from core.contracts.reconstruction import ReconstructParams
-from core.contracts.sampling import MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams
+from core.schemas.classification import ClassifyParams
+from core.schemas.inpainting import InpaintParams, ResolvedInpaintParams
+from core.schemas.jobs import Progress
+from core.schemas.learned import LearnedSettings, boundary_of_pictures
+from core.schemas.reconstruction import ReconstructParams
+from core.schemas.sampling import MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams
 
 COMMON = {"image_size": 96, "step_size": 0.3, "reference_std": 1.0}
 TEXTURE = LearnedSettings(**COMMON)

@@ -5,10 +5,10 @@ import torch
 from pydantic import ValidationError
 
 import core.theory.learning
-from core.contracts.learning import LayerParams, LearningParams
 from core.pictures.quality import grid_peak, relative_grid_peak
 from core.recipe.checkpoint import BrokenFile, load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health
+from core.schemas.learning import LayerParams, LearningParams
 from core.theory.learning import COMPARED_ITERATIONS, TOLERATED_GRID, Learner, learn
 
 CPU = torch.device("cpu")

@@ -6,11 +6,11 @@ import torch
 from nets import random_net
 
 import core.theory.learning
-from core.contracts.learning import LayerParams, LearningParams
 from core.engine import ReferenceEngine
 from core.pictures.training_set import Pictures
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.state import LearningState
+from core.schemas.learning import LayerParams, LearningParams
 from core.theory.decoding import encode
 from core.theory.langevin import Dynamics, run_chains
 from core.theory.learning import (

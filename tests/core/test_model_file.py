@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from api.models.imported import inspect
-from core.contracts.learning import LearningParams
 from core.pictures.colour_box import Box
 from core.pictures.images import Levels
 from core.pictures.training_set import Pictures
 from core.recipe.checkpoint import TrainedModel, save_model
 from core.recipe.presets import PRESETS
+from core.schemas.learning import LearningParams
 from core.theory.learning import architecture_of, first_chains
 from core.theory.model import GenerativeConvNet
 

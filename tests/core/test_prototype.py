@@ -2,9 +2,9 @@ import pytest
 import torch
 from nets import random_net
 
-from core.contracts.learning import LayerParams
 from core.pictures.images import filter_sheet
 from core.pictures.training_set import cut_patches
+from core.schemas.learning import LayerParams
 from core.theory.decoding import basis, decode, reconstruct
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet

@@ -4,7 +4,6 @@ import pytest
 import torch
 from nets import random_net
 
-from core.contracts.learning import LayerParams, LearningParams
 from core.recipe.scaling import (
     BIAS_PACE,
     INITIAL_PULL,
@@ -16,6 +15,7 @@ from core.recipe.scaling import (
     scale_weights,
 )
 from core.recipe.state import ADAM_BETAS
+from core.schemas.learning import LayerParams, LearningParams
 from core.theory.decoding import basis
 from core.theory.learning import Learner, architecture_of
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, convolve

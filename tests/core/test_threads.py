@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from core.contracts.learning import LearningParams
 from core.engine import FastEngine
 from core.pictures.images import Levels
 from core.recipe.presets import PRESETS
 from core.recipe.tone import MOST_GAIN, means
+from core.schemas.learning import LearningParams
 from core.synthesis.sampling import develop, synthesize
 from core.theory.learning import architecture_of, dynamics_of, tone_of
 from core.theory.model import GenerativeConvNet

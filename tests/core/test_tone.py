@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from core.contracts.learning import LayerParams, LearningParams
 from core.recipe.presets import PRESETS
 from core.recipe.tone import MOST_GAIN, Tone, means
+from core.schemas.learning import LayerParams, LearningParams
 
 TEXTURE = PRESETS["texture-cpu"]
 

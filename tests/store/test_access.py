@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select
 from support import rows
 
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 from core.store import datasets, jobs, leases, models
 from core.store.access import Access
 from core.store.database import Database

@@ -16,7 +16,7 @@ from support.rows import DONE
 
 from api.settings import ApiSettings
 from api.sweeping import sweep
-from core.contracts.jobs import JobStatus, Queue
+from core.schemas.jobs import JobStatus, Queue
 from core.store import jobs, leases, restore
 from core.store.archive import BadArchive
 from core.store.backup import BackupFailed, back_up, tables_of

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import update
 from support import rows
 
-from core.contracts.jobs import JobStatus, Queue
+from core.schemas.jobs import JobStatus, Queue
 from core.store import leases
 from core.store.database import Database
 from core.store.errors import LeaseLost

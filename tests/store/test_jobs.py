@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import rows
 
-from core.contracts.jobs import JobKind, JobStatus, Queue
+from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.store import datasets, jobs, leases, models
 from core.store.database import Database
 from core.store.errors import Conflict, NotFound

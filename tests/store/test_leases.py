@@ -11,7 +11,7 @@ from sqlalchemy import update
 from support import rows
 from support.waiting import until
 
-from core.contracts.jobs import JobStatus, Progress, Queue
+from core.schemas.jobs import JobStatus, Progress, Queue
 from core.store import jobs, leases, models
 from core.store.database import Database
 from core.store.errors import Conflict, LeaseLost, NotFound

@@ -25,7 +25,7 @@ from sqlalchemy import and_, func, or_, select, update
 from support import rows
 from support.postgres import PostgresServer
 
-from core.contracts.jobs import JobStatus, Queue
+from core.schemas.jobs import JobStatus, Queue
 from core.store import jobs, leases
 from core.store.database import Database
 from core.store.errors import Conflict, LeaseLost, NotFound

@@ -13,8 +13,8 @@ from support import rows
 
 from api.settings import ApiSettings
 from api.sweeping import sweep
-from core.contracts.jobs import JobStatus, Queue
 from core.runtime.settings import BadSettings
+from core.schemas.jobs import JobStatus, Queue
 from core.store import jobs, leases, orphans, retention
 from core.store.access import Access
 from core.store.blobs import Blobs

@@ -15,8 +15,8 @@ from sqlalchemy import JSON, Column, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from support import rows
 
-from core.contracts.jobs import Queue
 from core.runtime.settings import Settings
+from core.schemas.jobs import Queue
 from core.store import leases, revision
 from core.store.backup import tables_of
 from core.store.database import MIGRATIONS, Database

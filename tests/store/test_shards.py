@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support import rows
 
-from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
+from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.store import jobs, leases, models
 from core.store.database import Database
 from core.store.errors import Conflict, LeaseLost, NotFound

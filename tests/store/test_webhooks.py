@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select, update
 from support import rows
 
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 from core.store import audit, deliveries, jobs, leases, webhooks
 from core.store.access import Access
 from core.store.database import Database

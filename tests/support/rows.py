@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from core.contracts.jobs import JobKind, Progress, Queue
 from core.recipe.presets import PRESETS
+from core.schemas.jobs import JobKind, Progress, Queue
 from core.store import datasets, jobs, leases
 from core.store.blobs import StoredBlob
 from core.store.database import Database

@@ -3,7 +3,7 @@
 import time
 from multiprocessing.connection import Connection
 
-from core.contracts.jobs import JobKind, Queue
+from core.schemas.jobs import JobKind, Queue
 from worker import child
 from worker.settings import WorkerSettings
 

@@ -14,7 +14,7 @@ from redis import Redis
 
 from api.embedded import broker
 from core.broker.connection import RUN_TASK, connect
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 
 
 class Valkey:

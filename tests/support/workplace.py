@@ -11,9 +11,9 @@ from api.datasets.files import Upload
 from api.datasets.limits import Limits
 from api.datasets.pictures import accept
 from api.settings import ApiSettings
-from core.contracts.learning import LearningParams
 from core.pictures.images import Levels
 from core.recipe.checkpoint import TrainedModel, save_model
+from core.schemas.learning import LearningParams
 from core.store import datasets, jobs, leases
 from core.store.blobs import Blobs
 from core.store.database import Database

@@ -13,7 +13,7 @@ from support import rows
 from support.valkey import Valkey
 
 from core.broker.presence import Presence
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 from core.store.blobs import Blobs
 from core.store.database import Database
 

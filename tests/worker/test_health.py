@@ -9,7 +9,7 @@ from support.valkey import Valkey
 from support.waiting import until
 
 from core.broker.presence import Presence, listening
-from core.contracts.jobs import Queue
+from core.schemas.jobs import Queue
 from worker.health import worker_name
 
 

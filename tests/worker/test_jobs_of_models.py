@@ -15,15 +15,15 @@ from support import pictures
 from support.workplace import Workplace
 
 import worker.classify
-from core.contracts.classification import ClassifyParams
-from core.contracts.inpainting import InpaintParams
-from core.contracts.jobs import JobKind, JobStatus
-from core.contracts.learned import LearnedSettings
-from core.contracts.learning import LearningParams
-from core.contracts.reconstruction import ReconstructParams
 from core.pictures.images import Levels, MaskedPicture, read_masked_picture, read_picture, to_bytes, to_pixels
 from core.recipe.checkpoint import TrainedModel
 from core.recipe.lighting import Light, evened
+from core.schemas.classification import ClassifyParams
+from core.schemas.inpainting import InpaintParams
+from core.schemas.jobs import JobKind, JobStatus
+from core.schemas.learned import LearnedSettings
+from core.schemas.learning import LearningParams
+from core.schemas.reconstruction import ReconstructParams
 from core.store import jobs
 from core.store.jobs import NewJob
 from core.theory import decoding

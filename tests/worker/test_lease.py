@@ -16,8 +16,8 @@ from support.postgres import PostgresServer
 from support.waiting import until
 from support.workplace import Workplace
 
-from core.contracts.jobs import JobKind, JobStatus, Queue
-from core.contracts.learning import LearningParams
+from core.schemas.jobs import JobKind, JobStatus, Queue
+from core.schemas.learning import LearningParams
 from core.store import jobs, leases
 from core.store.database import Database
 from worker import child, runner

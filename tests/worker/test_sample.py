@@ -13,12 +13,12 @@ from support.pictures import decoded
 from support.workplace import Workplace
 
 import worker.sample
-from core.contracts.jobs import JobKind, JobStatus, Progress, Queue
-from core.contracts.learning import LearningParams
-from core.contracts.sampling import SHARD_PICTURES, ResolvedSampleParams
 from core.engine import choose_engine
 from core.pictures.images import Levels
 from core.recipe.tone import Tone
+from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
+from core.schemas.learning import LearningParams
+from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams
 from core.store import jobs
 from core.store.errors import LeaseLost
 from core.store.jobs import NewJob

@@ -10,12 +10,12 @@ from PIL import Image
 from support import pictures, rows
 from support.workplace import Workplace
 
-from core.contracts.jobs import JobKind, JobStatus
-from core.contracts.learning import LearningParams
 from core.pictures.images import prepare, read_picture, to_pixels
 from core.pictures.training_set import LARGEST_BATCH
 from core.recipe.checkpoint import load_model
 from core.recipe.lighting import evened
+from core.schemas.jobs import JobKind, JobStatus
+from core.schemas.learning import LearningParams
 from core.store.jobs import NewJob
 from core.theory.decoding import reconstruct
 from worker import train

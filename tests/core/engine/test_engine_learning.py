@@ -4,9 +4,9 @@ import pytest
 import torch
 from engines import relative
 
-from core.contracts.learning import LayerParams, LearningParams
 from core.engine import FastEngine, ReferenceEngine, fast
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
+from core.schemas.learning import LayerParams, LearningParams
 from core.theory.langevin import langevin_step, moved_at_random
 from core.theory.learning import Learner, learn
 

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 
-from core.contracts.learning import Boundary, Top
+from core.schemas.learning import Boundary, Top
 
 
 class LearnedSettings(BaseModel):

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from core.contracts.learned import LearnedSettings, stable_step
-from core.contracts.learning import MAX_SEED
-from core.contracts.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
+from core.schemas.learned import LearnedSettings, stable_step
+from core.schemas.learning import MAX_SEED
+from core.schemas.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
 
 MAX_COUNT = 64
 MAX_RESULTS = 256  # pictures times count: each is opened before the job is accepted

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.contracts.learning import LearningParams
+from core.schemas.learning import LearningParams
 
 MODEL_FORMAT = "genconvnet-model/1"
 MAX_HEADER_BYTES = 1 << 20

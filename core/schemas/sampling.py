@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from core.contracts.learned import LearnedSettings, learned_of, stable_step
-from core.contracts.learning import MAX_SEED
+from core.schemas.learned import LearnedSettings, learned_of, stable_step
+from core.schemas.learning import MAX_SEED
 
 MIN_SIDE = 16
 MAX_SIDE = 8192
