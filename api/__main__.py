@@ -14,7 +14,7 @@ from api.uploads.protocol import impatient
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.runtime.settings import BadSettings
-from core.store.database import Database
+from core.storage.database import Database
 
 GRACEFUL_SECONDS = 8
 UPLOAD_GRACE_SECONDS = 4  # then those that would take longer are given up, and what was stored of them is removed

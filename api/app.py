@@ -34,8 +34,8 @@ from api.webhooks.sender import Sender
 from core.broker.bell import Bell, Reconciler
 from core.broker.connection import connect, connect_async
 from core.broker.news import News
-from core.store.blobs import Blobs
-from core.store.database import Database
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 VERSION = "0.1.0"
 SPOOL_BYTES = 1 << 14  # of a file in a form that is held in memory; what is longer goes to the disk

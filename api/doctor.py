@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.storage.counts import counted
 from redis import Redis
 from sqlalchemy import select
 
@@ -24,12 +25,11 @@ from core.broker.connection import connect
 from core.broker.presence import listening
 from core.schemas.jobs import Queue
 from core.schemas.times import DAY_SECONDS
-from core.store import keys, orphans, revision
-from core.store.blobs import Blobs
-from core.store.clock import now
-from core.store.counts import counted
-from core.store.database import Database
-from core.store.schema import Artifact, DatasetImage, Job, Model
+from core.storage import keys, orphans, revision
+from core.storage.blobs import Blobs
+from core.storage.clock import now
+from core.storage.database import Database
+from core.storage.tables import Artifact, DatasetImage, Job, Model
 
 SKEW_SECONDS, OLD_SECONDS, SAMPLED_FILES, TORCH_SECONDS = 5.0, 3600.0, 200, 120
 PACKAGES = ("fastapi", "sqlalchemy", "celery", "redis", "obstore")

@@ -17,9 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.schemas.jobs import JobKind
-from core.store.blobs import BlobMissing, BlobsAway
-from core.store.database import AWAY, InDoubt
-from core.store.errors import Conflict, LimitReached, NotFound
+from core.storage.blobs import BlobMissing, BlobsAway
+from core.storage.database import AWAY, InDoubt
+from core.storage.errors import Conflict, LimitReached, NotFound
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.errors import Problem
-from core.store.blobs import Blobs
+from core.storage.blobs import Blobs
 
 HARMLESS = {
     "X-Content-Type-Options": "nosniff",

@@ -14,7 +14,7 @@ from api.metrics import Watch
 from api.settings import ApiSettings
 from core.broker.presence import listening
 from core.schemas.jobs import Queue
-from core.store import revision
+from core.storage import revision
 
 CHECK_SECONDS = 2.0
 

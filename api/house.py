@@ -12,9 +12,9 @@ from api.settings import ApiSettings
 from api.uploads.places import Places
 from core.broker.bell import Bell
 from core.broker.news import News
-from core.store.access import Access
-from core.store.blobs import Blobs
-from core.store.database import Database
+from core.storage.access import Access
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import structlog
 from obstore.exceptions import BaseError as BlobError
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.store.blobs import Blobs
-from core.store.database import InDoubt
-from core.store.errors import NotFound
+from core.storage.blobs import Blobs
+from core.storage.database import InDoubt
+from core.storage.errors import NotFound
 
 log = structlog.get_logger()
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from core.storage.counts import Counts, counted
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,8 +20,7 @@ from api.house import House
 from core.broker.connection import connect
 from core.broker.presence import listening, samples
 from core.schemas.jobs import Queue
-from core.store.access import Access
-from core.store.counts import Counts, counted
+from core.storage.access import Access
 
 ANSWER_SECONDS = 2.0  # for which an answer is waited for
 SOCKET_SECONDS = 1.5

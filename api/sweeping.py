@@ -4,15 +4,15 @@ import threading
 from dataclasses import dataclass
 
 import structlog
+from core.storage.retention import Kept, Outdated
 from obstore.exceptions import BaseError as BlobError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.settings import ApiSettings
 from core.schemas.times import DAY_SECONDS
-from core.store import orphans, restore, retention
-from core.store.blobs import Blobs, Found
-from core.store.database import Database
-from core.store.retention import Kept, Outdated
+from core.storage import orphans, restore, retention
+from core.storage.blobs import Blobs, Found
+from core.storage.database import Database
 
 FIRST_SECONDS = 60.0  # after the start, so that a process that is often started again sweeps too
 

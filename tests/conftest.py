@@ -13,8 +13,8 @@ from support.postgres import PostgresServer
 from support.s3 import S3
 from support.valkey import Valkey
 
-from core.store.blobs import Blobs
-from core.store.database import Database
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 
 @pytest.fixture(scope="session")

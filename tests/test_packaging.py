@@ -50,7 +50,7 @@ def test_the_installed_api_brings_no_torch(installed: Path) -> None:
 
 def test_the_installed_wheel_migrates_an_empty_database(installed: Path, tmp_path: Path) -> None:
     code = (
-        "from core.runtime.settings import Settings; from core.store import database; "
+        "from core.runtime.settings import Settings; from core.storage import database; "
         "opened = database.Database(Settings().rows_url); opened.migrate(); opened.ping(); print(database.__file__)"
     )
     place = {"PYTHONPATH": str(installed), "GENCONVNET_DATA_DIR": str(tmp_path)}

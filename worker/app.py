@@ -19,7 +19,7 @@ from core.broker.presence import Presence
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.schemas.jobs import Queue
-from core.store.database import Database
+from core.storage.database import Database
 from worker.child import Child
 from worker.health import worker_name
 from worker.lookout import Lookout

@@ -12,15 +12,15 @@ import threading
 from multiprocessing.connection import Connection
 
 import structlog
+from core.storage.leases import Claim
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_parent
 from core.schemas.jobs import Queue
-from core.store import leases
-from core.store.database import Database
-from core.store.errors import LeaseLost
-from core.store.leases import Claim
+from core.storage import leases
+from core.storage.database import Database
+from core.storage.errors import LeaseLost
 from worker.settings import WorkerSettings
 
 READY, DONE = "ready", "done"  # what a child says; or a Claim, when it takes a job

@@ -15,7 +15,7 @@ from core.recipe.lighting import evened
 from core.schemas.classification import ResolvedClassifyParams
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import MAX_SEED, LearningParams
-from core.store.schema import DatasetImage
+from core.storage.tables import DatasetImage
 from core.theory.classification import CategoryModel, class_log_densities, class_posterior
 from core.theory.partition import log_partition
 from worker.desk import Desk

@@ -7,16 +7,16 @@ from typing import Any
 
 import structlog
 import torch
+from core.storage.leases import Claim, NewArtifact, NewModel
 from obstore.exceptions import BaseError as BlobError
 from redis import Redis
 
 from core.broker import events
 from core.schemas.jobs import JobStatus, Progress
-from core.store import leases
-from core.store.blobs import Blobs, StoredBlob
-from core.store.database import Database
-from core.store.errors import LeaseLost
-from core.store.leases import Claim, NewArtifact, NewModel
+from core.storage import leases
+from core.storage.blobs import Blobs, StoredBlob
+from core.storage.database import Database
+from core.storage.errors import LeaseLost
 from worker import measures
 from worker.lease import Lease
 from worker.settings import WorkerSettings

@@ -11,7 +11,7 @@ from core.recipe.checkpoint import TrainedModel
 from core.recipe.lighting import Light
 from core.schemas.inpainting import MAX_COUNT, ResolvedInpaintParams
 from core.schemas.learning import MAX_SEED
-from core.store.schema import DatasetImage
+from core.storage.tables import DatasetImage
 from core.synthesis import inpainting
 from core.theory.boundary import crop, mirror
 from core.theory.learning import dynamics_of

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from core.recipe.checkpoint import TrainedModel, load_model
 from core.schemas.learning import Boundary
-from core.store import datasets, models
-from core.store.schema import DatasetImage
+from core.storage import datasets, models
+from core.storage.tables import DatasetImage
 from worker.desk import Desk
 
 BATCH_PIXELS = 1 << 18  # of all pictures that are worked on at once

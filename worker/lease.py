@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+from core.storage.leases import Claim, Reason
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.store import leases
-from core.store.database import Database
-from core.store.errors import LeaseLost
-from core.store.leases import Claim, Reason
+from core.storage import leases
+from core.storage.database import Database
+from core.storage.errors import LeaseLost
 
 CANCEL_GRACE_SECONDS = 0.4  # in which work that was canceled usually stops of itself
 STALL_SECONDS = 600.0

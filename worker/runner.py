@@ -6,16 +6,16 @@ from functools import partial
 
 import structlog
 import torch
+from core.storage.leases import Claim
 from sqlalchemy.exc import DBAPIError
 
 from core.broker.connection import connect
 from core.recipe.checkpoint import BrokenFile
 from core.schemas.jobs import JobKind, JobStatus, Queue
-from core.store import leases
-from core.store.blobs import BlobMissing, Blobs
-from core.store.database import Database
-from core.store.errors import LeaseLost, NotFound
-from core.store.leases import Claim
+from core.storage import leases
+from core.storage.blobs import BlobMissing, Blobs
+from core.storage.database import Database
+from core.storage.errors import LeaseLost, NotFound
 from core.theory.learning import LearningDiverged
 from worker import measures
 from worker.classify import classify

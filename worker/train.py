@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from core.storage.leases import NewModel
 from torch import Tensor
 
 from core.pictures.images import Levels, filter_sheet, prepared, read_picture, sheet, to_pixels, write_picture
@@ -16,9 +17,8 @@ from core.recipe.diagnosis import Health, remarks
 from core.recipe.lighting import evened
 from core.schemas.jobs import Progress
 from core.schemas.learning import LearningParams
-from core.store import datasets, jobs
-from core.store.leases import NewModel
-from core.store.schema import new_id
+from core.storage import datasets, jobs
+from core.storage.tables import new_id
 from core.theory.decoding import reconstruct
 from core.theory.learning import Learner, LearningProgress, synthesized
 from core.theory.model import Architecture

@@ -6,8 +6,8 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
 from api.settings import ApiSettings
-from core.store.access import Access
-from core.store.schema import NOBODY, ApiKey
+from core.storage.access import Access
+from core.storage.tables import NOBODY, ApiKey
 
 COOKIE = "genconvnet_key"
 SCHEME = "bearer"

@@ -3,8 +3,8 @@
 import ipaddress
 
 from api.settings import ApiSettings
-from core.store import keys
-from core.store.database import Database
+from core.storage import keys
+from core.storage.database import Database
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 

@@ -17,11 +17,11 @@ from api.access.pace import Pace
 from api.errors import BodyLimit, Problem, limit_response, problem_response, storage_away
 from api.house import House
 from api.settings import ApiSettings
-from core.store import allowance, keys
-from core.store.access import Access
-from core.store.database import AWAY, Database
-from core.store.errors import LimitReached
-from core.store.schema import ApiKey
+from core.storage import keys, quotas
+from core.storage.access import Access
+from core.storage.database import AWAY, Database
+from core.storage.errors import LimitReached
+from core.storage.tables import ApiKey
 
 PROBES = frozenset({"/healthz", "/readyz"})
 PAGES = frozenset(
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 class Gate:
-    """ASGI middleware: sets `state.access` (core.store.access.Access) and `state.key` (the key's row, or None)."""
+    """ASGI middleware: sets `state.access` (core.storage.access.Access) and `state.key` (the key's row, or None)."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app, self._settings = app, settings
@@ -122,7 +122,7 @@ class Gate:
         if (per_minute := credentials.requests_per_minute(row, self._settings)) is not None:
             self._pace.check(row.id, per_minute)
         if way in UPLOADS:
-            allowance.look_for_room(database, 1)
+            quotas.look_for_room(database, 1)
 
 
 def _refusal(error: Exception) -> Response:

@@ -9,7 +9,7 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import RedisError
 
-from core.store.errors import LimitReached
+from core.storage.errors import LimitReached
 
 TIMEOUT_SECONDS = 1
 AWAY_SECONDS = 5  # so long a broker that did not answer is not asked again

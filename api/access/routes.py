@@ -10,7 +10,7 @@ from api.access.credentials import COOKIE
 from api.access.gate import unknown_key
 from api.access.schemas import SessionIn, SessionOut
 from api.house import House, InHouse
-from core.store import audit, keys
+from core.storage import audit, keys
 
 REFUSALS_PER_MINUTE = 10  # written to the audit log, by each process: who guesses does not fill the disk
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.pages import Time
 from core.schemas.times import moment
-from core.store.schema import ApiKey
+from core.storage.tables import ApiKey
 
 
 class SessionIn(BaseModel):

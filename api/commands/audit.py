@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from api.commands.rows import DataDir, opened, when
-from core.store import audit
+from core.storage import audit
 
 
 def show(

@@ -20,10 +20,10 @@ def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")], 
     from obstore.exceptions import BaseError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from core.store.backup import BackupFailed, back_up
-    from core.store.blobs import Blobs
-    from core.store.database import Database
-    from core.store.revision import WrongSchema
+    from core.storage.backup import BackupFailed, back_up
+    from core.storage.blobs import Blobs
+    from core.storage.database import Database
+    from core.storage.revision import WrongSchema
 
     settings = _settings(data_dir)
     if file.exists():
@@ -50,11 +50,11 @@ def restore(
     from obstore.exceptions import BaseError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from core.store.archive import BadArchive
-    from core.store.blobs import Blobs
-    from core.store.database import Database
-    from core.store.restore import NotEmpty
-    from core.store.restore import restore as bring_back
+    from core.storage.backup_archive import BadArchive
+    from core.storage.blobs import Blobs
+    from core.storage.database import Database
+    from core.storage.restore import NotEmpty
+    from core.storage.restore import restore as bring_back
 
     settings = _settings(data_dir)
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from api.commands.rows import DataDir, opened, when
-from core.store import keys
-from core.store.errors import Conflict, NotFound
-from core.store.keys import NewKey
-from core.store.schema import ApiKey
+from core.storage import keys
+from core.storage.errors import Conflict, NotFound
+from core.storage.keys import NewKey
+from core.storage.tables import ApiKey
 
 app = typer.Typer(help="Make, list and revoke the keys of those who may use the service.", no_args_is_help=True)
 

@@ -10,7 +10,7 @@ import typer
 
 from core.runtime.logs import configure_logs
 from core.runtime.settings import Settings
-from core.store.database import Database
+from core.storage.database import Database
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of rows and blobs. [GENCONVNET_DATA_DIR, else ./genconvnet-data]")

@@ -4,9 +4,9 @@ import typer
 
 from api.settings import ApiSettings
 from api.sweeping import sweep as run
-from core.store import orphans
-from core.store.blobs import Blobs
-from core.store.database import Database
+from core.storage import orphans
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 
 def sweep(settings: ApiSettings, *, dry_run: bool, check: bool) -> None:

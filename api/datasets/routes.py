@@ -19,9 +19,9 @@ from api.datasets.schemas import DatasetOut
 from api.errors import Problem
 from api.house import House, InHouse
 from api.pages import After, Limit, Page, cut
-from core.store import datasets
-from core.store.errors import NotFound
-from core.store.schema import Dataset
+from core.storage import datasets
+from core.storage.errors import NotFound
+from core.storage.tables import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

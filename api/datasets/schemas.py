@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 from api.pages import Time
 from core.schemas.times import moment
-from core.store.schema import Dataset
+from core.storage.tables import Dataset
 
 
 class ImageOut(BaseModel):

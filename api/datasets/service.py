@@ -8,8 +8,8 @@ from api.errors import Problem
 from api.house import House
 from api.leftovers import removed_on_failure
 from api.space import ensure_room
-from core.store import datasets
-from core.store.schema import Dataset, DatasetImage, new_id
+from core.storage import datasets
+from core.storage.tables import Dataset, DatasetImage, new_id
 
 
 def create(house: House, name: str | None, decoded: Iterable[Decoded]) -> Dataset:

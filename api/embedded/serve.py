@@ -19,7 +19,7 @@ from api.embedded.supervisor import Part, Supervisor
 from api.settings import ApiSettings
 from core.runtime.processes import core_count
 from core.schemas.jobs import Queue
-from core.store.database import Database
+from core.storage.database import Database
 
 API_START_SECONDS = 60
 WORKER_STOP_SECONDS = 30.0

@@ -4,8 +4,8 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 
-from core.store.blobs import Blobs
-from core.store.schema import Artifact
+from core.storage.blobs import Blobs
+from core.storage.tables import Artifact
 
 
 def stream_zip(blobs: Blobs, artifacts: Sequence[Artifact]) -> Iterator[bytes]:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from asgi_correlation_id import correlation_id
+from core.storage.jobs import NewJob
+from core.storage.shards import NewShard
 from pydantic import ValidationError
 
 from api.errors import Problem, field_errors, invalid
@@ -18,10 +20,8 @@ from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import MAX_SEED, LearningParams
 from core.schemas.sampling import ResolvedSampleParams
-from core.store import datasets, models
-from core.store.jobs import NewJob
-from core.store.schema import DatasetImage, Model
-from core.store.shards import NewShard
+from core.storage import datasets, models
+from core.storage.tables import DatasetImage, Model
 
 
 def resolve(house: House, asked: AnyJobIn) -> NewJob:

@@ -17,9 +17,9 @@ from core.broker import events
 from core.broker.events import BEGINNING, Event
 from core.broker.news import AWAY_SECONDS, End, Look, News
 from core.schemas.jobs import JobStatus
-from core.store import jobs
-from core.store.database import Database
-from core.store.schema import Job
+from core.storage import jobs
+from core.storage.database import Database
+from core.storage.tables import Job
 
 MAX_PART = (1 << 64) - 1  # of an id, as the broker counts
 

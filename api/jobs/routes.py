@@ -17,10 +17,10 @@ from api.jobs.events import follow, has_heard_the_end, is_id
 from api.jobs.schemas import JobIn, JobOut, ResumeIn
 from api.pages import After, Limit, Page, cut
 from core.schemas.jobs import JobKind, JobStatus
-from core.store import jobs
-from core.store.blobs import BlobMissing
-from core.store.errors import NotFound
-from core.store.schema import Artifact, Job
+from core.storage import jobs
+from core.storage.blobs import BlobMissing
+from core.storage.errors import NotFound
+from core.storage.tables import Artifact, Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -12,7 +12,7 @@ from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import SampleParams
 from core.schemas.times import moment
-from core.store.schema import Job
+from core.storage.tables import Job
 
 Id = Annotated[str, Field(min_length=1, max_length=40)]
 

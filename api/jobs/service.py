@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+from core.storage.jobs import Idempotency
 from pydantic import BaseModel
 
 from api.errors import invalid
@@ -13,10 +14,9 @@ from api.jobs.schemas import AnyJobIn, ResumeIn
 from api.space import ensure_room
 from core.broker import events
 from core.schemas.jobs import JobKind, JobStatus
-from core.store import jobs
-from core.store.errors import Conflict
-from core.store.jobs import Idempotency
-from core.store.schema import Job
+from core.storage import jobs
+from core.storage.errors import Conflict
+from core.storage.tables import Job
 
 
 def create(house: House, asked: AnyJobIn, key: str | None) -> Job:

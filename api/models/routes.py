@@ -12,7 +12,7 @@ from api.house import InHouse
 from api.models import service
 from api.models.schemas import ModelOut
 from api.pages import After, Limit, Page, cut
-from core.store import models
+from core.storage import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

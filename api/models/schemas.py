@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from api.pages import Time
 from core.schemas.times import moment
-from core.store.schema import Model
+from core.storage.tables import Model
 
 
 class ModelOut(BaseModel):

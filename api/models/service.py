@@ -8,8 +8,8 @@ from api.leftovers import removed_on_failure
 from api.models.imported import inspect
 from api.space import ensure_room
 from core.schemas.model_file import BrokenFile
-from core.store import models
-from core.store.schema import Model, new_id
+from core.storage import models
+from core.storage.tables import Model, new_id
 
 
 def take_in(house: House, file: BinaryIO, filename: str, name: str | None) -> Model:

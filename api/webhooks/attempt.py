@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from api.webhooks.addresses import Resolve, public_address
-from core.store.deliveries import Due, Outcome
+from core.storage.deliveries import Due, Outcome
 
 MAX_ERROR = 500  # letters
 GONE = 410

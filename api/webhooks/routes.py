@@ -10,7 +10,7 @@ from api.house import InHouse
 from api.pages import After, Limit, Page, cut
 from api.webhooks.addresses import Refused, public_address, resolve
 from api.webhooks.schemas import DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut
-from core.store import webhooks
+from core.storage import webhooks
 
 RESOLVE_SECONDS = 5.0
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, HttpUrl, PlainSerializer, UrlConstra
 from api.access.exposure import is_address
 from api.pages import Time
 from core.schemas.times import moment
-from core.store.schema import Delivery, Webhook
+from core.storage.tables import Delivery, Webhook
 
 MAX_URL = 2000
 MAX_HOST = 253

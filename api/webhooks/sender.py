@@ -13,9 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.settings import ApiSettings
 from api.webhooks.addresses import Resolve, resolve
 from api.webhooks.attempt import GONE, Postman, tls_context
-from core.store import deliveries
-from core.store.database import Database
-from core.store.deliveries import Due, Outcome
+from core.storage import deliveries
+from core.storage.database import Database
+from core.storage.deliveries import Due, Outcome
 
 AT_ONCE = 64
 WAITS_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)

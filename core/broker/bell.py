@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.broker.connection import RUN_TASK, celery_app, connect
 from core.schemas.jobs import Queue
-from core.store import leases
-from core.store.database import Database
+from core.storage import leases
+from core.storage.database import Database
 
 MAX_RINGS = 1000  # at one look
 

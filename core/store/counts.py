@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from core.schemas.jobs import JobKind, JobStatus, Queue
-from core.store.clock import now
-from core.store.database import Database
-from core.store.schema import Job
+from core.storage.clock import now
+from core.storage.database import Database
+from core.storage.tables import Job
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.storage.shards import NewShard
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import delete as remove
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, lazyload
 
 from core.schemas.jobs import JobKind, JobStatus, Progress
-from core.store import allowance, audit, leases, shards
-from core.store.access import EVERYONES, owner_of
-from core.store.database import Database
-from core.store.errors import Conflict, NotFound
-from core.store.schema import NOBODY, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, in_turn, new_id
-from core.store.shards import NewShard
+from core.storage import audit, leases, quotas, shards
+from core.storage.access import EVERYONES, owner_of
+from core.storage.database import Database
+from core.storage.errors import Conflict, NotFound
+from core.storage.tables import NOBODY, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, in_turn, new_id
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
     with database.write() as session:
         if idempotency is not None and (earlier := _asked_before(session, idempotency)):
             return earlier
-        allowance.refuse_more_jobs(session)
+        quotas.refuse_more_jobs(session)
         _hold_all(session, new.dataset_id, [new.model_id, *new.model_ids])
         job = Job(
             id=new_id("job"),
@@ -188,7 +188,7 @@ def resume(
         job = _get(session, job_id, lock=True)
         if not JobStatus(job.status).final:
             raise Conflict(f"job {job_id} is still {job.status}")
-        allowance.refuse_more_jobs(session)
+        quotas.refuse_more_jobs(session)
         learned_from = job.model_id if job.kind != JobKind.TRAIN else None  # a training job's model is its result
         try:
             _hold_all(session, job.dataset_id, [learned_from, *(one.model_id for one in job.models)])

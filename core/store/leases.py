@@ -14,12 +14,12 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, insert, not_, or
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
-from core.store import shards
-from core.store.blobs import StoredBlob
-from core.store.clock import now
-from core.store.database import Database
-from core.store.errors import LeaseLost
-from core.store.schema import Artifact, Job, Metric, Model, in_turn
+from core.storage import shards
+from core.storage.blobs import StoredBlob
+from core.storage.clock import now
+from core.storage.database import Database
+from core.storage.errors import LeaseLost
+from core.storage.tables import Artifact, Job, Metric, Model, in_turn
 
 MAX_STRIKES = 3  # claims in a row that killed their worker
 CLOCK_SLACK = 5.0  # seconds; what lies further in the future was written before the database's clock was set back

@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, delete, func, select
 
 from core.schemas.jobs import JobStatus
 from core.schemas.times import DAY_SECONDS
-from core.store import jobs
-from core.store.blobs import BlobMissing, Blobs
-from core.store.clock import now
-from core.store.database import Database
-from core.store.errors import Conflict, NotFound
-from core.store.schema import Artifact, IdempotencyKey, Job
+from core.storage import jobs
+from core.storage.blobs import BlobMissing, Blobs
+from core.storage.clock import now
+from core.storage.database import Database
+from core.storage.errors import Conflict, NotFound
+from core.storage.tables import Artifact, IdempotencyKey, Job
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus, Progress
-from core.store import webhooks
-from core.store.clock import now
-from core.store.schema import Job, new_id
+from core.storage import webhooks
+from core.storage.clock import now
+from core.storage.tables import Job, new_id
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from support import pictures, rows
 from support.waiting import PATIENCE_SECONDS, until
 
 from core.runtime.settings import Settings
-from core.store.database import Database
+from core.storage.database import Database
 
 TINY = {
     "image_size": 32,

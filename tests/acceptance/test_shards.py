@@ -8,8 +8,8 @@ from acceptance.conftest import Service
 from support import rows
 
 from core.runtime.settings import Settings
-from core.store.database import Database
-from core.store.schema import Job
+from core.storage.database import Database
+from core.storage.tables import Job
 
 COUNT, SHARD = 24, 8
 SEED = 11

@@ -10,8 +10,8 @@ from support.http import Api
 from support.postgres import PostgresServer
 from support.valkey import Valkey
 
-from core.store.database import Database
-from core.store.schema import Base
+from core.storage.database import Database
+from core.storage.tables import Base
 
 
 @pytest.fixture(scope="session")

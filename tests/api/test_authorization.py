@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from core.storage.leases import NewArtifact, NewModel
 from prometheus_client.parser import text_string_to_metric_families
 from support import pictures, rows
 from support.http import Api, problem
@@ -17,9 +18,8 @@ from support.keys import Holder, ask, holder
 
 from api.app import create_app
 from api.settings import ApiSettings
-from core.store import jobs, leases, webhooks
-from core.store.leases import NewArtifact, NewModel
-from core.store.schema import Delivery, new_id
+from core.storage import jobs, leases, webhooks
+from core.storage.tables import Delivery, new_id
 
 Operation = tuple[str, str]
 

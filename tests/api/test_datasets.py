@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import pictures
 from support.http import LIMITS, Api, fields, problem
 
-from core.store import datasets
+from core.storage import datasets
 
 FUZZ = settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 LINK = 0o120777 << 16

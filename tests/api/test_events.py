@@ -17,7 +17,7 @@ from support.valkey import Valkey
 from support.waiting import PATIENCE_SECONDS, until
 
 from core.broker import events
-from core.store import jobs, leases
+from core.storage import jobs, leases
 
 
 @dataclass

@@ -4,11 +4,11 @@ import io
 import zipfile
 
 import pytest
+from core.storage.leases import NewArtifact
 from support import rows
 from support.http import Api, problem
 
-from core.store import jobs, leases
-from core.store.leases import NewArtifact
+from core.storage import jobs, leases
 
 CONTENT = bytes(range(256)) * 9000  # more than one piece
 SIZE = len(CONTENT)

@@ -18,8 +18,8 @@ from support.valkey import Valkey
 from api.access.exposure import is_exposed
 from api.settings import ApiSettings
 from core.broker import events
-from core.store import audit, keys
-from core.store.database import Database
+from core.storage import audit, keys
+from core.storage.database import Database
 
 MEBIBYTE = 1 << 20
 FOREIGN = {"Origin": "https://evil.example"}

@@ -12,9 +12,9 @@ from support.postgres import PostgresServer
 from support.valkey import Valkey
 
 from api.leftovers import removed_on_failure
-from core.store import datasets
-from core.store.blobs import Blobs
-from core.store.database import Database, InDoubt
+from core.storage import datasets
+from core.storage.blobs import Blobs
+from core.storage.database import Database, InDoubt
 
 CUT_OFF = """
 CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS

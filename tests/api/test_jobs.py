@@ -12,7 +12,7 @@ from support.valkey import Valkey, messages
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import Queue
 from core.schemas.sampling import SHARD_PICTURES
-from core.store import jobs, leases
+from core.storage import jobs, leases
 
 POSTERS = 8
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

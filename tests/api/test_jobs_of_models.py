@@ -9,7 +9,7 @@ from support.http import Api, fields, problem
 from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Queue
-from core.store import leases
+from core.storage import leases
 
 QUICK = PRESETS["quick"]
 OBJECT = {"top": "object", "boundary": "padded"}

@@ -20,8 +20,8 @@ from support.postgres import PostgresServer
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.store import leases
-from core.store.schema import AuditEntry
+from core.storage import leases
+from core.storage.tables import AuditEntry
 
 POSTERS = 8
 DAY = 86_400.0

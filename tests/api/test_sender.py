@@ -19,9 +19,9 @@ from support.waiting import until
 from api.settings import ApiSettings
 from api.webhooks.addresses import Refused, Resolve, is_public, public_address
 from api.webhooks.sender import Sender
-from core.store import jobs, webhooks
-from core.store.database import Database
-from core.store.schema import Delivery
+from core.storage import jobs, webhooks
+from core.storage.database import Database
+from core.storage.tables import Delivery
 
 NAME = "hooks.example"
 

@@ -13,8 +13,8 @@ from support.receiver import Receiver, hang
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.store import leases
-from core.store.webhooks import MAX_WEBHOOKS
+from core.storage import leases
+from core.storage.webhooks import MAX_WEBHOOKS
 
 QUICK = {
     "GENCONVNET_WEBHOOKS_TO_PRIVATE_ADDRESSES": "true",

@@ -13,8 +13,8 @@ from support.waiting import until
 
 from core.broker.bell import Bell, Reconciler
 from core.schemas.jobs import JobStatus, Queue
-from core.store import jobs, leases
-from core.store.database import Database
+from core.storage import jobs, leases
+from core.storage.database import Database
 
 OFTEN = 0.05  # seconds between two looks
 

@@ -16,7 +16,7 @@ from core.broker.bell import Bell, Reconciler
 from core.broker.connection import connect, connect_async
 from core.broker.events import Event
 from core.schemas.jobs import Queue
-from core.store.database import Database
+from core.storage.database import Database
 
 SOON = 0.05
 BROKERS_CLOCK_SECONDS = 1.2  # the age of news it knows to a second

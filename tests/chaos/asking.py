@@ -11,7 +11,7 @@ from chaos.rig import Rig
 from sqlalchemy import select
 from support import pictures
 
-from core.store.schema import Job
+from core.storage.tables import Job
 
 
 class Asking:

@@ -14,9 +14,9 @@ from safetensors.numpy import load
 from sqlalchemy import select
 
 from core.schemas.jobs import JobKind
-from core.store import jobs
-from core.store.blobs import BlobMissing
-from core.store.schema import Artifact, DatasetImage, Job, Model
+from core.storage import jobs
+from core.storage.blobs import BlobMissing
+from core.storage.tables import Artifact, DatasetImage, Job, Model
 
 OWN_NATURE = ("worker-lost",)  # how a job may fail here: chaos killed it three times in a row
 UNLIKE = ("preview.png",)  # what depends on when it is made

@@ -17,8 +17,8 @@ from support.postgres import OwnServer
 from core.broker.bell import Bell
 from core.runtime.settings import Settings
 from core.schemas.jobs import JobStatus, Queue
-from core.store import leases
-from core.store.schema import Job
+from core.storage import leases
+from core.storage.tables import Job
 
 WORKERS = ("worker-train", "worker-sample-1", "worker-sample-2")
 HOUR = 3600.0

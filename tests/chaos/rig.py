@@ -26,8 +26,8 @@ from api.embedded.supervisor import Part
 from core.broker.connection import connect
 from core.runtime.processes import with_starter
 from core.runtime.settings import Settings
-from core.store.blobs import Blobs
-from core.store.database import Database
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 LEASE_SECONDS = 4.0
 QUICK = {

@@ -1,16 +1,16 @@
 """Whose rows: one key sees its own alone, whatever it asks for; what sees all sees all."""
 
 import pytest
+from core.storage.jobs import Idempotency
 from sqlalchemy import func, select
 from support import rows
 
 from core.schemas.jobs import Queue
-from core.store import datasets, jobs, leases, models
-from core.store.access import Access
-from core.store.database import Database
-from core.store.errors import NotFound
-from core.store.jobs import Idempotency
-from core.store.schema import ApiKey, Base, Dataset, Job, Model, Owned, new_id
+from core.storage import datasets, jobs, leases, models
+from core.storage.access import Access
+from core.storage.database import Database
+from core.storage.errors import NotFound
+from core.storage.tables import ApiKey, Base, Dataset, Job, Model, Owned, new_id
 
 
 @pytest.fixture

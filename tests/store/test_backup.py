@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from core.storage.jobs import Idempotency
+from core.storage.leases import NewArtifact
 from sqlalchemy import select, text
 from support import rows
 from support.rows import DONE
@@ -17,15 +19,13 @@ from support.rows import DONE
 from api.settings import ApiSettings
 from api.sweeping import sweep
 from core.schemas.jobs import JobStatus, Queue
-from core.store import jobs, leases, restore
-from core.store.archive import BadArchive
-from core.store.backup import BackupFailed, back_up, tables_of
-from core.store.blobs import Blobs
-from core.store.database import Database, InDoubt
-from core.store.jobs import Idempotency
-from core.store.leases import NewArtifact
-from core.store.restore import NotEmpty
-from core.store.schema import ApiKey, DatasetImage, Webhook
+from core.storage import jobs, leases, restore
+from core.storage.backup import BackupFailed, back_up, tables_of
+from core.storage.backup_archive import BadArchive
+from core.storage.blobs import Blobs
+from core.storage.database import Database, InDoubt
+from core.storage.restore import NotEmpty
+from core.storage.tables import ApiKey, DatasetImage, Webhook
 
 SECRET = bytes(range(32))
 CUTS = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)

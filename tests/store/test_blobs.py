@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from support.s3 import S3
 
 from core.runtime.settings import Settings
-from core.store.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobsAway
+from core.storage.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobsAway
 
 CONTENT = bytes(range(256)) * 20
 TRANSIENT = (BaseError, ConnectionError)  # as worker.runner has it

@@ -5,10 +5,10 @@ from sqlalchemy import update
 from support import rows
 
 from core.schemas.jobs import JobStatus, Queue
-from core.store import leases
-from core.store.database import Database
-from core.store.errors import LeaseLost
-from core.store.schema import Job
+from core.storage import leases
+from core.storage.database import Database
+from core.storage.errors import LeaseLost
+from core.storage.tables import Job
 
 HOUR = 3600.0
 

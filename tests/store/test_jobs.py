@@ -4,13 +4,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from core.storage.jobs import Idempotency
 from support import rows
 
 from core.schemas.jobs import JobKind, JobStatus, Queue
-from core.store import datasets, jobs, leases, models
-from core.store.database import Database
-from core.store.errors import Conflict, NotFound
-from core.store.jobs import Idempotency
+from core.storage import datasets, jobs, leases, models
+from core.storage.database import Database
+from core.storage.errors import Conflict, NotFound
 
 POSTERS = 8
 KEY = Idempotency("key", b"1" * 32)

@@ -8,11 +8,11 @@ from sqlalchemy import update
 from support import rows
 from support.keys import holder
 
-from core.store import audit, datasets, jobs, keys
-from core.store.database import Database
-from core.store.errors import Conflict, LimitReached, NotFound
-from core.store.keys import NewKey
-from core.store.schema import ApiKey
+from core.storage import audit, datasets, jobs, keys
+from core.storage.database import Database
+from core.storage.errors import Conflict, LimitReached, NotFound
+from core.storage.keys import NewKey
+from core.storage.tables import ApiKey
 
 
 def test_a_key_is_long_and_known_again_by_its_hash_alone(database: Database) -> None:

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from core.storage.leases import Claim, Reason, Success
 from sqlalchemy import update
 from support import rows
 from support.waiting import until
 
 from core.schemas.jobs import JobStatus, Progress, Queue
-from core.store import jobs, leases, models
-from core.store.database import Database
-from core.store.errors import Conflict, LeaseLost, NotFound
-from core.store.leases import Claim, Reason, Success
-from core.store.schema import Job
+from core.storage import jobs, leases, models
+from core.storage.database import Database
+from core.storage.errors import Conflict, LeaseLost, NotFound
+from core.storage.tables import Job
 
 RACERS = 4
 
@@ -398,7 +398,7 @@ def test_a_job_that_has_not_ended_is_not_resumed(database: Database) -> None:
 
 
 def test_a_job_whose_dataset_was_deleted_is_not_resumed(database: Database) -> None:
-    from core.store import datasets
+    from core.storage import datasets
 
     dataset = rows.add_dataset(database)
     held = rows.claimed(database, rows.train(dataset.id))

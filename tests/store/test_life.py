@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from core.storage.leases import Claim
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -26,11 +27,10 @@ from support import rows
 from support.postgres import PostgresServer
 
 from core.schemas.jobs import JobStatus, Queue
-from core.store import jobs, leases
-from core.store.database import Database
-from core.store.errors import Conflict, LeaseLost, NotFound
-from core.store.leases import Claim
-from core.store.schema import Job, Model
+from core.storage import jobs, leases
+from core.storage.database import Database
+from core.storage.errors import Conflict, LeaseLost, NotFound
+from core.storage.tables import Job, Model
 
 EXAMPLES, EXAMPLES_ON_POSTGRES, STEPS = 20, 5, 40
 FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from core.storage.jobs import Idempotency
+from core.storage.leases import Claim, Reason
 from sqlalchemy import update
 from support import rows
 
@@ -15,14 +17,12 @@ from api.settings import ApiSettings
 from api.sweeping import sweep
 from core.runtime.settings import BadSettings
 from core.schemas.jobs import JobStatus, Queue
-from core.store import jobs, leases, orphans, retention
-from core.store.access import Access
-from core.store.blobs import Blobs
-from core.store.database import Database
-from core.store.errors import Conflict, LeaseLost, NotFound
-from core.store.jobs import Idempotency
-from core.store.leases import Claim, Reason
-from core.store.schema import ApiKey, IdempotencyKey, Job, new_id
+from core.storage import jobs, leases, orphans, retention
+from core.storage.access import Access
+from core.storage.blobs import Blobs
+from core.storage.database import Database
+from core.storage.errors import Conflict, LeaseLost, NotFound
+from core.storage.tables import ApiKey, IdempotencyKey, Job, new_id
 
 DAY = 86_400.0
 RACERS = 4

@@ -11,23 +11,23 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from core.storage.jobs import Idempotency
 from sqlalchemy import JSON, Column, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from support import rows
 
 from core.runtime.settings import Settings
 from core.schemas.jobs import Queue
-from core.store import leases, revision
-from core.store.backup import tables_of
-from core.store.database import MIGRATIONS, Database
-from core.store.jobs import Idempotency
-from core.store.schema import Base
+from core.storage import leases, revision
+from core.storage.backup import tables_of
+from core.storage.database import MIGRATIONS, Database
+from core.storage.tables import Base
 
 TOGETHER = 4
 NEWEST = revision.known()[-1]
 MIGRATE = """
 import os, sys
-from core.store.database import Database
+from core.storage.database import Database
 import alembic.command, alembic.runtime.migration  # what takes time is done before they start
 url, together = sys.argv[1], int(sys.argv[2])
 read, write = os.pipe()

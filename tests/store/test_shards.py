@@ -8,14 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from core.storage.jobs import Idempotency
+from core.storage.leases import Claim
 from support import rows
 
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
-from core.store import jobs, leases, models
-from core.store.database import Database
-from core.store.errors import Conflict, LeaseLost, NotFound
-from core.store.jobs import Idempotency
-from core.store.leases import Claim
+from core.storage import jobs, leases, models
+from core.storage.database import Database
+from core.storage.errors import Conflict, LeaseLost, NotFound
 
 SHARDS = 3
 ERROR = {"type": "diverged", "detail": "step size too large"}

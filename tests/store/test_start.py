@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.postgres import PostgresServer
 
-from core.store.database import Database
+from core.storage.database import Database
 
 LATE_SECONDS = 1.5
 

@@ -5,12 +5,12 @@ from sqlalchemy import func, select, update
 from support import rows
 
 from core.schemas.jobs import Queue
-from core.store import audit, deliveries, jobs, leases, webhooks
-from core.store.access import Access
-from core.store.database import Database
-from core.store.deliveries import Due, Outcome
-from core.store.errors import Conflict, LeaseLost, NotFound
-from core.store.schema import ApiKey, Delivery, new_id
+from core.storage import audit, deliveries, jobs, leases, webhooks
+from core.storage.access import Access
+from core.storage.database import Database
+from core.storage.deliveries import Due, Outcome
+from core.storage.errors import Conflict, LeaseLost, NotFound
+from core.storage.tables import ApiKey, Delivery, new_id
 
 URL = "https://example.org/hook"
 TAKEN, REFUSED = Outcome(204, None), Outcome(500, "answered 500")

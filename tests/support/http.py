@@ -13,8 +13,8 @@ from support import rows
 from support.waiting import PATIENCE_SECONDS, until
 
 from core.runtime.processes import with_starter
-from core.store.blobs import Blobs
-from core.store.database import Database
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 LIMITS = {
     "GENCONVNET_MAX_BODY_BYTES": 3_000_000,

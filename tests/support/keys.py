@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import httpx
 from support.http import Api
 
-from core.store import keys
-from core.store.access import Access
-from core.store.database import Database
-from core.store.keys import NewKey
+from core.storage import keys
+from core.storage.access import Access
+from core.storage.database import Database
+from core.storage.keys import NewKey
 
 
 @dataclass(frozen=True)

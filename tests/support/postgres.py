@@ -24,8 +24,8 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
 from core.runtime.processes import die_with_parent
-from core.store.database import Database
-from core.store.schema import Base
+from core.storage.database import Database
+from core.storage.tables import Base
 
 VARIABLE = "GENCONVNET_TEST_POSTGRES_URL"
 START_SECONDS = 30

@@ -4,17 +4,17 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from core.storage.jobs import Idempotency, NewJob
+from core.storage.leases import Claim, NewArtifact, NewModel
+from core.storage.shards import NewShard
 from sqlalchemy import func, select, update
 
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import JobKind, Progress, Queue
-from core.store import datasets, jobs, leases
-from core.store.blobs import StoredBlob
-from core.store.database import Database
-from core.store.jobs import Idempotency, NewJob
-from core.store.leases import Claim, NewArtifact, NewModel
-from core.store.schema import Artifact, Base, Dataset, DatasetImage, Job, new_id
-from core.store.shards import NewShard
+from core.storage import datasets, jobs, leases
+from core.storage.blobs import StoredBlob
+from core.storage.database import Database
+from core.storage.tables import Artifact, Base, Dataset, DatasetImage, Job, new_id
 
 PARAMS: Mapping[str, Any] = PRESETS["quick"].seeded(7).model_dump(mode="json")
 DONE = Progress(stage=1, stages=2, iteration=150, iterations=150, fraction=1.0, eta_seconds=0.0)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from core.storage.jobs import NewJob
+from core.storage.leases import Claim, NewModel
 from redis import Redis
 from support import rows
 
@@ -14,12 +16,10 @@ from api.settings import ApiSettings
 from core.pictures.images import Levels
 from core.recipe.checkpoint import TrainedModel, save_model
 from core.schemas.learning import LearningParams
-from core.store import datasets, jobs, leases
-from core.store.blobs import Blobs
-from core.store.database import Database
-from core.store.jobs import NewJob
-from core.store.leases import Claim, NewModel
-from core.store.schema import Dataset, DatasetImage, Job, new_id
+from core.storage import datasets, jobs, leases
+from core.storage.blobs import Blobs
+from core.storage.database import Database
+from core.storage.tables import Dataset, DatasetImage, Job, new_id
 from core.theory.model import GenerativeConvNet
 from worker.desk import Desk
 from worker.lease import Lease

@@ -14,8 +14,8 @@ from support.valkey import Valkey
 
 from core.broker.presence import Presence
 from core.schemas.jobs import Queue
-from core.store.blobs import Blobs
-from core.store.database import Database
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 COMMAND = [str(Path(sys.executable).with_name("genconvnet")), "doctor"]
 

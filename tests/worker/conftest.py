@@ -7,8 +7,8 @@ import torch
 from redis import Redis
 from support.workplace import Workplace
 
-from core.store.blobs import Blobs
-from core.store.database import Database
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 torch.set_num_threads(1)  # pictures this small are not worth sharing out
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from core.storage.jobs import NewJob
 from nets import random_net
 from PIL import Image
 from support import pictures
@@ -24,8 +25,7 @@ from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
-from core.store import jobs
-from core.store.jobs import NewJob
+from core.storage import jobs
 from core.theory import decoding
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet

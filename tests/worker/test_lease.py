@@ -18,8 +18,8 @@ from support.workplace import Workplace
 
 from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.schemas.learning import LearningParams
-from core.store import jobs, leases
-from core.store.database import Database
+from core.storage import jobs, leases
+from core.storage.database import Database
 from worker import child, runner
 from worker.child import Child
 from worker.desk import Desk

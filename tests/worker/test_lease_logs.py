@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from support import rows
 from support.waiting import until
 
-from core.store.database import Database
+from core.storage.database import Database
 from worker.lease import Lease
 
 

@@ -6,6 +6,8 @@ import threading
 import numpy as np
 import pytest
 import torch
+from core.storage.jobs import NewJob
+from core.storage.shards import NewShard
 from nets import random_net
 from redis import Redis
 from support import rows
@@ -19,10 +21,8 @@ from core.recipe.tone import Tone
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.schemas.learning import LearningParams
 from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams
-from core.store import jobs
-from core.store.errors import LeaseLost
-from core.store.jobs import NewJob
-from core.store.shards import NewShard
+from core.storage import jobs
+from core.storage.errors import LeaseLost
 from core.theory.learning import architecture_of
 from worker.desk import Desk
 from worker.sample import sample

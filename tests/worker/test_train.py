@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from core.storage.jobs import NewJob
 from PIL import Image
 from support import pictures, rows
 from support.workplace import Workplace
@@ -16,7 +17,6 @@ from core.recipe.checkpoint import load_model
 from core.recipe.lighting import evened
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learning import LearningParams
-from core.store.jobs import NewJob
 from core.theory.decoding import reconstruct
 from worker import train
 

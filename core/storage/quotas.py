@@ -4,10 +4,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
-from core.store.access import access_of
-from core.store.database import Database
-from core.store.errors import LimitReached
-from core.store.schema import ApiKey, Artifact, Dataset, DatasetImage, Job, Model
+from core.storage.access import access_of
+from core.storage.database import Database
+from core.storage.errors import LimitReached
+from core.storage.tables import ApiKey, Artifact, Dataset, DatasetImage, Job, Model
 
 JOBS_RETRY_SECONDS = 10
 BYTES_RETRY_SECONDS = 60  # nothing frees room but its owner, or what sweeps old jobs away

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
-from core.store.schema import Owned
+from core.storage.tables import Owned
 
 
 @dataclass(frozen=True)

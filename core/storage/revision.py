@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from core.store.database import MIGRATIONS, Database
+from core.storage.database import MIGRATIONS, Database
 
 
 class WrongSchema(RuntimeError):

@@ -20,11 +20,11 @@ from typing import IO, Any
 from sqlalchemy import JSON, Connection, MetaData, Table, select
 
 from core.schemas.jobs import JobStatus
-from core.store import archive, revision
-from core.store.archive import Entry, Writer
-from core.store.blobs import BlobMissing, Blobs
-from core.store.database import Database
-from core.store.schema import Job
+from core.storage import backup_archive, revision
+from core.storage.backup_archive import Entry, Writer
+from core.storage.blobs import BlobMissing, Blobs
+from core.storage.database import Database
+from core.storage.tables import Job
 
 MOST_READINGS = 50
 ROWS_AT_ONCE = 500
@@ -122,7 +122,7 @@ def _read(connection: Connection, open_files: ExitStack) -> _Reading:
     for table in tables_of(connection):
         lines = open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by whoever reads it
         for row in _rows(connection, table):
-            lines.write(archive.packed(row))
+            lines.write(backup_archive.packed(row))
             named.update(_named(table.name, row))
             rows += 1
         tables[table.name] = lines
@@ -167,7 +167,7 @@ def _copy(blobs: Blobs, writer: Writer, named: Named, copied: dict[str, Entry]) 
         if sha256 not in (None, hashlib.sha256(content).hexdigest()):
             missed[path] = sha256
             continue
-        copied[path] = writer.add(f"{archive.BLOBS}{path}", content)
+        copied[path] = writer.add(f"{backup_archive.BLOBS}{path}", content)
     return missed
 
 
@@ -178,6 +178,6 @@ def _finish(writer: Writer, reading: _Reading, copied: dict[str, Entry]) -> Summ
         lines.seek(0)
         sha256 = hashlib.file_digest(lines, "sha256").hexdigest()  # type: ignore[arg-type]
         lines.seek(0)
-        entries.append(writer.copy(f"{archive.ROWS}{name}.jsonl", lines, size, sha256))
+        entries.append(writer.copy(f"{backup_archive.ROWS}{name}.jsonl", lines, size, sha256))
     writer.finish(entries)
     return Summary(reading.rows, len(reading.named))

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from core.store import audit
-from core.store.clock import now
-from core.store.database import Database
-from core.store.schema import Delivery, Webhook
+from core.storage import audit
+from core.storage.clock import now
+from core.storage.database import Database
+from core.storage.tables import Delivery, Webhook
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
-from core.store.blobs import Blobs, Found
-from core.store.clock import now
-from core.store.database import Database
-from core.store.schema import Artifact, AuditEntry, Dataset, DatasetImage, Job, Model
+from core.storage.blobs import Blobs, Found
+from core.storage.clock import now
+from core.storage.database import Database
+from core.storage.tables import Artifact, AuditEntry, Dataset, DatasetImage, Job, Model
 
 OURS = ("datasets/", "jobs/", "models/")  # the store may be shared with others
 SLACK_SECONDS = 3600.0  # by which the clocks of files and rows may differ

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from core.store.access import Access, AccessSession
+from core.storage.access import Access, AccessSession
 
 BUSY_TIMEOUT_SECONDS = 30
 TURN_PAUSE_SECONDS = 0.01

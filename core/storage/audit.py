@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.store.access import access_of
-from core.store.database import Database
-from core.store.schema import AuditEntry
+from core.storage.access import access_of
+from core.storage.database import Database
+from core.storage.tables import AuditEntry
 
 
 def add(session: Session, action: str, subject: str | None = None, **detail: object) -> None:

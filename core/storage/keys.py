@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select
 
 from core.schemas.times import DAY_SECONDS
-from core.store import audit
-from core.store.clock import now
-from core.store.database import Database
-from core.store.errors import Conflict, NotFound
-from core.store.schema import ApiKey, new_id
+from core.storage import audit
+from core.storage.clock import now
+from core.storage.database import Database
+from core.storage.errors import Conflict, NotFound
+from core.storage.tables import ApiKey, new_id
 
 BEGIN = "gcn_"
 SECRET_BYTES = 32

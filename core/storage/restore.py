@@ -15,11 +15,11 @@ from sqlalchemy import Connection, Table, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.schemas.jobs import JobStatus
-from core.store import archive, revision
-from core.store.archive import BadArchive, Entry
-from core.store.backup import ROWS_AT_ONCE, Summary, tables_of
-from core.store.blobs import Blobs
-from core.store.database import Database, InDoubt
+from core.storage import backup_archive, revision
+from core.storage.backup import ROWS_AT_ONCE, Summary, tables_of
+from core.storage.backup_archive import BadArchive, Entry
+from core.storage.blobs import Blobs
+from core.storage.database import Database, InDoubt
 
 MARK = "restoring"  # a file that is there while files are brought back
 OURS = ("datasets/", "jobs/", "models/")  # a bucket may hold other things too
@@ -37,7 +37,7 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
     """
     _refuse_rows_beside(database, blobs)
     with _broken_told():
-        parts = archive.read(source)
+        parts = backup_archive.read(source)
         made_at = _head(parts)
         _refuse_files(blobs)
         blobs.put(MARK, b"")
@@ -74,7 +74,7 @@ def _refuse_rows_beside(database: Database, blobs: Blobs) -> None:
 def _broken_told() -> Iterator[None]:
     try:
         yield
-    except archive.BROKEN as error:
+    except backup_archive.BROKEN as error:
         raise BadArchive(f"it cannot be read to its end: {error}") from error
 
 
@@ -86,16 +86,18 @@ def _restore(
         found: dict[str, Entry] = {}
         contents: dict[str, Entry] | None = None
         for name, content in parts:
-            if name.startswith(archive.BLOBS):
+            if name.startswith(backup_archive.BLOBS):
                 found[name] = _store(blobs, name, content, stored)
-            elif name.startswith(archive.ROWS):
+            elif name.startswith(backup_archive.ROWS):
                 lines = open_files.enter_context(tempfile.TemporaryFile())
                 found[name] = _keep(name, content, lines)
-                tables[name.removeprefix(archive.ROWS).removesuffix(".jsonl")] = lines
-            elif name == archive.CONTENTS:
-                contents = archive.read_contents(content.read())
+                tables[name.removeprefix(backup_archive.ROWS).removesuffix(".jsonl")] = lines
+            elif name == backup_archive.CONTENTS:
+                contents = backup_archive.read_contents(content.read())
         _check(contents, found)
-        counted = {name.removeprefix(archive.BLOBS) for name in contents or {} if name.startswith(archive.BLOBS)}
+        counted = {
+            name.removeprefix(backup_archive.BLOBS) for name in contents or {} if name.startswith(backup_archive.BLOBS)
+        }
         blobs.delete(*(stored - counted))
         rows = database.replace_schema(made_at, lambda connection: _insert(connection, tables))
     return Summary(rows, len(counted))
@@ -104,9 +106,9 @@ def _restore(
 def _head(parts: Iterator[tuple[str, IO[bytes]]]) -> str:
     """The revision of the backup's rows, one that this release knows."""
     name, content = next(parts, ("", None))
-    if name != archive.HEAD or content is None:
+    if name != backup_archive.HEAD or content is None:
         raise BadArchive("it does not begin as a backup does")
-    made_at = archive.read_head(content.read(PIECE_BYTES))
+    made_at = backup_archive.read_head(content.read(PIECE_BYTES))
     known = revision.known()
     if made_at not in known:
         raise BadArchive(f"its rows are of the schema {made_at}, this release knows up to {known[-1]}: upgrade first")
@@ -114,7 +116,7 @@ def _head(parts: Iterator[tuple[str, IO[bytes]]]) -> str:
 
 
 def _store(blobs: Blobs, name: str, content: IO[bytes], stored: set[str]) -> Entry:
-    path = name.removeprefix(archive.BLOBS)
+    path = name.removeprefix(backup_archive.BLOBS)
     stored.add(path)
     kept = blobs.put(path, content.read())
     return Entry(name, kept.bytes, kept.sha256)
@@ -151,7 +153,7 @@ def _insert(connection: Connection, tables: dict[str, IO[bytes]]) -> int:
         if table.name not in tables:
             continue
         while lines := list(islice(tables[table.name], ROWS_AT_ONCE)):
-            connection.execute(table.insert(), [_comes_back(table, archive.unpacked(line)) for line in lines])
+            connection.execute(table.insert(), [_comes_back(table, backup_archive.unpacked(line)) for line in lines])
             count += len(lines)
         _count_on(connection, table)
     return count

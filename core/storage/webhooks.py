@@ -9,12 +9,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from core.schemas.times import moment, rfc3339
-from core.store import audit
-from core.store.access import EVERYONES, owner_of
-from core.store.clock import now
-from core.store.database import Database
-from core.store.errors import Conflict, NotFound
-from core.store.schema import Delivery, Job, Webhook, new_id
+from core.storage import audit
+from core.storage.access import EVERYONES, owner_of
+from core.storage.clock import now
+from core.storage.database import Database
+from core.storage.errors import Conflict, NotFound
+from core.storage.tables import Delivery, Job, Webhook, new_id
 
 MAX_WEBHOOKS = 20  # of one owner: each is told of every end
 SECRET_BYTES = 32

@@ -6,17 +6,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
-from core.store import allowance, audit
-from core.store.access import EVERYONES, owner_of
-from core.store.database import Database
-from core.store.errors import Conflict, NotFound
-from core.store.schema import Dataset, Job
+from core.storage import audit, quotas
+from core.storage.access import EVERYONES, owner_of
+from core.storage.database import Database
+from core.storage.errors import Conflict, NotFound
+from core.storage.tables import Dataset, Job
 
 
 def add(database: Database, dataset: Dataset) -> Dataset:
     """Raises LimitReached where its owner may not store so much."""
     with database.write() as session:
-        allowance.refuse_more_bytes(session, sum(image.bytes for image in dataset.images))
+        quotas.refuse_more_bytes(session, sum(image.bytes for image in dataset.images))
         dataset.owner_seq = owner_of(session)
         session.add(dataset)
         audit.add(session, "dataset.create", dataset.id)

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from core.store import allowance, audit
-from core.store.access import owner_of
-from core.store.database import Database
-from core.store.datasets import refuse_while_needed
-from core.store.errors import NotFound
-from core.store.schema import Job, JobModel, Model
+from core.storage import audit, quotas
+from core.storage.access import owner_of
+from core.storage.database import Database
+from core.storage.datasets import refuse_while_needed
+from core.storage.errors import NotFound
+from core.storage.tables import Job, JobModel, Model
 
 
 def add(database: Database, model: Model) -> Model:
     """One that no job of ours has learned. Raises LimitReached where its owner may not store so much."""
     with database.write() as session:
-        allowance.refuse_more_bytes(session, model.bytes)
+        quotas.refuse_more_bytes(session, model.bytes)
         model.owner_seq = owner_of(session)
         session.add(model)
         audit.add(session, "model.create", model.id)
