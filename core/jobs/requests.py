@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.storage.shards import NewShard
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import delete as remove
 from sqlalchemy.exc import IntegrityError
@@ -15,6 +14,7 @@ from core.storage import audit, leases, quotas, shards
 from core.storage.access import EVERYONES, owner_of
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
+from core.storage.shards import NewShard
 from core.storage.tables import NOBODY, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, in_turn, new_id
 
 
