@@ -31,9 +31,9 @@ from api.uploads.places import Places
 from api.web import routes as web
 from api.webhooks import routes as webhooks
 from api.webhooks.sender import Sender
-from core.broker.bell import Bell, Reconciler
+from core.broker.broadcaster import News
 from core.broker.connection import connect, connect_async
-from core.broker.news import News
+from core.broker.notifier import Bell, Reconciler
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 

@@ -22,7 +22,7 @@ from api.access.exposure import is_exposed, reached_on
 from api.embedded import broker as own_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect
-from core.broker.presence import listening
+from core.broker.heartbeat import listening
 from core.schemas.jobs import Queue
 from core.schemas.times import DAY_SECONDS
 from core.storage import keys, orphans, revision

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from api.errors import problem_response
 from api.metrics import Watch
 from api.settings import ApiSettings
-from core.broker.presence import listening
+from core.broker.heartbeat import listening
 from core.schemas.jobs import Queue
 from core.storage import revision
 

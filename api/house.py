@@ -10,8 +10,8 @@ from api.aside import Aside
 from api.datasets.decoders import Decoders
 from api.settings import ApiSettings
 from api.uploads.places import Places
-from core.broker.bell import Bell
-from core.broker.news import News
+from core.broker.broadcaster import News
+from core.broker.notifier import Bell
 from core.storage.access import Access
 from core.storage.blobs import Blobs
 from core.storage.database import Database

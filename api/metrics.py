@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from api.bounded import Bounded
 from api.house import House
 from core.broker.connection import connect
-from core.broker.presence import listening, samples
+from core.broker.heartbeat import listening, samples
 from core.schemas.jobs import Queue
 from core.storage.access import Access
 

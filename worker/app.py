@@ -13,9 +13,9 @@ import structlog
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from core.broker.bell import Bell, Reconciler
 from core.broker.connection import RUN_TASK, celery_app, connect
-from core.broker.presence import Presence
+from core.broker.heartbeat import Presence
+from core.broker.notifier import Bell, Reconciler
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.schemas.jobs import Queue

@@ -4,7 +4,7 @@ import socket
 import sys
 
 from core.broker.connection import connect
-from core.broker.presence import listening
+from core.broker.heartbeat import listening
 from core.runtime.settings import Settings
 from core.schemas.jobs import Queue
 

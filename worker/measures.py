@@ -18,7 +18,7 @@ from prometheus_client import (
 )
 from redis import Redis, RedisError
 
-from core.broker.presence import BEAT_SECONDS, leave_samples
+from core.broker.heartbeat import BEAT_SECONDS, leave_samples
 from core.theory.learning import LearningProgress
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.house import House
 from core.broker import events
+from core.broker.broadcaster import AWAY_SECONDS, End, Look, News
 from core.broker.events import BEGINNING, Event
-from core.broker.news import AWAY_SECONDS, End, Look, News
 from core.schemas.jobs import JobStatus
 from core.storage import jobs
 from core.storage.database import Database

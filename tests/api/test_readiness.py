@@ -22,7 +22,7 @@ from support.waiting import until
 
 from api.app import create_app
 from api.settings import ApiSettings
-from core.broker.presence import leave_samples
+from core.broker.heartbeat import leave_samples
 from core.schemas.jobs import Queue
 
 WAITING = 60  # more than there are threads that serve requests

@@ -6,7 +6,7 @@ from support.http import Api, problem
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.broker.presence import Presence
+from core.broker.heartbeat import Presence
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import Queue
 from core.schemas.learning import LearningParams

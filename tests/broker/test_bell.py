@@ -11,7 +11,7 @@ from support import rows
 from support.valkey import Valkey, messages
 from support.waiting import until
 
-from core.broker.bell import Bell, Reconciler
+from core.broker.notifier import Bell, Reconciler
 from core.schemas.jobs import JobStatus, Queue
 from core.storage import jobs, leases
 from core.storage.database import Database

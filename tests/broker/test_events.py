@@ -12,9 +12,9 @@ from support import rows
 from support.valkey import Valkey, messages
 
 from core.broker import events
-from core.broker.bell import Bell, Reconciler
 from core.broker.connection import connect, connect_async
 from core.broker.events import Event
+from core.broker.notifier import Bell, Reconciler
 from core.schemas.jobs import Queue
 from core.storage.database import Database
 

@@ -14,7 +14,7 @@ from redis import RedisError
 from sqlalchemy import func, select, update
 from support.postgres import OwnServer
 
-from core.broker.bell import Bell
+from core.broker.notifier import Bell
 from core.runtime.settings import Settings
 from core.schemas.jobs import JobStatus, Queue
 from core.storage import leases

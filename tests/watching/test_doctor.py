@@ -12,7 +12,7 @@ from sqlalchemy import text
 from support import rows
 from support.valkey import Valkey
 
-from core.broker.presence import Presence
+from core.broker.heartbeat import Presence
 from core.schemas.jobs import Queue
 from core.storage.blobs import Blobs
 from core.storage.database import Database
@@ -54,7 +54,7 @@ class SetUp:
 
 @pytest.fixture
 def set_up(tmp_path: Path, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("core.broker.presence.GONE_AFTER_SECONDS", 300)
+    monkeypatch.setattr("core.broker.heartbeat.GONE_AFTER_SECONDS", 300)
     (tmp_path / "data").mkdir()
     made = SetUp(tmp_path / "data", own_valkey)
     with own_valkey.client() as redis:

@@ -8,7 +8,7 @@ from redis import Redis
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.broker.presence import Presence, listening
+from core.broker.heartbeat import Presence, listening
 from core.schemas.jobs import Queue
 from worker.health import worker_name
 
