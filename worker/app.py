@@ -1,4 +1,4 @@
-"""A worker: Celery listens to the bell of one queue, a child process does the work (`worker.child`).
+"""A worker: Celery listens to the bell of one queue, a child process does the work (`worker.child_process`).
 
 Celery's process never touches torch. It tells that it listens, reconciles, and on SIGTERM has its child hand the job
 back before it goes.
@@ -20,9 +20,9 @@ from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.schemas.jobs import Queue
 from core.storage.database import Database
-from worker.child import Child
-from worker.health import worker_name
-from worker.lookout import Lookout
+from worker.child_process import Child
+from worker.healthcheck import worker_name
+from worker.queue_poller import Lookout
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()

@@ -18,10 +18,10 @@ from core.schemas.learning import MAX_SEED, LearningParams
 from core.storage.tables import DatasetImage
 from core.theory.classification import CategoryModel, class_log_densities, class_posterior
 from core.theory.partition import log_partition
-from worker.desk import Desk
 from worker.errors import Diverged
 from worker.inputs import batches, dataset_rows, open_model
-from worker.pace import Pace
+from worker.job_context import Desk
+from worker.progress import Pace
 
 RELIABLE_SAMPLES = 2.0  # chains that carry the estimate of log Z; fewer is one
 

@@ -15,10 +15,10 @@ from core.storage.tables import DatasetImage
 from core.synthesis import inpainting
 from core.theory.boundary import crop, mirror
 from core.theory.learning import dynamics_of
-from worker.desk import Desk
 from worker.errors import Diverged
 from worker.inputs import Frame, dataset_rows, open_model
-from worker.pace import Pace
+from worker.job_context import Desk
+from worker.progress import Pace
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from core.recipe.checkpoint import TrainedModel, load_model
 from core.schemas.learning import Boundary
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage
-from worker.desk import Desk
+from worker.job_context import Desk
 
 BATCH_PIXELS = 1 << 18  # of all pictures that are worked on at once
 MAX_BATCH = 16

@@ -16,9 +16,9 @@ from core.recipe.lighting import Light
 from core.schemas.reconstruction import ReconstructParams
 from core.theory import decoding
 from core.theory.boundary import crop, mirror
-from worker.desk import Desk
 from worker.inputs import Frame, batches, dataset_rows, open_model
-from worker.pace import Pace
+from worker.job_context import Desk
+from worker.progress import Pace
 
 SHOWN_PICTURES = 8  # on the contact sheet
 TOLERANCE = 1e-5  # relative, of a mode; the model computes in float32

@@ -17,12 +17,12 @@ from core.storage.blobs import BlobMissing, Blobs
 from core.storage.database import Database
 from core.storage.errors import LeaseLost, NotFound
 from core.theory.learning import LearningDiverged
-from worker import measures
+from worker import metrics
 from worker.classify import classify
-from worker.desk import Desk
 from worker.device import choose_device
 from worker.errors import TRANSIENT, Diverged, is_database_away, is_storage_full
 from worker.inpaint import inpaint
+from worker.job_context import Desk
 from worker.lease import Canceled, Lease, Stopping, TimeUp
 from worker.reconstruct import reconstruct
 from worker.sample import sample
@@ -52,7 +52,7 @@ class Runner:
         self._blobs = Blobs(settings.blobs_url)
         self._redis = connect(settings.broker_url)
         self._device = choose_device(settings)
-        measures.Teller(self._redis, name, self._device)
+        metrics.Teller(self._redis, name, self._device)
 
     def run_next(self, tell_claim: Callable[[Claim], None]) -> bool:
         """Do the next job of the queue; false where there is none. `tell_claim` learns which before the work begins."""
@@ -89,7 +89,7 @@ class Runner:
             if lease.ended_by_owner:
                 desk.discard()
             else:
-                measures.LEASES_LOST.inc()
+                metrics.LEASES_LOST.inc()
         except DBAPIError as error:  # not even its end could be written: the lease runs out, and it is tried again
             log.warning("job_left", reason=str(error))
 

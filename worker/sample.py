@@ -17,9 +17,9 @@ from core.synthesis.sampling import develop, synthesize
 from core.theory.decoding import passes_to_denoise
 from core.theory.langevin import Dynamics
 from core.theory.learning import dynamics_of, precision_of, tone_of
-from worker.desk import Desk
 from worker.inputs import open_model
-from worker.pace import Pace
+from worker.job_context import Desk
+from worker.progress import Pace
 
 
 def sample(desk: Desk) -> None:

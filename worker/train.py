@@ -22,8 +22,8 @@ from core.storage.tables import new_id
 from core.theory.decoding import reconstruct
 from core.theory.learning import Learner, LearningProgress, synthesized
 from core.theory.model import Architecture
-from worker import measures
-from worker.desk import Desk
+from worker import metrics
+from worker.job_context import Desk
 from worker.lease import Stopping, TimeUp
 from worker.plot import plot_metrics
 
@@ -57,7 +57,7 @@ class _Training:
     def run(self) -> None:
         self.desk.note(precision=self.learner.engine.precision)
         self.desk.progress(self._standing())
-        for learned in measures.timed(self.learner.iterate()):
+        for learned in metrics.timed(self.learner.iterate()):
             self._tell(learned)
             self._keep(learned)
         self._finish()
@@ -75,7 +75,7 @@ class _Training:
         )
 
     def _tell(self, learned: LearningProgress) -> None:
-        measures.learned(learned)
+        metrics.learned(learned)
         progress = Progress(
             stage=learned.stage,
             stages=learned.stages,

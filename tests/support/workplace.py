@@ -21,7 +21,7 @@ from core.storage.blobs import Blobs
 from core.storage.database import Database
 from core.storage.tables import Dataset, DatasetImage, Job, new_id
 from core.theory.model import GenerativeConvNet
-from worker.desk import Desk
+from worker.job_context import Desk
 from worker.lease import Lease
 from worker.runner import HANDLERS
 from worker.settings import WorkerSettings

@@ -10,7 +10,7 @@ from support.waiting import until
 
 from core.broker.heartbeat import Presence, listening
 from core.schemas.jobs import Queue
-from worker.health import worker_name
+from worker.healthcheck import worker_name
 
 
 def test_a_worker_is_healthy_while_it_listens_on_this_machine(valkey: Valkey, redis: Redis) -> None:
@@ -29,7 +29,7 @@ def test_a_worker_is_healthy_while_it_listens_on_this_machine(valkey: Valkey, re
 
 def _told(valkey: Valkey) -> str:
     """What the check prints where it fails, or nothing."""
-    command = [sys.executable, "-P", "-m", "worker.health", "train"]
+    command = [sys.executable, "-P", "-m", "worker.healthcheck", "train"]
     environment = {**os.environ, "GENCONVNET_BROKER_URL": valkey.url}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode == 0) == (done.stderr == "")

@@ -20,10 +20,10 @@ from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.schemas.learning import LearningParams
 from core.storage import jobs, leases
 from core.storage.database import Database
-from worker import child, runner
-from worker.child import Child
-from worker.desk import Desk
+from worker import runner
+from worker.child_process import Child
 from worker.errors import is_storage_full
+from worker.job_context import Desk
 from worker.lease import TimeUp
 from worker.runner import HANDLERS, Runner
 from worker.settings import WorkerSettings

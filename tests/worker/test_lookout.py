@@ -1,14 +1,14 @@
-"""Looking for the next job after one (worker/lookout.py)."""
+"""Looking for the next job after one (worker/queue_poller.py)."""
 
 import threading
 
-import worker.lookout
-from worker.lookout import Lookout
+import worker.queue_poller
+from worker.queue_poller import Lookout
 
 
 def test_it_looks_after_a_job_until_it_has_lingered_and_again_after_the_next(monkeypatch):
-    monkeypatch.setattr(worker.lookout, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(worker.lookout, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(worker.queue_poller, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(worker.queue_poller, "LINGER_SECONDS", 0.1)
     looks, looked = [], threading.Event()
 
     def look():

@@ -24,7 +24,7 @@ from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams
 from core.storage import jobs
 from core.storage.errors import LeaseLost
 from core.theory.learning import architecture_of
-from worker.desk import Desk
+from worker.job_context import Desk
 from worker.sample import sample
 
 COUNT = 2 * SHARD_PICTURES + 1

@@ -3,7 +3,7 @@
 import time
 
 from core.schemas.jobs import Progress
-from worker.desk import Desk
+from worker.job_context import Desk
 
 
 class Pace:

@@ -17,7 +17,7 @@ from core.storage import leases
 from core.storage.blobs import Blobs, StoredBlob
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
-from worker import measures
+from worker import metrics
 from worker.lease import Lease
 from worker.settings import WorkerSettings
 
@@ -135,5 +135,5 @@ class Desk:
     def tell_status(self, status: JobStatus, **more: object) -> None:
         name: events.EventName = "done" if status.final else "status"
         if status.final:
-            measures.JOBS_FINISHED.labels(self.claim.kind.value, status.value).inc()
+            metrics.JOBS_FINISHED.labels(self.claim.kind.value, status.value).inc()
         events.tell(self.redis, self.claim.shown_id, name, {"status": status.value, **more})

@@ -1,4 +1,4 @@
-"""`python -P -m worker.health QUEUE`: fails where no worker of this machine says that it listens to the queue."""
+"""`python -P -m worker.healthcheck QUEUE`: fails where no worker of this machine says that it listens to the queue."""
 
 import socket
 import sys
