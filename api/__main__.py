@@ -7,10 +7,10 @@ import sys
 
 import uvicorn
 
-from api.access.exposure import KeysNeeded, refuse_without_keys
 from api.app import create_app
+from api.auth.exposure import KeysNeeded, refuse_without_keys
 from api.settings import ApiSettings
-from api.uploads.protocol import impatient
+from api.uploads.header_timeout import impatient
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.runtime.settings import BadSettings

@@ -12,22 +12,22 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.formparsers import MultiPartParser
 
 from api import errors, health, presets
-from api.access import routes as access
-from api.access.gate import Gate
 from api.access_log import AccessLog
-from api.aside import Aside
+from api.app_state import House
+from api.auth import routes as access
+from api.auth.middleware import Gate
+from api.best_effort import Aside
 from api.datasets import routes as datasets
-from api.datasets.decoders import Decoders
+from api.datasets.decoder_pool import Decoders
 from api.datasets.limits import Limits
-from api.house import House
 from api.jobs import routes as jobs
 from api.jobs.events import ends_of
 from api.metrics import Watch
 from api.models import routes as models
+from api.retention_sweep import Sweeper
 from api.settings import ApiSettings
-from api.sweeping import Sweeper
-from api.uploads.guard import SlowGuard
-from api.uploads.places import Places
+from api.uploads.limiter import Places
+from api.uploads.slow_clients import SlowGuard
 from api.web import routes as web
 from api.webhooks import routes as webhooks
 from api.webhooks.sender import Sender

@@ -18,7 +18,7 @@ from core.storage.counts import counted
 from redis import Redis
 from sqlalchemy import select
 
-from api.access.exposure import is_exposed, reached_on
+from api.auth.exposure import is_exposed, reached_on
 from api.embedded import broker as own_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect

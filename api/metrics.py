@@ -15,8 +15,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from api.bounded import Bounded
-from api.house import House
+from api.app_state import House
+from api.timed_probes import Bounded
 from core.broker.connection import connect
 from core.broker.heartbeat import listening, samples
 from core.schemas.jobs import Queue

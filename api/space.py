@@ -2,8 +2,8 @@
 
 import shutil
 
+from api.app_state import House
 from api.errors import Problem
-from api.house import House
 
 
 def ensure_room(house: House) -> None:

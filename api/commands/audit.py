@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands.rows import DataDir, opened, when
+from api.commands.opened_database import DataDir, opened, when
 from core.storage import audit
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.commands.rows import DataDir, opened, when
+from api.commands.opened_database import DataDir, opened, when
 from core.storage import keys
 from core.storage.errors import Conflict, NotFound
 from core.storage.keys import NewKey

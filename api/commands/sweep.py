@@ -2,8 +2,8 @@
 
 import typer
 
+from api.retention_sweep import sweep as run
 from api.settings import ApiSettings
-from api.sweeping import sweep as run
 from core.storage import orphans
 from core.storage.blobs import Blobs
 from core.storage.database import Database

@@ -11,14 +11,14 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
-from api import files, leftovers
+from api import file_cleanup, files
+from api.app_state import House, InHouse
 from api.datasets import service
-from api.datasets.decoders import Decoded, stopping
+from api.datasets.decoder_pool import Decoded, stopping
 from api.datasets.files import clean_name
 from api.datasets.schemas import DatasetOut
 from api.errors import Problem
-from api.house import House, InHouse
-from api.pages import After, Limit, Page, cut
+from api.pagination import After, Limit, Page, cut
 from core.storage import datasets
 from core.storage.errors import NotFound
 from core.storage.tables import Dataset
@@ -103,7 +103,7 @@ def show(house: InHouse, dataset_id: str) -> DatasetOut:
 @router.delete("/{dataset_id}", status_code=204)
 def delete(house: InHouse, dataset_id: str) -> None:
     """409 while a job that needs it has not ended."""
-    leftovers.remove(house.blobs, datasets.delete(house.database, dataset_id))
+    file_cleanup.remove(house.blobs, datasets.delete(house.database, dataset_id))
 
 
 @router.api_route("/{dataset_id}/images/{index}", methods=["GET", "HEAD"], response_class=Response)

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from api.pages import Time
+from api.pagination import Time
 from core.schemas.times import moment
 from core.storage.tables import Dataset
 

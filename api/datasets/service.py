@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from api.datasets.decoders import Decoded
+from api.app_state import House
+from api.datasets.decoder_pool import Decoded
 from api.datasets.files import Picture, PictureRefused
 from api.errors import Problem
-from api.house import House
-from api.leftovers import removed_on_failure
+from api.file_cleanup import removed_on_failure
 from api.space import ensure_room
 from core.storage import datasets
 from core.storage.tables import Dataset, DatasetImage, new_id

@@ -12,7 +12,7 @@ from typing import TextIO
 import httpx
 import structlog
 
-from api.access.exposure import KeysNeeded, refuse_without_keys
+from api.auth.exposure import KeysNeeded, refuse_without_keys
 from api.embedded import broker
 from api.embedded.broker import NoBroker
 from api.embedded.supervisor import Part, Supervisor

@@ -12,7 +12,7 @@ from fastapi.sse import ServerSentEvent
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.house import House
+from api.app_state import House
 from core.broker import events
 from core.broker.broadcaster import AWAY_SECONDS, End, Look, News
 from core.broker.events import BEGINNING, Event

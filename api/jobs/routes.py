@@ -8,14 +8,14 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator
 
-from api import files, leftovers
+from api import file_cleanup, files
+from api.app_state import House, InHouse
 from api.errors import NoContent
-from api.house import House, InHouse
 from api.jobs import service
-from api.jobs.archive import stream_zip
 from api.jobs.events import follow, has_heard_the_end, is_id
 from api.jobs.schemas import JobIn, JobOut, ResumeIn
-from api.pages import After, Limit, Page, cut
+from api.jobs.zip_stream import stream_zip
+from api.pagination import After, Limit, Page, cut
 from core.schemas.jobs import JobKind, JobStatus
 from core.storage import jobs
 from core.storage.blobs import BlobMissing
@@ -82,7 +82,7 @@ def resume(house: InHouse, job_id: str, asked: ResumeIn | None = None) -> JobOut
 @router.delete("/{job_id}", status_code=204)
 def delete(house: InHouse, job_id: str) -> None:
     """The job and its files; a model that it learned stays. 409 for one that has not ended."""
-    leftovers.remove(house.blobs, jobs.delete(house.database, job_id))
+    file_cleanup.remove(house.blobs, jobs.delete(house.database, job_id))
 
 
 def _heard(house: InHouse, job_id: str, last_event_id: LastEventId = None) -> str | None:

@@ -7,9 +7,9 @@ from typing import Any
 from core.storage.jobs import Idempotency
 from pydantic import BaseModel
 
+from api.app_state import House
 from api.errors import invalid
-from api.house import House
-from api.jobs import door
+from api.jobs import validation
 from api.jobs.schemas import AnyJobIn, ResumeIn
 from api.space import ensure_room
 from core.broker import events
@@ -27,7 +27,7 @@ def create(house: House, asked: AnyJobIn, key: str | None) -> Job:
         if earlier := jobs.asked_before(house.database, idempotency):
             return earlier
     ensure_room(house)
-    job = jobs.accept(house.database, door.resolve(house, asked), idempotency)
+    job = jobs.accept(house.database, validation.resolve(house, asked), idempotency)
     _announce(house, job)
     return job
 
@@ -43,7 +43,7 @@ def cancel(house: House, job_id: str) -> Job:
 def resume(house: House, job_id: str, asked: ResumeIn) -> Job:
     """Raises NotFound, Problem for fewer iterations than were done, or Conflict where it cannot go on."""
     job = jobs.find(house.database, job_id)
-    limit = door.time_limit(house, asked.time_limit_seconds)
+    limit = validation.time_limit(house, asked.time_limit_seconds)
     ensure_room(house)
     _goes_on_from_what_is_there(house, job)
     job = jobs.resume(house.database, job_id, _further(job, asked.params.iterations if asked.params else None), limit)

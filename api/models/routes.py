@@ -6,12 +6,12 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
-from api import files, leftovers
+from api import file_cleanup, files
+from api.app_state import InHouse
 from api.datasets.files import clean_name
-from api.house import InHouse
 from api.models import service
 from api.models.schemas import ModelOut
-from api.pages import After, Limit, Page, cut
+from api.pagination import After, Limit, Page, cut
 from core.storage import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -52,4 +52,4 @@ def download(house: InHouse, request: Request, model_id: str) -> Response:
 @router.delete("/{model_id}", status_code=204)
 def delete(house: InHouse, model_id: str) -> None:
     """409 while a job that needs it has not ended."""
-    leftovers.remove(house.blobs, models.delete(house.database, model_id))
+    file_cleanup.remove(house.blobs, models.delete(house.database, model_id))

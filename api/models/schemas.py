@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.pages import Time
+from api.pagination import Time
 from core.schemas.times import moment
 from core.storage.tables import Model
 

@@ -2,10 +2,10 @@
 
 from typing import BinaryIO
 
+from api.app_state import House
 from api.errors import Problem
-from api.house import House
-from api.leftovers import removed_on_failure
-from api.models.imported import inspect
+from api.file_cleanup import removed_on_failure
+from api.models.import_check import inspect
 from api.space import ensure_room
 from core.schemas.model_file import BrokenFile
 from core.storage import models

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from api.app_state import InHouse
 from api.errors import invalid
-from api.house import InHouse
-from api.pages import After, Limit, Page, cut
+from api.pagination import After, Limit, Page, cut
 from api.webhooks.addresses import Refused, public_address, resolve
 from api.webhooks.schemas import DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut
 from core.storage import webhooks

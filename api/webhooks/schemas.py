@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, HttpUrl, PlainSerializer, UrlConstraints, field_validator
 
-from api.access.exposure import is_address
-from api.pages import Time
+from api.auth.exposure import is_address
+from api.pagination import Time
 from core.schemas.times import moment
 from core.storage.tables import Delivery, Webhook
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.settings import ApiSettings
 from api.webhooks.addresses import Resolve, resolve
-from api.webhooks.attempt import GONE, Postman, tls_context
+from api.webhooks.client import GONE, Postman, tls_context
 from core.storage import deliveries
 from core.storage.database import Database
 from core.storage.deliveries import Due, Outcome

@@ -15,7 +15,7 @@ from support.keys import Holder, ask, holder
 from support.postgres import PostgresServer
 from support.valkey import Valkey
 
-from api.access.exposure import is_exposed
+from api.auth.exposure import is_exposed
 from api.settings import ApiSettings
 from core.broker import events
 from core.storage import audit, keys

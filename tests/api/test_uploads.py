@@ -24,7 +24,7 @@ from support.valkey import Valkey
 from support.waiting import PATIENCE_SECONDS, until
 
 from api.errors import Problem
-from api.uploads import places
+from api.uploads import limiter
 
 SLOW = {
     "GENCONVNET_UPLOAD_IDLE_SECONDS": "1",
@@ -63,7 +63,7 @@ def generous(tmp_path: Path, valkey: Valkey) -> Iterator[Api]:
 
 def _decoders(api: Api) -> list[psutil.Process]:
     children = psutil.Process(api.process.pid).children()
-    return [child for child in children if "api.datasets.decoder" in child.cmdline()]
+    return [child for child in children if "api.datasets.decoder_process" in child.cmdline()]
 
 
 def _peak_bytes(api: Api) -> int:
@@ -343,11 +343,11 @@ def test_who_waits_too_long_for_a_place_is_told_and_one_key_has_half_of_them(mon
     monkeypatch.setattr(places, "WAIT_SECONDS", 0.1)
 
     async def check() -> None:
-        four = places.Places(4)
+        four = limiter.Places(4)
         async with four.one("key_a"), four.one("key_a"):
             with pytest.raises(Problem, match="this key has 2 uploads under way") as told:
                 await four.one("key_a").__aenter__()
-            assert (told.value.status, told.value.headers) == (503, {"Retry-After": places.RETRY_AFTER_SECONDS})
+            assert (told.value.status, told.value.headers) == (503, {"Retry-After": limiter.RETRY_AFTER_SECONDS})
             async with four.one("key_b"), four.one(None):
                 with pytest.raises(Problem, match="4 uploads are under way"):
                     await four.one("key_c").__aenter__()
@@ -361,12 +361,12 @@ def test_who_waits_too_long_for_a_place_is_told_and_one_key_has_half_of_them(mon
 def test_places_outlive_those_who_give_up_waiting_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "WAIT_SECONDS", 0.02)
 
-    async def wait_for(of: places.Places) -> None:
+    async def wait_for(of: limiter.Places) -> None:
         async with of.one(None):
             await asyncio.sleep(0.001)
 
     async def check() -> None:
-        two = places.Places(2)
+        two = limiter.Places(2)
         for step in range(60):
             async with two.one(None), two.one(None):
                 waiting = [asyncio.create_task(wait_for(two)) for _ in range(4)]

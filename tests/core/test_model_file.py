@@ -5,7 +5,7 @@ import io
 import pytest
 import torch
 
-from api.models.imported import inspect
+from api.models.import_check import inspect
 from core.pictures.colour_box import Box
 from core.pictures.images import Levels
 from core.pictures.training_set import Pictures

@@ -16,8 +16,8 @@ from sqlalchemy import select, text
 from support import rows
 from support.rows import DONE
 
+from api.retention_sweep import sweep
 from api.settings import ApiSettings
-from api.sweeping import sweep
 from core.schemas.jobs import JobStatus, Queue
 from core.storage import jobs, leases, restore
 from core.storage.backup import BackupFailed, back_up, tables_of

@@ -13,8 +13,8 @@ from core.storage.leases import Claim, Reason
 from sqlalchemy import update
 from support import rows
 
+from api.retention_sweep import sweep
 from api.settings import ApiSettings
-from api.sweeping import sweep
 from core.runtime.settings import BadSettings
 from core.schemas.jobs import JobStatus, Queue
 from core.storage import jobs, leases, orphans, retention

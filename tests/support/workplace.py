@@ -11,7 +11,7 @@ from support import rows
 
 from api.datasets.files import Upload
 from api.datasets.limits import Limits
-from api.datasets.pictures import accept
+from api.datasets.picture_reader import accept
 from api.settings import ApiSettings
 from core.pictures.images import Levels
 from core.recipe.checkpoint import TrainedModel, save_model

@@ -4,7 +4,7 @@ import re
 
 from starlette.datastructures import Headers
 
-from api.access.exposure import LOOPBACK_NAMES, is_address, is_exposed, reached_on
+from api.auth.exposure import LOOPBACK_NAMES, is_address, is_exposed, reached_on
 from api.errors import Problem
 from api.settings import ApiSettings
 

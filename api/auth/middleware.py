@@ -10,12 +10,12 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.access import credentials
-from api.access.exposure import keys_are_always_needed
-from api.access.origin import Origins
-from api.access.pace import Pace
+from api.app_state import House
+from api.auth import credentials
+from api.auth.exposure import keys_are_always_needed
+from api.auth.origin import Origins
+from api.auth.rate_limiter import Pace
 from api.errors import BodyLimit, Problem, limit_response, problem_response, storage_away
-from api.house import House
 from api.settings import ApiSettings
 from core.storage import keys, quotas
 from core.storage.access import Access

@@ -11,8 +11,8 @@ from core.storage.jobs import NewJob
 from core.storage.shards import NewShard
 from pydantic import ValidationError
 
+from api.app_state import House
 from api.errors import Problem, field_errors, invalid
-from api.house import House
 from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJobIn, SampleJobIn, TrainJobIn
 from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS

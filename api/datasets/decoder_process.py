@@ -1,4 +1,4 @@
-"""`python -P -m api.datasets.decoder FD`: the process that opens what strangers sent, and may die of it.
+"""`python -P -m api.datasets.decoder_process FD`: the process that opens what strangers sent, and may die of it.
 
 It is started anew by the API (never forked from it) and answers on the socket FD: for each file a line of JSON and,
 where the picture is accepted, our own PNG. Of a long archive it does a part at a time, so that others have their turn.
@@ -19,10 +19,10 @@ from typing import BinaryIO
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads' stacks would count as memory
 
-from api.datasets.archive import unpack
 from api.datasets.files import PictureRefused, Task, Upload
 from api.datasets.limits import Limits
-from api.datasets.pictures import accept
+from api.datasets.picture_reader import accept
+from api.datasets.zip_upload import unpack
 
 TURN_SECONDS = 1.0
 

@@ -137,7 +137,7 @@ class _Decoder:
         self.alive, self._ready = True, False
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-P", "-m", "api.datasets.decoder", str(theirs.fileno())]
+            command = [sys.executable, "-P", "-m", "api.datasets.decoder_process", str(theirs.fileno())]
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         self._pipe = Connection(ours.detach())

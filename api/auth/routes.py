@@ -6,10 +6,10 @@ from collections import deque
 
 from fastapi import APIRouter, Request, Response
 
-from api.access.credentials import COOKIE
-from api.access.gate import unknown_key
-from api.access.schemas import SessionIn, SessionOut
-from api.house import House, InHouse
+from api.app_state import House, InHouse
+from api.auth.credentials import COOKIE
+from api.auth.middleware import unknown_key
+from api.auth.schemas import SessionIn, SessionOut
 from core.storage import audit, keys
 
 REFUSALS_PER_MINUTE = 10  # written to the audit log, by each process: who guesses does not fill the disk

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis import Redis
 
-from api.aside import Aside
-from api.datasets.decoders import Decoders
+from api.best_effort import Aside
+from api.datasets.decoder_pool import Decoders
 from api.settings import ApiSettings
-from api.uploads.places import Places
+from api.uploads.limiter import Places
 from core.broker.broadcaster import News
 from core.broker.notifier import Bell
 from core.storage.access import Access
@@ -33,7 +33,7 @@ class House:
 def _house(request: Request) -> House:
     """The house as whoever sent the request may see it."""
     house: House = request.app.state.house
-    access: Access = request.state.access  # set by the gate, api/access/gate.py
+    access: Access = request.state.access  # set by the gate, api/auth/middleware.py
     return replace(house, database=house.database.seen_by(access))
 
 
