@@ -28,9 +28,9 @@ class _Server(uvicorn.Server):
     """uvicorn, which when told to stop waits for answers to end: those that never would are ended first."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if house := getattr(self.config.app.state, "house", None):  # type: ignore[union-attr]
-            house.news.close()
-            asyncio.get_running_loop().call_later(UPLOAD_GRACE_SECONDS, house.decoders.close)
+        if app_state := getattr(self.config.app.state, "app_state", None):  # type: ignore[union-attr]
+            app_state.news.close()
+            asyncio.get_running_loop().call_later(UPLOAD_GRACE_SECONDS, app_state.decoders.close)
         await super().shutdown(sockets)
 
 

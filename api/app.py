@@ -13,10 +13,10 @@ from starlette.formparsers import MultiPartParser
 
 from api import errors, health, presets
 from api.access_log import AccessLog
-from api.app_state import House
+from api.app_state import AppState
 from api.auth import routes as access
 from api.auth.middleware import Gate
-from api.best_effort import Aside
+from api.best_effort import BestEffortCalls
 from api.datasets import routes as datasets
 from api.datasets.decoder_pool import Decoders
 from api.datasets.limits import Limits
@@ -26,14 +26,15 @@ from api.metrics import Watch
 from api.models import routes as models
 from api.retention_sweep import Sweeper
 from api.settings import ApiSettings
-from api.uploads.limiter import Places
+from api.uploads.limiter import UploadLimiter
 from api.uploads.slow_clients import SlowGuard
 from api.web import routes as web
 from api.webhooks import routes as webhooks
 from api.webhooks.sender import Sender
-from core.broker.broadcaster import News
+from core.broker.broadcaster import EventBroadcaster
 from core.broker.connection import connect, connect_async
-from core.broker.notifier import Bell, Reconciler
+from core.broker.notifier import JobNotifier
+from core.jobs.reconciler import Reconciler
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 
@@ -50,26 +51,26 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        house = _open(settings)
-        reconciler = Reconciler(house.database, house.bell, settings.reconcile_seconds)
-        sender = Sender(house.database, settings)
+        app_state = _open(settings)
+        reconciler = Reconciler(app_state.database, app_state.notifier, settings.reconcile_seconds)
+        sender = Sender(app_state.database, settings)
         reconciler.start()
         sender.start()
-        sweeper = Sweeper(house.database, house.blobs, settings)
+        sweeper = Sweeper(app_state.database, app_state.blobs, settings)
         sweeper.start()
-        app.state.house = house
-        house.decoders.start()
-        app.state.watch = Watch(house)
+        app.state.app_state = app_state
+        app_state.decoders.start()
+        app.state.watch = Watch(app_state)
         yield
         sender.stop()
         app.state.watch.close()
-        house.decoders.close()
+        app_state.decoders.close()
         sweeper.stop()
         reconciler.stop()
-        await house.news.aclose()
-        house.redis.close()
-        house.bell.close()
-        house.database.dispose()
+        await app_state.news.aclose()
+        app_state.redis.close()
+        app_state.notifier.close()
+        app_state.database.dispose()
 
     app = FastAPI(
         title="genconvnet",
@@ -106,17 +107,17 @@ def _described(app: FastAPI, describe: Callable[[], dict[str, Any]]) -> dict[str
     return document
 
 
-def _open(settings: ApiSettings) -> House:
+def _open(settings: ApiSettings) -> AppState:
     database = Database(settings.rows_url)
     database.migrate()
-    return House(
+    return AppState(
         settings=settings,
         database=database,
         blobs=Blobs(settings.blobs_url),
-        bell=Bell(settings.broker_url),
+        notifier=JobNotifier(settings.broker_url),
         redis=connect(settings.broker_url),
-        news=News(connect_async(settings.broker_url), ends_of(database)),
-        aside=Aside(),
+        news=EventBroadcaster(connect_async(settings.broker_url), ends_of(database)),
+        aside=BestEffortCalls(),
         decoders=Decoders(Limits.of(settings), settings.decoders),
-        places=Places(settings.uploads_at_once),
+        places=UploadLimiter(settings.uploads_at_once),
     )

@@ -6,35 +6,35 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis import Redis
 
-from api.best_effort import Aside
+from api.best_effort import BestEffortCalls
 from api.datasets.decoder_pool import Decoders
 from api.settings import ApiSettings
-from api.uploads.limiter import Places
-from core.broker.broadcaster import News
-from core.broker.notifier import Bell
+from api.uploads.limiter import UploadLimiter
+from core.broker.broadcaster import EventBroadcaster
+from core.broker.notifier import JobNotifier
 from core.storage.access import Access
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 
 
 @dataclass(frozen=True)
-class House:
+class AppState:
     settings: ApiSettings
     database: Database
     blobs: Blobs
-    bell: Bell
+    notifier: JobNotifier
     redis: Redis
-    news: News
-    aside: Aside
+    news: EventBroadcaster
+    aside: BestEffortCalls
     decoders: Decoders
-    places: Places
+    places: UploadLimiter
 
 
-def _house(request: Request) -> House:
-    """The house as whoever sent the request may see it."""
-    house: House = request.app.state.house
+def _app_state(request: Request) -> AppState:
+    """The app_state as whoever sent the request may see it."""
+    app_state: AppState = request.app.state.app_state
     access: Access = request.state.access  # set by the gate, api/auth/middleware.py
-    return replace(house, database=house.database.seen_by(access))
+    return replace(app_state, database=app_state.database.scoped_to(access))
 
 
-InHouse = Annotated[House, Depends(_house)]
+AppStateDep = Annotated[AppState, Depends(_app_state)]

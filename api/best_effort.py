@@ -12,7 +12,7 @@ MAX_WAITING = 1000
 log = structlog.get_logger()
 
 
-class Aside:
+class BestEffortCalls:
     """A thread that does one thing after the other, each best effort; where too many wait, the newest is left undone.
 
     A broker that does not answer, or a name that is slow to resolve, costs the request `WAIT_SECONDS`.

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.storage.counts import counted
 from redis import Redis
 from sqlalchemy import select
 
@@ -23,6 +22,7 @@ from api.embedded import broker as own_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect
 from core.broker.heartbeat import listening
+from core.jobs.counts import counted
 from core.schemas.jobs import Queue
 from core.schemas.times import DAY_SECONDS
 from core.storage import keys, orphans, revision
@@ -41,7 +41,7 @@ print(f"{torch.__version__}, {seen}")
 """
 
 
-class Unwell(Exception):
+class CheckFailed(Exception):
     """What is wrong, and what to do about it."""
 
     def __init__(self, told: str, advice: str) -> None:
@@ -70,7 +70,7 @@ def examine(settings: ApiSettings, deep: bool) -> Iterator[Finding]:
             yield Finding(name, True, check())
         except NothingToSee as reason:
             yield Finding(name, None, str(reason))
-        except Unwell as wrong:
+        except CheckFailed as wrong:
             yield Finding(name, False, wrong.told, wrong.advice)
         except Exception as error:  # whatever it is, this part is not well
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -111,30 +111,32 @@ def _torch() -> str:
     seen = subprocess.run(command, capture_output=True, text=True, timeout=TORCH_SECONDS, check=False)
     if seen.returncode != 0:
         reason = (seen.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
-        raise Unwell(reason, "install it anew: pip install --force-reinstall torch")
+        raise CheckFailed(reason, "install it anew: pip install --force-reinstall torch")
     if "no GPU" in seen.stdout and shutil.which("nvidia-smi"):
         advice = (
             "PyTorch sees no GPU beside a driver: take a build for it from https://pytorch.org/get-started/locally/"
         )
-        raise Unwell(seen.stdout.strip(), advice)
+        raise CheckFailed(seen.stdout.strip(), advice)
     return seen.stdout.strip()
 
 
 def _folder(settings: ApiSettings) -> str:
     folder = settings.data_dir
     if not folder.is_dir():
-        raise Unwell(f"{folder} is not there", "the service makes it when it starts; or name another by --data-dir")
+        raise CheckFailed(
+            f"{folder} is not there", "the service makes it when it starts; or name another by --data-dir"
+        )
     probe = folder / f"doctor-{secrets.token_hex(4)}"
     try:
         probe.write_bytes(b"probe")
         probe.unlink()
     except OSError as error:
-        raise Unwell(
+        raise CheckFailed(
             f"{folder} cannot be written: {error.strerror}", f"give this user the folder: chown, or chmod {folder}"
         ) from error
     free = shutil.disk_usage(folder).free
     if free < settings.min_free_bytes:
-        raise Unwell(f"{free >> 20} MiB are free in {folder}", "make room: delete jobs, or move the folder")
+        raise CheckFailed(f"{free >> 20} MiB are free in {folder}", "make room: delete jobs, or move the folder")
     return f"{folder.resolve()}, {free >> 20} MiB free"
 
 
@@ -152,7 +154,7 @@ def _clock(database: Database) -> str:
     with database.read() as session:
         skew = (session.scalar(select(now())) or 0.0) - time.time()
     if abs(skew) > SKEW_SECONDS:
-        raise Unwell(f"the database's clock differs from this machine's by {skew:.0f} s", "set both by NTP")
+        raise CheckFailed(f"the database's clock differs from this machine's by {skew:.0f} s", "set both by NTP")
     return f"{abs(skew):.1f} s from the database's"
 
 
@@ -163,11 +165,11 @@ def _jobs(database: Database) -> str:
     with database.read() as session:
         struck = session.scalars(select(Job.id).where(Job.strikes >= 2, Job.finished_at.is_(None))).all()
     if struck:
-        raise Unwell(
+        raise CheckFailed(
             f"{', '.join(struck[:3])} lost workers again and again", "see the worker's log: memory, most often"
         )
     if oldest > OLD_SECONDS:
-        raise Unwell(
+        raise CheckFailed(
             f"{waiting} wait, the oldest for {oldest / 3600:.1f} h", "start more workers, or see why none works"
         )
     return f"{waiting} wait"
@@ -177,7 +179,7 @@ def _keys(settings: ApiSettings, database: Database) -> str:
     there, address = keys.are_any(database), reached_on(settings)
     if is_exposed(settings) and not there:
         if not settings.without_keys:
-            raise Unwell(
+            raise CheckFailed(
                 f"other machines reach {address}, and there are no keys", "genconvnet keys create NAME --admin"
             )
         return f"none, and all who reach {address} may use it, as GENCONVNET_WITHOUT_KEYS says"
@@ -190,7 +192,7 @@ def _blobs(settings: ApiSettings) -> str:
     blobs, path = Blobs(settings.blobs_url), f"doctor/{secrets.token_hex(8)}"
     blobs.put(path, b"probe")
     if blobs.get(path) != b"probe":
-        raise Unwell("what was written is not what is read", "the store is broken")
+        raise CheckFailed("what was written is not what is read", "the store is broken")
     blobs.delete(path)
     return f"{settings.blobs_url} can be written and read"
 
@@ -202,7 +204,7 @@ def _files(settings: ApiSettings, database: Database, deep: bool) -> str:
     missing = [path for path in named if not blobs.has(path)]
     if missing:
         told = f"{len(missing)} of {len(named)} files that rows name are missing: {', '.join(missing[:3])}"
-        raise Unwell(told, "restore them from a backup, or delete what they belong to")
+        raise CheckFailed(told, "restore them from a backup, or delete what they belong to")
     if not deep:
         return f"{len(named)} looked for, all there (--deep looks for every one)"
     strays = sum(1 for _ in orphans.find(database, blobs, settings.orphan_days * DAY_SECONDS))
@@ -226,9 +228,9 @@ def _broker(settings: ApiSettings) -> str:
     policy = str(about.get("maxmemory_policy"))
     if policy.startswith("allkeys"):  # what may go is news, which has a time to live
         told = f"{name} {version} throws messages away ({policy}) when its memory is full"
-        raise Unwell(told, "set maxmemory-policy volatile-lru")
+        raise CheckFailed(told, "set maxmemory-policy volatile-lru")
     if not about.get("aof_enabled"):
-        raise Unwell(f"{name} {version} keeps nothing over a restart", "set appendonly yes")
+        raise CheckFailed(f"{name} {version} keeps nothing over a restart", "set appendonly yes")
     return f"{name} {version}, {policy}, appendonly"
 
 
@@ -237,7 +239,7 @@ def _workers(settings: ApiSettings) -> str:
         present = {queue: listening(redis, queue) for queue in Queue}
     for queue, number in present.items():
         if number == 0:
-            raise Unwell(
+            raise CheckFailed(
                 f"nobody listens to the queue {queue.value}", f"start one: genconvnet worker --queue {queue.value}"
             )
     return ", ".join(f"{number} on {queue.value}" for queue, number in present.items())

@@ -29,7 +29,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", response_model=None)
 async def readyz(request: Request) -> JSONResponse:
     watch: Watch = request.app.state.watch
-    answers = await watch.bounded.ask_aside(_checks(watch), CHECK_SECONDS)
+    answers = await watch.bounded.ask_in_background(_checks(watch), CHECK_SECONDS)
     parts = {name: _state(answer) for name, answer in answers.items()}
     missing = [{"field": name, "message": state} for name, state in parts.items() if state != "ok"]
     if missing:
@@ -45,12 +45,12 @@ def metrics(request: Request) -> Response:
 
 
 def _checks(watch: Watch) -> dict[str, Callable[[], object]]:
-    house = watch.house
+    app_state = watch.app_state
     checks: dict[str, Callable[[], object]] = {
-        "database": house.database.ping,
-        "schema": partial(revision.check, house.database),
-        "blobs": house.blobs.ping,
-        "disk": partial(_room, house.settings),
+        "database": app_state.database.ping,
+        "schema": partial(revision.check, app_state.database),
+        "blobs": app_state.blobs.ping,
+        "disk": partial(_room, app_state.settings),
         "broker": watch.redis.ping,
     }
     for queue in Queue:

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from core.storage.counts import Counts, counted
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from api.app_state import House
-from api.timed_probes import Bounded
+from api.app_state import AppState
+from api.timed_probes import TimedProbes
 from core.broker.connection import connect
 from core.broker.heartbeat import listening, samples
+from core.jobs.counts import Counts, counted
 from core.schemas.jobs import Queue
 from core.storage.access import Access
 
@@ -31,10 +31,10 @@ PREFIX = "genconvnet_"  # of every name that a worker may leave
 class Watch:
     """What the API asks of the other parts about themselves, by means that do not hang with them."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.bounded = Bounded()
-        self.redis = connect(house.settings.broker_url, SOCKET_SECONDS)
+    def __init__(self, app_state: AppState) -> None:
+        self.app_state = app_state
+        self.bounded = TimedProbes()
+        self.redis = connect(app_state.settings.broker_url, SOCKET_SECONDS)
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self._ask))
         self._lock = threading.Lock()
@@ -51,7 +51,7 @@ class Watch:
         self.redis.close()
 
     def _ask(self) -> dict[str, Any]:
-        database = self.house.database.seen_by(Access())
+        database = self.app_state.database.scoped_to(Access())
         questions: dict[str, Callable[[], Any]] = {
             "rows": lambda: counted(database),
             "workers": lambda: {queue: listening(self.redis, queue) for queue in Queue},

@@ -4,13 +4,14 @@ import threading
 from dataclasses import dataclass
 
 import structlog
-from core.storage.retention import Kept, Outdated
 from obstore.exceptions import BaseError as BlobError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.settings import ApiSettings
+from core.jobs import retention
+from core.jobs.retention import Kept, Outdated
 from core.schemas.times import DAY_SECONDS
-from core.storage import orphans, restore, retention
+from core.storage import orphans, restore
 from core.storage.blobs import Blobs, Found
 from core.storage.database import Database
 

@@ -8,7 +8,7 @@ from concurrent.futures import wait as wait_for
 from typing import Any
 
 
-class Bounded:
+class TimedProbes:
     """Asks several at once. One that hangs is left behind, and not asked again before it has ended."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Bounded:
         wait_for(asked.values(), timeout=seconds)
         return {name: _outcome(future, seconds) for name, future in asked.items()}
 
-    async def ask_aside(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
+    async def ask_in_background(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
         """The same without a thread of those that requests may hold."""
         asked = self._begin_all(questions)
         waiting = [asyncio.wrap_future(future) for future in asked.values()]

@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py [PICTURE ...] [--preset NAME] [--size 128] [--seed S ...] [--set name=value ...]
 
-Learns each picture by Algorithm 1, measures the chains by core/pictures/quality.py, and does the same for what the finished
+Learns each picture by Algorithm 1, measures the chains by core.pictures.quality, and does so for what the finished
 model is then asked for, for a random phase texture and for image quilting. Prints one table; writes it, the figures and
 a sheet of all the pictures to --out.
 """
@@ -29,8 +29,9 @@ from torch import Tensor
 from core.engine import Engine
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import COPIED_PATCH, Quality, assess
-from core.pictures.training_set import Pictures, prepare_for
+from core.pictures.training_set import Pictures
 from core.recipe.diagnosis import remarks
+from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
 from core.recipe.state import LearningState
 from core.schemas.learning import LearningParams
@@ -55,7 +56,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Made:
-    """What a method made of a picture: bytes (N, C, H, W); of learning also how it went, `core.recipe.diagnosis.remarks` last."""
+    """What a method made of a picture: bytes (N, C, H, W); of learning also how it went, `remarks` last."""
 
     pictures: Tensor
     recoveries: int | None = None

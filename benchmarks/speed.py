@@ -31,8 +31,9 @@ from core.engine.noise import noise_of_each
 from core.engine.parallel import each
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
-from core.pictures.training_set import Pictures, prepare_for
+from core.pictures.training_set import Pictures
 from core.recipe.diagnosis import remarks
+from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
 from core.theory.langevin import Dynamics
 from core.theory.learning import Learner, architecture_of, synthesized

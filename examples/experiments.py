@@ -20,7 +20,8 @@ from torch import Tensor
 
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
-from core.pictures.training_set import Pictures, prepare_for
+from core.pictures.training_set import Pictures
+from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
 from core.recipe.state import LearningState
 from core.schemas.learning import LearningParams

@@ -1,4 +1,4 @@
-"""The API and the cellar start and serve without torch."""
+"""The API and the infrastructure import no torch."""
 
 import importlib.util
 import pkgutil
@@ -17,7 +17,7 @@ def _modules(package: str) -> list[str]:
     return [package, *(module.name for module in found if ".versions" not in module.name)]
 
 
-@pytest.mark.parametrize("package", ["api", "core.schemas", "core.storage", "core.broker"])
+@pytest.mark.parametrize("package", ["api", "core.schemas", "core.jobs", "core.storage", "core.broker", "core.runtime"])
 def test_nothing_in_the_package_brings_torch(package: str) -> None:
     names = [name for name in _modules(package) if not name.endswith(("__main__", "migrations.env"))]
     assert len(names) > 3

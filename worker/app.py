@@ -1,4 +1,4 @@
-"""A worker: Celery listens to the bell of one queue, a child process does the work (`worker.child_process`).
+"""A worker: Celery listens to the notifier of one queue, a child process does the work (`worker.child_process`).
 
 Celery's process never touches torch. It tells that it listens, reconciles, and on SIGTERM has its child hand the job
 back before it goes.
@@ -14,15 +14,16 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 
 from core.broker.connection import RUN_TASK, celery_app, connect
-from core.broker.heartbeat import Presence
-from core.broker.notifier import Bell, Reconciler
+from core.broker.heartbeat import WorkerHeartbeat
+from core.broker.notifier import JobNotifier
+from core.jobs.reconciler import Reconciler
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.schemas.jobs import Queue
 from core.storage.database import Database
 from worker.child_process import Child
 from worker.healthcheck import worker_name
-from worker.queue_poller import Lookout
+from worker.queue_poller import QueuePoller
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -38,11 +39,11 @@ def main(queue: Queue) -> None:
     database = Database(settings.rows_url)
     database.migrate_when_up()
     redis = connect(settings.broker_url)
-    bell = Bell(settings.broker_url)
+    notifier = JobNotifier(settings.broker_url)
     child = Child(settings, queue, name, database)
-    reconciler = Reconciler(database, bell, settings.reconcile_seconds)
-    presence = Presence(redis, queue, name)
-    lookout = Lookout(lambda: child.work(heard_of=""))
+    reconciler = Reconciler(database, notifier, settings.reconcile_seconds)
+    presence = WorkerHeartbeat(redis, queue, name)
+    lookout = QueuePoller(lambda: child.work(heard_of=""))
     app = celery_app(settings.broker_url)
 
     @app.task(name=RUN_TASK)  # type: ignore[untyped-decorator]
@@ -92,7 +93,7 @@ def main(queue: Queue) -> None:
         presence.stop()
         reconciler.stop()
         child.close()
-        bell.close()
+        notifier.close()
         database.dispose()
 
 

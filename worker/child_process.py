@@ -12,18 +12,18 @@ import threading
 from multiprocessing.connection import Connection
 
 import structlog
-from core.storage.leases import Claim
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.jobs import leases
+from core.jobs.leases import JobLease
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_parent
 from core.schemas.jobs import Queue
-from core.storage import leases
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
 from worker.settings import WorkerSettings
 
-READY, DONE = "ready", "done"  # what a child says; or a Claim, when it takes a job
+READY, DONE = "ready", "done"  # what a child says; or a JobLease, when it takes a job
 
 log = structlog.get_logger()
 
@@ -64,11 +64,11 @@ class Child:
     def _work(self, heard_of: str) -> None:
         if self._stopping:
             return  # the job stays in its row; another worker, or this one when it is back, is rung for it
-        claim: Claim | None = None
+        claim: JobLease | None = None
         try:
             self._pipe.send(heard_of)
             while (said := self._hear(claim)) != DONE:
-                claim = said if isinstance(said, Claim) else claim
+                claim = said if isinstance(said, JobLease) else claim
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join()
             log.warning("child_died", exit_code=self._process.exitcode, job_id=claim.job_id if claim else None)
@@ -79,7 +79,7 @@ class Child:
             except RuntimeError as error:  # the next message finds no child, and tries again
                 log.warning("child_did_not_start", error=str(error))
 
-    def _hear(self, claim: Claim | None) -> str | Claim:
+    def _hear(self, claim: JobLease | None) -> str | JobLease:
         """What the child says next. One that says nothing and holds no lease is stopped or stuck: it is killed.
 
         One that waits for the database is neither. EOFError where it is gone.
@@ -90,10 +90,10 @@ class Child:
             if silent == 2:  # once it may be on its way from one job to the next, or back from a database outage
                 log.error("child_hangs", job_id=claim.job_id if claim else None)
                 self._process.kill()
-        said: str | Claim = self._pipe.recv()
+        said: str | JobLease = self._pipe.recv()
         return said
 
-    def _may_be_well(self, claim: Claim | None) -> bool:
+    def _may_be_well(self, claim: JobLease | None) -> bool:
         try:
             if claim is not None:
                 return leases.is_held(self._database, claim)
@@ -118,10 +118,10 @@ class Child:
                 process.kill()
                 process.join()
 
-    def _free(self, claim: Claim) -> None:
+    def _free(self, claim: JobLease) -> None:
         with contextlib.suppress(LeaseLost):
             try:
-                leases.give_up(self._database, claim)
+                leases.abandon(self._database, claim)
                 leases.settle_lost(self._database)  # at once, where it is not to be tried again
             except SQLAlchemyError as error:  # then the lease runs out by itself
                 log.warning("lease_not_freed", job_id=claim.job_id, error=str(error))

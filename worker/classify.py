@@ -20,8 +20,8 @@ from core.theory.classification import CategoryModel, class_log_densities, class
 from core.theory.partition import log_partition
 from worker.errors import Diverged
 from worker.inputs import batches, dataset_rows, open_model
-from worker.job_context import Desk
-from worker.progress import Pace
+from worker.job_context import JobContext
+from worker.progress import ProgressReporter
 
 RELIABLE_SAMPLES = 2.0  # chains that carry the estimate of log Z; fewer is one
 
@@ -40,11 +40,11 @@ class _Category:
         return self.params.image_size
 
 
-def classify(desk: Desk) -> None:
+def classify(desk: JobContext) -> None:
     """log Z of each model, then p(c | I) of each picture by Bayes' rule, all models being equally likely before."""
     params = ResolvedClassifyParams.model_validate(desk.claim.params)
     rows = dataset_rows(desk)
-    pace = Pace(desk, len(params.model_ids), params.all_steps)
+    pace = ProgressReporter(desk, len(params.model_ids), params.all_steps)
     categories = [_category(desk, params, index, pace) for index in range(len(params.model_ids))]
     found = {
         "models": list(params.model_ids),
@@ -57,7 +57,7 @@ def classify(desk: Desk) -> None:
     desk.succeed(metrics=_summary(found))
 
 
-def _category(desk: Desk, params: ResolvedClassifyParams, index: int, pace: Pace) -> _Category:
+def _category(desk: JobContext, params: ResolvedClassifyParams, index: int, pace: ProgressReporter) -> _Category:
     """The model of that index, its log Z estimated."""
     model_id = params.model_ids[index]
     model = open_model(desk, model_id)
@@ -79,7 +79,7 @@ def _category(desk: Desk, params: ResolvedClassifyParams, index: int, pace: Pace
     return _Category(model_id, category, model.params, len(model.levels.mean))
 
 
-def _pictures(desk: Desk, rows: Sequence[DatasetImage], categories: Sequence[_Category]) -> list[dict[str, Any]]:
+def _pictures(desk: JobContext, rows: Sequence[DatasetImage], categories: Sequence[_Category]) -> list[dict[str, Any]]:
     """p(c | I) of each picture of `rows`, a batch at a time. All categories are of one size."""
     ids, size, channels = [one.model_id for one in categories], categories[0].size, categories[0].channels
     even_light = _even_light(categories)

@@ -17,8 +17,8 @@ from core.theory.boundary import crop, mirror
 from core.theory.learning import dynamics_of
 from worker.errors import Diverged
 from worker.inputs import Frame, dataset_rows, open_model
-from worker.job_context import Desk
-from worker.progress import Pace
+from worker.job_context import JobContext
+from worker.progress import ProgressReporter
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class _Version:
     seed: int
 
 
-def inpaint(desk: Desk) -> None:
+def inpaint(desk: JobContext) -> None:
     """Every picture `count` times, one after the other: none depends on how many others are asked for."""
     params = ResolvedInpaintParams.model_validate(desk.claim.params)
     model = open_model(desk, desk.claim.model_id)
     rows = dataset_rows(desk)
     size, channels = model.params.image_size, len(model.levels.mean)
-    pace = Pace(desk, len(rows) * params.count, params.steps)
+    pace = ProgressReporter(desk, len(rows) * params.count, params.steps)
     made = []
     for version in _versions(len(rows), params):
         row = rows[version.picture]
@@ -61,7 +61,7 @@ def _paint(
     masked: MaskedPicture,
     params: ResolvedInpaintParams,
     version: _Version,
-    pace: Pace,
+    pace: ProgressReporter,
     device: torch.device,
 ) -> Tensor:
     """One version of a picture -> (C, S, S) bytes; what is known of it is as it was read."""

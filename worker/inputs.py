@@ -7,13 +7,13 @@ from core.recipe.checkpoint import TrainedModel, load_model
 from core.schemas.learning import Boundary
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage
-from worker.job_context import Desk
+from worker.job_context import JobContext
 
 BATCH_PIXELS = 1 << 18  # of all pictures that are worked on at once
 MAX_BATCH = 16
 
 
-def open_model(desk: Desk, model_id: str | None) -> TrainedModel:
+def open_model(desk: JobContext, model_id: str | None) -> TrainedModel:
     """The model, its net and chains on the worker's device. Raises NotFound, BlobMissing or BrokenFile."""
     assert model_id is not None
     model = load_model(desk.blobs.get(models.find(desk.database, model_id).blob))
@@ -41,7 +41,7 @@ class Frame:
         return cls("valid", architecture.halo, architecture.total_stride)
 
 
-def dataset_rows(desk: Desk) -> Sequence[DatasetImage]:
+def dataset_rows(desk: JobContext) -> Sequence[DatasetImage]:
     """The pictures of the job's dataset, as rows. Raises NotFound."""
     assert desk.claim.dataset_id is not None
     return datasets.find(desk.database, desk.claim.dataset_id).images

@@ -7,13 +7,13 @@ from typing import Any
 
 import structlog
 import torch
-from core.storage.leases import Claim, NewArtifact, NewModel
 from obstore.exceptions import BaseError as BlobError
 from redis import Redis
 
 from core.broker import events
+from core.jobs import leases
+from core.jobs.leases import JobLease, NewArtifact, NewModel
 from core.schemas.jobs import JobStatus, Progress
-from core.storage import leases
 from core.storage.blobs import Blobs, StoredBlob
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 @dataclass
-class Desk:
+class JobContext:
     """One job's place of work. Every write checks the lease, and raises LeaseLost where it is gone."""
 
     database: Database
@@ -40,7 +40,7 @@ class Desk:
     _recorded_at: float = 0.0
 
     @property
-    def claim(self) -> Claim:
+    def claim(self) -> JobLease:
         return self.lease.claim
 
     def progress(self, progress: Progress, point: tuple[int, Mapping[str, Any]] | None = None) -> None:
@@ -127,9 +127,9 @@ class Desk:
         if (attempt := leases.begin(self.database, self.claim)) is not None:
             self.tell_status(JobStatus.RUNNING, attempt=attempt)
 
-    def hand_back(self) -> None:
+    def release(self) -> None:
         """Leave the job to another worker."""
-        if (status := leases.hand_back(self.database, self.claim)) is not None:
+        if (status := leases.release(self.database, self.claim)) is not None:
             self.tell_status(status)
 
     def tell_status(self, status: JobStatus, **more: object) -> None:

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from core.storage.leases import Claim, Reason
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.storage import leases
+from core.jobs import leases
+from core.jobs.leases import JobLease, Reason
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
 
@@ -50,7 +50,7 @@ class Lease:
     def __init__(
         self,
         database: Database,
-        claim: Claim,
+        claim: JobLease,
         *,
         lease_seconds: float,
         heartbeat_seconds: float,
@@ -132,7 +132,7 @@ class Lease:
         detail = f"the work made no step for {still:.0f} s"
         log.error("job_stalled", job_id=self.claim.job_id, detail=detail)
         try:
-            leases.give_up(self._database, self.claim, {"type": "stalled", "detail": detail})
+            leases.abandon(self._database, self.claim, {"type": "stalled", "detail": detail})
         except (SQLAlchemyError, LeaseLost) as error:  # then the lease runs out by itself
             log.warning("lease_not_freed", job_id=self.claim.job_id, error=str(error))
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a worker measures of itself for Prometheus. It has no port: it leaves its samples in the broker (`Teller`)."""
+"""A worker's own Prometheus metrics. It has no port: `MetricsPublisher` leaves the samples in the broker."""
 
 import threading
 import time
@@ -73,7 +73,7 @@ def learned(progress: LearningProgress) -> None:
         ACTIVE_RATIO.labels(layer).set(share)
 
 
-class Teller:
+class MetricsPublisher:
     """A thread that leaves what was measured in the broker, for the API's /metrics."""
 
     def __init__(self, redis: Redis, worker: str, device: torch.device) -> None:

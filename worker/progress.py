@@ -3,13 +3,13 @@
 import time
 
 from core.schemas.jobs import Progress
-from worker.job_context import Desk
+from worker.job_context import JobContext
 
 
-class Pace:
+class ProgressReporter:
     """`parts` in turn, of `steps` steps each at the most, and `after` more that are not shown as such."""
 
-    def __init__(self, desk: Desk, parts: int, steps: int, after: int = 0) -> None:
+    def __init__(self, desk: JobContext, parts: int, steps: int, after: int = 0) -> None:
         self._desk, self._parts, self._steps, self._all = desk, parts, steps, steps + after
         self._began_at = time.monotonic()
 

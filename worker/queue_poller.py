@@ -12,7 +12,7 @@ LOOK_SECONDS = 0.1  # between two looks
 LINGER_SECONDS = 2.5  # after the last job
 
 
-class Lookout:
+class QueuePoller:
     """A thread that calls `look` again and again for a while after each `linger`."""
 
     def __init__(self, look: Callable[[], None]) -> None:

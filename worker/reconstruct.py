@@ -17,8 +17,8 @@ from core.schemas.reconstruction import ReconstructParams
 from core.theory import decoding
 from core.theory.boundary import crop, mirror
 from worker.inputs import Frame, batches, dataset_rows, open_model
-from worker.job_context import Desk
-from worker.progress import Pace
+from worker.job_context import JobContext
+from worker.progress import ProgressReporter
 
 SHOWN_PICTURES = 8  # on the contact sheet
 TOLERANCE = 1e-5  # relative, of a mode; the model computes in float32
@@ -40,13 +40,13 @@ class Reconstruction:
     residual: float | None
 
 
-def reconstruct(desk: Desk) -> None:
+def reconstruct(desk: JobContext) -> None:
     """Each picture through the model, a batch at a time, so that none waits in memory."""
     params = ReconstructParams.model_validate(desk.claim.params)
     model = open_model(desk, desk.claim.model_id)
     rows = dataset_rows(desk)
     size, channels = model.params.image_size, len(model.levels.mean)
-    pace = Pace(desk, len(rows), params.passes)
+    pace = ProgressReporter(desk, len(rows), params.passes)
     made: list[Reconstruction] = []
     above: list[Tensor] = []
     below: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""From a ring of the bell to the end of a job: claim, work, and one honest outcome."""
+"""From a ring of the notifier to the end of a job: claim, work, and one honest outcome."""
 
 import time
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from functools import partial
 
 import structlog
 import torch
-from core.storage.leases import Claim
 from sqlalchemy.exc import DBAPIError
 
 from core.broker.connection import connect
+from core.jobs import leases
+from core.jobs.leases import JobLease
 from core.recipe.checkpoint import BrokenFile
 from core.schemas.jobs import JobKind, JobStatus, Queue
-from core.storage import leases
 from core.storage.blobs import BlobMissing, Blobs
 from core.storage.database import Database
 from core.storage.errors import LeaseLost, NotFound
@@ -22,14 +22,14 @@ from worker.classify import classify
 from worker.device import choose_device
 from worker.errors import TRANSIENT, Diverged, is_database_away, is_storage_full
 from worker.inpaint import inpaint
-from worker.job_context import Desk
+from worker.job_context import JobContext
 from worker.lease import Canceled, Lease, Stopping, TimeUp
 from worker.reconstruct import reconstruct
 from worker.sample import sample
 from worker.settings import WorkerSettings
 from worker.train import train
 
-HANDLERS: dict[JobKind, Callable[[Desk], None]] = {
+HANDLERS: dict[JobKind, Callable[[JobContext], None]] = {
     JobKind.TRAIN: train,
     JobKind.SAMPLE: sample,
     JobKind.RECONSTRUCT: reconstruct,
@@ -52,9 +52,9 @@ class Runner:
         self._blobs = Blobs(settings.blobs_url)
         self._redis = connect(settings.broker_url)
         self._device = choose_device(settings)
-        metrics.Teller(self._redis, name, self._device)
+        metrics.MetricsPublisher(self._redis, name, self._device)
 
-    def run_next(self, tell_claim: Callable[[Claim], None]) -> bool:
+    def run_next(self, tell_claim: Callable[[JobLease], None]) -> bool:
         """Do the next job of the queue; false where there is none. `tell_claim` learns which before the work begins."""
         try:
             claim = leases.claim(self._database, self._queue, self._name, self._settings.lease_seconds)
@@ -71,7 +71,7 @@ class Runner:
             self._run(claim)
         return True
 
-    def _run(self, claim: Claim) -> None:
+    def _run(self, claim: JobLease) -> None:
         log.info("job_begins", kind=claim.kind.value, attempt=claim.attempt)
         lease = Lease(
             self._database,
@@ -81,7 +81,7 @@ class Runner:
             stopping=self._stopping,
             stall_seconds=self._settings.stall_seconds,
         )
-        desk = Desk(self._database, self._blobs, self._redis, self._settings, self._device, lease)
+        desk = JobContext(self._database, self._blobs, self._redis, self._settings, self._device, lease)
         try:
             self._work(desk)
         except LeaseLost as error:
@@ -93,7 +93,7 @@ class Runner:
         except DBAPIError as error:  # not even its end could be written: the lease runs out, and it is tried again
             log.warning("job_left", reason=str(error))
 
-    def _work(self, desk: Desk) -> None:
+    def _work(self, desk: JobContext) -> None:
         claim = desk.claim
         desk.lease.after_end = partial(self._tell_canceled, desk)
         try:
@@ -110,7 +110,7 @@ class Runner:
             self._fail(desk, "time-limit", "workers have held the job for as long as its time limit lets them")
             desk.discard()
         except Stopping:
-            desk.hand_back()
+            desk.release()
             desk.discard()
             log.info("job_handed_back")
         except LeaseLost:
@@ -132,7 +132,7 @@ class Runner:
             log.exception("job_broke")
             self._fail(desk, "internal-error", f"{type(error).__name__}: {error}")
 
-    def _wait_for_another_try(self, desk: Desk, error: Exception) -> None:
+    def _wait_for_another_try(self, desk: JobContext, error: Exception) -> None:
         """Leave the job for a while. A database that is away is waited for, so that its absence costs no strike."""
         log.warning("job_waits_for_another_try", error=str(error))
         type_ = "storage-full" if is_storage_full(error) else "unavailable"
@@ -140,7 +140,7 @@ class Runner:
         away = is_database_away(error)
         while True:
             try:
-                leases.give_up(self._database, desk.claim, reason, RETRY_SECONDS, strike=not away)
+                leases.abandon(self._database, desk.claim, reason, RETRY_SECONDS, strike=not away)
             except DBAPIError as again:
                 if not is_database_away(again) or self._stopping():
                     raise
@@ -149,11 +149,11 @@ class Runner:
             else:
                 return desk.discard()
 
-    def _tell_canceled(self, desk: Desk) -> None:
+    def _tell_canceled(self, desk: JobContext) -> None:
         desk.tell_status(JobStatus.CANCELED)
         log.info("job_canceled")
 
-    def _fail(self, desk: Desk, type_: str, detail: str) -> None:
+    def _fail(self, desk: JobContext, type_: str, detail: str) -> None:
         error = {"type": type_, "detail": detail}
         leases.fail(self._database, desk.claim, error)
         desk.tell_status(JobStatus.FAILED, error=error)

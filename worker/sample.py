@@ -18,20 +18,20 @@ from core.theory.decoding import passes_to_denoise
 from core.theory.langevin import Dynamics
 from core.theory.learning import dynamics_of, precision_of, tone_of
 from worker.inputs import open_model
-from worker.job_context import Desk
-from worker.progress import Pace
+from worker.job_context import JobContext
+from worker.progress import ProgressReporter
 
 
-def sample(desk: Desk) -> None:
+def sample(desk: JobContext) -> None:
     """Draw `count` pictures, or a shard's share of them.
 
     Each has a seed of its own, so that none depends on how many are asked for, nor on who draws the others: on
     processors of one kind, byte for byte.
     """
     params = ResolvedSampleParams.model_validate(desk.claim.params)
-    press = _Press.of(open_model(desk, desk.claim.model_id), params, desk.device)
+    press = _Sampler.of(open_model(desk, desk.claim.model_id), params, desk.device)
     desk.note(precision=press.engine.precision)
-    pace = Pace(desk, params.count, params.steps, press.cleaning)
+    pace = ProgressReporter(desk, params.count, params.steps, press.cleaning)
     for done in range(params.count):
         index = desk.claim.first + done
         pixels = press.picture(index, partial(pace.tell, done, done + 1))
@@ -41,7 +41,7 @@ def sample(desk: Desk) -> None:
 
 
 @dataclass(frozen=True)
-class _Press:
+class _Sampler:
     """A model, set up to draw what a job asks for."""
 
     model: TrainedModel
@@ -52,7 +52,7 @@ class _Press:
     device: torch.device
 
     @classmethod
-    def of(cls, model: TrainedModel, params: ResolvedSampleParams, device: torch.device) -> "_Press":
+    def of(cls, model: TrainedModel, params: ResolvedSampleParams, device: torch.device) -> "_Sampler":
         # An object's net and one of patches are bound to their size; every other draws on a torus of any size.
         fixed = LearnedSettings.model_validate(model.params.model_dump()).only_size is not None
         learned = dynamics_of(model.params, model.levels.box)

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from core.storage.leases import NewModel
 from torch import Tensor
 
+from core.jobs import requests
+from core.jobs.leases import NewModel
 from core.pictures.images import Levels, filter_sheet, prepared, read_picture, sheet, to_pixels, write_picture
 from core.pictures.training_set import LARGEST_BATCH, Pictures, measure
 from core.recipe.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
@@ -17,13 +18,13 @@ from core.recipe.diagnosis import Health, remarks
 from core.recipe.lighting import evened
 from core.schemas.jobs import Progress
 from core.schemas.learning import LearningParams
-from core.storage import datasets, jobs
+from core.storage import datasets
 from core.storage.tables import new_id
 from core.theory.decoding import reconstruct
 from core.theory.learning import Learner, LearningProgress, synthesized
 from core.theory.model import Architecture
 from worker import metrics
-from worker.job_context import Desk
+from worker.job_context import JobContext
 from worker.lease import Stopping, TimeUp
 from worker.plot import plot_metrics
 
@@ -33,7 +34,7 @@ SHOWN_PICTURES = 4  # of the dataset, on a contact sheet
 RECONSTRUCTED_PICTURES = 16  # of the dataset, where contrastive divergence has learned to
 
 
-def train(desk: Desk) -> None:
+def train(desk: JobContext) -> None:
     """Algorithm 1 on the job's dataset, from its last checkpoint where there is one."""
     params = LearningParams.model_validate(desk.claim.params)
     pictures, levels = _load(desk, params)
@@ -48,7 +49,7 @@ def train(desk: Desk) -> None:
 class _Training:
     """One attempt at a training job."""
 
-    def __init__(self, desk: Desk, learner: Learner, levels: Levels) -> None:
+    def __init__(self, desk: JobContext, learner: Learner, levels: Levels) -> None:
         self.desk, self.learner, self.levels = desk, learner, levels
         self.params = learner.params
         self.pace = _Pace(learner.architecture, self.params)
@@ -142,7 +143,7 @@ class _Training:
                 desk.add_artifact(f"reconstructed-{index:03d}.png", "image/png", write_picture(pixels), _size(pixels))
         filters = filter_sheet(state.net.weights[0])
         desk.add_artifact("filters.png", "image/png", write_picture(filters), _size(filters))
-        series = jobs.metrics(desk.database, desk.claim.job_id)
+        series = requests.metrics(desk.database, desk.claim.job_id)
         desk.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)
         desk.add_artifact("metrics.png", "image/png", plot, size)
@@ -181,7 +182,7 @@ class _Pace:
         return round(seconds * (left + self._iterations * sum(self._costs[learned.stage :])), 1)
 
 
-def _load(desk: Desk, params: LearningParams) -> tuple[Pictures, Levels]:
+def _load(desk: JobContext, params: LearningParams) -> tuple[Pictures, Levels]:
     """The dataset's pictures, prepared for learning; held in memory where they are few. Grey where all of them are."""
     assert desk.claim.dataset_id is not None
     rows = datasets.find(desk.database, desk.claim.dataset_id).images

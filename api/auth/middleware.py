@@ -10,11 +10,11 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.app_state import House
+from api.app_state import AppState
 from api.auth import credentials
 from api.auth.exposure import keys_are_always_needed
 from api.auth.origin import Origins
-from api.auth.rate_limiter import Pace
+from api.auth.rate_limiter import RateLimiter
 from api.errors import BodyLimit, Problem, limit_response, problem_response, storage_away
 from api.settings import ApiSettings
 from core.storage import keys, quotas
@@ -52,13 +52,13 @@ class Gate:
         self._for_json = BodyLimit(app, limit=JSON_BODY_BYTES)
         self._always = keys_are_always_needed(settings)
         self._origins = Origins(settings)
-        self._pace = Pace(settings.broker_url)
+        self._pace = RateLimiter(settings.broker_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        database: Database = scope["app"].state.house.database
+        database: Database = scope["app"].state.app_state.database
         refused = await self._let_in(scope, database)
         if refused is not None:
             await refused(scope, receive, send)
@@ -75,10 +75,10 @@ class Gate:
         if (scope["method"], scope["path"]) not in UPLOADS:
             await self._for_json(scope, receive, send)
             return
-        house: House = scope["app"].state.house
+        app_state: AppState = scope["app"].state.app_state
         key: ApiKey | None = scope["state"]["key"]
         try:
-            async with house.places.one(key.id if key else None):
+            async with app_state.places.one(key.id if key else None):
                 await self._app(scope, receive, send)
         except Problem as error:
             await _refusal(error)(scope, receive, send)
@@ -100,13 +100,13 @@ class Gate:
         offered = credentials.find(headers)
         self._origins.check_write(scope["method"], headers, by_cookie=offered is not None and offered.by_cookie)
         state = scope.setdefault("state", {})
-        state["key"], state["access"] = None, credentials.strangers(correlation_id.get())
+        state["key"], state["access"] = None, credentials.anonymous_clients(correlation_id.get())
         if _is_probe(scope):
             return
         row = keys.find(database, offered.key) if offered else None
         if row is not None:
             state["key"], state["access"] = row, credentials.access_of(row, self._settings, correlation_id.get())
-            self._check_limits(way, row, database.seen_by(state["access"]))
+            self._check_limits(way, row, database.scoped_to(state["access"]))
         elif self._always or keys.are_any(database):
             if way not in OPEN:
                 raise unknown_key(offered is not None)

@@ -17,7 +17,7 @@ AWAY_SECONDS = 5  # so long a broker that did not answer is not asked again
 log = structlog.get_logger()
 
 
-class Pace:
+class RateLimiter:
     """A broker that is away lets requests through: it guards against haste, and nothing else."""
 
     def __init__(self, broker_url: str) -> None:

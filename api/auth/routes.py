@@ -6,7 +6,7 @@ from collections import deque
 
 from fastapi import APIRouter, Request, Response
 
-from api.app_state import House, InHouse
+from api.app_state import AppState, AppStateDep
 from api.auth.credentials import COOKIE
 from api.auth.middleware import unknown_key
 from api.auth.schemas import SessionIn, SessionOut
@@ -24,11 +24,11 @@ def show(request: Request) -> SessionOut:
 
 
 @router.post("")
-def sign_in(house: InHouse, request: Request, response: Response, asked: SessionIn) -> SessionOut:
+def sign_in(app_state: AppStateDep, request: Request, response: Response, asked: SessionIn) -> SessionOut:
     """Keep the key in a cookie that no script reads and no other site sends, until the browser is closed."""
-    row = keys.find(house.database, asked.key)
+    row = keys.find(app_state.database, asked.key)
     if row is None:
-        _refusals.record(house)
+        _refusals.record(app_state)
         raise unknown_key(True)
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, asked.key, httponly=True, samesite="strict", secure=secure)
@@ -46,12 +46,12 @@ class _Refusals:
         self._latest: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE)
         self._lock = threading.Lock()
 
-    def record(self, house: House) -> None:
+    def record(self, app_state: AppState) -> None:
         with self._lock:
             if len(self._latest) == REFUSALS_PER_MINUTE and time.monotonic() - self._latest[0] < 60:
                 return
             self._latest.append(time.monotonic())
-        audit.record(house.database, "session.refuse")
+        audit.record(app_state.database, "session.refuse")
 
 
 _refusals = _Refusals()

@@ -1,4 +1,4 @@
-"""`python -P -m api.datasets.decoder_process FD`: the process that opens what strangers sent, and may die of it.
+"""`python -P -m api.datasets.decoder_process FD`: the process that opens uploaded files, and may die of one.
 
 It is started anew by the API (never forked from it) and answers on the socket FD: for each file a line of JSON and,
 where the picture is accepted, our own PNG. Of a long archive it does a part at a time, so that others have their turn.

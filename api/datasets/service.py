@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from api.app_state import House
+from api.app_state import AppState
 from api.datasets.decoder_pool import Decoded
 from api.datasets.files import Picture, PictureRefused
 from api.errors import Problem
@@ -12,23 +12,23 @@ from core.storage import datasets
 from core.storage.tables import Dataset, DatasetImage, new_id
 
 
-def create(house: House, name: str | None, decoded: Iterable[Decoded]) -> Dataset:
+def create(app_state: AppState, name: str | None, decoded: Iterable[Decoded]) -> Dataset:
     """Raises Problem, naming each file that is refused, or for a full disk; then nothing is stored."""
-    ensure_room(house)
+    ensure_room(app_state)
     dataset_id = new_id("dataset")
     dataset = Dataset(id=dataset_id, name=name, images=[])
     refused: list[PictureRefused] = []
-    with removed_on_failure(house.blobs, lambda: datasets.find(house.database, dataset_id)) as paths:
+    with removed_on_failure(app_state.blobs, lambda: datasets.find(app_state.database, dataset_id)) as paths:
         for index, one in enumerate(decoded):
             if isinstance(one, PictureRefused):
                 refused.append(one)
             elif not refused:  # one picture at a time is in memory
-                ensure_room(house)  # also for this one: a small file may hold a large picture
-                dataset.images.append(_store(house, dataset_id, index, one))
+                ensure_room(app_state)  # also for this one: a small file may hold a large picture
+                dataset.images.append(_store(app_state, dataset_id, index, one))
                 paths.append(dataset.images[-1].blob)
         if refused:
             raise refusal(refused)
-        return datasets.add(house.database, dataset)
+        return datasets.add(app_state.database, dataset)
 
 
 def refusal(refused: list[PictureRefused]) -> Problem:
@@ -37,8 +37,8 @@ def refusal(refused: list[PictureRefused]) -> Problem:
     return Problem(refused[0].status, "; ".join(str(one) for one in refused[:3]), errors)
 
 
-def _store(house: House, dataset_id: str, index: int, picture: Picture) -> DatasetImage:
-    stored = house.blobs.put(f"datasets/{dataset_id}/{index}.png", picture.png)
+def _store(app_state: AppState, dataset_id: str, index: int, picture: Picture) -> DatasetImage:
+    stored = app_state.blobs.put(f"datasets/{dataset_id}/{index}.png", picture.png)
     return DatasetImage(
         index=index,
         filename=picture.filename,

@@ -12,12 +12,12 @@ from fastapi.sse import ServerSentEvent
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.app_state import House
+from api.app_state import AppState
 from core.broker import events
-from core.broker.broadcaster import AWAY_SECONDS, End, Look, News
+from core.broker.broadcaster import AWAY_SECONDS, End, EventBroadcaster, Look
 from core.broker.events import BEGINNING, Event
+from core.jobs import requests
 from core.schemas.jobs import JobStatus
-from core.storage import jobs
 from core.storage.database import Database
 from core.storage.tables import Job
 
@@ -29,7 +29,7 @@ def ends_of(database: Database) -> Look:
 
     async def look(job_ids: Collection[str]) -> Mapping[str, End | None]:
         try:
-            rows = await run_in_threadpool(jobs.several, database, job_ids)
+            rows = await run_in_threadpool(requests.several, database, job_ids)
         except SQLAlchemyError as error:
             raise OSError(f"the database does not answer: {error}") from error
         ended = {row.id: end_of(row) for row in rows if JobStatus(row.status).final}
@@ -50,21 +50,21 @@ def has_heard_the_end(row: Job, after: str | None) -> bool:
     return bool(end) and JobStatus(row.status).final and end_of(row).at == int(end)
 
 
-async def follow(house: House, job_id: str, after: str | None) -> AsyncIterator[ServerSentEvent]:
+async def follow(app_state: AppState, job_id: str, after: str | None) -> AsyncIterator[ServerSentEvent]:
     """Everything after the event `after` (all, when absent), and on until the job's end.
 
     What the broker has lost, the row makes good: a job that has ended always gets its `done`, and one alone.
     """
-    with await house.news.listen(job_id) as heard:
-        told = _Told(after)
-        async for event in _replayed(house.news, job_id, told):
+    with await app_state.news.listen(job_id) as heard:
+        told = StreamCursor(after)
+        async for event in _replayed(app_state.news, job_id, told):
             yield event
         while not told.ended and (item := await heard.get()) is not None:
             for event in told.of(item):
                 yield event
 
 
-async def _replayed(news: News, job_id: str, told: "_Told") -> AsyncIterator[ServerSentEvent]:
+async def _replayed(news: EventBroadcaster, job_id: str, told: "StreamCursor") -> AsyncIterator[ServerSentEvent]:
     """What is kept, and the end where there was one before it was read. A broker that is away is waited for."""
     while True:
         end = None
@@ -89,12 +89,12 @@ async def _replayed(news: News, job_id: str, told: "_Told") -> AsyncIterator[Ser
         return
 
 
-async def _start(news: News, job_id: str, last: str) -> str:
+async def _start(news: EventBroadcaster, job_id: str, last: str) -> str:
     """`last`, unless it is of a broker that was wiped since."""
     return BEGINNING if events.is_later(last, await events.last_id(news.redis, job_id)) else last
 
 
-class _Told:
+class StreamCursor:
     """What one stream has told. A `done` waits for what the row says, since a job that was resumed has several."""
 
     def __init__(self, after: str | None) -> None:

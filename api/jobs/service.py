@@ -1,58 +1,60 @@
-"""Accepting a job: checked at the door, the row before the message, then the bell."""
+"""Accepting a job: checked at the door, the row before the message, then the notifier."""
 
 import hashlib
 import json
 from typing import Any
 
-from core.storage.jobs import Idempotency
 from pydantic import BaseModel
 
-from api.app_state import House
+from api.app_state import AppState
 from api.errors import invalid
 from api.jobs import validation
 from api.jobs.schemas import AnyJobIn, ResumeIn
 from api.space import ensure_room
 from core.broker import events
+from core.jobs import requests
+from core.jobs.requests import Idempotency
 from core.schemas.jobs import JobKind, JobStatus
-from core.storage import jobs
 from core.storage.errors import Conflict
 from core.storage.tables import Job
 
 
-def create(house: House, asked: AnyJobIn, key: str | None) -> Job:
+def create(app_state: AppState, asked: AnyJobIn, key: str | None) -> Job:
     """Raises Problem for settings that cannot work or a full disk, NotFound, or Conflict for a key used otherwise."""
     idempotency = None
     if key is not None:
         idempotency = Idempotency(key, _digest(asked))
-        if earlier := jobs.asked_before(house.database, idempotency):
+        if earlier := requests.asked_before(app_state.database, idempotency):
             return earlier
-    ensure_room(house)
-    job = jobs.accept(house.database, validation.resolve(house, asked), idempotency)
-    _announce(house, job)
+    ensure_room(app_state)
+    job = requests.accept(app_state.database, validation.resolve(app_state, asked), idempotency)
+    _announce(app_state, job)
     return job
 
 
-def cancel(house: House, job_id: str) -> Job:
+def cancel(app_state: AppState, job_id: str) -> Job:
     """Raises NotFound, or Conflict for a job that has ended."""
-    job = jobs.cancel(house.database, job_id)
+    job = requests.cancel(app_state.database, job_id)
     if job.status == JobStatus.CANCELED:
-        house.aside.do(lambda: events.tell(house.redis, job.id, "done", {"status": job.status}))
+        app_state.aside.do(lambda: events.tell(app_state.redis, job.id, "done", {"status": job.status}))
     return job
 
 
-def resume(house: House, job_id: str, asked: ResumeIn) -> Job:
+def resume(app_state: AppState, job_id: str, asked: ResumeIn) -> Job:
     """Raises NotFound, Problem for fewer iterations than were done, or Conflict where it cannot go on."""
-    job = jobs.find(house.database, job_id)
-    limit = validation.time_limit(house, asked.time_limit_seconds)
-    ensure_room(house)
-    _goes_on_from_what_is_there(house, job)
-    job = jobs.resume(house.database, job_id, _further(job, asked.params.iterations if asked.params else None), limit)
-    _announce(house, job)
+    job = requests.find(app_state.database, job_id)
+    limit = validation.time_limit(app_state, asked.time_limit_seconds)
+    ensure_room(app_state)
+    _goes_on_from_what_is_there(app_state, job)
+    job = requests.resume(
+        app_state.database, job_id, _further(job, asked.params.iterations if asked.params else None), limit
+    )
+    _announce(app_state, job)
     return job
 
 
-def _goes_on_from_what_is_there(house: House, job: Job) -> None:
-    if job.checkpoint is not None and not house.blobs.has(job.checkpoint):
+def _goes_on_from_what_is_there(app_state: AppState, job: Job) -> None:
+    if job.checkpoint is not None and not app_state.blobs.has(job.checkpoint):
         raise Conflict(f"job {job.id} cannot go on: its checkpoint is not there any more")
 
 
@@ -73,17 +75,17 @@ def _further(job: Job, iterations: int | None) -> dict[str, Any] | None:
     return None
 
 
-def _announce(house: House, job: Job) -> None:
+def _announce(app_state: AppState, job: Job) -> None:
     """After the commit: tell who watches, and ring, once a shard. Should either fail, the row still says it all."""
     job_id, shards, queue = job.id, job.shards, JobKind(job.kind).queue
 
     def announce() -> None:
-        events.tell(house.redis, job_id, "status", {"status": JobStatus.QUEUED.value})
+        events.tell(app_state.redis, job_id, "status", {"status": JobStatus.QUEUED.value})
         for _ in range(max(shards, 1)):
-            if not house.bell.ring(queue, job_id):
+            if not app_state.notifier.notify(queue, job_id):
                 return
 
-    house.aside.do(announce)
+    app_state.aside.do(announce)
 
 
 def _digest(asked: BaseModel) -> bytes:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from asgi_correlation_id import correlation_id
-from core.storage.jobs import NewJob
-from core.storage.shards import NewShard
 from pydantic import ValidationError
 
-from api.app_state import House
+from api.app_state import AppState
 from api.errors import Problem, field_errors, invalid
 from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJobIn, SampleJobIn, TrainJobIn
+from core.jobs.requests import NewJob
+from core.jobs.shards import NewShard
 from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
@@ -24,44 +24,44 @@ from core.storage import datasets, models
 from core.storage.tables import DatasetImage, Model
 
 
-def resolve(house: House, asked: AnyJobIn) -> NewJob:
+def resolve(app_state: AppState, asked: AnyJobIn) -> NewJob:
     """Raises Problem for settings that cannot work, or NotFound."""
     return replace(
-        _resolved(house, asked),
+        _resolved(app_state, asked),
         request_id=correlation_id.get(),
         priority=asked.priority,
-        time_limit_seconds=time_limit(house, asked.time_limit_seconds) or house.settings.max_job_seconds,
+        time_limit_seconds=time_limit(app_state, asked.time_limit_seconds) or app_state.settings.max_job_seconds,
     )
 
 
-def time_limit(house: House, asked: float | None) -> float | None:
+def time_limit(app_state: AppState, asked: float | None) -> float | None:
     """What is asked for. Problem where it is more than may be."""
-    most = house.settings.max_job_seconds
+    most = app_state.settings.max_job_seconds
     if asked is not None and most is not None and asked > most:
         raise invalid([{"field": "time_limit_seconds", "message": f"must be at most {most:g}, as every job's"}])
     return asked
 
 
-def _resolved(house: House, asked: AnyJobIn) -> NewJob:
+def _resolved(app_state: AppState, asked: AnyJobIn) -> NewJob:
     match asked:
         case TrainJobIn():
-            return _train(house, asked)
+            return _train(app_state, asked)
         case SampleJobIn():
-            return _sample(house, asked)
+            return _sample(app_state, asked)
         case ReconstructJobIn():
-            return _reconstruct(house, asked)
+            return _reconstruct(app_state, asked)
         case InpaintJobIn():
-            return _inpaint(house, asked)
+            return _inpaint(app_state, asked)
         case ClassifyJobIn():
-            return _classify(house, asked)
+            return _classify(app_state, asked)
 
 
-def _train(house: House, asked: TrainJobIn) -> NewJob:
+def _train(app_state: AppState, asked: TrainJobIn) -> NewJob:
     preset = PRESETS.get(asked.preset)
     if preset is None:
         message = f"there is no preset {asked.preset!r}; there are {', '.join(sorted(PRESETS))}"
         raise invalid([{"field": "preset", "message": message}])
-    datasets.find(house.database, asked.dataset_id)
+    datasets.find(app_state.database, asked.dataset_id)
     overrides: Mapping[str, Any] = asked.params.model_dump(exclude_unset=True)
     with _refusing_params():
         params = LearningParams.model_validate({**preset.model_dump(), **overrides}).seeded(_draw_seed())
@@ -74,8 +74,8 @@ def _train(house: House, asked: TrainJobIn) -> NewJob:
     )
 
 
-def _sample(house: House, asked: SampleJobIn) -> NewJob:
-    learned = _learned(models.find(house.database, asked.model_id))
+def _sample(app_state: AppState, asked: SampleJobIn) -> NewJob:
+    learned = _learned(models.find(app_state.database, asked.model_id))
     with _refusing_params():
         params = asked.params.resolved(learned, _draw_seed())
     return NewJob(
@@ -94,9 +94,9 @@ def _untouched(params: ResolvedSampleParams) -> Progress:
     return Progress(stages=params.count, iterations=params.steps)
 
 
-def _reconstruct(house: House, asked: ReconstructJobIn) -> NewJob:
-    _knows_pictures("model_id", models.find(house.database, asked.model_id))
-    dataset = datasets.find(house.database, asked.dataset_id)
+def _reconstruct(app_state: AppState, asked: ReconstructJobIn) -> NewJob:
+    _knows_pictures("model_id", models.find(app_state.database, asked.model_id))
+    dataset = datasets.find(app_state.database, asked.dataset_id)
     return NewJob(
         kind=JobKind.RECONSTRUCT,
         params=asked.params.model_dump(mode="json"),
@@ -106,16 +106,16 @@ def _reconstruct(house: House, asked: ReconstructJobIn) -> NewJob:
     )
 
 
-def _inpaint(house: House, asked: InpaintJobIn) -> NewJob:
-    learned = _knows_pictures("model_id", models.find(house.database, asked.model_id))
-    images = datasets.find(house.database, asked.dataset_id).images
+def _inpaint(app_state: AppState, asked: InpaintJobIn) -> NewJob:
+    learned = _knows_pictures("model_id", models.find(app_state.database, asked.model_id))
+    images = datasets.find(app_state.database, asked.dataset_id).images
     with _refusing_params():
         params = asked.params.resolved(learned, _draw_seed())
     results = len(images) * params.count
     if results > MAX_RESULTS:
         message = f"{len(images)} pictures x {params.count} are {results} results, more than {MAX_RESULTS}"
         raise invalid([{"field": "params.count", "message": message}])
-    _have_holes(house, images, learned.image_size)
+    _have_holes(app_state, images, learned.image_size)
     return NewJob(
         kind=JobKind.INPAINT,
         params=params.model_dump(mode="json"),
@@ -125,9 +125,9 @@ def _inpaint(house: House, asked: InpaintJobIn) -> NewJob:
     )
 
 
-def _classify(house: House, asked: ClassifyJobIn) -> NewJob:
-    _alike([models.find(house.database, model_id) for model_id in asked.model_ids])
-    datasets.find(house.database, asked.dataset_id)
+def _classify(app_state: AppState, asked: ClassifyJobIn) -> NewJob:
+    _alike([models.find(app_state.database, model_id) for model_id in asked.model_ids])
+    datasets.find(app_state.database, asked.dataset_id)
     params = asked.params.resolved(tuple(asked.model_ids), _draw_seed())
     return NewJob(
         kind=JobKind.CLASSIFY,
@@ -170,25 +170,25 @@ def _alike(chosen: Sequence[Model]) -> None:
         raise invalid(wrong)
 
 
-def _have_holes(house: House, images: Sequence[DatasetImage], size: int) -> None:
+def _have_holes(app_state: AppState, images: Sequence[DatasetImage], size: int) -> None:
     """Every picture has something to paint and something to go by. Problem that names each file where it has not."""
     wrong = [
         {"field": "dataset_id", "file": image.filename, "message": reason}
         for image in images
-        if (reason := _no_hole(house, image, size))
+        if (reason := _no_hole(app_state, image, size))
     ]
     if wrong:
         detail = "; ".join(f"{one['file']}: {one['message']}" for one in wrong[:3])
         raise Problem(422, detail, wrong)
 
 
-def _no_hole(house: House, image: DatasetImage, size: int) -> str | None:
+def _no_hole(app_state: AppState, image: DatasetImage, size: int) -> str | None:
     """Why there is nothing to paint in the picture, as it is read at a side of `size` pixels; None where there is."""
     if "A" not in image.mode:
         return "has no alpha channel: what is transparent is what is painted"
     from core.pictures.masks import KNOWN_ALPHA, read_known  # here, since numpy takes long, and the API starts without
 
-    known = read_known(house.blobs.get(image.blob), size)
+    known = read_known(app_state.blobs.get(image.blob), size)
     if known.all():
         return f"nothing is transparent (alpha below {KNOWN_ALPHA}) in its middle square: there is nothing to paint"
     if not known.any():

@@ -7,7 +7,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
 from api import file_cleanup, files
-from api.app_state import InHouse
+from api.app_state import AppStateDep
 from api.datasets.files import clean_name
 from api.models import service
 from api.models.schemas import ModelOut
@@ -19,37 +19,37 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 @router.post("", status_code=201)
 async def create(
-    house: InHouse,
+    app_state: AppStateDep,
     response: Response,
     model: Annotated[UploadFile, File(description="One .safetensors file, as `download` gives it.")],
     name: Annotated[str | None, Form(max_length=200, pattern=r"^[^\x00]*$")] = None,
 ) -> ModelOut:
     """Take in a model that was learned elsewhere. Its file is checked whole: settings, shapes, every number."""
-    work = partial(service.take_in, house, model.file, clean_name(model.filename, "model.safetensors"), name)
-    row = await run_sync(work, limiter=house.places.models)
+    work = partial(service.take_in, app_state, model.file, clean_name(model.filename, "model.safetensors"), name)
+    row = await run_sync(work, limiter=app_state.places.models)
     response.headers["Location"] = f"/v1/models/{row.id}"
     return ModelOut.of(row)
 
 
 @router.get("")
-def listing(house: InHouse, limit: Limit = 20, after: After = None) -> Page[ModelOut]:
-    rows, more, following = cut(models.listing(house.database, limit=limit + 1, after=after), limit)
+def listing(app_state: AppStateDep, limit: Limit = 20, after: After = None) -> Page[ModelOut]:
+    rows, more, following = cut(models.listing(app_state.database, limit=limit + 1, after=after), limit)
     return Page(data=[ModelOut.of(row) for row in rows], has_more=more, next=following)
 
 
 @router.get("/{model_id}")
-def show(house: InHouse, model_id: str) -> ModelOut:
-    return ModelOut.of(models.find(house.database, model_id))
+def show(app_state: AppStateDep, model_id: str) -> ModelOut:
+    return ModelOut.of(models.find(app_state.database, model_id))
 
 
 @router.api_route("/{model_id}/download", methods=["GET", "HEAD"], response_class=Response)
-def download(house: InHouse, request: Request, model_id: str) -> Response:
+def download(app_state: AppStateDep, request: Request, model_id: str) -> Response:
     """One .safetensors file: weights, and in its header how they were learned."""
-    row = models.find(house.database, model_id)
-    return files.serve(request, house.blobs, row, f"{model_id}.safetensors", download=True)
+    row = models.find(app_state.database, model_id)
+    return files.serve(request, app_state.blobs, row, f"{model_id}.safetensors", download=True)
 
 
 @router.delete("/{model_id}", status_code=204)
-def delete(house: InHouse, model_id: str) -> None:
+def delete(app_state: AppStateDep, model_id: str) -> None:
     """409 while a job that needs it has not ended."""
-    file_cleanup.remove(house.blobs, models.delete(house.database, model_id))
+    file_cleanup.remove(app_state.blobs, models.delete(app_state.database, model_id))

@@ -2,7 +2,7 @@
 
 from typing import BinaryIO
 
-from api.app_state import House
+from api.app_state import AppState
 from api.errors import Problem
 from api.file_cleanup import removed_on_failure
 from api.models.import_check import inspect
@@ -12,9 +12,9 @@ from core.storage import models
 from core.storage.tables import Model, new_id
 
 
-def take_in(house: House, file: BinaryIO, filename: str, name: str | None) -> Model:
+def take_in(app_state: AppState, file: BinaryIO, filename: str, name: str | None) -> Model:
     """Raises Problem, naming the tensor or the field at fault, or for a full disk; then nothing is stored."""
-    ensure_room(house)
+    ensure_room(app_state)
     try:
         header = inspect(file)
     except BrokenFile as error:
@@ -22,11 +22,11 @@ def take_in(house: House, file: BinaryIO, filename: str, name: str | None) -> Mo
             422, f"{filename}: {error}", [{"field": "model", "file": filename, "message": str(error)}]
         ) from error
     model_id = new_id("model")
-    with removed_on_failure(house.blobs, lambda: models.find(house.database, model_id)) as paths:
-        stored = house.blobs.put_file(f"models/{model_id}/model.safetensors", file)
+    with removed_on_failure(app_state.blobs, lambda: models.find(app_state.database, model_id)) as paths:
+        stored = app_state.blobs.put_file(f"models/{model_id}/model.safetensors", file)
         paths.append(stored.blob)
         return models.add(
-            house.database,
+            app_state.database,
             Model(
                 id=model_id,
                 name=name,

@@ -14,7 +14,7 @@ WAIT_SECONDS = 20.0
 RETRY_AFTER_SECONDS = "10"
 
 
-class Places:
+class UploadLimiter:
     """At most `count` uploads, of one key half as many: who sends slowly does not hold all of them."""
 
     def __init__(self, count: int) -> None:

@@ -16,7 +16,7 @@ GONE = 410
 
 
 @dataclass(frozen=True)
-class Postman:
+class WebhookClient:
     """How messages are carried. `to_private`: also to addresses of one's own network."""
 
     tls: ssl.SSLContext

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from api.app_state import InHouse
+from api.app_state import AppStateDep
 from api.errors import invalid
 from api.pagination import After, Limit, Page, cut
 from api.webhooks.addresses import Refused, public_address, resolve
@@ -17,9 +17,9 @@ RESOLVE_SECONDS = 5.0
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 
-async def _allowed(house: InHouse, asked: WebhookIn) -> WebhookIn:
+async def _allowed(app_state: AppStateDep, asked: WebhookIn) -> WebhookIn:
     """Refuse what leads into a private network. A name that nobody knows yet may come to be known."""
-    if not house.settings.webhooks_to_private_addresses:
+    if not app_state.settings.webhooks_to_private_addresses:
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
                 await public_address((asked.url.host or "").strip("[]"), asked.url.port or 443, resolve)
@@ -31,39 +31,39 @@ async def _allowed(house: InHouse, asked: WebhookIn) -> WebhookIn:
 
 
 @router.post("", status_code=201)
-def create(house: InHouse, response: Response, asked: Annotated[WebhookIn, Depends(_allowed)]) -> NewWebhookOut:
+def create(app_state: AppStateDep, response: Response, asked: Annotated[WebhookIn, Depends(_allowed)]) -> NewWebhookOut:
     """From now on the address is told of every job of yours that ends. The secret is shown this once."""
-    webhook = webhooks.add(house.database, str(asked.url))
+    webhook = webhooks.add(app_state.database, str(asked.url))
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
     return NewWebhookOut.of(webhook)
 
 
 @router.get("")
-def listing(house: InHouse, limit: Limit = 20, after: After = None) -> Page[WebhookOut]:
-    rows, more, following = cut(webhooks.listing(house.database, limit=limit + 1, after=after), limit)
+def listing(app_state: AppStateDep, limit: Limit = 20, after: After = None) -> Page[WebhookOut]:
+    rows, more, following = cut(webhooks.listing(app_state.database, limit=limit + 1, after=after), limit)
     return Page(data=[WebhookOut.of(row) for row in rows], has_more=more, next=following)
 
 
 @router.get("/{webhook_id}")
-def show(house: InHouse, webhook_id: str) -> WebhookOut:
-    return WebhookOut.of(webhooks.find(house.database, webhook_id))
+def show(app_state: AppStateDep, webhook_id: str) -> WebhookOut:
+    return WebhookOut.of(webhooks.find(app_state.database, webhook_id))
 
 
 @router.delete("/{webhook_id}", status_code=204)
-def delete(house: InHouse, webhook_id: str) -> None:
+def delete(app_state: AppStateDep, webhook_id: str) -> None:
     """It is told nothing more, also not what it was to be told."""
-    webhooks.delete(house.database, webhook_id)
+    webhooks.delete(app_state.database, webhook_id)
 
 
 @router.get("/{webhook_id}/deliveries")
-def deliveries(house: InHouse, webhook_id: str, limit: Limit = 20, after: After = None) -> Page[DeliveryOut]:
+def deliveries(app_state: AppStateDep, webhook_id: str, limit: Limit = 20, after: After = None) -> Page[DeliveryOut]:
     """What the webhook was told, and what it is to be told, newest first."""
-    found = webhooks.deliveries(house.database, webhook_id, limit=limit + 1, after=after)
+    found = webhooks.deliveries(app_state.database, webhook_id, limit=limit + 1, after=after)
     rows, more, following = cut(found, limit)
     return Page(data=[DeliveryOut.of(row) for row in rows], has_more=more, next=following)
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202)
-def redeliver(house: InHouse, webhook_id: str, delivery_id: str) -> DeliveryOut:
+def redeliver(app_state: AppStateDep, webhook_id: str, delivery_id: str) -> DeliveryOut:
     """Send it again under the same id. 409 for one that is still being tried."""
-    return DeliveryOut.of(webhooks.redeliver(house.database, webhook_id, delivery_id))
+    return DeliveryOut.of(webhooks.redeliver(app_state.database, webhook_id, delivery_id))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.settings import ApiSettings
 from api.webhooks.addresses import Resolve, resolve
-from api.webhooks.client import GONE, Postman, tls_context
+from api.webhooks.client import GONE, WebhookClient, tls_context
 from core.storage import deliveries
 from core.storage.database import Database
 from core.storage.deliveries import Due, Outcome
@@ -77,7 +77,7 @@ class Sender:
         except OSError as error:
             return Outcome(None, f"the certificates to trust cannot be read, see SSL_CERT_FILE: {error}")
         private = settings.webhooks_to_private_addresses
-        return await Postman(self._tls, settings.webhook_timeout_seconds, private, self._resolve).carry(due)
+        return await WebhookClient(self._tls, settings.webhook_timeout_seconds, private, self._resolve).carry(due)
 
     async def _claim(self) -> list[Due]:
         loop, free = asyncio.get_running_loop(), AT_ONCE - len(self._busy)

@@ -35,7 +35,7 @@ Look = Callable[[Collection[str]], Awaitable[Mapping[str, End | None]]]
 """Which of these jobs have ended, and which, None, are not there any more. Raises OSError where nobody can say now."""
 
 
-class News:
+class EventBroadcaster:
     """Give its listeners every event of their jobs, and their ends. Lives in one event loop."""
 
     def __init__(self, redis: AsyncRedis, look: Look) -> None:
@@ -46,14 +46,14 @@ class News:
         self._closed = False
         self._task = asyncio.create_task(self._run(), name="news")
 
-    async def listen(self, job_id: str) -> "Listening":
+    async def listen(self, job_id: str) -> "Subscription":
         """From now on nothing of the job is missed; what was before is `events.replay`'s."""
         if job_id not in self._positions:
             position = BEGINNING  # what is read twice is told once; see who listens
             with contextlib.suppress(RedisError, OSError):
                 position = await events.last_id(self.redis, job_id)
             self._positions.setdefault(job_id, position)
-        return Listening(self, job_id)
+        return Subscription(self, job_id)
 
     async def ends(self, job_ids: Collection[str]) -> Mapping[str, End | None]:
         return await self._look(job_ids)
@@ -156,10 +156,10 @@ class News:
                 queue.put_nowait(item)
 
 
-class Listening:
-    """`with listening as queue`: what a job's listener is given, from the moment `News.listen` was asked."""
+class Subscription:
+    """`with subscription as queue`: the events of one job from the moment `EventBroadcaster.listen` was called."""
 
-    def __init__(self, news: News, job_id: str) -> None:
+    def __init__(self, news: EventBroadcaster, job_id: str) -> None:
         self._news, self._job_id = news, job_id
         self._queue: asyncio.Queue[Item] = asyncio.Queue(MAX_WAITING)
         news.enter(job_id, self._queue)

@@ -1,4 +1,4 @@
-"""News of a job, as a Redis stream whose entry ids are the ids of the server-sent events.
+"""EventBroadcaster of a job, as a Redis stream whose entry ids are the ids of the server-sent events.
 
 The stream is a convenience: rows and artifacts say the same to whoever asks again. So it is bounded three times over,
 in events, in time and, where the broker is full, by giving way to whatever else it holds.

@@ -14,7 +14,7 @@ SAMPLES = "genconvnet:samples:"
 log = structlog.get_logger()
 
 
-class Presence:
+class WorkerHeartbeat:
     """A thread that keeps saying that this worker listens to `queue`."""
 
     def __init__(self, redis: Redis, queue: Queue, worker: str) -> None:

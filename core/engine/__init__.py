@@ -1,4 +1,4 @@
-"""The fast way to do what core/theory/decoding.py and core/theory/langevin.py say; one interface, chosen by device (README.md)."""
+"""The equations of core/theory/, computed fast: one interface, an implementation for each device (README.md)."""
 
 import torch
 

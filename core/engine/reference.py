@@ -1,4 +1,4 @@
-"""The reference: plainly the equations, as core/theory/decoding.py and core/theory/langevin.py write them, and autograd."""
+"""The reference engine: the equations as core/theory/ writes them, and autograd."""
 
 from collections.abc import Callable
 

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
+from core.jobs import shards
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
-from core.storage import shards
 from core.storage.blobs import StoredBlob
 from core.storage.clock import now
 from core.storage.database import Database
@@ -26,7 +26,7 @@ CLOCK_SLACK = 5.0  # seconds; what lies further in the future was written before
 
 
 @dataclass(frozen=True)
-class Claim:
+class JobLease:
     """A job in the hands of one worker; `token` proves it. `first` is where the results of a shard begin."""
 
     seq: int
@@ -87,7 +87,7 @@ class NewModel:
     channels: int
 
 
-def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -> Claim | None:
+def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -> JobLease | None:
     """Take the oldest job of `queue` that nobody works on; None where there is none."""
     with database.write() as session:
         query = select(Job).where(Job.queue == queue, _claimable()).order_by(*in_turn()).limit(1)
@@ -112,7 +112,7 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
             )
         )
         session.refresh(job)
-        return Claim(
+        return JobLease(
             seq=job.seq,
             token=job.token,
             job_id=job.id,
@@ -130,13 +130,13 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
         )
 
 
-def begin(database: Database, held: Claim) -> int | None:
+def begin(database: Database, held: JobLease) -> int | None:
     """The work begins. Gives the attempt of its owner's job, None where that one runs already. Raises LeaseLost."""
     with database.write() as session:
         return shards.begin(_fenced(session, held))
 
 
-def renew(database: Database, held: Claim, lease_seconds: float) -> Reason | None:
+def renew(database: Database, held: JobLease, lease_seconds: float) -> Reason | None:
     """Go on holding the lease; tells whether there is reason to stop. Raises LeaseLost."""
     with database.write() as session:
         renewed = (
@@ -155,14 +155,14 @@ def renew(database: Database, held: Claim, lease_seconds: float) -> Reason | Non
     return Reason.CANCELED if cancel_requested else Reason.TIME_UP if time_up else None
 
 
-def is_held(database: Database, held: Claim) -> bool:
+def is_held(database: Database, held: JobLease) -> bool:
     """Whether the lease of this claim still runs."""
     with database.read() as session:
         return session.scalar(select(Job.seq).where(*_held(held), _in_hands())) is not None
 
 
 def record(
-    database: Database, held: Claim, progress: Progress, points: Sequence[tuple[int, Mapping[str, Any]]] = ()
+    database: Database, held: JobLease, progress: Progress, points: Sequence[tuple[int, Mapping[str, Any]]] = ()
 ) -> Progress:
     """How far the job has come, and what was measured at each step since the last call.
 
@@ -180,7 +180,7 @@ def record(
         return shards.advance(session, job, progress)
 
 
-def note(database: Database, held: Claim, facts: Mapping[str, Any]) -> None:
+def note(database: Database, held: JobLease, facts: Mapping[str, Any]) -> None:
     """What holds of the work from its beginning: the first metrics of its owner's job, in the place of what an earlier
     attempt told. Raises LeaseLost.
     """
@@ -189,7 +189,7 @@ def note(database: Database, held: Claim, facts: Mapping[str, Any]) -> None:
         (job.parent or job).metrics = dict(facts)
 
 
-def publish(database: Database, held: Claim, artifact: NewArtifact) -> list[str]:
+def publish(database: Database, held: JobLease, artifact: NewArtifact) -> list[str]:
     """Show a file among the job's artifacts before it has ended; gives the paths that it replaces. Raises LeaseLost.
 
     What a shard makes is its parent's.
@@ -198,7 +198,7 @@ def publish(database: Database, held: Claim, artifact: NewArtifact) -> list[str]
         return _attach(_fenced(session, held), [artifact])
 
 
-def checkpoint(database: Database, held: Claim, stored: StoredBlob) -> list[str]:
+def checkpoint(database: Database, held: JobLease, stored: StoredBlob) -> list[str]:
     """From now on the job goes on from here; gives the paths that it replaces. Raises LeaseLost."""
     with database.write() as session:
         job = _fenced(session, held)
@@ -210,7 +210,7 @@ def checkpoint(database: Database, held: Claim, stored: StoredBlob) -> list[str]
 
 def succeed(
     database: Database,
-    held: Claim,
+    held: JobLease,
     artifacts: Sequence[NewArtifact],
     progress: Progress,
     *,
@@ -241,19 +241,19 @@ def succeed(
         return Success(replaced, ended=shards.end(session, job, JobStatus.SUCCEEDED))
 
 
-def fail(database: Database, held: Claim, error: dict[str, Any]) -> None:
+def fail(database: Database, held: JobLease, error: dict[str, Any]) -> None:
     """The job's end without results, and why. Raises LeaseLost."""
     with database.write() as session:
         shards.end(session, _fenced(session, held), JobStatus.FAILED, error)
 
 
-def canceled(database: Database, held: Claim) -> None:
+def canceled(database: Database, held: JobLease) -> None:
     """The job's end by its owner's wish. Raises LeaseLost."""
     with database.write() as session:
         shards.end(session, _fenced(session, held), JobStatus.CANCELED)
 
 
-def hand_back(database: Database, held: Claim) -> JobStatus | None:
+def release(database: Database, held: JobLease) -> JobStatus | None:
     """Leave the job to any other worker, at once and without a strike.
 
     Gives the state that its owner sees from now on, None where it is no news. Raises LeaseLost.
@@ -267,9 +267,9 @@ def hand_back(database: Database, held: Claim) -> JobStatus | None:
         return shards.leave(session, job)
 
 
-def give_up(
+def abandon(
     database: Database,
-    held: Claim,
+    held: JobLease,
     error: dict[str, Any] | None = None,
     wait_seconds: float = 0.0,
     *,
@@ -362,11 +362,11 @@ def _lost() -> ColumnElement[bool]:
     return and_(_expired(), or_(Job.cancel_requested, Job.strikes >= MAX_STRIKES))
 
 
-def _held(held: Claim) -> tuple[ColumnElement[bool], ...]:
+def _held(held: JobLease) -> tuple[ColumnElement[bool], ...]:
     return (Job.seq == held.seq, Job.id == held.job_id, Job.token == held.token, Job.status == JobStatus.RUNNING)
 
 
-def _fenced(session: Session, held: Claim) -> Job:
+def _fenced(session: Session, held: JobLease) -> Job:
     shards.lock_parent(session, held.parent_seq)
     job = session.scalar(select(Job).where(*_held(held)).with_for_update())
     if job is None:

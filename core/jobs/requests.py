@@ -9,12 +9,13 @@ from sqlalchemy import delete as remove
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, lazyload
 
+from core.jobs import leases, shards
+from core.jobs.shards import NewShard
 from core.schemas.jobs import JobKind, JobStatus, Progress
-from core.storage import audit, leases, quotas, shards
-from core.storage.access import EVERYONES, owner_of
+from core.storage import audit, quotas
+from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
-from core.storage.shards import NewShard
 from core.storage.tables import NOBODY, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, in_turn, new_id
 
 
@@ -127,7 +128,7 @@ def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
         order = func.row_number().over(partition_by=Job.queue, order_by=in_turn()).label("place")
         places = select(Job.id, order).where(Job.status == JobStatus.QUEUED, Job.parent_seq.is_(None)).subquery()
         rows = session.execute(
-            select(places).where(places.c.id.in_([job.id for job in waiting])), execution_options=EVERYONES
+            select(places).where(places.c.id.in_([job.id for job in waiting])), execution_options=UNSCOPED
         )
         return {row.id: row.place for row in rows}
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, select
 
+from core.jobs import requests
 from core.schemas.jobs import JobStatus
 from core.schemas.times import DAY_SECONDS
-from core.storage import jobs
 from core.storage.blobs import BlobMissing, Blobs
 from core.storage.clock import now
 from core.storage.database import Database
@@ -60,7 +60,7 @@ def outdated(database: Database, blobs: Blobs, kept: Kept) -> Iterator[Outdated]
 def delete_job(database: Database, blobs: Blobs, job: Outdated) -> bool:
     """False where its owner has resumed or deleted it meanwhile, also where it has ended again since."""
     try:
-        blobs.delete(*jobs.delete(database, job.job_id, job.finished_at))
+        blobs.delete(*requests.delete(database, job.job_id, job.finished_at))
     except (Conflict, NotFound):
         return False
     return True

@@ -35,6 +35,6 @@ def wholly_known(share: Image.Image, size: int) -> NDArray[np.bool_]:
 
 
 def read_known(content: bytes, size: int) -> NDArray[np.bool_]:
-    """A picture file -> which pixels are known of the (size, size) that `core.pictures.images.read_picture` reads from it."""
+    """A picture file -> which pixels are known of the (size, size) that `read_picture` reads from it."""
     with Image.open(io.BytesIO(content)) as opened:
         return wholly_known(known_share(opened), size)

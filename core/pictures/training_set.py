@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from core.pictures.colour_box import Box
-from core.pictures.images import Levels, gain_for, prepare, prepared
-from core.recipe.lighting import evened
-from core.schemas.learning import LearningParams
+from core.pictures.images import Levels, gain_for, prepared
 
 LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
 PATCHED_PICTURES = 8  # that the patches of one iteration are cut from
@@ -63,14 +61,8 @@ def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generato
     return images.movedim(1, -1)[which, top + span[:, None], left + span].movedim(-1, 1)
 
 
-def prepare_for(params: LearningParams, pictures: Tensor) -> tuple[Tensor, Levels]:
-    """Grey levels (N, C, H, W) -> what is learned from by these settings, and how to come back."""
-    even = torch.stack([evened(picture, params.even_light) for picture in pictures])
-    return prepare(even, params.contrast, level=params.even_light is not None)
-
-
 def measure(pictures: Iterable[Tensor], contrast: float | None = None, level: bool = False) -> tuple[Levels, float]:
-    """What `core.pictures.images.prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time.
+    """What `prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time.
 
     They are gone through twice.
     """

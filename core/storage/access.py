@@ -23,7 +23,7 @@ class Access:
     max_unfinished_jobs: int | None = None
 
 
-EVERYONES = {"everyones": True}  # options of a query that nothing is hidden from
+UNSCOPED = {"everyones": True}  # options of a query that nothing is hidden from
 
 
 class AccessSession(Session):
@@ -42,7 +42,7 @@ def owner_of(session: Session) -> int | None:
 
 @event.listens_for(AccessSession, "do_orm_execute")
 def _only_ones_own(query: ORMExecuteState) -> None:
-    """Every query for rows that have an owner is narrowed, unless it says EVERYONES."""
+    """Every query for rows that have an owner is narrowed, unless it says UNSCOPED."""
     access = access_of(query.session)
     if access.sees_all or query.execution_options.get("everyones"):
         return

@@ -52,7 +52,7 @@ class Database:
         self.access = Access()
         self._writing = self.engine.execution_options(genconvnet_write=True)
 
-    def seen_by(self, access: Access) -> "Database":
+    def scoped_to(self, access: Access) -> "Database":
         """The same database, as one who has that access sees it."""
         seen = copy(self)
         seen.access = access

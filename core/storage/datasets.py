@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
 from core.storage import audit, quotas
-from core.storage.access import EVERYONES, owner_of
+from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
 from core.storage.tables import Dataset, Job
@@ -55,7 +55,7 @@ def refuse_while_needed(session: Session, needs: object, what: str) -> None:
     """Conflict where a job that `needs` it (a condition on jobs), whosever it is, has not ended."""
     unfinished = (JobStatus.QUEUED, JobStatus.RUNNING)
     query = select(Job.id).where(needs, Job.status.in_(unfinished), Job.parent_seq.is_(None)).limit(1)  # type: ignore[arg-type]
-    if session.scalar(query, execution_options=EVERYONES) is not None:
+    if session.scalar(query, execution_options=UNSCOPED) is not None:
         job_id = session.scalar(query)  # an admin's may need it too, which its owner does not get to see
         raise Conflict(f"{what} is needed by {f'job {job_id}' if job_id else 'a job'}, which has not ended")
 

@@ -54,7 +54,7 @@ class Blob:
 class Owned:
     """Rows that belong to a key, or to nobody where the service runs without keys.
 
-    `Database.seen_by` shows a key those of its own alone, whatever the query.
+    `Database.scoped_to` shows a key those of its own alone, whatever the query.
     """
 
     @declared_attr
@@ -124,7 +124,7 @@ class Job(Owned, Base):
 
     token: raised at each claim; a write under an older one is refused (fencing).
     attempt: how often it was claimed. strikes: claims in a row that ended without a word and without a checkpoint.
-    shards: into how many other jobs it is split (`core.storage.shards`); where it is, those are claimed, and it never is.
+    shards: into how many other jobs it is split (`core.jobs.shards`); where it is, those are claimed, and it never is.
     parent_seq: of a shard, the job that its owner sees. first: of a shard, the number of its first result.
     priority: the higher is claimed first, the older where they are equal.
     leased_at: when the lease was last renewed; one from the future is of a clock that was set back, and void.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.schemas.times import moment, rfc3339
 from core.storage import audit
-from core.storage.access import EVERYONES, owner_of
+from core.storage.access import UNSCOPED, owner_of
 from core.storage.clock import now
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
@@ -84,7 +84,7 @@ def tell(session: Session, job: Job) -> None:
     """Of a job that has just ended, to all of its owner's webhooks, which hear of it once this is committed."""
     query = select(Webhook.seq).where(Webhook.owner_seq == job.owner_seq)  # IS NULL where it is nobody's
     query = query.with_for_update(read=True, key_share=True)  # else one that is deleted now would undo the job's end
-    for webhook_seq in session.scalars(query.execution_options(**EVERYONES)):
+    for webhook_seq in session.scalars(query.execution_options(**UNSCOPED)):
         session.add(
             Delivery(
                 id=new_id("msg"),

@@ -36,7 +36,7 @@ def inpaint(
 
     known (N, 1, H, W), bool: there the pixels are those of `images`, exactly; elsewhere `images` does not matter.
     noise_std: the white noise that the net learned its pictures under, grey levels: the known pixels are held under
-    the like, drawn anew for each step, and what is painted is cleaned of it in the end (see `core.theory.decoding.denoise`).
+    the like, drawn anew for each step, and what is painted is cleaned of it in the end (see `denoise`).
     dynamics: as the net was learned (see `core.theory.langevin`).
     start (N, C, H, W): what the unknown pixels begin as (see `from_chains`), by default a smooth continuation of what
     surrounds them (see `fill_in`).

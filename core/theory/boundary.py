@@ -5,7 +5,7 @@ covered by few filters. On the torus the picture continues periodically; every p
 picture tiles. The torus is the plane after `wrap`, and `unwrap` is the adjoint (transpose) of `wrap`:
 ⟨wrap(I), J⟩ = ⟨I, unwrap(J)⟩. Hence a gradient found on the wrapped picture is folded back exactly. "padded" is the
 plane too, the picture lying among zeros, which is its mean: pixels at the rim are covered like all others, and its
-opposite sides stay strangers.
+opposite sides do not meet.
 """
 
 import torch

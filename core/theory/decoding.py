@@ -122,7 +122,7 @@ def denoise(
 
     Exact where p is the density of pictures under that noise (Miyasawa 1961; Raphan and Simoncelli 2011), which a net
     learns from pictures under it. For s = σ it is the reconstruction σ² B. (N, C, H, W) -> the same; s = 0: as it is.
-    With `random_lattice` B is the mean over the places of the net's lattice (`core.theory.langevin.moved_at_random`). `pull`
+    With `random_lattice` B is the mean over the places of the net's lattice (`moved_at_random`). `pull`
     is another way to find B than `basis`, an engine's.
     """
     if not noise_std:

@@ -75,7 +75,7 @@ def prototype_architecture(
 def dictionary_params(patch_size: int, filters: int, *, seed: int, **settings: object) -> LearningParams:
     """Settings that learn `filters` basis functions by one-step contrastive divergence; `settings` replaces any other.
 
-    They suit pictures of a standard deviation of about 50 grey levels (`core.pictures.images.prepare` with that contrast).
+    They suit pictures of a standard deviation of about 50 grey levels (`prepare` with that contrast).
     """
     chosen: dict[str, object] = {
         "image_size": max(patch_size, 16),  # of pictures, from which patches are cut; not looked at here
@@ -102,7 +102,7 @@ def learn_dictionary(
 ) -> GenerativeConvNet:
     """Learn w_k and b_k from patches cut anywhere out of pictures (M, C, H, W), by Algorithm 1 -> the net of Def. 4.
 
-    `Prototype.of` reads it, `core.pictures.images.filter_sheet` makes a picture of its dictionary. ValueError where `params`
+    `Prototype.of` reads it, `filter_sheet` makes a picture of its dictionary. ValueError where `params`
     describe another model.
     """
     (layer, *more) = params.layers

@@ -6,7 +6,7 @@ from support.http import Api, problem
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.broker.heartbeat import Presence
+from core.broker.heartbeat import WorkerHeartbeat
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import Queue
 from core.schemas.learning import LearningParams
@@ -20,7 +20,7 @@ def test_readyz_names_what_is_missing(each_api: Api, valkey: Valkey) -> None:
     missing = [part["field"] for part in problem(each_api.client.get("/readyz"), 503)["errors"]]
     assert missing == ["worker:train", "worker:sample"]
     with valkey.client() as redis:
-        workers = [Presence(redis, queue, "w") for queue in Queue]
+        workers = [WorkerHeartbeat(redis, queue, "w") for queue in Queue]
         for worker in workers:
             worker.start()
         answer = until(lambda: ready if (ready := each_api.client.get("/readyz")).is_success else None)

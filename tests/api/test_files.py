@@ -4,11 +4,11 @@ import io
 import zipfile
 
 import pytest
-from core.storage.leases import NewArtifact
 from support import rows
 from support.http import Api, problem
 
-from core.storage import jobs, leases
+from core.jobs import leases, requests
+from core.jobs.leases import NewArtifact
 
 CONTENT = bytes(range(256)) * 9000  # more than one piece
 SIZE = len(CONTENT)
@@ -99,7 +99,7 @@ def test_a_part_of_another_version_is_not_sent(api: Api, url: str) -> None:
 
 
 def test_a_file_that_is_gone_is_not_there(api: Api, url: str) -> None:
-    api.blobs.delete(jobs.find(api.database, url.split("/")[3]).artifacts[0].blob)
+    api.blobs.delete(requests.find(api.database, url.split("/")[3]).artifacts[0].blob)
     problem(api.client.get(url), 404)
     problem(api.client.get(url, headers={"Range": "bytes=5-9"}), 404)
 

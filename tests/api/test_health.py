@@ -153,7 +153,7 @@ def test_connections_that_are_all_in_use_are_a_database_away(
     in_use = ExitStack()
 
     def use_all() -> None:
-        engine = app.state.house.database.engine
+        engine = app.state.app_state.database.engine
         engine.pool._timeout = 0.1
         for _ in range(engine.pool.size() + engine.pool._max_overflow):
             in_use.enter_context(engine.connect())

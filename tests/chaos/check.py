@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.numpy import load
 from sqlalchemy import select
 
+from core.jobs import requests
 from core.schemas.jobs import JobKind
-from core.storage import jobs
 from core.storage.blobs import BlobMissing
 from core.storage.tables import Artifact, DatasetImage, Job, Model
 
@@ -127,7 +127,7 @@ def _same(rig: Rig, controls: Mapping[str, str], whole: Mapping[str, Job]) -> It
         ours, theirs = _results(whole[job_id]), _results(whole[control])
         if differing := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
             yield f"job {job_id} differs from the undisturbed {control} in {differing}"
-        if jobs.metrics(rig.database, job_id) != jobs.metrics(rig.database, control):
+        if requests.metrics(rig.database, job_id) != requests.metrics(rig.database, control):
             yield f"job {job_id} measured otherwise than the undisturbed {control}"
 
 

@@ -14,10 +14,10 @@ from redis import RedisError
 from sqlalchemy import func, select, update
 from support.postgres import OwnServer
 
-from core.broker.notifier import Bell
+from core.broker.notifier import JobNotifier
+from core.jobs import leases
 from core.runtime.settings import Settings
 from core.schemas.jobs import JobStatus, Queue
-from core.storage import leases
 from core.storage.tables import Job
 
 WORKERS = ("worker-train", "worker-sample-1", "worker-sample-2")
@@ -113,14 +113,14 @@ def rung_twice(scene: Scene) -> None:
     """Every job that has not ended is rung for again, several times at once."""
     with scene.rig.database.read() as session:
         found = session.execute(select(Job.queue, Job.id).where(Job.finished_at.is_(None), Job.shards == 0)).all()
-    bell = Bell(scene.rig.broker_url)
+    notifier = JobNotifier(scene.rig.broker_url)
     for queue, job_id in found[:20]:
-        threads = [threading.Thread(target=bell.ring, args=(Queue(queue), job_id)) for _ in range(2)]
+        threads = [threading.Thread(target=notifier.notify, args=(Queue(queue), job_id)) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    bell.close()
+    notifier.close()
 
 
 def clock_set(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chaos.asking import Asking
+from chaos.requests import Asking
 from chaos.rig import Rig
 from support import pictures
 

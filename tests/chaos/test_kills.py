@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from chaos.asking import Asking
+from chaos.requests import Asking
 from chaos.rig import Rig
 from support import rows
 from support.waiting import until

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chaos.asking import Asking
+from chaos.requests import Asking
 from chaos.rig import LEASE_SECONDS, Rig
 from support import postgres
 

@@ -28,8 +28,9 @@ def name(row):
 
 
 def names_of_tests(file):
-    tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    """Return the test functions of all files of this name below tests/core/."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.rglob(file)]
+    return {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_every_numbered_item_of_the_paper_has_one_row_in_order():

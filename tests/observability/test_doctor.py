@@ -12,7 +12,7 @@ from sqlalchemy import text
 from support import rows
 from support.valkey import Valkey
 
-from core.broker.heartbeat import Presence
+from core.broker.heartbeat import WorkerHeartbeat
 from core.schemas.jobs import Queue
 from core.storage.blobs import Blobs
 from core.storage.database import Database
@@ -23,7 +23,7 @@ COMMAND = [str(Path(sys.executable).with_name("genconvnet")), "doctor"]
 class SetUp:
     """A data folder with rows and a file, a broker, and workers that say that they listen, one a queue."""
 
-    workers: list[Presence]
+    workers: list[WorkerHeartbeat]
 
     def __init__(self, folder: Path, broker: Valkey) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ def set_up(tmp_path: Path, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "data").mkdir()
     made = SetUp(tmp_path / "data", own_valkey)
     with own_valkey.client() as redis:
-        workers = [Presence(redis, queue, "w") for queue in Queue]
+        workers = [WorkerHeartbeat(redis, queue, "w") for queue in Queue]
         for worker in workers:
             worker.start()
         made.workers = workers

@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from acceptance.conftest import TINY
+from observability.conftest import SECRET, Watched
 from prometheus_client.parser import text_string_to_metric_families
-from watching.conftest import SECRET, Watched
 
 
 def _values(text: str) -> dict[str, dict[frozenset[tuple[str, str]], float]]:

@@ -27,7 +27,7 @@ class Holder:
 def holder(database: Database, name: str, *, admin: bool = False, **limits: int) -> Holder:
     made = keys.create(database, NewKey(name, admin=admin, **limits))
     access = Access(owner=made.row.seq, sees_all=admin, key_id=made.row.id, **_stored(limits))
-    return Holder(made.row.id, made.key, database.seen_by(access))
+    return Holder(made.row.id, made.key, database.scoped_to(access))
 
 
 def ask(api: Api, who: Holder | None, method: str, path: str, **content: object) -> httpx.Response:

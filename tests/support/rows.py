@@ -4,14 +4,15 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from core.storage.jobs import Idempotency, NewJob
-from core.storage.leases import Claim, NewArtifact, NewModel
-from core.storage.shards import NewShard
 from sqlalchemy import func, select, update
 
+from core.jobs import leases, requests
+from core.jobs.leases import JobLease, NewArtifact, NewModel
+from core.jobs.requests import Idempotency, NewJob
+from core.jobs.shards import NewShard
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import JobKind, Progress, Queue
-from core.storage import datasets, jobs, leases
+from core.storage import datasets
 from core.storage.blobs import StoredBlob
 from core.storage.database import Database
 from core.storage.tables import Artifact, Base, Dataset, DatasetImage, Job, new_id
@@ -70,17 +71,17 @@ def classify(*model_ids: str, dataset_id: str | None = None) -> NewJob:
 
 def accept(database: Database, new: NewJob | None = None, idempotency: Idempotency | None = None) -> str:
     """The id of a job that waits."""
-    return jobs.accept(database, new or train(), idempotency).id
+    return requests.accept(database, new or train(), idempotency).id
 
 
-def claim(database: Database, queue: Queue = Queue.TRAIN, *, worker: str = "w", seconds: float = LONG) -> Claim:
+def claim(database: Database, queue: Queue = Queue.TRAIN, *, worker: str = "w", seconds: float = LONG) -> JobLease:
     """There is a job to claim."""
     held = leases.claim(database, queue, worker, seconds)
     assert held is not None
     return held
 
 
-def claimed(database: Database, new: NewJob | None = None) -> Claim:
+def claimed(database: Database, new: NewJob | None = None) -> JobLease:
     """A job that a worker holds, the only one of its queue."""
     new = new or train()
     job_id = accept(database, new)
@@ -106,7 +107,7 @@ def add_model(database: Database, channels: int = 1, **params: Any) -> str:
 
 
 def row(database: Database, job_id: str) -> Job:
-    return jobs.find(database, job_id)
+    return requests.find(database, job_id)
 
 
 def shards(database: Database, job_id: str) -> list[Job]:
@@ -132,7 +133,7 @@ def everything(database: Database, job_id: str) -> dict[str, Any]:
     job = row(database, job_id)
     columns = {column.key: getattr(job, column.key) for column in Job.__table__.columns}
     files = [{column.key: getattr(one, column.key) for column in Artifact.__table__.columns} for one in job.artifacts]
-    return {**columns, "artifacts": files, "metrics_series": jobs.metrics(database, job_id)}
+    return {**columns, "artifacts": files, "metrics_series": requests.metrics(database, job_id)}
 
 
 def count(database: Database) -> dict[str, int]:

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from core.storage.jobs import NewJob
-from core.storage.leases import Claim, NewModel
 from redis import Redis
 from support import rows
 
@@ -13,15 +11,18 @@ from api.datasets.files import Upload
 from api.datasets.limits import Limits
 from api.datasets.picture_reader import accept
 from api.settings import ApiSettings
+from core.jobs import leases, requests
+from core.jobs.leases import JobLease, NewModel
+from core.jobs.requests import NewJob
 from core.pictures.images import Levels
 from core.recipe.checkpoint import TrainedModel, save_model
 from core.schemas.learning import LearningParams
-from core.storage import datasets, jobs, leases
+from core.storage import datasets
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 from core.storage.tables import Dataset, DatasetImage, Job, new_id
 from core.theory.model import GenerativeConvNet
-from worker.job_context import Desk
+from worker.job_context import JobContext
 from worker.lease import Lease
 from worker.runner import HANDLERS
 from worker.settings import WorkerSettings
@@ -59,19 +60,19 @@ class Workplace:
         leases.succeed(self.database, held, [], rows.DONE, model=model)
         return model.id
 
-    def work(self, new: NewJob, meanwhile: Callable[[Desk], None] = lambda _: None) -> Job:
+    def work(self, new: NewJob, meanwhile: Callable[[JobContext], None] = lambda _: None) -> Job:
         """Do the job, which is the only one of its queue; its row when it has ended. What ends the work is raised."""
         self.desk = self.begin(new)
         with self.desk.lease:
             meanwhile(self.desk)
             HANDLERS[new.kind](self.desk)
-        return jobs.find(self.database, self.desk.claim.job_id)
+        return requests.find(self.database, self.desk.claim.job_id)
 
-    def begin(self, new: NewJob) -> Desk:
+    def begin(self, new: NewJob) -> JobContext:
         """A job, claimed."""
         return self.desk_of(rows.claimed(self.database, new))
 
-    def desk_of(self, held: Claim) -> Desk:
+    def desk_of(self, held: JobLease) -> JobContext:
         settings = self._settings
         lease = Lease(
             self.database,
@@ -80,7 +81,7 @@ class Workplace:
             heartbeat_seconds=settings.heartbeat_seconds,
             stopping=lambda: self.stopping(),
         )
-        return Desk(self.database, self.blobs, self._redis, settings, torch.device("cpu"), lease)
+        return JobContext(self.database, self.blobs, self._redis, settings, torch.device("cpu"), lease)
 
     def file(self, job: Job, name: str) -> bytes:
         return self.blobs.get(next(one.blob for one in job.artifacts if one.name == name))

@@ -8,15 +8,15 @@ from redis import Redis
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.broker.heartbeat import Presence, listening
+from core.broker.heartbeat import WorkerHeartbeat, listening
 from core.schemas.jobs import Queue
 from worker.healthcheck import worker_name
 
 
 def test_a_worker_is_healthy_while_it_listens_on_this_machine(valkey: Valkey, redis: Redis) -> None:
     assert "no worker of" in _told(valkey)
-    elsewhere = Presence(redis, Queue.TRAIN, "train@elsewhere:1")
-    here = Presence(redis, Queue.TRAIN, worker_name(Queue.TRAIN, "1"))
+    elsewhere = WorkerHeartbeat(redis, Queue.TRAIN, "train@elsewhere:1")
+    here = WorkerHeartbeat(redis, Queue.TRAIN, worker_name(Queue.TRAIN, "1"))
     elsewhere.start()
     _until_listening(redis, 1)
     assert "no worker of" in _told(valkey)

@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from core.storage.jobs import NewJob
 from nets import random_net
 from PIL import Image
 from support import pictures
 from support.workplace import Workplace
 
 import worker.classify
+from core.jobs import requests
+from core.jobs.requests import NewJob
 from core.pictures.images import Levels, MaskedPicture, read_masked_picture, read_picture, to_bytes, to_pixels
 from core.recipe.checkpoint import TrainedModel
 from core.recipe.lighting import Light, evened
@@ -25,7 +26,6 @@ from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
-from core.storage import jobs
 from core.theory import decoding
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
@@ -332,7 +332,7 @@ def long_job(workplace: Workplace, kind: str) -> NewJob:
 @pytest.mark.parametrize("kind", ["reconstruct", "inpaint", "classify"])
 def test_a_canceled_job_stops_within_its_work(workplace, kind):
     def cancel(desk):
-        threading.Timer(0.1, jobs.cancel, (workplace.database, desk.claim.job_id)).start()
+        threading.Timer(0.1, requests.cancel, (workplace.database, desk.claim.job_id)).start()
 
     with pytest.raises(Canceled):
         workplace.work(long_job(workplace, kind), cancel)

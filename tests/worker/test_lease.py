@@ -16,14 +16,14 @@ from support.postgres import PostgresServer
 from support.waiting import until
 from support.workplace import Workplace
 
+from core.jobs import leases, requests
 from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.schemas.learning import LearningParams
-from core.storage import jobs, leases
 from core.storage.database import Database
-from worker import runner
+from worker import child_process, runner
 from worker.child_process import Child
 from worker.errors import is_storage_full
-from worker.job_context import Desk
+from worker.job_context import JobContext
 from worker.lease import TimeUp
 from worker.runner import HANDLERS, Runner
 from worker.settings import WorkerSettings
@@ -54,9 +54,9 @@ def test_a_job_is_canceled_in_the_midst_of_a_long_stretch(
     job_id = rows.accept(sqlite_database)
     seen: list[JobStatus] = []
 
-    def handler(desk: Desk) -> None:
+    def handler(desk: JobContext) -> None:
         desk.add_artifact("a.png", "image/png", b"x")
-        jobs.cancel(sqlite_database, job_id)
+        requests.cancel(sqlite_database, job_id)
         until(lambda: rows.row(sqlite_database, job_id).status == JobStatus.CANCELED)  # as one great forward pass
         seen.append(JobStatus.CANCELED)
         desk.succeed()
@@ -74,7 +74,7 @@ def test_a_job_whose_time_is_up_fails_and_keeps_its_checkpoint(
 ) -> None:
     job_id = rows.accept(sqlite_database, rows.NewJob(JobKind.TRAIN, dict(rows.PARAMS), time_limit_seconds=0.3))
 
-    def handler(desk: Desk) -> None:
+    def handler(desk: JobContext) -> None:
         desk.checkpoint("checkpoint", b"c")
         for _ in range(3000):
             desk.lease.check()
@@ -102,7 +102,7 @@ def test_a_job_without_room_is_tried_again_and_then_fails_with_the_reason(
 ) -> None:
     job_id = rows.accept(sqlite_database)
 
-    def handler(desk: Desk) -> None:
+    def handler(desk: JobContext) -> None:
         desk.add_artifact("a.png", "image/png", b"x")
         if full == "disk":
             with Path("/dev/full").open("wb", buffering=0) as device:
@@ -137,7 +137,7 @@ def test_a_database_that_is_away_costs_no_strike(
     held_on = settings.model_copy(update={"database_url": url})
     job_id = rows.accept(database)
 
-    def handler(desk: Desk) -> None:
+    def handler(desk: JobContext) -> None:
         name = database.engine.url.database
         assert name is not None
         postgres_server.execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
@@ -158,7 +158,7 @@ def test_work_that_is_stuck_is_killed_and_tried_again(
     settings: WorkerSettings, sqlite_database: Database, monkeypatch
 ) -> None:
     job_id = rows.accept(sqlite_database)
-    monkeypatch.setattr(child, "_main", stuck.main)
+    monkeypatch.setattr(child_process, "_main", stuck.main)
     worker = Child(settings.model_copy(update={"stall_seconds": 0.5}), Queue.TRAIN, "w", sqlite_database)
     worker.start()
     first = worker._process.pid
@@ -191,7 +191,7 @@ def test_a_working_process_that_was_stopped_is_killed_when_its_lease_is_over(
     settings: WorkerSettings, sqlite_database: Database, monkeypatch
 ) -> None:
     job_id = rows.accept(sqlite_database)
-    monkeypatch.setattr(child, "_main", stuck.main)
+    monkeypatch.setattr(child_process, "_main", stuck.main)
     worker = Child(settings.model_copy(update={"lease_seconds": 1.0}), Queue.TRAIN, "w", sqlite_database)
     worker.start()
     first = psutil.Process(worker._process.pid)

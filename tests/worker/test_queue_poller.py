@@ -3,7 +3,7 @@
 import threading
 
 import worker.queue_poller
-from worker.queue_poller import Lookout
+from worker.queue_poller import QueuePoller
 
 
 def test_it_looks_after_a_job_until_it_has_lingered_and_again_after_the_next(monkeypatch):
@@ -15,7 +15,7 @@ def test_it_looks_after_a_job_until_it_has_lingered_and_again_after_the_next(mon
         looks.append(None)
         looked.set()
 
-    lookout = Lookout(look)
+    lookout = QueuePoller(look)
     assert not looked.wait(0.2), "nothing was done yet, so there is nothing to linger after"
     for _ in range(2):
         lookout.linger()

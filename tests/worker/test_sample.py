@@ -6,8 +6,6 @@ import threading
 import numpy as np
 import pytest
 import torch
-from core.storage.jobs import NewJob
-from core.storage.shards import NewShard
 from nets import random_net
 from redis import Redis
 from support import rows
@@ -16,15 +14,17 @@ from support.workplace import Workplace
 
 import worker.sample
 from core.engine import choose_engine
+from core.jobs import requests
+from core.jobs.requests import NewJob
+from core.jobs.shards import NewShard
 from core.pictures.images import Levels
 from core.recipe.tone import Tone
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.schemas.learning import LearningParams
 from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams
-from core.storage import jobs
 from core.storage.errors import LeaseLost
 from core.theory.learning import architecture_of
-from worker.job_context import Desk
+from worker.job_context import JobContext
 from worker.sample import sample
 
 COUNT = 2 * SHARD_PICTURES + 1
@@ -44,7 +44,7 @@ def sampling(workplace: Workplace, *, split: bool, steps: int = 2) -> NewJob:
     return NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id, shards=tuple(shards))
 
 
-def draw(desk: Desk) -> None:
+def draw(desk: JobContext) -> None:
     desk.begin()
     with desk.lease:
         sample(desk)
@@ -89,7 +89,7 @@ def test_progress_goes_on_while_a_picture_is_cleaned_of_its_noise(workplace: Wor
     model_id = workplace.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05))
     params = ResolvedSampleParams(count=1, width=18, height=18, steps=3, step_size=0.8, seed=7)
     told: list[Progress] = []
-    monkeypatch.setattr(Desk, "progress", lambda _, progress: told.append(progress))
+    monkeypatch.setattr(JobContext, "progress", lambda _, progress: told.append(progress))
     workplace.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
     found = [(one.iteration, round(12 * one.fraction, 6)) for one in told]
     assert found == [(0, 0), (0, 0), (1, 1), (2, 2), (3, 3), (3, 12)]
@@ -136,13 +136,13 @@ def test_pictures_of_an_object_begin_at_all_of_its_chains_in_turn(workplace: Wor
 def test_a_canceled_job_stops_who_draws_and_leaves_no_file_behind(workplace: Workplace) -> None:
     job_id = rows.accept(workplace.database, sampling(workplace, split=True, steps=2000))
     desk = workplace.desk_of(rows.claim(workplace.database, Queue.SAMPLE))
-    threading.Timer(0.3, jobs.cancel, (workplace.database, job_id)).start()
+    threading.Timer(0.3, requests.cancel, (workplace.database, job_id)).start()
     with pytest.raises(LeaseLost):
         draw(desk)
     job = rows.row(workplace.database, job_id)
     assert job.status == JobStatus.CANCELED
     with pytest.raises(LeaseLost):
         desk.publish("synthesized-000.png", "image/png", b"late", None)
-    workplace.blobs.delete(*jobs.delete(workplace.database, job_id))
+    workplace.blobs.delete(*requests.delete(workplace.database, job_id))
     with pytest.raises(LookupError):
         workplace.blobs.get(desk.claim.path("synthesized-000.png"))

@@ -6,11 +6,11 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from core.storage.jobs import NewJob
 from PIL import Image
 from support import pictures, rows
 from support.workplace import Workplace
 
+from core.jobs.requests import NewJob
 from core.pictures.images import prepare, read_picture, to_pixels
 from core.pictures.training_set import LARGEST_BATCH
 from core.recipe.checkpoint import load_model

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from core.storage.leases import NewArtifact, NewModel
 from prometheus_client.parser import text_string_to_metric_families
 from support import pictures, rows
 from support.http import Api, problem
@@ -18,7 +17,9 @@ from support.keys import Holder, ask, holder
 
 from api.app import create_app
 from api.settings import ApiSettings
-from core.storage import jobs, leases, webhooks
+from core.jobs import leases, requests
+from core.jobs.leases import NewArtifact, NewModel
+from core.storage import webhooks
 from core.storage.tables import Delivery, new_id
 
 Operation = tuple[str, str]
@@ -110,7 +111,7 @@ def _belongings(api: Api, owner: Holder) -> dict[str, str]:
     weights = api.blobs.put(held.path("weights"), b"abc")
     model = NewModel(new_id("model"), None, weights, dict(rows.PARAMS), 1)
     leases.succeed(api.database, held, [result], rows.DONE, model=model)
-    canceled = jobs.cancel(owner.database, rows.accept(owner.database)).id
+    canceled = requests.cancel(owner.database, rows.accept(owner.database)).id
     queued = rows.accept(owner.database, rows.sample(None))
     webhook = webhooks.add(owner.database, "https://192.0.2.1/")
     told = Delivery(id=new_id("msg"), webhook_seq=webhook.seq, job_id=held.job_id, event="job.succeeded", payload={})
@@ -172,7 +173,7 @@ def test_anothers_row_looks_exactly_like_an_absent_one(api: Api, people: People,
 def test_the_owner_and_an_admin_get_what_they_ask_for(api: Api, people: People, operation: Operation) -> None:
     case = OF_A_ROW[operation]
     for who in (people.ada, people.admin):
-        for queued in jobs.listing(api.database, limit=100):
+        for queued in requests.listing(api.database, limit=100):
             rows.alter(api.database, queued.id, status="canceled")
         answer = ask(api, who, operation[0], _path(operation, _belongings(api, people.ada)), json=case.json)
         assert answer.status_code == case.status, answer.text

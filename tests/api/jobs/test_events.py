@@ -17,7 +17,7 @@ from support.valkey import Valkey
 from support.waiting import PATIENCE_SECONDS, until
 
 from core.broker import events
-from core.storage import jobs, leases
+from core.jobs import leases, requests
 
 
 @dataclass
@@ -238,8 +238,8 @@ def test_the_stream_of_a_job_that_is_deleted_ends(api: Api, valkey: Valkey) -> N
         events.tell(redis, job_id, "status", {"status": "queued"})
         listener.start()
         until(lambda: len(heard) == 1)
-        jobs.cancel(api.database, job_id)
-        jobs.delete(api.database, job_id)
+        requests.cancel(api.database, job_id)
+        requests.delete(api.database, job_id)
         events.tell(redis, job_id, "done", {"status": "canceled"})
     listener.join(PATIENCE_SECONDS)
     assert not listener.is_alive()

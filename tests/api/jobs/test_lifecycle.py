@@ -20,7 +20,7 @@ from support.postgres import PostgresServer
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.storage import leases
+from core.jobs import leases
 from core.storage.tables import AuditEntry
 
 POSTERS = 8

@@ -9,10 +9,10 @@ from support import rows
 from support.http import Api, fields, problem
 from support.valkey import Valkey, messages
 
+from core.jobs import leases, requests
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import Queue
 from core.schemas.sampling import SHARD_PICTURES
-from core.storage import jobs, leases
 
 POSTERS = 8
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -372,4 +372,4 @@ def test_what_was_measured_is_shown(each_api: Api) -> None:
 
 def test_the_request_that_asked_for_a_job_is_kept_with_it(each_api: Api, each_dataset: str) -> None:
     answer = each_api.client.post("/v1/jobs", json=_train(each_dataset), headers={"X-Request-ID": "my-request:1"})
-    assert jobs.find(each_api.database, answer.json()["id"]).request_id == "my-request:1"
+    assert requests.find(each_api.database, answer.json()["id"]).request_id == "my-request:1"

@@ -6,10 +6,10 @@ import pytest
 from support import pictures, rows
 from support.http import Api, fields, problem
 
+from core.jobs import leases
 from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Queue
-from core.storage import leases
 
 QUICK = PRESETS["quick"]
 OBJECT = {"top": "object", "boundary": "padded"}

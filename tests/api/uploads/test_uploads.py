@@ -340,10 +340,10 @@ def test_uploads_beyond_those_taken_at_once_wait_without_being_received(one_deco
 
 
 def test_who_waits_too_long_for_a_place_is_told_and_one_key_has_half_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(limiter, "WAIT_SECONDS", 0.1)
 
     async def check() -> None:
-        four = limiter.Places(4)
+        four = limiter.UploadLimiter(4)
         async with four.one("key_a"), four.one("key_a"):
             with pytest.raises(Problem, match="this key has 2 uploads under way") as told:
                 await four.one("key_a").__aenter__()
@@ -359,14 +359,14 @@ def test_who_waits_too_long_for_a_place_is_told_and_one_key_has_half_of_them(mon
 
 
 def test_places_outlive_those_who_give_up_waiting_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(limiter, "WAIT_SECONDS", 0.02)
 
-    async def wait_for(of: limiter.Places) -> None:
+    async def wait_for(of: limiter.UploadLimiter) -> None:
         async with of.one(None):
             await asyncio.sleep(0.001)
 
     async def check() -> None:
-        two = limiter.Places(2)
+        two = limiter.UploadLimiter(2)
         for step in range(60):
             async with two.one(None), two.one(None):
                 waiting = [asyncio.create_task(wait_for(two)) for _ in range(4)]

@@ -13,7 +13,7 @@ from support.receiver import Receiver, hang
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.storage import leases
+from core.jobs import leases
 from core.storage.webhooks import MAX_WEBHOOKS
 
 QUICK = {

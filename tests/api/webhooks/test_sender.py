@@ -19,7 +19,8 @@ from support.waiting import until
 from api.settings import ApiSettings
 from api.webhooks.addresses import Refused, Resolve, is_public, public_address
 from api.webhooks.sender import Sender
-from core.storage import jobs, webhooks
+from core.jobs import requests
+from core.storage import webhooks
 from core.storage.database import Database
 from core.storage.tables import Delivery
 
@@ -112,7 +113,7 @@ class _Names:
 
 def _due(database: Database, url: str) -> webhooks.Webhook:
     webhook = webhooks.add(database, url)
-    jobs.cancel(database, rows.accept(database))
+    requests.cancel(database, rows.accept(database))
     return webhook
 
 
@@ -197,7 +198,7 @@ def test_senders_beside_each_other_send_each_message_once(database: Database) ->
     with Receiver() as receiver:
         hooks = [webhooks.add(database, f"http://{NAME}:{receiver.port}/{number}") for number in range(4)]
         for _ in range(5):
-            jobs.cancel(database, rows.accept(database))
+            requests.cancel(database, rows.accept(database))
         with _sending(database, _Names("127.0.0.1"), count=3):
             receiver.wait(20)
             for hook in hooks:

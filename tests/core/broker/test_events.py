@@ -1,4 +1,4 @@
-"""News of a job: ids, replay, and nothing lost but convenience."""
+"""EventBroadcaster of a job: ids, replay, and nothing lost but convenience."""
 
 import asyncio
 import time
@@ -14,7 +14,8 @@ from support.valkey import Valkey, messages
 from core.broker import events
 from core.broker.connection import connect, connect_async
 from core.broker.events import Event
-from core.broker.notifier import Bell, Reconciler
+from core.broker.notifier import JobNotifier
+from core.jobs.reconciler import Reconciler
 from core.schemas.jobs import Queue
 from core.storage.database import Database
 
@@ -117,9 +118,9 @@ def test_news_of_many_pages_is_read_whole(redis: Redis, read: Callable[..., list
 
 
 def test_a_full_broker_gives_up_old_news_and_no_doorbell(own_valkey: Valkey) -> None:
-    bell = Bell(own_valkey.url)
+    notifier = JobNotifier(own_valkey.url)
     with own_valkey.client() as redis:
-        assert bell.ring(Queue.TRAIN, "job_first")
+        assert notifier.notify(Queue.TRAIN, "job_first")
         redis.config_set("maxmemory", int(redis.info("memory")["used_memory"]) + 3_000_000)
         old, new = ({f"job_{age}_{number}" for number in range(100)} for age in ("old", "new"))
         for jobs in (old, new):
@@ -127,28 +128,28 @@ def test_a_full_broker_gives_up_old_news_and_no_doorbell(own_valkey: Valkey) -> 
                 for _ in range(10):
                     events.tell(redis, job_id, "progress", {"note": "x" * 2000})
             time.sleep(BROKERS_CLOCK_SECONDS)
-        assert bell.ring(Queue.TRAIN, "job_last")
+        assert notifier.notify(Queue.TRAIN, "job_last")
         assert messages(redis) == ["job_first", "job_last"]
         kept = {key.decode().rpartition(":")[2] for key in redis.keys("*events*")}
     assert len(old - kept) > 20
     assert len(new - kept) <= len(old - kept) / 10  # of a few drawn at random the broker takes the oldest
-    bell.close()
+    notifier.close()
 
 
 def test_where_nothing_may_give_way_a_full_broker_costs_news_and_the_job_is_rung_for_later(
     own_valkey: Valkey, sqlite_database: Database
 ) -> None:
-    bell = Bell(own_valkey.url)
+    notifier = JobNotifier(own_valkey.url)
     job_id = rows.accept(sqlite_database)
     with own_valkey.client() as redis:
         redis.config_set("maxmemory-policy", "noeviction")
         redis.config_set("maxmemory", 1)
         events.tell(redis, job_id, "status", {})
-        assert not bell.ring(Queue.TRAIN, job_id)
+        assert not notifier.notify(Queue.TRAIN, job_id)
         redis.config_set("maxmemory", 0)
-        Reconciler(sqlite_database, bell, 0.0).look()
+        Reconciler(sqlite_database, notifier, 0.0).look()
         assert messages(redis) == [job_id]
-    bell.close()
+    notifier.close()
 
 
 def test_a_stream_is_bounded_and_goes_by_itself(redis: Redis) -> None:

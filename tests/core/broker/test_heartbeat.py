@@ -7,13 +7,14 @@ from redis import Redis
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.broker.heartbeat import Presence, listening
+from core.broker import heartbeat
+from core.broker.heartbeat import WorkerHeartbeat, listening
 from core.schemas.jobs import Queue
 
 
 def test_a_worker_appears_and_goes(redis: Redis) -> None:
     assert listening(redis, Queue.TRAIN) == 0
-    workers = [Presence(redis, Queue.TRAIN, f"w{number}") for number in range(2)]
+    workers = [WorkerHeartbeat(redis, Queue.TRAIN, f"w{number}") for number in range(2)]
     for worker in workers:
         worker.start()
     until(lambda: listening(redis, Queue.TRAIN) == 2)
@@ -24,8 +25,8 @@ def test_a_worker_appears_and_goes(redis: Redis) -> None:
 
 
 def test_a_worker_that_died_goes_by_itself(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "GONE_AFTER_SECONDS", 3)
-    worker = Presence(redis, Queue.TRAIN, "w")
+    monkeypatch.setattr(heartbeat, "GONE_AFTER_SECONDS", 3)
+    worker = WorkerHeartbeat(redis, Queue.TRAIN, "w")
     worker._stopping.wait = lambda _: worker._stopping.set() or True  # type: ignore[method-assign, assignment]
     worker.start()  # one beat, and no more
     until(lambda: not worker._thread.is_alive())
@@ -36,9 +37,9 @@ def test_a_worker_that_died_goes_by_itself(redis: Redis, monkeypatch: pytest.Mon
 def test_a_broker_that_was_wiped_or_away_hears_of_the_worker_again(
     own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
     with own_valkey.client() as client:
-        worker = Presence(client, Queue.SAMPLE, "w")
+        worker = WorkerHeartbeat(client, Queue.SAMPLE, "w")
         worker.start()
         until(lambda: listening(client, Queue.SAMPLE) == 1)
         client.flushall()

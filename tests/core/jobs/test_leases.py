@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from core.storage.leases import Claim, Reason, Success
 from sqlalchemy import update
 from support import rows
 from support.waiting import until
 
+from core.jobs import leases, requests
+from core.jobs.leases import JobLease, Reason, Success
 from core.schemas.jobs import JobStatus, Progress, Queue
-from core.storage import jobs, leases, models
+from core.storage import models
 from core.storage.database import Database
 from core.storage.errors import Conflict, LeaseLost, NotFound
 from core.storage.tables import Job
@@ -21,7 +22,7 @@ from core.storage.tables import Job
 RACERS = 4
 
 # Every way in which a worker writes.
-WRITES: dict[str, Callable[[Database, Claim], object]] = {
+WRITES: dict[str, Callable[[Database, JobLease], object]] = {
     "begin": leases.begin,
     "renew": lambda database, held: leases.renew(database, held, rows.LONG),
     "record": lambda database, held: leases.record(database, held, rows.DONE, [(1, {"energy": 1.0})]),
@@ -33,8 +34,8 @@ WRITES: dict[str, Callable[[Database, Claim], object]] = {
     ),
     "fail": lambda database, held: leases.fail(database, held, {"type": "late", "detail": "too late"}),
     "canceled": leases.canceled,
-    "hand_back": leases.hand_back,
-    "give_up": leases.give_up,
+    "release": leases.release,
+    "abandon": leases.abandon,
 }
 every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 
@@ -131,7 +132,7 @@ def test_of_racing_workers_one_gets_the_job_whose_worker_was_lost(database: Data
     held = rows.claimed(database)
     together = threading.Barrier(RACERS)
 
-    def work(worker: str) -> Claim | None:
+    def work(worker: str) -> JobLease | None:
         together.wait()
         return leases.claim(database, Queue.TRAIN, worker, rows.LONG)
 
@@ -143,7 +144,7 @@ def test_of_racing_workers_one_gets_the_job_whose_worker_was_lost(database: Data
 
 
 @every_write
-def test_an_old_token_writes_nothing(database: Database, write: Callable[[Database, Claim], object]) -> None:
+def test_an_old_token_writes_nothing(database: Database, write: Callable[[Database, JobLease], object]) -> None:
     old = rows.claimed(database)
     rows.expire(database, old.job_id)
     new = rows.claim(database, worker="other")
@@ -158,19 +159,19 @@ def test_an_old_token_writes_nothing(database: Database, write: Callable[[Databa
 @every_write
 @pytest.mark.parametrize("end", ["succeeded", "failed", "canceled", "handed back", "deleted"])
 def test_a_worker_writes_nothing_after_the_end(
-    sqlite_database: Database, write: Callable[[Database, Claim], object], end: str
+    sqlite_database: Database, write: Callable[[Database, JobLease], object], end: str
 ) -> None:
     held = rows.claimed(sqlite_database)
     if end == "succeeded":
         leases.succeed(sqlite_database, held, [], rows.DONE)
     elif end == "handed back":
-        leases.hand_back(sqlite_database, held)
+        leases.release(sqlite_database, held)
     else:
         leases.fail(sqlite_database, held, {"type": "t", "detail": "d"})
     if end == "canceled":
         rows.alter(sqlite_database, held.job_id, status=JobStatus.CANCELED)
     if end == "deleted":
-        jobs.delete(sqlite_database, held.job_id)
+        requests.delete(sqlite_database, held.job_id)
         assert rows.accept(sqlite_database) != held.job_id  # SQLite may give its number to this one
     counts = rows.count(sqlite_database)
     with pytest.raises(LeaseLost):
@@ -225,7 +226,7 @@ def test_record_keeps_the_series_without_doubles(database: Database) -> None:
     leases.record(database, held, progress, [(1, {"energy": 3.0}), (2, {"energy": 2.0})])
     leases.record(database, held, progress, [(2, {"energy": 2.5}), (3, {"energy": 1.0})])  # gone on from a checkpoint
     leases.record(database, held, progress)
-    assert jobs.metrics(database, held.job_id) == [
+    assert requests.metrics(database, held.job_id) == [
         {"step": 1, "energy": 3.0},
         {"step": 2, "energy": 2.5},
         {"step": 3, "energy": 1.0},
@@ -257,7 +258,7 @@ def test_a_job_that_kills_its_worker_three_times_fails(database: Database) -> No
     job_id = rows.accept(database)
     for strike in range(1, leases.MAX_STRIKES + 1):
         assert leases.settle_lost(database) == []
-        leases.give_up(database, rows.claim(database))
+        leases.abandon(database, rows.claim(database))
         assert rows.row(database, job_id).strikes == strike
     assert leases.claim(database, Queue.TRAIN, "w", rows.LONG) is None
     assert leases.settle_lost(database) == [job_id]
@@ -281,7 +282,7 @@ def test_a_checkpoint_clears_the_strikes(database: Database) -> None:
     for _ in range(2 * leases.MAX_STRIKES):
         held = rows.claim(database)
         leases.checkpoint(database, held, rows.stored())
-        leases.give_up(database, held)
+        leases.abandon(database, held)
         assert leases.settle_lost(database) == []
     job = rows.row(database, job_id)
     assert (job.strikes, job.attempt) == (0, 2 * leases.MAX_STRIKES)
@@ -289,7 +290,7 @@ def test_a_checkpoint_clears_the_strikes(database: Database) -> None:
 
 def test_give_up_frees_the_job_at_once(database: Database) -> None:
     held = rows.claimed(database)
-    leases.give_up(database, held)
+    leases.abandon(database, held)
     assert leases.waiting(database, Queue.TRAIN) == 1
     assert leases.unheard(database, Queue.TRAIN, rows.LONG, 10) == [held.job_id]
     again = rows.claim(database)
@@ -299,7 +300,7 @@ def test_give_up_frees_the_job_at_once(database: Database) -> None:
 def test_give_up_with_a_pause_keeps_the_job_back_and_says_why(database: Database) -> None:
     job_id = rows.accept(database)
     error = {"type": "unavailable", "detail": "the store was away"}
-    leases.give_up(database, rows.claim(database), error, wait_seconds=rows.LONG)
+    leases.abandon(database, rows.claim(database), error, wait_seconds=rows.LONG)
     assert leases.waiting(database, Queue.TRAIN) == 0
     assert rows.row(database, job_id).error == error
     rows.expire(database, job_id)
@@ -308,7 +309,7 @@ def test_give_up_with_a_pause_keeps_the_job_back_and_says_why(database: Database
     while rows.row(database, job_id).strikes < leases.MAX_STRIKES:
         rows.expire(database, job_id)
         held = rows.claim(database)
-    leases.give_up(database, held, error)
+    leases.abandon(database, held, error)
     assert leases.settle_lost(database) == [job_id]
     last = rows.row(database, job_id).error
     assert last is not None
@@ -319,7 +320,7 @@ def test_give_up_with_a_pause_keeps_the_job_back_and_says_why(database: Database
 def test_a_job_handed_back_any_number_of_times_has_no_strike(database: Database) -> None:
     job_id = rows.accept(database)
     for _ in range(leases.MAX_STRIKES + 2):
-        leases.hand_back(database, rows.claim(database))
+        leases.release(database, rows.claim(database))
         job = rows.row(database, job_id)
         assert (job.status, job.strikes, job.worker, job.lease_until) == (JobStatus.QUEUED, 0, None, None)
     assert rows.row(database, job_id).attempt == leases.MAX_STRIKES + 2
@@ -327,18 +328,18 @@ def test_a_job_handed_back_any_number_of_times_has_no_strike(database: Database)
 
 def test_cancel_while_queued_ends_the_job_at_once(database: Database) -> None:
     job_id = rows.accept(database)
-    assert jobs.cancel(database, job_id).status == JobStatus.CANCELED
+    assert requests.cancel(database, job_id).status == JobStatus.CANCELED
     job = rows.row(database, job_id)
     assert (job.status, job.lease_until) == (JobStatus.CANCELED, None)
     assert job.finished_at is not None
     assert leases.claim(database, Queue.TRAIN, "w", rows.LONG) is None
     with pytest.raises(Conflict):
-        jobs.cancel(database, job_id)
+        requests.cancel(database, job_id)
 
 
 def test_cancel_while_running_is_told_at_the_next_renewal(database: Database) -> None:
     held = rows.claimed(database)
-    assert jobs.cancel(database, held.job_id).status == JobStatus.RUNNING
+    assert requests.cancel(database, held.job_id).status == JobStatus.RUNNING
     assert leases.renew(database, held, rows.LONG) == Reason.CANCELED
     leases.canceled(database, held)
     assert rows.row(database, held.job_id).status == JobStatus.CANCELED
@@ -346,7 +347,7 @@ def test_cancel_while_running_is_told_at_the_next_renewal(database: Database) ->
 
 def test_cancel_of_a_job_whose_worker_was_lost_is_settled(database: Database) -> None:
     held = rows.claimed(database)
-    jobs.cancel(database, held.job_id)
+    requests.cancel(database, held.job_id)
     rows.expire(database, held.job_id)
     assert leases.claim(database, Queue.TRAIN, "other", rows.LONG) is None
     assert leases.waiting(database, Queue.TRAIN) == 0
@@ -357,8 +358,8 @@ def test_cancel_of_a_job_whose_worker_was_lost_is_settled(database: Database) ->
 
 def test_a_job_to_be_canceled_is_not_handed_back_but_ends(database: Database) -> None:
     held = rows.claimed(database)
-    jobs.cancel(database, held.job_id)
-    leases.hand_back(database, held)
+    requests.cancel(database, held.job_id)
+    leases.release(database, held)
     assert rows.row(database, held.job_id).status == JobStatus.CANCELED
 
 
@@ -369,12 +370,12 @@ def test_a_job_that_has_ended_is_resumed_from_its_checkpoint(database: Database,
     if end == "failed":
         leases.fail(database, held, {"type": "t", "detail": "d"})
     elif end == "canceled":
-        jobs.cancel(database, held.job_id)
+        requests.cancel(database, held.job_id)
         leases.canceled(database, held)
     else:
         leases.succeed(database, held, [], rows.DONE)
     with_more = {**rows.PARAMS, "iterations": 900}
-    job = jobs.resume(database, held.job_id, with_more)
+    job = requests.resume(database, held.job_id, with_more)
     assert (job.status, job.error, job.finished_at, job.cancel_requested, job.strikes) == (
         JobStatus.QUEUED,
         None,
@@ -391,10 +392,10 @@ def test_a_job_that_has_ended_is_resumed_from_its_checkpoint(database: Database,
 def test_a_job_that_has_not_ended_is_not_resumed(database: Database) -> None:
     job_id = rows.accept(database)
     with pytest.raises(Conflict, match="still queued"):
-        jobs.resume(database, job_id)
+        requests.resume(database, job_id)
     rows.claim(database)
     with pytest.raises(Conflict, match="still running"):
-        jobs.resume(database, job_id)
+        requests.resume(database, job_id)
 
 
 def test_a_job_whose_dataset_was_deleted_is_not_resumed(database: Database) -> None:
@@ -405,7 +406,7 @@ def test_a_job_whose_dataset_was_deleted_is_not_resumed(database: Database) -> N
     leases.fail(database, held, {"type": "t", "detail": "d"})
     datasets.delete(database, dataset.id)
     with pytest.raises(Conflict, match="cannot go on"):
-        jobs.resume(database, held.job_id)
+        requests.resume(database, held.job_id)
     assert rows.row(database, held.job_id).status == JobStatus.FAILED
 
 
@@ -415,18 +416,18 @@ def test_delete_gives_the_files_and_takes_every_row(database: Database) -> None:
     leases.publish(database, held, rows.artifact("a.png", "a/1"))
     leases.checkpoint(database, held, rows.stored("c/1"))
     with pytest.raises(Conflict, match="cancel it first"):
-        jobs.delete(database, held.job_id)
+        requests.delete(database, held.job_id)
     leases.succeed(database, held, [rows.artifact("b.png", "b/1")], rows.DONE)
-    assert sorted(jobs.delete(database, held.job_id)) == ["a/1", "b/1", "c/1"]
+    assert sorted(requests.delete(database, held.job_id)) == ["a/1", "b/1", "c/1"]
     assert not any(rows.count(database).values())
     with pytest.raises(NotFound):
-        jobs.find(database, held.job_id)
+        requests.find(database, held.job_id)
 
 
 def test_a_queued_job_is_not_deleted(database: Database) -> None:
     job_id = rows.accept(database)
     with pytest.raises(Conflict):
-        jobs.delete(database, job_id)
+        requests.delete(database, job_id)
     assert rows.row(database, job_id).status == JobStatus.QUEUED
 
 
@@ -438,7 +439,7 @@ def test_waiting_counts_what_could_be_claimed(database: Database) -> None:
     assert leases.waiting(database, Queue.TRAIN) == 1
     rows.expire(database, first)
     assert leases.waiting(database, Queue.TRAIN) == 2
-    jobs.cancel(database, second)
+    requests.cancel(database, second)
     assert leases.waiting(database, Queue.TRAIN) == 1
 
 
@@ -491,6 +492,6 @@ def test_a_renewal_after_giving_up_counts_no_jump_of_the_clock_as_work(database:
     with database.write() as session:
         times = {"leased_at": Job.leased_at - 1e6, "lease_until": Job.lease_until - 1e6}
         session.execute(update(Job).where(Job.seq == held.seq).values(**times))
-    leases.give_up(database, held)
+    leases.abandon(database, held)
     leases.renew(database, held, rows.LONG)
     assert rows.row(database, held.job_id).worked_seconds <= rows.LONG

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from core.storage.leases import Claim
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -26,8 +25,9 @@ from sqlalchemy import and_, func, or_, select, update
 from support import rows
 from support.postgres import PostgresServer
 
+from core.jobs import leases, requests
+from core.jobs.leases import JobLease
 from core.schemas.jobs import JobStatus, Queue
-from core.storage import jobs, leases
 from core.storage.database import Database
 from core.storage.errors import Conflict, LeaseLost, NotFound
 from core.storage.tables import Job, Model
@@ -67,10 +67,10 @@ class Life(RuleBasedStateMachine):
             return JobStatus(rows.row(self.database, job_id).status)
         return None
 
-    def holds(self, held: Claim) -> bool:
+    def holds(self, held: JobLease) -> bool:
         return self.holder.get(held.job_id) == held.token
 
-    def write(self, held: Claim, action: Callable[[], object]) -> bool:
+    def write(self, held: JobLease, action: Callable[[], object]) -> bool:
         """Do what only the holder may; refused, it has changed nothing."""
         if self.holds(held):
             action()
@@ -111,27 +111,27 @@ class Life(RuleBasedStateMachine):
         return found
 
     @rule(held=claims)
-    def renew(self, held: Claim) -> None:
+    def renew(self, held: JobLease) -> None:
         self.write(held, lambda: leases.renew(self.database, held, rows.LONG))
 
     @rule(held=claims, step=st.integers(0, 3))
-    def record(self, held: Claim, step: int) -> None:
+    def record(self, held: JobLease, step: int) -> None:
         self.write(held, lambda: leases.record(self.database, held, rows.DONE, [(step, {"energy": float(step)})]))
 
     @rule(held=claims, name=st.sampled_from(["a.png", "b.png"]))
-    def publish(self, held: Claim, name: str) -> None:
+    def publish(self, held: JobLease, name: str) -> None:
         file = rows.artifact(name)
         if self.write(held, lambda: leases.publish(self.database, held, file)):
             assert file.stored.blob in [one.blob for one in rows.row(self.database, held.job_id).artifacts]
 
     @rule(held=claims)
-    def checkpoint(self, held: Claim) -> None:
+    def checkpoint(self, held: JobLease) -> None:
         stored = rows.stored()
         if self.write(held, lambda: leases.checkpoint(self.database, held, stored)):
             self.strikes[held.job_id], self.checkpoints[held.job_id] = 0, stored.blob
 
     @rule(held=consumes(claims))
-    def succeed(self, held: Claim) -> None:
+    def succeed(self, held: JobLease) -> None:
         model = rows.new_model()
         results = [rows.artifact()]
         if self.write(held, lambda: leases.succeed(self.database, held, results, rows.DONE, model=model)):
@@ -139,25 +139,25 @@ class Life(RuleBasedStateMachine):
             self.models.add(model.id)
 
     @rule(held=consumes(claims))
-    def fail(self, held: Claim) -> None:
+    def fail(self, held: JobLease) -> None:
         if self.write(held, lambda: leases.fail(self.database, held, {"type": "t", "detail": "d"})):
             self._ended(held.job_id, JobStatus.FAILED)
 
     @rule(held=claims)  # it may go on to write, which is refused
-    def hand_back(self, held: Claim) -> None:
+    def release(self, held: JobLease) -> None:
         wanted = self.status(held.job_id) and rows.row(self.database, held.job_id).cancel_requested
-        if self.write(held, lambda: leases.hand_back(self.database, held)):
+        if self.write(held, lambda: leases.release(self.database, held)):
             del self.holder[held.job_id]
             if not wanted:
                 self.strikes[held.job_id] = max(self.strikes[held.job_id] - 1, 0)
             assert self.status(held.job_id) == (JobStatus.CANCELED if wanted else JobStatus.QUEUED)
 
     @rule(held=claims)  # a worker dies, and its claim is left; it comes back as a zombie
-    def give_up(self, held: Claim) -> None:
-        self.write(held, lambda: leases.give_up(self.database, held))
+    def abandon(self, held: JobLease) -> None:
+        self.write(held, lambda: leases.abandon(self.database, held))
 
     @rule(held=claims)
-    def clock_goes_on(self, held: Claim) -> None:
+    def clock_goes_on(self, held: JobLease) -> None:
         if self.holds(held):
             rows.expire(self.database, held.job_id)
 
@@ -173,33 +173,33 @@ class Life(RuleBasedStateMachine):
         if self.status(job_id) in (JobStatus.QUEUED, JobStatus.RUNNING):
             with self.database.read() as session:
                 in_hands = leases.in_hands(session, rows.row(self.database, job_id))
-            jobs.cancel(self.database, job_id)
+            requests.cancel(self.database, job_id)
             if not in_hands:
                 self.holder.pop(job_id, None)
             assert self.status(job_id) == (JobStatus.RUNNING if in_hands else JobStatus.CANCELED)
         else:
             with pytest.raises((Conflict, NotFound)):
-                jobs.cancel(self.database, job_id)
+                requests.cancel(self.database, job_id)
 
     @rule(job_id=jobs)
     def resume(self, job_id: str) -> None:
         if self.status(job_id) in FINAL:
-            jobs.resume(self.database, job_id)
+            requests.resume(self.database, job_id)
             self.strikes[job_id] = 0
             assert self.status(job_id) == JobStatus.QUEUED
         else:
             with pytest.raises((Conflict, NotFound)):
-                jobs.resume(self.database, job_id)
+                requests.resume(self.database, job_id)
 
     @precondition(lambda self: len(self.tokens) > 1)
     @rule(job_id=jobs)
     def delete(self, job_id: str) -> None:
         if self.status(job_id) in FINAL:
-            jobs.delete(self.database, job_id)
+            requests.delete(self.database, job_id)
             assert self.status(job_id) is None
         else:
             with pytest.raises((Conflict, NotFound)):
-                jobs.delete(self.database, job_id)
+                requests.delete(self.database, job_id)
 
     @rule()
     def settle_lost(self) -> None:
@@ -245,7 +245,7 @@ class Life(RuleBasedStateMachine):
                 assert self.holder[job_id] == job.token, "one holder at most, the last to claim"
         waiting = [job for job in found.values() if job.status == JobStatus.QUEUED]
         waiting.sort(key=lambda job: (-job.priority, job.seq))
-        places = jobs.queue_positions(self.database, list(found.values()))
+        places = requests.queue_positions(self.database, list(found.values()))
         assert places == {job.id: place for place, job in enumerate(waiting, start=1)}, "counted without a gap"
 
 
@@ -258,7 +258,7 @@ class LifeOnPostgres(Life):
         return Database(type(self).url())
 
 
-def found_priority(database: Database, found: Claim) -> int:
+def found_priority(database: Database, found: JobLease) -> int:
     return rows.row(database, found.job_id).priority
 
 

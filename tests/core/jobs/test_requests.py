@@ -4,11 +4,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from core.storage.jobs import Idempotency
 from support import rows
 
+from core.jobs import leases, requests
+from core.jobs.requests import Idempotency
 from core.schemas.jobs import JobKind, JobStatus, Queue
-from core.storage import datasets, jobs, leases, models
+from core.storage import datasets, models
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
 
@@ -18,8 +19,8 @@ KEY = Idempotency("key", b"1" * 32)
 
 def test_an_accepted_job_waits_with_all_that_was_asked(database: Database) -> None:
     dataset = rows.add_dataset(database)
-    job = jobs.accept(database, rows.train(dataset.id))
-    found = jobs.find(database, job.id)
+    job = requests.accept(database, rows.train(dataset.id))
+    found = requests.find(database, job.id)
     assert (found.kind, found.queue, found.status) == (JobKind.TRAIN, "train", JobStatus.QUEUED)
     assert (found.params, found.preset, found.dataset_id) == (dict(rows.PARAMS), "quick", dataset.id)
     assert (found.token, found.attempt, found.strikes, found.cancel_requested) == (0, 0, 0, False)
@@ -27,29 +28,29 @@ def test_an_accepted_job_waits_with_all_that_was_asked(database: Database) -> No
 
 
 def test_the_same_key_and_request_give_the_same_job(database: Database) -> None:
-    first = jobs.accept(database, rows.train(), KEY)
-    assert jobs.accept(database, rows.train(), KEY).id == first.id
-    earlier = jobs.asked_before(database, KEY)
+    first = requests.accept(database, rows.train(), KEY)
+    assert requests.accept(database, rows.train(), KEY).id == first.id
+    earlier = requests.asked_before(database, KEY)
     assert earlier is not None
     assert earlier.id == first.id
     assert rows.count(database)["jobs"] == 1
 
 
 def test_the_same_key_for_another_request_is_refused(database: Database) -> None:
-    jobs.accept(database, rows.train(), KEY)
+    requests.accept(database, rows.train(), KEY)
     other = Idempotency(KEY.key, b"2" * 32)
     with pytest.raises(Conflict, match="already used"):
-        jobs.accept(database, rows.train(), other)
+        requests.accept(database, rows.train(), other)
     with pytest.raises(Conflict, match="already used"):
-        jobs.asked_before(database, other)
+        requests.asked_before(database, other)
     assert rows.count(database)["jobs"] == 1
 
 
 def test_a_key_that_was_refused_may_be_used_again(database: Database) -> None:
     with pytest.raises(NotFound):
-        jobs.accept(database, rows.train("dataset_none"), KEY)
-    assert jobs.asked_before(database, KEY) is None
-    jobs.accept(database, rows.train(), KEY)
+        requests.accept(database, rows.train("dataset_none"), KEY)
+    assert requests.asked_before(database, KEY) is None
+    requests.accept(database, rows.train(), KEY)
 
 
 def test_one_key_posted_by_many_at_once_makes_one_job(database: Database) -> None:
@@ -75,9 +76,9 @@ def test_jobs_without_a_key_posted_by_many_at_once_are_all_accepted(database: Da
 
 def test_a_job_of_what_is_not_there_is_refused(database: Database) -> None:
     with pytest.raises(NotFound, match="dataset_none"):
-        jobs.accept(database, rows.train("dataset_none"))
+        requests.accept(database, rows.train("dataset_none"))
     with pytest.raises(NotFound, match="model_none"):
-        jobs.accept(database, rows.sample("model_none"))
+        requests.accept(database, rows.sample("model_none"))
     assert rows.count(database)["jobs"] == 0
 
 
@@ -85,31 +86,31 @@ def test_queue_positions_count_from_the_oldest_of_each_queue(database: Database)
     model_id = rows.add_model(database)
     first, second, third = (rows.accept(database) for _ in range(3))
     sampling = rows.accept(database, rows.sample(model_id))
-    everyone = jobs.listing(database, limit=100)
-    assert jobs.queue_positions(database, everyone) == {first: 1, second: 2, third: 3, sampling: 1}
+    everyone = requests.listing(database, limit=100)
+    assert requests.queue_positions(database, everyone) == {first: 1, second: 2, third: 3, sampling: 1}
     rows.claim(database)
-    everyone = jobs.listing(database, limit=100)
-    assert jobs.queue_positions(database, everyone) == {second: 1, third: 2, sampling: 1}
-    assert jobs.queue_positions(database, [rows.row(database, first)]) == {}
+    everyone = requests.listing(database, limit=100)
+    assert requests.queue_positions(database, everyone) == {second: 1, third: 2, sampling: 1}
+    assert requests.queue_positions(database, [rows.row(database, first)]) == {}
 
 
 def test_listing_pages_newest_first_and_filters(database: Database) -> None:
     model_id = rows.add_model(database)
     waiting = [rows.accept(database) for _ in range(5)]
     sampling = rows.accept(database, rows.sample(model_id))
-    train = [job.id for job in jobs.listing(database, kind=JobKind.TRAIN, status=JobStatus.QUEUED, limit=100)]
+    train = [job.id for job in requests.listing(database, kind=JobKind.TRAIN, status=JobStatus.QUEUED, limit=100)]
     assert train == waiting[::-1]
-    assert [job.id for job in jobs.listing(database, kind=JobKind.SAMPLE, limit=100)] == [sampling]
-    assert len(jobs.listing(database, status=JobStatus.SUCCEEDED, limit=100)) == 1
+    assert [job.id for job in requests.listing(database, kind=JobKind.SAMPLE, limit=100)] == [sampling]
+    assert len(requests.listing(database, status=JobStatus.SUCCEEDED, limit=100)) == 1
     pages, after = [], None
-    while found := jobs.listing(database, status=JobStatus.QUEUED, limit=2, after=after):
+    while found := requests.listing(database, status=JobStatus.QUEUED, limit=2, after=after):
         assert len(found) <= 2
         pages += [job.id for job in found]
         after = pages[-1]
         rows.accept(database)  # newer ones do not shift the pages
     assert pages == [sampling, *waiting[::-1]]
     with pytest.raises(NotFound):
-        jobs.listing(database, limit=1, after="job_none")
+        requests.listing(database, limit=1, after="job_none")
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "ended"])
@@ -159,7 +160,7 @@ def test_none_of_a_jobs_several_models_is_deleted_while_it_needs_them(database: 
     if state in ("ended", "resumed"):
         leases.fail(database, held, {"type": "t", "detail": "d"})
     if state == "resumed":
-        jobs.resume(database, job_id)
+        requests.resume(database, job_id)
     models.delete(database, other)
     for model_id in chosen:
         if state == "ended":
@@ -169,15 +170,15 @@ def test_none_of_a_jobs_several_models_is_deleted_while_it_needs_them(database: 
                 models.delete(database, model_id)
     if state == "ended":
         with pytest.raises(Conflict, match="cannot go on"):
-            jobs.resume(database, job_id)
-        jobs.delete(database, job_id)
+            requests.resume(database, job_id)
+        requests.delete(database, job_id)
         assert rows.count(database)["job_models"] == 0
 
 
 def test_a_job_of_several_models_of_which_one_is_not_there_is_refused(database: Database) -> None:
     there = rows.add_model(database)
     with pytest.raises(NotFound, match="model_none"):
-        jobs.accept(database, rows.classify(there, "model_none"))
+        requests.accept(database, rows.classify(there, "model_none"))
     assert rows.count(database)["job_models"] == 0
 
 
@@ -221,7 +222,15 @@ def test_datasets_and_models_page_newest_first(database: Database) -> None:
 
 
 def test_what_is_not_there_is_not_found(database: Database) -> None:
-    for ask in (jobs.find, jobs.cancel, jobs.resume, jobs.delete, jobs.metrics, datasets.find, datasets.delete):
+    for ask in (
+        requests.find,
+        requests.cancel,
+        requests.resume,
+        requests.delete,
+        requests.metrics,
+        datasets.find,
+        datasets.delete,
+    ):
         with pytest.raises(NotFound, match="'none'"):
             ask(database, "none")
     for ask_model in (models.find, models.delete):

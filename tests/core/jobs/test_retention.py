@@ -8,16 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from core.storage.jobs import Idempotency
-from core.storage.leases import Claim, Reason
 from sqlalchemy import update
 from support import rows
 
 from api.retention_sweep import sweep
 from api.settings import ApiSettings
+from core.jobs import leases, requests, retention
+from core.jobs.leases import JobLease, Reason
+from core.jobs.requests import Idempotency
 from core.runtime.settings import BadSettings
 from core.schemas.jobs import JobStatus, Queue
-from core.storage import jobs, leases, orphans, retention
+from core.storage import orphans
 from core.storage.access import Access
 from core.storage.blobs import Blobs
 from core.storage.database import Database
@@ -32,7 +33,9 @@ def test_the_higher_priority_is_claimed_first_and_the_older_among_equals(databas
     accepted = [rows.accept(database, replace(rows.train(), priority=priority)) for priority in (0, -3, 5, 0, 5)]
     expected = [accepted[index] for index in (2, 4, 0, 3, 1)]
     found = [rows.row(database, job_id) for job_id in accepted]
-    assert jobs.queue_positions(database, found) == {job_id: place for place, job_id in enumerate(expected, start=1)}
+    assert requests.queue_positions(database, found) == {
+        job_id: place for place, job_id in enumerate(expected, start=1)
+    }
     assert [rows.claim(database).job_id for _ in accepted] == expected
 
 
@@ -41,7 +44,7 @@ def test_time_worked_adds_up_over_attempts_and_not_while_nobody_works(database: 
     for seconds in (10.0, 5.0):
         _pass(database, held, seconds)
         assert leases.renew(database, held, rows.LONG) is None
-    leases.hand_back(database, held)
+    leases.release(database, held)
     _pass(database, held, 1000.0)
     again = rows.claim(database)
     _pass(database, again, 3.0)
@@ -66,9 +69,9 @@ def test_a_job_that_used_its_time_is_told_so_and_goes_on_only_with_more(database
     assert leases.renew(database, held, rows.LONG) == Reason.TIME_UP
     leases.fail(database, held, {"type": "time-limit", "detail": "d"})
     with pytest.raises(Conflict, match="larger time_limit_seconds"):
-        jobs.resume(database, held.job_id)
+        requests.resume(database, held.job_id)
     assert rows.row(database, held.job_id).status == JobStatus.FAILED
-    jobs.resume(database, held.job_id, time_limit_seconds=60.0)
+    requests.resume(database, held.job_id, time_limit_seconds=60.0)
     again = rows.claim(database)
     assert again.checkpoint == "c/1"
     assert leases.renew(database, again, rows.LONG) is None
@@ -84,11 +87,11 @@ def test_each_shard_has_the_limit_of_its_job(database: Database) -> None:
 
 def test_a_job_that_waits_for_another_try_is_canceled_at_once(database: Database) -> None:
     held = rows.claimed(database)
-    leases.give_up(database, held, {"type": "unavailable", "detail": "d"}, wait_seconds=rows.LONG)
-    assert jobs.cancel(database, held.job_id).status == JobStatus.CANCELED
+    leases.abandon(database, held, {"type": "unavailable", "detail": "d"}, wait_seconds=rows.LONG)
+    assert requests.cancel(database, held.job_id).status == JobStatus.CANCELED
     lost = rows.claimed(database)
     rows.expire(database, lost.job_id)
-    assert jobs.cancel(database, lost.job_id).status == JobStatus.CANCELED
+    assert requests.cancel(database, lost.job_id).status == JobStatus.CANCELED
     with pytest.raises(LeaseLost):
         leases.succeed(database, lost, [], rows.DONE)
 
@@ -96,7 +99,7 @@ def test_a_job_that_waits_for_another_try_is_canceled_at_once(database: Database
 def test_giving_up_for_no_fault_of_the_jobs_is_no_strike(database: Database) -> None:
     job_id = rows.accept(database)
     for _ in range(leases.MAX_STRIKES + 2):
-        leases.give_up(database, rows.claim(database), {"type": "unavailable", "detail": "d"}, strike=False)
+        leases.abandon(database, rows.claim(database), {"type": "unavailable", "detail": "d"}, strike=False)
     assert rows.row(database, job_id).strikes == 0
     assert leases.settle_lost(database) == []
 
@@ -104,7 +107,7 @@ def test_giving_up_for_no_fault_of_the_jobs_is_no_strike(database: Database) -> 
 def test_of_concurrent_resumes_one_wins(database: Database) -> None:
     held = rows.claimed(database)
     leases.fail(database, held, {"type": "t", "detail": "d"})
-    won = _race(lambda: jobs.resume(database, held.job_id))
+    won = _race(lambda: requests.resume(database, held.job_id))
     assert won == 1
     assert rows.row(database, held.job_id).status == JobStatus.QUEUED
 
@@ -113,7 +116,7 @@ def test_a_cancel_that_meets_a_success_leaves_one_of_both(database: Database) ->
     for _ in range(5):
         held = rows.claimed(database)
         actions: list[Callable[[], object]] = [
-            lambda held=held: jobs.cancel(database, held.job_id),  # type: ignore[misc]
+            lambda held=held: requests.cancel(database, held.job_id),  # type: ignore[misc]
             lambda held=held: leases.succeed(database, held, [rows.artifact()], rows.DONE),  # type: ignore[misc]
             lambda held=held: leases.canceled(database, held),  # type: ignore[misc]
         ]
@@ -128,7 +131,7 @@ def test_a_key_is_its_owners_alone(database: Database) -> None:
     key = Idempotency("k", b"1" * 32)
     owners = [_owner(database, number) for number in (1, 2)]
     first, second = (
-        jobs.accept(database.seen_by(Access(owner=seq, sees_all=False)), rows.train(), key).id for seq in owners
+        requests.accept(database.scoped_to(Access(owner=seq, sees_all=False)), rows.train(), key).id for seq in owners
     )
     assert first != second
 
@@ -150,7 +153,7 @@ def test_old_jobs_go_with_their_files_and_models_stay(database: Database, blobs:
     assert sweep(database, blobs, settings) == told
     assert told.bytes == 300
     with pytest.raises(NotFound):
-        jobs.find(database, old.job_id)
+        requests.find(database, old.job_id)
     assert not blobs.has(old.path("a.png"))
     assert not blobs.has(old.path("checkpoint"))
     assert blobs.has(old.path("model"))
@@ -185,7 +188,7 @@ def test_sweeps_at_once_delete_no_more_than_one_would(database: Database, blobs:
         gone = [job.job_id for one in swept for job in one.jobs]
         assert sorted(gone) == sorted(held.job_id for held in ended[:2]), "each told once"
         for held in ended[2:]:
-            jobs.delete(database, held.job_id)
+            requests.delete(database, held.job_id)
 
 
 @pytest.mark.parametrize("ends_again", [False, True])
@@ -194,7 +197,7 @@ def test_a_job_resumed_since_it_was_listed_stays(database: Database, blobs: Blob
     leases.fail(database, held, {"type": "t", "detail": "d"})
     rows.alter(database, held.job_id, finished_at=time.time() - 11 * DAY)
     (listed,) = retention.outdated(database, blobs, retention.Kept(jobs_days=10))
-    jobs.resume(database, held.job_id)
+    requests.resume(database, held.job_id)
     if ends_again:
         leases.fail(database, rows.claim(database), {"type": "t", "detail": "d"})
     assert not retention.delete_job(database, blobs, listed)
@@ -258,11 +261,11 @@ def test_old_keys_are_forgotten(database: Database, blobs: Blobs) -> None:
             update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=time.time() - 31 * DAY)
         )
     assert sweep(database, blobs, ApiSettings()).keys == 1
-    assert jobs.asked_before(database, keys[0]) is None
+    assert requests.asked_before(database, keys[0]) is None
     assert rows.accept(database, idempotency=keys[1]) == accepted[1]
 
 
-def _pass(database: Database, held: Claim, seconds: float) -> None:
+def _pass(database: Database, held: JobLease, seconds: float) -> None:
     """Let so many seconds go by since the last renewal."""
     with database.write() as session:
         shift = {name: getattr(Job, name) - seconds for name in ("leased_at", "lease_until")}
@@ -291,7 +294,7 @@ def _owner(database: Database, number: int) -> int:
         return key.seq
 
 
-def _ended(database: Database, blobs: Blobs, days: float = 0.0) -> Claim:
+def _ended(database: Database, blobs: Blobs, days: float = 0.0) -> JobLease:
     """A job that succeeded so long ago, with a picture of 100 bytes, a checkpoint of 200 and a model of 50."""
     held = rows.claimed(database)
     leases.checkpoint(database, held, blobs.put(held.path("checkpoint"), bytes(200)))
@@ -302,10 +305,10 @@ def _ended(database: Database, blobs: Blobs, days: float = 0.0) -> Claim:
     return held
 
 
-def _dead_attempt(database: Database) -> Claim:
+def _dead_attempt(database: Database) -> JobLease:
     """An attempt whose worker died; the job was claimed again, and has ended."""
     dead = rows.claim(database) if leases.waiting(database, Queue.TRAIN) else rows.claimed(database)
-    leases.give_up(database, dead)
+    leases.abandon(database, dead)
     leases.fail(database, rows.claim(database), {"type": "t", "detail": "d"})
     return dead
 

@@ -8,12 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from core.storage.jobs import Idempotency
-from core.storage.leases import Claim
 from support import rows
 
+from core.jobs import leases, requests
+from core.jobs.leases import JobLease
+from core.jobs.requests import Idempotency
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
-from core.storage import jobs, leases, models
+from core.storage import models
 from core.storage.database import Database
 from core.storage.errors import Conflict, LeaseLost, NotFound
 
@@ -24,7 +25,7 @@ WHOLE = Progress(stage=2, stages=2, iteration=1, iterations=1, fraction=1.0, eta
 KEY = Idempotency("key", b"1" * 32)
 
 
-def claim(database: Database, worker: str = "w") -> Claim:
+def claim(database: Database, worker: str = "w") -> JobLease:
     """The next shard, begun."""
     held = rows.claim(database, Queue.SAMPLE, worker=worker)
     leases.begin(database, held)
@@ -35,7 +36,7 @@ def picture(number: int) -> leases.NewArtifact:
     return rows.artifact(f"synthesized-{number:03d}.png")
 
 
-def draw(database: Database, held: Claim) -> leases.Success:
+def draw(database: Database, held: JobLease) -> leases.Success:
     for number in range(held.first, held.first + held.params["count"]):
         leases.publish(database, held, picture(number))
     return leases.succeed(database, held, [], WHOLE)
@@ -59,30 +60,30 @@ def test_a_split_job_is_one_to_its_owner(database: Database) -> None:
     model_id = rows.add_model(database)
     before, after = rows.accept(database, rows.sample(model_id)), rows.accept(database, rows.split(model_id))
     last = rows.accept(database, rows.sample(model_id))
-    listed = jobs.listing(database, kind=JobKind.SAMPLE, limit=100)
+    listed = requests.listing(database, kind=JobKind.SAMPLE, limit=100)
     assert [job.id for job in listed] == [last, after, before]
-    assert jobs.queue_positions(database, listed) == {before: 1, after: 2, last: 3}
+    assert requests.queue_positions(database, listed) == {before: 1, after: 2, last: 3}
     shards = rows.shards(database, after)
-    assert jobs.queue_positions(database, shards) == {}
+    assert requests.queue_positions(database, shards) == {}
     assert [(shard.first, shard.params["count"], shard.model_id) for shard in shards] == [
         (first, 2, model_id) for first in (0, 2, 4)
     ]
-    for ask in (jobs.find, jobs.cancel, jobs.resume, jobs.delete, jobs.metrics):
+    for ask in (requests.find, requests.cancel, requests.resume, requests.delete, requests.metrics):
         with pytest.raises(NotFound):
             ask(database, shards[0].id)
     with pytest.raises(NotFound):
-        jobs.listing(database, limit=1, after=shards[0].id)
+        requests.listing(database, limit=1, after=shards[0].id)
     leases.begin(database, rows.claim(database, Queue.SAMPLE))
     leases.begin(database, rows.claim(database, Queue.SAMPLE))
     for status, expected in ((JobStatus.RUNNING, [after, before]), (JobStatus.QUEUED, [last])):
-        assert [job.id for job in jobs.listing(database, status=status, limit=100)] == expected
+        assert [job.id for job in requests.listing(database, status=status, limit=100)] == expected
     with pytest.raises(Conflict, match="needed by job job_"):
         models.delete(database, model_id)
 
 
 def test_the_same_key_splits_once(database: Database) -> None:
-    first = jobs.accept(database, rows.split(), KEY)
-    assert jobs.accept(database, rows.split(), KEY).id == first.id
+    first = requests.accept(database, rows.split(), KEY)
+    assert requests.accept(database, rows.split(), KEY).id == first.id
     assert rows.count(database)["jobs"] == 1 + SHARDS
 
 
@@ -141,7 +142,7 @@ def test_a_shard_whose_worker_was_lost_is_done_again_and_no_picture_twice(databa
         lambda: leases.publish(database, lost, picture(1)),
         lambda: leases.succeed(database, lost, [], WHOLE),
         lambda: leases.fail(database, lost, ERROR),
-        lambda: leases.hand_back(database, lost),
+        lambda: leases.release(database, lost),
     ]
     for write in late:
         with pytest.raises(LeaseLost):
@@ -172,7 +173,7 @@ def test_a_shard_that_fails_ends_the_job_with_its_reason(database: Database) -> 
 def test_a_shard_that_kills_its_worker_three_times_ends_the_job(database: Database) -> None:
     job_id = rows.accept(database, rows.split(shards=2))
     for _ in range(leases.MAX_STRIKES):
-        leases.give_up(database, claim(database))
+        leases.abandon(database, claim(database))
     draw(database, claim(database))
     assert len(leases.settle_lost(database)) == 1
     job = rows.row(database, job_id)
@@ -186,16 +187,16 @@ def test_a_canceled_job_ends_at_once_with_all_its_shards(database: Database) -> 
     job_id = rows.accept(database, rows.split())
     done, at_work = claim(database), claim(database)
     draw(database, done)
-    assert jobs.cancel(database, job_id).status == JobStatus.CANCELED
+    assert requests.cancel(database, job_id).status == JobStatus.CANCELED
     assert statuses(database, job_id) == ["succeeded", "canceled", "canceled"]
     assert all(shard.finished_at and not shard.lease_until for shard in rows.shards(database, job_id))
-    for write in (leases.begin, leases.hand_back):
+    for write in (leases.begin, leases.release):
         with pytest.raises(LeaseLost):
             write(database, at_work)
     with pytest.raises(LeaseLost):
         leases.renew(database, at_work, rows.LONG)
     with pytest.raises(Conflict):
-        jobs.cancel(database, job_id)
+        requests.cancel(database, job_id)
 
 
 @pytest.mark.parametrize("how", ["failed", "canceled"])
@@ -206,8 +207,8 @@ def test_a_resumed_job_goes_on_with_what_is_missing(database: Database, how: str
     if how == "failed":
         leases.fail(database, at_work, ERROR)
     else:
-        jobs.cancel(database, job_id)
-    job = jobs.resume(database, job_id)
+        requests.cancel(database, job_id)
+    job = requests.resume(database, job_id)
     assert (job.status, job.error, job.cancel_requested) == (JobStatus.QUEUED, None, False)
     assert statuses(database, job_id) == ["succeeded", "queued", "queued"]
     again = claim(database)
@@ -215,7 +216,7 @@ def test_a_resumed_job_goes_on_with_what_is_missing(database: Database, how: str
         leases.publish(database, at_work, picture(2))
     assert [draw(database, one).ended for one in (again, claim(database))] == [False, True]
     assert rows.row(database, job_id).attempt == 2
-    jobs.resume(database, job_id)
+    requests.resume(database, job_id)
     assert leases.waiting(database, Queue.SAMPLE) == SHARDS
 
 
@@ -223,10 +224,10 @@ def test_a_job_whose_shards_are_all_handed_back_waits_again(database: Database) 
     job_id = rows.accept(database, rows.split())
     draw(database, claim(database))
     first, second = claim(database), claim(database)
-    assert leases.hand_back(database, first) is None
+    assert leases.release(database, first) is None
     assert rows.row(database, job_id).status == JobStatus.RUNNING
-    assert leases.hand_back(database, second) == JobStatus.QUEUED
-    assert jobs.queue_positions(database, [rows.row(database, job_id)]) == {job_id: 1}
+    assert leases.release(database, second) == JobStatus.QUEUED
+    assert requests.queue_positions(database, [rows.row(database, job_id)]) == {job_id: 1}
     assert leases.begin(database, rows.claim(database, Queue.SAMPLE)) == 2
 
 
@@ -236,9 +237,9 @@ def test_deleting_a_job_deletes_its_shards_and_names_every_file(database: Databa
     leases.checkpoint(database, held, rows.stored("c/1"))
     leases.publish(database, held, rows.artifact(path="a/1"))
     with pytest.raises(Conflict):
-        jobs.delete(database, job_id)
-    jobs.cancel(database, job_id)
-    assert sorted(jobs.delete(database, job_id)) == ["a/1", "c/1"]
+        requests.delete(database, job_id)
+    requests.cancel(database, job_id)
+    assert sorted(requests.delete(database, job_id)) == ["a/1", "c/1"]
     assert rows.count(database)["jobs"] == rows.count(database)["artifacts"] == 0
     with pytest.raises(LeaseLost):
         leases.publish(database, held, picture(0))
@@ -263,8 +264,8 @@ def test_workers_and_an_owner_who_meet_never_block_each_other(database: Database
                 ways: list[Callable[[], Any]] = [
                     *[lambda held=held: draw(database, held)] * 5,
                     lambda held=held: leases.fail(database, held, ERROR),
-                    lambda held=held: leases.hand_back(database, held),
-                    lambda held=held: leases.give_up(database, held),
+                    lambda held=held: leases.release(database, held),
+                    lambda held=held: leases.abandon(database, held),
                 ]
                 chance.choice(ways)()
 
@@ -272,7 +273,7 @@ def test_workers_and_an_owner_who_meet_never_block_each_other(database: Database
         chance = random.Random(seed)
         for _ in range(40):
             with suppress(Conflict):
-                chance.choice([jobs.cancel, jobs.resume])(database, chance.choice(made))
+                chance.choice([requests.cancel, requests.resume])(database, chance.choice(made))
 
     with ThreadPoolExecutor(4) as pool:
         working = [pool.submit(work, number) for number in range(3)]

@@ -302,16 +302,16 @@ def test_every_kind_of_job_has_its_queue():
     assert [kind for kind in JobKind if kind.queue == Queue.TRAIN] == [JobKind.TRAIN]  # all else is short
 
 
-CONTRACTS = ["core.recipe.presets"] + [
+SCHEMAS = ["core.recipe.presets"] + [
     f"core.schemas.{path.stem}"
-    for path in sorted((Path(core.__file__).parent / "contracts").glob("*.py"))
+    for path in sorted((Path(core.__file__).parent / "schemas").glob("*.py"))
     if path.stem != "__init__"
 ]
 
 
 def test_the_contracts_and_presets_leave_torch_alone():
     """The API lists and checks settings on machines without torch."""
-    script = f"import sys; import {', '.join(CONTRACTS)}; sys.exit('torch' in sys.modules)"
+    script = f"import sys; import {', '.join(SCHEMAS)}; sys.exit('torch' in sys.modules)"
     root = Path(core.__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", script], cwd=root, check=False).returncode == 0
 

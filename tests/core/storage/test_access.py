@@ -1,12 +1,13 @@
 """Whose rows: one key sees its own alone, whatever it asks for; what sees all sees all."""
 
 import pytest
-from core.storage.jobs import Idempotency
 from sqlalchemy import func, select
 from support import rows
 
+from core.jobs import leases, requests
+from core.jobs.requests import Idempotency
 from core.schemas.jobs import Queue
-from core.storage import datasets, jobs, leases, models
+from core.storage import datasets, models
 from core.storage.access import Access
 from core.storage.database import Database
 from core.storage.errors import NotFound
@@ -23,7 +24,7 @@ def bob(database: Database) -> Database:
     return _as_new_key(database, "bob")
 
 
-_OF_A_JOB = (jobs.find, jobs.metrics, jobs.cancel, jobs.resume, jobs.delete)
+_OF_A_JOB = (requests.find, requests.metrics, requests.cancel, requests.resume, requests.delete)
 
 
 def _as_new_key(database: Database, name: str) -> Database:
@@ -31,7 +32,7 @@ def _as_new_key(database: Database, name: str) -> Database:
     with database.write() as session:
         session.add(key)
         session.flush()
-        return database.seen_by(Access(owner=key.seq, sees_all=False))
+        return database.scoped_to(Access(owner=key.seq, sees_all=False))
 
 
 def test_anothers_rows_look_absent_to_every_call(ada: Database, bob: Database) -> None:
@@ -43,18 +44,18 @@ def test_anothers_rows_look_absent_to_every_call(ada: Database, bob: Database) -
         with pytest.raises(NotFound) as absent:
             call(bob, "absent")
         assert str(foreign.value).replace(id_, "absent") == str(absent.value)
-    assert [datasets.listing(bob, limit=9), jobs.listing(bob, limit=9)] == [[], []]
+    assert [datasets.listing(bob, limit=9), requests.listing(bob, limit=9)] == [[], []]
     with pytest.raises(NotFound):
-        jobs.listing(bob, limit=9, after=job)
+        requests.listing(bob, limit=9, after=job)
     with pytest.raises(NotFound):
         rows.accept(bob, rows.train(dataset))
-    assert [row.id for row in jobs.listing(ada, limit=9)] == [job]
+    assert [row.id for row in requests.listing(ada, limit=9)] == [job]
 
 
 def test_one_who_sees_all_sees_all_and_owns_what_it_adds(database: Database, ada: Database) -> None:
     theirs = rows.add_dataset(ada).id
     assert datasets.find(database, theirs).owner_seq == ada.access.owner
-    admin = database.seen_by(Access(owner=ada.access.owner, sees_all=True))
+    admin = database.scoped_to(Access(owner=ada.access.owner, sees_all=True))
     assert datasets.find(database, rows.add_dataset(database).id).owner_seq is None
     assert datasets.find(admin, rows.add_dataset(admin).id).owner_seq == ada.access.owner
     assert len(datasets.listing(admin, limit=9)) == 3
@@ -70,7 +71,7 @@ def test_a_model_belongs_to_the_owner_of_the_job_that_learned_it(database: Datab
 def test_a_place_in_the_queue_counts_everyones_jobs(ada: Database, bob: Database) -> None:
     rows.accept(ada)
     behind = rows.row(bob, rows.accept(bob))
-    assert jobs.queue_positions(bob, [behind]) == {behind.id: 2}
+    assert requests.queue_positions(bob, [behind]) == {behind.id: 2}
 
 
 def test_shards_belong_to_their_jobs_owner(database: Database, ada: Database) -> None:

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core.storage.jobs import Idempotency
-from core.storage.leases import NewArtifact
 from sqlalchemy import select, text
 from support import rows
 from support.rows import DONE
 
 from api.retention_sweep import sweep
 from api.settings import ApiSettings
+from core.jobs import leases, requests
+from core.jobs.leases import NewArtifact
+from core.jobs.requests import Idempotency
 from core.schemas.jobs import JobStatus, Queue
-from core.storage import jobs, leases, restore
+from core.storage import restore
 from core.storage.backup import BackupFailed, back_up, tables_of
 from core.storage.backup_archive import BadArchive
 from core.storage.blobs import Blobs
@@ -381,6 +382,6 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(
     files = Blobs((tmp_path / "restored").as_uri())
     _restored(target, files, archive)
     assert JobStatus(rows.row(target, job_id).status) == JobStatus.QUEUED
-    assert [point["step"] for point in jobs.metrics(target, job_id)] == [1, 2]
+    assert [point["step"] for point in requests.metrics(target, job_id)] == [1, 2]
     with target.read() as session:
         assert session.scalar(text("SELECT priority FROM jobs")) == 0

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import update
 from support import rows
 
+from core.jobs import leases
 from core.schemas.jobs import JobStatus, Queue
-from core.storage import leases
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
 from core.storage.tables import Job
@@ -55,6 +55,6 @@ def test_a_job_that_waits_is_rung_for_again(database: Database, moved: float) ->
 
 def test_a_job_that_is_kept_back_for_a_while_is_not_kept_for_an_hour(database: Database, moved: float) -> None:
     held = rows.claimed(database)
-    leases.give_up(database, held, {"type": "unavailable", "detail": "away"}, wait_seconds=rows.LONG)
+    leases.abandon(database, held, {"type": "unavailable", "detail": "away"}, wait_seconds=rows.LONG)
     _move(database, moved)
     assert rows.claim(database).job_id == held.job_id

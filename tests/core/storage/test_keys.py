@@ -8,7 +8,8 @@ from sqlalchemy import update
 from support import rows
 from support.keys import holder
 
-from core.storage import audit, datasets, jobs, keys
+from core.jobs import requests
+from core.storage import audit, datasets, keys
 from core.storage.database import Database
 from core.storage.errors import Conflict, LimitReached, NotFound
 from core.storage.keys import NewKey
@@ -65,10 +66,10 @@ def test_no_more_unfinished_jobs_than_a_key_may_have_however_many_ask_at_once(da
     assert (len(accepted), len(refused)) == (2, 4)
     assert "max_unfinished_jobs" in refused[0]
     rows.accept(bob.database)
-    jobs.cancel(ada.database, accepted[0])
+    requests.cancel(ada.database, accepted[0])
     rows.accept(ada.database)
     with pytest.raises(LimitReached):
-        jobs.resume(ada.database, accepted[0])
+        requests.resume(ada.database, accepted[0])
 
 
 def test_no_more_bytes_than_a_key_may_store_however_many_upload_at_once(database: Database) -> None:
@@ -87,7 +88,7 @@ def test_results_and_models_count_as_stored(database: Database) -> None:
     job_id = rows.accept(ada.database)
     held = rows.claim(database)
     rows.leases.succeed(database, held, [rows.artifact()], rows.DONE, model=rows.new_model())
-    for more in (rows.accept, rows.add_dataset, lambda seen: jobs.resume(seen, job_id)):
+    for more in (rows.accept, rows.add_dataset, lambda seen: requests.resume(seen, job_id)):
         with pytest.raises(LimitReached, match="9 of them are in use"):
             more(ada.database)
 
@@ -96,10 +97,10 @@ def test_what_is_done_is_logged_with_it_and_what_fails_is_not(database: Database
     ada = holder(database, "ada")
     dataset = rows.add_dataset(ada.database).id
     job_id = rows.accept(ada.database, rows.train(dataset))
-    for refused in (jobs.resume, jobs.delete):
+    for refused in (requests.resume, requests.delete):
         with pytest.raises(Conflict):
             refused(ada.database, job_id)
-    for done in (jobs.cancel, jobs.resume, jobs.cancel, jobs.delete):
+    for done in (requests.cancel, requests.resume, requests.cancel, requests.delete):
         done(ada.database, job_id)
     datasets.delete(ada.database, dataset)
     keys.revoke(database, ada.id)

@@ -11,14 +11,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from core.storage.jobs import Idempotency
 from sqlalchemy import JSON, Column, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from support import rows
 
+from core.jobs import leases
+from core.jobs.requests import Idempotency
 from core.runtime.settings import Settings
 from core.schemas.jobs import Queue
-from core.storage import leases, revision
+from core.storage import revision
 from core.storage.backup import tables_of
 from core.storage.database import MIGRATIONS, Database
 from core.storage.tables import Base

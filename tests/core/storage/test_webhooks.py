@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import func, select, update
 from support import rows
 
+from core.jobs import leases, requests
 from core.schemas.jobs import Queue
-from core.storage import audit, deliveries, jobs, leases, webhooks
+from core.storage import audit, deliveries, webhooks
 from core.storage.access import Access
 from core.storage.database import Database
 from core.storage.deliveries import Due, Outcome
@@ -23,7 +24,7 @@ def _owner(database: Database) -> Database:
         key = ApiKey(id=id_, name="n", prefix="p", sha256=id_.encode().ljust(32)[:32])
         session.add(key)
         session.flush()
-        return database.seen_by(Access(owner=key.seq, sees_all=False))
+        return database.scoped_to(Access(owner=key.seq, sees_all=False))
 
 
 def _events(database: Database, webhook_id: str) -> list[tuple[str, str]]:
@@ -39,7 +40,7 @@ def test_every_kind_of_end_is_told_once(database: Database) -> None:
     done, failed, canceled, lost = (rows.claimed(database) for _ in range(4))
     leases.succeed(database, done, [], rows.DONE)
     leases.fail(database, failed, {"type": "diverged", "detail": "d"})
-    jobs.cancel(database, canceled.job_id)
+    requests.cancel(database, canceled.job_id)
     leases.canceled(database, canceled)
     rows.alter(database, lost.job_id, strikes=leases.MAX_STRIKES)
     rows.expire(database, lost.job_id)
@@ -62,7 +63,7 @@ def test_a_split_job_is_told_once_and_none_of_its_shards(database: Database) -> 
     leases.fail(database, rows.claim(database, Queue.SAMPLE), {"type": "diverged", "detail": "d"})
     canceled = rows.accept(database, rows.split())
     rows.claim(database, Queue.SAMPLE)
-    jobs.cancel(database, canceled)
+    requests.cancel(database, canceled)
     assert _events(database, webhook.id) == [
         (canceled, "job.canceled"),
         (failed, "job.failed"),
@@ -76,7 +77,7 @@ def test_the_webhooks_of_others_are_neither_told_nor_seen(database: Database) ->
     job_id = rows.accept(one)
     leases.succeed(database, rows.claim(database), [], rows.DONE)
     unowned = rows.accept(database)
-    jobs.cancel(database, unowned)
+    requests.cancel(database, unowned)
     assert _events(one, mine.id) == [(job_id, "job.succeeded")]
     assert _events(other, theirs.id) == []
     assert _events(database, nobodys.id) == [(unowned, "job.canceled")]
@@ -109,7 +110,7 @@ def test_an_end_that_does_not_count_is_not_told(database: Database) -> None:
 
 def _one_due(database: Database) -> str:
     webhook = webhooks.add(database, URL)
-    jobs.cancel(database, rows.accept(database))
+    requests.cancel(database, rows.accept(database))
     return webhook.id
 
 
@@ -163,7 +164,7 @@ def test_attempts_follow_the_waits_and_end(database: Database) -> None:
 def test_one_message_a_webhook_is_taken_at_a_time_the_oldest_first(database: Database) -> None:
     one, other = webhooks.add(database, URL), webhooks.add(database, URL)
     for _ in range(3):
-        jobs.cancel(database, rows.accept(database))
+        requests.cancel(database, rows.accept(database))
     first = _claim(database)
     assert {due.webhook_seq for due in first} == {one.seq, other.seq}
     assert len(first) == 2
@@ -188,7 +189,7 @@ def test_a_webhook_that_is_gone_takes_its_messages_with_it(database: Database) -
 
 def test_the_log_forgets_what_is_settled_and_old(database: Database) -> None:
     webhook_id = _one_due(database)
-    jobs.cancel(database, rows.accept(database))
+    requests.cancel(database, rows.accept(database))
     (due,) = _claim(database)
     deliveries.settle(database, due, TAKEN, [])
     deliveries.forget(database, 60)

@@ -1,4 +1,4 @@
-"""The bell may be lost; the reconciler makes it good."""
+"""The notifier may be lost; the reconciler makes it good."""
 
 import time
 from collections.abc import Iterator
@@ -11,63 +11,68 @@ from support import rows
 from support.valkey import Valkey, messages
 from support.waiting import until
 
-from core.broker.notifier import Bell, Reconciler
+from core.broker.notifier import JobNotifier
+from core.jobs import leases, requests
+from core.jobs.reconciler import Reconciler
 from core.schemas.jobs import JobStatus, Queue
-from core.storage import jobs, leases
 from core.storage.database import Database
 
 OFTEN = 0.05  # seconds between two looks
 
 
 @pytest.fixture
-def bell(valkey: Valkey) -> Iterator[Bell]:
-    opened = Bell(valkey.url)
+def notifier(valkey: Valkey) -> Iterator[JobNotifier]:
+    opened = JobNotifier(valkey.url)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def own_bell(own_valkey: Valkey) -> Iterator[Bell]:
-    opened = Bell(own_valkey.url)
+def own_bell(own_valkey: Valkey) -> Iterator[JobNotifier]:
+    opened = JobNotifier(own_valkey.url)
     yield opened
     opened.close()
 
 
-def test_a_ring_is_a_message_with_the_jobs_id_in_its_queue(bell: Bell, redis: Redis) -> None:
-    assert bell.ring(Queue.TRAIN, "job_a")
-    assert bell.ring(Queue.SAMPLE, "job_b")
+def test_a_ring_is_a_message_with_the_jobs_id_in_its_queue(notifier: JobNotifier, redis: Redis) -> None:
+    assert notifier.notify(Queue.TRAIN, "job_a")
+    assert notifier.notify(Queue.SAMPLE, "job_b")
     assert (messages(redis), messages(redis, Queue.SAMPLE)) == (["job_a"], ["job_b"])
-    assert (bell.pending(Queue.TRAIN), bell.pending(Queue.SAMPLE)) == (1, 1)
+    assert (notifier.pending(Queue.TRAIN), notifier.pending(Queue.SAMPLE)) == (1, 1)
 
 
-def test_one_look_rings_for_every_job_that_waits_unheard(database: Database, bell: Bell, redis: Redis) -> None:
+def test_one_look_rings_for_every_job_that_waits_unheard(
+    database: Database, notifier: JobNotifier, redis: Redis
+) -> None:
     model_id = rows.add_model(database)
     waiting = [rows.accept(database) for _ in range(3)]
     sampling = rows.accept(database, rows.sample(model_id))
-    Reconciler(database, bell, rows.LONG).look()
+    Reconciler(database, notifier, rows.LONG).look()
     assert sorted(messages(redis)) == sorted(waiting)
     assert messages(redis, Queue.SAMPLE) == [sampling]
 
 
-def test_messages_do_not_pile_up_over_many_looks(database: Database, bell: Bell, redis: Redis) -> None:
+def test_messages_do_not_pile_up_over_many_looks(database: Database, notifier: JobNotifier, redis: Redis) -> None:
     for _ in range(3):
         rows.accept(database)
-    reconciler = Reconciler(database, bell, 0.0)  # every look finds the last ring long ago
+    reconciler = Reconciler(database, notifier, 0.0)  # every look finds the last ring long ago
     for _ in range(20):
         reconciler.look()
     assert len(messages(redis)) == 3
 
 
-def test_of_many_reconcilers_only_one_rings(sqlite_database: Database, bell: Bell, redis: Redis) -> None:
+def test_of_many_reconcilers_only_one_rings(sqlite_database: Database, notifier: JobNotifier, redis: Redis) -> None:
     job_id = rows.accept(sqlite_database)
     for _ in range(5):
-        Reconciler(sqlite_database, bell, rows.LONG).look()
+        Reconciler(sqlite_database, notifier, rows.LONG).look()
     assert messages(redis) == [job_id]
 
 
-def test_a_message_that_was_taken_and_lost_is_rung_again(database: Database, bell: Bell, redis: Redis) -> None:
+def test_a_message_that_was_taken_and_lost_is_rung_again(
+    database: Database, notifier: JobNotifier, redis: Redis
+) -> None:
     job_id = rows.accept(database)
-    reconciler = Reconciler(database, bell, rows.LONG)
+    reconciler = Reconciler(database, notifier, rows.LONG)
     reconciler.look()
     redis.delete(Queue.TRAIN.value)  # a worker took it and died
     reconciler.look()
@@ -79,9 +84,9 @@ def test_a_message_that_was_taken_and_lost_is_rung_again(database: Database, bel
     assert messages(redis) == [job_id]
 
 
-def test_a_wiped_broker_is_rung_again(database: Database, bell: Bell, redis: Redis) -> None:
+def test_a_wiped_broker_is_rung_again(database: Database, notifier: JobNotifier, redis: Redis) -> None:
     waiting = [rows.accept(database) for _ in range(3)]
-    reconciler = Reconciler(database, bell, OFTEN)
+    reconciler = Reconciler(database, notifier, OFTEN)
     for _ in range(3):
         reconciler.look()
         assert sorted(messages(redis)) == sorted(waiting)
@@ -89,33 +94,35 @@ def test_a_wiped_broker_is_rung_again(database: Database, bell: Bell, redis: Red
         time.sleep(2 * OFTEN)
 
 
-def test_a_job_whose_worker_was_lost_is_rung_again(database: Database, bell: Bell, redis: Redis) -> None:
+def test_a_job_whose_worker_was_lost_is_rung_again(database: Database, notifier: JobNotifier, redis: Redis) -> None:
     held = rows.claimed(database)
-    reconciler = Reconciler(database, bell, rows.LONG)
+    reconciler = Reconciler(database, notifier, rows.LONG)
     reconciler.look()
     assert messages(redis) == []
-    leases.give_up(database, held)
+    leases.abandon(database, held)
     reconciler.look()
     assert messages(redis) == [held.job_id]
 
 
-def test_a_look_ends_what_is_lost_for_good_and_rings_for_nothing(database: Database, bell: Bell, redis: Redis) -> None:
+def test_a_look_ends_what_is_lost_for_good_and_rings_for_nothing(
+    database: Database, notifier: JobNotifier, redis: Redis
+) -> None:
     struck, wanted_no_more = rows.accept(database), rows.accept(database)
     for job_id in (struck, wanted_no_more):
         assert rows.claim(database).job_id == job_id
         rows.expire(database, job_id)
         rows.alter(database, job_id, strikes=leases.MAX_STRIKES if job_id == struck else 1)
         if job_id == wanted_no_more:
-            jobs.cancel(database, job_id)
-    Reconciler(database, bell, rows.LONG).look()
+            requests.cancel(database, job_id)
+    Reconciler(database, notifier, rows.LONG).look()
     states = [rows.row(database, job_id).status for job_id in (struck, wanted_no_more)]
     assert states == [JobStatus.FAILED, JobStatus.CANCELED]
     assert messages(redis) == []
 
 
 @contextmanager
-def _looking(database: Database, bell: Bell) -> Iterator[None]:
-    reconciler = Reconciler(database, bell, OFTEN)
+def _looking(database: Database, notifier: JobNotifier) -> Iterator[None]:
+    reconciler = Reconciler(database, notifier, OFTEN)
     reconciler.start()
     try:
         yield
@@ -123,8 +130,8 @@ def _looking(database: Database, bell: Bell) -> Iterator[None]:
         reconciler.stop()
 
 
-def test_the_thread_looks_until_it_is_stopped(sqlite_database: Database, bell: Bell, redis: Redis) -> None:
-    with _looking(sqlite_database, bell):
+def test_the_thread_looks_until_it_is_stopped(sqlite_database: Database, notifier: JobNotifier, redis: Redis) -> None:
+    with _looking(sqlite_database, notifier):
         for count in (1, 2):
             rows.accept(sqlite_database)
             until(lambda count=count: len(messages(redis)) == count)
@@ -134,11 +141,11 @@ def test_the_thread_looks_until_it_is_stopped(sqlite_database: Database, bell: B
 
 
 def test_while_the_broker_is_away_nothing_raises_and_after_it_everything_is_rung(
-    sqlite_database: Database, own_bell: Bell, own_valkey: Valkey
+    sqlite_database: Database, own_bell: JobNotifier, own_valkey: Valkey
 ) -> None:
-    assert own_bell.ring(Queue.TRAIN, "job_before")
+    assert own_bell.notify(Queue.TRAIN, "job_before")
     own_valkey.stop()
-    assert not own_bell.ring(Queue.TRAIN, "job_while")
+    assert not own_bell.notify(Queue.TRAIN, "job_while")
     with pytest.raises(RedisError):
         own_bell.pending(Queue.TRAIN)
     job_id = rows.accept(sqlite_database)
@@ -147,7 +154,7 @@ def test_while_the_broker_is_away_nothing_raises_and_after_it_everything_is_rung
         own_valkey.start()
         client.delete(Queue.TRAIN.value)  # what the file had kept
         until(lambda: job_id in messages(client))
-        assert own_bell.ring(Queue.TRAIN, "job_after")
+        assert own_bell.notify(Queue.TRAIN, "job_after")
         assert "job_after" in messages(client)
 
 
@@ -156,15 +163,15 @@ def test_a_broker_that_is_away_is_not_waited_for(url: str, monkeypatch: pytest.M
     """A client is waiting for its answer."""
     for pause in ("redis.retry.sleep", "kombu.utils.functional.sleep"):
         monkeypatch.setattr(pause, lambda seconds: pytest.fail(f"whoever rings sleeps {seconds} s"))
-    bell = Bell(url)
+    notifier = JobNotifier(url)
     for _ in range(3):
-        assert not bell.ring(Queue.TRAIN, "job_a")
-    bell.close()
+        assert not notifier.notify(Queue.TRAIN, "job_a")
+    notifier.close()
 
 
-def test_a_reconciler_outlives_a_database_that_is_away(bell: Bell, redis: Redis, tmp_path: Path) -> None:
+def test_a_reconciler_outlives_a_database_that_is_away(notifier: JobNotifier, redis: Redis, tmp_path: Path) -> None:
     missing = Database(f"sqlite:///{tmp_path / 'not-migrated.sqlite3'}")
-    with _looking(missing, bell):
+    with _looking(missing, notifier):
         time.sleep(3 * OFTEN)
         missing.migrate()
         job_id = rows.accept(missing)
