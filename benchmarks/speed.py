@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.engine import FastEngine, ReferenceEngine, choose_engine
+from core.engine.dynamics import Dynamics
 from core.engine.fast import records_graphs
 from core.engine.noise import noise_of_each
 from core.engine.parallel import each
@@ -35,7 +36,6 @@ from core.pictures.training_set import Pictures
 from core.recipe.diagnosis import remarks
 from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
-from core.theory.langevin import Dynamics
 from core.theory.learning import Learner, architecture_of, synthesized
 from core.theory.model import Architecture, GenerativeConvNet
 

@@ -9,10 +9,11 @@ import torch
 from nets import BOUNDARIES, CASES, Case, case
 from torch import Tensor
 
+from core.engine.dynamics import Dynamics, lattice_shift
 from core.engine.layout import Layout
 from core.pictures.colour_box import Box
 from core.schemas.learning import Boundary, Top
-from core.theory.langevin import Dynamics, langevin_step, lattice_shift
+from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 Layers = list[tuple[int, int, int]]

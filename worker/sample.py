@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from core.engine import Engine, choose_engine
+from core.engine.dynamics import Dynamics
 from core.pictures.images import fit_torus, write_picture
 from core.recipe.checkpoint import TrainedModel
+from core.recipe.denoising import basis_passes
 from core.recipe.tone import Tone
 from core.schemas.learned import LearnedSettings
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.sampling import develop, synthesize
-from core.theory.decoding import passes_to_denoise
-from core.theory.langevin import Dynamics
 from core.theory.learning import dynamics_of, precision_of, tone_of
 from worker.inputs import open_model
 from worker.job_context import JobContext
@@ -64,7 +64,7 @@ class _Sampler:
     @property
     def cleaning(self) -> int:
         """What it takes to clean a picture of its noise, in Langevin steps."""
-        return passes_to_denoise(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
+        return basis_passes(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
 
     def picture(self, index: int, after_step: Callable[[float], None]) -> Tensor:
         """Number `index` of the job's -> (C, height, width) bytes. `after_step` is told of steps and of `cleaning`."""

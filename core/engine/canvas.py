@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.engine.dynamics import Dynamics, lattice_shift
 from core.engine.interface import Engine
 from core.engine.noise import Noise
-from core.theory.langevin import Dynamics, lattice_shift
 from core.theory.model import Architecture, GenerativeConvNet
 
 # Of the maps in memory, of which a step holds about three times as much: of a picture that is taken at once, and of a

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from core.engine.blocked import BlockedNet
+from core.engine.dynamics import Dynamics
 from core.engine.kernel import advance_
 from core.engine.layout import Layout, hold_in_blocks_
 from core.pictures.colour_box import Box
-from core.theory.langevin import Dynamics
 from core.theory.model import Architecture
 
 LONGEST = 10  # steps in one graph

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.backends import cudnn
 
 from core.engine.blocked import BlockedNet
+from core.engine.dynamics import Dynamics, lattice_shift
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, hold_in_blocks_
 from core.engine.noise import Noise, noise_of_each
 from core.engine.parallel import each
 from core.schemas.learning import Boundary
-from core.theory.langevin import Dynamics, lattice_shift
 from core.theory.model import GenerativeConvNet
 
 if TYPE_CHECKING:

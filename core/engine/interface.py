@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from core.engine.dynamics import Dynamics
 from core.schemas.learning import Boundary
-from core.theory.langevin import Dynamics
 from core.theory.model import GenerativeConvNet
 
 
@@ -47,7 +47,7 @@ class Engine(Protocol):
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """`steps` Langevin steps of N chains (eq. 19); see `core.theory.langevin.run_chains`."""
+        """`steps` Langevin steps of N chains (eq. 19); see `core.engine.reference.run_chains`."""
 
     def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
         """∂f/∂w, the mean over the pictures, per position of the top map."""

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from core.engine.dynamics import Dynamics, moved_at_random
 from core.engine.interface import ScoreGradient
 from core.schemas.learning import Boundary
 from core.theory import decoding
-from core.theory.langevin import Dynamics, run_chains
+from core.theory.langevin import langevin_step
 from core.theory.model import GenerativeConvNet, positions
 
 
@@ -38,3 +39,26 @@ class ReferenceEngine:
             parameters = torch.autograd.grad(score, list(net.parameters()))
         active = tuple((layer > 0).double().mean().item() for layer in maps)
         return ScoreGradient(score.item(), parameters, active)
+
+
+def run_chains(
+    net: GenerativeConvNet,
+    images: Tensor,
+    steps: int,
+    dynamics: Dynamics,
+    generator: torch.Generator | None = None,
+    after_step: Callable[[float], None] | None = None,
+) -> Tensor:
+    """`steps` Langevin steps of N parallel chains from `images` (N, C, H, W).
+
+    `after_step(steps done)` is told of each; what it raises ends the run.
+    """
+    for step in range(1, steps + 1):
+        if dynamics.random_lattice:
+            images = moved_at_random(images, net.architecture.total_stride, generator)
+        images = langevin_step(net, images, dynamics.step_size, generator, boundary=dynamics.boundary)
+        if dynamics.box is not None:
+            images = dynamics.box.hold(images)
+        if after_step is not None:
+            after_step(step)
+    return images

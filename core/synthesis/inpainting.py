@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.theory.decoding import denoise
-from core.theory.langevin import Dynamics, langevin_step, lattice_shift
+from core.engine.dynamics import Dynamics, lattice_shift
+from core.recipe.denoising import denoise
+from core.theory.langevin import langevin_step
 from core.theory.model import GenerativeConvNet
 
 PIECES_PER_CHAIN = 2  # along each side

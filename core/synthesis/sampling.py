@@ -8,11 +8,11 @@ from torch import Tensor
 
 from core.engine import Engine
 from core.engine.canvas import by_tiles, is_too_large, run_by_tiles
+from core.engine.dynamics import Dynamics
 from core.pictures.images import Levels, to_pixels
+from core.recipe.denoising import denoise
 from core.recipe.tone import Tone, means
 from core.schemas.learning import Boundary
-from core.theory.decoding import denoise
-from core.theory.langevin import Dynamics
 from core.theory.model import GenerativeConvNet
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from

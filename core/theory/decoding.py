@@ -6,7 +6,6 @@ density there is the Gaussian N(σ² B, σ²) (Theorem 1). B is found by deconvo
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -14,10 +13,6 @@ from torch.nn import functional
 
 from core.schemas.learning import Boundary
 from core.theory.model import GenerativeConvNet
-
-LATTICES = 4  # along each side
-
-Pull = Callable[[GenerativeConvNet, Tensor, Boundary], Tensor]  # B of pictures, as `basis` gives it
 
 
 @dataclass(frozen=True)
@@ -110,48 +105,6 @@ def reconstruction_loss(net: GenerativeConvNet, images: Tensor, boundary: Bounda
 
 
 @torch.no_grad()
-def denoise(
-    net: GenerativeConvNet,
-    images: Tensor,
-    noise_std: float,
-    boundary: Boundary = "valid",
-    random_lattice: bool = False,
-    pull: Pull | None = None,
-) -> Tensor:
-    """The mean of the clean picture, given one under white noise of s = `noise_std`: I + s² (B - I/σ²), grey levels.
-
-    Exact where p is the density of pictures under that noise (Miyasawa 1961; Raphan and Simoncelli 2011), which a net
-    learns from pictures under it. For s = σ it is the reconstruction σ² B. (N, C, H, W) -> the same; s = 0: as it is.
-    With `random_lattice` B is the mean over the places of the net's lattice (`moved_at_random`). `pull`
-    is another way to find B than `basis`, an engine's.
-    """
-    if not noise_std:
-        return images
-    shrunk = images * (1 - (noise_std / net.architecture.reference_std) ** 2)
-    pull = pull or basis
-    drawn = mean_basis(net, images, boundary, pull) if random_lattice else pull(net, images, boundary)
-    return shrunk.add_(drawn, alpha=noise_std**2)
-
-
-def passes_to_denoise(net: GenerativeConvNet, noise_std: float, random_lattice: bool) -> int:
-    """How often `denoise` finds B."""
-    return 0 if not noise_std else len(_places(net)) ** 2 if random_lattice else 1
-
-
-def mean_basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid", pull: Pull = basis) -> Tensor:
-    """B's mean over the places at which the net's lattice may lie, LATTICES at most along each side. (N, C, H, W).
-
-    On the torus it is exact; elsewhere the stride's few lines at the rim are taken from the opposite side.
-    """
-    places = _places(net)
-    total = torch.zeros_like(images)
-    for down, right in product(places, places):
-        moved = pull(net, images.roll((down, right), dims=(2, 3)), boundary)
-        total += moved.roll((-down, -right), dims=(2, 3))
-    return total / len(places) ** 2
-
-
-@torch.no_grad()
 def find_mode(
     net: GenerativeConvNet,
     images: Tensor,
@@ -214,12 +167,6 @@ def top_coefficients(net: GenerativeConvNet, active: Tensor, dtype: torch.dtype)
     """B^(L) ∘ δ^(L): 1 (a category's: w_c,k) where a unit of the highest layer is `active` (N, filters, H_L, W_L)."""
     ones = active.to(dtype)
     return ones if net.category_weights is None else ones * net.category_weights[:, None, None]
-
-
-def _places(net: GenerativeConvNet) -> range:
-    """Pixels by which the lattice is moved along each side."""
-    stride = net.architecture.total_stride
-    return range(0, stride, -(-stride // LATTICES))
 
 
 def _rounding(net: GenerativeConvNet, images: Tensor, energy: Tensor) -> Tensor:

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from core.engine import Engine, choose_engine
+from core.engine.dynamics import Dynamics, lattice_shift
 from core.pictures.colour_box import Box
 from core.pictures.quality import relative_grid_peak, sliced_wasserstein
 from core.pictures.training_set import Pictures, cut_patches
+from core.recipe.denoising import denoise
 from core.recipe.diagnosis import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks, rms
 from core.recipe.scaling import Whitening, paces, scale_weights
 from core.recipe.state import LearningState, fresh_optimizer
 from core.recipe.tone import Tone
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import Boundary, LearningParams, Precision
-from core.theory.decoding import denoise
-from core.theory.langevin import Dynamics, lattice_shift
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end

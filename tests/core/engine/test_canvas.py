@@ -11,11 +11,11 @@ from nets import case
 
 from core.engine import FastEngine, ReferenceEngine, canvas
 from core.engine.canvas import by_tiles, run_by_tiles, side_of_tiles, tiles
+from core.engine.dynamics import Dynamics
 from core.pictures.images import Levels, to_pixels
+from core.recipe.denoising import denoise
 from core.recipe.tone import Tone
 from core.synthesis.sampling import develop, patchwork, synthesize
-from core.theory.decoding import denoise
-from core.theory.langevin import Dynamics
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 WHOLE = 1 << 20  # a tile of that many pixels is as large as any canvas here

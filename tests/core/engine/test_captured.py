@@ -13,7 +13,8 @@ from engines import a_box, every_engine_case, in_single_precision, layout_of, se
 from nets import Case, case
 
 from core.engine.blocked import BlockedNet
-from core.theory.langevin import Dynamics, langevin_step
+from core.engine.dynamics import Dynamics
+from core.theory.langevin import langevin_step
 
 STEPS = 6
 NAME = "core.engine.captured"

@@ -5,9 +5,10 @@ import torch
 from engines import relative
 
 from core.engine import FastEngine, ReferenceEngine, fast
+from core.engine.dynamics import moved_at_random
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.schemas.learning import LayerParams, LearningParams
-from core.theory.langevin import langevin_step, moved_at_random
+from core.theory.langevin import langevin_step
 from core.theory.learning import Learner, learn
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from engines import GivenNoise, a_box, every_engine_case, layout_of, noises, rel
 from nets import BOUNDARIES, Case, case
 
 from core.engine import FastEngine, ReferenceEngine, fast
+from core.engine.dynamics import Dynamics
 from core.engine.noise import STREAMS
-from core.theory.langevin import Dynamics
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 STEPS = 4

@@ -12,10 +12,10 @@ from nets import case
 
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
+from core.engine.dynamics import Dynamics
 from core.engine.fast import exactly
 from core.engine.layout import Layout
 from core.pictures.colour_box import Box
-from core.theory.langevin import Dynamics
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 GPU = torch.device("cuda")

@@ -5,11 +5,12 @@ import torch
 
 import core.theory.learning
 from core.engine import ReferenceEngine
+from core.engine.dynamics import Dynamics
+from core.engine.reference import run_chains
 from core.pictures.colour_box import Box
 from core.pictures.training_set import Pictures
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.schemas.learning import LayerParams, LearningParams
-from core.theory.langevin import Dynamics, run_chains
 from core.theory.learning import Learner, architecture_at, architecture_of, dynamics_of, learn
 
 CPU = torch.device("cpu")

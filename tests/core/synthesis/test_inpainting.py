@@ -4,9 +4,10 @@ import pytest
 import torch
 from nets import random_net
 
+from core.engine.dynamics import Dynamics, lattice_shift
 from core.synthesis import inpainting
 from core.synthesis.inpainting import fill_in, from_chains, inpaint
-from core.theory.langevin import Dynamics, langevin_step, lattice_shift
+from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 

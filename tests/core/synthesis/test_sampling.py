@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from core.engine import ReferenceEngine
+from core.engine.dynamics import Dynamics
+from core.engine.reference import run_chains
 from core.synthesis.sampling import patchwork, synthesize
-from core.theory.langevin import Dynamics, run_chains
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 

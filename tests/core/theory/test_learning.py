@@ -7,12 +7,13 @@ from nets import random_net
 
 import core.theory.learning
 from core.engine import ReferenceEngine
+from core.engine.dynamics import Dynamics
+from core.engine.reference import run_chains
 from core.pictures.training_set import Pictures
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.state import LearningState
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.decoding import encode
-from core.theory.langevin import Dynamics, run_chains
 from core.theory.learning import (
     FINAL_LEARNING_RATE,
     MAX_RECOVERIES,

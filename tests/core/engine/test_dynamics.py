@@ -6,8 +6,12 @@ import pytest
 import torch
 from nets import case, every_case
 
-from core.theory.decoding import LATTICES, basis, denoise, reconstruct
-from core.theory.langevin import Box, Dynamics, langevin_step, moved_at_random, run_chains
+from core.engine.dynamics import Dynamics, moved_at_random
+from core.engine.reference import run_chains
+from core.pictures.colour_box import Box
+from core.recipe.denoising import MAX_PHASES, denoise
+from core.theory.decoding import basis, reconstruct
+from core.theory.langevin import langevin_step
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 ON_THE_TORUS = [
@@ -168,7 +172,7 @@ def test_theorem1_where_all_units_are_active_denoising_is_the_gaussians_posterio
 @every_torus
 @pytest.mark.parametrize("noise_std", [0.6, 1.1])
 def test_denoising_with_a_random_lattice_goes_by_all_its_places(case, noise_std):
-    assert case.net.architecture.total_stride <= LATTICES
+    assert case.net.architecture.total_stride <= MAX_PHASES
     gradient = gradient_over_all_places(case)
     expected = case.images + noise_std**2 * (gradient - case.images / case.variance)
     denoised = denoise(case.net, case.images, noise_std, "torus", random_lattice=True)
@@ -186,7 +190,7 @@ def test_denoising_with_a_random_lattice_does_not_know_where_the_lattice_lies():
 @pytest.mark.parametrize(("stride", "places"), [(5, (0, 2, 4)), (6, (0, 2, 4)), (8, (0, 2, 4, 6))])
 def test_of_a_wide_lattice_a_few_places_stand_for_all(stride, places):
     one = case("wide", [(3, 9, stride)], (2 * stride, stride), "torus")
-    assert len(places) <= LATTICES
+    assert len(places) <= MAX_PHASES
     total = torch.zeros_like(one.images)
     for place in product(places, repeat=2):
         back = tuple(-by for by in place)
