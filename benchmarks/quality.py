@@ -34,6 +34,7 @@ from core.recipe.diagnosis import remarks
 from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
 from core.recipe.state import LearningState
+from core.schemas.geometry import total_stride
 from core.schemas.learning import LearningParams
 from core.schemas.sampling import DEFAULT_STEPS
 from core.synthesis.sampling import develop, synthesize
@@ -192,7 +193,7 @@ def _pixels(picture: Tensor) -> Tensor:
 def measure(
     name: str, seed: int, picture: Tensor, made: dict[str, Made | None], params: LearningParams
 ) -> list[Result]:
-    stride = math.prod(layer.stride for layer in params.layers)
+    stride = total_stride(params.layers)
     return [
         Result(name, seed, method, None)
         if one is None

@@ -12,7 +12,8 @@ from torch import Tensor
 from core.engine.dynamics import Dynamics, lattice_shift
 from core.engine.layout import Layout
 from core.pictures.colour_box import Box
-from core.schemas.learning import Boundary, Top
+from core.schemas.geometry import Boundary
+from core.schemas.learning import Top
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.schemas.learning import Boundary, Top
+from core.schemas.geometry import Boundary
+from core.schemas.learning import Top
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 SEEDS = 12

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.recipe.checkpoint import TrainedModel, load_model
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage
 from worker.job_context import JobContext

@@ -14,6 +14,7 @@ from torch import Tensor
 from core.engine.dynamics import Dynamics, lattice_shift
 from core.engine.interface import Engine
 from core.engine.noise import Noise
+from core.schemas.geometry import round_up
 from core.theory.model import Architecture, GenerativeConvNet
 
 # Of the maps in memory, of which a step holds about three times as much: of a picture that is taken at once, and of a
@@ -72,7 +73,7 @@ def tiles(
     the windows are wider than B asks for.
     """
     stride, reach = architecture.total_stride, architecture.receptive_field - 1 + further
-    before = -(-reach // stride) * stride  # windows begin on the lattice
+    before = round_up(reach, stride)  # windows begin on the lattice
     step = max((side or side_of_tiles(architecture, canvas)) // stride, 1) * stride
     for top in range(0, canvas.shape[2], step):
         for left in range(0, canvas.shape[3], step):

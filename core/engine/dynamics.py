@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from core.pictures.colour_box import Box
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 
 
 @dataclass(frozen=True)

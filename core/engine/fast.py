@@ -20,7 +20,7 @@ from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, hold_in_blocks_
 from core.engine.noise import Noise, noise_of_each
 from core.engine.parallel import each
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.theory.model import GenerativeConvNet
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.engine.dynamics import Dynamics
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.theory.model import GenerativeConvNet
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.pictures.colour_box import Box
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary, added_pixels
 from core.theory.boundary import unwrap, wrap
 from core.theory.model import Architecture
 
@@ -40,7 +40,7 @@ class Layout:
         """For pictures of `size` (height, width) pixels that suit the net (`GenerativeConvNet.extend`)."""
         first, halo = architecture.layers[0], architecture.halo
         stride, across = first.stride, -(-first.kernel_size // first.stride)
-        around = {"valid": 0, "torus": halo, "padded": 2 * halo}[boundary]
+        around = added_pixels(architecture.layers, boundary)
         origin, before = (halo % stride, halo // stride) if boundary == "padded" else (0, 0)
         height, width = ((side + around - first.kernel_size) // stride + across for side in size)
         rows, columns = (-(-(origin + side) // stride) for side in size)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.engine.dynamics import Dynamics, moved_at_random
 from core.engine.interface import ScoreGradient
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.theory import decoding
 from core.theory.langevin import langevin_step
 from core.theory.model import GenerativeConvNet, positions

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.pictures.training_set import cut_patches
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet, convolve
 

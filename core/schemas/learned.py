@@ -4,7 +4,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 
-from core.schemas.learning import Boundary, Top
+from core.schemas.geometry import Boundary
+from core.schemas.learning import Top
 
 
 class LearnedSettings(BaseModel):

@@ -1,11 +1,11 @@
 """The settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-Boundary = Literal["valid", "torus", "padded"]
+from core.schemas.geometry import Boundary, map_size, receptive_field, total_stride
+
 Top = Literal["convolutional", "object", "category"]
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -217,9 +217,9 @@ class LearningParams(BaseModel):
         whole = info.data.get("patch_size") or info.data.get("image_size")
         if whole is None:  # refused itself
             return layers
-        side, stride, below, weights, units = whole, 1, COLOURS, 0, 0
+        side, below, weights, units = whole, COLOURS, 0, 0
         for index, layer in enumerate(layers):
-            stride *= layer.stride
+            stride = total_stride(layers[: index + 1])
             if layer.kernel_size > side:
                 raise ValueError(
                     f"layers[{index}].kernel_size is {layer.kernel_size}, but the map it is applied to is only "
@@ -230,7 +230,7 @@ class LearningParams(BaseModel):
                     f"layers[{index}].stride leaves nothing: the strides multiply to {stride}, pictures have only "
                     f"{whole} pixels"
                 )
-            side = (side - layer.kernel_size) // layer.stride + 1
+            side = map_size(layer, side)
             weights += layer.filters * below * layer.kernel_size**2
             units += layer.filters * side**2
             below = layer.filters
@@ -284,12 +284,10 @@ class LearningParams(BaseModel):
     def _lies_on_the_torus(cls, random_lattice: bool, info: ValidationInfo) -> bool:
         if random_lattice and info.data.get("boundary") not in ("torus", None):
             raise ValueError("needs boundary torus: only there can the lattice lie anywhere")
-        whole, strides = info.data.get("patch_size") or info.data.get("image_size"), 1
-        layers = info.data.get("layers") or ()
-        for layer in layers:
-            strides *= layer.stride
-        if random_lattice and whole is not None and whole - strides + 1 < _window(layers):
-            raise ValueError(f"needs pictures larger than the net's window by its stride of {strides} pixels")
+        whole, layers = info.data.get("patch_size") or info.data.get("image_size"), info.data.get("layers") or ()
+        stride = total_stride(layers)
+        if random_lattice and whole is not None and whole - stride + 1 < receptive_field(layers):
+            raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
         return random_lattice
 
     @field_validator("keep_nearest")
@@ -315,12 +313,3 @@ class LearningParams(BaseModel):
     def seeded(self, seed: int) -> Self:
         """These settings with `seed` in the place of an absent one."""
         return self if self.seed is not None else self.model_copy(update={"seed": seed})
-
-
-def _window(layers: Sequence[LayerParams]) -> int:
-    """Side in pixels of what one position of the highest map sees."""
-    side, stride = 1, 1
-    for layer in layers:
-        side += (layer.kernel_size - 1) * stride
-        stride *= layer.stride
-    return side

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from core.schemas.geometry import chain_side, top_side
 from core.schemas.learning import LearningParams
 
 MODEL_FORMAT = "genconvnet-model/1"
@@ -108,7 +109,7 @@ def weights_of(params: LearningParams, channels: int) -> dict[str, Shape]:
     if params.top == "category":
         shapes["category_weights"] = (below,)
     if params.top == "object":
-        side = _top_side(params)
+        side = top_side(params.layers, params.side, params.boundary)
         shapes[f"weights.{len(params.layers)}"] = (1, below, side, side)
         shapes[f"biases.{len(params.layers)}"] = (1,)
     return shapes
@@ -123,7 +124,7 @@ def check_layout(params: LearningParams, channels: int, found: Mapping[str, tupl
     if found.keys() & set(COLOURS):  # older files have none
         needed |= dict.fromkeys(COLOURS[:2], ("F32", (channels, 1, 1)))
         needed[COLOURS[2]] = ("F32", (channels, channels))
-    side = _chain_side(params)
+    side = chain_side(params.layers, params.side, params.boundary)
     needed["chains"] = ("F32", (_count(found), channels, side, side))
     for name, form in needed.items():
         if name not in found:
@@ -148,24 +149,6 @@ def _channels(tensors: Mapping[str, Stored]) -> int:
     if shape not in ((1,), (3,)):
         raise BrokenFile(f"tensor 'mean' is of shape {list(shape)}, not [1] or [3]")
     return shape[0]
-
-
-def _chain_side(params: LearningParams) -> int:
-    """On the torus a multiple of the net's stride."""
-    stride = math.prod(layer.stride for layer in params.layers)
-    return -(-params.side // stride) * stride if params.boundary == "torus" else params.side
-
-
-def _top_side(params: LearningParams) -> int:
-    """Positions along a side of the highest map, which an object's filter covers (`Architecture.top_side`)."""
-    window, stride = 1, 1
-    for layer in params.layers:
-        window += (layer.kernel_size - 1) * stride
-        stride *= layer.stride
-    size = params.side + {"valid": 0, "torus": 1, "padded": 2}[params.boundary] * max(window - stride, 0)
-    for layer in params.layers:
-        size = (size - layer.kernel_size) // layer.stride + 1
-    return size
 
 
 def _stored(name: str, about: Any) -> Stored:

@@ -12,7 +12,7 @@ from core.engine.dynamics import Dynamics
 from core.pictures.images import Levels, to_pixels
 from core.recipe.denoising import denoise
 from core.recipe.tone import Tone, means
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary, round_up
 from core.theory.model import GenerativeConvNet
 
 PATCHES_PER_CHAIN = 2  # along each side: patches half as wide as the chains they are cut from
@@ -44,7 +44,7 @@ def synthesize(
     """
     if dynamics.boundary == "torus":
         stride = net.architecture.total_stride
-        sides = (-(-height // stride) * stride, -(-width // stride) * stride)
+        sides = (round_up(height, stride), round_up(width, stride))
         started = partial(after_step, 0.0) if after_step else None
         chains = torch.cat([patchwork(start, *sides, stride, generator, started) for _ in range(count)])
         if is_too_large(net.architecture, chains):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.pictures.images import Levels
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.theory.model import INITIAL_WEIGHT_STD, Architecture, GenerativeConvNet
 from core.theory.partition import LogPartition, log_density, log_partition
 

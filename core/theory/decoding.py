@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.theory.model import GenerativeConvNet
 
 

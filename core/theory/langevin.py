@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet
 

@@ -20,8 +20,9 @@ from core.recipe.diagnosis import Diagnosis, Health, diagnose, examine, is_stead
 from core.recipe.scaling import Whitening, paces, scale_weights
 from core.recipe.state import LearningState, fresh_optimizer
 from core.recipe.tone import Tone
+from core.schemas.geometry import Boundary, chain_side
 from core.schemas.learned import boundary_of_pictures
-from core.schemas.learning import Boundary, LearningParams, Precision
+from core.schemas.learning import LearningParams, Precision
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 
 FINAL_LEARNING_RATE = 0.02  # of the stage's full one, reached at its end
@@ -353,8 +354,7 @@ def first_chains(
     pictures: Pictures, params: LearningParams, architecture: Architecture, generator: torch.Generator
 ) -> Tensor:
     """Line 2: M̃ chains (M̃, C, S, S), S the pictures' side, on the torus rounded up to a multiple of the stride."""
-    stride = architecture.total_stride
-    size = -(-params.side // stride) * stride if params.boundary == "torus" else params.side
+    size = chain_side(architecture.layers, params.side, params.boundary)
     shape = (params.num_chains, architecture.channels, size, size)
     if params.initialization == "noise":
         return params.reference_std * torch.randn(shape, generator=generator, device=pictures.device)

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.schemas.learning import Boundary, Top
+from core.schemas import geometry
+from core.schemas.geometry import Boundary
+from core.schemas.learning import Top
 from core.theory.boundary import surround, unwrap, wrap
 
 INITIAL_WEIGHT_STD = 0.01  # with w = 0 exactly, 1(0 > 0) = 0 and no filter could ever learn
@@ -66,37 +68,21 @@ class Architecture:
     @property
     def total_stride(self) -> int:
         """Pixels between neighbouring positions of the top map."""
-        stride = 1
-        for layer in self.layers:
-            stride *= layer.stride
-        return stride
+        return geometry.total_stride(self.layers)
 
     @property
     def receptive_field(self) -> int:
         """Side, in pixels, of the window that one position of the top map sees."""
-        side, stride = 1, 1
-        for layer in self.layers:
-            side += (layer.kernel_size - 1) * stride
-            stride *= layer.stride
-        return side
+        return geometry.receptive_field(self.layers)
 
     @property
     def halo(self) -> int:
         """Pixels by which a periodic picture is continued so that its top map has size / total_stride positions."""
-        return max(self.receptive_field - self.total_stride, 0)
+        return geometry.halo(self.layers)
 
     def map_sizes(self, size: int) -> tuple[int, ...]:
         """Side of each layer's map for a picture of `size` pixels on the plane. ValueError for a filter too large."""
-        sizes = []
-        for index, layer in enumerate(self.layers):
-            if layer.kernel_size > size:
-                raise ValueError(
-                    f"layers[{index}].kernel_size is {layer.kernel_size}, larger than the {size} x {size} map "
-                    "that it is applied to"
-                )
-            size = (size - layer.kernel_size) // layer.stride + 1
-            sizes.append(size)
-        return tuple(sizes)
+        return geometry.map_sizes(self.layers, size)
 
     @property
     def map_numbers(self) -> float:
@@ -125,8 +111,7 @@ class Architecture:
 
     def top_side(self, size: int, boundary: Boundary) -> int:
         """Positions along one side of the highest map of pictures with `size` pixels along it."""
-        around = {"valid": 0, "torus": 1, "padded": 2}[boundary] * self.halo
-        return self.map_sizes(size + around)[-1]
+        return geometry.top_side(self.layers, size, boundary)
 
     def truncated(self, depth: int) -> "Architecture":
         """The net of the lowest `depth` layers, as it stands while the layers are grown one by one (sec. 7)."""
@@ -212,14 +197,14 @@ class GenerativeConvNet(nn.Module):
         shape, architecture = tuple(images.shape), self.architecture
         if len(shape) != 4 or shape[1] != architecture.channels:
             raise ValueError(f"pictures must be (N, {architecture.channels}, H, W), not {shape}")
-        around = 2 * architecture.halo if boundary == "padded" else 0
+        added = geometry.added_pixels(architecture.layers, boundary)
         if boundary == "torus":
             if shape[2] % architecture.total_stride or shape[3] % architecture.total_stride:
                 raise ValueError(
                     f"on the torus a picture's sides must be multiples of the net's stride of "
                     f"{architecture.total_stride}, not {shape[2:]}"
                 )
-        elif min(shape[2:]) + around < architecture.receptive_field:
+        elif min(shape[2:]) + added < architecture.receptive_field:
             raise ValueError(
                 f"a picture of {shape[2:]} is smaller than the net's window of {architecture.receptive_field} pixels"
             )
@@ -289,7 +274,7 @@ def add_layer(
     if net.has_top_filter:
         kept = net.weights[-1].detach().square().sum(dim=(0, 2, 3)).argsort(descending=True)[: layer.filters].tolist()
         shares[range(len(kept)), kept] = 1.0
-        height, width = ((side - layer.kernel_size) // layer.stride + 1 for side in net.weights[-1].shape[2:])
+        height, width = (geometry.map_size(layer, side) for side in net.weights[-1].shape[2:])
         top_size = top_size or (height, width)
     else:
         shares = torch.rand(layer.filters, below, generator=generator, device=generator.device).cpu()

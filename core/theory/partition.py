@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from core.schemas.learning import Boundary
+from core.schemas.geometry import Boundary
 from core.theory.decoding import find_mode, top_down
 from core.theory.model import GenerativeConvNet
 
