@@ -15,6 +15,7 @@ from core.engine.dynamics import Dynamics, lattice_shift
 from core.engine.interface import Engine
 from core.engine.noise import Noise
 from core.schemas.geometry import round_up
+from core.theory.langevin import langevin_coefficients
 from core.theory.model import Architecture, GenerativeConvNet
 
 # Of the maps in memory, of which a step holds about three times as much: of a picture that is taken at once, and of a
@@ -103,17 +104,17 @@ def run_by_tiles(
     net.check(canvas, "torus")
     canvas = canvas.contiguous()
     ahead, noise = torch.empty_like(canvas), Noise(generator)
-    decay, half = dynamics.rates(net.architecture.reference_std)
+    of_step = langevin_coefficients(dynamics.step_size, net.architecture.reference_std)
     for step in range(steps):
         shift = (0, 0)
         if dynamics.random_lattice:
             shift = lattice_shift(net.architecture.total_stride, generator)
-        noise.fill(ahead.view(-1), dynamics.step_size)
-        ahead.add_(canvas, alpha=decay)
+        noise.fill(ahead.view(-1), of_step.noise)
+        ahead.add_(canvas, alpha=of_step.image)
         parts = list(tiles(net.architecture, canvas, side, shift))
         for done, tile in enumerate(parts, start=1):
             pull = engine.basis(net, tile.window(canvas), "valid")
-            tile.of(ahead).add_(tile.middle(pull), alpha=half)
+            tile.of(ahead).add_(tile.middle(pull), alpha=of_step.basis)
             if after_part is not None:
                 after_part(step + done / len(parts))
         if dynamics.box is not None:

@@ -14,6 +14,7 @@ from core.engine.dynamics import Dynamics
 from core.engine.kernel import advance_
 from core.engine.layout import Layout, hold_in_blocks_
 from core.pictures.colour_box import Box
+from core.theory.langevin import langevin_coefficients
 from core.theory.model import Architecture
 
 LONGEST = 10  # steps in one graph
@@ -85,13 +86,12 @@ class CapturedRun:
 
     def _steps(self, count: int) -> None:
         kind = self.kind
-        half = kind.step_size**2 / 2
-        decay = 1 - half / kind.architecture.reference_std**2
+        coefficients = langevin_coefficients(kind.step_size, kind.architecture.reference_std)
         for step in range(count):
             if kind.random_lattice:
                 self._chains.copy_(kind.layout.lay(_rolled(kind.layout.take_up(self._chains), self._shifts[step])))
             pull = self._blocked.basis(self._chains, kind.layout).contiguous(memory_format=torch.channels_last)
-            advance_(self._chains, pull, self._key, decay, half, kind.step_size)
+            advance_(self._chains, pull, self._key, coefficients)
             if self._box is not None:
                 hold_in_blocks_(self._chains, self._box, kind.architecture.channels)
             if self._mask is not None:

@@ -21,11 +21,6 @@ class Dynamics:
     box: Box | None = None
     random_lattice: bool = False
 
-    def rates(self, reference_std: float) -> tuple[float, float]:
-        """What a step multiplies I and B by: 1 - ε²/2σ² and ε²/2 (eq. 19)."""
-        half = self.step_size**2 / 2
-        return 1 - half / reference_std**2, half
-
 
 def moved_at_random(images: Tensor, stride: int, generator: torch.Generator | None) -> Tensor:
     """Periodic pictures (N, C, H, W) moved by 0 to `stride` - 1 pixels each way, so that the net's lattice lies anew.

@@ -21,6 +21,7 @@ from core.engine.layout import Layout, hold_in_blocks_
 from core.engine.noise import Noise, noise_of_each
 from core.engine.parallel import each
 from core.schemas.geometry import Boundary
+from core.theory.langevin import langevin_coefficients
 from core.theory.model import GenerativeConvNet
 
 if TYPE_CHECKING:
@@ -110,8 +111,7 @@ class _Chains:
         # Where to lay them out moves nothing, it copies nothing.
         self.blocks = blocks.clone() if blocks.data_ptr() == images.data_ptr() else blocks
         self._net, self._layout, self._noise = net, layout, noise
-        self._step_size = dynamics.step_size
-        self._decay, self._half = dynamics.rates(net.net.architecture.reference_std)
+        self._coefficients = langevin_coefficients(dynamics.step_size, net.net.architecture.reference_std)
         self._ahead, self._mask = torch.empty_like(blocks), layout.mask(blocks)
         self._box = None if dynamics.box is None else dynamics.box.to(blocks)
         self._channels = net.net.architecture.channels
@@ -123,8 +123,8 @@ class _Chains:
             self.blocks.copy_(self._layout.lay(moved))
         pull = self._net.basis_at_once(self.blocks, self._layout)
         for drawn, noise in zip(self._ahead, self._noise, strict=True):
-            noise.fill(drawn.permute(1, 2, 0).flatten(), self._step_size)  # a view: channels are innermost
-        self._ahead.add_(self.blocks, alpha=self._decay).add_(pull, alpha=self._half)
+            noise.fill(drawn.permute(1, 2, 0).flatten(), self._coefficients.noise)  # a view: channels are innermost
+        self._ahead.add_(self.blocks, alpha=self._coefficients.image).add_(pull, alpha=self._coefficients.basis)
         self.blocks, self._ahead = self._ahead, self.blocks
         if self._box is not None:
             hold_in_blocks_(self.blocks, self._box, self._channels)
@@ -143,9 +143,9 @@ def records_graphs(device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     try:
-        from core.engine.kernel import try_out
+        from core.engine.kernel import check_kernel
 
-        try_out(device)
+        check_kernel(device)
     except Exception as error:  # what compilers and drivers raise is of any kind
         log.warning("no CUDA graphs, steps are done one by one: %s: %s", type(error).__name__, error)
         return False

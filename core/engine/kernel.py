@@ -5,34 +5,39 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from core.theory.langevin import LangevinCoefficients
+
 _BLOCK = 1024
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _advance(chains, pull, key, decay, half, step_size, count, block: tl.constexpr):  # type: ignore[no-untyped-def]
+def _advance(chains, basis, key, of_image, of_basis, of_noise, count, block: tl.constexpr):  # type: ignore[no-untyped-def]
     place = tl.program_id(0) * block + tl.arange(0, block)
     inside = place < count
     noise = tl.randn(tl.load(key), place)  # Philox: the key is the step's, the counter the element's
-    moved = tl.load(chains + place, mask=inside) * decay
-    moved += tl.load(pull + place, mask=inside).to(tl.float32) * half + noise * step_size
+    moved = tl.load(chains + place, mask=inside) * of_image
+    moved += tl.load(basis + place, mask=inside).to(tl.float32) * of_basis + noise * of_noise
     tl.store(chains + place, moved, mask=inside)
 
 
-def advance_(chains: Tensor, pull: Tensor, key: Tensor, decay: float, half: float, step: float) -> None:
-    """I <- decay I + half B + step Z, in place (eq. 19); then the key moves on by one.
+def advance_(chains: Tensor, basis: Tensor, key: Tensor, step: LangevinCoefficients) -> None:
+    """Take a step of eq. 19 in place, I <- `step.image` I + `step.basis` B + `step.noise` Z, and add one to the key.
 
-    chains (N, C, H, W), float32, and pull B, of any float type, channels innermost in memory; fewer than 2^31 numbers.
-    key: one whole number, on the device; no two steps of a run may share one.
+    chains I (N, C, H, W), float32, and basis B, of any float type: channels innermost in memory, fewer than 2^31
+    numbers. key (1,), int64, on the device, seeds Z: no two steps of a run may share one.
+    Raises ValueError if the shapes differ or the channels are not innermost.
     """
-    innermost = all(one.is_contiguous(memory_format=torch.channels_last) for one in (chains, pull))
-    if not innermost or chains.shape != pull.shape:
-        raise ValueError(f"chains {tuple(chains.shape)} and pull {tuple(pull.shape)} must be alike, channels innermost")
+    innermost = all(one.is_contiguous(memory_format=torch.channels_last) for one in (chains, basis))
+    if not innermost or chains.shape != basis.shape:
+        raise ValueError(
+            f"chains {tuple(chains.shape)} and basis {tuple(basis.shape)} must have one shape, channels innermost"
+        )
     grid = (triton.cdiv(chains.numel(), _BLOCK),)
-    _advance[grid](chains, pull, key, decay, half, step, chains.numel(), _BLOCK)
+    _advance[grid](chains, basis, key, step.image, step.basis, step.noise, chains.numel(), _BLOCK)
     key += 1
 
 
-def try_out(device: torch.device) -> None:
-    """Raises what Triton raises where it cannot compile for `device`."""
+def check_kernel(device: torch.device) -> None:
+    """Compile and run the kernel once. Raises what Triton raises if it cannot compile for `device`."""
     one = torch.zeros(1, 1, 2, 2, device=device).contiguous(memory_format=torch.channels_last)
-    advance_(one, one.clone(), torch.zeros(1, dtype=torch.int64, device=device), 1.0, 0.0, 1.0)
+    advance_(one, one.clone(), torch.zeros(1, dtype=torch.int64, device=device), LangevinCoefficients(1.0, 0.0, 1.0))

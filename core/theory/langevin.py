@@ -1,11 +1,28 @@
 """Langevin dynamics: sample p(I; w), driven by the auto-encoder's reconstruction error (eq. 10, 19)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from core.schemas.geometry import Boundary
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet
+
+
+@dataclass(frozen=True)
+class LangevinCoefficients:
+    """Eq. 19 as one weighted sum: I <- image I + basis B + noise Z."""
+
+    image: float
+    basis: float
+    noise: float
+
+
+def langevin_coefficients(step_size: float, reference_std: float) -> LangevinCoefficients:
+    """Return 1 - ε²/2σ², ε²/2 and ε, by which a step of eq. 19 multiplies I, B and Z; ε and σ in grey levels."""
+    half = step_size**2 / 2
+    return LangevinCoefficients(image=1 - half / reference_std**2, basis=half, noise=step_size)
 
 
 @torch.no_grad()
@@ -23,6 +40,6 @@ def langevin_step(
     """
     if noise is None:
         noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=images.device)
-    variance, half = net.architecture.reference_std**2, step_size**2 / 2
-    moved = images * (1 - half / variance)
-    return moved.add_(basis(net, images, boundary), alpha=half).add_(noise, alpha=step_size)
+    step = langevin_coefficients(step_size, net.architecture.reference_std)
+    moved = images * step.image
+    return moved.add_(basis(net, images, boundary), alpha=step.basis).add_(noise, alpha=step.noise)

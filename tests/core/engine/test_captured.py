@@ -27,12 +27,12 @@ class Kernel:
         self.keys: list[int] = []
         self.drawn: list[torch.Tensor] = []
 
-    def advance_(self, chains, pull, key, decay, half, step) -> None:
-        for one in (chains, pull):
+    def advance_(self, chains, basis, key, step) -> None:
+        for one in (chains, basis):
             assert one.is_contiguous(memory_format=torch.channels_last)
         self.keys.append(int(key))
         self.drawn.append(torch.randn(chains.shape, generator=seeded(int(key))))
-        chains.copy_(decay * chains + half * pull.float() + step * self.drawn[-1])
+        chains.copy_(step.image * chains + step.basis * basis.float() + step.noise * self.drawn[-1])
         key += 1
 
 

@@ -16,6 +16,7 @@ from core.engine.dynamics import Dynamics
 from core.engine.fast import exactly
 from core.engine.layout import Layout
 from core.pictures.colour_box import Box
+from core.theory.langevin import LangevinCoefficients
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 GPU = torch.device("cuda")
@@ -116,8 +117,8 @@ def test_the_kernel_is_the_formula_and_its_noise_white():
         torch.tensor([7], device=GPU),
     )
     first, second = still.clone(), still.clone()
-    advance_(first, still, key, 1.0, 0.0, 1.0)
-    advance_(second, still, key, 1.0, 0.0, 1.0)
+    for one in (first, second):
+        advance_(one, still, key, LangevinCoefficients(1.0, 0.0, 1.0))
     assert key.item() == 9
     count = first.numel()
     for noise in (first, second):
@@ -125,12 +126,12 @@ def test_the_kernel_is_the_formula_and_its_noise_white():
         assert abs(noise.var().item() - 1) < 4.5 * (2 / count) ** 0.5
         assert abs((noise**4).mean().item() - 3) < 4.5 * (96 / count) ** 0.5
     assert abs((first * second).mean().item()) < 4.5 / count**0.5
-    chains, pull = (
+    chains, basis = (
         torch.randn(shape, device=GPU, generator=generator(seed)).contiguous(memory_format=torch.channels_last)
         for seed in (1, 2)
     )
-    expected = 0.9 * chains + 0.3 * pull + 0.5 * first
-    advance_(chains, pull, torch.tensor([7], device=GPU), 0.9, 0.3, 0.5)
+    expected = 0.9 * chains + 0.3 * basis + 0.5 * first
+    advance_(chains, basis, torch.tensor([7], device=GPU), LangevinCoefficients(0.9, 0.3, 0.5))
     torch.testing.assert_close(chains, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -12,14 +12,16 @@ import pytest
 STEPS = """
 import torch
 from core.engine.kernel import advance_
+from core.theory.langevin import LangevinCoefficients
 
 shape = (2, 12, 40, 50)
 seeds = torch.Generator().manual_seed(1)
 still = torch.zeros(shape).contiguous(memory_format=torch.channels_last)
 key = torch.tensor([7])
+only_noise, all_three = LangevinCoefficients(1.0, 0.0, 1.0), LangevinCoefficients(0.9, 0.3, 0.5)
 drawn = [still.clone() for _ in range(2)]
 for one in drawn:
-    advance_(one, still, key, 1.0, 0.0, 1.0)
+    advance_(one, still, key, only_noise)
 assert key.item() == 9
 count = still.numel()
 for noise in drawn:
@@ -27,16 +29,16 @@ for noise in drawn:
     assert abs(noise.var() - 1) < 4.5 * (2 / count) ** 0.5
     assert abs((noise**4).mean() - 3) < 4.5 * (96 / count) ** 0.5
 assert abs((drawn[0] * drawn[1]).mean()) < 4.5 / count**0.5
-chains, pull = (torch.randn(shape, generator=seeds).contiguous(memory_format=torch.channels_last) for _ in range(2))
-expected = 0.9 * chains + 0.3 * pull + 0.5 * drawn[0]
-advance_(chains, pull, torch.tensor([7]), 0.9, 0.3, 0.5)
+chains, basis = (torch.randn(shape, generator=seeds).contiguous(memory_format=torch.channels_last) for _ in range(2))
+expected = 0.9 * chains + 0.3 * basis + 0.5 * drawn[0]
+advance_(chains, basis, torch.tensor([7]), all_three)
 torch.testing.assert_close(chains, expected, rtol=1e-5, atol=1e-5)
 try:
-    advance_(chains, pull[:1], key, 0.9, 0.3, 0.5)
+    advance_(chains, basis[:1], key, all_three)
 except ValueError as error:
-    assert "must be alike" in str(error)
+    assert "must have one shape" in str(error)
 else:
-    raise AssertionError("what differs in shape is taken")
+    raise AssertionError("no error for shapes that differ")
 print("as the formula")
 """
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from nets import case, every_case
 
-from core.theory.langevin import langevin_step
+from core.theory.langevin import LangevinCoefficients, langevin_coefficients, langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 
@@ -51,6 +51,11 @@ def test_eq19_by_hand_on_one_pixel():
     pixel = torch.full((1, 1, 1, 1), 3.0, dtype=torch.float64)
     step = langevin_step(net, pixel, 0.5, noise=-torch.ones_like(pixel))
     assert step.item() == pytest.approx(3 - 0.125 * (0.75 - 2) - 0.5, rel=1e-12)
+
+
+def test_eq19_coefficients_by_hand():
+    """ε = 0.5, σ = 2: 1 - 0.125 / 4, 0.125 and 0.5."""
+    assert langevin_coefficients(0.5, 2.0) == LangevinCoefficients(image=0.96875, basis=0.125, noise=0.5)
 
 
 @pytest.mark.parametrize("boundary", ["valid", "torus"])
