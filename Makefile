@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Both set up what they need in .venv first.
+# Start with `make demo` or `make test`. Both set up .venv first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,13 +9,13 @@ READY := $(VENV)/.ready
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-setup: $(READY) ## a virtual environment with the project and its tools
+setup: $(READY) ## install the project and its tools into .venv
 
-$(READY): pyproject.toml constraints.txt tools/setup.sh
+$(READY): pyproject.toml constraints.txt tools/setup.sh tools/install_torch.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) sh tools/setup.sh
 	@touch $@
 
-demo: $(READY) ## learn a texture and make new ones, about two minutes; pictures in demo-output/
+demo: $(READY) ## learn a texture and make new ones, in about half a minute; pictures in demo-output/
 	$(BIN)/python examples/demo.py
 
 serve: $(READY) ## the whole service on http://127.0.0.1:8000
