@@ -1,7 +1,7 @@
 # Two images: `api`, which carries no torch, and `worker`, which trains and samples.
 #
 #   docker build --target api .
-#   docker build --target worker [--build-arg TORCH_INDEX_URL=...] .
+#   docker build --target worker [--build-arg UV_TORCH_BACKEND=cu130] .
 #
 # What the project needs lies in layers of its own, made anew only when pyproject.toml or constraints.txt ask for
 # something else; the project itself is a wheel, laid on top.
@@ -28,11 +28,14 @@ COPY --from=requirements /requirements/api.txt /requirements/
 RUN pip install --no-cache-dir --constraint /requirements/constraints.txt --requirement /requirements/api.txt
 
 FROM api-dependencies AS worker-dependencies
-# The index of PyTorch's builds, see https://pytorch.org/get-started/locally/: CPU builds, or those of a CUDA version.
-# Empty: the build that pip offers, which for Linux usually carries several gigabytes of CUDA.
+# Which build of PyTorch: cpu, or cu130 for CUDA 13.0, and so on. With TORCH_INDEX_URL, the one in that index.
+ARG UV_TORCH_BACKEND=cpu
 ARG TORCH_INDEX_URL=
-RUN pip install --no-cache-dir --constraint /requirements/constraints.txt \
-    ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
+# uv goes into the base image's Python, because only /opt/genconvnet is copied into the final image.
+WORKDIR /requirements
+COPY tools/install_torch.sh .
+RUN /usr/local/bin/python -m pip install --no-cache-dir --constraint constraints.txt uv \
+ && PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1 sh install_torch.sh /opt/genconvnet/bin/python
 COPY --from=requirements /requirements/worker.txt /requirements/
 RUN pip install --no-cache-dir --constraint /requirements/constraints.txt --requirement /requirements/worker.txt
 
