@@ -1,6 +1,6 @@
-"""What the contract says of a model's file is what is written, for every kind of model."""
+"""The layout that model_file.py requires is the layout that save_model writes, for every kind of model."""
 
-import io
+import tempfile
 
 import pytest
 import torch
@@ -32,12 +32,14 @@ def _cases() -> dict[str, LearningParams]:
 
 @pytest.mark.parametrize("params", _cases().values(), ids=_cases().keys())
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_is_saved_is_what_the_contract_says(params: LearningParams, channels: int) -> None:
+def test_a_saved_model_has_the_required_layout(params: LearningParams, channels: int) -> None:
     architecture = architecture_of(params, channels)
     pictures = Pictures.of(torch.zeros(2, channels, params.image_size, params.image_size))
     chains = first_chains(pictures, params, architecture, torch.Generator())
     low = torch.zeros(channels, 1, 1)
     levels = Levels(torch.zeros(channels), 2.0, Box(low, low + 1, torch.eye(channels)))
     content = save_model(TrainedModel(GenerativeConvNet(architecture), levels, chains, params))
-    header = inspect(io.BytesIO(content))
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        header = inspect(file)
     assert (header.params, header.channels) == (params, channels)
