@@ -124,6 +124,7 @@ def test_all_files_come_in_one_zip(each_api: Api) -> None:
     assert job_id in answer.headers["content-disposition"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
         assert {name: archive.read(name) for name in archive.namelist()} == {
             "a.png": CONTENT,
             "b.png": b"second",
