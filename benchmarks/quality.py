@@ -29,7 +29,7 @@ from torch import Tensor
 from core.engine import Engine
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import COPIED_PATCH, Quality, assess
-from core.pictures.training_set import Pictures
+from core.pictures.training_set import TrainingSet
 from core.recipe.diagnosis import remarks
 from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
@@ -37,7 +37,7 @@ from core.recipe.state import LearningState
 from core.schemas.geometry import total_stride
 from core.schemas.learning import LearningParams
 from core.schemas.sampling import DEFAULT_STEPS
-from core.synthesis.sampling import develop, synthesize
+from core.synthesis.sampling import render, synthesize
 from core.theory.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of
 
 ROOT = Path(__file__).parents[1]
@@ -155,7 +155,7 @@ def learned(picture: Tensor, params: LearningParams) -> dict[str, Made | None]:
     """The chains when learning ends, and pictures that the finished model draws, its weights held."""
     images, levels = prepare_for(params, picture[None])
     began_at = time.monotonic()
-    learner = Learner(Pictures.of(images, levels), params)
+    learner = Learner(TrainingSet.of(images, levels), params)
     try:
         for _ in learner.iterate():
             pass
@@ -182,7 +182,7 @@ def sampled(state: LearningState, params: LearningParams, levels: Levels, engine
         engine=engine,
     )
     tone = tone_of(state.net, state.chains, params, engine)
-    return develop(state.net, made, levels, params.picture_noise, dynamics, engine, tone)
+    return render(state.net, made, levels, params.picture_noise, dynamics, engine, tone)
 
 
 def _pixels(picture: Tensor) -> Tensor:

@@ -27,12 +27,12 @@ from torch.nn import functional
 
 from core.engine import FastEngine, ReferenceEngine, choose_engine
 from core.engine.dynamics import Dynamics
-from core.engine.fast import records_graphs
-from core.engine.noise import noise_of_each
+from core.engine.fast import can_capture_graphs
+from core.engine.noise import noise_per_picture
 from core.engine.parallel import each
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
-from core.pictures.training_set import Pictures
+from core.pictures.training_set import TrainingSet
 from core.recipe.diagnosis import remarks
 from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "machine": machine(device),
         "torch": torch.__version__,
         "precision": choose_engine(asked.precision, device).precision,
-        "graphs": records_graphs(device),
+        "graphs": can_capture_graphs(device),
     }
     report |= compare(device, asked.precision, asked.turns)
     report |= learning(device, asked.precision, asked.turns)
@@ -202,7 +202,7 @@ def noise_alone(images: Tensor) -> Callable[[], object]:
     drawn, generator = torch.empty_like(images), torch.Generator(images.device).manual_seed(4)
     if images.is_cuda:
         return partial(drawn.normal_, generator=generator)
-    noises = noise_of_each(generator, len(images))
+    noises = noise_per_picture(generator, len(images))
     return lambda: each(lambda noise, one: noise.fill(one.flatten()), noises, drawn)
 
 
@@ -216,7 +216,7 @@ def learning(device: torch.device, precision: str, turns: int) -> dict[str, Any]
     params = PRESETS["texture"].model_copy(
         update={"layerwise": False, "seed": 1, "precision": precision, "boundary": "valid", "image_size": SIZE}
     )
-    learner = Learner(Pictures.of(pictures(1, SIZE, device), Levels(torch.full((3,), 127.0))), params)
+    learner = Learner(TrainingSet.of(pictures(1, SIZE, device), Levels(torch.full((3,), 127.0))), params)
     for _ in range(2):
         learner.update()
     chains, state = learner.state.chains, learner.state
@@ -253,7 +253,7 @@ def experiment_in_full(device: torch.device, precision: str, out: Path) -> dict[
     params = PRESETS["texture"].model_copy(update={"seed": 1, "precision": precision})
     picture = read_picture(TEXTURE.read_bytes(), params.image_size, 3)[None].to(device)
     images, levels = prepare_for(params, picture)
-    learner = Learner(Pictures.of(images, levels), params)
+    learner = Learner(TrainingSet.of(images, levels), params)
     before, began_at = bytes_now(device), time.perf_counter()
     for progress in learner.iterate():
         if progress.step % 100 == 0:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
-from core.pictures.training_set import Pictures
+from core.pictures.training_set import TrainingSet
 from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
 from core.recipe.state import LearningState
@@ -86,7 +86,7 @@ def _scenes(files: Sequence[Path], params: LearningParams, asked: argparse.Names
     """Experiment 3: the training pictures, reconstructed in one pass."""
     pixels = _read(files, params, asked)
     state, levels, seconds = _learn(pixels, params, asked)
-    images = levels.apply(pixels).to(state.chains.device)
+    images = levels.standardize(pixels).to(state.chains.device)
     made = to_pixels(reconstruct(state.net, images, params.boundary), levels)
     _save(asked.out / "autoencoder.png", [*pixels.to(torch.uint8), *made], columns=len(pixels))
     errors = (made.float() - pixels).square().flatten(1).mean(dim=1)
@@ -104,7 +104,7 @@ def _learn(pixels: Tensor, params: LearningParams, asked: argparse.Namespace) ->
             health = progress.health
             sys.stderr.write(f"\r{progress.fraction:4.0%}  std {health.chain_std:.0f} of {health.data_std:.0f}  ")
 
-    state = learn(Pictures.of(images.to(asked.device), levels), params, callback=tell)
+    state = learn(TrainingSet.of(images.to(asked.device), levels), params, callback=tell)
     sys.stderr.write("\n")
     return state, levels, time.monotonic() - began_at
 

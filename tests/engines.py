@@ -9,9 +9,9 @@ import torch
 from nets import BOUNDARIES, CASES, Case, case
 from torch import Tensor
 
-from core.engine.dynamics import Dynamics, lattice_shift
+from core.engine.dynamics import Dynamics, random_phase
 from core.engine.layout import Layout
-from core.pictures.colour_box import Box
+from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import Boundary
 from core.schemas.learning import Top
 from core.theory.langevin import langevin_step
@@ -90,13 +90,13 @@ def noises(images: Tensor, steps: int, seed: int = 3) -> list[Tensor]:
     return [torch.randn(images.shape, generator=generator, dtype=images.dtype) for _ in range(steps)]
 
 
-def a_box(images: Tensor, oblique: bool = False) -> Box:
+def a_box(images: Tensor, oblique: bool = False) -> ColourBox:
     """Limits within which chains do not stay by themselves, other ones for each axis; `oblique`: of random axes."""
     channels = images.shape[1]
     shift = torch.arange(channels, dtype=images.dtype)[:, None, None]
     mixed = torch.randn(channels, channels, generator=seeded(6), dtype=torch.float64)
     axes = torch.linalg.qr(mixed).Q.to(images.dtype) if oblique else None
-    return Box(-1.0 + shift, 0.5 + 2 * shift, axes)
+    return ColourBox(-1.0 + shift, 0.5 + 2 * shift, axes)
 
 
 class GivenNoise:
@@ -110,7 +110,7 @@ class GivenNoise:
 
     @classmethod
     def of_each(cls, steps: Sequence[Tensor], layout: Layout) -> "Callable[[torch.Generator, int], list[GivenNoise]]":
-        """In the place of `noise_of_each`: every picture has its own."""
+        """In the place of `noise_per_picture`: every picture has its own."""
         return lambda _, count: [cls([step[index : index + 1] for step in steps], layout) for index in range(count)]
 
     def fill(self, flat: Tensor, strength: float) -> None:
@@ -118,7 +118,7 @@ class GivenNoise:
         if self._layout is None:
             flat.copy_(strength * picture.flatten())
             return
-        laid, inside = self._layout.lay(picture), self._layout.lay(torch.ones_like(picture))
+        laid, inside = self._layout.to_blocks(picture), self._layout.to_blocks(torch.ones_like(picture))
         flat.copy_(strength * torch.where(inside > 0, laid, 1e3).permute(0, 2, 3, 1).flatten())
 
 
@@ -134,12 +134,12 @@ def stepped(
     for noise in given:
         shift = (0, 0)
         if dynamics.random_lattice:
-            shift = lattice_shift(net.architecture.total_stride, generator)
+            shift = random_phase(net.architecture.total_stride, generator)
         moved = images.roll(shift, dims=(2, 3))
         if stays:
             noise = noise.roll(shift, dims=(2, 3))
         moved = langevin_step(net, moved, dynamics.step_size, noise=noise, boundary=dynamics.boundary)
         if dynamics.box is not None:
-            moved = dynamics.box.hold(moved)
+            moved = dynamics.box.project(moved)
         images = moved.roll((-shift[0], -shift[1]), dims=(2, 3)) if stays else moved
     return images

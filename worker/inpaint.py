@@ -68,7 +68,7 @@ def _paint(
     frame, generator = Frame.of(model), torch.Generator(device).manual_seed(version.seed)
     # What the model has not learned: what is painted gets that of its surroundings.
     light = Light.of(masked.pixels, model.params.even_light, masked.known)
-    images = mirror(model.levels.apply(light.without(masked.pixels)[None].to(device)), frame.margin)
+    images = mirror(model.levels.standardize(light.without(masked.pixels)[None].to(device)), frame.margin)
     known = mirror(masked.known[None, None].float(), frame.margin).bool().to(device)
     painted = inpainting.inpaint(
         model.net,
@@ -80,12 +80,12 @@ def _paint(
         ),
         generator=generator,
         noise_std=model.params.picture_noise,
-        start=inpainting.from_chains(images, known, model.chains, generator, frame.stride),
+        start=inpainting.start_from_chains(images, known, model.chains, generator, frame.stride),
         after_step=lambda step: pace.tell(version.index, version.index + 1, step),
     )
     if not painted.isfinite().all():
         raise Diverged(f"the chain ran away with a step_size of {params.step_size:g}: a smaller one may help")
-    pixels = to_bytes(light.given_to(model.levels.undo(crop(painted, frame.margin).cpu())[0]))
+    pixels = to_bytes(light.given_to(model.levels.to_grey_levels(crop(painted, frame.margin).cpu())[0]))
     return torch.where(masked.known, masked.pixels.to(torch.uint8), pixels)
 
 

@@ -95,10 +95,10 @@ def _rebuild(model: TrainedModel, pictures: Tensor, params: ReconstructParams, t
     frame = Frame.of(model)
     lights = [Light.of(picture, model.params.even_light) for picture in pictures]
     even = torch.stack([light.without(picture) for light, picture in zip(lights, pictures, strict=True)])
-    images = mirror(model.levels.apply(even), frame.margin)
+    images = mirror(model.levels.standardize(even), frame.margin)
 
     def lit(rebuilt: Tensor) -> Tensor:
-        made = model.levels.undo(crop(rebuilt, frame.margin).cpu())
+        made = model.levels.to_grey_levels(crop(rebuilt, frame.margin).cpu())
         return torch.stack([light.given_to(one) for light, one in zip(lights, made, strict=True)])
 
     if params.mode == "one_pass":

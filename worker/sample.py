@@ -9,13 +9,13 @@ from torch import Tensor
 
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics
-from core.pictures.images import fit_torus, write_picture
+from core.pictures.images import resize_periodic, write_picture
 from core.recipe.checkpoint import TrainedModel
 from core.recipe.denoising import basis_passes
 from core.recipe.tone import Tone
 from core.schemas.learned import LearnedSettings
 from core.schemas.sampling import ResolvedSampleParams
-from core.synthesis.sampling import develop, synthesize
+from core.synthesis.sampling import render, synthesize
 from core.theory.learning import dynamics_of, precision_of, tone_of
 from worker.inputs import open_model
 from worker.job_context import JobContext
@@ -86,14 +86,14 @@ class _Sampler:
             after_step=after_step,
         )
         noise_std = model.params.picture_noise
-        developed = develop(
+        developed = render(
             model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, after_part
         )
         pixels: Tensor = developed[0]
         del chains  # of a large canvas the most of the memory
         # On the torus the sides are multiples of the net's stride, a few pixels more than asked for at the most.
         if params.tileable:
-            return fit_torus(pixels, params.height, params.width)
+            return resize_periodic(pixels, params.height, params.width)
         return pixels[:, : params.height, : params.width]
 
     def _start(self, index: int) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core.jobs import requests
 from core.jobs.leases import NewModel
-from core.pictures.images import Levels, filter_sheet, prepared, read_picture, sheet, to_pixels, write_picture
-from core.pictures.training_set import LARGEST_BATCH, Pictures, measure
+from core.pictures.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
+from core.pictures.training_set import LARGEST_BATCH, TrainingSet, measure_levels
 from core.recipe.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
 from core.recipe.diagnosis import Health, remarks
 from core.recipe.lighting import evened
@@ -182,7 +182,7 @@ class _Pace:
         return round(seconds * (left + self._iterations * sum(self._costs[learned.stage :])), 1)
 
 
-def _load(desk: JobContext, params: LearningParams) -> tuple[Pictures, Levels]:
+def _load(desk: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels]:
     """The dataset's pictures, prepared for learning; held in memory where they are few. Grey where all of them are."""
     assert desk.claim.dataset_id is not None
     rows = datasets.find(desk.database, desk.claim.dataset_id).images
@@ -198,15 +198,15 @@ def _load(desk: JobContext, params: LearningParams) -> tuple[Pictures, Levels]:
             yield one(index)
 
     held = list(all_in_turn()) if len(rows) <= LARGEST_BATCH else None  # no more than one iteration may ask for
-    level = params.even_light is not None
-    levels, std = measure(held or _EachTime(all_in_turn), params.contrast, level)
+    own_mean = params.even_light is not None
+    levels, std = measure_levels(held or _EachTime(all_in_turn), params.contrast, own_mean)
 
     def read(indices: Sequence[int]) -> Tensor:
         desk.lease.check_owner()  # reading a batch from the store may take long
         pictures = torch.stack([held[index] if held else one(index) for index in indices])
-        return prepared(pictures, levels, level).to(desk.device)
+        return levels.standardize(pictures, own_mean).to(desk.device)
 
-    return Pictures(len(rows), channels, std, levels.box, desk.device, read), levels
+    return TrainingSet(len(rows), channels, std, levels.box, desk.device, read), levels
 
 
 @dataclass(frozen=True)

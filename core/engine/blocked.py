@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.engine.interface import ScoreGradient
-from core.engine.layout import Layout, filters_in_blocks, filters_of_blocks
+from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks
 from core.engine.parallel import each
 from core.theory.decoding import deconvolve
 from core.theory.model import GenerativeConvNet, convolve, positions
@@ -35,12 +35,12 @@ class BlockedNet:
     strides: tuple[int, ...]
     category_weights: Tensor | None
     lanes: int
-    ready: "tuple[_Ready, ...] | None" = None
+    ready: "tuple[_PackedWeights, ...] | None" = None
 
     @classmethod
     def of(cls, net: GenerativeConvNet, dtype: torch.dtype, lanes: int = 1) -> "BlockedNet":
         first, *others = (weight.detach() for weight in net.weights)
-        weights = (filters_in_blocks(first, net.strides[0]), *others)
+        weights = (filters_to_blocks(first, net.strides[0]), *others)
         filters = [lanes] * len(weights)
         if net.has_top_filter:
             filters[-1] = 1  # the one unit of an object
@@ -56,7 +56,7 @@ class BlockedNet:
             lanes,
         )
 
-    def made_ready(self, layout: Layout, count: int) -> "BlockedNet":
+    def with_packed_weights(self, layout: Layout, count: int) -> "BlockedNet":
         """With weights as the processor's library wants them, which for every pass it would lay out anew.
 
         Only a hint: for parts of `count` pictures of this layout.
@@ -72,7 +72,7 @@ class BlockedNet:
             turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
             easy = stride == 1 and kernel <= min(rows, columns)
             down = _laid_out(turned, kernel - 1, 1, (count, filters, rows, columns)) if easy else None
-            ready.append(_Ready(up, down))
+            ready.append(_PackedWeights(up, down))
             size = rows, columns
         return replace(self, ready=tuple(ready))
 
@@ -107,9 +107,9 @@ class BlockedNet:
         """B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape."""
         parts = self.parts(blocks, layout)
         if len(parts) == 1:
-            return self.basis_at_once(blocks, layout)
+            return self.basis_of_chunk(blocks, layout)
         found = torch.empty_like(blocks)
-        each(lambda part, pull: pull.copy_(self.basis_at_once(part, layout)), parts, self.parts(found, layout))
+        each(lambda part, pull: pull.copy_(self.basis_of_chunk(part, layout)), parts, self.parts(found, layout))
         return found
 
     def gradient(self, blocks: Tensor, layout: Layout) -> ScoreGradient:
@@ -128,7 +128,7 @@ class BlockedNet:
         at_once = max(1, AT_ONCE_BYTES // bytes_of_one)
         return pictures.tensor_split(max(min(PARTS, len(pictures)), math.ceil(len(pictures) / at_once)))
 
-    def basis_at_once(self, blocks: Tensor, layout: Layout) -> Tensor:
+    def basis_of_chunk(self, blocks: Tensor, layout: Layout) -> Tensor:
         """The same, of a part."""
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
@@ -201,7 +201,7 @@ class BlockedNet:
         if index:
             return gradient[:, :channels], sums
         first = self.net.architecture.layers[0]
-        return filters_of_blocks(gradient[:, : channels * first.stride**2], first.stride, first.kernel_size), sums
+        return filters_from_blocks(gradient[:, : channels * first.stride**2], first.stride, first.kernel_size), sums
 
     def _per_position(self, sums: "_Sums") -> ScoreGradient:
         """In the order of `net.parameters()`, and divided by the pictures and the positions that were summed over."""
@@ -220,7 +220,7 @@ class BlockedNet:
 
 
 @dataclass(frozen=True)
-class _Ready:
+class _PackedWeights:
     """A layer's weights laid out for oneDNN: bottom-up, and top-down where that is a plain convolution."""
 
     up: Tensor

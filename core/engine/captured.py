@@ -12,8 +12,8 @@ from torch import Tensor
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
 from core.engine.kernel import advance_
-from core.engine.layout import Layout, hold_in_blocks_
-from core.pictures.colour_box import Box
+from core.engine.layout import Layout, project_blocks_
+from core.pictures.colour_box import ColourBox
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import Architecture
 
@@ -31,10 +31,10 @@ class Kind:
     step_size: float
     random_lattice: bool
     steps: int
-    box: Box | None = field(compare=False)
+    box: ColourBox | None = field(compare=False)
 
 
-class CapturedRun:
+class CapturedSteps:
     """`kind.steps` steps on memory of its own. With `record` False they are done one by one, on any device."""
 
     def __init__(self, kind: Kind, blocked: BlockedNet, chains: Tensor, record: bool = True) -> None:
@@ -89,21 +89,23 @@ class CapturedRun:
         coefficients = langevin_coefficients(kind.step_size, kind.architecture.reference_std)
         for step in range(count):
             if kind.random_lattice:
-                self._chains.copy_(kind.layout.lay(_rolled(kind.layout.take_up(self._chains), self._shifts[step])))
+                self._chains.copy_(
+                    kind.layout.to_blocks(_rolled(kind.layout.from_blocks(self._chains), self._shifts[step]))
+                )
             pull = self._blocked.basis(self._chains, kind.layout).contiguous(memory_format=torch.channels_last)
             advance_(self._chains, pull, self._key, coefficients)
             if self._box is not None:
-                hold_in_blocks_(self._chains, self._box, kind.architecture.channels)
+                project_blocks_(self._chains, self._box, kind.architecture.channels)
             if self._mask is not None:
                 self._chains.mul_(self._mask)
 
 
-class CapturedRuns:
+class CapturedRunner:
     """The graph of the last kind of run, kept for the next: learning runs the same one thousands of times."""
 
     def __init__(self, record: bool = True) -> None:
         self._record = record
-        self._run: CapturedRun | None = None
+        self._run: CapturedSteps | None = None
 
     def run(
         self,
@@ -119,7 +121,7 @@ class CapturedRuns:
         if not steps:
             return images.clone()
         together = max(length for length in range(1, LONGEST + 1) if steps % length == 0)
-        architecture, chains = blocked.net.architecture, layout.lay(images)
+        architecture, chains = blocked.net.architecture, layout.to_blocks(images)
         kind = Kind(
             architecture,
             layout,
@@ -131,13 +133,13 @@ class CapturedRuns:
         )
         if self._run is None or self._run.kind != kind or self._run.kind.box is not kind.box:
             self._run = None  # whose memory the next may need
-            self._run = CapturedRun(kind, blocked, chains, self._record)
+            self._run = CapturedSteps(kind, blocked, chains, self._record)
         self._run.load(blocked, chains, generator)
         for done in range(together, steps + 1, together):
             self._run.replay(generator)
             if after_step is not None:
                 after_step(done)
-        return layout.take_up(self._run.chains)
+        return layout.from_blocks(self._run.chains)
 
 
 def _rolled(images: Tensor, shift: Tensor) -> Tensor:

@@ -15,17 +15,17 @@ from torch import Tensor
 from torch.backends import cudnn
 
 from core.engine.blocked import BlockedNet
-from core.engine.dynamics import Dynamics, lattice_shift
+from core.engine.dynamics import Dynamics, random_phase
 from core.engine.interface import ScoreGradient
-from core.engine.layout import Layout, hold_in_blocks_
-from core.engine.noise import Noise, noise_of_each
+from core.engine.layout import Layout, project_blocks_
+from core.engine.noise import Noise, noise_per_picture
 from core.engine.parallel import each
 from core.schemas.geometry import Boundary
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import GenerativeConvNet
 
 if TYPE_CHECKING:
-    from core.engine.captured import CapturedRuns
+    from core.engine.captured import CapturedRunner
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class FastEngine:
 
     def __init__(self, dtype: torch.dtype | None = None) -> None:
         self._dtype = dtype
-        self._captured: CapturedRuns | None = None
+        self._captured: CapturedRunner | None = None
 
     @property
     def precision(self) -> str:
@@ -51,8 +51,8 @@ class FastEngine:
     @torch.no_grad()
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
         layout = _layout(net, images, boundary)
-        pull = self._blocked(net, images).basis(layout.lay(images), layout)
-        return layout.take_up(pull).to(images.dtype)
+        pull = self._blocked(net, images).basis(layout.to_blocks(images), layout)
+        return layout.from_blocks(pull).to(images.dtype)
 
     @exactly()
     @torch.no_grad()
@@ -66,35 +66,35 @@ class FastEngine:
         after_step: Callable[[float], None] | None = None,
     ) -> Tensor:
         layout, blocked = _layout(net, images, dynamics.boundary), self._blocked(net, images)
-        if images.dtype == torch.float32 and records_graphs(images.device):
+        if images.dtype == torch.float32 and can_capture_graphs(images.device):
             return self._recorded.run(blocked, layout, images, steps, dynamics, generator, after_step)
         split = blocked.parts(images, layout)
-        blocked = blocked.made_ready(layout, len(split[0])) if steps > 1 else blocked
-        noise = iter(noise_of_each(generator, len(images)))
+        blocked = blocked.with_packed_weights(layout, len(split[0])) if steps > 1 else blocked
+        noise = iter(noise_per_picture(generator, len(images)))
         noises = [list(islice(noise, len(part))) for part in split]
         parts = each(partial(_Chains, blocked, layout, dynamics), split, noises)
         for step in range(1, steps + 1):
-            shift = lattice_shift(net.architecture.total_stride, generator) if dynamics.random_lattice else None
+            shift = random_phase(net.architecture.total_stride, generator) if dynamics.random_lattice else None
             each(lambda part, shift=shift: part.step(shift), parts)
             if after_step is not None:
                 after_step(step)
         found = torch.empty_like(images, memory_format=torch.contiguous_format)
-        each(_Chains.take_up, parts, blocked.parts(found, layout))
+        each(_Chains.write_to, parts, blocked.parts(found, layout))
         return found
 
     @exactly()
     @torch.no_grad()
     def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
         layout = _layout(net, images, boundary)
-        return self._blocked(net, images).gradient(layout.lay(images), layout)
+        return self._blocked(net, images).gradient(layout.to_blocks(images), layout)
 
     @property
-    def _recorded(self) -> "CapturedRuns":
+    def _recorded(self) -> "CapturedRunner":
         """The engine's graphs, on a GPU alone: a processor's worker neither needs Triton nor wakes the card."""
         if self._captured is None:
-            from core.engine.captured import CapturedRuns
+            from core.engine.captured import CapturedRunner
 
-            self._captured = CapturedRuns()
+            self._captured = CapturedRunner()
         return self._captured
 
     def _blocked(self, net: GenerativeConvNet, images: Tensor) -> BlockedNet:
@@ -107,7 +107,7 @@ class _Chains:
     def __init__(
         self, net: BlockedNet, layout: Layout, dynamics: Dynamics, images: Tensor, noise: Sequence[Noise]
     ) -> None:
-        blocks = layout.lay(images)
+        blocks = layout.to_blocks(images)
         # Where to lay them out moves nothing, it copies nothing.
         self.blocks = blocks.clone() if blocks.data_ptr() == images.data_ptr() else blocks
         self._net, self._layout, self._noise = net, layout, noise
@@ -119,24 +119,24 @@ class _Chains:
     def step(self, shift: tuple[int, int] | None) -> None:
         """On a lattice that is moved by `shift`, where there is one."""
         if shift is not None:
-            moved = self._layout.take_up(self.blocks).roll(shift, dims=(2, 3))
-            self.blocks.copy_(self._layout.lay(moved))
-        pull = self._net.basis_at_once(self.blocks, self._layout)
+            moved = self._layout.from_blocks(self.blocks).roll(shift, dims=(2, 3))
+            self.blocks.copy_(self._layout.to_blocks(moved))
+        pull = self._net.basis_of_chunk(self.blocks, self._layout)
         for drawn, noise in zip(self._ahead, self._noise, strict=True):
             noise.fill(drawn.permute(1, 2, 0).flatten(), self._coefficients.noise)  # a view: channels are innermost
         self._ahead.add_(self.blocks, alpha=self._coefficients.image).add_(pull, alpha=self._coefficients.basis)
         self.blocks, self._ahead = self._ahead, self.blocks
         if self._box is not None:
-            hold_in_blocks_(self.blocks, self._box, self._channels)
+            project_blocks_(self.blocks, self._box, self._channels)
         if self._mask is not None:
             self.blocks.mul_(self._mask)
 
-    def take_up(self, images: Tensor) -> None:
-        images.copy_(self._layout.take_up(self.blocks))
+    def write_to(self, images: Tensor) -> None:
+        images.copy_(self._layout.from_blocks(self.blocks))
 
 
 @functools.cache
-def records_graphs(device: torch.device) -> bool:
+def can_capture_graphs(device: torch.device) -> bool:
     """Whether steps are recorded as graphs: on a GPU, for whose kernels Triton needs a C compiler. Else they are done
     one by one, slower and no worse.
     """

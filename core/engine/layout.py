@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.pictures.colour_box import Box
+from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import Boundary, added_pixels
 from core.theory.boundary import unwrap, wrap
 from core.theory.model import Architecture
@@ -46,13 +46,13 @@ class Layout:
         rows, columns = (-(-(origin + side) // stride) for side in size)
         return cls(stride, size, origin, (rows, columns), before, (height, width), boundary == "torus")
 
-    def lay(self, images: Tensor) -> Tensor:
+    def to_blocks(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C s², blocks), channels innermost in memory."""
         bottom, right = self._beyond
         blocks = functional.pixel_unshuffle(_padded(images, (self.origin, right, self.origin, bottom)), self.stride)
         return blocks.contiguous(memory_format=torch.channels_last)
 
-    def take_up(self, blocks: Tensor) -> Tensor:
+    def from_blocks(self, blocks: Tensor) -> Tensor:
         """The way back: (N, C s², blocks) -> (N, C, H, W)."""
         images = functional.pixel_shuffle(blocks, self.stride)
         height, width = self.size
@@ -62,7 +62,7 @@ class Layout:
         """1 where a pixel is one of the picture, (1, C s², blocks), of the kind of `like`; None where all are."""
         if not self.origin and not any(self._beyond):
             return None
-        return self.lay(like.new_ones(1, like.shape[1] // self.stride**2, *self.size))
+        return self.to_blocks(like.new_ones(1, like.shape[1] // self.stride**2, *self.size))
 
     def extend(self, blocks: Tensor, dtype: torch.dtype) -> Tensor:
         """What the filters see, as `GenerativeConvNet.extend`: (N, C s², blocks) -> (N, C s², seen), of `dtype`."""
@@ -94,13 +94,13 @@ class Layout:
         return bottom, right
 
 
-def hold_in_blocks_(blocks: Tensor, box: Box, channels: int) -> None:
-    """`Box.hold`, of pictures in blocks (N, C s², blocks), in place."""
+def project_blocks_(blocks: Tensor, box: ColourBox, channels: int) -> None:
+    """`ColourBox.project`, of pictures in blocks (N, C s², blocks), in place."""
     pixels = blocks.unflatten(1, (channels, -1))  # type: ignore[no-untyped-call]
-    pixels.copy_(box.hold(pixels))
+    pixels.copy_(box.project(pixels))
 
 
-def filters_in_blocks(weight: Tensor, stride: int) -> Tensor:
+def filters_to_blocks(weight: Tensor, stride: int) -> Tensor:
     """(filters, C, k, k) -> (filters, C s², m, m): each filter laid out as `Layout` lays out pictures."""
     missing = -weight.shape[-1] % stride
     return functional.pixel_unshuffle(_padded(weight, (0, missing, 0, missing)), stride)
@@ -111,6 +111,6 @@ def _padded(images: Tensor, sides: Sequence[int]) -> Tensor:
     return functional.pad(images, list(sides)) if any(sides) else images
 
 
-def filters_of_blocks(weight: Tensor, stride: int, kernel_size: int) -> Tensor:
+def filters_from_blocks(weight: Tensor, stride: int, kernel_size: int) -> Tensor:
     """The way back, also of a gradient: (filters, C s², m, m) -> (filters, C, k, k)."""
     return functional.pixel_shuffle(weight, stride)[..., :kernel_size, :kernel_size]

@@ -33,6 +33,6 @@ class Noise:
             list(_AT_ONCE.map(lambda part, by: part.normal_(std=strength, generator=by), parts, self._streams))
 
 
-def noise_of_each(generator: torch.Generator, count: int) -> list[Noise]:
+def noise_per_picture(generator: torch.Generator, count: int) -> list[Noise]:
     """Of `count` pictures, whichever are drawn at once. Few pictures have several streams each."""
     return [Noise(generator, 1 if count >= STREAMS else STREAMS) for _ in range(count)]

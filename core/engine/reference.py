@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.engine.dynamics import Dynamics, moved_at_random
+from core.engine.dynamics import Dynamics, roll_to_random_phase
 from core.engine.interface import ScoreGradient
 from core.schemas.geometry import Boundary
 from core.theory import decoding
@@ -55,10 +55,10 @@ def run_chains(
     """
     for step in range(1, steps + 1):
         if dynamics.random_lattice:
-            images = moved_at_random(images, net.architecture.total_stride, generator)
+            images = roll_to_random_phase(images, net.architecture.total_stride, generator)
         images = langevin_step(net, images, dynamics.step_size, generator, boundary=dynamics.boundary)
         if dynamics.box is not None:
-            images = dynamics.box.hold(images)
+            images = dynamics.box.project(images)
         if after_step is not None:
             after_step(step)
     return images

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Box:
+class ColourBox:
     """low, high (C, 1, 1): grey levels along each axis. axes (C, C): orthonormal rows; None for the channels' own."""
 
     low: Tensor
@@ -21,20 +21,20 @@ class Box:
     axes: Tensor | None = None
 
     @classmethod
-    def around(cls, pictures: Iterable[Tensor], covariance: Tensor) -> "Box":
+    def enclosing(cls, pictures: Iterable[Tensor], covariance: Tensor) -> "ColourBox":
         """The smallest that holds `pictures` (C, H, W), along the axes of their colours' `covariance` (C, C)."""
         axes = torch.linalg.eigh(covariance.double())[1].T.contiguous()
         lows, highs = zip(*(_extent(axes.to(picture) @ picture.flatten(1)) for picture in pictures), strict=True)
         low, high = torch.stack(lows).amin(dim=0), torch.stack(highs).amax(dim=0)
         return cls(low[:, None, None], high[:, None, None], axes.to(low))
 
-    def to(self, like: Tensor) -> "Box":
-        return Box(self.low.to(like), self.high.to(like), None if self.axes is None else self.axes.to(like))
+    def to(self, like: Tensor) -> "ColourBox":
+        return ColourBox(self.low.to(like), self.high.to(like), None if self.axes is None else self.axes.to(like))
 
-    def widened(self, by: float) -> "Box":
-        return Box(self.low - by, self.high + by, self.axes)
+    def widened(self, by: float) -> "ColourBox":
+        return ColourBox(self.low - by, self.high + by, self.axes)
 
-    def hold(self, images: Tensor) -> Tensor:
+    def project(self, images: Tensor) -> Tensor:
         """The nearest pictures of the box, as projected Langevin dynamics goes on from (Bubeck, Eldan, Lehec 2018).
 
         images (N, C, ...): every pixel by itself.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from core.pictures.colour_box import Box
-from core.pictures.masks import known_share, middle_square, wholly_known
+from core.pictures.colour_box import ColourBox
+from core.pictures.masks import fully_known, known_share, middle_square
 
 SHEET_GAP = 2  # pixels between the pictures of a sheet
 WHITE = 255
@@ -48,7 +48,7 @@ def read_masked_picture(content: bytes, size: int, channels: int) -> MaskedPictu
     """
     with Image.open(io.BytesIO(content)) as opened:
         picture, share = _on_white(opened, channels), known_share(opened)
-    known = wholly_known(share, size)
+    known = fully_known(share, size)
     pixels = np.array(_scaled(picture, size), dtype=np.float32).reshape(size, size, channels)
     box = middle_square(*picture.size)
     weight = np.asarray(share.resize((size, size), Image.Resampling.LANCZOS, box=box))
@@ -96,41 +96,36 @@ class Levels:
 
     mean: Tensor
     gain: float = 1.0
-    colours: Box | None = None
+    colours: ColourBox | None = None
 
     @property
-    def box(self) -> Box:
+    def box(self) -> ColourBox:
         """What a chain may be confined to: the colours of the training pictures, or all that there are."""
         mean = self.mean[:, None, None]
-        return self.colours or Box(-mean * self.gain, (WHITE - mean) * self.gain)
+        return self.colours or ColourBox(-mean * self.gain, (WHITE - mean) * self.gain)
 
-    def apply(self, pictures: Tensor) -> Tensor:
-        """Grey levels (N, C, H, W) -> the same as a model learned with these levels knows them; see `to_pixels`."""
+    def standardize(self, pictures: Tensor, own_mean: bool = False) -> Tensor:
+        """Return (pictures - mean) * gain for grey levels (N, C, H, W). own_mean: subtract each picture's own mean."""
+        if own_mean:
+            pictures = pictures - pictures.mean(dim=(2, 3), keepdim=True) + self.mean.to(pictures)[:, None, None]
         return (pictures - self.mean.to(pictures)[:, None, None]) * self.gain
 
-    def undo(self, images: Tensor) -> Tensor:
+    def to_grey_levels(self, images: Tensor) -> Tensor:
         """What `apply` gave, or a model made -> grey levels (N, C, H, W)."""
         return images / self.gain + self.mean.to(images)[:, None, None]
 
 
-def prepare(pictures: Tensor, contrast: float | None = None, level: bool = False) -> tuple[Tensor, Levels]:
+def standardize(pictures: Tensor, contrast: float | None = None, own_mean: bool = False) -> tuple[Tensor, Levels]:
     """Subtract each channel's mean (sec. 7), and stretch to a standard deviation of `contrast` where one is given.
 
-    pictures (N, C, H, W) grey levels -> the same about zero, and how to come back. level: from each its own mean.
+    pictures (N, C, H, W) grey levels -> the same about zero, and how to come back. own_mean: from each its own mean.
     """
     mean = pictures.mean(dim=(0, 2, 3))
-    centred = prepared(pictures, Levels(mean), level)
+    centred = Levels(mean).standardize(pictures, own_mean)
     gain = gain_for(float(centred.square().mean().sqrt()), contrast)
     stretched = centred * gain
     colours = stretched.movedim(1, 0).flatten(1)
-    return stretched, Levels(mean, gain, Box.around(stretched, colours @ colours.T))
-
-
-def prepared(pictures: Tensor, levels: Levels, level: bool = False) -> Tensor:
-    """Some of the pictures (N, C, H, W) that `levels` were found of, as `prepare` gives them."""
-    if level:
-        pictures = pictures - pictures.mean(dim=(2, 3), keepdim=True) + levels.mean.to(pictures)[:, None, None]
-    return levels.apply(pictures)
+    return stretched, Levels(mean, gain, ColourBox.enclosing(stretched, colours @ colours.T))
 
 
 def gain_for(std: float, contrast: float | None) -> float:
@@ -142,8 +137,8 @@ def gain_for(std: float, contrast: float | None) -> float:
 
 
 def to_pixels(images: Tensor, levels: Levels) -> Tensor:
-    """What `prepare` gave, or a sample of its model -> bytes to look at (N, C, H, W), cut to 0..255."""
-    return to_bytes(levels.undo(images.detach().cpu()))
+    """What `standardize` gave, or a sample of its model -> bytes to look at (N, C, H, W), cut to 0..255."""
+    return to_bytes(levels.to_grey_levels(images.detach().cpu()))
 
 
 def to_bytes(pictures: Tensor) -> Tensor:
@@ -187,7 +182,7 @@ def filter_sheet(weight: Tensor) -> Tensor:
     return sheet(list(pixels), magnify=max(1, 45 // weight.shape[-1]))
 
 
-def fit_torus(pixels: Tensor, height: int, width: int) -> Tensor:
+def resize_periodic(pixels: Tensor, height: int, width: int) -> Tensor:
     """A periodic picture (C, H, W) resampled to another size, so that it is still periodic -> (C, height, width).
 
     Bands of the picture's own continuation stand around it while it is resampled, then fall away.

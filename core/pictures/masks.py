@@ -9,10 +9,10 @@ from PIL import Image
 KNOWN_ALPHA = 128  # from here on a pixel is known; below, it is to be painted
 _WHOLE = 1 - 1e-6  # a share that is 1 but for rounding
 
-Box = tuple[int, int, int, int]
+CropBox = tuple[int, int, int, int]
 
 
-def middle_square(width: int, height: int) -> Box:
+def middle_square(width: int, height: int) -> CropBox:
     """(left, top, right, bottom) of what a picture is cropped to: the middle of its long side."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -28,7 +28,7 @@ def known_share(picture: Image.Image) -> Image.Image:
     return Image.fromarray((alpha >= KNOWN_ALPHA).astype(np.float32))
 
 
-def wholly_known(share: Image.Image, size: int) -> NDArray[np.bool_]:
+def fully_known(share: Image.Image, size: int) -> NDArray[np.bool_]:
     """Of the middle square scaled to `size`, the pixels of which every part is known. -> (size, size)."""
     box = middle_square(*share.size)
     return np.asarray(share.resize((size, size), Image.Resampling.BOX, box=box)) >= _WHOLE
@@ -37,4 +37,4 @@ def wholly_known(share: Image.Image, size: int) -> NDArray[np.bool_]:
 def read_known(content: bytes, size: int) -> NDArray[np.bool_]:
     """A picture file -> which pixels are known of the (size, size) that `read_picture` reads from it."""
     with Image.open(io.BytesIO(content)) as opened:
-        return wholly_known(known_share(opened), size)
+        return fully_known(known_share(opened), size)

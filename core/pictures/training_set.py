@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.pictures.colour_box import Box
-from core.pictures.images import Levels, gain_for, prepared
+from core.pictures.colour_box import ColourBox
+from core.pictures.images import Levels, gain_for
 
 LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
 PATCHED_PICTURES = 8  # that the patches of one iteration are cut from
 
 
 @dataclass(frozen=True)
-class Pictures:
+class TrainingSet:
     """`count` training pictures of one size, in grey levels about their mean, read when they are needed.
 
     read: indices -> (len(indices), channels, H, W) on `device`. std: root mean square over all of them, grey levels.
@@ -25,15 +25,15 @@ class Pictures:
     count: int
     channels: int
     std: float
-    box: Box
+    box: ColourBox
     device: torch.device
     read: Callable[[Sequence[int]], Tensor]
 
     @classmethod
-    def of(cls, images: Tensor, levels: Levels | None = None) -> "Pictures":
+    def of(cls, images: Tensor, levels: Levels | None = None) -> "TrainingSet":
         """Those in memory: images (M, C, H, W). Without `levels` each channel's own extremes hold them."""
         std = images.square().mean().sqrt().item()
-        own = Box(images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None])
+        own = ColourBox(images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None])
         box = own if levels is None else levels.box
         return cls(len(images), images.shape[1], std, box, images.device, lambda indices: images[list(indices)])
 
@@ -61,8 +61,10 @@ def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generato
     return images.movedim(1, -1)[which, top + span[:, None], left + span].movedim(-1, 1)
 
 
-def measure(pictures: Iterable[Tensor], contrast: float | None = None, level: bool = False) -> tuple[Levels, float]:
-    """What `prepare` would do to all of the pictures (C, H, W), and their std after it, one at a time.
+def measure_levels(
+    pictures: Iterable[Tensor], contrast: float | None = None, own_mean: bool = False
+) -> tuple[Levels, float]:
+    """What `standardize` would do to all of the pictures (C, H, W), and their std after it, one at a time.
 
     They are gone through twice.
     """
@@ -73,8 +75,8 @@ def measure(pictures: Iterable[Tensor], contrast: float | None = None, level: bo
         count, total, products = count + pixels, total + pixels * own, products + colours @ colours.T
         of_means = of_means + pixels * own[:, None] * own
     mean = total / count
-    covariance = (products - of_means) / count if level else products / count - mean[:, None] * mean
+    covariance = (products - of_means) / count if own_mean else products / count - mean[:, None] * mean
     std = math.sqrt(max(float(covariance.diagonal().mean()), 0.0))
     levels = Levels(mean.float(), gain_for(std, contrast))
-    box = Box.around((prepared(picture[None], levels, level)[0] for picture in pictures), covariance)
+    box = ColourBox.enclosing((levels.standardize(picture[None], own_mean)[0] for picture in pictures), covariance)
     return replace(levels, colours=box), std * levels.gain

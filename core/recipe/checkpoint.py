@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from core.pictures.colour_box import Box
+from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels
 from core.recipe.state import LearningState, Snapshot
 from core.schemas.learning import LearningParams
@@ -72,7 +72,7 @@ def load_model(content: bytes) -> TrainedModel:
     return TrainedModel(net, Levels(mean, gain.item(), colours), chains, params)
 
 
-def _colours(tensors: dict[str, Tensor], channels: int) -> Box | None:
+def _colours(tensors: dict[str, Tensor], channels: int) -> ColourBox | None:
     """Taken out of `tensors`; None in files from before there were any. ValueError where they are no box."""
     if not tensors.keys() & set(COLOURS):
         return None
@@ -81,7 +81,7 @@ def _colours(tensors: dict[str, Tensor], channels: int) -> Box | None:
     finite = low.isfinite().all() and high.isfinite().all()
     if not (alike and finite and (low <= high).all() and torch.allclose(axes @ axes.T, torch.eye(channels), atol=1e-3)):
         raise ValueError(f"{', '.join(COLOURS)} are no box of {channels} channels")
-    return Box(low, high, axes)
+    return ColourBox(low, high, axes)
 
 
 def save_checkpoint(state: LearningState, params: LearningParams) -> bytes:

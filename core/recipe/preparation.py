@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from core.pictures.images import Levels, prepare
+from core.pictures.images import Levels, standardize
 from core.recipe.lighting import evened
 from core.schemas.learning import LearningParams
 
@@ -11,4 +11,4 @@ from core.schemas.learning import LearningParams
 def prepare_for(params: LearningParams, pictures: Tensor) -> tuple[Tensor, Levels]:
     """Grey levels (N, C, H, W) -> what is learned from by these settings, and how to come back."""
     even = torch.stack([evened(picture, params.even_light) for picture in pictures])
-    return prepare(even, params.contrast, level=params.even_light is not None)
+    return standardize(even, params.contrast, own_mean=params.even_light is not None)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.engine.dynamics import Dynamics, lattice_shift
+from core.engine.dynamics import Dynamics, random_phase
 from core.recipe.denoising import denoise
 from core.theory.langevin import langevin_step
 from core.theory.model import GenerativeConvNet
@@ -39,27 +39,27 @@ def inpaint(
     noise_std: the white noise that the net learned its pictures under, grey levels: the known pixels are held under
     the like, drawn anew for each step, and what is painted is cleaned of it in the end (see `denoise`).
     dynamics: as the net was learned (see `core.theory.langevin`).
-    start (N, C, H, W): what the unknown pixels begin as (see `from_chains`), by default a smooth continuation of what
-    surrounds them (see `fill_in`).
+    start (N, C, H, W): what the unknown pixels begin as (see `start_from_chains`), by default a smooth continuation of
+    what surrounds them (see `smooth_fill`).
     `after_step(steps done)` is told of each step; what it raises ends the run.
     """
     stride, box = net.architecture.total_stride, dynamics.box
-    painted = torch.where(known, images, fill_in(images, known) if start is None else start)
+    painted = torch.where(known, images, smooth_fill(images, known) if start is None else start)
     for step in range(1, steps + 1):
         noise = torch.randn(images.shape, generator=generator, device=images.device) if noise_std else 0.0
         held = images + noise_std * noise
-        down, right = lattice_shift(stride, generator) if dynamics.random_lattice else (0, 0)
+        down, right = random_phase(stride, generator) if dynamics.random_lattice else (0, 0)
         moved = painted.roll((down, right), (2, 3))
         moved = langevin_step(net, moved, dynamics.step_size, generator, boundary=dynamics.boundary)
         moved = moved.roll((-down, -right), (2, 3))
-        painted = torch.where(known, held, moved if box is None else box.hold(moved))
+        painted = torch.where(known, held, moved if box is None else box.project(moved))
         if after_step is not None:
             after_step(step)
     clean = denoise(net, painted, noise_std, dynamics.boundary, dynamics.random_lattice)
     return torch.where(known, images, clean)
 
 
-def from_chains(
+def start_from_chains(
     images: Tensor, known: Tensor, chains: Tensor, generator: torch.Generator, stride: int | None = None
 ) -> Tensor:
     """A start for `inpaint`: what is unknown begins as pieces of the model's own synthesized pictures.
@@ -140,7 +140,7 @@ def _misfits(chains: Tensor, there: Tensor, done: Tensor) -> Tensor:
     return sums
 
 
-def fill_in(images: Tensor, known: Tensor) -> Tensor:
+def smooth_fill(images: Tensor, known: Tensor) -> Tensor:
     """Smooth continuations of the known pixels into the unknown: means of ever larger blocks of what is known.
 
     images (N, C, H, W); known (N, 1, H, W), bool -> (N, C, H, W). A picture without a known pixel becomes zero, the
@@ -152,6 +152,6 @@ def fill_in(images: Tensor, known: Tensor) -> Tensor:
         return torch.where(known, images, total / weights.sum(dim=(2, 3), keepdim=True).clamp_min(1))
     share = functional.avg_pool2d(weights, 2, ceil_mode=True)
     blocks = functional.avg_pool2d(held, 2, ceil_mode=True) / share.clamp_min(torch.finfo(share.dtype).tiny)
-    coarse = fill_in(blocks, share > 0)
+    coarse = smooth_fill(blocks, share > 0)
     smooth = functional.interpolate(coarse, size=images.shape[-2:], mode="bilinear")
     return torch.where(known, images, smooth)

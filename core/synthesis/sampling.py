@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from core.engine import Engine
-from core.engine.canvas import by_tiles, is_too_large, run_by_tiles
 from core.engine.dynamics import Dynamics
+from core.engine.tiling import map_tiles, needs_tiles, run_in_tiles
 from core.pictures.images import Levels, to_pixels
 from core.recipe.denoising import denoise
 from core.recipe.tone import Tone, means
@@ -47,8 +47,8 @@ def synthesize(
         sides = (round_up(height, stride), round_up(width, stride))
         started = partial(after_step, 0.0) if after_step else None
         chains = torch.cat([patchwork(start, *sides, stride, generator, started) for _ in range(count)])
-        if is_too_large(net.architecture, chains):
-            return run_by_tiles(engine, net, chains, steps, dynamics, generator, after_step)
+        if needs_tiles(net.architecture, chains):
+            return run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step)
     else:
         if start.shape[2:] != (height, width):
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
@@ -56,7 +56,7 @@ def synthesize(
     return engine.run(net, chains, steps, dynamics, generator, after_step)
 
 
-def develop(
+def render(
     net: GenerativeConvNet,
     chains: Tensor,
     levels: Levels,
@@ -80,7 +80,7 @@ def develop(
     if dynamics.boundary != "torus":
         return clean(chains, dynamics.boundary)
     made = torch.empty(chains.shape, dtype=torch.uint8)
-    return by_tiles(net.architecture, chains, lambda window: clean(window, "valid"), made, after_part)
+    return map_tiles(net.architecture, chains, lambda window: clean(window, "valid"), made, after_part)
 
 
 def patchwork(

@@ -158,7 +158,7 @@ def class_posterior(log_densities: Tensor, log_priors: Tensor | None = None) -> 
 
 
 def _pixel_log_density(model: CategoryModel, pictures: Tensor) -> Tensor:
-    images = model.levels.apply(pictures.to(model.net.weights[0]))
+    images = model.levels.standardize(pictures.to(model.net.weights[0]))
     density = log_density(model.net, images, model.partition, model.boundary)
     return density + images[0].numel() * math.log(model.levels.gain)
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from core.engine import Engine, choose_engine
-from core.engine.dynamics import Dynamics, lattice_shift
-from core.pictures.colour_box import Box
+from core.engine.dynamics import Dynamics, random_phase
+from core.pictures.colour_box import ColourBox
 from core.pictures.quality import relative_grid_peak, sliced_wasserstein
-from core.pictures.training_set import Pictures, cut_patches
+from core.pictures.training_set import TrainingSet, cut_patches
 from core.recipe.denoising import denoise
 from core.recipe.diagnosis import Diagnosis, Health, diagnose, examine, is_steady, is_wide, remarks, rms
 from core.recipe.scaling import Whitening, paces, scale_weights
@@ -71,14 +71,14 @@ class Learner:
 
     def __init__(
         self,
-        images: Tensor | Pictures,
+        images: Tensor | TrainingSet,
         params: LearningParams,
         state: LearningState | None = None,
         engine: Engine | None = None,
     ) -> None:
         if params.seed is None:
             raise ValueError("seed must be set: the same seed gives the same pictures")
-        self.pictures = images if isinstance(images, Pictures) else Pictures.of(images)
+        self.pictures = images if isinstance(images, TrainingSet) else TrainingSet.of(images)
         self.params = params
         self.engine = engine or choose_engine(precision_of(params), self.pictures.device)
         self.architecture = architecture_of(params, self.pictures.channels)
@@ -208,7 +208,7 @@ class Learner:
         else:
             images = self.pictures.draw_patches(params.patch_size, params.batch_size, generator)
         if params.random_lattice:
-            down, right = lattice_shift(self.architecture.total_stride, generator)
+            down, right = random_phase(self.architecture.total_stride, generator)
             images = images[..., down:, right:]
         if not params.picture_noise:
             return images
@@ -291,7 +291,7 @@ class Learner:
 
 
 def learn(
-    images: Tensor | Pictures,
+    images: Tensor | TrainingSet,
     params: LearningParams,
     *,
     state: LearningState | None = None,
@@ -344,14 +344,14 @@ def _clean(net: GenerativeConvNet, chains: Tensor, params: LearningParams, engin
     return denoise(net, chains, params.picture_noise, params.boundary, params.random_lattice, pull)
 
 
-def dynamics_of(params: LearningParams, box: Box) -> Dynamics:
+def dynamics_of(params: LearningParams, box: ColourBox) -> Dynamics:
     """How the chains move that `params` learn with; where they are confined, to `box` and room for the noise of σ."""
     held = box.widened(params.reference_std) if params.bounded else None
     return Dynamics(params.step_size, params.boundary, held, params.random_lattice)
 
 
 def first_chains(
-    pictures: Pictures, params: LearningParams, architecture: Architecture, generator: torch.Generator
+    pictures: TrainingSet, params: LearningParams, architecture: Architecture, generator: torch.Generator
 ) -> Tensor:
     """Line 2: M̃ chains (M̃, C, S, S), S the pictures' side, on the torus rounded up to a multiple of the stride."""
     size = chain_side(architecture.layers, params.side, params.boundary)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.pictures.training_set import Pictures
+from core.pictures.training_set import TrainingSet
 from core.recipe.state import LearningState
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.learning import LearningProgress, learn
@@ -75,7 +75,7 @@ def prototype_architecture(
 def dictionary_params(patch_size: int, filters: int, *, seed: int, **settings: object) -> LearningParams:
     """Settings that learn `filters` basis functions by one-step contrastive divergence; `settings` replaces any other.
 
-    They suit pictures of a standard deviation of about 50 grey levels (`prepare` with that contrast).
+    They suit pictures of a standard deviation of about 50 grey levels (`standardize` with that contrast).
     """
     chosen: dict[str, object] = {
         "image_size": max(patch_size, 16),  # of pictures, from which patches are cut; not looked at here
@@ -96,7 +96,7 @@ def dictionary_params(patch_size: int, filters: int, *, seed: int, **settings: o
 
 
 def learn_dictionary(
-    pictures: Tensor | Pictures,
+    pictures: Tensor | TrainingSet,
     params: LearningParams,
     callback: Callable[[LearningProgress, LearningState], bool | None] | None = None,
 ) -> GenerativeConvNet:

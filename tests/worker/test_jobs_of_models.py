@@ -123,7 +123,7 @@ def test_one_pass_is_eq20_of_the_picture_as_the_model_knows_it(workplace, params
     ]
     for index, content in enumerate(contents.values()):
         picture = read_picture(content, SIZE, channels)
-        expected = to_pixels(rebuilt(net, levels.apply(picture[None]), boundary), levels)[0]
+        expected = to_pixels(rebuilt(net, levels.standardize(picture[None]), boundary), levels)[0]
         found = bytes_of(workplace.file(job, f"reconstructed-{index:03d}.png"))
         assert torch.equal(found, expected)
         about = job.metrics["reconstructions"][index]
@@ -143,7 +143,7 @@ def test_light_that_a_model_did_not_learn_is_taken_out_before_and_given_back(wor
     picture = read_picture(content, SIZE, 3)
     light = Light.of(picture, 4.0)
     assert light.shift.std() > 5
-    made = levels.undo(rebuilt(net, levels.apply(light.without(picture)[None]), "padded"))[0]
+    made = levels.to_grey_levels(rebuilt(net, levels.standardize(light.without(picture)[None]), "padded"))[0]
     assert torch.equal(bytes_of(workplace.file(job, "reconstructed-000.png")), to_bytes(light.given_to(made)))
 
 
@@ -193,7 +193,7 @@ def test_an_attractor_is_its_own_reconstruction(workplace):
         assert about["converged"]
         assert about["residual"] < 1e-5
         # The mode of one picture alone is that of the batch.
-        mode = decoding.find_mode(net, levels.apply(read_picture(content, SIZE, 1)[None]), tolerance=1e-5)
+        mode = decoding.find_mode(net, levels.standardize(read_picture(content, SIZE, 1)[None]), tolerance=1e-5)
         found = bytes_of(workplace.file(job, f"reconstructed-{index:03d}.png"))
         assert (found.int() - to_pixels(mode.images, levels)[0].int()).abs().max() <= 1
 
@@ -224,7 +224,7 @@ def test_many_pictures_go_through_in_batches_and_in_their_order(workplace):
     assert [one["filename"] for one in job.metrics["reconstructions"]] == [f"{name}.png" for name in contents]
     assert len(job.artifacts) == len(contents) + 1
     last = read_picture(list(contents.values())[-1], SIZE, 1)[None]
-    expected = to_pixels(rebuilt(net, levels.apply(last), "mirrored"), levels)[0]
+    expected = to_pixels(rebuilt(net, levels.standardize(last), "mirrored"), levels)[0]
     assert (bytes_of(workplace.file(job, "reconstructed-018.png")).int() - expected.int()).abs().max() <= 1
     assert job.progress["stage"] == job.progress["stages"] == len(contents)
     sheet = bytes_of(workplace.file(job, "contact-sheet.png"))

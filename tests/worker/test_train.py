@@ -11,7 +11,7 @@ from support import pictures, rows
 from support.workplace import Workplace
 
 from core.jobs.requests import NewJob
-from core.pictures.images import prepare, read_picture, to_pixels
+from core.pictures.images import read_picture, standardize, to_pixels
 from core.pictures.training_set import LARGEST_BATCH
 from core.recipe.checkpoint import load_model
 from core.recipe.lighting import evened
@@ -60,7 +60,7 @@ def test_pictures_are_learned_without_their_slow_light(workplace: Workplace, cou
         found, levels = train._load(desk, LearningParams.model_validate(desk.claim.params))
         images = found.read(range(count))
     even = torch.stack([evened(read_picture(content, SIZE, 1), 4.0) for content in contents.values()])
-    expected, expected_levels = prepare(even, 50.0, level=True)
+    expected, expected_levels = standardize(even, 50.0, own_mean=True)
     torch.testing.assert_close(images, expected, rtol=1e-4, atol=1e-3)
     assert levels.gain == pytest.approx(expected_levels.gain, rel=1e-5)
     assert found.std == pytest.approx(50.0, rel=1e-4)
@@ -95,7 +95,7 @@ def test_contrastive_training_ends_with_the_pictures_reconstructed_and_how_healt
     for index, content in enumerate(contents):
         made = np.asarray(pictures.decoded(workplace.file(job, f"reconstructed-{index:03d}.png")))
         assert made.shape == (SIZE, SIZE)
-        known = model.levels.apply(read_picture(content, SIZE, 1)[None])
+        known = model.levels.standardize(read_picture(content, SIZE, 1)[None])
         expected = to_pixels(reconstruct(model.net, known, "padded"), model.levels)[0, 0].numpy()
         assert np.abs(made.astype(int) - expected).max() <= 1  # rounding
     assert job.metrics["recoveries"] == 0

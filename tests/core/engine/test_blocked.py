@@ -81,7 +81,7 @@ def test_what_is_compared_is_seldom_nothing():
 @every_engine_case
 def test_channels_filled_up_with_zeros_change_nothing(case):
     layout = layout_of(case)
-    blocks = layout.lay(case.images)
+    blocks = layout.to_blocks(case.images)
     with torch.no_grad():
         plain, filled = (BlockedNet.of(case.net, torch.float64, lanes) for lanes in (1, 8))
         assert all(weight.shape[1] % 8 == 0 for weight in filled.weights)
@@ -94,7 +94,7 @@ def test_a_blocked_net_takes_over_the_weights_of_another_into_memory_of_its_own(
     other = random_net(one.net.architecture, seed=9)
     mine, theirs = (BlockedNet.of(net, torch.float64) for net in (one.net, other))
     layout = layout_of(one)
-    blocks = layout.lay(one.images)
+    blocks = layout.to_blocks(one.images)
     mine_too = mine.clone()
     expected = mine.basis(blocks, layout)
     mine.copy_(theirs)
@@ -174,7 +174,7 @@ class Rounded:
         net, images = copy.deepcopy(case.net).to(device), case.images.to(device)
         with torch.no_grad(), exactly():
             blocked = BlockedNet.of(net, torch.bfloat16, LANES if device == "cuda" else 1)
-            maps = blocked.feature_maps(blocked._extended(layout.lay(images), layout))
+            maps = blocked.feature_maps(blocked._extended(layout.to_blocks(images), layout))
         self.pattern = tuple((layer[:, : len(bias)] > 0).cpu() for layer, bias in zip(maps, net.biases, strict=True))
         self.basis = engine.basis(net, images, case.boundary).cpu()
         gradient = engine.gradient(net, images, case.boundary)

@@ -50,7 +50,7 @@ def kernel(monkeypatch) -> Iterator[Kernel]:
 
 
 def captured_runs():
-    return sys.modules[NAME].CapturedRuns(record=False)
+    return sys.modules[NAME].CapturedRunner(record=False)
 
 
 def dynamics_on(one: Case, bounded: bool, random_lattice: bool) -> Dynamics:
@@ -72,9 +72,9 @@ def expected_run(one, dynamics, drawn, generator, together):
             if index % together == 0:
                 shifts = torch.zeros(together, 2, dtype=torch.int64).random_(stride, generator=generator).tolist()
             images = images.roll(shifts[index % together], dims=(2, 3))
-        noise = layout.take_up(noise)
+        noise = layout.from_blocks(noise)
         images = langevin_step(one.net, images, dynamics.step_size, noise=noise, boundary=one.boundary)
-        images = images if dynamics.box is None else dynamics.box.hold(images)
+        images = images if dynamics.box is None else dynamics.box.project(images)
     return images
 
 

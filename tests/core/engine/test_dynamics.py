@@ -6,9 +6,9 @@ import pytest
 import torch
 from nets import case, every_case
 
-from core.engine.dynamics import Dynamics, moved_at_random
+from core.engine.dynamics import Dynamics, roll_to_random_phase
 from core.engine.reference import run_chains
-from core.pictures.colour_box import Box
+from core.pictures.colour_box import ColourBox
 from core.recipe.denoising import MAX_PHASES, denoise
 from core.theory.decoding import basis, reconstruct
 from core.theory.langevin import langevin_step
@@ -29,7 +29,7 @@ def seeded(seed=0):
 def box(channels, low=-1.0, high=0.5):
     """Another one for each channel."""
     shift = torch.arange(channels, dtype=torch.float64)[:, None, None]
-    return Box(low + shift, high + 2 * shift)
+    return ColourBox(low + shift, high + 2 * shift)
 
 
 def gradient_over_all_places(one):
@@ -44,13 +44,13 @@ def gradient_over_all_places(one):
 def test_a_box_holds_each_channel_between_its_own_limits_and_leaves_what_lies_within():
     images = 4 * torch.randn(5, 3, 6, 6, generator=seeded(), dtype=torch.float64)
     one = box(3)
-    held = one.hold(images)
+    held = one.project(images)
     for channel in range(3):
         low, high = one.low[channel].item(), one.high[channel].item()
         torch.testing.assert_close(held[:, channel], images[:, channel].clamp(low, high), rtol=0, atol=0)
         assert held[:, channel].min() == low
         assert held[:, channel].max() == high
-    assert torch.equal(one.hold(held), held)
+    assert torch.equal(one.project(held), held)
 
 
 def test_a_widened_box_reaches_further_on_both_sides():
@@ -79,14 +79,14 @@ def test_eq19_chains_in_a_box_are_projected_after_each_step_and_never_leave_it(c
 def test_eq19_a_box_that_no_chain_reaches_changes_nothing(case):
     limit = torch.full((case.images.shape[1], 1, 1), 1e6, dtype=torch.float64)
     free = run_chains(case.net, case.images, 3, Dynamics(0.5, case.boundary), seeded())
-    dynamics = Dynamics(0.5, case.boundary, Box(-limit, limit))
+    dynamics = Dynamics(0.5, case.boundary, ColourBox(-limit, limit))
     confined = run_chains(case.net, case.images, 3, dynamics, seeded())
     assert torch.equal(free, confined)
 
 
 def test_with_stride_one_the_lattice_lies_everywhere_already():
     one, generator = case("one", [(3, 3, 1)], (6, 7), "torus"), seeded(3)
-    assert moved_at_random(one.images, 1, generator) is one.images
+    assert roll_to_random_phase(one.images, 1, generator) is one.images
     assert torch.equal(generator.get_state(), seeded(3).get_state())
     still, moved = (
         run_chains(one.net, one.images, 4, Dynamics(0.5, "torus", random_lattice=random_lattice), seeded(3))
@@ -101,7 +101,7 @@ def test_pictures_move_to_every_place_of_the_lattice_alike(stride):
     places = {images.roll(place, dims=(2, 3)).numpy().tobytes(): 0 for place in product(range(stride), repeat=2)}
     generator = seeded()
     for _ in range(100 * len(places)):
-        places[moved_at_random(images, stride, generator).numpy().tobytes()] += 1  # KeyError: moved elsewhere
+        places[roll_to_random_phase(images, stride, generator).numpy().tobytes()] += 1  # KeyError: moved elsewhere
     assert min(places.values()) > 50  # five standard deviations below the hundred of each
 
 

@@ -5,7 +5,7 @@ import torch
 from engines import relative
 
 from core.engine import FastEngine, ReferenceEngine, fast
-from core.engine.dynamics import moved_at_random
+from core.engine.dynamics import roll_to_random_phase
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.langevin import langevin_step
@@ -44,10 +44,10 @@ class Quiet(ReferenceEngine):
     def run(self, net, images, steps, dynamics, generator, after_step=None):
         for step in range(1, steps + 1):
             if dynamics.random_lattice:
-                images = moved_at_random(images, net.architecture.total_stride, generator)
+                images = roll_to_random_phase(images, net.architecture.total_stride, generator)
             still = torch.zeros_like(images)
             images = langevin_step(net, images, dynamics.step_size, noise=still, boundary=dynamics.boundary)
-            images = images if dynamics.box is None else dynamics.box.hold(images)
+            images = images if dynamics.box is None else dynamics.box.project(images)
             if after_step is not None:
                 after_step(step)
         return images
@@ -71,7 +71,7 @@ def learners(settings, dtype):
 @every_way
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-3)])
 def test_without_noise_the_first_updates_are_the_references_to_rounding(settings, dtype, tolerance, monkeypatch):
-    monkeypatch.setattr(fast, "noise_of_each", lambda _, count: [NoNoise() for _ in range(count)])
+    monkeypatch.setattr(fast, "noise_per_picture", lambda _, count: [NoNoise() for _ in range(count)])
     one, reference = learners(settings, dtype)
     before = [parameter.detach().clone() for parameter in one.state.net.parameters()]
     for _ in range(UPDATES):

@@ -25,7 +25,7 @@ def two_threads() -> Iterator[None]:
 
 def assert_runs_like_the_step(case, dynamics, monkeypatch):
     given = noises(case.images, STEPS)
-    monkeypatch.setattr(fast, "noise_of_each", GivenNoise.of_each(given, layout_of(case)))
+    monkeypatch.setattr(fast, "noise_per_picture", GivenNoise.of_each(given, layout_of(case)))
     ours, theirs = seeded(11), seeded(11)
     found = FastEngine().run(case.net, case.images, STEPS, dynamics, ours)
     expected = stepped(case.net, case.images, dynamics, given, theirs)
@@ -202,7 +202,7 @@ def test_every_picture_has_its_noise_from_streams_of_its_own_as_they_lie_in_memo
     one = Case("blank", net, torch.zeros(shape, dtype=dtype), boundary)
     made = FastEngine().run(net, one.images, 1, Dynamics(epsilon, boundary), seeded(8))
     generator, layout = seeded(8), layout_of(one)
-    count, channels, height, width = layout.lay(one.images).shape
+    count, channels, height, width = layout.to_blocks(one.images).shape
     streams = 1 if count >= STREAMS else STREAMS
     drawn = []
     for _ in range(count):
@@ -210,7 +210,7 @@ def test_every_picture_has_its_noise_from_streams_of_its_own_as_they_lie_in_memo
         seeds = torch.randint(2**32, (streams,), generator=generator).tolist()
         for part, seed in zip(flat.tensor_split(streams), seeds, strict=True):
             part.normal_(generator=seeded(seed))
-        drawn.append(layout.take_up(flat.view(1, height, width, channels).permute(0, 3, 1, 2)))
+        drawn.append(layout.from_blocks(flat.view(1, height, width, channels).permute(0, 3, 1, 2)))
     drawn = torch.cat(drawn)
     torch.testing.assert_close(made, epsilon * drawn, rtol=1e-6, atol=0)
     assert made.ne(0).all()

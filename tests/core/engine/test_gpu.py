@@ -15,7 +15,7 @@ from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
 from core.engine.fast import exactly
 from core.engine.layout import Layout
-from core.pictures.colour_box import Box
+from core.pictures.colour_box import ColourBox
 from core.theory.langevin import LangevinCoefficients
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -63,13 +63,13 @@ def test_float32_is_not_tf32_whatever_the_process_allows(monkeypatch):
 @pytest.mark.parametrize("bounded", [False, True])
 def test_a_recorded_run_is_the_steps_done_one_by_one(layers, size, boundary, bounded):
     """One step closely; many do not follow each other, for a unit about zero falls to one side or the other."""
-    from core.engine.captured import CapturedRuns
+    from core.engine.captured import CapturedRunner
 
     net, images, boundary = on_gpu(layers, size, boundary)
-    box = Box(torch.full((3, 1, 1), -20.0), torch.full((3, 1, 1), 20.0)) if bounded else None
+    box = ColourBox(torch.full((3, 1, 1), -20.0), torch.full((3, 1, 1), 20.0)) if bounded else None
     dynamics = Dynamics(2.0, boundary, box, random_lattice=boundary == "torus")
     layout = Layout.of(net.architecture, tuple(images.shape[2:]), boundary)
-    recorded, plain, told = CapturedRuns(), CapturedRuns(record=False), []
+    recorded, plain, told = CapturedRunner(), CapturedRunner(record=False), []
     blocked = BlockedNet.of(net, torch.float32, 8)
     for seed in (1, 2):  # the second run replays what the first recorded
         here = recorded.run(blocked, layout, images, 1, dynamics, generator(seed))

@@ -6,7 +6,7 @@ from engines import ENGINE_CASES, every_engine_case, layout_of, seeded
 from nets import case
 from torch.nn import functional
 
-from core.engine.layout import Layout, filters_in_blocks, filters_of_blocks
+from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks
 from core.theory.model import Architecture, ConvLayer
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -19,10 +19,10 @@ def random_like(shape, seed):
 @every_engine_case
 def test_pictures_laid_out_and_taken_up_again_are_the_same(case):
     layout, before = layout_of(case), case.images.clone()
-    blocks = layout.lay(case.images)
+    blocks = layout.to_blocks(case.images)
     assert blocks.shape == (len(case.images), case.images.shape[1] * layout.stride**2, *layout.blocks)
     assert blocks.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(layout.take_up(blocks), case.images)
+    assert torch.equal(layout.from_blocks(blocks), case.images)
     blocks.add_(1)
     assert torch.equal(case.images, before), "what is laid out is a copy"
 
@@ -39,8 +39,8 @@ def test_pictures_may_lie_in_memory_in_any_way(boundary, channels):
         images[:1].expand(2, -1, -1, -1),
         random_like((2, channels, 12, 10), 2)[:, :, ::2, ::2],
     ):
-        blocks = layout.lay(there)
-        assert torch.equal(layout.take_up(blocks), there)
+        blocks = layout.to_blocks(there)
+        assert torch.equal(layout.from_blocks(blocks), there)
         assert torch.equal(blocks.permute(0, 2, 3, 1).flatten(), there.permute(0, 2, 3, 1).flatten())
         assert blocks.data_ptr() != there.data_ptr()
 
@@ -48,19 +48,19 @@ def test_pictures_may_lie_in_memory_in_any_way(boundary, channels):
 @every_engine_case
 def test_the_mask_is_one_where_the_picture_is_and_zero_beyond(case):
     layout = layout_of(case)
-    blocks = layout.lay(case.images)
+    blocks = layout.to_blocks(case.images)
     mask = layout.mask(blocks)
     pixels = case.images[0].numel()
     if mask is None:
         assert blocks[0].numel() == pixels
         return
     assert mask.sum() == pixels < blocks[0].numel()
-    assert torch.equal(layout.take_up(mask), torch.ones_like(case.images[:1]))
+    assert torch.equal(layout.from_blocks(mask), torch.ones_like(case.images[:1]))
     assert torch.equal(blocks * mask, blocks)
 
 
 def test_many_of_the_cases_need_a_mask_and_many_none():
-    needed = [layout_of(one).mask(layout_of(one).lay(one.images)) is not None for one in ENGINE_CASES]
+    needed = [layout_of(one).mask(layout_of(one).to_blocks(one.images)) is not None for one in ENGINE_CASES]
     assert sum(needed) > 20
     assert len(needed) - sum(needed) > 20
 
@@ -68,7 +68,7 @@ def test_many_of_the_cases_need_a_mask_and_many_none():
 @every_engine_case
 def test_the_filters_see_what_the_net_extends_the_picture_to(case):
     layout, first = layout_of(case), case.net.architecture.layers[0]
-    extended = layout.extend(layout.lay(case.images), torch.float64)
+    extended = layout.extend(layout.to_blocks(case.images), torch.float64)
     assert extended.shape[2:] == layout.seen
     seen, whole = functional.pixel_shuffle(extended, layout.stride), case.net.extend(case.images, case.boundary)
     height, width = (
@@ -84,7 +84,7 @@ def test_the_filters_see_what_the_net_extends_the_picture_to(case):
 @every_engine_case
 def test_folding_back_is_the_adjoint_of_extending(case):
     layout = layout_of(case)
-    shape = layout.lay(case.images).shape
+    shape = layout.to_blocks(case.images).shape
     here, there = random_like(shape, 5), random_like((*shape[:2], *layout.seen), 6)
     folded = layout.fold_back(there)
     assert folded.shape == shape
@@ -94,7 +94,7 @@ def test_folding_back_is_the_adjoint_of_extending(case):
 def test_what_the_filters_see_is_of_the_kind_that_is_asked_for():
     one = case("one", [(3, 4, 2)], (8, 8), "torus")
     layout = layout_of(one)
-    extended = layout.extend(layout.lay(one.images), torch.bfloat16)
+    extended = layout.extend(layout.to_blocks(one.images), torch.bfloat16)
     assert extended.dtype == torch.bfloat16
     assert extended.is_contiguous(memory_format=torch.channels_last)
 
@@ -103,8 +103,8 @@ def test_what_the_filters_see_is_of_the_kind_that_is_asked_for():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_filters_in_blocks_and_of_blocks_are_the_same_filters(kernel_size, stride, channels):
     weight = random_like((4, channels, kernel_size, kernel_size), 7)
-    blocks = filters_in_blocks(weight, stride)
+    blocks = filters_to_blocks(weight, stride)
     across = -(-kernel_size // stride)
     assert blocks.shape == (4, channels * stride**2, across, across)
-    assert torch.equal(filters_of_blocks(blocks, stride, kernel_size), weight)
+    assert torch.equal(filters_from_blocks(blocks, stride, kernel_size), weight)
     assert blocks.square().sum().item() == pytest.approx(weight.square().sum().item(), rel=1e-12), "zeros beyond"

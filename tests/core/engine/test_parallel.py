@@ -56,8 +56,8 @@ def test_made_ready_a_net_draws_the_same(boundary):
     for layers in ([(16, 7, 3), (8, 3, 1), (8, 3, 1)], [(8, 5, 1), (8, 3, 2)], [(40, 6, 3), (8, 10, 1)]):
         one = case("a", layers, (60, 66), boundary, channels=3, count=2)
         layout = Layout.of(one.net.architecture, (60, 66), boundary)
-        blocks = layout.lay(torch.randn(2, 3, 60, 66, generator=seeded(4)))
+        blocks = layout.to_blocks(torch.randn(2, 3, 60, 66, generator=seeded(4)))
         net = BlockedNet.of(one.net.float(), torch.bfloat16)
-        found, expected = (of.basis(blocks, layout).float() for of in (net.made_ready(layout, 2), net))
+        found, expected = (of.basis(blocks, layout).float() for of in (net.with_packed_weights(layout, 2), net))
         assert relative(found, expected) < 1e-2
         assert expected.any()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.pictures.colour_box import Box
+from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels
 from core.recipe.checkpoint import BrokenFile, TrainedModel, load_model, save_model
 from core.recipe.presets import PRESETS
@@ -25,13 +25,13 @@ def pictures(count=3, channels=3):
 
 def box_of(images):
     colours = images.movedim(1, 0).flatten(1)
-    return Box.around(images, colours @ colours.T)
+    return ColourBox.enclosing(images, colours @ colours.T)
 
 
 def test_it_holds_its_pictures_and_is_far_narrower_than_their_channels_own_extremes():
     images = pictures()
     box = box_of(images)
-    torch.testing.assert_close(box.hold(images), images, rtol=0, atol=1e-9)
+    torch.testing.assert_close(box.project(images), images, rtol=0, atol=1e-9)
     widths = (box.high - box.low).flatten()
     own = images.amax(dim=(0, 2, 3)) - images.amin(dim=(0, 2, 3))
     assert widths.prod() < own.prod() / 100
@@ -41,8 +41,8 @@ def test_it_holds_its_pictures_and_is_far_narrower_than_their_channels_own_extre
 def test_what_it_holds_is_the_nearest_picture_in_the_box():
     """Nearest: no corner, face or inner point of the box lies nearer; checked by many random points of it."""
     box, far = box_of(pictures()), 200 * torch.randn(1, 3, 4, 4, generator=seeded(2), dtype=torch.float64)
-    held = box.hold(far)
-    assert torch.allclose(box.hold(held), held, atol=1e-9)
+    held = box.project(far)
+    assert torch.allclose(box.project(held), held, atol=1e-9)
     assert not torch.allclose(held, far)
     for seed in range(200):
         share = torch.rand(3, 4, 4, generator=seeded(seed), dtype=torch.float64)
@@ -52,7 +52,7 @@ def test_what_it_holds_is_the_nearest_picture_in_the_box():
 
 def test_pixels_may_lie_along_any_number_of_further_dimensions():
     box, images = box_of(pictures()), 100 * torch.randn(2, 3, 4, 5, 6, generator=seeded(3), dtype=torch.float64)
-    assert torch.allclose(box.hold(images).flatten(2), box.hold(images.flatten(2)[..., None])[..., 0])
+    assert torch.allclose(box.project(images).flatten(2), box.project(images.flatten(2)[..., None])[..., 0])
 
 
 def test_grey_pictures_have_one_axis():
@@ -82,10 +82,10 @@ def test_a_model_keeps_the_box_of_its_colours_and_one_from_before_there_were_any
 @pytest.mark.parametrize(
     "broken",
     [
-        Box(torch.ones(3, 1, 1), torch.zeros(3, 1, 1), torch.eye(3)),
-        Box(torch.zeros(3, 1, 1), torch.ones(3, 1, 1), torch.ones(3, 3)),
-        Box(torch.zeros(1, 1, 1), torch.ones(1, 1, 1), torch.eye(1)),
-        Box(torch.full((3, 1, 1), float("nan")), torch.ones(3, 1, 1), torch.eye(3)),
+        ColourBox(torch.ones(3, 1, 1), torch.zeros(3, 1, 1), torch.eye(3)),
+        ColourBox(torch.zeros(3, 1, 1), torch.ones(3, 1, 1), torch.ones(3, 3)),
+        ColourBox(torch.zeros(1, 1, 1), torch.ones(1, 1, 1), torch.eye(1)),
+        ColourBox(torch.full((3, 1, 1), float("nan")), torch.ones(3, 1, 1), torch.eye(3)),
     ],
     ids=["empty", "skewed", "of other channels", "not a number"],
 )

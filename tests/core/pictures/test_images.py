@@ -9,10 +9,10 @@ from core.pictures.images import (
     SHEET_GAP,
     Levels,
     filter_sheet,
-    fit_torus,
-    prepare,
     read_picture,
+    resize_periodic,
     sheet,
+    standardize,
     to_pixels,
     write_picture,
 )
@@ -97,7 +97,7 @@ def test_what_is_transparent_in_grey_lies_on_white():
 
 def test_sec7_the_mean_is_subtracted_from_each_channel():
     images = torch.tensor(random_bytes(4, 3, 8, 8)).double()
-    centred, levels = prepare(images)
+    centred, levels = standardize(images)
     mean = levels.mean
     assert levels.gain == 1
     assert mean.shape == (3,)
@@ -108,7 +108,7 @@ def test_sec7_the_mean_is_subtracted_from_each_channel():
 
 def test_pixels_are_the_centred_pictures_with_their_mean_again():
     images = torch.tensor(random_bytes(2, 3, 8, 8))
-    assert torch.equal(to_pixels(*prepare(images.float())), images)
+    assert torch.equal(to_pixels(*standardize(images.float())), images)
 
 
 def test_pixels_are_rounded_and_cut_to_bytes():
@@ -191,7 +191,7 @@ def test_filters_learned_still_ask_no_gradient_to_be_shown():
 )
 def test_a_periodic_picture_resampled_is_what_the_whole_plane_of_it_would_be(shape, size):
     pixels = torch.tensor(random_bytes(*shape) // 4 + 96)  # far from black and white: nothing is cut off between passes
-    fitted = fit_torus(pixels, *size)
+    fitted = resize_periodic(pixels, *size)
     assert fitted.shape == (shape[0], *size)
     around = 5
     plane = pixels.repeat(1, around, around).permute(1, 2, 0).numpy()
@@ -204,12 +204,12 @@ def test_a_periodic_picture_resampled_is_what_the_whole_plane_of_it_would_be(sha
 
 def test_a_picture_that_already_fits_is_left_alone():
     pixels = torch.tensor(random_bytes(3, 12, 12))
-    assert torch.equal(fit_torus(pixels, 12, 12), pixels)
+    assert torch.equal(resize_periodic(pixels, 12, 12), pixels)
 
 
 def test_contrast_is_stretched_and_comes_back():
     images = 100 + 3 * torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    stretched, levels = prepare(images, contrast=50.0)
+    stretched, levels = standardize(images, contrast=50.0)
     torch.testing.assert_close(stretched.square().mean().sqrt(), torch.tensor(50.0, dtype=torch.float64))
     torch.testing.assert_close(stretched / levels.gain + levels.mean[:, None, None], images)
     assert torch.equal(to_pixels(stretched, levels), images.round().to(torch.uint8))
@@ -218,6 +218,6 @@ def test_contrast_is_stretched_and_comes_back():
 def test_a_flat_picture_is_not_stretched_to_noise():
     flat = torch.full((1, 1, 8, 8), 77.0)
     flat[..., 0, 0] = 78
-    stretched, levels = prepare(flat, contrast=50.0)
+    stretched, levels = standardize(flat, contrast=50.0)
     assert levels.gain == 50
     assert stretched.abs().max() <= 50

@@ -98,6 +98,6 @@ def test_far_from_what_is_unknown_the_picture_is_as_it_is_learned():
 def test_levels_apply_is_undone_by_to_pixels():
     pictures = torch.tensor(random_bytes(2, 3, 8, 8)).float()
     levels = Levels(torch.tensor([10.5, 100.25, 200.0]), 1.7)
-    applied = levels.apply(pictures)
+    applied = levels.standardize(pictures)
     assert torch.allclose(applied[:, 1], (pictures[:, 1] - 100.25) * 1.7)
     assert torch.equal(to_pixels(applied, levels).float(), pictures)

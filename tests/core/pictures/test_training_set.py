@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.pictures.colour_box import Box
-from core.pictures.images import Levels, prepare, prepared
-from core.pictures.training_set import LARGEST_BATCH, PATCHED_PICTURES, Pictures, cut_patches, measure
+from core.pictures.colour_box import ColourBox
+from core.pictures.images import Levels, standardize
+from core.pictures.training_set import LARGEST_BATCH, PATCHED_PICTURES, TrainingSet, cut_patches, measure_levels
 
 
 def seeded(seed=0):
@@ -30,8 +30,8 @@ class Reader:
 
     def __init__(self, count):
         self.asked = []
-        box = Box(torch.zeros(1, 1, 1), torch.full((1, 1, 1), float(count)))
-        self.pictures = Pictures(count, 1, 1.0, box, torch.device("cpu"), self.read)
+        box = ColourBox(torch.zeros(1, 1, 1), torch.full((1, 1, 1), float(count)))
+        self.pictures = TrainingSet(count, 1, 1.0, box, torch.device("cpu"), self.read)
 
     def read(self, indices):
         self.asked.append(list(indices))
@@ -95,7 +95,7 @@ def test_patches_are_cut_out_of_a_few_pictures_alone():
         asked.append(list(indices))
         return images[list(indices)]
 
-    pictures = Pictures(50, 2, 1.0, Pictures.of(images).box, images.device, read)
+    pictures = TrainingSet(50, 2, 1.0, TrainingSet.of(images).box, images.device, read)
     assert pictures.draw_patches(3, None, seeded()).shape == (LARGEST_BATCH, 2, 3, 3)
     assert pictures.draw_patches(3, 5, seeded()).shape == (5, 2, 3, 3)
     assert [len(indices) for indices in asked] == [PATCHED_PICTURES, 5]
@@ -105,7 +105,7 @@ def test_patches_are_cut_out_of_a_few_pictures_alone():
 
 def test_pictures_in_memory_know_their_std_and_their_extremes():
     images = torch.randn(4, 3, 5, 5, generator=seeded(), dtype=torch.float64) * 20
-    pictures = Pictures.of(images)
+    pictures = TrainingSet.of(images)
     assert (pictures.count, pictures.channels) == (4, 3)
     assert pictures.std == pytest.approx(images.square().mean().sqrt().item(), rel=1e-12)
     low, high = pictures.box.low, pictures.box.high
@@ -119,10 +119,10 @@ def test_pictures_in_memory_know_their_std_and_their_extremes():
 
 def test_with_levels_the_box_is_that_of_their_colours_and_else_black_and_white_as_they_were_prepared():
     grey_levels = 90 + 20 * torch.randn(4, 3, 5, 5, generator=seeded())
-    images, levels = prepare(grey_levels, contrast=50.0)
-    assert Pictures.of(images, levels).box is levels.colours
-    box = Pictures.of(images, replace(levels, colours=None)).box
-    ends = levels.apply(torch.stack([torch.zeros(3, 1, 1), torch.full((3, 1, 1), 255.0)]))
+    images, levels = standardize(grey_levels, contrast=50.0)
+    assert TrainingSet.of(images, levels).box is levels.colours
+    box = TrainingSet.of(images, replace(levels, colours=None)).box
+    ends = levels.standardize(torch.stack([torch.zeros(3, 1, 1), torch.full((3, 1, 1), 255.0)]))
     torch.testing.assert_close(box.low, ends[0])
     torch.testing.assert_close(box.high, ends[1])
     assert (box.low < images).all()
@@ -137,17 +137,17 @@ def test_measuring_one_at_a_time_finds_what_prepare_does_to_all(level, channels,
     shift = torch.tensor([80.0, 120.0, 160.0])[:channels, None, None]
     images = shift + spread * torch.randn(9, channels, 8, 8, generator=seeded())
     images = images + spread * torch.arange(9.0)[:, None, None, None] / 9  # of different brightness
-    expected_images, expected = prepare(images, contrast, level)
-    levels, std = measure(images, contrast, level)
+    expected_images, expected = standardize(images, contrast, level)
+    levels, std = measure_levels(images, contrast, level)
     assert isinstance(levels, Levels)
     torch.testing.assert_close(levels.mean, expected.mean, rtol=1e-5, atol=1e-4)
     assert levels.gain == pytest.approx(expected.gain, rel=1e-5)
     assert std == pytest.approx(expected_images.square().mean().sqrt().item(), rel=1e-4, abs=1e-3)
-    torch.testing.assert_close(prepared(images, levels, level), expected_images, rtol=1e-4, atol=2e-2)
+    torch.testing.assert_close(levels.standardize(images, level), expected_images, rtol=1e-4, atol=2e-2)
     means = expected_images.mean(dim=(2, 3) if level else (0, 2, 3))
     torch.testing.assert_close(means, torch.zeros_like(means), rtol=0, atol=1e-2)
     for box in (levels.colours, expected.colours):
-        torch.testing.assert_close(box.hold(expected_images), expected_images, rtol=1e-4, atol=2e-2)
+        torch.testing.assert_close(box.project(expected_images), expected_images, rtol=1e-4, atol=2e-2)
     widths = [(box.high - box.low).flatten().sort().values for box in (levels.colours, expected.colours)]
     torch.testing.assert_close(*widths, rtol=5e-2, atol=0.5)
 
@@ -164,7 +164,7 @@ def test_measuring_lets_go_of_each_picture_before_the_next_but_one():
                 yield picture
                 del picture
 
-    levels, _ = measure(OneByOne())
+    levels, _ = measure_levels(OneByOne())
     assert len(most) == 40
     assert max(most) <= 3
     assert levels.mean.item() == pytest.approx(9.5)

@@ -7,8 +7,8 @@ import core.theory.learning
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
-from core.pictures.colour_box import Box
-from core.pictures.training_set import Pictures
+from core.pictures.colour_box import ColourBox
+from core.pictures.training_set import TrainingSet
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.learning import Learner, architecture_at, architecture_of, dynamics_of, learn
@@ -84,7 +84,7 @@ def test_contrastive_chains_begin_at_each_iterations_own_noisy_pictures(batch_si
     for _ in range(3):
         generator = torch.Generator()
         generator.set_state(learner.state.generator.get_state())
-        drawn = Pictures.of(images).draw(batch_size, generator)
+        drawn = TrainingSet.of(images).draw(batch_size, generator)
         noisy = drawn + 5.0 * torch.randn(drawn.shape, generator=generator)
         net = learner.state.net
         chains = run_chains(net, noisy, 3, Dynamics(params.step_size, "padded"), generator)
@@ -123,8 +123,8 @@ def test_an_iteration_reads_as_many_pictures_as_its_batch_holds(batch_size, draw
         asked.append(list(indices))
         return images[list(indices)]
 
-    memory = Pictures.of(images)
-    pictures = Pictures(5, 1, memory.std, memory.box, CPU, read)
+    memory = TrainingSet.of(images)
+    pictures = TrainingSet(5, 1, memory.std, memory.box, CPU, read)
     learner = Learner(pictures, params_of(batch_size=batch_size))
     asked.clear()
     for _ in range(6):
@@ -175,9 +175,9 @@ def test_an_object_grown_layer_by_layer_keeps_its_one_filter_on_top():
 def test_bounded_chains_stay_in_the_pictures_box_give_or_take_sigma(contrastive):
     """The pictures' extremes stand so close together that free chains leave them at once."""
     images = images_of()
-    box = Box(torch.full((1, 1, 1), -4.0), torch.full((1, 1, 1), 6.0))
-    memory = Pictures.of(images)
-    pictures = Pictures(memory.count, 1, memory.std, box, CPU, memory.read)
+    box = ColourBox(torch.full((1, 1, 1), -4.0), torch.full((1, 1, 1), 6.0))
+    memory = TrainingSet.of(images)
+    pictures = TrainingSet(memory.count, 1, memory.std, box, CPU, memory.read)
     boundary = "padded" if contrastive else "torus"
     for bounded in (True, False):
         params = params_of(bounded=bounded, contrastive=contrastive, boundary=boundary, layerwise=False)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from api.models.import_check import inspect
-from core.pictures.colour_box import Box
+from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels
-from core.pictures.training_set import Pictures
+from core.pictures.training_set import TrainingSet
 from core.recipe.checkpoint import TrainedModel, save_model
 from core.recipe.presets import PRESETS
 from core.schemas.learning import LearningParams
@@ -34,10 +34,10 @@ def _cases() -> dict[str, LearningParams]:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_saved_model_has_the_required_layout(params: LearningParams, channels: int) -> None:
     architecture = architecture_of(params, channels)
-    pictures = Pictures.of(torch.zeros(2, channels, params.image_size, params.image_size))
+    pictures = TrainingSet.of(torch.zeros(2, channels, params.image_size, params.image_size))
     chains = first_chains(pictures, params, architecture, torch.Generator())
     low = torch.zeros(channels, 1, 1)
-    levels = Levels(torch.zeros(channels), 2.0, Box(low, low + 1, torch.eye(channels)))
+    levels = Levels(torch.zeros(channels), 2.0, ColourBox(low, low + 1, torch.eye(channels)))
     content = save_model(TrainedModel(GenerativeConvNet(architecture), levels, chains, params))
     with tempfile.TemporaryFile() as file:
         file.write(content)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from nets import random_net
 
-from core.engine.dynamics import Dynamics, lattice_shift
+from core.engine.dynamics import Dynamics, random_phase
 from core.synthesis import inpainting
-from core.synthesis.inpainting import fill_in, from_chains, inpaint
+from core.synthesis.inpainting import inpaint, smooth_fill, start_from_chains
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
@@ -30,7 +30,7 @@ def test_known_pixels_stay_exactly_and_all_others_move(channels, boundary):
     painted = inpaint(net, garbled, known, steps=3, dynamics=Dynamics(0.7, boundary), generator=generator())
     assert torch.equal(painted[known.expand_as(images)], images[known.expand_as(images)])
     assert painted.isfinite().all(), "what `images` holds where it is unknown does not matter"
-    assert (painted != fill_in(images, known))[~known.expand_as(images)].all()
+    assert (painted != smooth_fill(images, known))[~known.expand_as(images)].all()
 
 
 def test_eq19_moves_the_unknown_pixels_and_the_known_are_put_back_after_each_step():
@@ -78,7 +78,7 @@ def test_a_start_of_the_surroundings_is_between_them():
     images[..., 4:] = 10.0
     known = torch.ones(1, 1, 8, 8, dtype=torch.bool)
     known[..., 2:6, 2:6] = False
-    filled = fill_in(images, known)
+    filled = smooth_fill(images, known)
     assert torch.equal(filled[known], images[known])
     inside = filled[0, 0, 2:6, 2:6]
     assert (inside >= 0).all()
@@ -92,7 +92,7 @@ def test_one_known_pixel_fills_the_picture_and_none_leaves_it_at_its_mean(size):
     known = torch.zeros(2, 1, *size, dtype=torch.bool)
     known[0, 0, size[0] // 2, 0] = True
     images = torch.full((2, 3, *size), 6.0)
-    filled = fill_in(images, known)
+    filled = smooth_fill(images, known)
     assert torch.allclose(filled[0], torch.full((3, *size), 6.0))
     assert torch.equal(filled[1], torch.zeros(3, *size))
 
@@ -109,7 +109,7 @@ def test_a_picture_that_a_chain_knows_is_continued_as_the_chain_is(monkeypatch, 
     chains = torch.randn(3, 2, 24, 24, generator=generator())
     picture = chains[1:2].roll(shift, (2, 3)).repeat(1, 1, 2, 2)[..., :30, :40]
     known = with_hole(30, 40, slice(5, 14), slice(20, 31))
-    started = from_chains(picture, known, chains, generator(), stride=3)
+    started = start_from_chains(picture, known, chains, generator(), stride=3)
     assert torch.equal(started, picture)
 
 
@@ -121,7 +121,7 @@ def test_pieces_lie_on_the_nets_lattice_and_leave_what_is_known():
     images = torch.full((2, 1, 40, 50), -1.0, dtype=torch.float64)
     known = with_hole(40, 50, slice(1, 40), slice(7, 50)).repeat(2, 1, 1, 1)
     known[1] = True
-    started = from_chains(images, known, chains, generator(), stride)
+    started = start_from_chains(images, known, chains, generator(), stride)
     assert (started[known] == -1).all()
     down, across = torch.meshgrid(torch.arange(40), torch.arange(50), indexing="ij")
     laid = started[0, 0].long()
@@ -134,12 +134,12 @@ def test_pieces_lie_on_the_nets_lattice_and_leave_what_is_known():
 def test_an_objects_chains_keep_their_places_and_the_nearest_few_serve(monkeypatch):
     chains = torch.randn(9, 1, 12, 12, generator=generator())
     known = with_hole(12, 12, slice(2, 9), slice(3, 12))
-    started = from_chains(chains[4:5] + 0.01, known, chains, generator())
+    started = start_from_chains(chains[4:5] + 0.01, known, chains, generator())
     origins = [m for m in range(9) if torch.equal(started[~known], chains[m : m + 1][~known])]
     errors = ((chains - chains[4]).square() * known[0]).sum(dim=(1, 2, 3))
     assert origins[0] in errors.argsort()[: inpainting.BEST]
     monkeypatch.setattr(inpainting, "BEST", 1)
-    started = from_chains(chains[4:5] + 0.01, known, chains, generator())
+    started = start_from_chains(chains[4:5] + 0.01, known, chains, generator())
     assert torch.equal(started[~known], chains[4:5][~known])
 
 
@@ -157,9 +157,9 @@ def test_misfits_are_the_sums_over_what_is_known():
 def test_chains_of_a_few_pixels_still_serve():
     known = with_hole(16, 16, slice(0, 16), slice(4, 16))
     chains = torch.randn(1, 1, 2, 2, generator=generator())
-    assert from_chains(torch.zeros(1, 1, 16, 16), known, chains, generator(), stride=2).isfinite().all()
+    assert start_from_chains(torch.zeros(1, 1, 16, 16), known, chains, generator(), stride=2).isfinite().all()
     assert torch.equal(
-        from_chains(torch.ones(1, 1, 4, 4), known[..., :4, :4], chains, generator(), 2), torch.ones(1, 1, 4, 4)
+        start_from_chains(torch.ones(1, 1, 4, 4), known[..., :4, :4], chains, generator(), 2), torch.ones(1, 1, 4, 4)
     )
 
 
@@ -173,7 +173,7 @@ def test_the_lattice_lies_anew_in_each_step_and_the_known_pixels_stay_where_they
     painted = inpaint(net, images, known, steps=3, dynamics=dynamics, generator=ours, start=images)
     expected = images
     for _ in range(3):
-        shift = lattice_shift(2, theirs)
+        shift = random_phase(2, theirs)
         moved = langevin_step(net, expected.roll(shift, (2, 3)), 0.5, theirs).roll((-shift[0], -shift[1]), (2, 3))
         expected = torch.where(known, images, moved)
     torch.testing.assert_close(painted, expected, rtol=1e-12, atol=1e-12)

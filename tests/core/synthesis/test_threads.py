@@ -10,7 +10,7 @@ from core.pictures.images import Levels
 from core.recipe.presets import PRESETS
 from core.recipe.tone import MOST_GAIN, means
 from core.schemas.learning import LearningParams
-from core.synthesis.sampling import develop, synthesize
+from core.synthesis.sampling import render, synthesize
 from core.theory.learning import architecture_of, dynamics_of, tone_of
 from core.theory.model import GenerativeConvNet
 
@@ -40,7 +40,7 @@ def drawn(
     chains = synthesize(
         net, 1, SIZE, SIZE, steps=2, dynamics=dynamics, generator=seeds, start=start, engine=engine,
     )  # fmt: skip
-    pixels = develop(net, chains, levels, params.picture_noise, dynamics, engine, tone)
+    pixels = render(net, chains, levels, params.picture_noise, dynamics, engine, tone)
     return tone.gain, chains, means(chains), pixels
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from nets import random_net
 
-from core.pictures.images import Levels, prepare
+from core.pictures.images import Levels, standardize
 from core.schemas.learning import LearningParams
 from core.theory.classification import (
     CategoryModel,
@@ -220,7 +220,7 @@ def test_the_densities_of_models_learned_apart_are_compared_in_the_pictures_grey
 def test_a_stretched_copy_of_a_model_gives_the_same_density_of_the_same_picture():
     """σ, weights and gain scaled together describe one density of pixels; every channel's pixels count."""
     grey = 255 * torch.rand(3, 3, 5, 5, generator=seeded(8), dtype=torch.float64)
-    _, levels = prepare(grey)
+    _, levels = standardize(grey)
     net = random_net(Architecture((ConvLayer(4, 3),), channels=3, reference_std=30.0), seed=1)
     with torch.no_grad():
         net.weights[0].div_(30)

@@ -9,7 +9,7 @@ import core.theory.learning
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
-from core.pictures.training_set import Pictures
+from core.pictures.training_set import TrainingSet
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.state import LearningState
 from core.schemas.learning import LayerParams, LearningParams
@@ -465,20 +465,21 @@ def test_a_snapshot_of_another_net_is_refused():
 @pytest.mark.parametrize(("boundary", "side"), [("valid", 17), ("torus", 18)])
 def test_algorithm1_line2_chains_begin_blank_and_on_the_torus_fit_the_stride(boundary, side):
     params = with_(image_size=17, boundary=boundary)
-    chains = first_chains(Pictures.of(pictures(size=17)), params, architecture_of(params, 1), torch.Generator())
+    chains = first_chains(TrainingSet.of(pictures(size=17)), params, architecture_of(params, 1), torch.Generator())
     assert torch.equal(chains, torch.zeros(2, 1, side, side))
 
 
 def test_chains_can_begin_as_noise_of_the_reference():
     params = with_(initialization="noise", reference_std=3.0, image_size=64, num_chains=16)
-    chains = first_chains(Pictures.of(pictures()), params, architecture_of(params, 1), torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    chains = first_chains(TrainingSet.of(pictures()), params, architecture_of(params, 1), generator)
     assert chains.std().item() == pytest.approx(3.0, rel=0.02)
 
 
 def test_chains_can_begin_as_the_pictures_in_turn():
     params = with_(initialization="data", num_chains=5)
     images = pictures(count=2)
-    chains = first_chains(Pictures.of(images), params, architecture_of(params, 1), torch.Generator())
+    chains = first_chains(TrainingSet.of(images), params, architecture_of(params, 1), torch.Generator())
     assert torch.equal(chains, images[[0, 1, 0, 1, 0]])
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.engine.dynamics import Dynamics, lattice_shift
+from core.engine.dynamics import Dynamics, random_phase
 from core.engine.interface import Engine
 from core.engine.noise import Noise
 from core.schemas.geometry import round_up
@@ -48,13 +48,13 @@ class Tile:
         return window[(..., *self.inside)]
 
 
-def is_too_large(architecture: Architecture, canvas: Tensor) -> bool:
+def needs_tiles(architecture: Architecture, canvas: Tensor) -> bool:
     """Whether a picture (N, C, H, W) is better worked through by tiles: for how much its maps take, not its pixels."""
     height, width = canvas.shape[2:]
     return architecture.map_numbers * height * width * canvas.element_size() > WHOLE_BYTES[canvas.device.type]
 
 
-def side_of_tiles(architecture: Architecture, canvas: Tensor) -> int:
+def tile_side(architecture: Architecture, canvas: Tensor) -> int:
     """Pixels; where filters are many or see far, at least as many as make it worth while to look around them."""
     pixels = TILE_BYTES[canvas.device.type] / (architecture.map_numbers * canvas.element_size())
     around = 2 * (architecture.receptive_field - 1)
@@ -68,14 +68,14 @@ def tiles(
     shift: tuple[int, int] = (0, 0),
     further: int = 0,
 ) -> Iterator[Tile]:
-    """Tiles of about `side` pixels (`side_of_tiles`) that cover a periodic canvas (N, C, H, W) once.
+    """Tiles of about `side` pixels (`tile_side`) that cover a periodic canvas (N, C, H, W) once.
 
     `shift`: the lattice lies as on the canvas moved by so many pixels down and to the right. `further`: pixels by which
     the windows are wider than B asks for.
     """
     stride, reach = architecture.total_stride, architecture.receptive_field - 1 + further
     before = round_up(reach, stride)  # windows begin on the lattice
-    step = max((side or side_of_tiles(architecture, canvas)) // stride, 1) * stride
+    step = max((side or tile_side(architecture, canvas)) // stride, 1) * stride
     for top in range(0, canvas.shape[2], step):
         for left in range(0, canvas.shape[3], step):
             spans = [
@@ -86,7 +86,7 @@ def tiles(
             yield Tile(rows, columns, window_rows, window_columns, (inside_rows, inside_columns))
 
 
-def run_by_tiles(
+def run_in_tiles(
     engine: Engine,
     net: GenerativeConvNet,
     canvas: Tensor,
@@ -108,7 +108,7 @@ def run_by_tiles(
     for step in range(steps):
         shift = (0, 0)
         if dynamics.random_lattice:
-            shift = lattice_shift(net.architecture.total_stride, generator)
+            shift = random_phase(net.architecture.total_stride, generator)
         noise.fill(ahead.view(-1), of_step.noise)
         ahead.add_(canvas, alpha=of_step.image)
         parts = list(tiles(net.architecture, canvas, side, shift))
@@ -119,12 +119,12 @@ def run_by_tiles(
                 after_part(step + done / len(parts))
         if dynamics.box is not None:
             for rows in torch.split(ahead, ROWS, dim=2):
-                rows.copy_(dynamics.box.hold(rows))
+                rows.copy_(dynamics.box.project(rows))
         canvas, ahead = ahead, canvas
     return canvas
 
 
-def by_tiles(
+def map_tiles(
     architecture: Architecture,
     canvas: Tensor,
     local: Callable[[Tensor], Tensor],

@@ -1,4 +1,4 @@
-"""Tile by tile a canvas becomes what it becomes whole (core/engine/canvas.py)."""
+"""Tile by tile a canvas becomes what it becomes whole (core/engine/tiling.py)."""
 
 import multiprocessing
 from itertools import pairwise
@@ -9,13 +9,13 @@ import torch
 from engines import GivenNoise, a_box, in_single_precision, noises, relative, seeded, stepped
 from nets import case
 
-from core.engine import FastEngine, ReferenceEngine, canvas
-from core.engine.canvas import by_tiles, run_by_tiles, side_of_tiles, tiles
+from core.engine import FastEngine, ReferenceEngine, tiling
 from core.engine.dynamics import Dynamics
+from core.engine.tiling import map_tiles, run_in_tiles, tile_side, tiles
 from core.pictures.images import Levels, to_pixels
 from core.recipe.denoising import denoise
 from core.recipe.tone import Tone
-from core.synthesis.sampling import develop, patchwork, synthesize
+from core.synthesis.sampling import patchwork, render, synthesize
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 WHOLE = 1 << 20  # a tile of that many pixels is as large as any canvas here
@@ -51,7 +51,7 @@ every_dynamics = pytest.mark.parametrize(("bounded", "random_lattice"), EVERY_DY
 
 def ran(one, dynamics, side, *, seed=5, engine=None, steps=STEPS, after_part=None):
     engine = engine or FastEngine()
-    return run_by_tiles(engine, one.net, one.images.clone(), steps, dynamics, seeded(seed), after_part, side)
+    return run_in_tiles(engine, one.net, one.images.clone(), steps, dynamics, seeded(seed), after_part, side)
 
 
 @every_canvas
@@ -90,13 +90,13 @@ def test_several_tiles_are_needed():
 def test_a_tile_is_as_large_as_its_maps_have_room(layers):
     """Many filters that see far are given more room, so that a tile is no smaller than what lies around it."""
     shape, any_canvas = Architecture(tuple(ConvLayer(*layer) for layer in layers)), torch.zeros(1, 1, 9, 9)
-    side, around = side_of_tiles(shape, any_canvas), 2 * (shape.receptive_field - 1)
+    side, around = tile_side(shape, any_canvas), 2 * (shape.receptive_field - 1)
     window = side + around
     sizes = shape.map_sizes(window + shape.halo)
     taken = sum(4 * layer.filters * size**2 for layer, size in zip(shape.layers, sizes, strict=True))
     assert side >= 2 * around
-    assert taken < 1.3 * canvas.TILE_BYTES["cpu"] or side == 2 * around
-    assert taken > 0.7 * canvas.TILE_BYTES["cpu"]
+    assert taken < 1.3 * tiling.TILE_BYTES["cpu"] or side == 2 * around
+    assert taken > 0.7 * tiling.TILE_BYTES["cpu"]
 
 
 @every_canvas
@@ -140,7 +140,7 @@ def test_eq19_a_run_by_tiles_is_the_step_repeated(one, side, bounded, random_lat
     """The canvas stays where it is, and the lattice moves: the step on the moved canvas, moved back."""
     dynamics = dynamics_on(one, bounded=bounded, random_lattice=random_lattice)
     given = noises(one.images, STEPS)
-    monkeypatch.setattr(canvas, "Noise", GivenNoise(given))
+    monkeypatch.setattr(tiling, "Noise", GivenNoise(given))
     found = ran(one, dynamics, side, engine=engine, seed=9)
     expected = stepped(one.net, one.images, dynamics, given, seeded(9), stays=True)
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
@@ -156,7 +156,7 @@ def test_no_more_than_one_canvas_is_taken_besides_and_no_graph_is_kept():
     one, state = CANVASES[0], torch.get_rng_state()
     chains = one.images.clone()
     for steps in (1, 2):
-        made = run_by_tiles(FastEngine(), one.net, chains, steps, dynamics_on(one), seeded(), None, 24)
+        made = run_in_tiles(FastEngine(), one.net, chains, steps, dynamics_on(one), seeded(), None, 24)
         assert (made.data_ptr() == chains.data_ptr()) == (steps == 2)
         assert not made.requires_grad
     assert torch.equal(torch.get_rng_state(), state)
@@ -170,7 +170,7 @@ def test_the_generator_decides_the_canvas_bit_for_bit_and_moves_on(random_lattic
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     generator = seeded(5)
-    run_by_tiles(FastEngine(), one.net, one.images.clone(), 1, dynamics, generator)
+    run_in_tiles(FastEngine(), one.net, one.images.clone(), 1, dynamics, generator)
     assert not torch.equal(generator.get_state(), seeded(5).get_state())
 
 
@@ -201,9 +201,9 @@ def test_what_a_listener_raises_ends_the_run_within_a_step():
 def test_sides_that_do_not_suit_the_net_are_refused(size):
     one = on_a_canvas("one", [(4, 5, 2), (3, 3, 2)], (12, 12))
     with pytest.raises(ValueError, match="multiples of the net's stride"):
-        run_by_tiles(FastEngine(), one.net, torch.zeros(1, 1, *size), 1, Dynamics(0.3, "torus"), seeded())
+        run_in_tiles(FastEngine(), one.net, torch.zeros(1, 1, *size), 1, Dynamics(0.3, "torus"), seeded())
     with pytest.raises(ValueError, match="pictures must be"):
-        run_by_tiles(FastEngine(), one.net, torch.zeros(1, 3, 12, 12), 1, Dynamics(0.3, "torus"), seeded())
+        run_in_tiles(FastEngine(), one.net, torch.zeros(1, 3, 12, 12), 1, Dynamics(0.3, "torus"), seeded())
 
 
 @every_canvas
@@ -218,7 +218,7 @@ def test_denoised_by_tiles_a_canvas_is_denoised_whole(one, side, random_lattice)
             return denoise(one.net, window, 0.8, "valid", random_lattice, pull)
 
         given = torch.full_like(one.images, float("nan"))
-        made = by_tiles(one.net.architecture, one.images, local, given, told.append, side)
+        made = map_tiles(one.net.architecture, one.images, local, given, told.append, side)
         assert made.data_ptr() == given.data_ptr()
         torch.testing.assert_close(made, whole, rtol=1e-11, atol=1e-11)
         assert told == pytest.approx([(part + 1) / len(told) for part in range(len(told))])
@@ -232,7 +232,7 @@ def test_what_a_listener_raises_ends_what_is_made_by_tiles():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        by_tiles(one.net.architecture, one.images, lambda window: window, one.images.clone(), stop, 24)
+        map_tiles(one.net.architecture, one.images, lambda window: window, one.images.clone(), stop, 24)
     assert len(told) == 1
 
 
@@ -245,10 +245,10 @@ TONE = Tone(1.1, 0.05)
 @pytest.mark.parametrize(("size", "boundary"), [((528, 12), "torus"), ((24, 18), "torus"), ((23, 19), "padded")])
 def test_what_is_developed_is_the_denoised_whole_as_bytes(size, boundary, noise_std, random_lattice, monkeypatch):
     """Also on a canvas of two tiles."""
-    monkeypatch.setattr(canvas, "side_of_tiles", lambda *_: 500)
+    monkeypatch.setattr(tiling, "tile_side", lambda *_: 500)
     one = case("developed", [(4, 5, 3), (3, 3, 2)], size, boundary, channels=3, count=2)
     told, dynamics = [], Dynamics(0.3, boundary, random_lattice=random_lattice and boundary == "torus")
-    found = develop(one.net, one.images, LEVELS, noise_std, dynamics, FastEngine(), TONE, told.append)
+    found = render(one.net, one.images, LEVELS, noise_std, dynamics, FastEngine(), TONE, told.append)
     whole = denoise(one.net, one.images, noise_std, boundary, dynamics.random_lattice)
     mean = one.images.mean(dim=(2, 3), keepdim=True)
     assert found.dtype == torch.uint8
@@ -264,7 +264,7 @@ def test_what_a_listener_raises_ends_what_is_developed():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        develop(one.net, one.images, LEVELS, 0.8, Dynamics(0.3, "torus"), FastEngine(), TONE, stop)
+        render(one.net, one.images, LEVELS, 0.8, Dynamics(0.3, "torus"), FastEngine(), TONE, stop)
 
 
 @pytest.mark.parametrize("random_lattice", [False, True])
@@ -280,12 +280,12 @@ def test_a_large_picture_is_synthesized_by_tiles(random_lattice, monkeypatch):
         )  # fmt: skip
 
     maps = 27 * 30 * 4 * one.images.element_size() // 9
-    monkeypatch.setitem(canvas.WHOLE_BYTES, "cpu", maps)
+    monkeypatch.setitem(tiling.WHOLE_BYTES, "cpu", maps)
     whole = synthesized()
-    monkeypatch.setitem(canvas.WHOLE_BYTES, "cpu", maps - 1)
+    monkeypatch.setitem(tiling.WHOLE_BYTES, "cpu", maps - 1)
     found, generator = synthesized(), seeded(4)
     start = torch.cat([patchwork(one.images, 27, 30, 3, generator) for _ in range(2)])
-    assert torch.equal(found, run_by_tiles(FastEngine(), one.net, start, 2, dynamics, generator))
+    assert torch.equal(found, run_in_tiles(FastEngine(), one.net, start, 2, dynamics, generator))
     assert found.shape == whole.shape == (2, 1, 27, 30)
     assert [done for done in told if done] == [1, 2, 1, 2]
 
