@@ -30,15 +30,17 @@ from core.engine import Engine
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import COPIED_PATCH, Quality, assess
 from core.pictures.training_set import TrainingSet
-from core.recipe.diagnosis import remarks
+from core.recipe.diagnosis import find_warnings
+from core.recipe.learner import Learner, dynamics_of
 from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
-from core.recipe.state import LearningState
+from core.recipe.recovery import LearningDiverged
+from core.recipe.rendering import render_chains, tone_of
+from core.recipe.state import TrainingState
 from core.schemas.geometry import total_stride
 from core.schemas.learning import LearningParams
 from core.schemas.sampling import DEFAULT_STEPS
 from core.synthesis.sampling import render, synthesize
-from core.theory.learning import Learner, LearningDiverged, dynamics_of, synthesized, tone_of
 
 ROOT = Path(__file__).parents[1]
 PRESET = "texture-cpu"
@@ -57,12 +59,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Made:
-    """What a method made of a picture: bytes (N, C, H, W); of learning also how it went, `remarks` last."""
+    """What a method made of a picture: bytes (N, C, H, W); of learning also how it went, `warnings` last."""
 
     pictures: Tensor
     recoveries: int | None = None
     seconds: float | None = None
-    remarks: Sequence[str] | None = None
+    warnings: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Result:
     quality: Quality | None
     recoveries: int | None = None
     seconds: float | None = None
-    remarks: Sequence[str] | None = None
+    warnings: Sequence[str] | None = None
 
     @property
     def distance(self) -> float:
@@ -162,12 +164,12 @@ def learned(picture: Tensor, params: LearningParams) -> dict[str, Made | None]:
     except LearningDiverged:
         return {LEARNED: None, SAMPLED: None}
     seconds, state = time.monotonic() - began_at, learner.state
-    made = to_pixels(synthesized(state, params), levels)
-    chains = Made(made, state.recoveries, seconds, remarks(learner.examine()))
+    made = to_pixels(render_chains(state.net, state.chains, params), levels)
+    chains = Made(made, state.recoveries, seconds, find_warnings(learner.measure_health()))
     return {LEARNED: chains, SAMPLED: Made(sampled(state, params, levels, learner.engine))}
 
 
-def sampled(state: LearningState, params: LearningParams, levels: Levels, engine: Engine) -> Tensor:
+def sampled(state: TrainingState, params: LearningParams, levels: Levels, engine: Engine) -> Tensor:
     """As a sampling job would, in as many steps as it takes unless told: DRAWS pictures like the chains, bytes."""
     dynamics = dynamics_of(params, levels.box)
     sides = state.chains.shape[-2:]
@@ -198,7 +200,7 @@ def measure(
         Result(name, seed, method, None)
         if one is None
         else Result(
-            name, seed, method, assess(one.pictures.float(), picture, stride), one.recoveries, one.seconds, one.remarks
+            name, seed, method, assess(one.pictures.float(), picture, stride), one.recoveries, one.seconds, one.warnings
         )
         for method, one in made.items()
     ]
@@ -258,7 +260,7 @@ def _line(result: Result) -> tuple[str, ...]:
         figures = tuple("" if v is None else f"{v:.2f}" for v in (*values, quality.seam, quality.contrast))
     recoveries = "" if result.recoveries is None else str(result.recoveries)
     seconds = "" if result.seconds is None else f"{result.seconds:.0f}"
-    healthy = "" if result.remarks is None else "; ".join(result.remarks) or "yes"
+    healthy = "" if result.warnings is None else "; ".join(result.warnings) or "yes"
     return (result.picture, str(result.seed), result.method, *figures, recoveries, seconds, healthy)
 
 

@@ -33,10 +33,12 @@ from core.engine.parallel import each
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
 from core.pictures.training_set import TrainingSet
-from core.recipe.diagnosis import remarks
+from core.recipe.diagnosis import find_warnings
+from core.recipe.learner import Learner
 from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
-from core.theory.learning import Learner, architecture_of, synthesized
+from core.recipe.rendering import render_chains
+from core.theory.learning import architecture_of
 from core.theory.model import Architecture, GenerativeConvNet
 
 TEXTURE = Path(__file__).parents[1] / "examples" / "texture.png"
@@ -261,14 +263,14 @@ def experiment_in_full(device: torch.device, precision: str, out: Path) -> dict[
                 f"{progress.fraction:4.0%} after {time.perf_counter() - began_at:.0f} s, {progress.health}\n"
             )
     seconds, peak_mib = time.perf_counter() - began_at, (peak_bytes(device) - before) / 2**20
-    made = to_pixels(synthesized(learner.state, params), levels)
+    made = to_pixels(render_chains(learner.state.net, learner.state.chains, params), levels)
     out.mkdir(parents=True, exist_ok=True)
     (out / "experiment-1.png").write_bytes(write_picture(sheet([*picture.cpu().to(torch.uint8), *made])))
     return {
         "seconds": seconds,
         "peak_mib": peak_mib,
         "recoveries": learner.state.recoveries,
-        "remarks": remarks(learner.examine()),
+        "remarks": find_warnings(learner.measure_health()),
         "distance_ratio": distance_ratio(made.float(), picture[0].cpu()),
     }
 

@@ -5,7 +5,7 @@
     python examples/experiments.py autoencoder FOLDER             Experiment 3, all pictures together
 
 Each takes the preset of its name with -cpu, minutes on two cores; --preset texture, object or autoencoder has the
-paper's own settings, which want a GPU. Pictures and figures go to --out.
+paper's own settings, which want a GPU. TrainingSet and figures go to --out.
 """
 
 import argparse
@@ -21,12 +21,13 @@ from torch import Tensor
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
 from core.pictures.training_set import TrainingSet
+from core.recipe.learner import TrainingProgress, learn
 from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
-from core.recipe.state import LearningState
+from core.recipe.rendering import render_chains
+from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
 from core.theory.decoding import reconstruct
-from core.theory.learning import LearningProgress, learn, synthesized
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 PEAK = 255.0
@@ -94,12 +95,12 @@ def _scenes(files: Sequence[Path], params: LearningParams, asked: argparse.Names
     return {"mean_psnr": psnr.mean().item(), "psnr": psnr.tolist(), **_common(state, seconds)}
 
 
-def _learn(pixels: Tensor, params: LearningParams, asked: argparse.Namespace) -> tuple[LearningState, Levels, float]:
+def _learn(pixels: Tensor, params: LearningParams, asked: argparse.Namespace) -> tuple[TrainingState, Levels, float]:
     """Algorithm 1, telling of its way on stderr -> what it learned, how to come back to grey levels, seconds."""
     images, levels = prepare_for(params, pixels)
     began_at = time.monotonic()
 
-    def tell(progress: LearningProgress, _: LearningState) -> None:
+    def tell(progress: TrainingProgress, _: TrainingState) -> None:
         if progress.step % 50 == 0:
             health = progress.health
             sys.stderr.write(f"\r{progress.fraction:4.0%}  std {health.chain_std:.0f} of {health.data_std:.0f}  ")
@@ -109,8 +110,10 @@ def _learn(pixels: Tensor, params: LearningParams, asked: argparse.Namespace) ->
     return state, levels, time.monotonic() - began_at
 
 
-def _shown(state: LearningState, params: LearningParams, levels: Levels) -> Tensor:
-    return to_pixels(synthesized(state, params), levels)[..., : params.image_size, : params.image_size]
+def _shown(state: TrainingState, params: LearningParams, levels: Levels) -> Tensor:
+    return to_pixels(render_chains(state.net, state.chains, params), levels)[
+        ..., : params.image_size, : params.image_size
+    ]
 
 
 def _read(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> Tensor:
@@ -118,7 +121,7 @@ def _read(files: Sequence[Path], params: LearningParams, asked: argparse.Namespa
     return torch.stack([read_picture(file.read_bytes(), params.image_size, channels) for file in files])
 
 
-def _common(state: LearningState, seconds: float) -> dict[str, object]:
+def _common(state: TrainingState, seconds: float) -> dict[str, object]:
     return {"recoveries": state.recoveries, "seconds": round(seconds, 1)}
 
 

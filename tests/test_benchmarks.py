@@ -17,7 +17,7 @@ from random_phase import periodic_component, random_phase
 
 from core.engine import choose_engine
 from core.pictures.images import write_picture
-from core.theory.learning import LearningDiverged
+from core.recipe.recovery import LearningDiverged
 
 ROOT = Path(__file__).parents[1]
 

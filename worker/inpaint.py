@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from core.pictures.images import MaskedPicture, read_masked_picture, to_bytes, write_picture
-from core.recipe.checkpoint import TrainedModel
+from core.recipe.learner import dynamics_of
 from core.recipe.lighting import Light
 from core.schemas.inpainting import MAX_COUNT, ResolvedInpaintParams
 from core.schemas.learning import MAX_SEED
 from core.storage.tables import DatasetImage
 from core.synthesis import inpainting
+from core.synthesis.trained_model import TrainedModel
 from core.theory.boundary import crop, mirror
-from core.theory.learning import dynamics_of
 from worker.errors import Diverged
 from worker.inputs import Frame, dataset_rows, open_model
 from worker.job_context import JobContext

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from core.recipe.checkpoint import TrainedModel, load_model
 from core.schemas.geometry import Boundary
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage
+from core.synthesis.trained_model import TrainedModel, load_model
 from worker.job_context import JobContext
 
 BATCH_PIXELS = 1 << 18  # of all pictures that are worked on at once

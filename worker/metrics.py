@@ -19,7 +19,7 @@ from prometheus_client import (
 from redis import Redis, RedisError
 
 from core.broker.heartbeat import BEAT_SECONDS, leave_samples
-from core.theory.learning import LearningProgress
+from core.recipe.learner import TrainingProgress
 
 T = TypeVar("T")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -64,7 +64,7 @@ def timed(iterations: Iterator[T]) -> Iterator[T]:
         yield one
 
 
-def learned(progress: LearningProgress) -> None:
+def learned(progress: TrainingProgress) -> None:
     """How well learning is."""
     health = progress.health
     CHAIN_STD_RATIO.set(health.chain_std / health.data_std if health.data_std else float("nan"))

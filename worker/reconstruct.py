@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from core.pictures.images import WHITE, read_picture, sheet, to_bytes, write_picture
-from core.recipe.checkpoint import TrainedModel
 from core.recipe.lighting import Light
 from core.schemas.reconstruction import ReconstructParams
+from core.synthesis.trained_model import TrainedModel
 from core.theory import decoding
 from core.theory.boundary import crop, mirror
 from worker.inputs import Frame, batches, dataset_rows, open_model

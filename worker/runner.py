@@ -11,12 +11,12 @@ from sqlalchemy.exc import DBAPIError
 from core.broker.connection import connect
 from core.jobs import leases
 from core.jobs.leases import JobLease
-from core.recipe.checkpoint import BrokenFile
+from core.recipe.recovery import LearningDiverged
 from core.schemas.jobs import JobKind, JobStatus, Queue
+from core.schemas.model_file import BrokenFile
 from core.storage.blobs import BlobMissing, Blobs
 from core.storage.database import Database
 from core.storage.errors import LeaseLost, NotFound
-from core.theory.learning import LearningDiverged
 from worker import metrics
 from worker.classify import classify
 from worker.device import choose_device

@@ -10,13 +10,15 @@ from torch import Tensor
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics
 from core.pictures.images import resize_periodic, write_picture
-from core.recipe.checkpoint import TrainedModel
 from core.recipe.denoising import basis_passes
+from core.recipe.learner import dynamics_of
+from core.recipe.rendering import tone_of
 from core.recipe.tone import Tone
 from core.schemas.learned import LearnedSettings
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.sampling import render, synthesize
-from core.theory.learning import dynamics_of, precision_of, tone_of
+from core.synthesis.trained_model import TrainedModel
+from core.theory.learning import precision_of
 from worker.inputs import open_model
 from worker.job_context import JobContext
 from worker.progress import ProgressReporter

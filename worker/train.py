@@ -13,15 +13,17 @@ from core.jobs import requests
 from core.jobs.leases import NewModel
 from core.pictures.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
 from core.pictures.training_set import LARGEST_BATCH, TrainingSet, measure_levels
-from core.recipe.checkpoint import TrainedModel, load_checkpoint, save_checkpoint, save_model
-from core.recipe.diagnosis import Health, remarks
+from core.recipe.checkpoint import load_checkpoint, save_checkpoint
+from core.recipe.diagnosis import Health, find_warnings
+from core.recipe.learner import Learner, TrainingProgress
 from core.recipe.lighting import evened
+from core.recipe.rendering import render_chains
 from core.schemas.jobs import Progress
 from core.schemas.learning import LearningParams
 from core.storage import datasets
 from core.storage.tables import new_id
+from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.decoding import reconstruct
-from core.theory.learning import Learner, LearningProgress, synthesized
 from core.theory.model import Architecture
 from worker import metrics
 from worker.job_context import JobContext
@@ -40,8 +42,7 @@ def train(desk: JobContext) -> None:
     pictures, levels = _load(desk, params)
     checkpoint = desk.claim.checkpoint
     state = load_checkpoint(desk.blobs.get(checkpoint), desk.device) if checkpoint else None
-    learner = Learner(pictures, params, state)
-    learner.interrupt = desk.lease.check_owner
+    learner = Learner(pictures, params, state, check_interrupt=desk.lease.check_owner)
     work = _Training(desk, learner, levels)
     work.run()
 
@@ -75,7 +76,7 @@ class _Training:
             fraction=done / (params.stages * params.iterations),
         )
 
-    def _tell(self, learned: LearningProgress) -> None:
+    def _tell(self, learned: TrainingProgress) -> None:
         metrics.learned(learned)
         progress = Progress(
             stage=learned.stage,
@@ -87,7 +88,7 @@ class _Training:
         )
         self.desk.progress(progress, (learned.step, _measured(learned, self.levels.gain)))
 
-    def _keep(self, learned: LearningProgress) -> None:
+    def _keep(self, learned: TrainingProgress) -> None:
         """Previews, sheets and checkpoints, each when it is due; and out, when it is time."""
         now = time.monotonic()
         if learned.iteration == learned.iterations:
@@ -131,7 +132,9 @@ class _Training:
     def _chains(self) -> Tensor:
         """What the chains synthesized, clean, at the size asked for: on the torus they may be a few pixels larger."""
         size = self.params.side
-        return to_pixels(synthesized(self.learner.state, self.params), self.levels)[..., :size, :size]
+        return to_pixels(render_chains(self.learner.state.net, self.learner.state.chains, self.params), self.levels)[
+            ..., :size, :size
+        ]
 
     def _finish(self) -> None:
         desk, state = self.desk, self.learner.state
@@ -156,10 +159,10 @@ class _Training:
 
     def _outcome(self) -> dict[str, Any]:
         """How healthy learning ended, what it went through on the way, and in what arithmetic."""
-        health = self.learner.examine()
+        health = self.learner.measure_health()
         return {
             **_in_levels(health, self.levels.gain),
-            "remarks": remarks(health, self.learner.state.net.has_top_filter),
+            "remarks": find_warnings(health, self.learner.state.net.has_top_filter),
             "recoveries": self.learner.state.recoveries,
             "precision": self.learner.engine.precision,
         }
@@ -175,7 +178,7 @@ class _Pace:
         self._began_at = time.monotonic()
         self._done = 0
 
-    def remaining_seconds(self, learned: LearningProgress) -> float:
+    def remaining_seconds(self, learned: TrainingProgress) -> float:
         self._done += self._costs[learned.stage - 1]
         seconds = (time.monotonic() - self._began_at) / self._done
         left = (self._iterations - learned.iteration) * self._costs[learned.stage - 1]
@@ -211,7 +214,7 @@ def _load(desk: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels
 
 @dataclass(frozen=True)
 class _EachTime:
-    """Pictures that are read anew each time that they are gone through."""
+    """TrainingSet that are read anew each time that they are gone through."""
 
     begin: Callable[[], Iterator[Tensor]]
 
@@ -219,7 +222,7 @@ class _EachTime:
         return self.begin()
 
 
-def _measured(learned: LearningProgress, gain: float) -> Mapping[str, Any]:
+def _measured(learned: TrainingProgress, gain: float) -> Mapping[str, Any]:
     """The signs of an iteration, deviations in the grey levels of the user's own pictures."""
     return {
         "stage": learned.stage,

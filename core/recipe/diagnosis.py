@@ -2,7 +2,7 @@
 
 A layer none of whose units is active passes nothing up and no gradient down: it is dead for good. Chains that leave
 the range of the pictures by far have exploded. Both are seen within an iteration or a few, and cured by going back
-to a good state with a smaller learning rate (`core.theory.learning`).
+to a good state with a smaller learning rate (`core.recipe.recovery`).
 """
 
 import math
@@ -47,7 +47,7 @@ class Diagnosis:
     reason: str
 
 
-def examine(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:
+def measure_health(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:
     """Read the signs. chains (N, C, H, W), and what became of them and of the pictures in the net."""
     return Health(
         chain_std=rms(chains),
@@ -87,7 +87,7 @@ def is_steady(chains: Tensor, data_std: float, reference_std: float) -> bool:
     return rms(chains) < STEADY_STD_RATIO * max(data_std, reference_std)
 
 
-def remarks(health: Health, has_top_filter: bool = False) -> list[str]:
+def find_warnings(health: Health, has_top_filter: bool = False) -> list[str]:
     """What is to be said against the end of a run, in words that a user understands; nothing where it is healthy.
 
     has_top_filter: the highest layer is an object's one unit, which has to fire on all of them.

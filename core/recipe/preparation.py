@@ -9,6 +9,6 @@ from core.schemas.learning import LearningParams
 
 
 def prepare_for(params: LearningParams, pictures: Tensor) -> tuple[Tensor, Levels]:
-    """Grey levels (N, C, H, W) -> what is learned from by these settings, and how to come back."""
+    """Even the light, centre and stretch grey levels (N, C, H, W); return the result and how to undo it."""
     even = torch.stack([evened(picture, params.even_light) for picture in pictures])
     return standardize(even, params.contrast, own_mean=params.even_light is not None)

@@ -16,9 +16,9 @@ from core.schemas.geometry import Boundary
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet, convolve
 
-INITIAL_PULL = 0.3  # of σ: the root mean square of σ²B at first, below the Langevin noise but not lost in it
-WEIGHT_PACE = 300.0  # learning_rate x this: by what share of its size a weight moves, in a layer of one input
-BIAS_PACE = 30.0  # learning_rate x this: by what share of a layer's responses a bias moves
+INITIAL_RECONSTRUCTION = 0.3  # of σ: the root mean square of σ²B at first, below the Langevin noise but not lost in it
+WEIGHT_RATE = 300.0  # learning_rate x this: by what share of its size a weight moves, in a layer of one input
+BIAS_RATE = 30.0  # learning_rate x this: by what share of a layer's responses a bias moves
 SPARSENESS = 0.5  # standard deviations of a response below which a unit is silent at first: a third of them fires
 WHITENING = 0.25  # 0 leaves the components of the pictures as they are, 1 would make them equally strong
 WHITENED_PATCHES = 8192
@@ -75,7 +75,7 @@ def scale_weights(
     variance one (Mishkin and Matas 2016), and its biases so that every unit fires on about a third of them.
 
     Only an object's one unit, which has to learn from each of them, fires on all. The highest layer is
-    then scaled so that the first reconstruction σ²B of the examples is as strong as INITIAL_PULL says.
+    then scaled so that the first reconstruction σ²B of the examples is as strong as INITIAL_RECONSTRUCTION says.
     """
     sigma = net.architecture.reference_std
     examples = examples + sigma * torch.randn(examples.shape, generator=generator)
@@ -95,11 +95,13 @@ def scale_weights(
     strength = sigma**2 * basis(net, examples, boundary).square().mean().sqrt()
     if strength > 0:  # else nothing fires on them, and there is nothing to go by
         for parameter in (net.weights[-1], net.biases[-1]):
-            parameter.mul_(INITIAL_PULL * sigma / strength)
+            parameter.mul_(INITIAL_RECONSTRUCTION * sigma / strength)
 
 
 @torch.no_grad()
-def paces(net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitening: Whitening) -> list[float]:
+def learning_rate_scales(
+    net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitening: Whitening
+) -> list[float]:
     """Of each of `net.parameters()`, what the learning rate is multiplied by.
 
     A step of Adam moves every weight alike, and so a response by up to step x inputs x their size: in proportion to
@@ -110,12 +112,12 @@ def paces(net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitenin
     below = net.extend(examples, boundary)
     for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
         moved = whitening.coordinates(weight) if index == 0 else weight
-        scales[id(weight)] = WEIGHT_PACE * _size(moved) / math.sqrt(weight[0].numel())
+        scales[id(weight)] = WEIGHT_RATE * _size(moved) / math.sqrt(weight[0].numel())
         responses = convolve(below, weight, bias, net.strides[index])
-        scales[id(bias)] = BIAS_PACE * _size(responses)
+        scales[id(bias)] = BIAS_RATE * _size(responses)
         below = functional.relu(responses)
     if net.category_weights is not None:
-        scales[id(net.category_weights)] = WEIGHT_PACE / math.sqrt(len(net.category_weights))
+        scales[id(net.category_weights)] = WEIGHT_RATE / math.sqrt(len(net.category_weights))
     return [scales[id(parameter)] for parameter in net.parameters()]
 
 

@@ -1,4 +1,4 @@
-"""All that decides how learning goes on: weights, chains, optimiser, generator, and where it stands."""
+"""The complete state of a training run: weights, chains, optimizer, generator, and what recovery and selection keep."""
 
 import hashlib
 from collections import deque
@@ -8,82 +8,106 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from core.schemas.learning import LearningParams
+from core.theory.learning import LearningState
 from core.theory.model import Architecture, GenerativeConvNet
 
 ADAM_BETAS = (0.5, 0.99)
-KEPT_SNAPSHOTS = 3  # a stage's first, and two more: the older of two is from well before a trouble was noticed
+GOOD_STATES = 3  # a stage's first, and two more: the older of the two is from well before a failure was noticed
+
+# Names in checkpoint files, which older releases wrote too.
+_SCALE = "pace"
+_ADAM = "adam"
+_NET = "net"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy of a state. The numbers are JSON's."""
+    """A copy of a state. `numbers` are JSON numbers."""
 
     tensors: Mapping[str, Tensor]
     numbers: Mapping[str, float]
 
 
 @dataclass
-class LearningState:
-    """`stage` counts from 0, `iteration` is how many are done within it; chains (M̃, C, H, W) in grey levels."""
+class TrainingState(LearningState):
+    """The state of `core.recipe.learner`; see `LearningState` for the part that the paper has.
 
-    net: GenerativeConvNet
-    chains: Tensor
-    optimizer: torch.optim.Adam
-    generator: torch.Generator
-    stage: int = 0
-    iteration: int = 0
+    learning_rate_scale: what recoveries have reduced the learning rate to. wide_for: iterations in a row for which the
+    chains were too widely spread (`core.recipe.diagnosis.is_wide`). good_states: to roll back to. best: of this stage,
+    if params.keep_nearest; its numbers["distance"] is the distance to the training pictures.
+    """
+
     learning_rate_scale: float = 1.0
     recoveries: int = 0
-    wide_for: int = 0  # iterations in a row, see core.recipe.diagnosis
-    good: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=KEPT_SNAPSHOTS))
-    nearest: Snapshot | None = None  # of this stage, where the settings ask for it; numbers["distance"] says how near
+    wide_for: int = 0
+    good_states: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=GOOD_STATES))
+    best: Snapshot | None = None
 
-    def remember(self) -> None:
-        """Keep a copy of this good state, to which `go_back` can return."""
-        if self.good and self.good[-1].numbers["iteration"] >= self.iteration:
+    def prepare_to_continue(self, params: LearningParams) -> None:
+        """Return to the last stage if it was complete and `params` now ask for more iterations."""
+        if self.stage == params.stages and self.iteration < params.iterations:
+            self.stage -= 1
+
+    def begin_stage(self, net: GenerativeConvNet, optimizer: torch.optim.Optimizer) -> None:
+        super().begin_stage(net, optimizer)
+        self.good_states.clear()
+
+    def count_wide(self, is_wide: bool) -> None:
+        """Count the iterations in a row for which the chains were too widely spread."""
+        self.wide_for = self.wide_for + 1 if is_wide else 0
+
+    def keep_good_state(self) -> None:
+        """Keep a copy of this state for `roll_back`, unless one of this iteration or a later one is kept."""
+        if self.good_states and self.good_states[-1].numbers["iteration"] >= self.iteration:
             return
-        if len(self.good) == KEPT_SNAPSHOTS:
-            del self.good[1]
-        self.good.append(self.snapshot())
+        if len(self.good_states) == GOOD_STATES:
+            del self.good_states[1]
+        self.good_states.append(self.snapshot())
 
-    def go_back(self, learning_rate_scale: float) -> None:
-        """Return to a good state, with a smaller learning rate; the generator goes on: other noise.
+    def roll_back(self, learning_rate_scale: float) -> None:
+        """Return to a good state and multiply the learning rate. The generator goes on, so the noise differs.
 
-        To one of some time ago, and every other time to the stage's first: the trouble may have begun long before
-        it showed.
+        Every other time it is the stage's first state: the failure may have begun long before it showed.
         """
-        first, *later = self.good
+        first, *later = self.good_states
         target = later[0] if len(later) > 1 and self.recoveries % 2 == 0 else first
-        self.good = deque([first], maxlen=KEPT_SNAPSHOTS)
-        self._take_up(target)
+        self.good_states = deque([first], maxlen=GOOD_STATES)
+        self._restore(target)
         self.iteration = int(target.numbers["iteration"])
         self.learning_rate_scale *= learning_rate_scale
         self.recoveries += 1
         self.wide_for = 0
 
-    def remember_nearest(self, distance: float) -> None:
-        """Keep a copy of this state where it is nearer than any before."""
-        if self.nearest is None or distance < self.nearest.numbers["distance"]:
+    def keep_if_best(self, distance: float) -> None:
+        """Keep a copy of this state if it is nearer to the training pictures than any before."""
+        if self.best is None or distance < self.best.numbers["distance"]:
             now = self.snapshot()
-            self.nearest = Snapshot(now.tensors, {**now.numbers, "distance": distance})
+            self.best = Snapshot(now.tensors, {**now.numbers, "distance": distance})
 
-    def end_nearest(self) -> None:
-        """Take up what `remember_nearest` kept, as if the iterations since had led there."""
-        if self.nearest is not None:
-            self._take_up(self.nearest)
-            self.nearest = None
+    def restore_best(self) -> None:
+        """Continue with the net, the chains and the optimizer of the best state, if there is one."""
+        if self.best is not None:
+            self._restore(self.best)
+            self.best = None
 
-    def _take_up(self, snapshot: Snapshot) -> None:
-        """The net, the chains and the optimiser of another moment of this stage."""
-        other = LearningState.restored(snapshot, self.net.architecture, self.chains.device)
+    def forget_best_before(self, iteration: float) -> None:
+        """Forget a best state that is from before `iteration`."""
+        if self.best is not None and self.best.numbers["iteration"] < iteration:
+            self.best = None
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        """Take the net, the chains and the optimizer from a snapshot of the same stage."""
+        other = TrainingState.restored(snapshot, self.net.architecture, self.chains.device)
         self.net, self.chains, self.optimizer = other.net, other.chains, other.optimizer
 
     def snapshot(self) -> Snapshot:
-        tensors = {f"net.{name}": value.detach().clone() for name, value in self.net.state_dict().items()}
+        """Copy the state."""
+        tensors = {f"{_NET}.{name}": value.detach().clone() for name, value in self.net.state_dict().items()}
         tensors["chains"] = self.chains.clone()
         tensors["generator"] = self.generator.get_state()
         for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors.update({f"adam.{index}.{name}": value.clone() for name, value in moments.items()})
+            tensors.update({f"{_ADAM}.{index}.{name}": value.clone() for name, value in moments.items()})
         numbers: dict[str, float] = {
             "stage": self.stage,
             "iteration": self.iteration,
@@ -91,17 +115,29 @@ class LearningState:
             "recoveries": self.recoveries,
             "wide_for": self.wide_for,
         }
-        numbers |= {f"pace.{index}": group["pace"] for index, group in enumerate(self.optimizer.param_groups)}
+        numbers |= {f"{_SCALE}.{index}": group["scale"] for index, group in enumerate(self.optimizer.param_groups)}
         return Snapshot(tensors, numbers)
 
     @classmethod
-    def restored(cls, snapshot: Snapshot, architecture: Architecture, device: torch.device) -> "LearningState":
-        """The state that `snapshot` copied, for the net of its stage. ValueError or KeyError where they do not fit."""
+    def restored(
+        cls,
+        snapshot: Snapshot,
+        architecture: Architecture,
+        device: torch.device,
+        *,
+        good_states: Sequence[Snapshot] | None = None,
+        best: Snapshot | None = None,
+    ) -> "TrainingState":
+        """Return the state that was copied, for the net of its stage.
+
+        good_states: by default the snapshot itself. Raises ValueError or KeyError if tensors or numbers are missing or
+        do not fit.
+        """
         tensors, numbers = snapshot.tensors, snapshot.numbers
         net = GenerativeConvNet(architecture)
         try:
             net.load_state_dict(
-                {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
+                {name.removeprefix(f"{_NET}."): value for name, value in tensors.items() if name.startswith(f"{_NET}.")}
             )
         except RuntimeError as error:
             raise ValueError(f"the checkpoint does not fit the net: {error}") from error
@@ -109,49 +145,51 @@ class LearningState:
         chains = tensors["chains"].to(device, copy=True)
         if chains.ndim != 4 or chains.shape[1] != architecture.channels:
             raise ValueError(f"chains of {tuple(chains.shape)} do not fit a net of {architecture.channels} channels")
-        state = cls(
+        optimizer = adam(net, [numbers[f"{_SCALE}.{index}"] for index in range(len(list(net.parameters())))])
+        _load_moments(optimizer, net, {name: value for name, value in tensors.items() if name.startswith(f"{_ADAM}.")})
+        return cls(
             net=net,
             chains=chains,
-            optimizer=fresh_optimizer(net, [numbers[f"pace.{index}"] for index in range(len(list(net.parameters())))]),
+            optimizer=optimizer,
             generator=_restored_generator(tensors["generator"], device),
             stage=int(numbers["stage"]),
             iteration=int(numbers["iteration"]),
             learning_rate_scale=float(numbers["learning_rate_scale"]),
             recoveries=int(numbers["recoveries"]),
             wide_for=int(numbers["wide_for"]),
+            good_states=deque([snapshot] if good_states is None else good_states, maxlen=GOOD_STATES),
+            best=best,
         )
-        state._load_moments({name: value for name, value in tensors.items() if name.startswith("adam.")})
-        state.good.append(snapshot)
-        return state
 
-    def _load_moments(self, moments: Mapping[str, Tensor]) -> None:
-        """Adam's running means, all of them or, before the first update, none. ValueError where they do not fit."""
-        if not moments:
-            return
-        loaded = self.optimizer.state_dict()
-        for index, parameter in enumerate(self.net.parameters()):
-            loaded["state"][index] = {}
-            for moment, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
-                value = moments.get(f"adam.{index}.{moment}")
-                if value is None or value.shape != shape:
-                    raise ValueError(f"the optimiser's {moment} of parameter {index} is missing or of another shape")
-                loaded["state"][index][moment] = value.clone()
-        if len(moments) != 3 * len(loaded["state"]):
-            raise ValueError(f"the optimiser knows {len(moments)} tensors, the net needs {3 * len(loaded['state'])}")
-        self.optimizer.load_state_dict(loaded)
+
+def adam(net: GenerativeConvNet, scales: Sequence[float]) -> torch.optim.Adam:
+    """Return Adam with one group a parameter; the update rule sets its rate to the learning rate times its scale."""
+    groups = [{"params": [one], "scale": scale} for one, scale in zip(net.parameters(), scales, strict=True)]
+    return torch.optim.Adam(groups, lr=0.0, betas=ADAM_BETAS)
+
+
+def _load_moments(optimizer: torch.optim.Adam, net: GenerativeConvNet, moments: Mapping[str, Tensor]) -> None:
+    """Load Adam's running means, or none, as before the first update. Raises ValueError if they do not fit."""
+    if not moments:
+        return
+    loaded = optimizer.state_dict()
+    for index, parameter in enumerate(net.parameters()):
+        loaded["state"][index] = {}
+        for moment, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
+            value = moments.get(f"{_ADAM}.{index}.{moment}")
+            if value is None or value.shape != shape:
+                raise ValueError(f"the optimizer's {moment} of parameter {index} is missing or of another shape")
+            loaded["state"][index][moment] = value.clone()
+    if len(moments) != 3 * len(loaded["state"]):
+        raise ValueError(f"the optimizer has {len(moments)} tensors, the net needs {3 * len(loaded['state'])}")
+    optimizer.load_state_dict(loaded)
 
 
 def _restored_generator(saved: Tensor, device: torch.device) -> torch.Generator:
-    """The generator as it was saved; where that was on another kind of device, a new one that follows from it."""
+    """Return the generator as it was saved; if it was on another kind of device, a new one seeded from it."""
     generator = torch.Generator(device)
     if saved.dtype == torch.uint8 and saved.shape == generator.get_state().shape:
         generator.set_state(saved.clone())
         return generator
     digest = hashlib.sha256(saved.cpu().contiguous().numpy().tobytes()).digest()
     return generator.manual_seed(int.from_bytes(digest[:7], "little"))
-
-
-def fresh_optimizer(net: GenerativeConvNet, paces: Sequence[float]) -> torch.optim.Adam:
-    """Adam whose learning rate is set at each update, for each parameter times its `pace` (`core.recipe.scaling`)."""
-    groups = [{"params": [one], "pace": pace} for one, pace in zip(net.parameters(), paces, strict=True)]
-    return torch.optim.Adam(groups, lr=0.0, betas=ADAM_BETAS)

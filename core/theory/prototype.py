@@ -4,15 +4,10 @@ It is the `GenerativeConvNet` of one layer whose kernel is the patch. Here it is
 inner products ⟨I, w_k⟩; the tests hold it equal to the general net.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.pictures.training_set import TrainingSet
-from core.recipe.state import LearningState
-from core.schemas.learning import LayerParams, LearningParams
-from core.theory.learning import LearningProgress, learn
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 
@@ -70,46 +65,3 @@ def prototype_architecture(
 ) -> Architecture:
     """The shape of the general net that is the prototype model on patches of `patch_size` pixels (Def. 4)."""
     return Architecture((ConvLayer(filters, patch_size),), channels, reference_std)
-
-
-def dictionary_params(patch_size: int, filters: int, *, seed: int, **settings: object) -> LearningParams:
-    """Settings that learn `filters` basis functions by one-step contrastive divergence; `settings` replaces any other.
-
-    They suit pictures of a standard deviation of about 50 grey levels (`standardize` with that contrast).
-    """
-    chosen: dict[str, object] = {
-        "image_size": max(patch_size, 16),  # of pictures, from which patches are cut; not looked at here
-        "patch_size": patch_size,
-        "layers": (LayerParams(filters=filters, kernel_size=patch_size),),
-        "layerwise": False,
-        "boundary": "valid",
-        "contrastive": True,  # persistent chains of patches hardly cross from the dark ones to the bright
-        "langevin_steps": 1,
-        "reference_std": 8.0,
-        "picture_noise": 8.0,
-        "step_size": 4.0,
-        "iterations": 600,
-        "learning_rate": 0.01,
-        "seed": seed,
-    }
-    return LearningParams.model_validate(chosen | settings)
-
-
-def learn_dictionary(
-    pictures: Tensor | TrainingSet,
-    params: LearningParams,
-    callback: Callable[[LearningProgress, LearningState], bool | None] | None = None,
-) -> GenerativeConvNet:
-    """Learn w_k and b_k from patches cut anywhere out of pictures (M, C, H, W), by Algorithm 1 -> the net of Def. 4.
-
-    `Prototype.of` reads it, `filter_sheet` makes a picture of its dictionary. ValueError where `params`
-    describe another model.
-    """
-    (layer, *more) = params.layers
-    if more or params.top != "convolutional" or params.boundary != "valid" or layer.kernel_size != params.side:
-        raise ValueError(
-            "the prototype model is one layer of filters as large as the patch, on the plane, their responses summed; "
-            f"here {len(params.layers)} layers, {layer.kernel_size} pixels for patches of {params.side}, "
-            f"{params.boundary}, {params.top}"
-        )
-    return learn(pictures, params, callback=callback).net

@@ -15,12 +15,12 @@ from core.jobs import leases, requests
 from core.jobs.leases import JobLease, NewModel
 from core.jobs.requests import NewJob
 from core.pictures.images import Levels
-from core.recipe.checkpoint import TrainedModel, save_model
 from core.schemas.learning import LearningParams
 from core.storage import datasets
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 from core.storage.tables import Dataset, DatasetImage, Job, new_id
+from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.model import GenerativeConvNet
 from worker.job_context import JobContext
 from worker.lease import Lease

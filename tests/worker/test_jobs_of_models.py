@@ -18,7 +18,6 @@ import worker.classify
 from core.jobs import requests
 from core.jobs.requests import NewJob
 from core.pictures.images import Levels, MaskedPicture, read_masked_picture, read_picture, to_bytes, to_pixels
-from core.recipe.checkpoint import TrainedModel
 from core.recipe.lighting import Light, evened
 from core.schemas.classification import ClassifyParams
 from core.schemas.inpainting import InpaintParams
@@ -26,6 +25,7 @@ from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
+from core.synthesis.trained_model import TrainedModel
 from core.theory import decoding
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet

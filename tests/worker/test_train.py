@@ -13,10 +13,10 @@ from support.workplace import Workplace
 from core.jobs.requests import NewJob
 from core.pictures.images import read_picture, standardize, to_pixels
 from core.pictures.training_set import LARGEST_BATCH
-from core.recipe.checkpoint import load_model
 from core.recipe.lighting import evened
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learning import LearningParams
+from core.synthesis.trained_model import load_model
 from core.theory.decoding import reconstruct
 from worker import train
 

@@ -16,9 +16,9 @@ from support.http import Api, fields, problem
 
 from api.models.import_check import inspect
 from core.pictures.images import Levels
-from core.recipe.checkpoint import TrainedModel, save_model
 from core.schemas.learning import LayerParams, LearningParams
 from core.schemas.model_file import BrokenFile
+from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 

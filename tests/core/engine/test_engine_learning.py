@@ -7,9 +7,9 @@ from engines import relative
 from core.engine import FastEngine, ReferenceEngine, fast
 from core.engine.dynamics import roll_to_random_phase
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
+from core.recipe.learner import Learner, learn
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.langevin import langevin_step
-from core.theory.learning import Learner, learn
 
 CPU = torch.device("cpu")
 UPDATES = 4
@@ -129,8 +129,7 @@ def test_an_interruption_within_the_fast_engines_langevin_steps_ends_learning():
         if len(told) == 2:
             raise StopNowError
 
-    learner = Learner(images_of(), params_of(langevin_steps=10), engine=FastEngine())
-    learner.interrupt = stop
+    learner = Learner(images_of(), params_of(langevin_steps=10), engine=FastEngine(), check_interrupt=stop)
     with pytest.raises(StopNowError):
         learner.update()
     assert len(told) == 2

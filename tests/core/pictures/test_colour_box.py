@@ -5,8 +5,9 @@ import torch
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels
-from core.recipe.checkpoint import BrokenFile, TrainedModel, load_model, save_model
 from core.recipe.presets import PRESETS
+from core.schemas.model_file import BrokenFile
+from core.synthesis.trained_model import TrainedModel, load_model, save_model
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 

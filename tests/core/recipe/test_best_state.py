@@ -1,15 +1,19 @@
 """Ending with the state whose pictures come nearest (`keep_nearest`; core/theory/learning.py, core/recipe/state.py)."""
 
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
 
-import core.theory.learning
 from core.pictures.quality import grid_peak, relative_grid_peak
-from core.recipe.checkpoint import BrokenFile, load_checkpoint, save_checkpoint
+from core.recipe import best_state
+from core.recipe.best_state import COMPARED_ITERATIONS, TOLERATED_GRID
+from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health
+from core.recipe.learner import Learner, learn
 from core.schemas.learning import LayerParams, LearningParams
-from core.theory.learning import COMPARED_ITERATIONS, TOLERATED_GRID, Learner, learn
+from core.schemas.model_file import BrokenFile
 
 CPU = torch.device("cpu")
 ITERATIONS = 40
@@ -31,13 +35,13 @@ def images_of(count=1):
 @pytest.fixture(autouse=True)
 def _half(monkeypatch):
     """Compared is the last half, so that there are several states of few iterations."""
-    monkeypatch.setattr(core.theory.learning, "COMPARED_SHARE", 0.5)
+    monkeypatch.setattr(best_state, "COMPARED_SHARE", 0.5)
 
 
 def test_states_are_compared_late_when_the_learning_rate_has_all_but_gone(monkeypatch):
     monkeypatch.undo()
     learner = Learner(images_of(), params_of())
-    learner.state.iteration = round(core.theory.learning.COMPARED_SHARE * ITERATIONS)
+    learner.state.iteration = round(best_state.COMPARED_SHARE * ITERATIONS)
     assert learner.learning_rate < 0.05 * params_of().learning_rate
 
 
@@ -48,10 +52,10 @@ def told(monkeypatch):
 
     def dictate(*distances, ailing=()):
         left = list(distances)
-        monkeypatch.setattr(core.theory.learning, "sliced_wasserstein", lambda *_, **__: left.pop(0))
-        monkeypatch.setattr(core.theory.learning, "relative_grid_peak", lambda *_: 1.0)
+        monkeypatch.setattr(best_state, "sliced_wasserstein", lambda *_, **__: left.pop(0))
+        monkeypatch.setattr(best_state, "relative_grid_peak", lambda *_: 1.0)
         healthy = iter(range(10**6))
-        monkeypatch.setattr(core.theory.learning, "remarks", lambda _: ["ails"] if next(healthy) in ailing else [])
+        monkeypatch.setattr(best_state, "find_warnings", lambda _: ["ails"] if next(healthy) in ailing else [])
         return seen
 
     def keep(progress, state):
@@ -76,7 +80,7 @@ def test_learning_ends_with_the_nearest_of_the_states_compared(told, best):
     assert torch.equal(state.net.weights[0], weights)
     assert torch.equal(state.chains, chains)
     assert (state.stage, state.iteration) == (1, ITERATIONS)
-    assert state.nearest is None
+    assert state.best is None
 
 
 def test_an_ailing_state_is_never_kept_and_where_all_ail_the_last_is(told):
@@ -90,14 +94,14 @@ def test_an_ailing_state_is_never_kept_and_where_all_ail_the_last_is(told):
 
 
 def test_a_grid_counts_as_distance(monkeypatch):
-    monkeypatch.setattr(core.theory.learning, "sliced_wasserstein", lambda *_, **__: 3.0)
-    monkeypatch.setattr(core.theory.learning, "relative_grid_peak", lambda *_: 2 * TOLERATED_GRID)
-    monkeypatch.setattr(core.theory.learning, "remarks", lambda _: [])
+    monkeypatch.setattr(best_state, "sliced_wasserstein", lambda *_, **__: 3.0)
+    monkeypatch.setattr(best_state, "relative_grid_peak", lambda *_: 2 * TOLERATED_GRID)
+    monkeypatch.setattr(best_state, "find_warnings", lambda _: [])
     learner = Learner(images_of(), params_of())
     for progress in learner.iterate():
         if progress.iteration == compared()[0]:
             break
-    assert learner.state.nearest.numbers["distance"] == pytest.approx(6.0)
+    assert learner.state.best.numbers["distance"] == pytest.approx(6.0)
 
 
 def test_relative_grid_peak_is_the_ratio_and_none_where_there_is_no_grid_to_see():
@@ -117,7 +121,7 @@ def test_a_stopped_job_resumes_bit_identical_with_what_it_kept(layerwise, stop):
     whole = learn(images_of(), params)
     stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == stop)
     resumed = load_checkpoint(save_checkpoint(stopped, params), CPU)
-    assert (resumed.nearest is None) == (stopped.nearest is None)
+    assert (resumed.best is None) == (stopped.best is None)
     ended = learn(images_of(), params, state=resumed).snapshot()
     assert ended.numbers == whole.snapshot().numbers
     for name, value in whole.snapshot().tensors.items():
@@ -129,7 +133,7 @@ def test_the_signs_of_the_end_are_those_of_the_state_that_was_kept():
     last = None
     for progress in learner.iterate():
         last = progress.health
-    signs = learner.examine()
+    signs = learner.measure_health()
     assert isinstance(signs, Health)
     assert signs.chain_std == pytest.approx(learner.state.chains.square().mean().sqrt().item())
     assert signs != last
@@ -164,13 +168,11 @@ def test_a_checkpoint_from_before_states_were_kept_is_gone_on_from():
 def test_a_state_kept_too_early_for_a_longer_run_is_let_go():
     params = params_of()
     stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == 30)
-    stopped.nearest = None
-    stopped.remember_nearest(1.0)
+    stopped.forget_best_before(math.inf)
+    stopped.keep_if_best(1.0)
     longer = params.model_copy(update={"iterations": 10 * ITERATIONS})
-    assert (
-        Learner(images_of(), params, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.nearest is not None
-    )
-    assert Learner(images_of(), longer, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.nearest is None
+    assert Learner(images_of(), params, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.best is not None
+    assert Learner(images_of(), longer, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.best is None
 
 
 def test_a_checkpoint_that_says_it_kept_a_state_and_has_none_is_refused():

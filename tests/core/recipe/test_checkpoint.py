@@ -6,17 +6,12 @@ import torch
 from safetensors.torch import load, save
 
 from core.pictures.images import Levels
-from core.recipe.checkpoint import (
-    BrokenFile,
-    TrainedModel,
-    load_checkpoint,
-    load_model,
-    save_checkpoint,
-    save_model,
-)
+from core.recipe.checkpoint import load_checkpoint, save_checkpoint
+from core.recipe.learner import learn
 from core.schemas.learning import LayerParams, LearningParams
-from core.schemas.model_file import MAX_HEADER_BYTES
-from core.theory.learning import architecture_of, learn
+from core.schemas.model_file import MAX_HEADER_BYTES, BrokenFile
+from core.synthesis.trained_model import TrainedModel, load_model, save_model
+from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 
 CPU = torch.device("cpu")
@@ -83,11 +78,11 @@ def test_the_same_model_is_the_same_file():
 def test_a_checkpoint_comes_back_as_it_was_saved(step):
     state = learned(step)
     back = load_checkpoint(save_checkpoint(state, PARAMS), CPU)
-    for before, after in zip([state.snapshot(), *state.good], [back.snapshot(), *back.good], strict=True):
+    for before, after in zip([state.snapshot(), *state.good_states], [back.snapshot(), *back.good_states], strict=True):
         assert before.numbers == after.numbers
         assert before.tensors.keys() == after.tensors.keys()
         assert all(torch.equal(value, after.tensors[name]) for name, value in before.tensors.items())
-    assert back.good.maxlen == state.good.maxlen
+    assert back.good_states.maxlen == state.good_states.maxlen
     assert save_checkpoint(back, PARAMS) == save_checkpoint(state, PARAMS)
 
 

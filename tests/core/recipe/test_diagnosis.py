@@ -12,13 +12,11 @@ from core.recipe.diagnosis import (
     WIDE_STD_RATIO,
     Health,
     diagnose,
-    examine,
+    find_warnings,
     is_steady,
     is_wide,
-    remarks,
+    measure_health,
 )
-from core.schemas.learning import LayerParams, LearningParams
-from core.theory.learning import Learner
 
 GOOD = Health(20.0, 20.0, (0.3, 0.4), (0.3, 0.4), 0.5)
 WIDE = replace(GOOD, chain_std=20 * (WIDE_STD_RATIO + EXPLODED_STD_RATIO) / 2)
@@ -28,7 +26,7 @@ NAN, INFINITY = float("nan"), float("inf")
 def test_the_signs_are_read_off_chains_and_what_became_of_them_in_the_net():
     chains = torch.tensor([3.0, -4.0]).view(1, 1, 1, 2)
     synthesized, real = ScoreGradient(2.0, (), (0.5, 0.0)), ScoreGradient(1.5, (), (0.0, 0.5))
-    health = examine(chains, 7.0, synthesized, real)
+    health = measure_health(chains, 7.0, synthesized, real)
     assert health.chain_std == pytest.approx(12.5**0.5)
     assert (health.data_std, health.score_difference) == (7.0, -0.5)
     assert health.active_share == (0.5, 0.0)
@@ -37,7 +35,7 @@ def test_the_signs_are_read_off_chains_and_what_became_of_them_in_the_net():
 
 def test_a_healthy_iteration_has_neither_diagnosis_nor_remark():
     assert diagnose(GOOD, 10.0) is None
-    assert remarks(GOOD) == []
+    assert find_warnings(GOOD) == []
     assert not is_wide(GOOD, 10.0)
 
 
@@ -88,7 +86,7 @@ def test_a_layer_is_dead_that_fires_neither_on_pictures_nor_on_chains():
     ],
 )
 def test_what_is_amiss_is_remarked_upon(changed, remark):
-    (found,) = remarks(replace(GOOD, **changed))
+    (found,) = find_warnings(replace(GOOD, **changed))
     assert remark in found
 
 
@@ -96,13 +94,13 @@ def test_what_is_amiss_is_remarked_upon(changed, remark):
     "changed", [{"chain_std": 16.5}, {"chain_std": 23.5}, {"shown_std": 16.5}, {"active_share": (0.06, 0.94)}]
 )
 def test_what_is_within_bounds_is_not(changed):
-    assert remarks(replace(GOOD, **changed)) == []
+    assert find_warnings(replace(GOOD, **changed)) == []
 
 
 def test_an_objects_one_unit_has_to_fire():
     health = replace(GOOD, active_share=(0.3, 1.0))
-    assert remarks(health, has_top_filter=True) == []
-    assert remarks(health) != []
+    assert find_warnings(health, has_top_filter=True) == []
+    assert find_warnings(health) != []
 
 
 def test_a_state_is_steady_below_its_bound():
@@ -111,33 +109,6 @@ def test_a_state_is_steady_below_its_bound():
         assert is_steady(0.99 * STEADY_STD_RATIO * scale * spread, data_std, reference_std)
         assert not is_steady(1.01 * STEADY_STD_RATIO * scale * spread, data_std, reference_std)
     assert not is_steady(NAN * spread, 20.0, 1.0)
-
-
-@pytest.fixture
-def learner():
-    params = LearningParams(image_size=16, layers=(LayerParams(filters=3, kernel_size=5),), num_chains=1, seed=1)
-    images = 20 * torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    return Learner(images, params)
-
-
-def test_a_learner_forgives_chains_that_come_back_in_time(learner):
-    for _ in range(2):
-        for _ in range(PATIENCE):
-            assert learner._diagnose(WIDE) is None
-        assert learner.state.wide_for == PATIENCE
-        assert learner._diagnose(GOOD) is None
-        assert learner.state.wide_for == 0
-
-
-def test_a_learner_goes_back_when_they_do_not(learner):
-    learner._remember()
-    for _ in range(PATIENCE):
-        assert learner._diagnose(WIDE) is None
-    diagnosis = learner._diagnose(WIDE)
-    assert "the chains exploded" in diagnosis.reason
-    learner._recover(diagnosis.reason)
-    assert learner.state.wide_for == 0  # and is as patient as before
-    assert learner._diagnose(WIDE) is None
 
 
 def test_chains_within_bounds_may_leap_to_them_but_not_stay():

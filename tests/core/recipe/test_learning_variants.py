@@ -3,15 +3,16 @@
 import pytest
 import torch
 
-import core.theory.learning
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.pictures.colour_box import ColourBox
 from core.pictures.training_set import TrainingSet
+from core.recipe import update_rule
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
+from core.recipe.learner import Learner, dynamics_of, learn
 from core.schemas.learning import LayerParams, LearningParams
-from core.theory.learning import Learner, architecture_at, architecture_of, dynamics_of, learn
+from core.theory.learning import architecture_at, architecture_of
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -107,7 +108,7 @@ def test_persistent_chains_go_on_from_where_they_were():
 
 def test_the_score_is_not_stretched_where_chains_stay_by_their_pictures(monkeypatch):
     expected = learn(images_of(), params_of(**CONTRASTIVE))
-    monkeypatch.setattr(core.theory.learning, "STRETCH", 0.5)
+    monkeypatch.setattr(update_rule, "SCORE_SCALING", 0.5)
     assert_same(learn(images_of(), params_of(**CONTRASTIVE)), expected)
     persistent = {**CONTRASTIVE, "contrastive": False}
     stretched = learn(images_of(), params_of(**persistent)).net.weights[-1]
@@ -193,13 +194,13 @@ def test_bounded_chains_stay_in_the_pictures_box_give_or_take_sigma(contrastive)
 def test_with_a_random_lattice_the_pictures_too_are_seen_from_its_every_place(monkeypatch):
     seen, params, images = [], params_of(random_lattice=True), images_of(count=1)
     learner = Learner(images, params)
-    observed = learner._observed
+    observe = learner.algorithm.observe
 
-    def look():
-        seen.append(observed())
+    def spy(generator):
+        seen.append(observe(generator))
         return seen[-1]
 
-    monkeypatch.setattr(learner, "_observed", look)
+    monkeypatch.setattr(learner.algorithm, "observe", spy)
     for _ in range(24):
         learner.update()
     crops = [images[..., down:, right:] for down in range(2) for right in range(2)]

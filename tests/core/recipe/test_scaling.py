@@ -5,19 +5,18 @@ import torch
 from nets import random_net
 
 from core.recipe.scaling import (
-    BIAS_PACE,
-    INITIAL_PULL,
+    BIAS_RATE,
+    INITIAL_RECONSTRUCTION,
     SPARSENESS,
-    WEIGHT_PACE,
+    WEIGHT_RATE,
     WHITENED_INPUTS,
     Whitening,
-    paces,
+    learning_rate_scales,
     scale_weights,
 )
-from core.recipe.state import ADAM_BETAS
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.decoding import basis
-from core.theory.learning import Learner, architecture_of
+from core.theory.learning import architecture_of
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, convolve
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
@@ -92,7 +91,7 @@ def test_scaled_layers_respond_with_variance_one_and_about_a_third_of_their_unit
 def test_scaled_weights_pull_at_first_as_strongly_as_they_are_meant_to(top, boundary):
     net, noisy = scaled(top, boundary)
     reconstruction = SIGMA**2 * basis(net, noisy, boundary)
-    assert reconstruction.square().mean().sqrt().item() == pytest.approx(INITIAL_PULL * SIGMA, rel=1e-9)
+    assert reconstruction.square().mean().sqrt().item() == pytest.approx(INITIAL_RECONSTRUCTION * SIGMA, rel=1e-9)
 
 
 def test_an_objects_unit_fires_on_a_single_example_too():
@@ -104,7 +103,7 @@ def test_an_objects_unit_fires_on_a_single_example_too():
 @pytest.mark.parametrize("factor", [0.125, 2.0])
 @pytest.mark.parametrize("whiten", [True, False])
 def test_scaled_nets_do_not_know_the_contrast_of_their_examples(factor, whiten):
-    """Pictures and σ `factor` times as strong: every layer responds as before, through filters as much weaker."""
+    """TrainingSet and σ `factor` times as strong: every layer responds as before, through filters as much weaker."""
     net, noisy = scaled(whiten=whiten)
     other, stronger = scaled(whiten=whiten, images=factor * examples(), reference_std=factor * SIGMA)
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if whiten else EXACT  # whitening is float32
@@ -178,69 +177,19 @@ PARAMS = LearningParams(
 )
 
 
-@pytest.mark.parametrize("contrastive", [False, True])
-def test_a_learners_step_is_adams_in_the_whitened_coordinates_of_the_first_layer(contrastive):
-    """w = v A: the chain rule is autograd's, Adam is written out; gradients of a made-up objective, three steps."""
-    learner = Learner(examples(), PARAMS.model_copy(update={"contrastive": contrastive}))
-    net = learner.state.net.double()
-    learner.state.optimizer = type(learner.state.optimizer)(
-        [{"params": [one], "lr": 0.01 * (1 + index)} for index, one in enumerate(net.parameters())], betas=ADAM_BETAS
-    )
-    inputs = net.weights[0][0].numel()
-    whitened = learner._whitening.matrix, learner._whitening.inverse
-    assert (whitened == (None, None)) == contrastive
-    matrix, inverse = (torch.eye(inputs).double() if one is None else one.double() for one in whitened)
-    parameters = list(net.parameters())
-    places = [parameter.detach().clone() for parameter in parameters]
-    places[0] = places[0].flatten(1) @ inverse  # v
-    means, squares = ([torch.zeros_like(one) for one in places] for _ in range(2))
-    for step in range(1, 4):
-        for index, parameter in enumerate(parameters):
-            parameter.grad = torch.randn(parameter.shape, generator=seeded(10 * step + index), dtype=torch.float64)
-            gradient = parameter.grad.clone()
-            if index == 0:
-                coordinates = places[0].clone().requires_grad_()
-                (gradient,) = torch.autograd.grad(
-                    ((coordinates @ matrix).view_as(gradient) * gradient).sum(), coordinates
-                )
-            means[index] = 0.5 * means[index] + 0.5 * gradient
-            squares[index] = 0.99 * squares[index] + 0.01 * gradient**2
-            mean, square = means[index] / (1 - 0.5**step), squares[index] / (1 - 0.99**step)
-            moved = 0.01 * (1 + index) * mean / (square.sqrt() + 1e-8)
-            if parameter.ndim == 1 and not contrastive:  # the biases of a texture's layer, which keep their mean
-                moved = moved - moved.mean()
-            places[index] = places[index] - moved
-        given = parameters[0].grad.clone()
-        learner._step()
-        assert torch.equal(parameters[0].grad, given)  # who looks at the gradient sees the filters'
-        for index, (parameter, expected) in enumerate(zip(parameters, places, strict=True)):
-            filters = (expected @ matrix).view_as(parameter) if index == 0 else expected
-            torch.testing.assert_close(parameter.detach(), filters, rtol=1e-5, atol=1e-5)
-
-
 @every_top
-def test_paces_are_shares_of_each_parameters_own_size(top, boundary):
+def test_learning_rate_scales_are_shares_of_each_parameters_own_size(top, boundary):
     images = examples()
     net = random_net(architecture_of(PARAMS.model_copy(update={"top": top, "boundary": boundary}), 2), seed=3)
     whitening = whitening_of(images)
-    found = paces(net, images, boundary, whitening)
+    found = learning_rate_scales(net, images, boundary, whitening)
     by_name = dict(zip((name for name, _ in net.named_parameters()), found, strict=True))
-    assert all(0 < pace < math.inf for pace in found)
+    assert all(0 < scale < math.inf for scale in found)
     for index, ((_, biased), weight) in enumerate(zip(responses(net, images, boundary), net.weights, strict=True)):
         moved = (weight.flatten(1) @ whitening.inverse) if index == 0 else weight
         size, inputs = moved.square().mean().sqrt().item(), weight[0].numel()
-        assert by_name[f"weights.{index}"] == pytest.approx(WEIGHT_PACE * size / inputs**0.5, rel=1e-9)
-        assert by_name[f"biases.{index}"] == pytest.approx(BIAS_PACE * biased.square().mean().sqrt().item(), rel=1e-9)
+        assert by_name[f"weights.{index}"] == pytest.approx(WEIGHT_RATE * size / inputs**0.5, rel=1e-9)
+        assert by_name[f"biases.{index}"] == pytest.approx(BIAS_RATE * biased.square().mean().sqrt().item(), rel=1e-9)
     assert ("category_weights" in by_name) == (top == "category")
     if top == "category":
-        assert by_name["category_weights"] == pytest.approx(WEIGHT_PACE / 8**0.5)
-
-
-def test_a_learner_steps_each_parameter_at_its_pace_times_the_learning_rate():
-    learner = Learner(examples().float(), PARAMS)
-    expected = learner._paces(learner.state.net)
-    learner.state.iteration = 50
-    rate = learner.learning_rate
-    learner.update()
-    rates = [group["lr"] for group in learner.state.optimizer.param_groups]
-    assert rates == pytest.approx([rate * pace for pace in expected], rel=1e-6)
+        assert by_name["category_weights"] == pytest.approx(WEIGHT_RATE / 8**0.5)

@@ -9,9 +9,9 @@ from api.models.import_check import inspect
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels
 from core.pictures.training_set import TrainingSet
-from core.recipe.checkpoint import TrainedModel, save_model
 from core.recipe.presets import PRESETS
 from core.schemas.learning import LearningParams
+from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.learning import architecture_of, first_chains
 from core.theory.model import GenerativeConvNet
 

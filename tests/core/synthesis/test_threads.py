@@ -7,11 +7,13 @@ import torch
 
 from core.engine import FastEngine
 from core.pictures.images import Levels
+from core.recipe.learner import dynamics_of
 from core.recipe.presets import PRESETS
+from core.recipe.rendering import tone_of
 from core.recipe.tone import MOST_GAIN, means
 from core.schemas.learning import LearningParams
 from core.synthesis.sampling import render, synthesize
-from core.theory.learning import architecture_of, dynamics_of, tone_of
+from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 
 SIZE = 258  # above the 32,768 numbers from which on PyTorch cuts a sum among threads

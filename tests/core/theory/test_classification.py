@@ -6,6 +6,7 @@ import torch
 from nets import random_net
 
 from core.pictures.images import Levels, standardize
+from core.recipe.learner import learn
 from core.schemas.learning import LearningParams
 from core.theory.classification import (
     CategoryModel,
@@ -19,7 +20,6 @@ from core.theory.classification import (
     posterior,
     reduce_to_base,
 )
-from core.theory.learning import learn
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 from core.theory.partition import LogPartition, log_density, log_partition
 

@@ -4,11 +4,12 @@ from nets import random_net
 
 from core.pictures.images import filter_sheet
 from core.pictures.training_set import cut_patches
+from core.recipe.dictionary import dictionary_params, learn_dictionary
 from core.schemas.learning import LayerParams
 from core.theory.decoding import basis, decode, reconstruct
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
-from core.theory.prototype import Prototype, dictionary_params, learn_dictionary, prototype_architecture
+from core.theory.prototype import Prototype, prototype_architecture
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 SHAPES = [(5, 7, 1, 1.0), (3, 4, 3, 2.5), (1, 6, 2, 0.7), (10, 12, 1, 1.0)]  # patch size, filters, channels, σ

@@ -1,0 +1,199 @@
+"""Algorithm 1 as jobs run it: `core.theory.learning` with the recipe's parts.
+
+weights scaled to the pictures (scaling.py), noise and stride phases (`draw_observed`), confined chains (`dynamics_of`),
+the update rule (update_rule.py), recovery (recovery.py), best-state selection (best_state.py).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from core.engine import Engine, choose_engine
+from core.engine.dynamics import Dynamics, random_phase
+from core.pictures.colour_box import ColourBox
+from core.pictures.training_set import TrainingSet, cut_patches
+from core.recipe.best_state import BestStateSelection
+from core.recipe.diagnosis import Health, measure_health, rms
+from core.recipe.recovery import Recovery
+from core.recipe.rendering import render_chains
+from core.recipe.scaling import Whitening, learning_rate_scales, scale_weights
+from core.recipe.schedule import learning_rate
+from core.recipe.state import TrainingState, adam
+from core.recipe.update_rule import ScaledAdam
+from core.schemas.learned import boundary_of_pictures
+from core.schemas.learning import LearningParams
+from core.theory.learning import (
+    Algorithm1,
+    Comparison,
+    LearningProgress,
+    architecture_of,
+    grow,
+    precision_of,
+    start_learning,
+)
+from core.theory.learning import draw_observed as draw_clean
+from core.theory.model import GenerativeConvNet
+
+EXAMPLES = 4  # training pictures that weights are scaled on and states are compared with
+EXAMPLE_PATCHES = 256  # cut out of them if patches are learned
+
+
+@dataclass(frozen=True)
+class TrainingProgress(LearningProgress):
+    """What one iteration did, how healthy it was, and how often learning was rolled back so far."""
+
+    health: Health
+    recoveries: int
+
+
+class Learner:
+    """Algorithm 1 with the recipe, and its state between two iterations.
+
+    images: training pictures (M, C, H, W), in grey levels about their mean. state: to resume from. engine: chosen by
+    params and device if None. check_interrupt: called after each Langevin step; what it raises ends learning. Raises
+    ValueError if params.seed is None.
+    """
+
+    def __init__(
+        self,
+        images: Tensor | TrainingSet,
+        params: LearningParams,
+        state: TrainingState | None = None,
+        engine: Engine | None = None,
+        check_interrupt: Callable[[], None] = lambda: None,
+    ) -> None:
+        if params.seed is None:
+            raise ValueError("seed must be set: the same seed gives the same pictures")
+        self.params = params
+        self.pictures = images if isinstance(images, TrainingSet) else TrainingSet.of(images)
+        self.engine = engine or choose_engine(precision_of(params), self.pictures.device)
+        self.architecture = architecture_of(params, self.pictures.channels)
+        self.examples = examples_of(self.pictures, params)
+        self.whitening = whitening_of(self.examples, params)
+        self.state = state or self._begin()
+        self.state.prepare_to_continue(params)
+        stride = self.architecture.total_stride
+        self.recovery = Recovery(params, self.pictures.std)
+        self.best_state = BestStateSelection(params, self.examples, stride, self.engine)
+        self.best_state.forget_outdated(self.state)
+        self.algorithm = Algorithm1(
+            params,
+            self.state,
+            observe=partial(draw_observed, self.pictures, params, stride),
+            dynamics=dynamics_of(params, self.pictures.box),
+            update_rule=ScaledAdam(params, self.whitening),
+            engine=self.engine,
+            check_interrupt=check_interrupt,
+        )
+
+    def iterate(self) -> Iterator[TrainingProgress]:
+        """Learn to the end, stage by stage, and yield after each iteration. The state is consistent in between.
+
+        Raises LearningDiverged if learning fails and no smaller learning rate helps.
+        """
+        while self.state.stage < self.params.stages:
+            while self.state.iteration < self.params.iterations:
+                self.recovery.keep_good_state(self.state)
+                health = self.update()
+                if self.recovery.recover(self.state, health):
+                    continue
+                self.best_state.consider(self.state, health)
+                self.best_state.finish_stage(self.state)
+                yield self._progress(health)
+            grow(self.state, self.params, self.architecture, self._adam)
+
+    def update(self) -> Health:
+        """Run one iteration of Algorithm 1 and measure its health."""
+        return self._health(self.algorithm.iterate())
+
+    def measure_health(self) -> Health:
+        """Measure the present state on the first training pictures, and the pictures that it shows."""
+        state = self.state
+        health = self._health(self.algorithm.compare(self.examples.to(state.chains), state.chains))
+        return replace(health, shown_std=rms(render_chains(state.net, state.chains, self.params, self.engine)))
+
+    @property
+    def learning_rate(self) -> float:
+        """η of the next iteration."""
+        return learning_rate(self.params, self.state.iteration, self.state.learning_rate_scale)
+
+    def _begin(self) -> TrainingState:
+        boundary = boundary_of_pictures(self.params.boundary)
+
+        def initialize(net: GenerativeConvNet, generator: torch.Generator) -> None:
+            scale_weights(net, self.examples, boundary, self.whitening, generator)
+
+        start = start_learning(self.pictures, self.params, initialize)
+        return TrainingState(start.net, start.chains, self._adam(start.net), start.generator)
+
+    def _adam(self, net: GenerativeConvNet) -> torch.optim.Adam:
+        first, boundary = net.weights[0].detach(), boundary_of_pictures(self.params.boundary)
+        return adam(net, learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first)))
+
+    def _health(self, comparison: Comparison) -> Health:
+        return measure_health(self.state.chains, self.pictures.std, comparison.synthesized, comparison.observed)
+
+    def _progress(self, health: Health) -> TrainingProgress:
+        return TrainingProgress(
+            stage=self.state.stage + 1,
+            stages=self.params.stages,
+            iteration=self.state.iteration,
+            iterations=self.params.iterations,
+            learning_rate=self.learning_rate,
+            health=health,
+            recoveries=self.state.recoveries,
+        )
+
+
+def learn(
+    images: Tensor | TrainingSet,
+    params: LearningParams,
+    *,
+    state: TrainingState | None = None,
+    callback: Callable[[TrainingProgress, TrainingState], bool | None] | None = None,
+) -> TrainingState:
+    """Run Algorithm 1 with the recipe from the beginning, or from `state`, to the end; return the final state.
+
+    images (M, C, H, W). `callback(progress, state)` is called after each iteration; learning stops if it returns True.
+    Raises what `Learner` and `Learner.iterate` raise.
+    """
+    learner = Learner(images, params, state)
+    for progress in learner.iterate():
+        if callback is not None and callback(progress, learner.state):
+            break
+    return learner.state
+
+
+def draw_observed(pictures: TrainingSet, params: LearningParams, stride: int, generator: torch.Generator) -> Tensor:
+    """Draw the observed pictures of one iteration (M, C, H, W), at a random stride phase and under noise if asked."""
+    images = draw_clean(pictures, params, generator)
+    if params.random_lattice:
+        down, right = random_phase(stride, generator)
+        images = images[..., down:, right:]
+    if not params.picture_noise:
+        return images
+    return images + params.picture_noise * torch.randn(images.shape, generator=generator, device=images.device)
+
+
+def dynamics_of(params: LearningParams, box: ColourBox) -> Dynamics:
+    """Return how the chains of `params` move; if bounded, within `box` plus room for noise of σ."""
+    bounds = box.widened(params.reference_std) if params.bounded else None
+    return Dynamics(params.step_size, params.boundary, bounds, params.random_lattice)
+
+
+def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
+    """Return the first EXAMPLES training pictures on the CPU, or EXAMPLE_PATCHES patches of them, always the same."""
+    examples = pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float()
+    if params.patch_size is None:
+        return examples
+    return cut_patches(examples, params.patch_size, EXAMPLE_PATCHES, torch.Generator().manual_seed(0))
+
+
+def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:
+    """Return the first layer's whitening: none for contrastive divergence and objects, which it only slows down."""
+    if params.contrastive or params.top == "object":
+        return Whitening()
+    return Whitening.of(examples, params.layers[0].kernel_size, params.reference_std)

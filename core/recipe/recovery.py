@@ -1,0 +1,45 @@
+"""Return to an earlier state, with a smaller learning rate, when learning has died or diverged."""
+
+from core.recipe.diagnosis import Health, diagnose, is_steady, is_wide
+from core.recipe.schedule import learning_rate
+from core.recipe.state import TrainingState
+from core.schemas.learning import LearningParams
+
+GOOD_STATE_ITERATIONS = 25  # between two copies of a good state
+RECOVERY_SCALE = 0.7  # of the learning rate, at each recovery
+MAX_RECOVERIES = 6
+
+
+class LearningDiverged(RuntimeError):
+    """Learning died or diverged again and again, also with ever smaller learning rates."""
+
+
+class Recovery:
+    """Keeps copies of good states and rolls back to one of them. data_std: of the training pictures, grey levels."""
+
+    def __init__(self, params: LearningParams, data_std: float) -> None:
+        self.params, self.data_std = params, data_std
+
+    def keep_good_state(self, state: TrainingState) -> None:
+        """Copy the state every GOOD_STATE_ITERATIONS if its chains are steady; the first one in any case."""
+        due = state.iteration % GOOD_STATE_ITERATIONS == 0
+        if not state.good_states or (due and is_steady(state.chains, self.data_std, self.params.reference_std)):
+            state.keep_good_state()
+
+    def recover(self, state: TrainingState, health: Health) -> bool:
+        """Roll the state back if it has failed, and return True; return False if learning is alive.
+
+        Raises LearningDiverged after MAX_RECOVERIES.
+        """
+        state.count_wide(is_wide(health, self.params.reference_std))
+        diagnosis = diagnose(health, self.params.reference_std, state.wide_for, self.params.bounded)
+        if diagnosis is None:
+            return False
+        if state.recoveries >= MAX_RECOVERIES:
+            rate = learning_rate(self.params, state.iteration, state.learning_rate_scale)
+            raise LearningDiverged(
+                f"{diagnosis.reason}. Learning returned to a good state {state.recoveries} times, each time with a "
+                f"smaller learning rate, down to {rate:.2g}, without success. Try a smaller learning_rate or step_size"
+            )
+        state.roll_back(RECOVERY_SCALE)
+        return True

@@ -1,0 +1,87 @@
+"""Line 6 of Algorithm 1 as jobs run it: Adam in whitened coordinates, biases centred, the score scaled.
+
+Each of the three is a function of its own; docs/decisions/0004-learning-without-luck.md says why each is there.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from core.recipe.scaling import Whitening
+from core.recipe.schedule import learning_rate, warm_up
+from core.recipe.state import TrainingState
+from core.schemas.learning import LearningParams
+from core.theory.learning import Comparison, LearningState, set_gradients
+from core.theory.model import GenerativeConvNet
+
+SCORE_SCALING = 0.05  # largest change of the score's scale in one iteration, as a logarithm
+
+
+class ScaledAdam:
+    """The update rule of `core.recipe.learner`: one Adam step, its rate set by the schedule and per parameter."""
+
+    def __init__(self, params: LearningParams, whitening: Whitening) -> None:
+        self.params, self.whitening = params, whitening
+        self.is_texture = is_texture(params)
+
+    def apply(self, state: LearningState, comparison: Comparison) -> None:
+        """Move the weights along H_obs - H_syn (eq. 21)."""
+        assert isinstance(state, TrainingState)
+        params, net = self.params, state.net
+        rate = learning_rate(params, state.iteration, state.learning_rate_scale)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        set_gradients(net, comparison)
+        biases = [bias.detach().clone() for bias in net.biases]
+        whitened_step(net, state.optimizer, self.whitening)
+        if self.is_texture:
+            centre_biases(net, biases)
+        if not params.contrastive:  # its chains hardly move, so they say little about the score's scale
+            # A texture's follows the learning rate: once that is small, a faster one would outrun what it balances.
+            speed = rate / params.learning_rate if self.is_texture else warm_up(params, state.iteration)
+            scale_score(net, comparison.observed.score, comparison.synthesized.score, speed)
+
+
+def is_texture(params: LearningParams) -> bool:
+    """Return True for whole pictures without a fixed place, learned by persistent chains, all layers at once."""
+    whole = params.top == "convolutional" and params.patch_size is None
+    return whole and not params.contrastive and not params.layerwise
+
+
+@torch.no_grad()
+def whitened_step(net: GenerativeConvNet, optimizer: torch.optim.Optimizer, whitening: Whitening) -> None:
+    """Take the optimizer's step with the first layer in the coordinates of its whitening."""
+    first = net.weights[0]
+    whitening, before, gradient = whitening.to(first), first.clone(), first.grad
+    assert gradient is not None
+    first.grad = whitening.filters(gradient)
+    optimizer.step()
+    first.grad = gradient
+    first.copy_(before + whitening.filters(first - before))
+
+
+@torch.no_grad()
+def centre_biases(net: GenerativeConvNet, before: Sequence[Tensor]) -> None:
+    """Restore the mean over each layer's biases to what it was `before` the step.
+
+    Chains that lag a little behind the pictures ask for ever higher biases, and Adam, which amplifies small gradients,
+    would raise them until every unit fires and f is linear.
+    """
+    for bias, old in zip(net.biases, before, strict=True):
+        bias.sub_((bias - old).mean())
+
+
+@torch.no_grad()
+def scale_score(net: GenerativeConvNet, observed: float, synthesized: float, speed: float) -> None:
+    """Scale f towards the likelier size, where the log-likelihood's gradient is f(observed) - f(synthesized).
+
+    The contrast of the pictures depends on this one direction, and Adam, which moves every weight alike, hardly follows
+    it among the noise of the others. speed: share of SCORE_SCALING, 0 to 1.
+    """
+    size = abs(observed) + abs(synthesized)
+    if 0 < size < math.inf:
+        factor = math.exp(SCORE_SCALING * speed * (observed - synthesized) / size)
+        net.weights[-1].mul_(factor)  # f is linear in the highest weights and biases taken together
+        net.biases[-1].mul_(factor)

@@ -1,0 +1,74 @@
+"""Model files: a trained net with what its pictures need."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.pictures.colour_box import ColourBox
+from core.pictures.images import Levels
+from core.recipe.tensor_file import load_tensors, save_tensors
+from core.schemas.learning import LearningParams
+from core.schemas.model_file import COLOURS, MODEL_FORMAT, BrokenFile
+from core.theory.learning import architecture_of
+from core.theory.model import GenerativeConvNet
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained net.
+
+    levels: how the training pictures' grey levels were prepared. chains: some of the synthesized pictures
+    (M, C, S, S) in the same units, from which sampling starts. params: how the net was trained.
+    """
+
+    net: GenerativeConvNet
+    levels: Levels
+    chains: Tensor
+    params: LearningParams
+
+
+def save_model(model: TrainedModel) -> bytes:
+    """Return the model file: safetensors, its header carrying the params."""
+    tensors = dict(model.net.state_dict())
+    gain = torch.tensor(model.levels.gain, dtype=torch.float64)
+    tensors |= {"mean": model.levels.mean, "gain": gain, "chains": model.chains}
+    if (colours := model.levels.colours) is not None and colours.axes is not None:
+        tensors |= dict(zip(COLOURS, (colours.low, colours.high, colours.axes), strict=True))
+    return save_tensors(tensors, {"format": MODEL_FORMAT, "params": model.params.model_dump(mode="json")})
+
+
+def load_model(content: bytes) -> TrainedModel:
+    """Return the model of a file. Raises BrokenFile, which says what is missing or wrong."""
+    tensors, about = load_tensors(content, MODEL_FORMAT)
+    try:
+        params = LearningParams.model_validate(about["params"])
+        mean, gain, chains = (tensors.pop(name) for name in ("mean", "gain", "chains"))
+        if mean.ndim != 1 or len(mean) not in (1, 3) or chains.ndim != 4 or chains.shape[1] != len(mean):
+            raise ValueError(f"mean {tuple(mean.shape)} and chains {tuple(chains.shape)} do not belong together")
+        if gain.shape != () or not gain > 0:
+            raise ValueError("gain must be one positive number")
+        colours = _colours(tensors, len(mean))
+        net = GenerativeConvNet(architecture_of(params, channels=len(mean)))
+    except (KeyError, ValueError) as error:
+        raise BrokenFile(f"a part of the model file is missing or broken: {error}") from error
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BrokenFile(f"the weights do not fit the net that the file describes: {error}") from error
+    for name, value in {**tensors, "mean": mean, "gain": gain, "chains": chains}.items():
+        if not torch.isfinite(value).all():
+            raise BrokenFile(f"tensor {name!r} contains values that are not finite numbers")
+    return TrainedModel(net, Levels(mean, gain.item(), colours), chains, params)
+
+
+def _colours(tensors: dict[str, Tensor], channels: int) -> ColourBox | None:
+    """Take the colour box out of `tensors`; return None for older files. Raises ValueError if it is no box."""
+    if not tensors.keys() & set(COLOURS):
+        return None
+    low, high, axes = (tensors.pop(name).float() for name in COLOURS)
+    alike = low.shape == high.shape == (channels, 1, 1) and axes.shape == (channels, channels)
+    finite = low.isfinite().all() and high.isfinite().all()
+    if not (alike and finite and (low <= high).all() and torch.allclose(axes @ axes.T, torch.eye(channels), atol=1e-3)):
+        raise ValueError(f"{', '.join(COLOURS)} are not a box of {channels} channels")
+    return ColourBox(low, high, axes)

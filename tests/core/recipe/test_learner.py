@@ -1,0 +1,192 @@
+"""Learning with the complete recipe: what it learns, in which order, and that it resumes bit-identically."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from training import (
+    CPU,
+    PARAMS,
+    STEPS,
+    Sabotage,
+    assert_same,
+    kill,
+    pictures,
+    stop_at,
+    through_checkpoint_file,
+    through_snapshot,
+    with_,
+)
+
+from core.recipe.learner import Learner, learn
+from core.recipe.state import TrainingState
+from core.theory.learning import architecture_of
+
+
+def test_algorithm1_learns_the_pictures_own_pattern():
+    """The chains begin blank and end with much of the pictures' contrast and their stripes."""
+    images = pictures()
+    state = learn(images, with_(iterations=80, langevin_steps=10))
+    stripes = images.mean(dim=0)
+    assert state.chains.std() > 0.3 * images.std()
+    spectrum = torch.fft.fft2(state.chains).abs().mean(dim=(0, 1))
+    expected = torch.fft.fft2(stripes).abs().mean(dim=0)
+    assert torch.corrcoef(torch.stack([spectrum.flatten(), expected.flatten()]))[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("boundary", ["valid", "torus"])
+@pytest.mark.parametrize("layerwise", [True, False])
+def test_learning_tells_of_each_iteration_in_order(layerwise, boundary):
+    params = with_(iterations=4, layerwise=layerwise, boundary=boundary)
+    told = []
+    state = learn(pictures(), params, callback=lambda progress, _: told.append(progress))
+    assert [progress.step for progress in told] == list(range(1, params.stages * 4 + 1))
+    assert [(progress.stage, progress.iteration) for progress in told] == [
+        (stage, iteration) for stage in range(1, params.stages + 1) for iteration in range(1, 5)
+    ]
+    assert told[-1].fraction == 1
+    assert all(earlier.fraction < later.fraction for earlier, later in pairwise(told))
+    assert state.net.architecture == architecture_of(params, channels=1)
+    assert {progress.recoveries for progress in told} == {0}
+
+
+def test_a_callback_that_returns_true_stops_learning_there():
+    told = []
+
+    def callback(progress, _):
+        told.append(progress.step)
+        return progress.step == 7
+
+    state = learn(pictures(), PARAMS, callback=callback)
+    assert told == list(range(1, 8))
+    assert state.iteration == 7
+
+
+def test_an_interruption_within_the_langevin_steps_ends_learning():
+    class StopNowError(Exception):
+        pass
+
+    def stop():
+        raise StopNowError
+
+    learner = Learner(pictures(), PARAMS, check_interrupt=stop)
+    with pytest.raises(StopNowError):
+        next(learner.iterate())
+
+
+def test_the_seed_decides_everything():
+    params = with_(iterations=10)
+    one, same = learn(pictures(), params), learn(pictures(), params)
+    assert_same(one, same)
+    other = learn(pictures(), with_(params, seed=6))
+    assert not torch.equal(one.chains, other.chains)
+    assert not torch.equal(one.net.weights[0], other.net.weights[0])
+
+
+def test_the_global_generator_has_no_say():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        one = learn(pictures(), with_(iterations=10))
+        torch.manual_seed(2)
+        assert_same(one, learn(pictures(), with_(iterations=10)))
+
+
+def test_learning_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    state = learn(pictures(), PARAMS, callback=Sabotage(kill, step=10))
+    assert state.recoveries == 1
+    through_checkpoint_file(state, PARAMS)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_seed_must_be_set():
+    with pytest.raises(ValueError, match="seed must be set"):
+        learn(pictures(), with_(seed=None))
+
+
+INTERRUPTIONS = [1, 25, 26, 30, 31, 60]  # 30 ends the first stage, 60 the second
+
+
+@pytest.fixture(scope="module")
+def never_stopped():
+    return learn(pictures(), PARAMS)
+
+
+@pytest.mark.parametrize("resume", [through_snapshot, through_checkpoint_file])
+@pytest.mark.parametrize("step", INTERRUPTIONS)
+def test_resumed_learning_ends_bit_identical_to_one_never_stopped(never_stopped, step, resume):
+    stopped = learn(pictures(), PARAMS, callback=stop_at(step))
+    assert stopped.iteration + stopped.stage * PARAMS.iterations == step
+    assert_same(learn(pictures(), PARAMS, state=resume(stopped, PARAMS)), never_stopped)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layerwise": False},
+        {"boundary": "valid"},
+        {"initialization": "noise"},
+        {"initialization": "data"},
+        {"num_chains": 1, "langevin_steps": 1},
+    ],
+    ids=str,
+)
+def test_resumed_learning_is_bit_identical_under_other_settings(settings):
+    params = with_(iterations=12, **settings)
+    whole = learn(pictures(), params)
+    for step in (5, 12):
+        stopped = learn(pictures(), params, callback=stop_at(step))
+        assert_same(learn(pictures(), params, state=through_checkpoint_file(stopped, params)), whole)
+
+
+def test_learning_resumed_again_and_again_ends_bit_identical(never_stopped):
+    state = None
+    for step in range(7, STEPS, 7):
+        state = learn(pictures(), PARAMS, state=state, callback=stop_at(step))
+        state = through_checkpoint_file(state, PARAMS)
+    assert_same(learn(pictures(), PARAMS, state=state), never_stopped)
+
+
+def test_a_checkpoint_does_not_change_with_the_learning_that_goes_on(never_stopped):
+    """Snapshots are copies: taken in passing, read only later."""
+    kept = []
+
+    def keep(progress, state):
+        if progress.step == 10:
+            kept.append(state.snapshot())
+
+    learn(pictures(), PARAMS, callback=keep)
+    resumed = TrainingState.restored(kept[0], architecture_of(PARAMS, 1).truncated(1), CPU)
+    assert_same(learn(pictures(), PARAMS, state=resumed), never_stopped)
+
+
+@pytest.mark.parametrize("layerwise", [True, False])
+def test_finished_learning_goes_further_in_its_last_stage_when_more_iterations_are_asked_for(layerwise):
+    params = with_(iterations=4, layerwise=layerwise)
+    finished = through_checkpoint_file(learn(pictures(), params), params)
+    assert finished.stage == params.stages
+    told = []
+    state = learn(pictures(), with_(params, iterations=7), state=finished, callback=lambda one, _: told.append(one))
+    assert [(progress.stage, progress.iteration) for progress in told] == [(params.stages, i) for i in (5, 6, 7)]
+    assert told[-1].fraction == 1
+    assert (state.stage, state.iteration) == (params.stages, 7)
+
+
+def test_finished_learning_does_nothing_more_by_itself(never_stopped):
+    told = []
+    finished = through_checkpoint_file(never_stopped, PARAMS)
+    assert_same(learn(pictures(), PARAMS, state=finished, callback=lambda one, _: told.append(one)), never_stopped)
+    assert told == []
+
+
+def test_chains_that_begin_as_noise_are_not_the_noise_that_the_weights_began_with():
+    state = Learner(pictures(), with_(initialization="noise")).state
+    weights = state.net.weights[0].detach().flatten()
+    noise = state.chains.flatten()[: len(weights)]
+    assert abs(torch.corrcoef(torch.stack([weights, noise]))[0, 1]) < 0.5
+
+
+def test_learning_on_colour_pictures():
+    state = learn(pictures(channels=3), with_(iterations=3))
+    assert state.chains.shape == (2, 3, 16, 16)
+    assert state.net.weights[0].shape == (4, 3, 5, 5)

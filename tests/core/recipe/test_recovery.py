@@ -1,0 +1,138 @@
+"""Learning that dies or diverges returns to a good state with a smaller learning rate."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training import (
+    PARAMS,
+    STEPS,
+    Sabotage,
+    assert_same,
+    blow_up,
+    kill,
+    pictures,
+    poison,
+    stop_at,
+    through_checkpoint_file,
+    through_snapshot,
+)
+
+from core.recipe.diagnosis import PATIENCE, WIDE_STD_RATIO, Health
+from core.recipe.learner import Learner, learn
+from core.recipe.recovery import GOOD_STATE_ITERATIONS, MAX_RECOVERIES, RECOVERY_SCALE, LearningDiverged
+from core.schemas.learning import LayerParams, LearningParams
+
+
+@pytest.fixture(scope="module", params=[kill, blow_up])
+def spoilt(request):
+    """How it is spoilt after iteration 28, and where learning ends that is not stopped as well."""
+    return request.param, learn(pictures(), PARAMS, callback=Sabotage(request.param, step=28))
+
+
+@pytest.mark.parametrize("spoil", [kill, blow_up, poison])
+@pytest.mark.parametrize("step", [10, 28, 58])
+def test_a_spoilt_learner_is_noticed_soon_and_goes_back_with_a_smaller_rate(spoil, step):
+    sabotage = Sabotage(spoil, step)
+    state = learn(pictures(), PARAMS, callback=sabotage)
+    steps = [progress.step for progress in sabotage.told]
+    unnoticed = [progress for progress in sabotage.told[step:] if progress.recoveries == 0]
+    assert len(unnoticed) <= 3
+    after = sabotage.told[step + len(unnoticed)]
+    assert after.recoveries == 1
+    assert after.step <= step  # gone back, not on
+    before = sabotage.told[steps.index(after.step)]
+    assert after.learning_rate == pytest.approx(RECOVERY_SCALE * before.learning_rate)
+    assert state.recoveries == 1
+    assert steps[-1] == STEPS
+    assert all(torch.isfinite(parameter).all() for parameter in state.net.parameters())
+    assert state.chains.std() < 3 * pictures().std()
+
+
+@pytest.mark.parametrize("step", [3, 27, 28, 29])
+def test_resumed_learning_is_bit_identical_across_a_recovery(spoilt, step):
+    """The good states to go back to travel with the checkpoint; spoilt after iteration 28, stopped before and after."""
+    spoil, never_stopped = spoilt
+    assert never_stopped.recoveries == 1
+    first = Sabotage(spoil, step=28, stop=step)
+    stopped = learn(pictures(), PARAMS, callback=first)
+    second = Sabotage(spoil, step=28)
+    second.done = first.done
+    resumed = learn(pictures(), PARAMS, state=through_checkpoint_file(stopped, PARAMS), callback=second)
+    assert_same(resumed, never_stopped)
+
+
+def test_learning_that_a_snapshot_alone_restored_can_still_recover():
+    """Without the kept good states it goes back no further than to where it was resumed."""
+    stopped = learn(pictures(), PARAMS, callback=stop_at(10))
+    sabotage = Sabotage(kill, step=12)
+    state = learn(pictures(), PARAMS, state=through_snapshot(stopped, PARAMS), callback=sabotage)
+    assert state.recoveries == 1
+    assert min(progress.step for progress in sabotage.told if progress.recoveries == 1) > 10
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"), [(kill, "layer 1 died"), (blow_up, "chains exploded"), (poison, "chains exploded")]
+)
+def test_learning_that_no_smaller_rate_helps_ends_with_its_reason(spoil, reason):
+    learner = Learner(pictures(), PARAMS)
+    spoil(learner.state)  # before the first iteration: there is no good state
+    with pytest.raises(LearningDiverged, match=reason) as caught:
+        list(learner.iterate())
+    assert learner.state.recoveries == MAX_RECOVERIES
+    assert f"{MAX_RECOVERIES} times" in str(caught.value)
+    assert "smaller learning_rate or step_size" in str(caught.value)
+
+
+def test_learning_spoilt_after_every_iteration_gives_up_after_the_bounded_number_of_tries():
+    with pytest.raises(LearningDiverged, match="died"):
+        learn(pictures(), PARAMS, callback=lambda _, state: kill(state))
+
+
+def test_healthy_learning_is_not_rolled_back():
+    state = learn(pictures(), PARAMS)
+    assert (state.recoveries, state.learning_rate_scale) == (0, 1)
+
+
+GOOD = Health(20.0, 20.0, (0.3,), (0.3,), 0.0)
+WIDE = replace(GOOD, chain_std=1.01 * WIDE_STD_RATIO * 20.0)
+
+
+@pytest.fixture
+def one_layer():
+    params = LearningParams(image_size=16, layers=(LayerParams(filters=3, kernel_size=5),), num_chains=1, seed=1)
+    images = 20 * torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    learner = Learner(images, params)
+    return learner.recovery, learner.state
+
+
+def test_wide_chains_that_come_back_in_time_are_no_failure(one_layer):
+    recovery, state = one_layer
+    for _ in range(2):
+        for _ in range(PATIENCE):
+            assert not recovery.recover(state, WIDE)
+        assert state.wide_for == PATIENCE
+        assert not recovery.recover(state, GOOD)
+        assert state.wide_for == 0
+
+
+def test_chains_that_stay_wide_are_rolled_back_and_given_the_same_patience_again(one_layer):
+    recovery, state = one_layer
+    recovery.keep_good_state(state)
+    for _ in range(PATIENCE):
+        assert not recovery.recover(state, WIDE)
+    assert recovery.recover(state, WIDE)
+    assert (state.recoveries, state.learning_rate_scale, state.wide_for) == (1, RECOVERY_SCALE, 0)
+    assert not recovery.recover(state, WIDE)
+
+
+def test_good_states_are_kept_at_intervals_and_only_if_the_chains_are_steady(one_layer):
+    recovery, state = one_layer
+    recovery.keep_good_state(state)  # the first in any case
+    for iteration, scale, kept in ((GOOD_STATE_ITERATIONS - 1, 1, 1), (GOOD_STATE_ITERATIONS, 100, 1)):
+        state.iteration, state.chains = iteration, scale * torch.full_like(state.chains, 10.0)
+        recovery.keep_good_state(state)
+        assert len(state.good_states) == kept
+    state.chains = torch.full_like(state.chains, 10.0)
+    recovery.keep_good_state(state)
+    assert [one.numbers["iteration"] for one in state.good_states] == [0, GOOD_STATE_ITERATIONS]
