@@ -29,7 +29,7 @@ from core.engine import FastEngine, ReferenceEngine, choose_engine
 from core.engine.dynamics import Dynamics
 from core.engine.fast import can_capture_graphs
 from core.engine.noise import noise_per_picture
-from core.engine.parallel import each
+from core.engine.parallel import parallel_map
 from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
 from core.pictures.training_set import TrainingSet
@@ -205,7 +205,7 @@ def noise_alone(images: Tensor) -> Callable[[], object]:
     if images.is_cuda:
         return partial(drawn.normal_, generator=generator)
     noises = noise_per_picture(generator, len(images))
-    return lambda: each(lambda noise, one: noise.fill(one.flatten()), noises, drawn)
+    return lambda: parallel_map(lambda noise, one: noise.fill(one.flatten()), noises, drawn)
 
 
 def _times(count: int, do: Callable[[], object]) -> None:

@@ -113,13 +113,13 @@ class GivenNoise:
         """In the place of `noise_per_picture`: every picture has its own."""
         return lambda _, count: [cls([step[index : index + 1] for step in steps], layout) for index in range(count)]
 
-    def fill(self, flat: Tensor, strength: float) -> None:
+    def fill(self, flat: Tensor, std: float) -> None:
         picture = next(self._pictures)
         if self._layout is None:
-            flat.copy_(strength * picture.flatten())
+            flat.copy_(std * picture.flatten())
             return
         laid, inside = self._layout.to_blocks(picture), self._layout.to_blocks(torch.ones_like(picture))
-        flat.copy_(strength * torch.where(inside > 0, laid, 1e3).permute(0, 2, 3, 1).flatten())
+        flat.copy_(std * torch.where(inside > 0, laid, 1e3).permute(0, 2, 3, 1).flatten())
 
 
 def stepped(

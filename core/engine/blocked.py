@@ -1,4 +1,4 @@
-"""The net in blocks: its bottom-up and top-down passes on what `core.engine.layout` lays out, without autograd."""
+"""The net on pictures in blocks (`core.engine.layout`): its bottom-up and top-down passes, without autograd."""
 
 import functools
 import math
@@ -12,21 +12,22 @@ from torch.nn import functional
 
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks
-from core.engine.parallel import each
+from core.engine.parallel import parallel_map
 from core.theory.decoding import deconvolve
 from core.theory.model import GenerativeConvNet, convolve, positions
 
-AT_ONCE_BYTES = 5 << 20  # of a layer's maps on the processor
-PARTS = 4  # at least, where there are so many pictures
-WHOLE_NUMBERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
+CHUNK_MAP_BYTES = 5 << 20  # of a chunk's largest map on the processor, at most
+MIN_CHUNKS = 4  # fewer if there are fewer pictures
+INTEGER_TYPES = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
 
 
 @dataclass(frozen=True)
 class BlockedNet:
-    """A net's weights as they stand, for one kind of arithmetic: the first layer's in blocks, with stride 1.
+    """Copies of a net's weights in one dtype: the first layer's in blocks, with stride 1.
 
-    Channels, of the picture and of every layer but an object's top, are filled up with zeros to multiples of `lanes`.
-    Filters of zeros fire nowhere, and what is not there weighs nothing: the sums are the same.
+    Channels, of the picture and of every layer but an object's top filter, are padded with zeros to multiples of
+    `channel_alignment`. Filters of zeros never fire, and the weights of missing channels are zero: the sums are the
+    same. packed: `weights` in oneDNN's order; see `with_packed_weights`.
     """
 
     net: GenerativeConvNet
@@ -34,56 +35,61 @@ class BlockedNet:
     biases: tuple[Tensor, ...]
     strides: tuple[int, ...]
     category_weights: Tensor | None
-    lanes: int
-    ready: "tuple[_PackedWeights, ...] | None" = None
+    channel_alignment: int
+    packed: "tuple[_PackedWeights, ...] | None" = None
 
     @classmethod
-    def of(cls, net: GenerativeConvNet, dtype: torch.dtype, lanes: int = 1) -> "BlockedNet":
+    def of(cls, net: GenerativeConvNet, dtype: torch.dtype, channel_alignment: int = 1) -> "BlockedNet":
+        """Copy the present weights of `net`, converted to `dtype`."""
         first, *others = (weight.detach() for weight in net.weights)
         weights = (filters_to_blocks(first, net.strides[0]), *others)
-        filters = [lanes] * len(weights)
+        alignments = [channel_alignment] * len(weights)
         if net.has_top_filter:
-            filters[-1] = 1  # the one unit of an object
-        each = zip(weights, net.biases, filters, strict=True)
-        filled = [(_filled(weight, of, lanes), _filled(bias.detach(), of)) for weight, bias, of in each]
-        category = net.category_weights
+            alignments[-1] = 1  # the one unit of an object
+        padded = [
+            (_pad_to_multiples(weight, of_filters, channel_alignment), _pad_to_multiples(bias.detach(), of_filters))
+            for weight, bias, of_filters in zip(weights, net.biases, alignments, strict=True)
+        ]
+        category: Tensor | None = None
+        if net.category_weights is not None:
+            category = _pad_to_multiples(net.category_weights.detach(), channel_alignment).to(dtype)[:, None, None]
         return cls(
             net,
-            tuple(weight.to(dtype, memory_format=torch.channels_last) for weight, _ in filled),
-            tuple(bias.to(dtype) for _, bias in filled),
+            tuple(weight.to(dtype, memory_format=torch.channels_last) for weight, _ in padded),
+            tuple(bias.to(dtype) for _, bias in padded),
             (1, *net.strides[1:]),
-            None if category is None else _filled(category.detach(), lanes).to(dtype)[:, None, None],
-            lanes,
+            category,
+            channel_alignment,
         )
 
     def with_packed_weights(self, layout: Layout, count: int) -> "BlockedNet":
-        """With weights as the processor's library wants them, which for every pass it would lay out anew.
+        """Return this net with its weights in oneDNN's order, which oneDNN would otherwise make anew in every pass.
 
-        Only a hint: for parts of `count` pictures of this layout.
+        The order is chosen for chunks of `count` pictures of this layout; other chunks are computed too, only slower.
         """
         if not self._is_fused:
             return self
-        ready, size = [], layout.seen
+        packed, size = [], layout.extended
         for weight, stride in zip(self.weights, self.strides, strict=True):
             filters, channels, kernel, _ = weight.shape
             rows, columns = ((side - kernel) // stride + 1 for side in size)
-            up = _laid_out(weight, 0, stride, (count, channels, *size))
+            up = _packed(weight, 0, stride, (count, channels, *size))
             # A transposed convolution is a convolution with the filters turned by 180°: the same products.
             turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-            easy = stride == 1 and kernel <= min(rows, columns)
-            down = _laid_out(turned, kernel - 1, 1, (count, filters, rows, columns)) if easy else None
-            ready.append(_PackedWeights(up, down))
+            is_plain = stride == 1 and kernel <= min(rows, columns)
+            down = _packed(turned, kernel - 1, 1, (count, filters, rows, columns)) if is_plain else None
+            packed.append(_PackedWeights(up, down))
             size = rows, columns
-        return replace(self, ready=tuple(ready))
+        return replace(self, packed=tuple(packed))
 
     def clone(self) -> "BlockedNet":
-        """The like, in memory of its own."""
+        """Return a copy that shares no memory with this one."""
         weights, biases = (tuple(value.clone() for value in values) for values in (self.weights, self.biases))
         category = None if self.category_weights is None else self.category_weights.clone()
         return replace(self, weights=weights, biases=biases, category_weights=category)
 
     def copy_(self, other: "BlockedNet") -> None:
-        """Take over the weights of another of the same shape, in place."""
+        """Overwrite these weights with those of another net of the same shape, in place."""
         for mine, theirs in zip(self._tensors, other._tensors, strict=True):
             mine.copy_(theirs)
 
@@ -93,55 +99,61 @@ class BlockedNet:
         return (*self.weights, *self.biases, *category)
 
     def feature_maps(self, extended: Tensor) -> list[Tensor]:
-        """[F^(l) * I], l = 1.. (eq. 1), from what the filters see (N, C s², seen)."""
+        """Return [F^(l) * I], l = 1.. (eq. 1), for what the filters see (N, C s², extended)."""
         maps: list[Tensor] = []
         for index, (weight, bias, stride) in enumerate(zip(self.weights, self.biases, self.strides, strict=True)):
             below = maps[-1] if maps else extended
             if self._is_fused:
-                maps.append(_convolved(below, self.ready[index].up if self.ready else weight, bias, 0, stride, "relu"))
+                up = self.packed[index].up if self.packed else weight
+                maps.append(_fused_convolution(below, up, bias, 0, stride, "relu"))
             else:
                 maps.append(functional.relu_(convolve(below, weight, bias, stride)))
         return maps
 
     def basis(self, blocks: Tensor, layout: Layout) -> Tensor:
-        """B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape."""
-        parts = self.parts(blocks, layout)
-        if len(parts) == 1:
-            return self.basis_of_chunk(blocks, layout)
+        """Return B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape."""
+        chunks = self.chunks(blocks, layout)
+        if len(chunks) == 1:
+            return self.chunk_basis(blocks, layout)
         found = torch.empty_like(blocks)
-        each(lambda part, pull: pull.copy_(self.basis_of_chunk(part, layout)), parts, self.parts(found, layout))
+        parallel_map(
+            lambda chunk, into: into.copy_(self.chunk_basis(chunk, layout)), chunks, self.chunks(found, layout)
+        )
         return found
 
     def gradient(self, blocks: Tensor, layout: Layout) -> ScoreGradient:
-        """∂f/∂w: on the way down, each layer's map beneath correlated with its coefficients (eq. 21)."""
-        found = each(lambda part: self._sums(part, layout), self.parts(blocks, layout))
-        return self._per_position(functools.reduce(_Sums.plus, found))
+        """Return ∂f/∂w: in the top-down pass, each layer's input correlated with its coefficients (eq. 21)."""
+        sums = parallel_map(lambda chunk: self._chunk_gradient(chunk, layout), self.chunks(blocks, layout))
+        return self._per_position(functools.reduce(_GradientSums.plus, sums))
 
-    def parts(self, pictures: Tensor, layout: Layout) -> tuple[Tensor, ...]:
-        """A few pictures (N, ...) at a time on the processor: so many that their maps stay in its caches and are freed
-        to be used again, where larger ones come from the system page by page; so few that there is a part for each of
-        several threads. Whatever the threads: how many are beside a picture may round its B otherwise.
+    def chunks(self, pictures: Tensor, layout: Layout) -> tuple[Tensor, ...]:
+        """Split pictures (N, ...) along N into the chunks that are computed at once: a single one on a GPU.
+
+        On the processor a chunk's maps fit its caches and reuse freed memory, which larger maps would get from the
+        system page by page, and there is a chunk for each of several threads. The split does not depend on the number
+        of threads, because B of a picture may round differently in a chunk of another size.
         """
         if pictures.is_cuda:
             return (pictures,)
-        bytes_of_one = max(map(len, self.biases)) * math.prod(layout.blocks) * self.biases[0].element_size()
-        at_once = max(1, AT_ONCE_BYTES // bytes_of_one)
-        return pictures.tensor_split(max(min(PARTS, len(pictures)), math.ceil(len(pictures) / at_once)))
+        picture_bytes = max(map(len, self.biases)) * math.prod(layout.blocks) * self.biases[0].element_size()
+        chunk_size = max(1, CHUNK_MAP_BYTES // picture_bytes)
+        return pictures.tensor_split(max(min(MIN_CHUNKS, len(pictures)), math.ceil(len(pictures) / chunk_size)))
 
-    def basis_of_chunk(self, blocks: Tensor, layout: Layout) -> Tensor:
-        """The same, of a part."""
+    def chunk_basis(self, blocks: Tensor, layout: Layout) -> Tensor:
+        """Compute B for one chunk of pictures; see `basis`."""
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
-        coefficients = self._top(maps[-1])
+        coefficients = self._top_coefficients(maps[-1])
         for index in reversed(range(1, len(maps))):
-            coefficients = self._below(coefficients, maps, index)
-        drawn = self._spread(coefficients, 0, extended.shape[-2:])
-        return layout.fold_back(drawn[:, : blocks.shape[1]])
+            coefficients = self._coefficients_below(coefficients, maps, index)
+        basis = self._deconvolve(coefficients, 0, extended.shape[-2:])
+        return layout.fold_back(basis[:, : blocks.shape[1]])
 
-    def _sums(self, blocks: Tensor, layout: Layout) -> "_Sums":
+    def _chunk_gradient(self, blocks: Tensor, layout: Layout) -> "_GradientSums":
+        """Compute the sums of `gradient` for one chunk of pictures."""
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
-        coefficients = self._top(maps[-1])
+        coefficients = self._top_coefficients(maps[-1])
         weights: list[Tensor] = []
         biases: list[Tensor] = []
         for index in reversed(range(len(maps))):
@@ -149,52 +161,52 @@ class BlockedNet:
             weights.insert(0, of_weights)
             biases.insert(0, of_biases)
             if index:
-                coefficients = self._below(coefficients, maps, index)
+                coefficients = self._coefficients_below(coefficients, maps, index)
         top = maps[-1].sum(dim=(0, 2, 3), dtype=self.net.biases[-1].dtype)[: len(self.net.biases[-1])]
-        return _Sums(
+        return _GradientSums(
             weights=tuple(weights),
             biases=tuple(biases),
             top=top,
             positions=len(blocks) * positions(maps),
-            active=tuple(_active(layer) for layer in maps),
+            active=tuple(_count_active(layer) for layer in maps),
             units=tuple(layer[:, 0].numel() * len(bias) for layer, bias in zip(maps, self.net.biases, strict=True)),
         )
 
     def _extended(self, blocks: Tensor, layout: Layout) -> Tensor:
         extended = layout.extend(blocks, self.weights[0].dtype)
-        missing = -blocks.shape[1] % self.lanes
+        missing = -blocks.shape[1] % self.channel_alignment
         return functional.pad(extended, (0, 0, 0, 0, 0, missing)) if missing else extended
 
-    def _top(self, top_maps: Tensor) -> Tensor:
-        """B^(L) ∘ δ^(L), as `core.theory.decoding.top_coefficients`."""
-        active = top_maps.sign()  # of what is nowhere negative
+    def _top_coefficients(self, top_maps: Tensor) -> Tensor:
+        """B^(L) ∘ δ^(L); see `core.theory.decoding.top_coefficients`."""
+        active = top_maps.sign()  # no element is negative
         return active if self.category_weights is None else active * self.category_weights
 
-    def _below(self, coefficients: Tensor, maps: Sequence[Tensor], index: int) -> Tensor:
-        """From a layer's coefficients to those of the layer beneath, its inactive units masked."""
+    def _coefficients_below(self, coefficients: Tensor, maps: Sequence[Tensor], index: int) -> Tensor:
+        """Return the coefficients of the layer below layer `index`, with its inactive units masked."""
         below = maps[index - 1]
-        spread = self._spread(coefficients, index, below.shape[-2:])
+        spread = self._deconvolve(coefficients, index, below.shape[-2:])
         masked: Tensor = torch.ops.aten.threshold_backward(spread, below, 0)
         return masked
 
-    def _spread(self, coefficients: Tensor, index: int, size: torch.Size) -> Tensor:
-        """What a layer's filters draw with these coefficients, of `size` (height, width)."""
-        down = self.ready[index].down if self.ready else None
+    def _deconvolve(self, coefficients: Tensor, index: int, size: torch.Size) -> Tensor:
+        """Transposed convolution of `coefficients` with a layer's filters, to maps of `size` (height, width)."""
+        down = self.packed[index].down if self.packed else None
         if down is None:
             return deconvolve(coefficients, self.weights[index], self.strides[index], size)
-        return _convolved(coefficients, down, None, self.weights[index].shape[-1] - 1, 1, "none")
+        return _fused_convolution(coefficients, down, None, self.weights[index].shape[-1] - 1, 1, "none")
 
     @property
     def _is_fused(self) -> bool:
-        """Whether a convolution and its ReLU are one pass over the maps."""
-        return self.weights[0].dtype is torch.bfloat16 and not self.weights[0].is_cuda and _fuses()
+        """True if a convolution and its ReLU are one pass over the maps."""
+        return self.weights[0].dtype is torch.bfloat16 and not self.weights[0].is_cuda and _has_fused_convolution()
 
     def _layer_gradient(self, index: int, below: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """Of a layer's weights and of its biases."""
+        """Return the gradients of a layer's weights and of its biases, in the shapes of the net's own."""
         weight, stride = self.weights[index], self.strides[index]
-        sides, filled = ([stride] * 2, [0, 0], [1, 1], False, [0, 0], 1), [len(weight)]
+        settings, bias_sizes = ([stride] * 2, [0, 0], [1, 1], False, [0, 0], 1), [len(weight)]
         _, gradient, sums = torch.ops.aten.convolution_backward(
-            coefficients, below, weight, filled, *sides, [False, True, True]
+            coefficients, below, weight, bias_sizes, *settings, [False, True, True]
         )
         filters, channels = self.net.weights[index].shape[:2]
         gradient, sums = (found.to(self.net.weights[index].dtype)[:filters] for found in (gradient, sums))
@@ -203,8 +215,8 @@ class BlockedNet:
         first = self.net.architecture.layers[0]
         return filters_from_blocks(gradient[:, : channels * first.stride**2], first.stride, first.kernel_size), sums
 
-    def _per_position(self, sums: "_Sums") -> ScoreGradient:
-        """In the order of `net.parameters()`, and divided by the pictures and the positions that were summed over."""
+    def _per_position(self, sums: "_GradientSums") -> ScoreGradient:
+        """Order the gradients as `net.parameters()` and divide by the number of pictures times positions."""
         net = self.net
         of_layers = zip([*net.weights, *net.biases], [*sums.weights, *sums.biases], strict=True)
         found = {id(parameter): gradient for parameter, gradient in of_layers}
@@ -215,21 +227,21 @@ class BlockedNet:
         return ScoreGradient(
             score=total.item() / sums.positions,
             parameters=tuple(found[id(parameter)] / sums.positions for parameter in net.parameters()),
-            active_share=tuple(active / every for active, every in zip(sums.active, sums.units, strict=True)),
+            active_share=tuple(active / units for active, units in zip(sums.active, sums.units, strict=True)),
         )
 
 
 @dataclass(frozen=True)
 class _PackedWeights:
-    """A layer's weights laid out for oneDNN: bottom-up, and top-down where that is a plain convolution."""
+    """A layer's weights in oneDNN's order. down: for the top-down pass; None if that is no plain convolution."""
 
     up: Tensor
     down: Tensor | None
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """Over pictures and positions: the gradients of a net's weights and biases, its top maps, its active units."""
+class _GradientSums:
+    """Sums over pictures and positions: gradients of weights and biases, top maps, active units, all units."""
 
     weights: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
@@ -238,8 +250,8 @@ class _Sums:
     active: tuple[int, ...]
     units: tuple[int, ...]
 
-    def plus(self, other: "_Sums") -> "_Sums":
-        return _Sums(
+    def plus(self, other: "_GradientSums") -> "_GradientSums":
+        return _GradientSums(
             weights=tuple(map(torch.add, self.weights, other.weights)),
             biases=tuple(map(torch.add, self.biases, other.biases)),
             top=self.top + other.top,
@@ -249,16 +261,18 @@ class _Sums:
         )
 
 
-def _convolved(below: Tensor, weight: Tensor, bias: Tensor | None, padding: int, stride: int, then: str) -> Tensor:
-    """A convolution and what follows it, by oneDNN: which PyTorch has for its compiler, and promises to nobody else."""
+def _fused_convolution(
+    below: Tensor, weight: Tensor, bias: Tensor | None, padding: int, stride: int, activation: str
+) -> Tensor:
+    """Convolve and apply `activation` in one oneDNN pass, an internal operation of PyTorch's compiler."""
     found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        below, weight, bias, [padding] * 2, [stride] * 2, [1, 1], 1, then, [], ""
+        below, weight, bias, [padding] * 2, [stride] * 2, [1, 1], 1, activation, [], ""
     )
     return found
 
 
-def _laid_out(weight: Tensor, padding: int, stride: int, shape: tuple[int, ...]) -> Tensor:
-    """Opaque: a weight in oneDNN's own order, for pictures of `shape`."""
+def _packed(weight: Tensor, padding: int, stride: int, shape: tuple[int, ...]) -> Tensor:
+    """Return a weight in oneDNN's own order for inputs of `shape`: an opaque tensor."""
     found: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
         weight, [padding] * 2, [stride] * 2, [1, 1], 1, list(shape)
     )
@@ -266,20 +280,22 @@ def _laid_out(weight: Tensor, padding: int, stride: int, shape: tuple[int, ...])
 
 
 @functools.cache
-def _fuses() -> bool:
+def _has_fused_convolution() -> bool:
     names = ("_convolution_pointwise", "_reorder_convolution_weight", "_is_mkldnn_bf16_supported")
     return all(hasattr(torch.ops.mkldnn, name) for name in names) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _active(layer: Tensor) -> int:
-    """How many units of a layer fire. Where nothing is negative, their bits as whole numbers say so, and are counted
-    fourteen to twenty-four times as fast.
+def _count_active(layer: Tensor) -> int:
+    """Return how many units of a layer are above zero; none is below.
+
+    Without negative numbers these are the ones whose bits, read as an integer, are not zero, and integers are counted
+    14 to 24 times as fast.
     """
-    return int(torch.count_nonzero(layer.view(WHOLE_NUMBERS[layer.element_size()])))
+    return int(torch.count_nonzero(layer.view(INTEGER_TYPES[layer.element_size()])))
 
 
-def _filled(values: Tensor, *multiples: int) -> Tensor:
-    """Filled up with zeros, so that the sides of its first dimensions are `multiples` of these."""
+def _pad_to_multiples(values: Tensor, *multiples: int) -> Tensor:
+    """Pad with zeros so that the sizes of the first dimensions are multiples of `multiples`."""
     for dim, multiple in enumerate(multiples):
         missing = -values.shape[dim] % multiple
         if missing:

@@ -1,6 +1,6 @@
-"""Langevin steps on a GPU as one CUDA graph: recorded once for a shape, replayed with new weights, chains and noise.
+"""Langevin steps on a GPU as one CUDA graph: captured once per shape, replayed with new weights, chains and noise.
 
-Without it a GPU waits for the processor, which takes longer to ask for a step than a fast card to do it.
+Without a graph a fast card waits for the processor, which takes longer to launch a step than the card to compute it.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from core.pictures.colour_box import ColourBox
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import Architecture
 
-LONGEST = 10  # steps in one graph
+MAX_GRAPH_STEPS = 10
 _KEYS = 2**62
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What a recorded graph depends on beside the numbers in its memory."""
+class GraphKey:
+    """What a captured graph depends on, besides the numbers in its memory. box: compared by identity, not by value."""
 
     architecture: Architecture
     layout: Layout
@@ -33,79 +33,89 @@ class Kind:
     steps: int
     box: ColourBox | None = field(compare=False)
 
+    def matches(self, other: "GraphKey") -> bool:
+        """Return True if the graph of `other` can be replayed for this key."""
+        return self == other and self.box is other.box
+
 
 class CapturedSteps:
-    """`kind.steps` steps on memory of its own. With `record` False they are done one by one, on any device."""
+    """`key.steps` Langevin steps on tensors of its own, captured as a graph.
 
-    def __init__(self, kind: Kind, blocked: BlockedNet, chains: Tensor, record: bool = True) -> None:
-        self.kind, self._blocked = kind, blocked.clone()
+    capture: if False the steps run one by one, on any device.
+    """
+
+    def __init__(self, key: GraphKey, blocked: BlockedNet, chains: Tensor, capture: bool = True) -> None:
+        self.key, self._blocked = key, blocked.clone()
         self._chains = chains.clone(memory_format=torch.channels_last)
-        self._shifts = torch.zeros(kind.steps, 2, dtype=torch.int64, device=chains.device)
-        self._key = torch.zeros(1, dtype=torch.int64, device=chains.device)
-        self._box = None if kind.box is None else kind.box.to(chains)
-        self._mask = kind.layout.mask(chains)
+        self._phases = torch.zeros(key.steps, 2, dtype=torch.int64, device=chains.device)
+        self._noise_key = torch.zeros(1, dtype=torch.int64, device=chains.device)
+        self._box = None if key.box is None else key.box.to(chains)
+        self._mask = key.layout.mask(chains)
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._replayed: torch.cuda.Event | None = None
-        if record:
-            self._record()
+        self._last_replay: torch.cuda.Event | None = None
+        if capture:
+            self._capture()
 
     def load(self, blocked: BlockedNet, chains: Tensor, generator: torch.Generator) -> None:
-        """What the next replays begin from."""
+        """Set the weights and chains of the next replay, and draw the key of its noise."""
         self._blocked.copy_(blocked)
         self._chains.copy_(chains)
-        self._key.random_(_KEYS, generator=generator)
+        self._noise_key.random_(_KEYS, generator=generator)
 
     def replay(self, generator: torch.Generator) -> None:
-        if self.kind.random_lattice:
-            self._shifts.random_(self.kind.architecture.total_stride, generator=generator)
+        """Take the steps, from where the last replay ended or from what was loaded since."""
+        if self.key.random_lattice:
+            self._phases.random_(self.key.architecture.total_stride, generator=generator)
         if self._graph is None:
-            self._steps(self.kind.steps)
+            self._steps(self.key.steps)
         else:
             self._graph.replay()
-            self._replayed, before = torch.cuda.Event(), self._replayed  # type: ignore[no-untyped-call]
-            self._replayed.record()
+            self._last_replay, before = torch.cuda.Event(), self._last_replay  # type: ignore[no-untyped-call]
+            self._last_replay.record()
             if before is not None:
-                before.synchronize()  # one replay waits while one runs, and no more: who stops the run is soon heard
+                before.synchronize()  # at most one replay is queued behind the running one, so a run can stop soon
 
     @property
     def chains(self) -> Tensor:
-        """(N, C s², blocks): a copy, which the next replay leaves alone."""
+        """A copy of the chains, (N, C s², blocks)."""
         return self._chains.clone()
 
-    def _record(self) -> None:
+    def _capture(self) -> None:
         stream = torch.cuda.Stream(self._chains.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._chains.device))
         with torch.cuda.stream(stream):
-            for _ in range(3):  # the libraries choose their ways here, and take the memory that they need
+            for _ in range(3):  # the libraries choose their kernels and allocate their workspaces here
                 self._steps(1)
             stream.synchronize()
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, stream=stream):
-                self._steps(self.kind.steps)
+                self._steps(self.key.steps)
         torch.cuda.current_stream(self._chains.device).wait_stream(stream)
 
     def _steps(self, count: int) -> None:
-        kind = self.kind
-        coefficients = langevin_coefficients(kind.step_size, kind.architecture.reference_std)
+        key = self.key
+        coefficients = langevin_coefficients(key.step_size, key.architecture.reference_std)
         for step in range(count):
-            if kind.random_lattice:
-                self._chains.copy_(
-                    kind.layout.to_blocks(_rolled(kind.layout.from_blocks(self._chains), self._shifts[step]))
-                )
-            pull = self._blocked.basis(self._chains, kind.layout).contiguous(memory_format=torch.channels_last)
-            advance_(self._chains, pull, self._key, coefficients)
+            if key.random_lattice:
+                rolled = _rolled(key.layout.from_blocks(self._chains), self._phases[step])
+                self._chains.copy_(key.layout.to_blocks(rolled))
+            basis = self._blocked.basis(self._chains, key.layout).contiguous(memory_format=torch.channels_last)
+            advance_(self._chains, basis, self._noise_key, coefficients)
             if self._box is not None:
-                project_blocks_(self._chains, self._box, kind.architecture.channels)
+                project_blocks_(self._chains, self._box, key.architecture.channels)
             if self._mask is not None:
                 self._chains.mul_(self._mask)
 
 
 class CapturedRunner:
-    """The graph of the last kind of run, kept for the next: learning runs the same one thousands of times."""
+    """Runs any number of steps by replays, and keeps the last graph: learning runs the same one thousands of times.
 
-    def __init__(self, record: bool = True) -> None:
-        self._record = record
-        self._run: CapturedSteps | None = None
+    capture: as in `CapturedSteps`.
+    """
+
+    def __init__(self, capture: bool = True) -> None:
+        self._capture = capture
+        self._cached: CapturedSteps | None = None
 
     def run(
         self,
@@ -117,34 +127,37 @@ class CapturedRunner:
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """`steps` Langevin steps of images (N, C, H, W), float32, by replays; `after_step` is told of each replay."""
+        """Return images (N, C, H, W), float32, after `steps` Langevin steps; see `Engine.run`.
+
+        `after_step(steps done)` is called after each replay of up to MAX_GRAPH_STEPS steps.
+        """
         if not steps:
             return images.clone()
-        together = max(length for length in range(1, LONGEST + 1) if steps % length == 0)
+        graph_steps = max(length for length in range(1, MAX_GRAPH_STEPS + 1) if steps % length == 0)
         architecture, chains = blocked.net.architecture, layout.to_blocks(images)
-        kind = Kind(
+        key = GraphKey(
             architecture,
             layout,
             len(images),
             dynamics.step_size,
             dynamics.random_lattice,
-            together,
+            graph_steps,
             dynamics.box,
         )
-        if self._run is None or self._run.kind != kind or self._run.kind.box is not kind.box:
-            self._run = None  # whose memory the next may need
-            self._run = CapturedSteps(kind, blocked, chains, self._record)
-        self._run.load(blocked, chains, generator)
-        for done in range(together, steps + 1, together):
-            self._run.replay(generator)
+        if self._cached is None or not key.matches(self._cached.key):
+            self._cached = None  # frees its memory, which the next graph may need
+            self._cached = CapturedSteps(key, blocked, chains, self._capture)
+        self._cached.load(blocked, chains, generator)
+        for done in range(graph_steps, steps + 1, graph_steps):
+            self._cached.replay(generator)
             if after_step is not None:
                 after_step(done)
-        return layout.from_blocks(self._run.chains)
+        return layout.from_blocks(self._cached.chains)
 
 
-def _rolled(images: Tensor, shift: Tensor) -> Tensor:
-    """(N, C, H, W) moved periodically by `shift` (2,) pixels down and to the right, a number that the graph reads."""
-    for dim, by in ((2, shift[0]), (3, shift[1])):
+def _rolled(images: Tensor, phase: Tensor) -> Tensor:
+    """`images.roll(phase, dims=(2, 3))` for a phase (2,) on the device, which a graph reads anew in each replay."""
+    for dim, by in ((2, phase[0]), (3, phase[1])):
         side = images.shape[dim]
         images = images.index_select(dim, (torch.arange(side, device=images.device) - by) % side)
     return images

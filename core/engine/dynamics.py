@@ -11,9 +11,10 @@ from core.schemas.geometry import Boundary
 
 @dataclass(frozen=True)
 class Dynamics:
-    """How chains move. step_size: ε, in grey levels. boundary: where their pictures end.
+    """How chains move. step_size: ε, in grey levels. boundary: how the net sees the pictures' edges.
 
-    box: within which they are kept. random_lattice: whether they are `roll_to_random_phase` before each step.
+    box: the chains are projected into it after each step.
+    random_lattice: the chains are rolled to a random stride phase before each step; see `roll_to_random_phase`.
     """
 
     step_size: float
@@ -23,17 +24,18 @@ class Dynamics:
 
 
 def roll_to_random_phase(images: Tensor, stride: int, generator: torch.Generator | None) -> Tensor:
-    """Periodic pictures (N, C, H, W) moved by 0 to `stride` - 1 pixels each way, so that the net's lattice lies anew.
+    """Roll periodic pictures (N, C, H, W) by 0 to `stride` - 1 random pixels down and to the right, all alike.
 
-    A net that sub-samples favours the places of its lattice, and the pictures show it. Moved so before each step, the
-    chains follow an unbiased estimate of the gradient of f's mean over all places (stochastic gradient Langevin
-    dynamics, Welling and Teh 2011): of the net that does not sub-sample, at the cost of the one that does.
+    A net that sub-samples treats the pixels of a stride differently, and its pictures show that grid. Rolled before
+    each step, the chains follow an unbiased estimate of the gradient of f's mean over all stride phases (stochastic
+    gradient Langevin dynamics, Welling and Teh 2011). That mean is the score of the net without sub-sampling, at the
+    cost of the net with it.
     """
     return images if stride == 1 else images.roll(random_phase(stride, generator), dims=(2, 3))
 
 
 def random_phase(stride: int, generator: torch.Generator | None) -> tuple[int, int]:
-    """0 to `stride` - 1 pixels down and to the right, at random."""
+    """Draw a stride phase: 0 to `stride` - 1 pixels down and to the right."""
     device = "cpu" if generator is None else generator.device
     down, right = torch.randint(stride, (2,), generator=generator, device=device).tolist()
     return down, right

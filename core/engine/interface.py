@@ -1,4 +1,4 @@
-"""What learning and sampling ask of a net, however it is computed."""
+"""What learning and sampling compute with a net, as a protocol that each engine implements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from core.theory.model import GenerativeConvNet
 
 @dataclass(frozen=True)
 class ScoreGradient:
-    """f's mean over N pictures, per position of the top map, and its derivative by the weights (eq. 21).
+    """Mean of f over N pictures, per position of the top map, and its gradient with respect to the weights (eq. 21).
 
-    parameters: one tensor for each of `net.parameters()`, in their order and shapes, float32 or as the net is.
-    active_share: of each layer's units, in 0..1.
+    parameters: one tensor for each of `net.parameters()`, in their order, shapes and dtype.
+    active_share: for each layer the share of its units that are active, 0 to 1.
     """
 
     score: float
@@ -26,17 +26,17 @@ class ScoreGradient:
 
 
 class Engine(Protocol):
-    """Pictures are (N, C, H, W) in grey levels about their mean, on the net's device.
+    """Computes with pictures (N, C, H, W) in grey levels about their mean, on the net's device.
 
-    Engines differ in rounding and in which random numbers they take, never in what they compute.
+    Engines differ in rounding and in which random numbers they draw, not in what they compute.
     """
 
     @property
     def precision(self) -> str:
-        """Of the arithmetic: float32 (float64 for pictures that are) or bfloat16."""
+        """Arithmetic of the convolutions: bfloat16, or float32 (float64 for pictures in float64)."""
 
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
-        """B = ∂f/∂I (eq. 16), (N, C, H, W)."""
+        """Return B = ∂f/∂I (eq. 16), (N, C, H, W)."""
 
     def run(
         self,
@@ -47,7 +47,7 @@ class Engine(Protocol):
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """`steps` Langevin steps of N chains (eq. 19); see `core.engine.reference.run_chains`."""
+        """Return N chains after `steps` Langevin steps (eq. 19); see `core.engine.reference.run_chains`."""
 
     def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
-        """∂f/∂w, the mean over the pictures, per position of the top map."""
+        """Return ∂f/∂w, the mean over the pictures, per position of the top map."""

@@ -1,4 +1,4 @@
-"""The element-wise part of a step as one kernel of a GPU: its noise is drawn where it is added, and never stored."""
+"""The element-wise part of a Langevin step as one Triton kernel: the noise is drawn where it is added, never stored."""
 
 import torch
 import triton
@@ -14,7 +14,7 @@ _BLOCK = 1024
 def _advance(chains, basis, key, of_image, of_basis, of_noise, count, block: tl.constexpr):  # type: ignore[no-untyped-def]
     place = tl.program_id(0) * block + tl.arange(0, block)
     inside = place < count
-    noise = tl.randn(tl.load(key), place)  # Philox: the key is the step's, the counter the element's
+    noise = tl.randn(tl.load(key), place)  # Philox: keyed by the step, counted by the element
     moved = tl.load(chains + place, mask=inside) * of_image
     moved += tl.load(basis + place, mask=inside).to(tl.float32) * of_basis + noise * of_noise
     tl.store(chains + place, moved, mask=inside)

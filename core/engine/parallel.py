@@ -1,7 +1,7 @@
-"""Pictures beside each other on the processor: each thread of ours takes some, with its share of PyTorch's threads.
+"""Run a function on several chunks at once on the processor: one thread each, with its share of PyTorch's threads.
 
-No thread waits for the others after every operation, and while one multiplies matrices another adds or draws: on
-processors whose threads share a matrix unit, that time costs nothing.
+Each thread works through its chunk without waiting for the others after every operation. While one multiplies
+matrices another adds or draws noise, which costs no time on processors whose threads share a matrix unit.
 """
 
 import functools
@@ -15,26 +15,29 @@ import torch
 Result = TypeVar("Result")
 
 
-def each(do: Callable[..., Result], *parts: Sequence[Any]) -> list[Result]:
-    """[do(one of each of `parts`)], without gradients; what one raises is raised."""
-    do = torch.no_grad()(do)  # every thread has a switch of its own
+def parallel_map(function: Callable[..., Result], *arguments: Sequence[Any]) -> list[Result]:
+    """Return [function(*items) for items in zip(*arguments)], computed on several threads, without gradients.
+
+    Raises what `function` raises.
+    """
+    function = torch.no_grad()(function)  # whether gradients are recorded is set per thread
     threads = torch.get_num_threads()
-    beside = min(threads, len(parts[0]))
-    if beside == 1:
-        return [do(*one) for one in zip(*parts, strict=True)]
-    return list(_pool(beside, threads // beside).map(do, *parts))
+    workers = min(threads, len(arguments[0]))
+    if workers == 1:
+        return [function(*items) for items in zip(*arguments, strict=True)]
+    return list(_pool(workers, threads // workers).map(function, *arguments))
 
 
 @functools.cache
-def _pool(count: int, share: int) -> ThreadPoolExecutor:
-    """`count` threads, on each of which PyTorch uses `share`."""
-    pool, met, own = ThreadPoolExecutor(count, "beside"), Barrier(count), torch.get_num_threads()
+def _pool(workers: int, threads_each: int) -> ThreadPoolExecutor:
+    """Return a pool of `workers` threads, on each of which PyTorch uses `threads_each` threads."""
+    pool, started, own = ThreadPoolExecutor(workers, "parallel_map"), Barrier(workers), torch.get_num_threads()
 
-    def begin(_: int) -> None:
-        torch.get_num_threads()  # a thread takes over the number of all when it first asks: later than we say ours
-        torch.set_num_threads(share)
-        met.wait()  # else one thread might begin twice
+    def start(_: int) -> None:
+        torch.get_num_threads()  # the first call on a thread copies the process's number, so it must precede the next
+        torch.set_num_threads(threads_each)
+        started.wait()  # keeps a thread from running this twice in the place of another
 
-    list(pool.map(begin, range(count)))
-    torch.set_num_threads(own)  # what threads of others begin with is the number that was said last
+    list(pool.map(start, range(workers)))
+    torch.set_num_threads(own)  # set_num_threads also set the number that new threads of the process start with
     return pool

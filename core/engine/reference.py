@@ -1,4 +1,4 @@
-"""The reference engine: the equations as core/theory/ writes them, and autograd."""
+"""The reference engine: the equations as core/theory/ writes them, and autograd. Fast engines are tested against it."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from core.theory.model import GenerativeConvNet, positions
 
 
 class ReferenceEngine:
-    """To measure the fast ones by."""
+    """Each method is the plain equation, computed in the pictures' own dtype."""
 
     precision = "float32"
 
@@ -49,9 +49,9 @@ def run_chains(
     generator: torch.Generator | None = None,
     after_step: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """`steps` Langevin steps of N parallel chains from `images` (N, C, H, W).
+    """Return N parallel chains after `steps` Langevin steps from `images` (N, C, H, W).
 
-    `after_step(steps done)` is told of each; what it raises ends the run.
+    `after_step(steps done)` is called after each step; an exception it raises ends the run.
     """
     for step in range(1, steps + 1):
         if dynamics.random_lattice:

@@ -1,7 +1,7 @@
-"""Pictures larger than a step can take at once: tile by tile, each with as much around it as its pixels depend on.
+"""Pictures too large for one step (canvases), computed tile by tile with the same result.
 
-B at a pixel depends on the filters that see it, and these on pixels less than a receptive field away. A tile and a
-halo of that width, taken as a picture of its own on the plane, therefore give the tile's B exactly.
+B at a pixel depends on the filters that see it, and these on pixels less than a receptive field away. A tile and the
+pixels around it up to that distance, taken as a picture of its own on the plane, therefore give the tile's B exactly.
 """
 
 import math
@@ -18,16 +18,19 @@ from core.schemas.geometry import round_up
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import Architecture, GenerativeConvNet
 
-# Of the maps in memory, of which a step holds about three times as much: of a picture that is taken at once, and of a
-# tile with what lies around it.
-WHOLE_BYTES = {"cpu": 96 << 20, "cuda": 2 << 30}
-TILE_BYTES = {"cpu": 32 << 20, "cuda": 1 << 30}
-ROWS = 512  # of a canvas that are held within limits at once
+# Bytes of all layers' maps; a step takes about three times as much memory.
+MAX_UNTILED_BYTES = {"cpu": 96 << 20, "cuda": 2 << 30}  # of a picture that is computed as a whole
+TILE_BYTES = {"cpu": 32 << 20, "cuda": 1 << 30}  # of a tile and the pixels around it
+PROJECTED_ROWS = 512  # of a canvas that are projected into the colour box at once
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a canvas and the window around it. All slices and indices count pixels; the canvas is periodic."""
+    """A rectangle of a periodic canvas and the window around it. All slices and indices count pixels.
+
+    rows, columns: of the tile on the canvas. window_rows, window_columns: indices of the window's lines on the canvas.
+    inside: rows and columns of the tile within its window.
+    """
 
     rows: slice
     columns: slice
@@ -36,26 +39,26 @@ class Tile:
     inside: tuple[slice, slice]
 
     def window(self, canvas: Tensor) -> Tensor:
-        """(N, C, H, W) -> what lies in the window, (N, C, h, w)."""
+        """Copy the window out of a canvas. (N, C, H, W) -> (N, C, h, w)."""
         return canvas[:, :, self.window_rows[:, None], self.window_columns]
 
-    def of(self, whole: Tensor) -> Tensor:
-        """(..., H, W) -> the tile's own pixels, a view."""
-        return whole[..., self.rows, self.columns]
+    def of(self, canvas: Tensor) -> Tensor:
+        """Return the tile's own pixels of a canvas (..., H, W), a view."""
+        return canvas[..., self.rows, self.columns]
 
-    def middle(self, window: Tensor) -> Tensor:
-        """(..., h, w) -> the tile's own pixels out of the window's, a view."""
+    def crop(self, window: Tensor) -> Tensor:
+        """Return the tile's own pixels of its window (..., h, w), a view."""
         return window[(..., *self.inside)]
 
 
 def needs_tiles(architecture: Architecture, canvas: Tensor) -> bool:
-    """Whether a picture (N, C, H, W) is better worked through by tiles: for how much its maps take, not its pixels."""
+    """Return True if the net's maps of a picture (N, C, H, W) take too much memory to compute it as a whole."""
     height, width = canvas.shape[2:]
-    return architecture.map_numbers * height * width * canvas.element_size() > WHOLE_BYTES[canvas.device.type]
+    return architecture.map_numbers * height * width * canvas.element_size() > MAX_UNTILED_BYTES[canvas.device.type]
 
 
 def tile_side(architecture: Architecture, canvas: Tensor) -> int:
-    """Pixels; where filters are many or see far, at least as many as make it worth while to look around them."""
+    """Return the side of a tile in pixels: what TILE_BYTES allow, but at least as much as lies around the tile."""
     pixels = TILE_BYTES[canvas.device.type] / (architecture.map_numbers * canvas.element_size())
     around = 2 * (architecture.receptive_field - 1)
     return max(math.isqrt(int(pixels)) - around, 2 * around, architecture.total_stride)
@@ -65,22 +68,22 @@ def tiles(
     architecture: Architecture,
     canvas: Tensor,
     side: int | None = None,
-    shift: tuple[int, int] = (0, 0),
-    further: int = 0,
+    phase: tuple[int, int] = (0, 0),
+    extra_reach: int = 0,
 ) -> Iterator[Tile]:
-    """Tiles of about `side` pixels (`tile_side`) that cover a periodic canvas (N, C, H, W) once.
+    """Yield tiles of about `side` pixels (`tile_side` by default) that cover a periodic canvas (N, C, H, W) once.
 
-    `shift`: the lattice lies as on the canvas moved by so many pixels down and to the right. `further`: pixels by which
-    the windows are wider than B asks for.
+    phase: the windows' strides lie as on the canvas rolled by so many pixels down and to the right.
+    extra_reach: pixels by which the windows are wider than B needs.
     """
-    stride, reach = architecture.total_stride, architecture.receptive_field - 1 + further
-    before = round_up(reach, stride)  # windows begin on the lattice
+    stride, reach = architecture.total_stride, architecture.receptive_field - 1 + extra_reach
+    before = round_up(reach, stride)  # so that a window begins at a multiple of the stride
     step = max((side or tile_side(architecture, canvas)) // stride, 1) * stride
     for top in range(0, canvas.shape[2], step):
         for left in range(0, canvas.shape[3], step):
             spans = [
-                _span(first, min(first + step, whole), before + moved, reach, whole, canvas.device)
-                for first, whole, moved in zip((top, left), canvas.shape[2:], shift, strict=True)
+                _span(first, min(first + step, whole), before + rolled, reach, whole, canvas.device)
+                for first, whole, rolled in zip((top, left), canvas.shape[2:], phase, strict=True)
             ]
             (rows, window_rows, inside_rows), (columns, window_columns, inside_columns) = spans
             yield Tile(rows, columns, window_rows, window_columns, (inside_rows, inside_columns))
@@ -96,57 +99,59 @@ def run_in_tiles(
     after_part: Callable[[float], None] | None = None,
     side: int | None = None,
 ) -> Tensor:
-    """`steps` Langevin steps (eq. 19) of periodic pictures (N, C, H, W), as `Engine.run` takes, B found tile by tile.
+    """Return periodic pictures (N, C, H, W) after `steps` Langevin steps (eq. 19), computing B tile by tile.
 
-    The memory of `canvas` is used up; one more canvas is all that is needed besides. `after_part(steps done)` is told
-    of each tile, in fractions of a step; what it raises ends the run. ValueError where the sides do not suit the net.
+    Overwrites `canvas`, and needs the memory of one more. With `random_lattice` the tiles move instead of the canvas.
+    `after_part(steps done)` is called after each tile with a fractional number; an exception it raises ends the run.
+    Raises ValueError if the canvas does not suit the net.
     """
     net.check(canvas, "torus")
     canvas = canvas.contiguous()
-    ahead, noise = torch.empty_like(canvas), Noise(generator)
-    of_step = langevin_coefficients(dynamics.step_size, net.architecture.reference_std)
+    next_canvas, noise = torch.empty_like(canvas), Noise(generator)
+    coefficients = langevin_coefficients(dynamics.step_size, net.architecture.reference_std)
     for step in range(steps):
-        shift = (0, 0)
+        phase = (0, 0)
         if dynamics.random_lattice:
-            shift = random_phase(net.architecture.total_stride, generator)
-        noise.fill(ahead.view(-1), of_step.noise)
-        ahead.add_(canvas, alpha=of_step.image)
-        parts = list(tiles(net.architecture, canvas, side, shift))
+            phase = random_phase(net.architecture.total_stride, generator)
+        noise.fill(next_canvas.view(-1), coefficients.noise)
+        next_canvas.add_(canvas, alpha=coefficients.image)
+        parts = list(tiles(net.architecture, canvas, side, phase))
         for done, tile in enumerate(parts, start=1):
-            pull = engine.basis(net, tile.window(canvas), "valid")
-            tile.of(ahead).add_(tile.middle(pull), alpha=of_step.basis)
+            basis = engine.basis(net, tile.window(canvas), "valid")
+            tile.of(next_canvas).add_(tile.crop(basis), alpha=coefficients.basis)
             if after_part is not None:
                 after_part(step + done / len(parts))
         if dynamics.box is not None:
-            for rows in torch.split(ahead, ROWS, dim=2):
+            for rows in torch.split(next_canvas, PROJECTED_ROWS, dim=2):
                 rows.copy_(dynamics.box.project(rows))
-        canvas, ahead = ahead, canvas
+        canvas, next_canvas = next_canvas, canvas
     return canvas
 
 
 def map_tiles(
     architecture: Architecture,
     canvas: Tensor,
-    local: Callable[[Tensor], Tensor],
-    made: Tensor,
+    function: Callable[[Tensor], Tensor],
+    result: Tensor,
     after_part: Callable[[float], None] | None = None,
     side: int | None = None,
 ) -> Tensor:
-    """`made` (N, C, H, W), filled with what `local` makes of windows of a canvas: (N, C, h, w) -> the like.
+    """Fill `result` (N, C, H, W) with `function` of a canvas, computed window by window: (N, C, h, w) -> same shape.
 
-    `local` may look as far around a pixel as B and the lattice's places reach. `after_part(share done)`.
+    A pixel that `function` returns may depend on pixels up to a receptive field and a stride away.
+    `after_part(share done)` is called after each tile; an exception it raises ends the work.
     """
-    parts = list(tiles(architecture, canvas, side, further=architecture.total_stride))
+    parts = list(tiles(architecture, canvas, side, extra_reach=architecture.total_stride))
     for done, tile in enumerate(parts, start=1):
-        tile.of(made).copy_(tile.middle(local(tile.window(canvas))))
+        tile.of(result).copy_(tile.crop(function(tile.window(canvas))))
         if after_part is not None:
             after_part(done / len(parts))
-    return made
+    return result
 
 
 def _span(
     first: int, end: int, before: int, after: int, whole: int, device: torch.device
 ) -> tuple[slice, Tensor, slice]:
-    """Lines `first` to `end` of a tile: where they lie, its window's lines, and where they lie in the window."""
+    """For lines `first` to `end`: their slice of the canvas, their window's lines, their slice of the window."""
     window = torch.arange(first - before, end + after, device=device) % whole
     return slice(first, end), window, slice(before, before + end - first)

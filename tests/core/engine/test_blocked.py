@@ -18,7 +18,7 @@ from nets import Case, case, random_net, top_size
 
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
-from core.engine.fast import LANES, exactly
+from core.engine.fast import CUDA_CHANNEL_ALIGNMENT, reproducible_cudnn
 from core.theory.decoding import encode, top_down
 from core.theory.model import Architecture, ConvLayer, convolve, positions
 
@@ -83,7 +83,7 @@ def test_channels_filled_up_with_zeros_change_nothing(case):
     layout = layout_of(case)
     blocks = layout.to_blocks(case.images)
     with torch.no_grad():
-        plain, filled = (BlockedNet.of(case.net, torch.float64, lanes) for lanes in (1, 8))
+        plain, filled = (BlockedNet.of(case.net, torch.float64, alignment) for alignment in (1, 8))
         assert all(weight.shape[1] % 8 == 0 for weight in filled.weights)
         assert relative(filled.basis(blocks, layout), plain.basis(blocks, layout)) <= 1e-12
         assert_same_gradient(filled.gradient(blocks, layout), plain.gradient(blocks, layout), 1e-12)
@@ -172,8 +172,8 @@ class Rounded:
     def __init__(self, case, device):
         engine, layout = FastEngine(torch.bfloat16), layout_of(case)
         net, images = copy.deepcopy(case.net).to(device), case.images.to(device)
-        with torch.no_grad(), exactly():
-            blocked = BlockedNet.of(net, torch.bfloat16, LANES if device == "cuda" else 1)
+        with torch.no_grad(), reproducible_cudnn():
+            blocked = BlockedNet.of(net, torch.bfloat16, CUDA_CHANNEL_ALIGNMENT if device == "cuda" else 1)
             maps = blocked.feature_maps(blocked._extended(layout.to_blocks(images), layout))
         self.pattern = tuple((layer[:, : len(bias)] > 0).cpu() for layer, bias in zip(maps, net.biases, strict=True))
         self.basis = engine.basis(net, images, case.boundary).cpu()

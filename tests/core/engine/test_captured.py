@@ -50,7 +50,7 @@ def kernel(monkeypatch) -> Iterator[Kernel]:
 
 
 def captured_runs():
-    return sys.modules[NAME].CapturedRunner(record=False)
+    return sys.modules[NAME].CapturedRunner(capture=False)
 
 
 def dynamics_on(one: Case, bounded: bool, random_lattice: bool) -> Dynamics:
@@ -59,7 +59,7 @@ def dynamics_on(one: Case, bounded: bool, random_lattice: bool) -> Dynamics:
 
 @torch.no_grad()
 def ran(runs, one, dynamics, generator, steps=STEPS, after_step=None):
-    blocked = BlockedNet.of(one.net, torch.float32, lanes=8)
+    blocked = BlockedNet.of(one.net, torch.float32, channel_alignment=8)
     return runs.run(blocked, layout_of(one), one.images, steps, dynamics, generator, after_step)
 
 

@@ -54,7 +54,7 @@ class Quiet(ReferenceEngine):
 
 
 class NoNoise:
-    def fill(self, flat, strength):  # noqa: ARG002
+    def fill(self, flat, std):  # noqa: ARG002
         flat.zero_()
 
 

@@ -13,7 +13,7 @@ from nets import case
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
-from core.engine.fast import exactly
+from core.engine.fast import reproducible_cudnn
 from core.engine.layout import Layout
 from core.pictures.colour_box import ColourBox
 from core.theory.langevin import LangevinCoefficients
@@ -28,7 +28,7 @@ every_dtype = pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 @pytest.fixture(autouse=True)
 def exact_arithmetic() -> Iterator[None]:
     """Also of the reference, and of what is asked of a graph directly."""
-    with exactly():
+    with reproducible_cudnn():
         yield
 
 
@@ -69,14 +69,14 @@ def test_a_recorded_run_is_the_steps_done_one_by_one(layers, size, boundary, bou
     box = ColourBox(torch.full((3, 1, 1), -20.0), torch.full((3, 1, 1), 20.0)) if bounded else None
     dynamics = Dynamics(2.0, boundary, box, random_lattice=boundary == "torus")
     layout = Layout.of(net.architecture, tuple(images.shape[2:]), boundary)
-    recorded, plain, told = CapturedRunner(), CapturedRunner(record=False), []
+    recorded, plain, told = CapturedRunner(), CapturedRunner(capture=False), []
     blocked = BlockedNet.of(net, torch.float32, 8)
     for seed in (1, 2):  # the second run replays what the first recorded
         here = recorded.run(blocked, layout, images, 1, dynamics, generator(seed))
         there = plain.run(blocked, layout, images, 1, dynamics, generator(seed))
         torch.testing.assert_close(here, there, rtol=1e-5, atol=1e-4)
-    assert recorded._run is not None
-    assert recorded._run._graph is not None
+    assert recorded._cached is not None
+    assert recorded._cached._graph is not None
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.zero_()
@@ -103,9 +103,9 @@ def test_the_engine_records_a_graph():
     net, images, boundary = on_gpu(*SHAPES[0])
     engine = FastEngine(torch.bfloat16)
     engine.run(net, images, 10, Dynamics(0.5, boundary), generator())
-    assert engine._captured is not None
-    assert engine._captured._run is not None
-    assert engine._captured._run._graph is not None
+    assert engine._cached_runner is not None
+    assert engine._cached_runner._cached is not None
+    assert engine._cached_runner._cached._graph is not None
 
 
 def test_the_kernel_is_the_formula_and_its_noise_white():

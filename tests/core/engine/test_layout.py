@@ -69,7 +69,7 @@ def test_many_of_the_cases_need_a_mask_and_many_none():
 def test_the_filters_see_what_the_net_extends_the_picture_to(case):
     layout, first = layout_of(case), case.net.architecture.layers[0]
     extended = layout.extend(layout.to_blocks(case.images), torch.float64)
-    assert extended.shape[2:] == layout.seen
+    assert extended.shape[2:] == layout.extended
     seen, whole = functional.pixel_shuffle(extended, layout.stride), case.net.extend(case.images, case.boundary)
     height, width = (
         (side - first.kernel_size) // first.stride * first.stride + first.kernel_size for side in whole.shape[2:]
@@ -85,7 +85,7 @@ def test_the_filters_see_what_the_net_extends_the_picture_to(case):
 def test_folding_back_is_the_adjoint_of_extending(case):
     layout = layout_of(case)
     shape = layout.to_blocks(case.images).shape
-    here, there = random_like(shape, 5), random_like((*shape[:2], *layout.seen), 6)
+    here, there = random_like(shape, 5), random_like((*shape[:2], *layout.extended), 6)
     folded = layout.fold_back(there)
     assert folded.shape == shape
     torch.testing.assert_close((layout.extend(here, torch.float64) * there).sum(), (here * folded).sum(), **EXACT)

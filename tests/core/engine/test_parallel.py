@@ -10,7 +10,7 @@ from nets import case
 
 from core.engine.blocked import BlockedNet
 from core.engine.layout import Layout
-from core.engine.parallel import each
+from core.engine.parallel import parallel_map
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -23,7 +23,7 @@ def threads(request) -> Iterator[int]:
 
 def test_what_is_done_comes_back_in_order_without_gradients(threads):  # noqa: ARG001
     weight = torch.ones(1, requires_grad=True)
-    found = each(lambda one, other: one * weight + other, range(5), range(10, 15))
+    found = parallel_map(lambda one, other: one * weight + other, range(5), range(10, 15))
     assert [value.item() for value in found] == [10, 12, 14, 16, 18]
     assert not any(value.requires_grad for value in found)
 
@@ -35,7 +35,7 @@ def test_each_thread_has_its_share_of_the_threads_and_the_caller_keeps_its_own(t
 
     for parts in (1, 2, 6):
         beside = min(threads, parts)
-        shares, names = zip(*each(used, range(parts)), strict=True)
+        shares, names = zip(*parallel_map(used, range(parts)), strict=True)
         assert set(shares) == {threads // beside}
         assert len(set(names)) <= beside
         assert torch.get_num_threads() == threads
@@ -47,7 +47,7 @@ def test_what_a_part_raises_is_raised(threads):  # noqa: ARG001
             raise KeyError("three")
 
     with pytest.raises(KeyError, match="three"):
-        each(fail, range(4))
+        parallel_map(fail, range(4))
 
 
 @pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])

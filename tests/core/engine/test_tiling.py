@@ -65,7 +65,7 @@ def test_tiles_cover_a_canvas_once_and_lie_within_their_windows(one, side, shift
     for tile in tiles(one.net.architecture, one.images, side, shift):
         tile.of(covered).add_(1)
         window = tile.window(numbers)
-        assert torch.equal(tile.middle(window), tile.of(numbers))
+        assert torch.equal(tile.crop(window), tile.of(numbers))
         assert max(tile.of(numbers).shape[2:]) <= max(side, stride)
         for lines, first, by in (
             (tile.window_rows, tile.rows, shift[0]),
@@ -108,8 +108,8 @@ def test_eq16_a_tiles_basis_is_that_of_the_whole_canvas(one, side):
         back = (-shift[0], -shift[1])
         whole = ReferenceEngine().basis(one.net, one.images.roll(shift, (2, 3)), "torus").roll(back, (2, 3))
         for tile in tiles(one.net.architecture, one.images, side, shift):
-            pull = tile.middle(FastEngine().basis(one.net, tile.window(one.images), "valid"))
-            torch.testing.assert_close(pull, tile.of(whole), rtol=1e-11, atol=1e-11)
+            basis = tile.crop(FastEngine().basis(one.net, tile.window(one.images), "valid"))
+            torch.testing.assert_close(basis, tile.of(whole), rtol=1e-11, atol=1e-11)
 
 
 @every_canvas
@@ -211,11 +211,11 @@ def test_sides_that_do_not_suit_the_net_are_refused(size):
 @pytest.mark.parametrize("random_lattice", [False, True])
 def test_denoised_by_tiles_a_canvas_is_denoised_whole(one, side, random_lattice):
     whole = denoise(one.net, one.images, 0.8, "torus", random_lattice)
-    for pull in (None, FastEngine().basis):
+    for basis in (None, FastEngine().basis):
         told = []
 
-        def local(window, pull=pull):
-            return denoise(one.net, window, 0.8, "valid", random_lattice, pull)
+        def local(window, basis=basis):
+            return denoise(one.net, window, 0.8, "valid", random_lattice, basis)
 
         given = torch.full_like(one.images, float("nan"))
         made = map_tiles(one.net.architecture, one.images, local, given, told.append, side)
@@ -280,9 +280,9 @@ def test_a_large_picture_is_synthesized_by_tiles(random_lattice, monkeypatch):
         )  # fmt: skip
 
     maps = 27 * 30 * 4 * one.images.element_size() // 9
-    monkeypatch.setitem(tiling.WHOLE_BYTES, "cpu", maps)
+    monkeypatch.setitem(tiling.MAX_UNTILED_BYTES, "cpu", maps)
     whole = synthesized()
-    monkeypatch.setitem(tiling.WHOLE_BYTES, "cpu", maps - 1)
+    monkeypatch.setitem(tiling.MAX_UNTILED_BYTES, "cpu", maps - 1)
     found, generator = synthesized(), seeded(4)
     start = torch.cat([patchwork(one.images, 27, 30, 3, generator) for _ in range(2)])
     assert torch.equal(found, run_in_tiles(FastEngine(), one.net, start, 2, dynamics, generator))
