@@ -21,7 +21,7 @@ from api.datasets import routes as datasets
 from api.datasets.decoder_pool import Decoders
 from api.datasets.limits import Limits
 from api.jobs import routes as jobs
-from api.jobs.events import ends_of
+from api.jobs.events import job_end_reader
 from api.metrics import Watch
 from api.models import routes as models
 from api.retention_sweep import Sweeper
@@ -116,7 +116,7 @@ def _open(settings: ApiSettings) -> AppState:
         blobs=Blobs(settings.blobs_url),
         notifier=JobNotifier(settings.broker_url),
         redis=connect(settings.broker_url),
-        news=EventBroadcaster(connect_async(settings.broker_url), ends_of(database)),
+        news=EventBroadcaster(connect_async(settings.broker_url), job_end_reader(database)),
         aside=BestEffortCalls(),
         decoders=Decoders(Limits.of(settings), settings.decoders),
         places=UploadLimiter(settings.uploads_at_once),

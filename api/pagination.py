@@ -1,6 +1,6 @@
 """Lists in pages: {data, has_more, next}, newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Generic, Protocol, TypeVar
 
@@ -11,8 +11,10 @@ from core.schemas.times import rfc3339
 
 MAX_LIMIT = 100
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most so many.")]
-After = Annotated[str | None, Query(max_length=40, description="The id that `next` gave: older ones follow.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The largest number of items to return.")]
+After = Annotated[
+    str | None, Query(max_length=40, description="Return the items older than this id; `next` of the page before it.")
+]
 
 
 class HasId(Protocol):
@@ -30,11 +32,11 @@ class Page(BaseModel, Generic[Item]):
     next: str | None = None
 
 
-def cut(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool, str | None]:
-    """Of limit + 1 rows asked for, those to show, whether there are more, and after which id."""
+def page_of(rows: Sequence[Row], limit: int, show: Callable[[Row], Item]) -> Page[Item]:
+    """Return a page of the first `limit` rows. rows: limit + 1 rows if there are as many, so that a next page shows."""
     shown = rows[:limit]
     more = len(rows) > limit
-    return shown, more, shown[-1].id if more else None
+    return Page(data=[show(row) for row in shown], has_more=more, next=shown[-1].id if more else None)
 
 
 Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]

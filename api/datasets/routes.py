@@ -18,7 +18,7 @@ from api.datasets.decoder_pool import Decoded, stopping
 from api.datasets.files import clean_name
 from api.datasets.schemas import DatasetOut
 from api.errors import Problem
-from api.pagination import After, Limit, Page, cut
+from api.pagination import After, Limit, Page, page_of
 from core.storage import datasets
 from core.storage.errors import NotFound
 from core.storage.tables import Dataset
@@ -91,8 +91,8 @@ def _decoded(app_state: AppState, images: list[UploadFile], archive: UploadFile 
 
 @router.get("")
 def listing(app_state: AppStateDep, limit: Limit = 20, after: After = None) -> Page[DatasetOut]:
-    rows, more, following = cut(datasets.listing(app_state.database, limit=limit + 1, after=after), limit)
-    return Page(data=[DatasetOut.of(row) for row in rows], has_more=more, next=following)
+    """List datasets, newest first."""
+    return page_of(datasets.listing(app_state.database, limit=limit + 1, after=after), limit, DatasetOut.of)
 
 
 @router.get("/{dataset_id}")

@@ -1,7 +1,8 @@
-"""A job's news as server-sent events, with replay from Last-Event-ID.
+"""A job's events as server-sent events, with replay from Last-Event-ID.
 
-The id of an event is that of its entry in the broker. The id of the end is that of the last event before it, a dot,
-and when the job ended: whoever comes back with it has heard of that end, whatever the broker still knows.
+The id of an event is that of its entry in the broker's stream. The id of the last event, `done`, is the id of the event
+before it, a dot, and the time when the job ended: a client that sends it back has received everything, even if the
+broker has lost the stream.
 """
 
 import asyncio
@@ -21,107 +22,115 @@ from core.schemas.jobs import JobStatus
 from core.storage.database import Database
 from core.storage.tables import Job
 
-MAX_PART = (1 << 64) - 1  # of an id, as the broker counts
+MAX_ID_PART = (1 << 64) - 1  # Redis counts in 64 bits
 
 
-def ends_of(database: Database) -> Look:
-    """The look at the rows that all streams of a process share."""
+def job_end_reader(database: Database) -> Look:
+    """Return the function by which EventBroadcaster reads which jobs have ended or were deleted."""
 
-    async def look(job_ids: Collection[str]) -> Mapping[str, End | None]:
+    async def read(job_ids: Collection[str]) -> Mapping[str, End | None]:
         try:
             rows = await run_in_threadpool(requests.several, database, job_ids)
         except SQLAlchemyError as error:
             raise OSError(f"the database does not answer: {error}") from error
-        ended = {row.id: end_of(row) for row in rows if JobStatus(row.status).final}
+        ended = {row.id: job_end(row) for row in rows if JobStatus(row.status).final}
         return ended | dict.fromkeys(set(job_ids) - {row.id for row in rows})
 
-    return look
+    return read
 
 
-def end_of(row: Job) -> End:
+def job_end(row: Job) -> End:
+    """Return the end of a job that has ended."""
     assert row.finished_at is not None
     data = {"status": row.status} if row.error is None else {"status": row.status, "error": row.error}
     return End(int(row.finished_at * 1000), data)
 
 
-def has_heard_the_end(row: Job, after: str | None) -> bool:
-    """Whether the id `after` is that of the job's end."""
-    _, _, end = (after or "").partition(".")
-    return bool(end) and JobStatus(row.status).final and end_of(row).at == int(end)
+def has_received_end(row: Job, last_event_id: str | None) -> bool:
+    """Return True if the job has ended and `last_event_id` is the id of that end."""
+    _, _, end = (last_event_id or "").partition(".")
+    return bool(end) and JobStatus(row.status).final and job_end(row).at == int(end)
 
 
-async def follow(app_state: AppState, job_id: str, after: str | None) -> AsyncIterator[ServerSentEvent]:
-    """Everything after the event `after` (all, when absent), and on until the job's end.
+async def stream_events(app_state: AppState, job_id: str, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
+    """Yield the job's events after `last_event_id` (all if it is None), first stored ones and then new ones.
 
-    What the broker has lost, the row makes good: a job that has ended always gets its `done`, and one alone.
+    A job that has ended always gets exactly one `done`, read from its row if the broker has lost it.
     """
-    with await app_state.news.listen(job_id) as heard:
-        told = StreamCursor(after)
-        async for event in _replayed(app_state.news, job_id, told):
+    with await app_state.news.listen(job_id) as queue:
+        cursor = StreamCursor(last_event_id)
+        async for event in _replay(app_state.news, job_id, cursor):
             yield event
-        while not told.ended and (item := await heard.get()) is not None:
-            for event in told.of(item):
+        while not cursor.ended and (item := await queue.get()) is not None:
+            for event in cursor.advance(item):
                 yield event
 
 
-async def _replayed(news: EventBroadcaster, job_id: str, told: "StreamCursor") -> AsyncIterator[ServerSentEvent]:
-    """What is kept, and the end where there was one before it was read. A broker that is away is waited for."""
+async def _replay(broadcaster: EventBroadcaster, job_id: str, cursor: "StreamCursor") -> AsyncIterator[ServerSentEvent]:
+    """Yield the stored events, and the end if the job had ended before they were read.
+
+    If the broker is away and the job has not ended, try again until it is back.
+    """
     while True:
         end = None
         try:
-            ends = await news.ends([job_id])
+            ends = await broadcaster.ends([job_id])
             end = ends.get(job_id)
-            if job_id in ends and end is None:  # deleted meanwhile
-                told.ended = True
+            if job_id in ends and end is None:  # the job has been deleted
+                cursor.ended = True
                 return
-            told.last = await _start(news, job_id, told.last)
-            async for page in events.replay(news.redis, job_id, told.last):
+            cursor.last_id = await _replay_position(broadcaster, job_id, cursor.last_id)
+            async for page in events.replay(broadcaster.redis, job_id, cursor.last_id):
                 for item in page:
-                    for event in told.of(item):
+                    for event in cursor.advance(item):
                         yield event
         except (RedisError, OSError):
-            if end is None and not news.closed:
+            if end is None and not broadcaster.closed:
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
         if end is not None:
-            for event in told.of(end):
+            for event in cursor.advance(end):
                 yield event
         return
 
 
-async def _start(news: EventBroadcaster, job_id: str, last: str) -> str:
-    """`last`, unless it is of a broker that was wiped since."""
-    return BEGINNING if events.is_later(last, await events.last_id(news.redis, job_id)) else last
+async def _replay_position(broadcaster: EventBroadcaster, job_id: str, last_id: str) -> str:
+    """Return `last_id`, or BEGINNING if it is newer than any stored id: then the broker has been wiped since."""
+    return BEGINNING if events.is_later(last_id, await events.last_id(broadcaster.redis, job_id)) else last_id
 
 
 class StreamCursor:
-    """What one stream has told. A `done` waits for what the row says, since a job that was resumed has several."""
+    """The position of one client's stream; it decides which items are sent and sends none twice.
 
-    def __init__(self, after: str | None) -> None:
-        self.last, _, end = (after or BEGINNING).partition(".")
+    A `done` of the broker is held back until the row confirms that the job has ended, or a later event shows that it
+    was resumed.
+    """
+
+    def __init__(self, last_event_id: str | None) -> None:
+        self.last_id, _, end = (last_event_id or BEGINNING).partition(".")
         self.ended = False
-        self._over = bool(end)  # an end was told: up to the next status, only stragglers of it come
-        self._done: Event | None = None
+        self._after_done = bool(end)  # what workers still write after a `done` is dropped until the next `status`
+        self._pending_done: Event | None = None
 
-    def of(self, item: Event | End) -> list[ServerSentEvent]:
-        """What to tell of it."""
+    def advance(self, item: Event | End) -> list[ServerSentEvent]:
+        """Return the events to send now that `item` has arrived, oldest first."""
         if isinstance(item, End):
             self.ended = True
-            return [ServerSentEvent(event="done", id=f"{self.last}.{item.at}", data=item.data)]
-        if not events.is_later(item.id, self.last) or (self._over and item.name != "status"):
+            return [ServerSentEvent(event="done", id=f"{self.last_id}.{item.at}", data=item.data)]
+        if not events.is_later(item.id, self.last_id) or (self._after_done and item.name != "status"):
             return []
         if item.name == "done":
-            self._done, self._over = item, True
+            self._pending_done, self._after_done = item, True
             return []
-        self._over = False
-        now = [one for one in (self._done, item) if one is not None]
-        self._done, self.last = None, item.id
-        return [ServerSentEvent(event=one.name, id=one.id, data=one.data) for one in now]
+        self._after_done = False
+        due = [one for one in (self._pending_done, item) if one is not None]
+        self._pending_done, self.last_id = None, item.id
+        return [ServerSentEvent(event=one.name, id=one.id, data=one.data) for one in due]
 
 
-def is_id(given: str) -> bool:
-    """Whether it can be the id of an event."""
-    position, dot, end = given.partition(".")
+def is_event_id(text: str) -> bool:
+    """Return True if `text` has the form of an event's id: milliseconds, "-" and a count, "." and a job's end."""
+    position, dot, end = text.partition(".")
     milliseconds, dash, count = position.partition("-")
     parts = (milliseconds, *((count,) if dash else ()), *((end,) if dot else ()))
-    return all(part.isascii() and part.isdigit() and len(part) <= 20 and int(part) <= MAX_PART for part in parts)
+    return all(part.isascii() and part.isdigit() and len(part) <= 20 and int(part) <= MAX_ID_PART for part in parts)

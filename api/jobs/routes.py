@@ -12,10 +12,10 @@ from api import file_cleanup, files
 from api.app_state import AppState, AppStateDep
 from api.errors import NoContent
 from api.jobs import service
-from api.jobs.events import follow, has_heard_the_end, is_id
+from api.jobs.events import has_received_end, is_event_id, stream_events
 from api.jobs.schemas import JobIn, JobOut, ResumeIn
 from api.jobs.zip_stream import stream_zip
-from api.pagination import After, Limit, Page, cut
+from api.pagination import After, Limit, Page, page_of
 from core.jobs import requests
 from core.schemas.jobs import JobKind, JobStatus
 from core.storage.blobs import BlobMissing
@@ -26,30 +26,34 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=255, description="Post again with the same key and body: the same job again."),
+    Header(
+        min_length=1,
+        max_length=255,
+        description="A repeated request with the same key and body returns the first's job.",
+    ),
 ]
 
 
-def _event_id(given: str) -> str:
-    if not is_id(given):
-        raise ValueError("is no id of an event")
-    return given
+def _event_id(text: str) -> str:
+    if not is_event_id(text):
+        raise ValueError("is not the id of an event")
+    return text
 
 
 LastEventId = Annotated[
     Annotated[str, AfterValidator(_event_id)] | None,
-    Header(max_length=70, description="Replay what came after it; 204 where that was the end."),
+    Header(max_length=70, description="Send the events after this one; 204 if it was the last."),
 ]
 
 
 @router.post("", status_code=202)
 def create(
-    app_state: AppStateDep, response: Response, asked: Annotated[JobIn, Body()], idempotency_key: IdempotencyKey = None
+    app_state: AppStateDep, response: Response, body: Annotated[JobIn, Body()], idempotency_key: IdempotencyKey = None
 ) -> JobOut:
-    """Accept a job; it will be done whatever happens to the broker or a worker."""
-    job = service.create(app_state, asked, idempotency_key)
+    """Queue a job. An accepted job is done even if the broker or a worker fails meanwhile."""
+    job = service.create(app_state, body, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return _shown(app_state, job)
+    return _job_out(app_state, job)
 
 
 @router.get("")
@@ -60,38 +64,42 @@ def listing(
     limit: Limit = 20,
     after: After = None,
 ) -> Page[JobOut]:
-    found = requests.listing(app_state.database, kind=kind, status=status, limit=limit + 1, after=after)
-    rows, more, following = cut(found, limit)
-    places = requests.queue_positions(app_state.database, rows)
-    return Page(data=[JobOut.of(row, places.get(row.id)) for row in rows], has_more=more, next=following)
+    """List jobs, newest first."""
+    rows = requests.listing(app_state.database, kind=kind, status=status, limit=limit + 1, after=after)
+    positions = requests.queue_positions(app_state.database, rows[:limit])
+    return page_of(rows, limit, lambda row: JobOut.of(row, positions.get(row.id)))
 
 
 @router.get("/{job_id}")
 def show(app_state: AppStateDep, job_id: str) -> JobOut:
-    return _shown(app_state, requests.find(app_state.database, job_id))
+    """Show a job."""
+    return _job_out(app_state, requests.find(app_state.database, job_id))
 
 
 @router.post("/{job_id}/cancel", status_code=202)
 def cancel(app_state: AppStateDep, job_id: str) -> JobOut:
-    """A job that waits or is split ends at once, a running one within 2 s. 409 for one that has ended."""
-    return _shown(app_state, service.cancel(app_state, job_id))
+    """Cancel a job. A queued or split job ends at once, a running one within 2 s. 409 if it has already ended."""
+    return _job_out(app_state, service.cancel(app_state, job_id))
 
 
 @router.post("/{job_id}/resume", status_code=202)
-def resume(app_state: AppStateDep, job_id: str, asked: ResumeIn | None = None) -> JobOut:
-    """Go on from the last checkpoint, further than first asked where `iterations` says so. 409 where it cannot."""
-    return _shown(app_state, service.resume(app_state, job_id, asked or ResumeIn()))
+def resume(app_state: AppStateDep, job_id: str, body: ResumeIn | None = None) -> JobOut:
+    """Continue a job from its last checkpoint, up to `iterations` if that is given. 409 if it cannot go on."""
+    return _job_out(app_state, service.resume(app_state, job_id, body or ResumeIn()))
 
 
 @router.delete("/{job_id}", status_code=204)
 def delete(app_state: AppStateDep, job_id: str) -> None:
-    """The job and its files; a model that it learned stays. 409 for one that has not ended."""
+    """Delete a job and its files; the model that it learned stays. 409 if the job has not ended."""
     file_cleanup.remove(app_state.blobs, requests.delete(app_state.database, job_id))
 
 
-def _heard(app_state: AppStateDep, job_id: str, last_event_id: LastEventId = None) -> str | None:
-    """Before the answer begins: an unknown job is a clean 404, and who heard of the end is told not to come back."""
-    if has_heard_the_end(requests.find(app_state.database, job_id), last_event_id):
+def _replay_after(app_state: AppStateDep, job_id: str, last_event_id: LastEventId = None) -> str | None:
+    """Return Last-Event-ID. Raises NotFound or NoContent, as a dependency so that the response has not begun.
+
+    204 tells an EventSource that has received the end not to reconnect.
+    """
+    if has_received_end(requests.find(app_state.database, job_id), last_event_id):
         raise NoContent
     return last_event_id
 
@@ -99,40 +107,41 @@ def _heard(app_state: AppStateDep, job_id: str, last_event_id: LastEventId = Non
 @router.get(
     "/{job_id}/events",
     response_class=EventSourceResponse,
-    responses={204: {"description": "The job has ended, and its `done` was told."}},
+    responses={204: {"description": "The job has ended, and the client has received its `done`."}},
 )
 async def events(
-    app_state: AppStateDep, job_id: str, heard: Annotated[str | None, Depends(_heard)]
+    app_state: AppStateDep, job_id: str, replay_after: Annotated[str | None, Depends(_replay_after)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """`status`, `progress`, `preview` and `done`, as they happen."""
-    async for event in follow(app_state, job_id, heard):
+    """Stream the events `status`, `progress`, `preview` and `done` as they happen."""
+    async for event in stream_events(app_state, job_id, replay_after):
         yield event
 
 
 @router.get("/{job_id}/metrics")
 def metrics(app_state: AppStateDep, job_id: str) -> dict[str, list[dict[str, Any]]]:
-    """Everything measured while learning, one entry an iteration."""
+    """List everything measured while learning, one entry per iteration."""
     return {"data": requests.metrics(app_state.database, job_id)}
 
 
 @router.api_route("/{job_id}/artifacts/{name}", methods=["GET", "HEAD"], response_class=Response)
 def artifact(app_state: AppStateDep, request: Request, job_id: str, name: str) -> Response:
+    """Download one of the job's files. Supports ETag and Range."""
     try:
         return _serve(app_state, request, job_id, name)
-    except BlobMissing:  # a preview that was replaced between the row's reading and the file's: read again
+    except BlobMissing:  # a preview may be replaced after its row was read: read the new row
         return _serve(app_state, request, job_id, name)
 
 
 @router.get("/{job_id}/artifacts.zip", response_class=Response)
 def artifacts(app_state: AppStateDep, job_id: str) -> Response:
-    """All of the job's files; while it runs without the preview, which is replaced all the time."""
+    """Download all of the job's files. While it runs, the preview is left out because it is replaced all the time."""
     job = requests.find(app_state.database, job_id)
     found = [one for one in job.artifacts if JobStatus(job.status).final or one.name != "preview.png"]
     headers = {**files.HARMLESS, "Content-Disposition": f'attachment; filename="{job_id}.zip"'}
     return StreamingResponse(stream_zip(app_state.blobs, found), media_type="application/zip", headers=headers)
 
 
-def _shown(app_state: AppState, job: Job) -> JobOut:
+def _job_out(app_state: AppState, job: Job) -> JobOut:
     return JobOut.of(job, requests.queue_positions(app_state.database, [job]).get(job.id))
 
 

@@ -1,4 +1,4 @@
-"""A job as clients ask for it, and as they see it."""
+"""Requests for jobs, and jobs as responses show them."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from core.storage.tables import Job
 
 Id = Annotated[str, Field(min_length=1, max_length=40)]
 
-# The parameters of learning, each optional: what is given takes the place of the preset's.
+# The parameters of learning, each optional; a given one replaces that of the preset.
 LearningOverrides: Any = create_model(
     "LearningOverrides",
     __config__=ConfigDict(extra="forbid", frozen=True),
@@ -29,31 +29,40 @@ LearningOverrides: Any = create_model(
 
 TimeLimit = Annotated[
     float | None,
-    Field(gt=0, allow_inf_nan=False, description="Workers hold it no longer, all attempts together; then it fails."),
+    Field(
+        gt=0,
+        allow_inf_nan=False,
+        description="The job fails after this many seconds of work, counted over all its attempts.",
+    ),
 ]
 
 
-class AskedJob(BaseModel):
-    """What a job of any kind may be asked with."""
+class JobOptions(BaseModel):
+    """What a request for a job of any kind may hold."""
 
     model_config = ConfigDict(extra="forbid")
 
     priority: Annotated[
-        int, Field(ge=-10, le=10, description="The higher is begun first, the older where they are equal.")
+        int,
+        Field(
+            ge=-10,
+            le=10,
+            description="Jobs of higher priority start first, and older ones before newer ones of the same priority.",
+        ),
     ] = 0
     time_limit_seconds: TimeLimit = None
 
 
-class TrainJobIn(AskedJob):
+class TrainJobIn(JobOptions):
     """Learn a model from a dataset."""
 
     kind: Literal["train"]
     dataset_id: Id
-    preset: Annotated[str, Field(max_length=40, description="Named settings, see /v1/presets.")] = "quick"
+    preset: Annotated[str, Field(max_length=40, description="A set of parameters, see /v1/presets.")] = "quick"
     params: LearningOverrides = Field(default_factory=LearningOverrides)
 
 
-class SampleJobIn(AskedJob):
+class SampleJobIn(JobOptions):
     """Draw new pictures from a model."""
 
     kind: Literal["sample"]
@@ -61,8 +70,8 @@ class SampleJobIn(AskedJob):
     params: SampleParams = Field(default_factory=SampleParams)
 
 
-class ReconstructJobIn(AskedJob):
-    """Give pictures back as a model's auto-encoder sees them. Not for models of patches."""
+class ReconstructJobIn(JobOptions):
+    """Encode and decode pictures with a model, as an auto-encoder. Not for models of patches."""
 
     kind: Literal["reconstruct"]
     model_id: Id
@@ -70,8 +79,8 @@ class ReconstructJobIn(AskedJob):
     params: ReconstructParams = Field(default_factory=ReconstructParams)
 
 
-class InpaintJobIn(AskedJob):
-    """Paint what is transparent in pictures (alpha below 128). Not for models of patches."""
+class InpaintJobIn(JobOptions):
+    """Paint the transparent parts of pictures (alpha below 128). Not for models of patches."""
 
     kind: Literal["inpaint"]
     model_id: Id
@@ -79,8 +88,11 @@ class InpaintJobIn(AskedJob):
     params: InpaintParams = Field(default_factory=InpaintParams)
 
 
-class ClassifyJobIn(AskedJob):
-    """Tell which of several models, each a category, pictures come from. All must have learned pictures of one form."""
+class ClassifyJobIn(JobOptions):
+    """Decide which of several models, each of one category, each picture most likely comes from.
+
+    All models must have learned pictures of the same size and number of channels.
+    """
 
     kind: Literal["classify"]
     model_ids: Annotated[list[Id], Field(min_length=MIN_MODELS, max_length=MAX_MODELS)]
@@ -93,7 +105,7 @@ JobIn = Annotated[AnyJobIn, Field(discriminator="kind")]
 
 
 class ResumeIn(BaseModel):
-    """How much further to go, and for how long."""
+    """How many iterations a resumed job is to reach, and for how long it may work."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -117,7 +129,7 @@ class ArtifactOut(BaseModel):
 
 
 class ErrorOut(BaseModel):
-    """Why a job failed: `type` for programs, `detail` for people."""
+    """Why a job failed: `type` is for programs, `detail` for people."""
 
     type: str
     detail: str

@@ -1,4 +1,4 @@
-"""Accepting a job: checked at the door, the row before the message, then the notifier."""
+"""Create, cancel and resume jobs: check the request, write the row, then notify the workers."""
 
 import hashlib
 import json
@@ -19,64 +19,72 @@ from core.storage.errors import Conflict
 from core.storage.tables import Job
 
 
-def create(app_state: AppState, asked: AnyJobIn, key: str | None) -> Job:
-    """Raises Problem for settings that cannot work or a full disk, NotFound, or Conflict for a key used otherwise."""
+def create(app_state: AppState, body: AnyJobIn, key: str | None) -> Job:
+    """Queue a job, or return the one already created with the same idempotency key and body.
+
+    Raises Problem if the settings cannot work or the disk is full, NotFound if a dataset or model is missing, and
+    Conflict if the key was used with another body.
+    """
     idempotency = None
     if key is not None:
-        idempotency = Idempotency(key, _digest(asked))
+        idempotency = Idempotency(key, _digest(body))
         if earlier := requests.asked_before(app_state.database, idempotency):
             return earlier
     ensure_room(app_state)
-    job = requests.accept(app_state.database, validation.resolve(app_state, asked), idempotency)
+    job = requests.accept(app_state.database, validation.resolve(app_state, body), idempotency)
     _announce(app_state, job)
     return job
 
 
 def cancel(app_state: AppState, job_id: str) -> Job:
-    """Raises NotFound, or Conflict for a job that has ended."""
+    """Cancel a job, or ask its worker to. Raises NotFound, or Conflict if the job has ended."""
     job = requests.cancel(app_state.database, job_id)
     if job.status == JobStatus.CANCELED:
         app_state.aside.do(lambda: events.tell(app_state.redis, job.id, "done", {"status": job.status}))
     return job
 
 
-def resume(app_state: AppState, job_id: str, asked: ResumeIn) -> Job:
-    """Raises NotFound, Problem for fewer iterations than were done, or Conflict where it cannot go on."""
+def resume(app_state: AppState, job_id: str, body: ResumeIn) -> Job:
+    """Queue an ended job again. Raises NotFound, Conflict if it cannot go on, Problem for too few iterations."""
     job = requests.find(app_state.database, job_id)
-    limit = validation.time_limit(app_state, asked.time_limit_seconds)
+    limit = validation.time_limit(app_state, body.time_limit_seconds)
     ensure_room(app_state)
-    _goes_on_from_what_is_there(app_state, job)
-    job = requests.resume(
-        app_state.database, job_id, _further(job, asked.params.iterations if asked.params else None), limit
-    )
+    _require_checkpoint(app_state, job)
+    params = _resumed_params(job, body.params.iterations if body.params else None)
+    job = requests.resume(app_state.database, job_id, params, limit)
     _announce(app_state, job)
     return job
 
 
-def _goes_on_from_what_is_there(app_state: AppState, job: Job) -> None:
+def _require_checkpoint(app_state: AppState, job: Job) -> None:
+    """Raises Conflict if the file of the job's checkpoint is missing."""
     if job.checkpoint is not None and not app_state.blobs.has(job.checkpoint):
-        raise Conflict(f"job {job.id} cannot go on: its checkpoint is not there any more")
+        raise Conflict(f"job {job.id} cannot go on: the file of its checkpoint is missing")
 
 
-def _further(job: Job, iterations: int | None) -> dict[str, Any] | None:
-    """The parameters with which a job goes on, None for those that it has."""
+def _resumed_params(job: Job, iterations: int | None) -> dict[str, Any] | None:
+    """Return the parameters with which the job goes on; None if they do not change. Raises Problem or Conflict."""
     if job.kind == JobKind.TRAIN:
-        asked = iterations if iterations is not None else job.params["iterations"]
-        if job.status == JobStatus.SUCCEEDED and asked <= job.params["iterations"]:
-            raise Conflict(f"job {job.id} has done all its iterations: ask for more than {job.params['iterations']}")
-        if asked < job.params["iterations"]:
-            message = f"must be at least the {job.params['iterations']} asked for before"
+        before = job.params["iterations"]
+        wanted = iterations if iterations is not None else before
+        if job.status == JobStatus.SUCCEEDED and wanted <= before:
+            raise Conflict(f"job {job.id} has done all its iterations: ask for more than {before}")
+        if wanted < before:
+            message = f"must be at least {before}, as many as the job already has"
             raise invalid([{"field": "params.iterations", "message": message}])
-        return {**job.params, "iterations": asked}
+        return {**job.params, "iterations": wanted}
     if iterations is not None:
         raise invalid([{"field": "params.iterations", "message": f"a {job.kind} job has no iterations"}])
     if job.status == JobStatus.SUCCEEDED:
-        raise Conflict(f"job {job.id} has succeeded: there is nothing to go on with")
+        raise Conflict(f"job {job.id} has succeeded: nothing is left to do")
     return None
 
 
 def _announce(app_state: AppState, job: Job) -> None:
-    """After the commit: tell who watches, and ring, once a shard. Should either fail, the row still says it all."""
+    """Publish the job's status and notify the workers, once for each shard.
+
+    Runs after the commit and in the background. If it fails, the reconciler notifies the workers later.
+    """
     job_id, shards, queue = job.id, job.shards, JobKind(job.kind).queue
 
     def announce() -> None:
@@ -88,8 +96,8 @@ def _announce(app_state: AppState, job: Job) -> None:
     app_state.aside.do(announce)
 
 
-def _digest(asked: BaseModel) -> bytes:
-    """Of what the client asked, not of what it left to us: the seed that we draw differs each time."""
+def _digest(body: BaseModel) -> bytes:
+    """Return the SHA-256 of the fields that the client sent; defaults such as a drawn seed differ between requests."""
     return hashlib.sha256(
-        json.dumps(asked.model_dump(mode="json", exclude_unset=True), sort_keys=True).encode()
+        json.dumps(body.model_dump(mode="json", exclude_unset=True), sort_keys=True).encode()
     ).digest()

@@ -1,4 +1,4 @@
-"""The door: what a job asks for is checked and completed here; settings that cannot work never reach a worker."""
+"""Check requests for jobs and complete them with defaults, so that settings that cannot work never reach a worker."""
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +25,9 @@ from core.storage.tables import DatasetImage, Model
 
 
 def resolve(app_state: AppState, asked: AnyJobIn) -> NewJob:
-    """Raises Problem for settings that cannot work, or NotFound."""
+    """Return the job to create. Raises Problem for settings that cannot work, NotFound for an unknown id."""
     return replace(
-        _resolved(app_state, asked),
+        _new_job(app_state, asked),
         request_id=correlation_id.get(),
         priority=asked.priority,
         time_limit_seconds=time_limit(app_state, asked.time_limit_seconds) or app_state.settings.max_job_seconds,
@@ -35,14 +35,14 @@ def resolve(app_state: AppState, asked: AnyJobIn) -> NewJob:
 
 
 def time_limit(app_state: AppState, asked: float | None) -> float | None:
-    """What is asked for. Problem where it is more than may be."""
+    """Return the time limit asked for. Raises Problem if it exceeds the one for all jobs."""
     most = app_state.settings.max_job_seconds
     if asked is not None and most is not None and asked > most:
-        raise invalid([{"field": "time_limit_seconds", "message": f"must be at most {most:g}, as every job's"}])
+        raise invalid([{"field": "time_limit_seconds", "message": f"must be at most {most:g}, the limit for all jobs"}])
     return asked
 
 
-def _resolved(app_state: AppState, asked: AnyJobIn) -> NewJob:
+def _new_job(app_state: AppState, asked: AnyJobIn) -> NewJob:
     match asked:
         case TrainJobIn():
             return _train(app_state, asked)
@@ -59,11 +59,11 @@ def _resolved(app_state: AppState, asked: AnyJobIn) -> NewJob:
 def _train(app_state: AppState, asked: TrainJobIn) -> NewJob:
     preset = PRESETS.get(asked.preset)
     if preset is None:
-        message = f"there is no preset {asked.preset!r}; there are {', '.join(sorted(PRESETS))}"
+        message = f"unknown preset {asked.preset!r}; the presets are {', '.join(sorted(PRESETS))}"
         raise invalid([{"field": "preset", "message": message}])
     datasets.find(app_state.database, asked.dataset_id)
     overrides: Mapping[str, Any] = asked.params.model_dump(exclude_unset=True)
-    with _refusing_params():
+    with _params_errors_as_problem():
         params = LearningParams.model_validate({**preset.model_dump(), **overrides}).seeded(_draw_seed())
     return NewJob(
         kind=JobKind.TRAIN,
@@ -75,27 +75,27 @@ def _train(app_state: AppState, asked: TrainJobIn) -> NewJob:
 
 
 def _sample(app_state: AppState, asked: SampleJobIn) -> NewJob:
-    learned = _learned(models.find(app_state.database, asked.model_id))
-    with _refusing_params():
+    learned = _learned_settings(models.find(app_state.database, asked.model_id))
+    with _params_errors_as_problem():
         params = asked.params.resolved(learned, _draw_seed())
     return NewJob(
         kind=JobKind.SAMPLE,
         params=params.model_dump(mode="json"),
         model_id=asked.model_id,
-        progress=_untouched(params),
+        progress=_sample_progress(params),
         shards=tuple(
-            NewShard(shard.first, shard.params.model_dump(mode="json"), _untouched(shard.params))
+            NewShard(shard.first, shard.params.model_dump(mode="json"), _sample_progress(shard.params))
             for shard in params.shards()
         ),
     )
 
 
-def _untouched(params: ResolvedSampleParams) -> Progress:
+def _sample_progress(params: ResolvedSampleParams) -> Progress:
     return Progress(stages=params.count, iterations=params.steps)
 
 
 def _reconstruct(app_state: AppState, asked: ReconstructJobIn) -> NewJob:
-    _knows_pictures("model_id", models.find(app_state.database, asked.model_id))
+    _require_whole_pictures("model_id", models.find(app_state.database, asked.model_id))
     dataset = datasets.find(app_state.database, asked.dataset_id)
     return NewJob(
         kind=JobKind.RECONSTRUCT,
@@ -107,15 +107,15 @@ def _reconstruct(app_state: AppState, asked: ReconstructJobIn) -> NewJob:
 
 
 def _inpaint(app_state: AppState, asked: InpaintJobIn) -> NewJob:
-    learned = _knows_pictures("model_id", models.find(app_state.database, asked.model_id))
+    learned = _require_whole_pictures("model_id", models.find(app_state.database, asked.model_id))
     images = datasets.find(app_state.database, asked.dataset_id).images
-    with _refusing_params():
+    with _params_errors_as_problem():
         params = asked.params.resolved(learned, _draw_seed())
     results = len(images) * params.count
     if results > MAX_RESULTS:
         message = f"{len(images)} pictures x {params.count} are {results} results, more than {MAX_RESULTS}"
         raise invalid([{"field": "params.count", "message": message}])
-    _have_holes(app_state, images, learned.image_size)
+    _require_masks(app_state, images, learned.image_size)
     return NewJob(
         kind=JobKind.INPAINT,
         params=params.model_dump(mode="json"),
@@ -126,7 +126,7 @@ def _inpaint(app_state: AppState, asked: InpaintJobIn) -> NewJob:
 
 
 def _classify(app_state: AppState, asked: ClassifyJobIn) -> NewJob:
-    _alike([models.find(app_state.database, model_id) for model_id in asked.model_ids])
+    _require_comparable([models.find(app_state.database, model_id) for model_id in asked.model_ids])
     datasets.find(app_state.database, asked.dataset_id)
     params = asked.params.resolved(tuple(asked.model_ids), _draw_seed())
     return NewJob(
@@ -138,67 +138,69 @@ def _classify(app_state: AppState, asked: ClassifyJobIn) -> NewJob:
     )
 
 
-def _learned(model: Model) -> LearnedSettings:
+def _learned_settings(model: Model) -> LearnedSettings:
     return LearnedSettings.model_validate(model.params)
 
 
-def _knows_pictures(field: str, model: Model) -> LearnedSettings:
-    """How the model was learned. Problem where that was from patches: it knows nothing of a whole picture."""
-    learned = _learned(model)
+def _require_whole_pictures(field: str, model: Model) -> LearnedSettings:
+    """Return how the model was learned. Raises Problem if it was from patches, which say nothing of whole pictures."""
+    learned = _learned_settings(model)
     if learned.patch_size is not None:
-        message = f"a model of patches of {learned.side} x {learned.side} pixels; one of whole pictures is needed"
+        message = f"learned from patches of {learned.side} x {learned.side} pixels; a model of whole pictures is needed"
         raise invalid([{"field": field, "message": message}])
     return learned
 
 
-def _alike(chosen: Sequence[Model]) -> None:
-    """Each model once, all of pictures of one size and of as many channels. Problem where they are not."""
+def _require_comparable(chosen: Sequence[Model]) -> None:
+    """Raises Problem unless the models are different ones, all of whole pictures of one size and number of channels."""
     wrong = []
-    first = _knows_pictures("model_ids[0]", chosen[0])
+    first = _require_whole_pictures("model_ids[0]", chosen[0])
     for index, model in enumerate(chosen[1:], start=1):
         field = f"model_ids[{index}]"
-        learned = _knows_pictures(field, model)
+        learned = _require_whole_pictures(field, model)
         if model.id in [other.id for other in chosen[:index]]:
             wrong.append({"field": field, "message": f"{model.id} is named twice"})
         elif learned.image_size != first.image_size:
-            sizes = f"of {learned.image_size} pixels a side, model_ids[0] of {first.image_size}"
-            wrong.append({"field": field, "message": f"learned pictures {sizes}; all must be alike"})
+            sizes = f"{learned.image_size} pixels a side, but model_ids[0] from pictures of {first.image_size}"
+            wrong.append({"field": field, "message": f"learned from pictures of {sizes}; they must be the same"})
         elif model.channels != chosen[0].channels:
-            channels = f"of {model.channels} channels, model_ids[0] of {chosen[0].channels}"
-            wrong.append({"field": field, "message": f"learned pictures {channels}; all must be alike"})
+            channels = f"{model.channels} channels, but model_ids[0] from pictures of {chosen[0].channels}"
+            wrong.append({"field": field, "message": f"learned from pictures of {channels}; they must be the same"})
     if wrong:
         raise invalid(wrong)
 
 
-def _have_holes(app_state: AppState, images: Sequence[DatasetImage], size: int) -> None:
-    """Every picture has something to paint and something to go by. Problem that names each file where it has not."""
+def _require_masks(app_state: AppState, images: Sequence[DatasetImage], size: int) -> None:
+    """Raises Problem, naming each file, unless every picture has transparent parts to paint and other parts to keep."""
     wrong = [
         {"field": "dataset_id", "file": image.filename, "message": reason}
         for image in images
-        if (reason := _no_hole(app_state, image, size))
+        if (reason := _mask_error(app_state, image, size))
     ]
     if wrong:
         detail = "; ".join(f"{one['file']}: {one['message']}" for one in wrong[:3])
         raise Problem(422, detail, wrong)
 
 
-def _no_hole(app_state: AppState, image: DatasetImage, size: int) -> str | None:
-    """Why there is nothing to paint in the picture, as it is read at a side of `size` pixels; None where there is."""
+def _mask_error(app_state: AppState, image: DatasetImage, size: int) -> str | None:
+    """Return why the picture, read at `size` x `size` pixels, cannot be inpainted; None if it can."""
     if "A" not in image.mode:
-        return "has no alpha channel: what is transparent is what is painted"
-    from core.pictures.masks import KNOWN_ALPHA, read_known  # here, since numpy takes long, and the API starts without
+        return "has no alpha channel: its transparent parts would be painted"
+    from core.pictures.masks import KNOWN_ALPHA, read_known  # late: the API needs Pillow only here
 
     known = read_known(app_state.blobs.get(image.blob), size)
     if known.all():
         return f"nothing is transparent (alpha below {KNOWN_ALPHA}) in its middle square: there is nothing to paint"
     if not known.any():
-        return f"everything is transparent (alpha below {KNOWN_ALPHA}) in its middle square: nothing to go by is left"
+        return (
+            f"everything is transparent (alpha below {KNOWN_ALPHA}) in its middle square: nothing is left to paint from"
+        )
     return None
 
 
 @contextmanager
-def _refusing_params() -> Iterator[None]:
-    """pydantic's refusal as the client's 422."""
+def _params_errors_as_problem() -> Iterator[None]:
+    """Turn a ValidationError of a job's parameters into a Problem with status 422."""
     try:
         yield
     except ValidationError as error:

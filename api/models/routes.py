@@ -11,7 +11,7 @@ from api.app_state import AppStateDep
 from api.datasets.files import clean_name
 from api.models import service
 from api.models.schemas import ModelOut
-from api.pagination import After, Limit, Page, cut
+from api.pagination import After, Limit, Page, page_of
 from core.storage import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -33,8 +33,8 @@ async def create(
 
 @router.get("")
 def listing(app_state: AppStateDep, limit: Limit = 20, after: After = None) -> Page[ModelOut]:
-    rows, more, following = cut(models.listing(app_state.database, limit=limit + 1, after=after), limit)
-    return Page(data=[ModelOut.of(row) for row in rows], has_more=more, next=following)
+    """List models, newest first."""
+    return page_of(models.listing(app_state.database, limit=limit + 1, after=after), limit, ModelOut.of)
 
 
 @router.get("/{model_id}")

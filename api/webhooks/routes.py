@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.app_state import AppStateDep
 from api.errors import invalid
-from api.pagination import After, Limit, Page, cut
+from api.pagination import After, Limit, Page, page_of
 from api.webhooks.addresses import Refused, public_address, resolve
 from api.webhooks.schemas import DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut
 from core.storage import webhooks
@@ -40,8 +40,8 @@ def create(app_state: AppStateDep, response: Response, asked: Annotated[WebhookI
 
 @router.get("")
 def listing(app_state: AppStateDep, limit: Limit = 20, after: After = None) -> Page[WebhookOut]:
-    rows, more, following = cut(webhooks.listing(app_state.database, limit=limit + 1, after=after), limit)
-    return Page(data=[WebhookOut.of(row) for row in rows], has_more=more, next=following)
+    """List webhooks, newest first."""
+    return page_of(webhooks.listing(app_state.database, limit=limit + 1, after=after), limit, WebhookOut.of)
 
 
 @router.get("/{webhook_id}")
@@ -58,9 +58,8 @@ def delete(app_state: AppStateDep, webhook_id: str) -> None:
 @router.get("/{webhook_id}/deliveries")
 def deliveries(app_state: AppStateDep, webhook_id: str, limit: Limit = 20, after: After = None) -> Page[DeliveryOut]:
     """What the webhook was told, and what it is to be told, newest first."""
-    found = webhooks.deliveries(app_state.database, webhook_id, limit=limit + 1, after=after)
-    rows, more, following = cut(found, limit)
-    return Page(data=[DeliveryOut.of(row) for row in rows], has_more=more, next=following)
+    rows = webhooks.deliveries(app_state.database, webhook_id, limit=limit + 1, after=after)
+    return page_of(rows, limit, DeliveryOut.of)
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202)

@@ -247,8 +247,8 @@ def test_models_that_are_not_alike_are_refused_each_by_its_place(each_api: Api) 
     answer = each_api.post(_body("classify", dataset_id, model, other_size, colour, model))
     assert fields(answer) == ["model_ids[1]", "model_ids[2]", "model_ids[3]"]
     messages = [error["message"] for error in answer.json()["errors"]]
-    assert f"64 pixels a side, model_ids[0] of {QUICK.image_size}" in messages[0]
-    assert "3 channels, model_ids[0] of 1" in messages[1]
+    assert f"64 pixels a side, but model_ids[0] from pictures of {QUICK.image_size}" in messages[0]
+    assert "3 channels, but model_ids[0] from pictures of 1" in messages[1]
     assert "named twice" in messages[2]
 
 
