@@ -163,7 +163,7 @@ def _jobs(database: Database) -> str:
     waiting = sum(counts.depth.values())
     oldest = max(counts.oldest_seconds.values())
     with database.read() as session:
-        struck = session.scalars(select(Job.id).where(Job.strikes >= 2, Job.finished_at.is_(None))).all()
+        struck = session.scalars(select(Job.id).where(Job.failures >= 2, Job.finished_at.is_(None))).all()
     if struck:
         raise CheckFailed(
             f"{', '.join(struck[:3])} lost workers again and again", "see the worker's log: memory, most often"

@@ -8,7 +8,7 @@ from redis import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 TRANSIENT = (OperationalError, InterfaceError, RedisError, BlobError, OSError)
-"""What may be gone at the next try. The job waits for one, a strike the poorer; after three it fails."""
+"""What may be gone at the next try. The job waits and tries again; after three failures it ends."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 AWAY_STATES = ("08", "57P")  # classes of PostgreSQL: connection lost, server going down or starting

@@ -133,14 +133,14 @@ class Runner:
             self._fail(desk, "internal-error", f"{type(error).__name__}: {error}")
 
     def _wait_for_another_try(self, desk: JobContext, error: Exception) -> None:
-        """Leave the job for a while. A database that is away is waited for, so that its absence costs no strike."""
+        """Leave the job for a while. The absence of a database is waited for and not counted as a failure of the job."""
         log.warning("job_waits_for_another_try", error=str(error))
         type_ = "storage-full" if is_storage_full(error) else "unavailable"
         reason = {"type": type_, "detail": f"{type(error).__name__}: {error}"}
         away = is_database_away(error)
         while True:
             try:
-                leases.abandon(self._database, desk.claim, reason, RETRY_SECONDS, strike=not away)
+                leases.abandon(self._database, desk.claim, reason, RETRY_SECONDS, counts=not away)
             except DBAPIError as again:
                 if not is_database_away(again) or self._stopping():
                     raise

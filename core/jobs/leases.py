@@ -21,7 +21,7 @@ from core.storage.database import Database
 from core.storage.errors import LeaseLost
 from core.storage.tables import Artifact, Job, Metric, Model, in_turn
 
-MAX_STRIKES = 3  # claims in a row that killed their worker
+MAX_FAILURES = 3  # claims in a row that killed their worker
 CLOCK_SLACK = 5.0  # seconds; what lies further in the future was written before the database's clock was set back
 
 
@@ -103,7 +103,7 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
                 status=JobStatus.RUNNING,
                 token=Job.token + 1,
                 attempt=Job.attempt + 1,
-                strikes=Job.strikes + 1,
+                failures=Job.failures + 1,
                 error=None,
                 worker=worker,
                 leased_at=now(),
@@ -204,7 +204,7 @@ def checkpoint(database: Database, held: JobLease, stored: StoredBlob) -> list[s
         job = _fenced(session, held)
         replaced = [job.checkpoint] if job.checkpoint and job.checkpoint != stored.blob else []
         job.checkpoint = stored.blob
-        job.strikes = 0
+        job.failures = 0
         return replaced
 
 
@@ -254,7 +254,7 @@ def canceled(database: Database, held: JobLease) -> None:
 
 
 def release(database: Database, held: JobLease) -> JobStatus | None:
-    """Leave the job to any other worker, at once and without a strike.
+    """Leave the job to any other worker, at once; this is not counted as a failure.
 
     Gives the state that its owner sees from now on, None where it is no news. Raises LeaseLost.
     """
@@ -263,7 +263,7 @@ def release(database: Database, held: JobLease) -> JobStatus | None:
         if job.cancel_requested:
             shards.end(session, job, JobStatus.CANCELED)
             return JobStatus.CANCELED
-        job.strikes = max(job.strikes - 1, 0)
+        job.failures = max(job.failures - 1, 0)
         return shards.leave(session, job)
 
 
@@ -273,19 +273,19 @@ def abandon(
     error: dict[str, Any] | None = None,
     wait_seconds: float = 0.0,
     *,
-    strike: bool = True,
+    counts: bool = True,
 ) -> None:
     """End the lease of a worker that cannot go on; the job may be claimed again after a pause.
 
-    The pause is `wait_seconds`, three times as long after each strike; `error` says why. What is no fault of the job's
-    is no `strike`. Meanwhile nobody holds the job. Raises LeaseLost.
+    The pause is `wait_seconds`, three times as long after each failure; `error` says why. counts: False if the job
+    is not at fault. Meanwhile nobody holds the job. Raises LeaseLost.
     """
     with database.write() as session:
         job = _fenced(session, held)
-        pause = wait_seconds * 3 ** max(job.strikes - 1, 0)
-        job.strikes = job.strikes if strike else max(job.strikes - 1, 0)
+        pause = wait_seconds * 3 ** max(job.failures - 1, 0)
+        job.failures = job.failures if counts else max(job.failures - 1, 0)
         job.error = error or job.error
-        job.worker = job.rung_at = None
+        job.worker = job.notified_at = None
         session.flush()
         # Nobody works from now on: what a late renewal counts as work begins here, whatever the clock did before.
         session.execute(update(Job).where(Job.seq == job.seq).values(leased_at=now(), lease_until=now() + pause - 0.01))
@@ -321,12 +321,12 @@ def waiting(database: Database, queue: Queue) -> int:
 def unheard(database: Database, queue: Queue, seconds: float, limit: int) -> list[str]:
     """Jobs of `queue` that wait and were not rung for within `seconds`, oldest first; they count as rung for now."""
     with database.write() as session:
-        quiet = or_(Job.rung_at.is_(None), Job.rung_at < now() - seconds, Job.rung_at > now() + CLOCK_SLACK)
+        quiet = or_(Job.notified_at.is_(None), Job.notified_at < now() - seconds, Job.notified_at > now() + CLOCK_SLACK)
         query = select(Job.seq).where(Job.queue == queue, _claimable(), quiet).order_by(*in_turn()).limit(limit)
         chosen = session.scalars(query.with_for_update(skip_locked=True)).all()
         if not chosen:
             return []
-        ids = session.scalars(update(Job).where(Job.seq.in_(chosen)).values(rung_at=now()).returning(Job.id))
+        ids = session.scalars(update(Job).where(Job.seq.in_(chosen)).values(notified_at=now()).returning(Job.id))
         return list(ids)
 
 
@@ -354,12 +354,12 @@ def _expired() -> ColumnElement[bool]:
 
 
 def _claimable() -> ColumnElement[bool]:
-    again = and_(_expired(), Job.cancel_requested.is_(False), Job.strikes < MAX_STRIKES)
+    again = and_(_expired(), Job.cancel_requested.is_(False), Job.failures < MAX_FAILURES)
     return and_(Job.shards == 0, or_(Job.status == JobStatus.QUEUED, again))
 
 
 def _lost() -> ColumnElement[bool]:
-    return and_(_expired(), or_(Job.cancel_requested, Job.strikes >= MAX_STRIKES))
+    return and_(_expired(), or_(Job.cancel_requested, Job.failures >= MAX_FAILURES))
 
 
 def _held(held: JobLease) -> tuple[ColumnElement[bool], ...]:
@@ -392,7 +392,7 @@ def _attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
 
 
 def _last_straw(job: Job) -> dict[str, Any]:
-    tries = f"{job.strikes} tries in a row ended without reaching a checkpoint"
+    tries = f"{job.failures} tries in a row ended without reaching a checkpoint"
     if job.error is not None:
         return {"type": job.error["type"], "detail": f"{tries}; the last: {job.error['detail']}"}
     return {"type": "worker-lost", "detail": f"{tries}: each time the worker was lost, by a kill or for want of memory"}

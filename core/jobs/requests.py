@@ -204,8 +204,8 @@ def resume(
             one.status = JobStatus.QUEUED
             one.time_limit_seconds = limit
             one.cancel_requested = False
-            one.error = one.finished_at = one.rung_at = one.worker = one.lease_until = None
-            one.strikes = 0
+            one.error = one.finished_at = one.notified_at = one.worker = one.lease_until = None
+            one.failures = 0
         audit.add(session, "job.resume", job.id)
         return job
 

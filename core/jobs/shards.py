@@ -93,7 +93,7 @@ def advance(session: Session, job: Job, progress: Progress) -> Progress:
 def leave(session: Session, job: Job) -> JobStatus | None:
     """Put a job back into its queue. Gives the state that its owner sees from now on, None where it is no news."""
     job.status = JobStatus.QUEUED
-    job.worker = job.lease_until = job.rung_at = None
+    job.worker = job.lease_until = job.notified_at = None
     if job.parent is None:
         return JobStatus.QUEUED
     session.flush()

@@ -164,9 +164,10 @@ def _comes_back(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     if set(row) != set(table.columns.keys()):
         raise BadArchive(f"it holds a row of {table.name} with other columns than its schema has")
     if table.name == "jobs" and row["status"] == JobStatus.RUNNING:
-        row.update(status=JobStatus.QUEUED.value, strikes=max(row["strikes"] - 1, 0))
+        failures = "failures" if "failures" in row else "strikes"  # its name before revision 0005
+        row.update({"status": JobStatus.QUEUED.value, failures: max(row[failures] - 1, 0)})
     if table.name == "jobs" and row["status"] == JobStatus.QUEUED:
-        void = {"worker", "lease_until", "leased_at", "rung_at"} & set(row)
+        void = {"worker", "lease_until", "leased_at", "notified_at", "rung_at"} & set(row)
         row.update(dict.fromkeys(void))
     return row
 

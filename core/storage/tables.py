@@ -123,7 +123,7 @@ class Job(Owned, Base):
     """A job and everything that decides who may work on it.
 
     token: raised at each claim; a write under an older one is refused (fencing).
-    attempt: how often it was claimed. strikes: claims in a row that ended without a word and without a checkpoint.
+    attempt: how often it was claimed. failures: claims in a row that ended without a word and without a checkpoint.
     shards: into how many other jobs it is split (`core.jobs.shards`); where it is, those are claimed, and it never is.
     parent_seq: of a shard, the job that its owner sees. first: of a shard, the number of its first result.
     priority: the higher is claimed first, the older where they are equal.
@@ -153,7 +153,7 @@ class Job(Owned, Base):
     error: Mapped[dict[str, Any] | None]
 
     attempt: Mapped[int] = mapped_column(default=0)
-    strikes: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
     token: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(200))
     leased_at: Mapped[float | None]
@@ -162,7 +162,7 @@ class Job(Owned, Base):
     time_limit_seconds: Mapped[float | None]  # of worked_seconds
     priority: Mapped[int] = mapped_column(default=0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
-    rung_at: Mapped[float | None]
+    notified_at: Mapped[float | None]
     checkpoint: Mapped[str | None] = mapped_column(Text)  # its path in the blob store
 
     shards: Mapped[int] = mapped_column(default=0)

@@ -80,7 +80,7 @@ def test_job_that_kills_its_worker_fails_with_the_reason(serve):
     assert job["status"] == "failed"
     assert job["error"]["type"] == "worker-lost"
     assert "3 tries" in job["error"]["detail"]
-    assert TINY["checkpoint_seconds"] == 1  # elsewhere a checkpoint would have cleared the strikes
+    assert TINY["checkpoint_seconds"] == 1  # elsewhere a checkpoint would have cleared the failures
 
 
 def test_what_learns_stands_back_behind_what_answers(serve):

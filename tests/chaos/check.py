@@ -74,7 +74,7 @@ def _ended(history: History, whole: Mapping[str, Job]) -> Iterator[str]:
                 if (job.error or {}).get("type") not in OWN_NATURE:
                     yield f"job {job.id} failed: {job.error}"
             case _:
-                yield f"job {job.id} is still {job.status}, attempt {job.attempt}, strikes {job.strikes}"
+                yield f"job {job.id} is still {job.status}, attempt {job.attempt}, failures {job.failures}"
 
 
 def _models(rig: Rig, whole: Mapping[str, Job]) -> Iterator[str]:

@@ -126,7 +126,7 @@ def rung_twice(scene: Scene) -> None:
 def clock_set(scene: Scene) -> None:
     """Moving all leases by an hour is what setting the database's clock by an hour does to them."""
     hour = scene.random.choice((HOUR, -HOUR))
-    moved = {column: getattr(Job, column) + hour for column in ("leased_at", "lease_until", "rung_at")}
+    moved = {column: getattr(Job, column) + hour for column in ("leased_at", "lease_until", "notified_at")}
     with scene.rig.database.write() as session:
         session.execute(update(Job).where(Job.finished_at.is_(None)).values(moved))
 

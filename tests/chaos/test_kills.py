@@ -60,7 +60,7 @@ def test_a_deployment_costs_a_learning_job_nothing(rig: Rig) -> None:
     until(lambda: rig.pid("worker-train") != pid)
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     handed_back = ask.row(job_id)
-    assert handed_back.strikes <= 1  # of whoever has it now, if anyone has
+    assert handed_back.failures <= 1  # of whoever has it now, if anyone has
     assert handed_back.checkpoint is not None
     again = ask.wait(job_id, lambda job: job["attempt"] == 2)
     assert again["progress"]["iteration"] >= before["progress"]["iteration"]

@@ -83,7 +83,7 @@ def test_each_fault_of_rows_and_files_is_named(set_up: SetUp) -> None:
     job_id = rows.accept(set_up.database)
     rows.alter(set_up.database, job_id, created_at=1.0)
     struck = rows.accept(set_up.database)
-    rows.alter(set_up.database, struck, strikes=2)
+    rows.alter(set_up.database, struck, failures=2)
     with set_up.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     faults = set_up.faults(GENCONVNET_HOST="0.0.0.0", GENCONVNET_MIN_FREE_BYTES=str(1 << 60))

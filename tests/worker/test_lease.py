@@ -111,7 +111,7 @@ def test_a_job_without_room_is_tried_again_and_then_fails_with_the_reason(
             session.connection().exec_driver_sql("PRAGMA max_page_count = 1")
             session.connection().exec_driver_sql("CREATE TABLE too_much AS SELECT randomblob(10000000) AS x")
 
-    for attempt in range(1, leases.MAX_STRIKES + 1):
+    for attempt in range(1, leases.MAX_FAILURES + 1):
         work(settings, monkeypatch, handler)
         job = rows.row(sqlite_database, job_id)
         assert (job.status, job.attempt, job.error["type"]) == (JobStatus.RUNNING, attempt, "storage-full")
@@ -148,7 +148,7 @@ def test_a_database_that_is_away_costs_no_strike(
     monkeypatch.setattr(runner, "AWAY_SECONDS", 0.1)
     work(held_on, monkeypatch, handler)
     job = rows.row(database, job_id)
-    assert (job.status, job.strikes, job.worker) == (JobStatus.RUNNING, 0, None)
+    assert (job.status, job.failures, job.worker) == (JobStatus.RUNNING, 0, None)
     assert job.error is not None
     assert job.error["type"] == "unavailable"
     database.dispose()
@@ -164,7 +164,7 @@ def test_work_that_is_stuck_is_killed_and_tried_again(
     first = worker._process.pid
     worker.work(job_id)
     job = rows.row(sqlite_database, job_id)
-    assert (job.status, job.strikes, job.worker) == (JobStatus.RUNNING, 1, None)
+    assert (job.status, job.failures, job.worker) == (JobStatus.RUNNING, 1, None)
     assert job.error is not None
     assert job.error["type"] == "stalled"
     assert leases.waiting(sqlite_database, Queue.TRAIN) == 1
@@ -205,6 +205,6 @@ def test_a_working_process_that_was_stopped_is_killed_when_its_lease_is_over(
     worker.work(job_id)
     stopping.join()
     assert not first.is_running()
-    assert rows.row(sqlite_database, job_id).strikes == 1
+    assert rows.row(sqlite_database, job_id).failures == 1
     assert leases.waiting(sqlite_database, Queue.TRAIN) == 1
     worker.close()

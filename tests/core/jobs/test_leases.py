@@ -60,7 +60,7 @@ def test_a_claim_carries_what_the_work_needs(database: Database) -> None:
     assert (held.job_id, held.kind, held.params, held.dataset_id) == (job_id, "train", dict(rows.PARAMS), dataset.id)
     assert (held.token, held.attempt, held.checkpoint) == (1, 1, None)
     job = rows.row(database, job_id)
-    assert (job.status, job.worker, job.strikes) == (JobStatus.RUNNING, "w1", 1)
+    assert (job.status, job.worker, job.failures) == (JobStatus.RUNNING, "w1", 1)
     assert job.started_at is not None
     assert job.lease_until == pytest.approx(job.started_at + rows.LONG, abs=5)
 
@@ -137,7 +137,7 @@ def test_of_racing_workers_one_gets_the_job_whose_worker_was_lost(database: Data
         return leases.claim(database, Queue.TRAIN, worker, rows.LONG)
 
     with ThreadPoolExecutor(RACERS) as pool:
-        for _ in range(leases.MAX_STRIKES - 1):
+        for _ in range(leases.MAX_FAILURES - 1):
             rows.expire(database, held.job_id)
             got = [one for one in pool.map(work, [f"w{number}" for number in range(RACERS)]) if one is not None]
             assert len(got) == 1
@@ -256,10 +256,10 @@ def test_checkpoint_replaces_and_the_next_claim_goes_on_from_it(database: Databa
 
 def test_a_job_that_kills_its_worker_three_times_fails(database: Database) -> None:
     job_id = rows.accept(database)
-    for strike in range(1, leases.MAX_STRIKES + 1):
+    for failure in range(1, leases.MAX_FAILURES + 1):
         assert leases.settle_lost(database) == []
         leases.abandon(database, rows.claim(database))
-        assert rows.row(database, job_id).strikes == strike
+        assert rows.row(database, job_id).failures == failure
     assert leases.claim(database, Queue.TRAIN, "w", rows.LONG) is None
     assert leases.settle_lost(database) == [job_id]
     job = rows.row(database, job_id)
@@ -272,20 +272,20 @@ def test_a_job_that_kills_its_worker_three_times_fails(database: Database) -> No
 
 def test_settle_lost_leaves_those_whose_worker_is_there(database: Database) -> None:
     held = rows.claimed(database)
-    rows.alter(database, held.job_id, strikes=leases.MAX_STRIKES, cancel_requested=True)
+    rows.alter(database, held.job_id, failures=leases.MAX_FAILURES, cancel_requested=True)
     assert leases.settle_lost(database) == []
     assert rows.row(database, held.job_id).status == JobStatus.RUNNING
 
 
 def test_a_checkpoint_clears_the_strikes(database: Database) -> None:
     job_id = rows.accept(database)
-    for _ in range(2 * leases.MAX_STRIKES):
+    for _ in range(2 * leases.MAX_FAILURES):
         held = rows.claim(database)
         leases.checkpoint(database, held, rows.stored())
         leases.abandon(database, held)
         assert leases.settle_lost(database) == []
     job = rows.row(database, job_id)
-    assert (job.strikes, job.attempt) == (0, 2 * leases.MAX_STRIKES)
+    assert (job.failures, job.attempt) == (0, 2 * leases.MAX_FAILURES)
 
 
 def test_give_up_frees_the_job_at_once(database: Database) -> None:
@@ -306,7 +306,7 @@ def test_give_up_with_a_pause_keeps_the_job_back_and_says_why(database: Database
     rows.expire(database, job_id)
     rows.claim(database)
     assert rows.row(database, job_id).error is None
-    while rows.row(database, job_id).strikes < leases.MAX_STRIKES:
+    while rows.row(database, job_id).failures < leases.MAX_FAILURES:
         rows.expire(database, job_id)
         held = rows.claim(database)
     leases.abandon(database, held, error)
@@ -319,11 +319,11 @@ def test_give_up_with_a_pause_keeps_the_job_back_and_says_why(database: Database
 
 def test_a_job_handed_back_any_number_of_times_has_no_strike(database: Database) -> None:
     job_id = rows.accept(database)
-    for _ in range(leases.MAX_STRIKES + 2):
+    for _ in range(leases.MAX_FAILURES + 2):
         leases.release(database, rows.claim(database))
         job = rows.row(database, job_id)
-        assert (job.status, job.strikes, job.worker, job.lease_until) == (JobStatus.QUEUED, 0, None, None)
-    assert rows.row(database, job_id).attempt == leases.MAX_STRIKES + 2
+        assert (job.status, job.failures, job.worker, job.lease_until) == (JobStatus.QUEUED, 0, None, None)
+    assert rows.row(database, job_id).attempt == leases.MAX_FAILURES + 2
 
 
 def test_cancel_while_queued_ends_the_job_at_once(database: Database) -> None:
@@ -376,7 +376,7 @@ def test_a_job_that_has_ended_is_resumed_from_its_checkpoint(database: Database,
         leases.succeed(database, held, [], rows.DONE)
     with_more = {**rows.PARAMS, "iterations": 900}
     job = requests.resume(database, held.job_id, with_more)
-    assert (job.status, job.error, job.finished_at, job.cancel_requested, job.strikes) == (
+    assert (job.status, job.error, job.finished_at, job.cancel_requested, job.failures) == (
         JobStatus.QUEUED,
         None,
         None,
@@ -479,7 +479,7 @@ def test_a_job_whose_row_is_locked_for_a_moment_is_waited_for(database: Database
     worker = threading.Thread(target=claim)
     worker.start()
     with database.write() as session:
-        session.execute(update(Job).where(Job.id == job_id).values(rung_at=0.0))
+        session.execute(update(Job).where(Job.id == job_id).values(notified_at=0.0))
         locked.set()
         worker.join(0.5)
         assert claims == [], "it waits"

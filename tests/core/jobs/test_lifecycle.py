@@ -50,7 +50,7 @@ class Life(RuleBasedStateMachine):
         self.database = self._open()
         self.tokens: dict[str, int] = {}  # of each job, the highest that was given
         self.holder: dict[str, int] = {}  # of each job that somebody holds, the token
-        self.strikes: dict[str, int] = {}
+        self.failures: dict[str, int] = {}
         self.checkpoints: dict[str, str | None] = {}
         self.worked: dict[str, float] = {}
         self.models: set[str] = set()
@@ -91,7 +91,7 @@ class Life(RuleBasedStateMachine):
     @rule(target=jobs, priority=st.integers(-1, 1))
     def accept(self, priority: int = 0) -> str:
         job_id = rows.accept(self.database, replace(rows.train(), priority=priority))
-        self.tokens[job_id], self.strikes[job_id], self.checkpoints[job_id] = 0, 0, None
+        self.tokens[job_id], self.failures[job_id], self.checkpoints[job_id] = 0, 0, None
         return job_id
 
     @rule(target=claims)
@@ -107,7 +107,7 @@ class Life(RuleBasedStateMachine):
         assert found.token == self.tokens[found.job_id] + 1
         assert found.checkpoint == self.checkpoints[found.job_id]
         self.tokens[found.job_id] = self.holder[found.job_id] = found.token
-        self.strikes[found.job_id] += 1
+        self.failures[found.job_id] += 1
         return found
 
     @rule(held=claims)
@@ -128,7 +128,7 @@ class Life(RuleBasedStateMachine):
     def checkpoint(self, held: JobLease) -> None:
         stored = rows.stored()
         if self.write(held, lambda: leases.checkpoint(self.database, held, stored)):
-            self.strikes[held.job_id], self.checkpoints[held.job_id] = 0, stored.blob
+            self.failures[held.job_id], self.checkpoints[held.job_id] = 0, stored.blob
 
     @rule(held=consumes(claims))
     def succeed(self, held: JobLease) -> None:
@@ -149,7 +149,7 @@ class Life(RuleBasedStateMachine):
         if self.write(held, lambda: leases.release(self.database, held)):
             del self.holder[held.job_id]
             if not wanted:
-                self.strikes[held.job_id] = max(self.strikes[held.job_id] - 1, 0)
+                self.failures[held.job_id] = max(self.failures[held.job_id] - 1, 0)
             assert self.status(held.job_id) == (JobStatus.CANCELED if wanted else JobStatus.QUEUED)
 
     @rule(held=claims)  # a worker dies, and its claim is left; it comes back as a zombie
@@ -164,7 +164,7 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([-1e6, -30.0, 30.0, 1e6]))
     def clock_jumps(self, seconds: float) -> None:
         """As if the clock was set forward by so many seconds, or back."""
-        times = {name: getattr(Job, name) - seconds for name in ("leased_at", "lease_until", "rung_at")}
+        times = {name: getattr(Job, name) - seconds for name in ("leased_at", "lease_until", "notified_at")}
         with self.database.write() as session:
             session.execute(update(Job).values(times))
 
@@ -185,7 +185,7 @@ class Life(RuleBasedStateMachine):
     def resume(self, job_id: str) -> None:
         if self.status(job_id) in FINAL:
             requests.resume(self.database, job_id)
-            self.strikes[job_id] = 0
+            self.failures[job_id] = 0
             assert self.status(job_id) == JobStatus.QUEUED
         else:
             with pytest.raises((Conflict, NotFound)):
@@ -207,7 +207,7 @@ class Life(RuleBasedStateMachine):
             del self.holder[job_id]
             job = rows.row(self.database, job_id)
             assert job.status == (JobStatus.CANCELED if job.cancel_requested else JobStatus.FAILED)
-            assert job.cancel_requested or self.strikes[job_id] >= leases.MAX_STRIKES
+            assert job.cancel_requested or self.failures[job_id] >= leases.MAX_FAILURES
 
     @rule()
     def every_accepted_job_is_on_its_way_to_an_end(self) -> None:
@@ -231,7 +231,7 @@ class Life(RuleBasedStateMachine):
         for job_id, job in found.items():
             assert job.token == self.tokens[job_id], "a token never falls, and rises by claims alone"
             assert job.attempt == job.token
-            assert job.strikes == self.strikes[job_id]
+            assert job.failures == self.failures[job_id]
             assert job.checkpoint == self.checkpoints[job_id]
             held = job.lease_until is not None
             assert held == (job.status == JobStatus.RUNNING) == (job_id in self.holder)

@@ -77,9 +77,9 @@ def test_a_message_that_was_taken_and_lost_is_rung_again(
     redis.delete(Queue.TRAIN.value)  # a worker took it and died
     reconciler.look()
     assert messages(redis) == []  # not before its time
-    rung_at = rows.row(database, job_id).rung_at
-    assert rung_at is not None
-    rows.alter(database, job_id, rung_at=rung_at - rows.LONG)
+    notified_at = rows.row(database, job_id).notified_at
+    assert notified_at is not None
+    rows.alter(database, job_id, notified_at=notified_at - rows.LONG)
     reconciler.look()
     assert messages(redis) == [job_id]
 
@@ -111,7 +111,7 @@ def test_a_look_ends_what_is_lost_for_good_and_rings_for_nothing(
     for job_id in (struck, wanted_no_more):
         assert rows.claim(database).job_id == job_id
         rows.expire(database, job_id)
-        rows.alter(database, job_id, strikes=leases.MAX_STRIKES if job_id == struck else 1)
+        rows.alter(database, job_id, failures=leases.MAX_FAILURES if job_id == struck else 1)
         if job_id == wanted_no_more:
             requests.cancel(database, job_id)
     Reconciler(database, notifier, rows.LONG).look()

@@ -23,8 +23,8 @@ def test_an_accepted_job_waits_with_all_that_was_asked(database: Database) -> No
     found = requests.find(database, job.id)
     assert (found.kind, found.queue, found.status) == (JobKind.TRAIN, "train", JobStatus.QUEUED)
     assert (found.params, found.preset, found.dataset_id) == (dict(rows.PARAMS), "quick", dataset.id)
-    assert (found.token, found.attempt, found.strikes, found.cancel_requested) == (0, 0, 0, False)
-    assert (found.started_at, found.finished_at, found.lease_until, found.rung_at) == (None, None, None, None)
+    assert (found.token, found.attempt, found.failures, found.cancel_requested) == (0, 0, 0, False)
+    assert (found.started_at, found.finished_at, found.lease_until, found.notified_at) == (None, None, None, None)
 
 
 def test_the_same_key_and_request_give_the_same_job(database: Database) -> None:

@@ -98,9 +98,9 @@ def test_a_job_that_waits_for_another_try_is_canceled_at_once(database: Database
 
 def test_giving_up_for_no_fault_of_the_jobs_is_no_strike(database: Database) -> None:
     job_id = rows.accept(database)
-    for _ in range(leases.MAX_STRIKES + 2):
-        leases.abandon(database, rows.claim(database), {"type": "unavailable", "detail": "d"}, strike=False)
-    assert rows.row(database, job_id).strikes == 0
+    for _ in range(leases.MAX_FAILURES + 2):
+        leases.abandon(database, rows.claim(database), {"type": "unavailable", "detail": "d"}, counts=False)
+    assert rows.row(database, job_id).failures == 0
     assert leases.settle_lost(database) == []
 
 

@@ -172,7 +172,7 @@ def test_a_shard_that_fails_ends_the_job_with_its_reason(database: Database) -> 
 
 def test_a_shard_that_kills_its_worker_three_times_ends_the_job(database: Database) -> None:
     job_id = rows.accept(database, rows.split(shards=2))
-    for _ in range(leases.MAX_STRIKES):
+    for _ in range(leases.MAX_FAILURES):
         leases.abandon(database, claim(database))
     draw(database, claim(database))
     assert len(leases.settle_lost(database)) == 1

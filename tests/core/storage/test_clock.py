@@ -21,7 +21,7 @@ def moved(request: pytest.FixtureRequest) -> float:
 
 
 def _move(database: Database, seconds: float) -> None:
-    times = (Job.created_at, Job.started_at, Job.leased_at, Job.lease_until, Job.rung_at)
+    times = (Job.created_at, Job.started_at, Job.leased_at, Job.lease_until, Job.notified_at)
     with database.write() as session:
         session.execute(update(Job).values({column.key: column + seconds for column in times}))
 

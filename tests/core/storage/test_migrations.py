@@ -103,6 +103,9 @@ def test_going_back_from_shards_leaves_whole_jobs_and_their_files(empty: Databas
         assert session.scalars(text("SELECT name FROM artifacts")).all() == ["synthesized-000.png"]
 
 
+RENAMED = {"strikes": "failures", "rung_at": "notified_at"}  # columns, by revision 0005
+
+
 @pytest.mark.parametrize("released", revision.known())
 def test_a_row_of_every_table_of_every_released_schema_is_kept(empty: Database, released: str) -> None:
     _migrate(empty, released)
@@ -116,7 +119,8 @@ def test_a_row_of_every_table_of_every_released_schema_is_kept(empty: Database, 
         for table in tables_of(session.connection()):
             if table.name in before:
                 after = dict(session.execute(select(table)).mappings().one())
-                assert {**after, **before[table.name]} == after, table.name
+                expected = {RENAMED.get(name, name): value for name, value in before[table.name].items()}
+                assert {**after, **expected} == after, table.name
 
 
 def _some_value(column: Column[Any]) -> Any:

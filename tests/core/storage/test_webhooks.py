@@ -42,7 +42,7 @@ def test_every_kind_of_end_is_told_once(database: Database) -> None:
     leases.fail(database, failed, {"type": "diverged", "detail": "d"})
     requests.cancel(database, canceled.job_id)
     leases.canceled(database, canceled)
-    rows.alter(database, lost.job_id, strikes=leases.MAX_STRIKES)
+    rows.alter(database, lost.job_id, failures=leases.MAX_FAILURES)
     rows.expire(database, lost.job_id)
     leases.settle_lost(database)
     leases.settle_lost(database)
