@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import structlog
 
+from core.runtime.background import BackgroundThread
+
 WAIT_SECONDS = 0.5  # so that, as a rule, news is out before the answer
 MAX_WAITING = 1000
 
@@ -20,7 +22,7 @@ class BestEffortCalls:
 
     def __init__(self) -> None:
         self._waiting: queue.Queue[tuple[Callable[[], object], threading.Event]] = queue.Queue(MAX_WAITING)
-        threading.Thread(target=self._run, name="aside", daemon=True).start()
+        BackgroundThread("best-effort-calls", self._do_next).start()
 
     def do(self, work: Callable[[], object]) -> None:
         done = threading.Event()
@@ -31,11 +33,10 @@ class BestEffortCalls:
             return
         done.wait(WAIT_SECONDS)
 
-    def _run(self) -> None:
-        while True:
-            work, done = self._waiting.get()
-            try:
-                work()
-            except Exception:
-                log.exception("not_told")  # whatever it was, the next is told all the same
-            done.set()
+    def _do_next(self) -> None:
+        work, done = self._waiting.get()
+        try:
+            work()
+        except Exception:
+            log.exception("not_told")  # whatever it was, the next is told all the same
+        done.set()

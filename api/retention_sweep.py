@@ -1,6 +1,5 @@
 """Deleting what is not kept: by `genconvnet sweep`, and every hour by a thread of the API."""
 
-import threading
 from dataclasses import dataclass
 
 import structlog
@@ -10,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.settings import ApiSettings
 from core.jobs import retention
 from core.jobs.retention import Kept, Outdated
+from core.runtime.background import BackgroundThread
 from core.schemas.times import DAY_SECONDS
 from core.storage import orphans, restore
 from core.storage.blobs import Blobs, Found
@@ -58,25 +58,21 @@ class Sweeper:
 
     def __init__(self, database: Database, blobs: Blobs, settings: ApiSettings) -> None:
         self._database, self._blobs, self._settings = database, blobs, settings
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread = BackgroundThread(
+            "sweeper",
+            self._sweep,
+            every_seconds=settings.sweep_seconds,
+            first_after_seconds=min(FIRST_SECONDS, settings.sweep_seconds),
+            expected=(SQLAlchemyError, BlobError, OSError),
+        )
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._thread.request_stop()
 
-    def _run(self) -> None:
-        pause = min(FIRST_SECONDS, self._settings.sweep_seconds)
-        while not self._stopping.wait(pause):
-            pause = self._settings.sweep_seconds
-            try:
-                swept = sweep(self._database, self._blobs, self._settings)
-            except (SQLAlchemyError, BlobError, OSError) as error:  # away for now: again in a while
-                log.warning("sweep_put_off", error=str(error))
-                continue
-            if swept.jobs or swept.files or swept.keys:
-                log.info(
-                    "swept", jobs=len(swept.jobs), files=len(swept.files), keys=swept.keys, freed_bytes=swept.bytes
-                )
+    def _sweep(self) -> None:
+        swept = sweep(self._database, self._blobs, self._settings)
+        if swept.jobs or swept.files or swept.keys:
+            log.info("swept", jobs=len(swept.jobs), files=len(swept.files), keys=swept.keys, freed_bytes=swept.bytes)

@@ -18,7 +18,7 @@ from core.storage.blobs import Blobs, StoredBlob
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
 from worker import metrics
-from worker.lease import Lease
+from worker.lease import LeaseRenewer
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ class JobContext:
     redis: Redis
     settings: WorkerSettings
     device: torch.device
-    lease: Lease
+    lease: LeaseRenewer
     artifacts: list[NewArtifact] = field(default_factory=list)
     _points: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
     _progress: Progress = field(default_factory=Progress)

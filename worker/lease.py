@@ -2,10 +2,8 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
-from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.jobs import leases
 from core.jobs.leases import JobLease, Reason
+from core.runtime.background import BackgroundThread
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
 
@@ -35,7 +34,7 @@ class TimeUp(Exception):
     """Workers have held the job for as long as they may: keep what was done, end it."""
 
 
-class Lease:
+class LeaseRenewer:
     """Renews `claim` every `heartbeat_seconds` until the block ends.
 
     `check` raises Canceled, TimeUp, Stopping or LeaseLost where there is reason to stop; it costs nothing, so the work
@@ -60,15 +59,17 @@ class Lease:
         self.claim = claim
         self.ended_by_owner = False  # the job ended, canceled, before the work did
         self.after_end: Callable[[], None] = lambda: None  # is called then
-        self._database, self._lease_seconds, self._heartbeat_seconds = database, lease_seconds, heartbeat_seconds
+        self._database, self._lease_seconds = database, lease_seconds
         self._stopping, self._stall_seconds = stopping, stall_seconds
-        self._ended = threading.Event()
         self._reason: Reason | None = None
         self._lost = False
         self._checked_at = time.monotonic()
-        context = copy_context()  # so that what it logs bears the job's id
-        self._thread = threading.Thread(
-            target=context.run, args=(self._renew,), name=f"lease-{claim.job_id}", daemon=True
+        self._thread = BackgroundThread(
+            f"lease-{claim.job_id}",
+            self._renew,
+            every_seconds=heartbeat_seconds,
+            first_after_seconds=heartbeat_seconds,
+            expected=(SQLAlchemyError,),
         )
 
     def check(self) -> None:
@@ -97,29 +98,25 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
-        self._thread.join()
+        self._thread.stop()
 
     def _renew(self) -> None:
-        while not self._ended.wait(self._heartbeat_seconds):
-            self._see_that_it_moves()
-            try:
-                reason = leases.renew(self._database, self.claim, self._lease_seconds)
-                self._reason = self._reason or reason
-                if reason == Reason.CANCELED:
-                    self._reason = reason
-                    return self._end_canceled()
-            except LeaseLost:
-                self._lost = True
-                log.warning("lease_lost", job_id=self.claim.job_id)
-                return None
-            except SQLAlchemyError as error:
-                log.warning("lease_not_renewed", job_id=self.claim.job_id, error=str(error))
-        return None
+        self._see_that_it_moves()
+        try:
+            reason = leases.renew(self._database, self.claim, self._lease_seconds)
+            self._reason = self._reason or reason
+            if reason == Reason.CANCELED:
+                self._reason = reason
+                self._end_canceled()
+                self._thread.request_stop()
+        except LeaseLost:
+            self._lost = True
+            log.warning("lease_lost", job_id=self.claim.job_id)
+            self._thread.request_stop()
 
     def _end_canceled(self) -> None:
         """Where the work does not stop in time, end the job all the same. Raises LeaseLost."""
-        if self._ended.wait(CANCEL_GRACE_SECONDS):
+        if self._thread.wait(CANCEL_GRACE_SECONDS):
             return
         leases.canceled(self._database, self.claim)
         self._lost = self.ended_by_owner = True

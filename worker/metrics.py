@@ -1,11 +1,9 @@
 """A worker's own Prometheus metrics. It has no port: `MetricsPublisher` leaves the samples in the broker."""
 
-import threading
 import time
 from collections.abc import Iterator
 from typing import TypeVar
 
-import structlog
 import torch
 from prometheus_client import (
     CollectorRegistry,
@@ -20,6 +18,7 @@ from redis import Redis, RedisError
 
 from core.broker.heartbeat import BEAT_SECONDS, leave_samples
 from core.recipe.learner import TrainingProgress
+from core.runtime.background import BackgroundThread
 
 T = TypeVar("T")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -49,8 +48,6 @@ DEVICE_MEMORY = Gauge(
     "genconvnet_device_memory_bytes", "Of the GPU, held by the worker.", ["device"], registry=REGISTRY
 )
 
-log = structlog.get_logger()
-
 
 def timed(iterations: Iterator[T]) -> Iterator[T]:
     """The same, each of them measured."""
@@ -78,14 +75,10 @@ class MetricsPublisher:
 
     def __init__(self, redis: Redis, worker: str, device: torch.device) -> None:
         self._redis, self._worker, self._device = redis, worker, device
-        threading.Thread(target=self._run, name="measures", daemon=True).start()
+        expected = (RedisError, OSError)
+        BackgroundThread("metrics", self._publish, every_seconds=BEAT_SECONDS, expected=expected).start()
 
-    def _run(self) -> None:
-        while True:
-            if self._device.type == "cuda":
-                DEVICE_MEMORY.labels(str(self._device)).set(torch.cuda.memory_reserved(self._device))
-            try:
-                leave_samples(self._redis, self._worker, generate_latest(REGISTRY).decode())
-            except (RedisError, OSError) as error:
-                log.info("measures_not_told", error=str(error))
-            time.sleep(BEAT_SECONDS)
+    def _publish(self) -> None:
+        if self._device.type == "cuda":
+            DEVICE_MEMORY.labels(str(self._device)).set(torch.cuda.memory_reserved(self._device))
+        leave_samples(self._redis, self._worker, generate_latest(REGISTRY).decode())

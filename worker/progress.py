@@ -16,7 +16,7 @@ class ProgressReporter:
     def tell(self, done: int, current: int, step: float) -> None:
         """`done` parts are over, `step` of the next ones is too; `current`, from 1, is the last that is worked on.
 
-        Raises what `Lease.check` raises where there is reason to stop.
+        Raises what `LeaseRenewer.check` raises where there is reason to stop.
         """
         self._desk.lease.check()
         fraction = (done + (current - done) * min(step / self._all, 1.0)) / self._parts

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from core.runtime.background import BackgroundThread
+
 LOOK_SECONDS = 0.1  # between two looks
 LINGER_SECONDS = 2.5  # after the last job
 
@@ -19,17 +21,16 @@ class QueuePoller:
         self._look = look
         self._until = 0.0
         self._changed = threading.Condition()
-        threading.Thread(target=self._run, name="lookout", daemon=True).start()
+        self._thread = BackgroundThread("queue-poller", self._poll)
+        self._thread.start()
 
     def linger(self) -> None:
         with self._changed:
             self._until = time.monotonic() + LINGER_SECONDS
             self._changed.notify()
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                while time.monotonic() >= self._until:
-                    self._changed.wait()
-            time.sleep(LOOK_SECONDS)
-            self._look()
+    def _poll(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: time.monotonic() < self._until)
+        self._thread.wait(LOOK_SECONDS)
+        self._look()

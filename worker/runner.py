@@ -23,7 +23,7 @@ from worker.device import choose_device
 from worker.errors import TRANSIENT, Diverged, is_database_away, is_storage_full
 from worker.inpaint import inpaint
 from worker.job_context import JobContext
-from worker.lease import Canceled, Lease, Stopping, TimeUp
+from worker.lease import Canceled, LeaseRenewer, Stopping, TimeUp
 from worker.reconstruct import reconstruct
 from worker.sample import sample
 from worker.settings import WorkerSettings
@@ -73,7 +73,7 @@ class Runner:
 
     def _run(self, claim: JobLease) -> None:
         log.info("job_begins", kind=claim.kind.value, attempt=claim.attempt)
-        lease = Lease(
+        lease = LeaseRenewer(
             self._database,
             claim,
             lease_seconds=self._settings.lease_seconds,

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.settings import ApiSettings
 from api.webhooks.addresses import Resolve, resolve
 from api.webhooks.client import GONE, WebhookClient, tls_context
+from core.runtime.background import BackgroundThread
 from core.storage import deliveries
 from core.storage.database import Database
 from core.storage.deliveries import Due, Outcome
@@ -41,7 +41,7 @@ class Sender:
         self._stopping = asyncio.Event()
         self._tls: ssl.SSLContext | None = None
         self._forgot_at = float("-inf")
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._thread = BackgroundThread("webhook-sender", self._run)
 
     def start(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -49,8 +49,9 @@ class Sender:
 
     def stop(self) -> None:
         """What is under way is broken off, and sent again by whoever comes next."""
+        self._thread.request_stop()
         self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(timeout=STOP_SECONDS)
+        self._thread.stop(STOP_SECONDS)
 
     def _run(self) -> None:
         self._loop.set_default_executor(ThreadPoolExecutor(AT_ONCE))  # where host names are resolved

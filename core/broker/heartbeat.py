@@ -1,10 +1,9 @@
 """Which queues have a worker that listens: a key a worker, which goes when the worker goes."""
 
-import threading
-
 import structlog
 from redis import Redis, RedisError
 
+from core.runtime.background import BackgroundThread
 from core.schemas.jobs import Queue
 
 BEAT_SECONDS = 3
@@ -19,27 +18,21 @@ class WorkerHeartbeat:
 
     def __init__(self, redis: Redis, queue: Queue, worker: str) -> None:
         self._redis, self._key = redis, f"{_prefix(queue)}{worker}"
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        expected = (RedisError, OSError)
+        self._thread = BackgroundThread("heartbeat", self._beat, every_seconds=BEAT_SECONDS, expected=expected)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join(timeout=BEAT_SECONDS)
+        self._thread.stop(join_seconds=BEAT_SECONDS)
         try:
             self._redis.delete(self._key)
         except (RedisError, OSError) as error:  # it goes by itself soon
             log.info("presence_not_withdrawn", error=str(error))
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._redis.set(self._key, b"1", ex=GONE_AFTER_SECONDS)
-            except (RedisError, OSError) as error:
-                log.info("presence_not_told", error=str(error))
-            self._stopping.wait(BEAT_SECONDS)
+    def _beat(self) -> None:
+        self._redis.set(self._key, b"1", ex=GONE_AFTER_SECONDS)
 
 
 def listening(redis: Redis, queue: Queue, worker: str = "*") -> int:

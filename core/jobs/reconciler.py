@@ -1,13 +1,12 @@
 """Notify again for jobs that wait unnoticed: a lost message, a wiped broker or a killed worker costs seconds."""
 
-import threading
-
 import structlog
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.broker.notifier import JobNotifier
 from core.jobs import leases
+from core.runtime.background import BackgroundThread
 from core.schemas.jobs import Queue
 from core.storage.database import Database
 
@@ -25,23 +24,14 @@ class Reconciler:
 
     def __init__(self, database: Database, notifier: JobNotifier, seconds: float) -> None:
         self._database, self._notifier, self._seconds = database, notifier, seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+        expected = (SQLAlchemyError, RedisError, OSError)
+        self._thread = BackgroundThread("reconciler", self.look, every_seconds=seconds, expected=expected)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join(timeout=self._seconds + 15)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.look()
-            except (SQLAlchemyError, RedisError, OSError) as error:  # away for now: look again in a while
-                log.warning("reconciler_waits", error=str(error))
-            self._stopping.wait(self._seconds)
+        self._thread.stop(join_seconds=self._seconds + 15)
 
     def look(self) -> None:
         """One round. Raises SQLAlchemyError or RedisError where one of the two does not answer."""

@@ -23,7 +23,7 @@ from core.storage.tables import Dataset, DatasetImage, Job, new_id
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.model import GenerativeConvNet
 from worker.job_context import JobContext
-from worker.lease import Lease
+from worker.lease import LeaseRenewer
 from worker.runner import HANDLERS
 from worker.settings import WorkerSettings
 
@@ -74,7 +74,7 @@ class Workplace:
 
     def desk_of(self, held: JobLease) -> JobContext:
         settings = self._settings
-        lease = Lease(
+        lease = LeaseRenewer(
             self.database,
             held,
             lease_seconds=rows.LONG,

@@ -27,9 +27,9 @@ def test_a_worker_appears_and_goes(redis: Redis) -> None:
 def test_a_worker_that_died_goes_by_itself(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "GONE_AFTER_SECONDS", 3)
     worker = WorkerHeartbeat(redis, Queue.TRAIN, "w")
-    worker._stopping.wait = lambda _: worker._stopping.set() or True  # type: ignore[method-assign, assignment]
-    worker.start()  # one beat, and no more
-    until(lambda: not worker._thread.is_alive())
+    worker.start()
+    until(lambda: listening(redis, Queue.TRAIN) == 1)
+    worker._thread.stop()  # without `worker.stop`, which would delete the key: the worker was killed
     assert listening(redis, Queue.TRAIN) == 1
     until(lambda: listening(redis, Queue.TRAIN) == 0)
 
