@@ -12,7 +12,7 @@ from torch import Tensor
 from core.jobs import requests
 from core.jobs.leases import NewModel
 from core.pictures.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
-from core.pictures.training_set import LARGEST_BATCH, TrainingSet, measure_levels
+from core.pictures.training_set import DEFAULT_MAX_BATCH, TrainingSet, measure_levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_warnings
 from core.recipe.learner import Learner, TrainingProgress
@@ -200,7 +200,7 @@ def _load(desk: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels
             desk.lease.check()
             yield one(index)
 
-    held = list(all_in_turn()) if len(rows) <= LARGEST_BATCH else None  # no more than one iteration may ask for
+    held = list(all_in_turn()) if len(rows) <= DEFAULT_MAX_BATCH else None  # no more than one iteration may ask for
     own_mean = params.even_light is not None
     levels, std = measure_levels(held or _EachTime(all_in_turn), params.contrast, own_mean)
 

@@ -1,8 +1,8 @@
-"""The pictures that a density may be confined to: those whose colours lie in a box about the training pictures'.
+"""A box around the colours of the training pictures, to which a density can be confined.
 
-A photograph's colours fill a narrow slanted region of the colour cube. In a box along its own axes, which are the
-principal axes of its colours, a chain can lose itself in bright or dark, but not in colours that the photograph has
-not: those false colours were what most spoiled synthesized textures (docs/decisions/0004-learning-without-luck.md).
+A photograph's colours fill a narrow slanted region of the colour cube. In a box along their principal axes a chain can
+become too bright or too dark, but cannot take colours that the photograph does not have. Such false colours were the
+worst fault of synthesized textures (docs/decisions/0004-learning-without-luck.md).
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ColourBox:
-    """low, high (C, 1, 1): grey levels along each axis. axes (C, C): orthonormal rows; None for the channels' own."""
+    """Limits of a pixel's coordinates along colour axes.
+
+    low, high (C, 1, 1): grey levels. axes (C, C): orthonormal rows; None for the channels themselves.
+    """
 
     low: Tensor
     high: Tensor
@@ -22,7 +25,7 @@ class ColourBox:
 
     @classmethod
     def enclosing(cls, pictures: Iterable[Tensor], covariance: Tensor) -> "ColourBox":
-        """The smallest that holds `pictures` (C, H, W), along the axes of their colours' `covariance` (C, C)."""
+        """Return the smallest box of `pictures` (C, H, W) along the principal axes of their `covariance` (C, C)."""
         axes = torch.linalg.eigh(covariance.double())[1].T.contiguous()
         lows, highs = zip(*(_extent(axes.to(picture) @ picture.flatten(1)) for picture in pictures), strict=True)
         low, high = torch.stack(lows).amin(dim=0), torch.stack(highs).amax(dim=0)
@@ -32,12 +35,13 @@ class ColourBox:
         return ColourBox(self.low.to(like), self.high.to(like), None if self.axes is None else self.axes.to(like))
 
     def widened(self, by: float) -> "ColourBox":
+        """Return a box that is larger by `by` grey levels at both ends of each axis."""
         return ColourBox(self.low - by, self.high + by, self.axes)
 
     def project(self, images: Tensor) -> Tensor:
-        """The nearest pictures of the box, as projected Langevin dynamics goes on from (Bubeck, Eldan, Lehec 2018).
+        """Move each pixel outside of the box to the nearest point of the box. images (N, C, ...) -> same shape.
 
-        images (N, C, ...): every pixel by itself.
+        Langevin dynamics so projected samples the density confined to the box (Bubeck, Eldan, Lehec 2018).
         """
         box = self.to(images)
         low, high = (level.reshape(-1, *(1,) * (images.ndim - 2)) for level in (box.low, box.high))

@@ -1,6 +1,7 @@
-"""Between picture files and the tensors of the model.
+"""Convert between picture files and the model's tensors.
 
-A picture file is PNG, 8 bits a channel, grey or colour, with or without alpha. A tensor holds grey levels 0 to 255.
+A picture file is PNG with 8 bits per channel, grey or colour, with or without alpha. Its tensor holds grey levels,
+0 to 255.
 """
 
 import io
@@ -19,13 +20,13 @@ from core.pictures.masks import fully_known, known_share, middle_square
 
 SHEET_GAP = 2  # pixels between the pictures of a sheet
 WHITE = 255
-TOUCHED = 1e-4  # share of what is unknown in a scaled pixel that matters: of a grey level, a fortieth
+UNKNOWN_TOLERANCE = 1e-4  # of unknown pixels in a scaled one: less changes it by at most a fortieth of a grey level
 
 
 def read_picture(content: bytes, size: int, channels: int) -> Tensor:
-    """A picture file -> (C, size, size) grey levels: the short side scaled to `size`, the middle of the long one kept.
+    """Read a picture file -> (C, size, size) grey levels: its short side scaled to `size`, its long one cropped.
 
-    What is transparent lies on white. `channels` is 1 or 3.
+    The middle of the long side is kept. Transparent parts are laid on white. channels: 1 or 3.
     """
     with Image.open(io.BytesIO(content)) as opened:
         picture = _on_white(opened, channels)
@@ -34,17 +35,17 @@ def read_picture(content: bytes, size: int, channels: int) -> Tensor:
 
 @dataclass(frozen=True)
 class MaskedPicture:
-    """A picture of which a part is unknown. pixels (C, S, S), grey levels, unknown ones white; known (S, S), bool."""
+    """A picture with unknown pixels. pixels (C, S, S): grey levels, white if unknown. known (S, S): bool."""
 
     pixels: Tensor
     known: Tensor
 
 
 def read_masked_picture(content: bytes, size: int, channels: int) -> MaskedPicture:
-    """As `read_picture`, and which pixels are known. What is transparent is unknown, and colours no known pixel.
+    """Read a picture file as `read_picture` does, and which of its pixels are known: those that are not transparent.
 
-    Scaling draws on pixels some way off; beside what is unknown a pixel is the mean of the known ones alone, each
-    weighted as scaling weighs it.
+    Scaling mixes pixels some distance apart. A known pixel near unknown ones is the mean of the known ones only, with
+    the weights of the scaling filter.
     """
     with Image.open(io.BytesIO(content)) as opened:
         picture, share = _on_white(opened, channels), known_share(opened)
@@ -52,17 +53,17 @@ def read_masked_picture(content: bytes, size: int, channels: int) -> MaskedPictu
     pixels = np.array(_scaled(picture, size), dtype=np.float32).reshape(size, size, channels)
     box = middle_square(*picture.size)
     weight = np.asarray(share.resize((size, size), Image.Resampling.LANCZOS, box=box))
-    touched = known & (np.abs(weight - 1) > TOUCHED)
+    near_unknown = known & (np.abs(weight - 1) > UNKNOWN_TOLERANCE)
     for channel, band in enumerate(picture.split()):
         of_known = Image.fromarray(np.asarray(band, dtype=np.float32) * np.asarray(share))
         scaled = np.asarray(of_known.resize((size, size), Image.Resampling.LANCZOS, box=box))
-        pixels[touched, channel] = (scaled[touched] / weight[touched]).round().clip(0, WHITE)
+        pixels[near_unknown, channel] = (scaled[near_unknown] / weight[near_unknown]).round().clip(0, WHITE)
     pixels[~known] = WHITE
     return MaskedPicture(_channels_first(pixels), torch.from_numpy(known))
 
 
 def _on_white(opened: Image.Image, channels: int) -> Image.Image:
-    """The picture, grey or in colour, what is transparent laid on white."""
+    """Convert to grey (1 channel) or colour (3), with transparent parts laid on white."""
     picture = opened.convert("RGBA" if channels == 3 else "LA")
     ground = Image.new(picture.mode, picture.size, (WHITE,) * len(picture.getbands()))
     picture = (
@@ -89,9 +90,9 @@ def _channels_first(pixels: NDArray[np.float32]) -> Tensor:
 
 @dataclass(frozen=True)
 class Levels:
-    """How grey levels were prepared for learning: (level - mean) * gain. mean (C,), in grey levels.
+    """How grey levels are standardized for a model: (grey level - mean) * gain. mean (C,), in grey levels.
 
-    colours: what holds the colours of the training pictures, so prepared; None where it is not known.
+    colours: a box around the colours of the training pictures, standardized; None in models without one.
     """
 
     mean: Tensor
@@ -100,7 +101,7 @@ class Levels:
 
     @property
     def box(self) -> ColourBox:
-        """What a chain may be confined to: the colours of the training pictures, or all that there are."""
+        """The box that chains may be confined to: the training pictures' colours, or all colours without `colours`."""
         mean = self.mean[:, None, None]
         return self.colours or ColourBox(-mean * self.gain, (WHITE - mean) * self.gain)
 
@@ -111,14 +112,15 @@ class Levels:
         return (pictures - self.mean.to(pictures)[:, None, None]) * self.gain
 
     def to_grey_levels(self, images: Tensor) -> Tensor:
-        """What `apply` gave, or a model made -> grey levels (N, C, H, W)."""
+        """Inverse of `standardize`, also for what a model synthesizes. (N, C, H, W) -> same shape."""
         return images / self.gain + self.mean.to(images)[:, None, None]
 
 
 def standardize(pictures: Tensor, contrast: float | None = None, own_mean: bool = False) -> tuple[Tensor, Levels]:
-    """Subtract each channel's mean (sec. 7), and stretch to a standard deviation of `contrast` where one is given.
+    """Subtract each channel's mean (sec. 7) and, if `contrast` is given, scale to that standard deviation.
 
-    pictures (N, C, H, W) grey levels -> the same about zero, and how to come back. own_mean: from each its own mean.
+    pictures (N, C, H, W) in grey levels -> standardized pictures of the same shape, and the levels that standardize
+    them. own_mean: subtract from each picture its own mean.
     """
     mean = pictures.mean(dim=(0, 2, 3))
     centred = Levels(mean).standardize(pictures, own_mean)
@@ -129,25 +131,25 @@ def standardize(pictures: Tensor, contrast: float | None = None, own_mean: bool 
 
 
 def gain_for(std: float, contrast: float | None) -> float:
-    """The factor that stretches pictures of `std` grey levels to `contrast`, 1 where none is given.
+    """Return the factor that scales pictures of `std` grey levels to `contrast`; 1 if that is None.
 
-    A picture flatter than one grey level is stretched as if it had one: noise is not to become a texture.
+    A `std` below one grey level counts as one, so that noise does not become a texture.
     """
     return 1.0 if contrast is None else contrast / max(std, 1.0)
 
 
 def to_pixels(images: Tensor, levels: Levels) -> Tensor:
-    """What `standardize` gave, or a sample of its model -> bytes to look at (N, C, H, W), cut to 0..255."""
+    """Convert standardized or synthesized pictures to bytes (N, C, H, W), clamped to 0..255."""
     return to_bytes(levels.to_grey_levels(images.detach().cpu()))
 
 
 def to_bytes(pictures: Tensor) -> Tensor:
-    """Grey levels, rounded and cut to 0..255."""
+    """Round grey levels and clamp them to 0..255."""
     return pictures.round().clamp(0, WHITE).to(torch.uint8)
 
 
 def write_picture(pixels: Tensor) -> bytes:
-    """(C, H, W) bytes -> a PNG file."""
+    """Encode bytes (C, H, W) as a PNG file."""
     array = pixels.permute(1, 2, 0).numpy()
     buffer = io.BytesIO()
     Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array).save(buffer, format="PNG")
@@ -155,7 +157,7 @@ def write_picture(pixels: Tensor) -> bytes:
 
 
 def sheet(pictures: Sequence[Tensor], columns: int | None = None, magnify: int = 1) -> Tensor:
-    """Pictures (C, H, W) side by side, in rows, each in a place of the largest's size -> one (C, H', W') on white."""
+    """Arrange pictures (C, H, W) in rows on white, in cells of the largest one's size -> (C, H', W') bytes."""
     columns = columns or math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     channels = pictures[0].shape[0]
@@ -173,7 +175,7 @@ def sheet(pictures: Sequence[Tensor], columns: int | None = None, magnify: int =
 
 
 def filter_sheet(weight: Tensor) -> Tensor:
-    """First-layer filters (K, C, k, k) as pictures, each stretched about mid-grey -> one (C, H, W) of bytes."""
+    """Arrange first-layer filters (K, C, k, k) as pictures, each scaled about mid-grey -> (C, H, W) bytes."""
     weight = weight.detach().cpu().float()
     if weight.shape[1] not in (1, 3):
         weight = weight.mean(dim=1, keepdim=True)
@@ -183,9 +185,9 @@ def filter_sheet(weight: Tensor) -> Tensor:
 
 
 def resize_periodic(pixels: Tensor, height: int, width: int) -> Tensor:
-    """A periodic picture (C, H, W) resampled to another size, so that it is still periodic -> (C, height, width).
+    """Resize a periodic picture (C, H, W) so that it stays periodic -> (C, height, width).
 
-    Bands of the picture's own continuation stand around it while it is resampled, then fall away.
+    It is continued periodically on each side before it is resampled, and cropped afterwards.
     """
     if pixels.shape[-2:] == (height, width):
         return pixels

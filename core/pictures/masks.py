@@ -1,4 +1,4 @@
-"""Which part of a picture is known: what is transparent is not. No torch here, so that the API can look too."""
+"""Which pixels of a picture are known: opaque ones are, transparent ones are not. No torch here, for the API."""
 
 import io
 
@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-KNOWN_ALPHA = 128  # from here on a pixel is known; below, it is to be painted
-_WHOLE = 1 - 1e-6  # a share that is 1 but for rounding
+KNOWN_ALPHA = 128  # a pixel is known from this opacity on
+_WHOLE = 1 - 1e-6  # 1 up to rounding
 
-CropBox = tuple[int, int, int, int]
+CropBox = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 
 def middle_square(width: int, height: int) -> CropBox:
-    """(left, top, right, bottom) of what a picture is cropped to: the middle of its long side."""
+    """Return the square that a picture is cropped to: its short side, and the middle of its long side."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
 
 
 def known_share(picture: Image.Image) -> Image.Image:
-    """1 where a picture's pixels are known, else 0, as a picture of floating-point numbers."""
+    """Return a floating-point picture that is 1 where the pixels of `picture` are known, else 0."""
     if not picture.has_transparency_data:
         return Image.new("F", picture.size, 1.0)
     with_alpha = picture if "A" in picture.getbands() else picture.convert("RGBA")
@@ -29,12 +29,12 @@ def known_share(picture: Image.Image) -> Image.Image:
 
 
 def fully_known(share: Image.Image, size: int) -> NDArray[np.bool_]:
-    """Of the middle square scaled to `size`, the pixels of which every part is known. -> (size, size)."""
+    """Scale the middle square of `share` to (size, size) -> True for pixels all parts of which are known."""
     box = middle_square(*share.size)
     return np.asarray(share.resize((size, size), Image.Resampling.BOX, box=box)) >= _WHOLE
 
 
 def read_known(content: bytes, size: int) -> NDArray[np.bool_]:
-    """A picture file -> which pixels are known of the (size, size) that `read_picture` reads from it."""
+    """Return which of the (size, size) pixels that `read_picture` reads from a picture file are known."""
     with Image.open(io.BytesIO(content)) as opened:
         return fully_known(known_share(opened), size)

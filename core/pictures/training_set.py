@@ -1,4 +1,4 @@
-"""What is learned from: training pictures in minibatches, whether they lie in memory or elsewhere."""
+"""Training pictures in minibatches, held in memory or read when they are needed."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,16 +10,16 @@ from torch import Tensor
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, gain_for
 
-LARGEST_BATCH = 64  # pictures in an iteration, where the settings do not say
-PATCHED_PICTURES = 8  # that the patches of one iteration are cut from
+DEFAULT_MAX_BATCH = 64  # pictures in an iteration if the settings give no batch_size
+PICTURES_PER_PATCH_BATCH = 8  # pictures that the patches of one iteration are cut from
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """`count` training pictures of one size, in grey levels about their mean, read when they are needed.
+    """`count` training pictures of one size, in grey levels about their mean.
 
-    read: indices -> (len(indices), channels, H, W) on `device`. std: root mean square over all of them, grey levels.
-    box: what holds them.
+    std: root mean square over all of them, in grey levels. box: a colour box that contains them.
+    read: indices -> (len(indices), channels, H, W) on `device`.
     """
 
     count: int
@@ -31,27 +31,27 @@ class TrainingSet:
 
     @classmethod
     def of(cls, images: Tensor, levels: Levels | None = None) -> "TrainingSet":
-        """Those in memory: images (M, C, H, W). Without `levels` each channel's own extremes hold them."""
+        """Hold images (M, C, H, W) in memory. box: that of `levels`, or each channel's extremes without `levels`."""
         std = images.square().mean().sqrt().item()
         own = ColourBox(images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None])
         box = own if levels is None else levels.box
         return cls(len(images), images.shape[1], std, box, images.device, lambda indices: images[list(indices)])
 
     def draw(self, size: int | None, generator: torch.Generator) -> Tensor:
-        """A minibatch of `size` different pictures (None: all, `LARGEST_BATCH` at most) -> (size, C, H, W)."""
-        size = min(size or LARGEST_BATCH, self.count)
+        """Draw `size` different pictures (None: all, at most `DEFAULT_MAX_BATCH`) -> (size, C, H, W)."""
+        size = min(size or DEFAULT_MAX_BATCH, self.count)
         if size == self.count:  # nothing to draw: full-batch learning uses no random numbers
             return self.read(range(size))
         return self.read(torch.randperm(self.count, generator=generator, device=generator.device)[:size].tolist())
 
     def draw_patches(self, side: int, count: int | None, generator: torch.Generator) -> Tensor:
-        """`count` patches (None: `LARGEST_BATCH`), cut anywhere out of a few pictures -> (count, C, side, side)."""
-        count = count or LARGEST_BATCH
-        return cut_patches(self.draw(min(PATCHED_PICTURES, count), generator), side, count, generator)
+        """Cut `count` patches (None: `DEFAULT_MAX_BATCH`) out of a few random pictures -> (count, C, side, side)."""
+        count = count or DEFAULT_MAX_BATCH
+        return cut_patches(self.draw(min(PICTURES_PER_PATCH_BATCH, count), generator), side, count, generator)
 
 
 def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generator) -> Tensor:
-    """`count` patches (count, C, side, side) from random places of images (M, C, H, W)."""
+    """Cut `count` patches (count, C, side, side) at random places out of images (M, C, H, W)."""
     pictures, _, height, width = images.shape
     which, top, left = (
         torch.randint(limit, (count, 1, 1), generator=generator, device=generator.device).to(images.device)
@@ -64,9 +64,9 @@ def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generato
 def measure_levels(
     pictures: Iterable[Tensor], contrast: float | None = None, own_mean: bool = False
 ) -> tuple[Levels, float]:
-    """What `standardize` would do to all of the pictures (C, H, W), and their std after it, one at a time.
+    """Return the levels that `standardize` would find for all pictures (C, H, W), and their std once standardized.
 
-    They are gone through twice.
+    Holds one picture at a time; iterates over `pictures` twice.
     """
     count, total, products, of_means = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     for picture in pictures:

@@ -12,7 +12,7 @@ from support.workplace import Workplace
 
 from core.jobs.requests import NewJob
 from core.pictures.images import read_picture, standardize, to_pixels
-from core.pictures.training_set import LARGEST_BATCH
+from core.pictures.training_set import DEFAULT_MAX_BATCH
 from core.recipe.lighting import evened
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learning import LearningParams
@@ -21,7 +21,7 @@ from core.theory.decoding import reconstruct
 from worker import train
 
 SIZE = 16
-MANY = LARGEST_BATCH + 20
+MANY = DEFAULT_MAX_BATCH + 20
 
 
 def noise(seed: int) -> bytes:

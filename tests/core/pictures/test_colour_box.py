@@ -1,4 +1,4 @@
-"""The box that chains may be confined to (core/pictures/colour_box.py)."""
+"""A box around the colours of the training pictures (core/pictures/colour_box.py)."""
 
 import pytest
 import torch
@@ -17,11 +17,11 @@ def seeded(seed=0):
 
 
 def pictures(count=3, channels=3):
-    """Colours along a slanted line, and a little beside it."""
+    """Return pictures whose colours lie near a slanted line."""
     line = torch.randn(count, 1, 9, 7, generator=seeded(), dtype=torch.float64) * 40
     shares = torch.tensor([1.0, -0.7, 0.4], dtype=torch.float64)[:channels, None, None]
-    beside = torch.randn(count, channels, 9, 7, generator=seeded(1), dtype=torch.float64)
-    return line * shares + beside
+    off_the_line = torch.randn(count, channels, 9, 7, generator=seeded(1), dtype=torch.float64)
+    return line * shares + off_the_line
 
 
 def box_of(images):
@@ -29,7 +29,7 @@ def box_of(images):
     return ColourBox.enclosing(images, colours @ colours.T)
 
 
-def test_it_holds_its_pictures_and_is_far_narrower_than_their_channels_own_extremes():
+def test_the_box_contains_its_pictures_and_is_far_smaller_than_the_channels_extremes():
     images = pictures()
     box = box_of(images)
     torch.testing.assert_close(box.project(images), images, rtol=0, atol=1e-9)
@@ -39,19 +39,19 @@ def test_it_holds_its_pictures_and_is_far_narrower_than_their_channels_own_extre
     torch.testing.assert_close(box.axes @ box.axes.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
-def test_what_it_holds_is_the_nearest_picture_in_the_box():
-    """Nearest: no corner, face or inner point of the box lies nearer; checked by many random points of it."""
+def test_a_projected_pixel_is_the_nearest_point_of_the_box():
+    """Checked against many random points of the box."""
     box, far = box_of(pictures()), 200 * torch.randn(1, 3, 4, 4, generator=seeded(2), dtype=torch.float64)
-    held = box.project(far)
-    assert torch.allclose(box.project(held), held, atol=1e-9)
-    assert not torch.allclose(held, far)
+    projected = box.project(far)
+    assert torch.allclose(box.project(projected), projected, atol=1e-9)
+    assert not torch.allclose(projected, far)
     for seed in range(200):
         share = torch.rand(3, 4, 4, generator=seeded(seed), dtype=torch.float64)
         inside = torch.einsum("ac,ahw->chw", box.axes, box.low + share * (box.high - box.low))
-        assert ((far[0] - inside).square().sum(dim=0) >= (far[0] - held[0]).square().sum(dim=0) - 1e-9).all()
+        assert ((far[0] - inside).square().sum(dim=0) >= (far[0] - projected[0]).square().sum(dim=0) - 1e-9).all()
 
 
-def test_pixels_may_lie_along_any_number_of_further_dimensions():
+def test_pictures_may_have_any_number_of_further_dimensions():
     box, images = box_of(pictures()), 100 * torch.randn(2, 3, 4, 5, 6, generator=seeded(3), dtype=torch.float64)
     assert torch.allclose(box.project(images).flatten(2), box.project(images.flatten(2)[..., None])[..., 0])
 
@@ -69,7 +69,7 @@ def a_model(colours):
     return TrainedModel(net, Levels(torch.full((3,), 120.0), 1.5, colours), torch.zeros(1, 3, 96, 96), params)
 
 
-def test_a_model_keeps_the_box_of_its_colours_and_one_from_before_there_were_any_has_black_and_white():
+def test_a_model_file_keeps_the_box_and_an_old_one_without_it_has_black_to_white():
     box = box_of(pictures().float())
     kept = load_model(save_model(a_model(box))).levels.colours
     for name in ("low", "high", "axes"):
@@ -88,8 +88,8 @@ def test_a_model_keeps_the_box_of_its_colours_and_one_from_before_there_were_any
         ColourBox(torch.zeros(1, 1, 1), torch.ones(1, 1, 1), torch.eye(1)),
         ColourBox(torch.full((3, 1, 1), float("nan")), torch.ones(3, 1, 1), torch.eye(3)),
     ],
-    ids=["empty", "skewed", "of other channels", "not a number"],
+    ids=["empty", "skewed", "wrong number of channels", "not a number"],
 )
-def test_a_model_whose_box_is_none_is_refused(broken):
-    with pytest.raises(BrokenFile, match="are no box of 3 channels"):
+def test_a_model_file_with_an_invalid_box_is_refused(broken):
+    with pytest.raises(BrokenFile, match="are not a box of 3 channels"):
         load_model(save_model(a_model(broken)))

@@ -30,7 +30,7 @@ def random_bytes(*shape, seed=0):
 
 
 @pytest.mark.parametrize(("channels", "shape"), [(3, (24, 24, 3)), (1, (24, 24))])
-def test_a_picture_of_the_asked_size_comes_in_pixel_by_pixel(channels, shape):
+def test_a_picture_of_the_requested_size_is_read_pixel_by_pixel(channels, shape):
     array = random_bytes(*shape)
     picture = read_picture(png(array), 24, channels)
     assert picture.dtype == torch.float32
@@ -39,14 +39,14 @@ def test_a_picture_of_the_asked_size_comes_in_pixel_by_pixel(channels, shape):
 
 
 @pytest.mark.parametrize("shape", [(20, 50, 3), (50, 20, 3)])
-def test_of_a_long_picture_the_middle_is_kept(shape):
+def test_a_long_picture_is_cropped_to_its_middle(shape):
     array = random_bytes(*shape)
     middle = array[15:35] if shape[0] == 50 else array[:, 15:35]
     assert torch.equal(read_picture(png(array), 20, 3), torch.tensor(middle).permute(2, 0, 1).float())
 
 
 @pytest.mark.parametrize("size", [16, 100])
-def test_scaling_keeps_an_even_grey_and_stays_between_0_and_255(size):
+def test_scaling_keeps_a_uniform_grey_and_stays_between_0_and_255(size):
     assert torch.equal(read_picture(png(np.full((40, 60), 77)), size, 1), torch.full((1, size, size), 77.0))
     checks = np.kron(np.indices((10, 10)).sum(0) % 2 * 255, np.ones((4, 4)))
     scaled = read_picture(png(checks), size, 1)
@@ -79,7 +79,7 @@ def test_every_mode_of_png_is_read(mode, channels):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_is_transparent_lies_on_white(channels):
+def test_transparent_parts_are_laid_on_white(channels):
     array = np.zeros((16, 16, 4))
     array[:, :8, 3] = 255  # left half opaque black
     array[:, 12:, 3] = 51  # right quarter a fifth black
@@ -89,7 +89,7 @@ def test_what_is_transparent_lies_on_white(channels):
     assert picture[..., 12:].unique().tolist() == [204]
 
 
-def test_what_is_transparent_in_grey_lies_on_white():
+def test_transparent_parts_of_a_grey_picture_are_laid_on_white():
     array = np.zeros((16, 16, 2), dtype=np.uint8)
     array[:, 8:, 1] = 255
     assert read_picture(png(array), 16, 1)[0, 0].tolist() == [255.0] * 8 + [0.0] * 8
@@ -106,12 +106,12 @@ def test_sec7_the_mean_is_subtracted_from_each_channel():
     torch.testing.assert_close(centred + mean[:, None, None], images)
 
 
-def test_pixels_are_the_centred_pictures_with_their_mean_again():
+def test_to_pixels_adds_the_mean_again():
     images = torch.tensor(random_bytes(2, 3, 8, 8))
     assert torch.equal(to_pixels(*standardize(images.float())), images)
 
 
-def test_pixels_are_rounded_and_cut_to_bytes():
+def test_to_pixels_rounds_and_clamps():
     images = torch.tensor([-300.0, -100.4, 0.4, 0.6, 100.0, 1000.0]).view(1, 1, 1, 6)
     assert to_pixels(images, Levels(torch.tensor([100.0]))).flatten().tolist() == [0, 0, 100, 101, 200, 255]
 
@@ -125,11 +125,11 @@ def test_a_written_picture_is_read_back_byte_by_byte(channels):
     assert torch.equal(read_picture(content, 16, channels).to(torch.uint8), pixels)
 
 
-def test_a_written_picture_may_be_oblong():
+def test_a_picture_that_is_not_square_can_be_written():
     assert Image.open(io.BytesIO(write_picture(torch.zeros(3, 4, 9, dtype=torch.uint8)))).size == (9, 4)
 
 
-def test_a_sheet_shows_every_picture_in_its_place_on_white():
+def test_a_sheet_shows_every_picture_in_its_cell_on_white():
     pictures = [torch.full((1, 3, 4), value, dtype=torch.uint8) for value in (10, 20, 30)]
     whole = sheet(pictures, columns=2)
     assert whole.shape == (1, 2 * 3 + SHEET_GAP, 2 * 4 + SHEET_GAP)
@@ -140,12 +140,12 @@ def test_a_sheet_shows_every_picture_in_its_place_on_white():
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (4, 2), (5, 3), (16, 4)])
-def test_a_sheet_is_about_square_unless_told(count, columns):
+def test_a_sheet_is_about_square_by_default(count, columns):
     whole = sheet([torch.zeros(3, 5, 5, dtype=torch.uint8)] * count)
     assert whole.shape[2] == columns * (5 + SHEET_GAP) - SHEET_GAP
 
 
-def test_on_a_sheet_smaller_pictures_stand_in_places_of_the_largest():
+def test_every_cell_of_a_sheet_has_the_size_of_the_largest_picture():
     large, small = torch.full((1, 4, 6), 1, dtype=torch.uint8), torch.full((1, 2, 3), 2, dtype=torch.uint8)
     whole = sheet([large, small], columns=2)
     assert whole.shape == (1, 4, 6 + SHEET_GAP + 6)
@@ -161,7 +161,7 @@ def test_a_sheet_can_be_magnified():
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
-def test_filters_are_shown_about_mid_grey_each_to_its_own_range(channels):
+def test_each_filter_is_scaled_about_mid_grey_to_its_own_range(channels):
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(3, channels, 15, 15, generator=generator) * torch.tensor([1e-3, 1.0, 1e3]).view(3, 1, 1, 1)
     weight[2] = 0
@@ -175,7 +175,7 @@ def test_filters_are_shown_about_mid_grey_each_to_its_own_range(channels):
     assert (shown[2] == 128).all()
 
 
-def test_filters_learned_still_ask_no_gradient_to_be_shown():
+def test_filters_that_require_gradients_can_be_shown():
     assert filter_sheet(torch.nn.Parameter(torch.ones(1, 1, 3, 3))).dtype == torch.uint8
 
 
@@ -189,7 +189,7 @@ def test_filters_learned_still_ask_no_gradient_to_be_shown():
         ((3, 60, 60), (8, 8)),
     ],
 )
-def test_a_periodic_picture_resampled_is_what_the_whole_plane_of_it_would_be(shape, size):
+def test_a_resized_periodic_picture_is_a_part_of_the_resized_tiling(shape, size):
     pixels = torch.tensor(random_bytes(*shape) // 4 + 96)  # far from black and white: nothing is cut off between passes
     fitted = resize_periodic(pixels, *size)
     assert fitted.shape == (shape[0], *size)
@@ -202,12 +202,12 @@ def test_a_periodic_picture_resampled_is_what_the_whole_plane_of_it_would_be(sha
     assert (fitted.int() - expected.int()).abs().max() <= 1
 
 
-def test_a_picture_that_already_fits_is_left_alone():
+def test_a_periodic_picture_of_the_requested_size_is_returned_unchanged():
     pixels = torch.tensor(random_bytes(3, 12, 12))
     assert torch.equal(resize_periodic(pixels, 12, 12), pixels)
 
 
-def test_contrast_is_stretched_and_comes_back():
+def test_standardizing_to_a_contrast_can_be_inverted():
     images = 100 + 3 * torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     stretched, levels = standardize(images, contrast=50.0)
     torch.testing.assert_close(stretched.square().mean().sqrt(), torch.tensor(50.0, dtype=torch.float64))
@@ -215,7 +215,7 @@ def test_contrast_is_stretched_and_comes_back():
     assert torch.equal(to_pixels(stretched, levels), images.round().to(torch.uint8))
 
 
-def test_a_flat_picture_is_not_stretched_to_noise():
+def test_a_flat_picture_is_not_scaled_up_to_noise():
     flat = torch.full((1, 1, 8, 8), 77.0)
     flat[..., 0, 0] = 78
     stretched, levels = standardize(flat, contrast=50.0)

@@ -1,4 +1,4 @@
-"""What of a picture is known, and the picture beside what is not (core/pictures/masks.py, core/pictures/images.py)."""
+"""Which pixels of a picture are known, and reading masked pictures (core/pictures/masks.py, core/pictures/images.py)."""
 
 import io
 
@@ -12,7 +12,7 @@ from core.pictures.masks import middle_square, read_known
 
 
 def png(levels, alpha):
-    """Grey or colour levels and an alpha of the same (H, W) -> a PNG file."""
+    """Encode grey or colour levels and an alpha of the same (H, W) as a PNG file."""
     levels, alpha = np.asarray(levels, dtype=np.uint8), np.asarray(alpha, dtype=np.uint8)
     bands = levels[..., None] if levels.ndim == 2 else levels
     buffer = io.BytesIO()
@@ -35,14 +35,14 @@ def test_alpha_below_128_is_unknown(alpha, known):
     assert (read_known(png(random_bytes(20, 20), np.full((20, 20), alpha)), 20) == known).all()
 
 
-def test_a_picture_without_alpha_is_known_throughout():
+def test_every_pixel_of_a_picture_without_alpha_is_known():
     buffer = io.BytesIO()
     Image.fromarray(random_bytes(20, 30)).save(buffer, format="PNG")
     assert read_known(buffer.getvalue(), 16).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_at_its_own_size_a_picture_comes_in_pixel_by_pixel(channels):
+def test_a_picture_of_the_requested_size_is_read_pixel_by_pixel(channels):
     levels = random_bytes(24, 24, 3) if channels == 3 else random_bytes(24, 24)
     alpha = holed(24, 24, slice(3, 9), slice(10, 20))
     masked = read_masked_picture(png(levels, alpha), 24, channels)
@@ -64,7 +64,7 @@ def test_the_mask_is_cropped_as_the_picture_is(shape):
 
 
 @pytest.mark.parametrize("hole", [(8, 12), (9, 12), (9, 11), (8, 13)])
-def test_a_pixel_is_known_where_all_of_it_is(hole):
+def test_a_scaled_pixel_is_known_only_if_all_of_its_parts_are(hole):
     """Scaled down by 4: one unknown pixel makes its block of 4 x 4 unknown."""
     first, end = hole
     alpha = holed(64, 64, slice(first, end), slice(first, end))
@@ -74,14 +74,14 @@ def test_a_pixel_is_known_where_all_of_it_is(hole):
     assert np.array_equal(known, expected)
 
 
-def test_one_unknown_pixel_of_many_is_not_overlooked():
+def test_one_unknown_pixel_of_a_large_picture_is_kept():
     alpha = holed(1600, 1600, 50, 50)
     assert (~read_known(png(np.zeros((1600, 1600)), alpha), 16)).sum() == 1
 
 
 @pytest.mark.parametrize("size", [16, 24, 40, 100])
 @pytest.mark.parametrize("hidden", [0, 255])
-def test_what_is_unknown_colours_no_known_pixel(size, hidden):
+def test_unknown_pixels_do_not_change_known_ones(size, hidden):
     levels = np.full((40, 40), 77)
     alpha = holed(40, 40, slice(11, 23), slice(7, 30))
     levels[alpha == 0] = hidden
@@ -89,15 +89,15 @@ def test_what_is_unknown_colours_no_known_pixel(size, hidden):
     assert (masked.pixels[:, masked.known] == 77).all()
 
 
-def test_far_from_what_is_unknown_the_picture_is_as_it_is_learned():
+def test_away_from_unknown_pixels_the_picture_is_read_as_for_learning():
     levels, alpha = random_bytes(64, 64, 3), holed(64, 64, slice(0, 8), slice(0, 64))
     masked = read_masked_picture(png(levels, alpha), 16, 3)
     assert torch.equal(masked.pixels[:, 6:], read_picture(png(levels, alpha), 16, 3)[:, 6:])
 
 
-def test_levels_apply_is_undone_by_to_pixels():
+def test_to_pixels_inverts_standardize():
     pictures = torch.tensor(random_bytes(2, 3, 8, 8)).float()
     levels = Levels(torch.tensor([10.5, 100.25, 200.0]), 1.7)
-    applied = levels.standardize(pictures)
-    assert torch.allclose(applied[:, 1], (pictures[:, 1] - 100.25) * 1.7)
-    assert torch.equal(to_pixels(applied, levels).float(), pictures)
+    standardized = levels.standardize(pictures)
+    assert torch.allclose(standardized[:, 1], (pictures[:, 1] - 100.25) * 1.7)
+    assert torch.equal(to_pixels(standardized, levels).float(), pictures)

@@ -6,7 +6,13 @@ import torch
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, standardize
-from core.pictures.training_set import LARGEST_BATCH, PATCHED_PICTURES, TrainingSet, cut_patches, measure_levels
+from core.pictures.training_set import (
+    DEFAULT_MAX_BATCH,
+    PICTURES_PER_PATCH_BATCH,
+    TrainingSet,
+    cut_patches,
+    measure_levels,
+)
 
 
 def seeded(seed=0):
@@ -14,19 +20,19 @@ def seeded(seed=0):
 
 
 def numbered(count=3, channels=2, height=6, width=7):
-    """Pictures no two of whose values are alike, so that a patch tells where it was cut."""
+    """Return pictures without equal values, so that a patch shows where it was cut."""
     size = count * channels * height * width
     return torch.arange(size, dtype=torch.float64).view(count, channels, height, width)
 
 
 def place(patch, images):
-    """(picture, top, left) of the patch's first value."""
+    """Return picture, row and column of the patch's first value."""
     number, (_, channels, height, width) = int(patch[0, 0, 0]), images.shape
     return number // (channels * height * width), number // width % height, number % width
 
 
 class Reader:
-    """Pictures that are numbers, 1 x 1 pixels; it keeps which were asked for."""
+    """Pictures of 1 x 1 pixels that hold their own index; records which are read."""
 
     def __init__(self, count):
         self.asked = []
@@ -38,16 +44,16 @@ class Reader:
         return torch.tensor(self.asked[-1], dtype=torch.float64).view(-1, 1, 1, 1)
 
 
-@pytest.mark.parametrize(("count", "size"), [(5, None), (5, 5), (5, 9), (LARGEST_BATCH, None)])
-def test_a_batch_that_holds_all_pictures_takes_them_in_order_and_no_random_number(count, size):
+@pytest.mark.parametrize(("count", "size"), [(5, None), (5, 5), (5, 9), (DEFAULT_MAX_BATCH, None)])
+def test_a_batch_of_all_pictures_keeps_their_order_and_draws_no_random_number(count, size):
     reader, generator = Reader(count), seeded()
     drawn = reader.pictures.draw(size, generator)
     assert drawn.flatten().tolist() == list(range(count))
     assert torch.equal(generator.get_state(), seeded().get_state())
 
 
-@pytest.mark.parametrize(("size", "drawn"), [(1, 1), (7, 7), (99, 99), (None, LARGEST_BATCH)])
-def test_a_smaller_batch_is_of_different_pictures_that_the_generator_picks(size, drawn):
+@pytest.mark.parametrize(("size", "drawn"), [(1, 1), (7, 7), (99, 99), (None, DEFAULT_MAX_BATCH)])
+def test_a_smaller_batch_holds_different_pictures_drawn_by_the_generator(size, drawn):
     reader, generator = Reader(100), seeded()
     first, second = (reader.pictures.draw(size, generator).flatten().tolist() for _ in range(2))
     assert len(set(first)) == len(first) == len(second) == drawn
@@ -57,7 +63,7 @@ def test_a_smaller_batch_is_of_different_pictures_that_the_generator_picks(size,
     assert reader.asked == [first, second]  # and no other was read
 
 
-def test_in_the_long_run_every_picture_is_drawn_as_often():
+def test_every_picture_is_drawn_equally_often():
     reader, generator = Reader(10), seeded()
     for _ in range(1000):
         reader.pictures.draw(3, generator)
@@ -67,7 +73,7 @@ def test_in_the_long_run_every_picture_is_drawn_as_often():
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 3), (5, 5)])
-def test_every_patch_is_of_its_picture_value_for_value(height, width):
+def test_every_patch_is_a_part_of_its_picture(height, width):
     images, side = numbered(), height
     patches = cut_patches(images, side, 200, seeded())
     assert patches.shape == (200, 2, height, width)
@@ -82,13 +88,13 @@ def test_every_patch_is_of_its_picture_value_for_value(height, width):
         assert places == every
 
 
-def test_a_patch_of_the_pictures_size_is_the_picture():
+def test_a_patch_as_large_as_the_picture_is_the_picture():
     images = numbered(count=2, height=4, width=4)
     for patch in cut_patches(images, 4, 20, seeded()):
         assert any(torch.equal(patch, image) for image in images)
 
 
-def test_patches_are_cut_out_of_a_few_pictures_alone():
+def test_patches_are_cut_out_of_a_few_pictures():
     images, asked = numbered(count=50), []
 
     def read(indices):
@@ -96,14 +102,14 @@ def test_patches_are_cut_out_of_a_few_pictures_alone():
         return images[list(indices)]
 
     pictures = TrainingSet(50, 2, 1.0, TrainingSet.of(images).box, images.device, read)
-    assert pictures.draw_patches(3, None, seeded()).shape == (LARGEST_BATCH, 2, 3, 3)
+    assert pictures.draw_patches(3, None, seeded()).shape == (DEFAULT_MAX_BATCH, 2, 3, 3)
     assert pictures.draw_patches(3, 5, seeded()).shape == (5, 2, 3, 3)
-    assert [len(indices) for indices in asked] == [PATCHED_PICTURES, 5]
+    assert [len(indices) for indices in asked] == [PICTURES_PER_PATCH_BATCH, 5]
     patches = pictures.draw_patches(3, 300, seeded(1))
     assert {place(patch, images)[0] for patch in patches} == set(asked[-1])
 
 
-def test_pictures_in_memory_know_their_std_and_their_extremes():
+def test_a_set_in_memory_has_the_std_and_extremes_of_its_pictures():
     images = torch.randn(4, 3, 5, 5, generator=seeded(), dtype=torch.float64) * 20
     pictures = TrainingSet.of(images)
     assert (pictures.count, pictures.channels) == (4, 3)
@@ -117,7 +123,7 @@ def test_pictures_in_memory_know_their_std_and_their_extremes():
     assert torch.equal(pictures.read([2, 0]), images[[2, 0]])
 
 
-def test_with_levels_the_box_is_that_of_their_colours_and_else_black_and_white_as_they_were_prepared():
+def test_the_box_is_that_of_the_levels_or_standardized_black_and_white():
     grey_levels = 90 + 20 * torch.randn(4, 3, 5, 5, generator=seeded())
     images, levels = standardize(grey_levels, contrast=50.0)
     assert TrainingSet.of(images, levels).box is levels.colours
@@ -132,19 +138,19 @@ def test_with_levels_the_box_is_that_of_their_colours_and_else_black_and_white_a
 @pytest.mark.parametrize("contrast", [None, 50.0])
 @pytest.mark.parametrize("spread", [0.0, 0.3, 40.0])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("level", [False, True])
-def test_measuring_one_at_a_time_finds_what_prepare_does_to_all(level, channels, spread, contrast):
+@pytest.mark.parametrize("own_mean", [False, True])
+def test_measuring_one_at_a_time_agrees_with_standardizing_all(own_mean, channels, spread, contrast):
     shift = torch.tensor([80.0, 120.0, 160.0])[:channels, None, None]
     images = shift + spread * torch.randn(9, channels, 8, 8, generator=seeded())
     images = images + spread * torch.arange(9.0)[:, None, None, None] / 9  # of different brightness
-    expected_images, expected = standardize(images, contrast, level)
-    levels, std = measure_levels(images, contrast, level)
+    expected_images, expected = standardize(images, contrast, own_mean)
+    levels, std = measure_levels(images, contrast, own_mean)
     assert isinstance(levels, Levels)
     torch.testing.assert_close(levels.mean, expected.mean, rtol=1e-5, atol=1e-4)
     assert levels.gain == pytest.approx(expected.gain, rel=1e-5)
     assert std == pytest.approx(expected_images.square().mean().sqrt().item(), rel=1e-4, abs=1e-3)
-    torch.testing.assert_close(levels.standardize(images, level), expected_images, rtol=1e-4, atol=2e-2)
-    means = expected_images.mean(dim=(2, 3) if level else (0, 2, 3))
+    torch.testing.assert_close(levels.standardize(images, own_mean), expected_images, rtol=1e-4, atol=2e-2)
+    means = expected_images.mean(dim=(2, 3) if own_mean else (0, 2, 3))
     torch.testing.assert_close(means, torch.zeros_like(means), rtol=0, atol=1e-2)
     for box in (levels.colours, expected.colours):
         torch.testing.assert_close(box.project(expected_images), expected_images, rtol=1e-4, atol=2e-2)
@@ -152,7 +158,7 @@ def test_measuring_one_at_a_time_finds_what_prepare_does_to_all(level, channels,
     torch.testing.assert_close(*widths, rtol=5e-2, atol=0.5)
 
 
-def test_measuring_lets_go_of_each_picture_before_the_next_but_one():
+def test_measuring_holds_few_pictures_at_a_time():
     alive, most = weakref.WeakSet(), []
 
     class OneByOne:

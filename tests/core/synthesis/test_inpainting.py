@@ -1,4 +1,4 @@
-"""Painting what is unknown of a picture (core/synthesis/inpainting.py)."""
+"""Painting the unknown pixels of pictures (core/synthesis/inpainting.py)."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def generator(seed=5):
 
 
 def a_case(channels=1, size=(9, 11)):
-    """A net, pictures, and about a third of them unknown."""
+    """Return a net, pictures, and which of their pixels are known, about two thirds."""
     net = random_net(Architecture((ConvLayer(4, 3), ConvLayer(2, 3)), channels, 2.0), seed=1)
     images = 3 * torch.randn(2, channels, *size, generator=generator(), dtype=torch.float64)
     return net, images, torch.rand(2, 1, *size, generator=generator()) > 0.3
@@ -24,30 +24,37 @@ def a_case(channels=1, size=(9, 11)):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("boundary", ["valid", "padded"])
-def test_known_pixels_stay_exactly_and_all_others_move(channels, boundary):
+def test_known_pixels_stay_and_all_others_move(channels, boundary):
     net, images, known = a_case(channels)
     garbled = torch.where(known, images, torch.full_like(images, float("nan")))
     painted = inpaint(net, garbled, known, steps=3, dynamics=Dynamics(0.7, boundary), generator=generator())
     assert torch.equal(painted[known.expand_as(images)], images[known.expand_as(images)])
-    assert painted.isfinite().all(), "what `images` holds where it is unknown does not matter"
+    assert painted.isfinite().all(), "the unknown pixels of `images` are not used"
     assert (painted != smooth_fill(images, known))[~known.expand_as(images)].all()
 
 
 def test_eq19_moves_the_unknown_pixels_and_the_known_are_put_back_after_each_step():
     net, images, known = a_case()
-    told = []
+    calls = []
     start = torch.randn(images.shape, generator=generator(8), dtype=torch.float64)
     painted = inpaint(
-        net, images, known, steps=4, dynamics=Dynamics(0.7), generator=generator(), start=start, after_step=told.append
+        net,
+        images,
+        known,
+        steps=4,
+        dynamics=Dynamics(0.7),
+        generator=generator(),
+        start=start,
+        after_step=calls.append,
     )
     expected, noise = torch.where(known, images, start), generator()
     for _ in range(4):
         expected = torch.where(known, images, langevin_step(net, expected, 0.7, noise))
     assert torch.equal(painted, expected)
-    assert told == [1, 2, 3, 4]
+    assert calls == [1, 2, 3, 4]
 
 
-def test_what_the_hook_raises_ends_the_run():
+def test_an_exception_of_the_callback_ends_the_run():
     net, images, known = a_case()
     with pytest.raises(KeyboardInterrupt):
         inpaint(net, images, known, steps=10**9, dynamics=Dynamics(0.1), generator=generator(), after_step=stop)
@@ -58,8 +65,8 @@ def stop(step):
         raise KeyboardInterrupt
 
 
-def test_the_unknown_is_drawn_from_its_conditional_density():
-    """One linear filter with a high bias: p is the Gaussian N(σ² B, σ²) on one piece, so known pixels tell nothing."""
+def test_unknown_pixels_are_drawn_from_their_conditional_density():
+    """One linear filter with a high bias: p is the Gaussian N(σ² B, σ²) on one piece whatever is known."""
     net = GenerativeConvNet(Architecture((ConvLayer(1, 1),), channels=1, reference_std=2.0)).double()
     with torch.no_grad():
         net.weights[0].fill_(0.5)
@@ -73,7 +80,7 @@ def test_the_unknown_is_drawn_from_its_conditional_density():
     assert drawn.var().item() == pytest.approx(4 / (1 - step_size**2 / 16), rel=0.1)
 
 
-def test_a_start_of_the_surroundings_is_between_them():
+def test_a_smooth_fill_lies_between_the_surrounding_values():
     images = torch.zeros(1, 1, 8, 8)
     images[..., 4:] = 10.0
     known = torch.ones(1, 1, 8, 8, dtype=torch.bool)
@@ -88,7 +95,7 @@ def test_a_start_of_the_surroundings_is_between_them():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 3), (16, 16), (13, 29)])
-def test_one_known_pixel_fills_the_picture_and_none_leaves_it_at_its_mean(size):
+def test_one_known_pixel_fills_the_picture_and_none_leaves_it_zero(size):
     known = torch.zeros(2, 1, *size, dtype=torch.bool)
     known[0, 0, size[0] // 2, 0] = True
     images = torch.full((2, 3, *size), 6.0)
@@ -104,8 +111,8 @@ def with_hole(height, width, rows, columns):
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, 6), (21, 12)])
-def test_a_picture_that_a_chain_knows_is_continued_as_the_chain_is(monkeypatch, shift):
-    monkeypatch.setattr(inpainting, "BEST", 1)
+def test_a_picture_cut_out_of_a_chain_is_continued_exactly(monkeypatch, shift):
+    monkeypatch.setattr(inpainting, "BEST_FITS", 1)
     chains = torch.randn(3, 2, 24, 24, generator=generator())
     picture = chains[1:2].roll(shift, (2, 3)).repeat(1, 1, 2, 2)[..., :30, :40]
     known = with_hole(30, 40, slice(5, 14), slice(20, 31))
@@ -113,8 +120,8 @@ def test_a_picture_that_a_chain_knows_is_continued_as_the_chain_is(monkeypatch, 
     assert torch.equal(started, picture)
 
 
-def test_pieces_lie_on_the_nets_lattice_and_leave_what_is_known():
-    """Chain m holds the numbers of its own pixels."""
+def test_patches_keep_the_stride_phase_and_leave_known_pixels():
+    """A chain's pixels hold their own index."""
     stride, size = 3, 24
     rows, columns = torch.arange(size)[:, None], torch.arange(size)[None, :]
     chains = torch.stack([(m * size * size + rows * size + columns).double()[None] for m in range(2)])
@@ -124,37 +131,37 @@ def test_pieces_lie_on_the_nets_lattice_and_leave_what_is_known():
     started = start_from_chains(images, known, chains, generator(), stride)
     assert (started[known] == -1).all()
     down, across = torch.meshgrid(torch.arange(40), torch.arange(50), indexing="ij")
-    laid = started[0, 0].long()
+    origin = started[0, 0].long()
     hole = ~known[0, 0]
-    assert (laid[hole] >= 0).all()
-    assert torch.equal((laid % size**2 // size - down)[hole] % stride, torch.zeros_like(laid[hole]))
-    assert torch.equal((laid % size - across)[hole] % stride, torch.zeros_like(laid[hole]))
+    assert (origin[hole] >= 0).all()
+    assert torch.equal((origin % size**2 // size - down)[hole] % stride, torch.zeros_like(origin[hole]))
+    assert torch.equal((origin % size - across)[hole] % stride, torch.zeros_like(origin[hole]))
 
 
-def test_an_objects_chains_keep_their_places_and_the_nearest_few_serve(monkeypatch):
+def test_without_a_stride_chains_keep_their_position_and_a_best_fit_is_drawn(monkeypatch):
     chains = torch.randn(9, 1, 12, 12, generator=generator())
     known = with_hole(12, 12, slice(2, 9), slice(3, 12))
     started = start_from_chains(chains[4:5] + 0.01, known, chains, generator())
     origins = [m for m in range(9) if torch.equal(started[~known], chains[m : m + 1][~known])]
     errors = ((chains - chains[4]).square() * known[0]).sum(dim=(1, 2, 3))
-    assert origins[0] in errors.argsort()[: inpainting.BEST]
-    monkeypatch.setattr(inpainting, "BEST", 1)
+    assert origins[0] in errors.argsort()[: inpainting.BEST_FITS]
+    monkeypatch.setattr(inpainting, "BEST_FITS", 1)
     started = start_from_chains(chains[4:5] + 0.01, known, chains, generator())
     assert torch.equal(started[~known], chains[4:5][~known])
 
 
-def test_misfits_are_the_sums_over_what_is_known():
+def test_squared_errors_are_summed_over_the_known_pixels():
     chains = torch.randn(2, 3, 7, 7, generator=generator(), dtype=torch.float64)
-    there = torch.randn(3, 5, 4, generator=generator(1), dtype=torch.float64)
+    target = torch.randn(3, 5, 4, generator=generator(1), dtype=torch.float64)
     done = torch.rand(1, 5, 4, generator=generator(2)) > 0.4
-    found = inpainting._misfits(chains, there, done)
-    constant = (there.square() * done).sum()
+    found = inpainting._squared_errors(chains, target, done)
+    constant = (target.square() * done).sum()
     for chain, down, across in ((0, 0, 0), (1, 3, 2), (1, 6, 6)):
-        piece = chains[chain].roll((-down, -across), (1, 2))[:, :5, :4]
-        assert found[chain, down, across].item() + constant == pytest.approx(((piece - there).square() * done).sum())
+        patch = chains[chain].roll((-down, -across), (1, 2))[:, :5, :4]
+        assert found[chain, down, across].item() + constant == pytest.approx(((patch - target).square() * done).sum())
 
 
-def test_chains_of_a_few_pixels_still_serve():
+def test_chains_of_a_few_pixels_suffice():
     known = with_hole(16, 16, slice(0, 16), slice(4, 16))
     chains = torch.randn(1, 1, 2, 2, generator=generator())
     assert start_from_chains(torch.zeros(1, 1, 16, 16), known, chains, generator(), stride=2).isfinite().all()
@@ -163,8 +170,8 @@ def test_chains_of_a_few_pixels_still_serve():
     )
 
 
-def test_the_lattice_lies_anew_in_each_step_and_the_known_pixels_stay_where_they_are():
-    """By hand: the picture is moved, stepped and moved back; B of what is shown is the mean over all places."""
+def test_with_random_phases_the_known_pixels_stay_in_place():
+    """By hand: the picture is rolled, stepped and rolled back."""
     net = random_net(Architecture((ConvLayer(3, 4, 2),), channels=1, reference_std=2.0), seed=4)
     images = torch.randn(1, 1, 12, 12, generator=generator(6), dtype=torch.float64)
     known = torch.rand(1, 1, 12, 12, generator=generator(8)) < 0.5

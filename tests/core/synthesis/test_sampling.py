@@ -40,14 +40,14 @@ def drawn(net, height, width, *, count=1, steps=2, start, seed=5, after_step=Non
     )
 
 
-def test_eq19_runs_on_from_the_patchwork():
+def test_chains_start_from_the_patchwork_and_move_by_eq19():
     net, start = a_net(), torch.randn(2, 1, 24, 24, generator=generator())
-    told = []
-    pictures = drawn(net, 24, 30, steps=4, start=start, after_step=told.append)
+    calls = []
+    pictures = drawn(net, 24, 30, steps=4, start=start, after_step=calls.append)
     same = generator()
     expected = run_chains(net, patchwork(start, 24, 30, 3, same), 4, Dynamics(1.0, "torus"), same)
     assert torch.equal(pictures, expected)
-    assert told == [0, 0, 1, 2, 3, 4], "also of each row of patches"
+    assert calls == [0, 0, 1, 2, 3, 4], "also called after each row of patches"
 
 
 def test_the_same_generator_draws_the_same_pictures_and_another_draws_others():
@@ -57,8 +57,8 @@ def test_the_same_generator_draws_the_same_pictures_and_another_draws_others():
     assert not torch.equal(first, drawn(net, 24, 24, start=start, seed=6))
 
 
-def test_every_patch_lies_somewhere_on_a_chain_at_the_strides_phase():
-    """Chain m holds the number of its own pixel; a patch is then a run of such numbers, wrapped."""
+def test_every_patch_is_cut_out_of_one_chain_in_phase_with_the_stride():
+    """A chain's pixels hold their own index, so that a patch shows where it was cut."""
     stride, size = 3, 24
     rows, columns = torch.arange(size)[:, None], torch.arange(size)[None, :]
     start = torch.stack([(m * size * size + rows * size + columns).float()[None] for m in range(2)])
@@ -67,7 +67,7 @@ def test_every_patch_lies_somewhere_on_a_chain_at_the_strides_phase():
     for top in range(0, picture.shape[-2], patch):
         for left in range(0, picture.shape[-1], patch):
             found = picture[0, 0, top : top + patch, left : left + patch].long()
-            assert (found // size**2 == found[0, 0] // size**2).all(), "of one chain"
+            assert (found // size**2 == found[0, 0] // size**2).all(), "cut out of one chain"
             row, column = found[0, 0] % size**2 // size, found[0, 0] % size
             assert row % stride == 0
             assert column % stride == 0
@@ -77,6 +77,6 @@ def test_every_patch_lies_somewhere_on_a_chain_at_the_strides_phase():
             assert torch.equal(found % size, expected_columns[None, :].expand_as(found))
 
 
-def test_chains_smaller_than_two_strides_still_serve():
+def test_chains_smaller_than_two_strides_suffice():
     start = torch.randn(1, 1, 4, 4, generator=generator())
     assert patchwork(start, 8, 8, 4, generator()).isfinite().all()
