@@ -1,4 +1,4 @@
-"""The settings of telling which of several finished models a picture comes from."""
+"""Settings of classification: which of several finished models a picture most likely comes from."""
 
 from typing import Annotated
 
@@ -11,31 +11,31 @@ MIN_MODELS, MAX_MODELS = 2, 16
 
 
 class ClassifyParams(BaseModel):
-    """How well log Z of each model is estimated, by annealed importance sampling; more of each is surer and slower."""
+    """How annealed importance sampling estimates log Z of each model: larger numbers are more accurate, and slower."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    chains: Annotated[int, Field(ge=2, le=256, description="Chains of each model.")] = 16
+    chains: Annotated[int, Field(ge=2, le=256, description="Chains for each model.")] = 16
     temperatures: Annotated[
-        int, Field(ge=1, le=100_000, description="Densities between white noise and the model's, passed in turn.")
+        int, Field(ge=1, le=100_000, description="Intermediate densities between white noise and the model.")
     ] = 100
-    steps: Annotated[int, Field(ge=1, le=1000, description="Hamiltonian steps at each of them.")] = 8
+    steps: Annotated[int, Field(ge=1, le=1000, description="Hamiltonian Monte Carlo steps at each temperature.")] = 8
     seed: Seed = None
 
     def resolved(self, model_ids: tuple[str, ...], seed: int) -> "ResolvedClassifyParams":
-        """These settings with nothing absent."""
+        """Return these settings with the models and a seed."""
         return ResolvedClassifyParams.model_validate(
             {**self.model_dump(), "model_ids": model_ids, "seed": seed if self.seed is None else self.seed}
         )
 
 
 class ResolvedClassifyParams(ClassifyParams):
-    """Settings with nothing absent, as a job's row keeps them, and the models they are for, each a category."""
+    """Complete settings as stored with a job, and its models, each a category."""
 
     model_ids: Annotated[tuple[str, ...], Field(min_length=MIN_MODELS, max_length=MAX_MODELS)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
 
     @property
     def all_steps(self) -> int:
-        """Of each model: pilot chains pass through the temperatures first, then those that count."""
+        """Hamiltonian steps for each model: pilot chains pass all temperatures first, then the chains that are used."""
         return 2 * self.temperatures * self.steps

@@ -1,4 +1,4 @@
-"""The settings of painting the unknown parts of pictures."""
+"""Settings of inpainting: painting the transparent parts of pictures."""
 
 from typing import Annotated
 
@@ -9,24 +9,24 @@ from core.schemas.learning import MAX_SEED
 from core.schemas.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
 
 MAX_COUNT = 64
-MAX_RESULTS = 256  # pictures times count: each is opened before the job is accepted
+MAX_RESULTS = 256  # pictures times count
 
 
 class InpaintParams(BaseModel):
-    """How the transparent parts are painted. What is absent is taken from the model when the job is accepted."""
+    """How the transparent parts are painted. Absent settings are taken from the model when the job is accepted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: Annotated[
         int,
-        Field(ge=1, le=MAX_COUNT, description=f"Versions of each picture; {MAX_RESULTS} in all at the most."),
+        Field(ge=1, le=MAX_COUNT, description=f"Versions of each picture; at most {MAX_RESULTS} in all."),
     ] = 1
     steps: Steps = DEFAULT_STEPS
     step_size: StepSize = None
     seed: Seed = None
 
     def resolved(self, learned: LearnedSettings, seed: int) -> "ResolvedInpaintParams":
-        """These settings with nothing absent. ValidationError where the step size is too large for the model."""
+        """Return complete settings. Raises ValidationError if the step size is too large for the model."""
         return ResolvedInpaintParams.model_validate(
             {
                 **self.model_dump(),
@@ -38,7 +38,7 @@ class InpaintParams(BaseModel):
 
 
 class ResolvedInpaintParams(InpaintParams):
-    """Settings with nothing absent, as a job's row keeps them."""
+    """Complete settings, as stored with a job."""
 
     step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]

@@ -1,4 +1,4 @@
-"""How a model was learned, as far as it decides what can be asked of it."""
+"""The settings a model was learned with that limit what other jobs can ask of it."""
 
 from typing import Self
 
@@ -9,7 +9,7 @@ from core.schemas.learning import Top
 
 
 class LearnedSettings(BaseModel):
-    """The part of a model's `LearningParams` that other jobs go by. Grey levels, pixels."""
+    """The part of a model's `LearningParams` that other jobs use. Grey levels, pixels."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -22,32 +22,34 @@ class LearnedSettings(BaseModel):
 
     @property
     def side(self) -> int:
-        """Side in pixels of what was learned, and of the chains: pictures, or patches of them."""
+        """Side in pixels of the pictures or patches that were learned, and of the chains."""
         return self.patch_size or self.image_size
 
     @property
     def only_size(self) -> str | None:
-        """Why the model can draw nothing of another size than it learned; None where it can."""
+        """Why the model can only draw the size it learned; None if it can draw others."""
         if self.patch_size is not None:
-            return f"the model learned patches of {self.side} x {self.side} pixels, and draws only such"
+            return f"the model learned patches of {self.side} x {self.side} pixels, and can draw only these"
         if self.top == "object":
-            return f"the model learned an object that fills {self.side} x {self.side} pixels, and draws only such"
+            return (
+                f"the model learned an object that fills {self.side} x {self.side} pixels, and can draw only this size"
+            )
         return None
 
     @property
     def context(self) -> dict[str, Self]:
-        """For pydantic's `model_validate`: the settings that a job's own are held against."""
+        """Context for `model_validate`: a job's settings are checked against these."""
         return {"learned": self}
 
 
 def learned_of(info: ValidationInfo) -> LearnedSettings | None:
-    """The model's settings inside a validator; None where a job's row is read that was checked when it was accepted."""
+    """Return the model's settings inside a validator; None if stored settings are read, which were checked before."""
     learned: LearnedSettings | None = (info.context or {}).get("learned")
     return learned
 
 
 def stable_step(step_size: float, info: ValidationInfo) -> float:
-    """ε below 2σ of the model. ValueError where the Langevin dynamics would explode."""
+    """Check that ε is below 2σ of the model. Raises ValueError if not, because the Langevin dynamics would diverge."""
     learned = learned_of(info)
     if learned is not None and step_size >= 2 * learned.reference_std:
         raise ValueError(f"must be below 2 x the model's reference_std = {2 * learned.reference_std:g}")
@@ -55,5 +57,5 @@ def stable_step(step_size: float, info: ValidationInfo) -> float:
 
 
 def boundary_of_pictures(boundary: Boundary) -> Boundary:
-    """Where a picture ends that the model did not draw itself: such a one does not continue periodically."""
+    """Return the boundary for pictures that the model did not draw: they do not continue periodically."""
     return "valid" if boundary == "torus" else boundary

@@ -1,4 +1,4 @@
-"""The settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
+"""Settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,12 +10,12 @@ Top = Literal["convolutional", "object", "category"]
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
-COLOURS = 3  # channels of a picture, where it is not grey
+COLOUR_CHANNELS = 3
 MAX_SEED = 2**63 - 1
-MIN_COMPARED = 7  # pixels: the side of the patches that pictures are compared by
-MAX_PIXELS = 2**26  # of all chains, or of all pictures of an iteration: 64 of the largest
-MAX_WEIGHTS = 2**26  # of a net: 256 MiB, and Adam and the states gone back to hold as many several times over
-MAX_UNITS = 2**28  # of a net's maps of one picture: 1 GiB
+MIN_COMPARED_SIDE = 7  # pixels: pictures are compared by patches of this side
+MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration: 64 of the largest
+MAX_WEIGHTS = 2**26  # of a net: 256 MiB; Adam and the kept states take several times as much again
+MAX_UNITS = 2**28  # in a net's maps of one picture: 1 GiB
 
 
 class LayerParams(BaseModel):
@@ -26,7 +26,7 @@ class LayerParams(BaseModel):
     filters: Annotated[int, Field(ge=1, le=512, description="Number of filters.")]
     kernel_size: Annotated[int, Field(ge=1, le=63, description="Side of each filter, in positions of the map below.")]
     stride: Annotated[
-        int, Field(ge=1, le=16, description="Sub-sampling: positions between neighbouring responses.")
+        int, Field(ge=1, le=16, description="Positions of the map below between neighbouring responses.")
     ] = 1
 
 
@@ -40,7 +40,8 @@ class LearningParams(BaseModel):
         Field(
             ge=16,
             le=1024,
-            description="Side in pixels that the training pictures are scaled and cropped to; also the chains' side.",
+            description="Side in pixels to which training pictures are scaled and cropped; also the side of the "
+            "chains.",
         ),
     ]
     patch_size: Annotated[
@@ -48,32 +49,34 @@ class LearningParams(BaseModel):
         Field(
             ge=2,
             le=128,
-            description="Learn from patches of this side, cut anywhere out of the pictures, instead of from whole "
-            "pictures: with one layer of this kernel_size the prototype model (Def. 4). Chains are patches too.",
+            description="Learn from patches with this side in pixels, cut at random places out of the pictures. With "
+            "one layer of this kernel_size the model is the prototype model (Def. 4). Chains are patches too. null: "
+            "learn from whole pictures.",
         ),
     ] = None
     layers: Annotated[
-        tuple[LayerParams, ...], Field(min_length=1, max_length=8, description="The net, lowest layer first.")
+        tuple[LayerParams, ...], Field(min_length=1, max_length=8, description="Layers of the net, the lowest first.")
     ]
     top: Annotated[
         Top,
         Field(
-            description="convolutional: the score is the sum of the highest maps (Def. 3); object: one more filter "
-            "covers the whole of them, for aligned pictures of one object (Experiment 2); category: their sum, each "
-            "filter weighted (Def. 2).",
+            description="How the score is computed from the highest maps. convolutional: their sum (Def. 3). object: "
+            "by one more filter that covers them whole, for aligned pictures of one object (Experiment 2). category: "
+            "their sum, with a weight for each filter (Def. 2).",
         ),
     ] = "convolutional"
     layerwise: Annotated[
-        bool, Field(description="Grow the layers one by one, refining those below; else learn all of them at once.")
+        bool,
+        Field(description="true: add the layers one by one, and refine those below. false: learn all of them at once."),
     ] = True
     num_chains: Annotated[
-        int, Field(ge=1, le=256, description="M̃: parallel Langevin chains, each a synthesized picture.")
+        int, Field(ge=1, le=256, description="M̃: number of parallel Langevin chains, each a synthesized picture.")
     ] = 16
     contrastive: Annotated[
         bool,
         Field(
-            description="Contrastive divergence: in each iteration the chains begin at the training pictures of that "
-            "iteration, one chain a picture, and run langevin_steps; num_chains is not used. Else they persist.",
+            description="true: contrastive divergence: in each iteration one chain starts from each training picture "
+            "of that iteration and runs langevin_steps; num_chains is not used. false: the chains persist.",
         ),
     ] = False
     batch_size: Annotated[
@@ -81,7 +84,7 @@ class LearningParams(BaseModel):
         Field(
             ge=1,
             le=1024,
-            description="Training pictures (or patches) drawn for each iteration; null: all of them, 64 at most.",
+            description="Training pictures (or patches) drawn for each iteration. null: all of them, at most 64.",
         ),
     ] = None
     langevin_steps: Annotated[
@@ -102,8 +105,8 @@ class LearningParams(BaseModel):
             gt=0,
             le=127,
             allow_inf_nan=False,
-            description="Standard deviation, in grey levels, that the pictures are stretched to while they are "
-            "learned, so that σ and η suit faint pictures too; null leaves them as they are.",
+            description="Standard deviation, in grey levels, to which the pictures are scaled for learning, so that σ "
+            "and η suit faint pictures too. null: no scaling.",
         ),
     ] = None
     even_light: Annotated[
@@ -112,9 +115,9 @@ class LearningParams(BaseModel):
             ge=1,
             le=1024,
             allow_inf_nan=False,
-            description="Take out of the training pictures how light and hue change over more than this many pixels "
-            "(the standard deviation of a Gaussian blur), which a net that sees less gathers in smears; null leaves "
-            "it in.",
+            description="Remove from the training pictures changes of light and hue over distances larger than this "
+            "many pixels (the standard deviation of a Gaussian blur). A net that sees less than that would turn them "
+            "into smears. null: keep them.",
         ),
     ] = None
     picture_noise: Annotated[
@@ -123,15 +126,16 @@ class LearningParams(BaseModel):
             ge=0,
             le=127,
             allow_inf_nan=False,
-            description="Standard deviation, in grey levels, of white noise added to the training pictures, anew in "
-            "each iteration. The reference's own, σ, spares the net from unlearning the reference in flat regions.",
+            description="Standard deviation, in grey levels, of white noise added to the training pictures in each "
+            "iteration. With noise of the reference's σ the net need not learn to suppress the reference in flat "
+            "regions.",
         ),
     ] = 0.0
     bounded: Annotated[
         bool,
         Field(
-            description="Keep the chains to the colours of the training pictures, give or take σ: the density is "
-            "confined to a box along the axes of these colours, and chains cannot run away or into false colours.",
+            description="Confine the chains to a box around the colours of the training pictures, wider by σ, along "
+            "the principal axes of these colours. Chains can then neither diverge nor take false colours.",
         ),
     ] = False
     step_size: Annotated[
@@ -139,13 +143,13 @@ class LearningParams(BaseModel):
         Field(
             gt=0,
             allow_inf_nan=False,
-            validate_default=True,  # σ may be given and ε not
-            description="ε: Langevin step size, in grey levels; below 2σ, where the dynamics is stable.",
+            validate_default=True,  # because σ may be given without ε
+            description="ε: Langevin step size, in grey levels. The dynamics is stable below 2σ.",
         ),
     ] = 0.3
     iterations: Annotated[
         int,
-        Field(ge=1, le=100_000, description="T: updates of the weights, for each layer grown where layerwise is true."),
+        Field(ge=1, le=100_000, description="T: updates of the weights; with layerwise, updates for each layer added."),
     ] = 700
     learning_rate: Annotated[
         float,
@@ -153,44 +157,45 @@ class LearningParams(BaseModel):
             gt=0,
             le=1,
             allow_inf_nan=False,
-            description="η: Adam's step size; in each stage it warms up, then decays to a fiftieth.",
+            description="η: Adam's learning rate. In each stage it warms up, then decays to a fiftieth.",
         ),
     ] = 1e-3
     initialization: Annotated[
         Initialization,
-        Field(description="Where the chains start: all zero, noise of the reference, or the training pictures."),
+        Field(description="What the chains start from: zero, noise of the reference, or (data) the training pictures."),
     ] = "zero"
     boundary: Annotated[
         Boundary,
         Field(
             validate_default=True,
-            description="valid: chains end at their rim; torus: they continue periodically, so that pictures tile; "
-            "padded: chains and training pictures lie among their mean, so that pixels at the rim count like others.",
+            description="valid: the net sees nothing beyond a chain's edge. torus: chains continue periodically, so "
+            "that pictures tile. padded: chains and training pictures are surrounded by their mean, so that pixels at "
+            "the edge count like others.",
         ),
     ] = "torus"
     random_lattice: Annotated[
         bool,
         Field(
-            description="Lay the net's sub-sampling lattice elsewhere in each Langevin step and update, so "
-            "that pictures cannot show it: f's mean over all places of the lattice is learned. Needs boundary torus.",
+            description="Shift the grid of the net's strides at random in each Langevin step and update, so that it "
+            "does not show in pictures. The mean of f over all shifts is learned. Needs boundary torus.",
         ),
     ] = False
     keep_nearest: Annotated[
         bool,
         Field(
-            description="In the last tenth of learning, keep the state whose synthesized pictures come nearest to the "
-            "training pictures (sliced Wasserstein distance of patches), and end with it instead of with the last: a "
-            "chain wanders, and the last moment is not its best. Not with contrastive.",
+            description="End with the best state of the last tenth of learning instead of with the last one: the "
+            "state whose synthesized pictures are nearest to the training pictures (sliced Wasserstein distance of "
+            "patches). Not with contrastive.",
         ),
     ] = False
     seed: Annotated[
-        int | None, Field(ge=0, le=MAX_SEED, description="Seed of weights, chains and noise; drawn when absent.")
+        int | None, Field(ge=0, le=MAX_SEED, description="Seed of weights, chains and noise; random if absent.")
     ] = None
     precision: Annotated[
         Precision,
         Field(
-            description="Arithmetic of the convolutions: auto is bfloat16 where the processor or GPU has matrix units "
-            "for it, else float32. Chains, noise and weights are float32 in any case.",
+            description="Arithmetic of the convolutions. auto: bfloat16 if the processor or GPU has matrix units for "
+            "it, else float32. Chains, noise and weights are always float32.",
         ),
     ] = "auto"
     checkpoint_seconds: Annotated[
@@ -199,13 +204,13 @@ class LearningParams(BaseModel):
             ge=1,
             le=3600,
             allow_inf_nan=False,
-            description="Seconds between two checkpoints, from which an interrupted job goes on.",
+            description="Seconds between two checkpoints. An interrupted job resumes from the last one.",
         ),
     ] = 30.0
 
     @field_validator("patch_size")
     @classmethod
-    def _lies_within(cls, patch_size: int | None, info: ValidationInfo) -> int | None:
+    def _at_most_image_size(cls, patch_size: int | None, info: ValidationInfo) -> int | None:
         side = info.data.get("image_size")
         if patch_size is not None and side is not None and patch_size > side:
             raise ValueError(f"must be at most image_size, {side}")
@@ -215,9 +220,9 @@ class LearningParams(BaseModel):
     @classmethod
     def _fits_the_picture(cls, layers: tuple[LayerParams, ...], info: ValidationInfo) -> tuple[LayerParams, ...]:
         whole = info.data.get("patch_size") or info.data.get("image_size")
-        if whole is None:  # refused itself
+        if whole is None:  # it was invalid itself
             return layers
-        side, below, weights, units = whole, COLOURS, 0, 0
+        side, below, weights, units = whole, COLOUR_CHANNELS, 0, 0
         for index, layer in enumerate(layers):
             stride = total_stride(layers[: index + 1])
             if layer.kernel_size > side:
@@ -236,12 +241,12 @@ class LearningParams(BaseModel):
             below = layer.filters
         if weights > MAX_WEIGHTS:
             raise ValueError(
-                f"hold {weights:,} weights, and must hold {MAX_WEIGHTS:,} at most: fewer or smaller filters"
+                f"have {weights:,} weights, but at most {MAX_WEIGHTS:,} are allowed: use fewer or smaller filters"
             )
         if units > MAX_UNITS:
             raise ValueError(
-                f"make maps of {units:,} units of a picture of {whole} pixels, and must make {MAX_UNITS:,} at most: "
-                "fewer filters, a larger stride or smaller pictures"
+                f"have maps of {units:,} units for a picture of {whole} pixels, but at most {MAX_UNITS:,} are allowed: "
+                "use fewer filters, larger strides or smaller pictures"
             )
         return layers
 
@@ -251,7 +256,7 @@ class LearningParams(BaseModel):
         reference_std = info.data.get("reference_std")
         if reference_std is not None and step_size >= 2 * reference_std:
             raise ValueError(
-                f"must be below 2 x reference_std = {2 * reference_std:g}, else the Langevin dynamics explodes"
+                f"must be below 2 x reference_std = {2 * reference_std:g}, or the Langevin dynamics diverges"
             )
         return step_size
 
@@ -265,7 +270,7 @@ class LearningParams(BaseModel):
 
     @field_validator("boundary")
     @classmethod
-    def _suits_what_is_learned(cls, boundary: Boundary, info: ValidationInfo) -> Boundary:
+    def _not_torus_for_aperiodic_data(cls, boundary: Boundary, info: ValidationInfo) -> Boundary:
         if boundary == "torus" and info.data.get("top") == "object":
             raise ValueError(
                 "must be valid or padded with top object: an aligned object does not continue periodically"
@@ -281,9 +286,9 @@ class LearningParams(BaseModel):
 
     @field_validator("random_lattice")
     @classmethod
-    def _lies_on_the_torus(cls, random_lattice: bool, info: ValidationInfo) -> bool:
+    def _needs_torus_and_room(cls, random_lattice: bool, info: ValidationInfo) -> bool:
         if random_lattice and info.data.get("boundary") not in ("torus", None):
-            raise ValueError("needs boundary torus: only there can the lattice lie anywhere")
+            raise ValueError("needs boundary torus: elsewhere the grid of strides cannot be shifted")
         whole, layers = info.data.get("patch_size") or info.data.get("image_size"), info.data.get("layers") or ()
         stride = total_stride(layers)
         if random_lattice and whole is not None and whole - stride + 1 < receptive_field(layers):
@@ -292,24 +297,24 @@ class LearningParams(BaseModel):
 
     @field_validator("keep_nearest")
     @classmethod
-    def _can_be_compared(cls, keep_nearest: bool, info: ValidationInfo) -> bool:
+    def _needs_comparable_pictures(cls, keep_nearest: bool, info: ValidationInfo) -> bool:
         if keep_nearest and info.data.get("contrastive"):
             raise ValueError("must be false with contrastive: its chains begin at the training pictures")
         patch_size = info.data.get("patch_size")
-        if keep_nearest and patch_size is not None and patch_size < MIN_COMPARED:
-            raise ValueError(f"needs patches of {MIN_COMPARED} pixels at least")
+        if keep_nearest and patch_size is not None and patch_size < MIN_COMPARED_SIDE:
+            raise ValueError(f"needs a patch_size of at least {MIN_COMPARED_SIDE} pixels")
         return keep_nearest
 
     @property
     def side(self) -> int:
-        """Side in pixels of what is learned: pictures, or patches of them."""
+        """Side in pixels of the training pictures, or of the patches if `patch_size` is set."""
         return self.patch_size or self.image_size
 
     @property
     def stages(self) -> int:
-        """How many times Algorithm 1 is run: once a layer, or once in all."""
+        """How many times Algorithm 1 is run: once for each layer, or once."""
         return len(self.layers) if self.layerwise else 1
 
     def seeded(self, seed: int) -> Self:
-        """These settings with `seed` in the place of an absent one."""
+        """Return these settings, with `seed` if they have none."""
         return self if self.seed is not None else self.model_copy(update={"seed": seed})

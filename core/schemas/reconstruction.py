@@ -1,4 +1,4 @@
-"""The settings of reconstructing pictures by a finished model's auto-encoder."""
+"""Settings of reconstruction: pictures through a finished model's auto-encoder."""
 
 from typing import Annotated, Literal
 
@@ -8,22 +8,22 @@ Mode = Literal["one_pass", "attractor"]
 
 
 class ReconstructParams(BaseModel):
-    """How pictures are rebuilt."""
+    """How pictures are reconstructed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Annotated[
         Mode,
         Field(
-            description="one_pass: bottom-up, then top-down, σ²B (eq. 20); attractor: the local mode of the model that "
-            "the noiseless dynamics falls into (Prop. 2)."
+            description="one_pass: bottom-up, then top-down, σ²B (eq. 20). attractor: the local mode of the model in "
+            "which the dynamics without noise ends (Prop. 2)."
         ),
     ] = "one_pass"
-    steps: Annotated[
-        int, Field(ge=1, le=100_000, description="Steps to the attractor at the most; one_pass takes none.")
-    ] = 1000
+    steps: Annotated[int, Field(ge=1, le=100_000, description="Most steps to the attractor; not used by one_pass.")] = (
+        1000
+    )
 
     @property
     def passes(self) -> int:
-        """How many steps a picture may take."""
+        """Most steps that a picture takes."""
         return self.steps if self.mode == "attractor" else 1

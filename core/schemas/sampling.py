@@ -1,4 +1,4 @@
-"""The settings of sampling pictures from a finished model."""
+"""Settings of sampling pictures from a finished model."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,22 +13,24 @@ MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
 DEFAULT_STEPS = 200
 
-SHARD_PICTURES = 8  # of a job of more: few enough to be done again soon, enough to be worth a claim
-SHARD_PIXELS = SHARD_PICTURES * 512**2  # of larger pictures a shard holds fewer
+SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
+SHARD_PIXELS = SHARD_PICTURES * 512**2  # in a shard at most, if it holds several pictures
 
 Side = Annotated[int | None, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
-Steps = Annotated[int, Field(ge=1, le=100_000, description="Langevin steps of each picture.")]
+Steps = Annotated[int, Field(ge=1, le=100_000, description="Langevin steps for each picture.")]
 StepSize = Annotated[
     float | None,
-    Field(gt=0, allow_inf_nan=False, description="ε, in grey levels, below 2σ; the one learned with when absent."),
+    Field(gt=0, allow_inf_nan=False, description="ε, in grey levels, below 2σ; that of learning if absent."),
 ]
-Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; drawn when absent.")]
+Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; random if absent.")]
 
-_SIDE = f"Pixels, at least {MIN_SIDE}; the model's own size when absent, the only one of patches and objects."
+_SIDE = (
+    f"Pixels, at least {MIN_SIDE}; the model's own size if absent. Models of patches and objects have no other size."
+)
 
 
 class SampleParams(BaseModel):
-    """What a sampling job draws. What is absent is taken from the model when the job is accepted."""
+    """What a sampling job draws. Absent settings are taken from the model when the job is accepted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,8 +39,8 @@ class SampleParams(BaseModel):
         Field(
             ge=1,
             le=64,
-            description=f"How many pictures; those past {SHARD_PICTURES} are shared out among workers. An object's "
-            "begin at the chains it was learned with and stay near them; num_chains says how many those are.",
+            description=f"Number of pictures; more than {SHARD_PICTURES} are divided among workers. Pictures of an "
+            "object start from the chains it was learned with (num_chains of them) and stay near them.",
         ),
     ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None
@@ -46,12 +48,10 @@ class SampleParams(BaseModel):
     steps: Steps = DEFAULT_STEPS
     step_size: StepSize = None
     seed: Seed = None
-    tileable: Annotated[bool, Field(description="Whether the picture continues seamlessly at its opposite side.")] = (
-        False
-    )
+    tileable: Annotated[bool, Field(description="true: the picture continues seamlessly at its opposite side.")] = False
 
     def resolved(self, learned: LearnedSettings, seed: int) -> "ResolvedSampleParams":
-        """These settings with nothing absent. ValidationError where the model cannot draw what they say."""
+        """Return complete settings. Raises ValidationError if the model cannot draw such pictures."""
         return ResolvedSampleParams.model_validate(
             {
                 **self.model_dump(),
@@ -65,7 +65,7 @@ class SampleParams(BaseModel):
 
 
 class ResolvedSampleParams(SampleParams):
-    """Settings with nothing absent, as a job's row keeps them."""
+    """Complete settings, as stored with a job."""
 
     width: Annotated[int, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
     height: Annotated[int, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
@@ -73,9 +73,9 @@ class ResolvedSampleParams(SampleParams):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
 
     def shards(self) -> "list[Shard]":
-        """The parts that may be drawn beside each other; none where there is nothing to split.
+        """Return the parts that workers can draw in parallel; none if the job is a single part.
 
-        They depend on these settings alone, not on who is there to draw them.
+        The split depends on these settings only, not on the number of workers.
         """
         size = max(1, min(SHARD_PICTURES, SHARD_PIXELS // (self.width * self.height)))
         if self.count <= size:
@@ -110,7 +110,7 @@ class ResolvedSampleParams(SampleParams):
 
 @dataclass(frozen=True)
 class Shard:
-    """`params.count` of a job's pictures, from the number `first` on."""
+    """`params.count` of a job's pictures, from number `first` on."""
 
     first: int
     params: ResolvedSampleParams

@@ -1,4 +1,4 @@
-"""Which pixels of a picture are known, and reading masked pictures (core/pictures/masks.py, core/pictures/images.py)."""
+"""Which pixels of a picture are known, and reading masked pictures (core/pictures/masks.py and images.py)."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What a job may ask of a model, by how that was learned."""
+"""Settings of jobs with a finished model, checked against the settings it was learned with."""
 
 import pytest
 from pydantic import ValidationError
@@ -17,19 +17,19 @@ PATCHES = LearnedSettings(**COMMON, patch_size=12, boundary="valid")
 
 
 def refusals(resolve):
-    """{field: message} of the complaints."""
+    """Return the messages of all validation errors by field."""
     with pytest.raises(ValidationError) as caught:
         resolve()
     return {".".join(map(str, error["loc"])): error["msg"] for error in caught.value.errors()}
 
 
-def test_a_model_that_was_learned_before_tops_and_patches_is_a_texture():
+def test_settings_without_top_and_patch_size_are_a_textures():
     assert TEXTURE.only_size is None
     assert (TEXTURE.side, TEXTURE.boundary) == (96, "torus")
 
 
 @pytest.mark.parametrize(("learned", "side"), [(OBJECT, 96), (PATCHES, 12)])
-def test_objects_and_patches_are_drawn_at_their_own_size_alone(learned, side):
+def test_objects_and_patches_are_drawn_at_their_own_size_only(learned, side):
     resolved = SampleParams().resolved(learned, seed=1)
     assert (resolved.width, resolved.height) == (side, side)
     assert SampleParams(width=side, height=side).resolved(learned, seed=1) == resolved
@@ -50,7 +50,7 @@ def test_a_texture_is_drawn_at_any_size_from_16_pixels():
     assert found == {"width": f"Value error, must be at least {MIN_SIDE}"}
 
 
-def test_a_jobs_row_is_read_without_its_model():
+def test_stored_settings_are_read_without_the_model():
     resolved = SampleParams().resolved(PATCHES, seed=1)
     assert ResolvedSampleParams.model_validate(resolved.model_dump(mode="json")) == resolved
 
@@ -74,7 +74,7 @@ def test_many_pictures_are_split_into_shards_by_their_number_and_size(count, sid
     assert all(shard.params.model_copy(update={"count": count}) == params for shard in shards)
 
 
-def test_the_progress_of_a_split_job_is_that_of_its_pictures():
+def test_the_progress_of_a_split_job_is_joined_from_its_shards():
     waits, works = Progress(stages=8), Progress(stage=4, stages=8, fraction=0.5, eta_seconds=4.0)
     ended = Progress(stage=1, stages=1, fraction=1.0, eta_seconds=0.0)
     assert Progress.joined([waits, waits], waits).eta_seconds is None
@@ -84,7 +84,7 @@ def test_the_progress_of_a_split_job_is_that_of_its_pictures():
     assert Progress.joined([ended, ended], ended) == Progress(stage=2, stages=2, fraction=1.0, eta_seconds=0.0)
 
 
-def test_inpainting_takes_what_is_absent_from_the_model():
+def test_inpainting_takes_absent_settings_from_the_model():
     resolved = InpaintParams(steps=5).resolved(TEXTURE, seed=9)
     assert (resolved.count, resolved.steps, resolved.step_size, resolved.seed) == (1, 5, 0.3, 9)
     assert InpaintParams(step_size=0.1, seed=0).resolved(TEXTURE, seed=9).seed == 0
@@ -112,11 +112,11 @@ def test_inpainting_takes_what_is_absent_from_the_model():
         (ClassifyParams, "seed", 2**63),
     ],
 )
-def test_refused_settings_name_the_field(model, field, value):
+def test_invalid_settings_are_refused_with_the_field(model, field, value):
     assert set(refusals(lambda: model.model_validate({field: value}))) == {field}
 
 
-def test_one_pass_is_one_step_and_the_attractor_as_many_as_asked_for():
+def test_one_pass_takes_one_step_and_the_attractor_as_many_as_set():
     assert ReconstructParams().passes == 1
     assert ReconstructParams(mode="attractor", steps=7).passes == 7
 
@@ -127,5 +127,5 @@ def test_classification_keeps_the_models_order_and_counts_its_steps():
     assert ClassifyParams(seed=0).resolved(("b", "a"), seed=4).seed == 0
 
 
-def test_a_picture_from_outside_does_not_continue_periodically():
+def test_uploaded_pictures_are_not_periodic():
     assert [boundary_of_pictures(one) for one in ("valid", "torus", "padded")] == ["valid", "valid", "padded"]

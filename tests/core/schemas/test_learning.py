@@ -16,14 +16,14 @@ GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 
 
 
 def refusal(model, **settings):
-    """(field, message) of the one complaint."""
+    """Return field and message of the only validation error."""
     with pytest.raises(ValidationError) as caught:
         model.model_validate(settings)
     (error,) = caught.value.errors()
     return ".".join(map(str, error["loc"])), error["msg"]
 
 
-def test_good_settings_keep_what_they_were_given_and_have_the_papers_defaults():
+def test_valid_settings_are_kept_and_defaults_are_the_papers():
     params = LearningParams.model_validate({**GOOD, "seed": 5})
     assert params.layers == (LayerParams(filters=4, kernel_size=7, stride=2), LayerParams(filters=3, kernel_size=3))
     assert (params.num_chains, params.langevin_steps, params.reference_std, params.iterations) == (16, 10, 1.0, 700)
@@ -94,7 +94,7 @@ def test_settings_are_frozen():
         ("learning_rat", 0.1, "not permitted"),
     ],
 )
-def test_refused_settings_name_the_field_and_its_bound(field, value, message):
+def test_invalid_settings_are_refused_with_field_and_bound(field, value, message):
     where, what = refusal(LearningParams, **{**GOOD, field: value})
     assert where == field
     assert message in what
@@ -111,7 +111,7 @@ def test_refused_settings_name_the_field_and_its_bound(field, value, message):
         ({"filters": 4}, "kernel_size", "required"),
     ],
 )
-def test_refused_layers_are_named_by_their_place(layer, field, message):
+def test_invalid_layers_are_refused_with_their_index(layer, field, message):
     where, what = refusal(LearningParams, image_size=64, layers=[{"filters": 4, "kernel_size": 3}, layer])
     assert where == f"layers.1.{field}"
     assert message in what
@@ -135,13 +135,13 @@ def test_a_kernel_larger_than_the_map_below_it_is_refused():
 
 
 @pytest.mark.parametrize(("reference_std", "step_size"), [(1.0, 2.0), (1.0, 5.0), (0.1, 0.3)])
-def test_a_step_that_would_explode_is_refused(reference_std, step_size):
+def test_a_step_size_of_two_sigma_or_more_is_refused(reference_std, step_size):
     where, what = refusal(LearningParams, **GOOD, reference_std=reference_std, step_size=step_size)
     assert where == "step_size"
     assert f"2 x reference_std = {2 * reference_std:g}" in what
 
 
-def test_the_default_step_is_held_to_the_bound_of_the_given_sigma():
+def test_the_default_step_size_is_checked_against_the_given_sigma():
     where, _ = refusal(LearningParams, **GOOD, reference_std=0.1)
     assert where == "step_size"
 
@@ -151,7 +151,7 @@ def test_the_default_step_is_held_to_the_bound_of_the_given_sigma():
     [{"top": "object"}, {"patch_size": 16}, {"contrastive": True}, {"top": "object", "patch_size": 16}],
     ids=str,
 )
-def test_what_does_not_continue_periodically_is_refused_on_the_torus(settings):
+def test_objects_patches_and_contrastive_learning_are_refused_on_the_torus(settings):
     for given in ({}, {"boundary": "torus"}):
         where, what = refusal(LearningParams, **GOOD, **settings, **given)
         assert where == "boundary"
@@ -162,15 +162,15 @@ def test_what_does_not_continue_periodically_is_refused_on_the_torus(settings):
 
 
 @pytest.mark.parametrize("boundary", ["valid", "padded"])
-def test_a_random_lattice_is_refused_off_the_torus(boundary):
+def test_random_lattice_needs_the_torus(boundary):
     where, what = refusal(LearningParams, **GOOD, random_lattice=True, boundary=boundary)
     assert where == "random_lattice"
     assert "needs boundary torus" in what
 
 
 @pytest.mark.parametrize(("image_size", "fits"), [(19, False), (20, False), (21, True)])
-def test_a_random_lattice_needs_pictures_larger_than_the_window_by_the_stride(image_size, fits):
-    """The window is 4 + 3 (5 - 1) = 16 pixels, the stride 6: up to 5 pixels are cut off, and 16 are to be left."""
+def test_random_lattice_needs_pictures_larger_than_the_window_by_the_stride(image_size, fits):
+    """The window is 4 + 3 (5 - 1) = 16 pixels, the stride 6: up to 5 pixels are cut off, and 16 must remain."""
     layers = [{"filters": 4, "kernel_size": 4, "stride": 3}, {"filters": 3, "kernel_size": 5, "stride": 2}]
     settings = {"image_size": image_size, "layers": layers, "random_lattice": True}
     if fits:
@@ -182,7 +182,7 @@ def test_a_random_lattice_needs_pictures_larger_than_the_window_by_the_stride(im
     assert not LearningParams.model_validate({**settings, "random_lattice": False}).random_lattice
 
 
-def test_patches_are_what_the_layers_must_fit():
+def test_layers_must_fit_the_patches():
     settings = {"image_size": 32, "boundary": "valid", "layers": [{"filters": 4, "kernel_size": 12}]}
     where, what = refusal(LearningParams, **settings, patch_size=11)
     assert where == "layers"
@@ -191,7 +191,7 @@ def test_patches_are_what_the_layers_must_fit():
     assert LearningParams.model_validate(settings).side == 32
 
 
-def test_strides_that_leave_nothing_are_refused():
+def test_strides_larger_than_the_picture_are_refused():
     layers = [{"filters": 1, "kernel_size": 1, "stride": 4}, {"filters": 1, "kernel_size": 1, "stride": 5}]
     where, what = refusal(LearningParams, image_size=19, layers=layers)
     assert where == "layers"
@@ -200,7 +200,7 @@ def test_strides_that_leave_nothing_are_refused():
     assert LearningParams.model_validate({"image_size": 20, "layers": layers}).side == 20
 
 
-def test_seeded_fills_in_only_an_absent_seed():
+def test_seeded_sets_only_an_absent_seed():
     params = LearningParams.model_validate(GOOD)
     assert params.seeded(3).seed == 3
     assert params.seeded(3).seeded(4).seed == 3
@@ -211,7 +211,7 @@ def test_presets_are_valid_settings(name):
     assert LearningParams.model_validate(PRESETS[name].model_dump()) == PRESETS[name]
 
 
-def test_every_preset_is_described_and_nothing_else():
+def test_exactly_the_presets_are_described():
     assert DESCRIPTIONS.keys() == PRESETS.keys()
     assert all(description.endswith(".") for description in DESCRIPTIONS.values())
 
@@ -258,14 +258,14 @@ def test_the_texture_preset_has_the_papers_numbers():
 LEARNED = LearnedSettings(image_size=96, step_size=0.3, reference_std=1.0)
 
 
-def test_sampling_takes_what_is_absent_from_the_model():
+def test_sampling_takes_absent_settings_from_the_model():
     resolved = SampleParams().resolved(LEARNED, seed=9)
     assert (resolved.width, resolved.height, resolved.step_size, resolved.seed) == (96, 96, 0.3, 9)
     given = SampleParams(width=20, height=30, step_size=0.1, seed=0).resolved(LEARNED, seed=9)
     assert (given.width, given.height, given.step_size, given.seed) == (20, 30, 0.1, 0)
 
 
-def test_sampling_refuses_a_step_that_would_explode():
+def test_sampling_refuses_a_step_size_of_two_sigma_or_more():
     with pytest.raises(ValidationError, match=r"step_size\n.*below 2 x the model's reference_std = 2"):
         SampleParams(step_size=2.0).resolved(LEARNED, seed=1)
 
@@ -283,13 +283,13 @@ def test_sampling_refuses_a_step_that_would_explode():
         ("colour", "red", "not permitted"),
     ],
 )
-def test_refused_sampling_settings_name_the_field_and_its_bound(field, value, message):
+def test_invalid_sampling_settings_are_refused_with_field_and_bound(field, value, message):
     where, what = refusal(SampleParams, **{field: value})
     assert where == field
     assert message in what
 
 
-def test_a_job_that_is_over_is_final():
+def test_final_statuses_are_succeeded_failed_and_canceled():
     assert {status for status in JobStatus if status.final} == {
         JobStatus.SUCCEEDED,
         JobStatus.FAILED,
@@ -299,7 +299,7 @@ def test_a_job_that_is_over_is_final():
 
 def test_every_kind_of_job_has_its_queue():
     assert {kind.queue for kind in JobKind} == set(Queue)
-    assert [kind for kind in JobKind if kind.queue == Queue.TRAIN] == [JobKind.TRAIN]  # all else is short
+    assert [kind for kind in JobKind if kind.queue == Queue.TRAIN] == [JobKind.TRAIN]
 
 
 SCHEMAS = ["core.recipe.presets"] + [
@@ -309,7 +309,7 @@ SCHEMAS = ["core.recipe.presets"] + [
 ]
 
 
-def test_the_contracts_and_presets_leave_torch_alone():
+def test_schemas_and_presets_do_not_import_torch():
     """The API lists and checks settings on machines without torch."""
     script = f"import sys; import {', '.join(SCHEMAS)}; sys.exit('torch' in sys.modules)"
     root = Path(core.__file__).parent.parent
@@ -319,11 +319,11 @@ def test_the_contracts_and_presets_leave_torch_alone():
 @pytest.mark.parametrize(
     ("image_size", "layers", "message"),
     [
-        (64, [(512, 5, 1), (512, 17, 1)], "hold 75,798,016 weights, and must hold 67,108,864 at most"),
-        (1024, [(300, 1, 1)], "maps of 314,572,800 units of a picture of 1024 pixels"),
+        (64, [(512, 5, 1), (512, 17, 1)], "have 75,798,016 weights, but at most 67,108,864 are allowed"),
+        (1024, [(300, 1, 1)], "maps of 314,572,800 units for a picture of 1024 pixels"),
     ],
 )
-def test_nets_that_no_memory_holds_are_refused(image_size, layers, message):
+def test_nets_too_large_for_memory_are_refused(image_size, layers, message):
     named = [{"filters": filters, "kernel_size": size, "stride": stride} for filters, size, stride in layers]
     where, what = refusal(LearningParams, image_size=image_size, layers=named)
     assert where == "layers"
