@@ -100,7 +100,7 @@ MIGRATIONS = "core/storage/migrations/versions"
 
 def main() -> int:
     found = [one for path in sources() for one in problems(path)]
-    print(*found, sep="\n", end="\n" if found else "")
+    sys.stdout.writelines(f"{one}\n" for one in found)
     return bool(found)
 
 

@@ -133,7 +133,7 @@ class Runner:
             self._fail(desk, "internal-error", f"{type(error).__name__}: {error}")
 
     def _wait_for_another_try(self, desk: JobContext, error: Exception) -> None:
-        """Leave the job for a while. The absence of a database is waited for and not counted as a failure of the job."""
+        """Leave the job for a while. The absence of a database is not counted as a failure of the job."""
         log.warning("job_waits_for_another_try", error=str(error))
         type_ = "storage-full" if is_storage_full(error) else "unavailable"
         reason = {"type": type_, "detail": f"{type(error).__name__}: {error}"}

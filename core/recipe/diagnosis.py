@@ -1,8 +1,8 @@
-"""Is learning alive? Its two ways to fail, dead and exploding, seen from the chains and the active units.
+"""Diagnose the two ways in which learning fails, from the chains and the share of active units.
 
-A layer none of whose units is active passes nothing up and no gradient down: it is dead for good. Chains that leave
-the range of the pictures by far have exploded. Both are seen within an iteration or a few, and cured by going back
-to a good state with a smaller learning rate (`core.recipe.recovery`).
+A layer without active units is dead: it passes nothing up and no gradient down. Chains that are far more widely spread
+than the pictures have exploded. Both show within a few iterations, and `core.recipe.recovery` returns to an earlier
+state with a smaller learning rate.
 """
 
 import math
@@ -12,24 +12,24 @@ from torch import Tensor
 
 from core.engine import ScoreGradient
 
-EXPLODED_STD_RATIO = 3.0  # chains this many times as far spread as the pictures never come back
-WIDE_STD_RATIO = 1.6  # this far they may, where a picture has few large shapes, and often do
-PATIENCE = 40  # iterations in a row that they are given for it
-STEADY_STD_RATIO = 1.3  # below it, a state is worth going back to: from an explosion's foot one only explodes again
-TOLERATED_CONTRAST = 0.2  # by which chains may end more or less spread than the pictures
+EXPLODED_STD_RATIO = 3.0  # times the pictures' spread; chains beyond it never come back
+WIDE_STD_RATIO = 1.6  # pictures with few large shapes reach it for a while
+PATIENCE = 40  # iterations in a row for which chains may be that wide
+STEADY_STD_RATIO = 1.3  # below it a state is worth returning to; from a wider one chains only explode again
+TOLERATED_CONTRAST = 0.2  # relative difference between the spread of chains and pictures at the end
 TOLERATED_ACTIVE = (0.05, 0.95)  # share of a layer's units
-DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units than this, on pictures and chains alike
+DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units, on pictures and on chains, is dead
 
 
 @dataclass(frozen=True)
 class Health:
-    """Signs of one iteration.
+    """Measurements of one iteration.
 
     chain_std, data_std: root mean square of the chains and the pictures about the pictures' mean, grey levels.
-    active_share: per layer, the share of units active on the chains; data_active_share: on the pictures.
+    active_share: share of active units per layer, on the chains; data_active_share: on the pictures.
     score_difference: mean of f(pictures) - f(chains), per position of the top map.
-    shown_std: as chain_std, of what is shown of the chains, clean of noise; None where it was not asked for. Chains may
-    look well while σ²B, the mean of their piece, leaps to and fro about them.
+    shown_std: like chain_std, of the denoised pictures that are shown; None if not measured. Chains can look well while
+    σ²B, the mean of their piece, oscillates about them.
     """
 
     chain_std: float
@@ -42,13 +42,13 @@ class Health:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong, in words that a user understands."""
+    """What is wrong, in words for the user."""
 
     reason: str
 
 
 def measure_health(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:
-    """Read the signs. chains (N, C, H, W), and what became of them and of the pictures in the net."""
+    """Measure the chains (N, C, H, W), and the net's response to them and to the pictures."""
     return Health(
         chain_std=rms(chains),
         data_std=data_std,
@@ -59,14 +59,14 @@ def measure_health(chains: Tensor, data_std: float, synthesized: ScoreGradient, 
 
 
 def is_wide(health: Health, reference_std: float) -> bool:
-    """Whether the chains are spread far wider than the pictures. `not (a < b)` also catches what is not a number."""
+    """Return True if the chains are spread far wider than the pictures, or are not finite."""
     return not health.chain_std < WIDE_STD_RATIO * max(health.data_std, reference_std)
 
 
 def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: bool = False) -> Diagnosis | None:
-    """None where learning is alive. `wide_for`: the iterations in a row for which the chains have been wide.
+    """Return what is wrong, or None if learning is alive. wide_for: iterations in a row with wide chains.
 
-    Chains kept within bounds often leap to them and come back: only their staying there is a failure.
+    bounded: chains within a colour box often leap to its bounds and come back; only staying there is a failure.
     """
     limit = math.inf if bounded else EXPLODED_STD_RATIO * max(health.data_std, reference_std)
     if wide_for > PATIENCE or not health.chain_std < limit:
@@ -83,14 +83,14 @@ def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: b
 
 
 def is_steady(chains: Tensor, data_std: float, reference_std: float) -> bool:
-    """Whether the chains (M̃, C, S, S) are hardly wider spread than the pictures."""
+    """Return True if the chains (M̃, C, S, S) are hardly wider spread than the pictures."""
     return rms(chains) < STEADY_STD_RATIO * max(data_std, reference_std)
 
 
 def find_warnings(health: Health, has_top_filter: bool = False) -> list[str]:
-    """What is to be said against the end of a run, in words that a user understands; nothing where it is healthy.
+    """Return the warnings about the end of a run, in words for the user; none if it is healthy.
 
-    has_top_filter: the highest layer is an object's one unit, which has to fire on all of them.
+    has_top_filter: the top layer is an object's one unit, which has to fire on all pictures.
     """
     found = []
     stds = [std for std in (health.chain_std, health.shown_std) if std is not None]

@@ -1,4 +1,4 @@
-"""Named settings (sec. 7). No torch here: the API lists them."""
+"""Named parameter sets (sec. 7). Without torch, because the API lists them."""
 
 from core.schemas.learning import LayerParams, LearningParams
 
@@ -20,7 +20,7 @@ _SMALL_LAYERS = (
     LayerParams(filters=32, kernel_size=3),
 )
 
-# How the recipes below came about: docs/decisions/0004-learning-without-luck.md and 0006-even-light.md.
+# The measurements behind the parameters: docs/decisions/0004-learning-without-luck.md and 0006-even-light.md.
 _QUICK = LearningParams(
     image_size=96,
     layers=_SMALL_LAYERS,
@@ -58,7 +58,7 @@ PRESETS: dict[str, LearningParams] = {
         initialization="noise",
         boundary="padded",
     ),
-    # Wide windows, so that what a net draws hangs together: docs/decisions/0007-wide-windows-for-objects.md.
+    # Wide windows, so that objects are whole: docs/decisions/0007-wide-windows-for-objects.md.
     "object-cpu": LearningParams(
         image_size=96,
         layers=(

@@ -1,7 +1,7 @@
-"""Weights and steps to scale, so that nets of any shape learn from pictures of any kind at the same pace.
+"""Scale initial weights and learning rates, so that one `learning_rate` suits all nets and pictures.
 
-Without it a net of another depth, filter size or contrast needs another learning rate, and most of them die or explode.
-docs/decisions/0004-learning-without-luck.md says what was measured.
+Otherwise a net of another depth, filter size or contrast needs another learning rate, and most nets die or diverge; see
+docs/decisions/0004-learning-without-luck.md.
 """
 
 import math
@@ -16,23 +16,23 @@ from core.schemas.geometry import Boundary
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet, convolve
 
-INITIAL_RECONSTRUCTION = 0.3  # of σ: the root mean square of σ²B at first, below the Langevin noise but not lost in it
-WEIGHT_RATE = 300.0  # learning_rate x this: by what share of its size a weight moves, in a layer of one input
-BIAS_RATE = 30.0  # learning_rate x this: by what share of a layer's responses a bias moves
-SPARSENESS = 0.5  # standard deviations of a response below which a unit is silent at first: a third of them fires
-WHITENING = 0.25  # 0 leaves the components of the pictures as they are, 1 would make them equally strong
+INITIAL_RECONSTRUCTION = 0.3  # of σ: the initial root mean square of σ²B, below the Langevin noise but not lost in it
+WEIGHT_RATE = 300.0  # learning_rate x this = share of its size by which a weight moves, in a layer of one input
+BIAS_RATE = 30.0  # learning_rate x this = share of a layer's responses by which a bias moves
+SPARSENESS = 0.5  # initial threshold, in standard deviations of a response: a third of the units fire
+WHITENING = 0.25  # 0 leaves the pictures' principal components as they are, 1 would make them equally strong
 WHITENED_PATCHES = 8192
-WHITENED_INPUTS = 1200  # of a filter; the eigenvectors of more take too long, and they are left as they are
+WHITENED_INPUTS = 1200  # of a filter; more are not whitened, because their eigenvectors take too long
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """Coordinates v of the first layer's filters w, w = v A, in which no component of the pictures rules the others.
+    """Coordinates v of the first layer's filters w = v A, in which the pictures' components are more equally strong.
 
-    A photograph's brightness is tens of times stronger than its finest detail, and so is what a step of Adam in the
-    pixels' coordinates does to it: the chains flip between bright and dark long before details are learned. matrix A
-    is C^(-WHITENING / 2), C the covariance of the pictures' patches under noise of σ, symmetric (inputs, inputs), and
-    None for v = w.
+    A photograph's brightness is tens of times stronger than its finest detail, and so is the effect of an Adam step in
+    pixel coordinates: the chains flip between bright and dark long before details are learned. `matrix` A is
+    C^(-WHITENING / 2), symmetric (inputs, inputs), with C the covariance of the pictures' patches under noise of σ. It
+    is None for v = w.
     """
 
     matrix: Tensor | None = None
@@ -40,11 +40,11 @@ class Whitening:
 
     @classmethod
     def of(cls, examples: Tensor, kernel_size: int, reference_std: float) -> "Whitening":
-        """From pictures (N, C, H, W) in grey levels about their mean."""
+        """Compute the whitening from pictures (N, C, H, W) in grey levels about their mean."""
         inputs = examples.shape[1] * kernel_size**2
         if inputs > WHITENED_INPUTS:
             return cls()
-        generator = torch.Generator().manual_seed(0)  # the same patches whenever learning goes on
+        generator = torch.Generator().manual_seed(0)  # the same patches when learning is resumed
         patches = cut_patches(examples, kernel_size, WHITENED_PATCHES, generator).flatten(1).double()
         patches = patches - patches.mean(dim=0)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
@@ -59,11 +59,11 @@ class Whitening:
         return Whitening(self.matrix.to(like), self.inverse.to(like))
 
     def filters(self, coordinates: Tensor) -> Tensor:
-        """w from v, both (filters, C, kernel, kernel); also v's gradient from w's, the matrix being symmetric."""
+        """Return w from v, both (filters, C, kernel, kernel). A is symmetric, so it also maps w's gradient to v's."""
         return coordinates if self.matrix is None else (coordinates.flatten(1) @ self.matrix).view_as(coordinates)
 
     def coordinates(self, filters: Tensor) -> Tensor:
-        """v from w."""
+        """Return v from w."""
         return filters if self.inverse is None else (filters.flatten(1) @ self.inverse).view_as(filters)
 
 
@@ -71,11 +71,11 @@ class Whitening:
 def scale_weights(
     net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitening: Whitening, generator: torch.Generator
 ) -> None:
-    """Draw the weights anew, each layer so that its responses to `examples` (N, C, H, W), under noise of σ, have
-    variance one (Mishkin and Matas 2016), and its biases so that every unit fires on about a third of them.
+    """Redraw the weights so that each layer's responses to `examples` have variance one (Mishkin and Matas 2016).
 
-    Only an object's one unit, which has to learn from each of them, fires on all. The highest layer is
-    then scaled so that the first reconstruction σ²B of the examples is as strong as INITIAL_RECONSTRUCTION says.
+    examples (N, C, H, W), to which noise of σ is added. Biases are set so that every unit fires on about a third of
+    the positions; an object's one unit fires on all examples, because it has to learn from each. The top layer is then
+    scaled so that the root mean square of σ²B is INITIAL_RECONSTRUCTION times σ.
     """
     sigma = net.architecture.reference_std
     examples = examples + sigma * torch.randn(examples.shape, generator=generator)
@@ -93,7 +93,7 @@ def scale_weights(
             bias.sub_((responses + bias[:, None, None]).min() - 1)
         below = functional.relu(responses + bias[:, None, None])
     strength = sigma**2 * basis(net, examples, boundary).square().mean().sqrt()
-    if strength > 0:  # else nothing fires on them, and there is nothing to go by
+    if strength > 0:  # otherwise no unit fires on the examples
         for parameter in (net.weights[-1], net.biases[-1]):
             parameter.mul_(INITIAL_RECONSTRUCTION * sigma / strength)
 
@@ -102,11 +102,11 @@ def scale_weights(
 def learning_rate_scales(
     net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitening: Whitening
 ) -> list[float]:
-    """Of each of `net.parameters()`, what the learning rate is multiplied by.
+    """Return the factor on the learning rate for each of `net.parameters()`.
 
-    A step of Adam moves every weight alike, and so a response by up to step x inputs x their size: in proportion to
-    the response itself, step x √inputs / size of a weight. Hence weights, the first layer's in their `whitening`, move
-    by their own size / √inputs, and biases by a share of the responses to `examples` (N, C, H, W) that they add to.
+    An Adam step moves every weight by the same amount, and so a response by up to step x inputs x their size, which
+    relative to the response is step x √inputs / size of a weight. Therefore weights move by their own size / √inputs
+    (the first layer's in whitened coordinates), and biases by a share of the responses to `examples` (N, C, H, W).
     """
     scales: dict[int, float] = {}
     below = net.extend(examples, boundary)

@@ -1,11 +1,10 @@
-"""Where a picture ends: the plane, the torus, or a surround of its mean.
+"""How a picture ends: on the plane, on the torus, or padded with its mean.
 
-On the plane ("valid") a filter is applied only where it lies inside the picture, so pixels at the rim are
-covered by few filters. On the torus the picture continues periodically; every pixel is covered alike and the
-picture tiles. The torus is the plane after `wrap`, and `unwrap` is the adjoint (transpose) of `wrap`:
-⟨wrap(I), J⟩ = ⟨I, unwrap(J)⟩. Hence a gradient found on the wrapped picture is folded back exactly. "padded" is the
-plane too, the picture lying among zeros, which is its mean: pixels at the rim are covered like all others, and its
-opposite sides do not meet.
+On the plane ("valid") a filter is applied only where it lies inside the picture, so few filters cover the pixels at the
+rim. On the torus ("torus") the picture continues periodically: every pixel is covered alike and the picture tiles. The
+torus is the plane after `wrap`; `unwrap` is the adjoint (transpose) of `wrap`, ⟨wrap(I), J⟩ = ⟨I, unwrap(J)⟩, so it
+maps gradients back exactly. "padded" is the plane with the picture surrounded by zeros, its mean: pixels at the rim are
+covered like all others, and opposite sides do not meet.
 """
 
 import torch
@@ -14,20 +13,20 @@ from torch.nn import functional
 
 
 def surround(images: Tensor, halo: int) -> Tensor:
-    """Lay each picture among zeros, `halo` pixels on every side. (N, C, H, W) -> (N, C, H + 2 halo, W + 2 halo)."""
+    """Surround each picture by `halo` pixels of zeros. (N, C, H, W) -> (N, C, H + 2 halo, W + 2 halo)."""
     return functional.pad(images, (halo, halo, halo, halo))
 
 
 def mirror(images: Tensor, margin: int) -> Tensor:
-    """Continue each picture by its own mirror image, `margin` pixels on every side, fewer than it has.
+    """Continue each picture by its mirror image, by `margin` pixels on every side, fewer than its size.
 
-    (N, C, H, W) -> (N, C, H + 2 margin, W + 2 margin). `crop` takes them away again.
+    (N, C, H, W) -> (N, C, H + 2 margin, W + 2 margin). `crop` removes them.
     """
     return functional.pad(images, (margin, margin, margin, margin), mode="reflect") if margin else images
 
 
 def crop(images: Tensor, margin: int) -> Tensor:
-    """Take `margin` pixels away on every side. (N, C, H + 2 margin, W + 2 margin) -> (N, C, H, W)."""
+    """Remove `margin` pixels on every side. (N, C, H + 2 margin, W + 2 margin) -> (N, C, H, W)."""
     return images[..., margin : images.shape[-2] - margin, margin : images.shape[-1] - margin]
 
 

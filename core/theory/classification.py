@@ -1,7 +1,7 @@
-"""Categories: the discriminative ConvNet, the densities it stands for, and the way between them (Def. 1, 2, Prop. 1).
+"""Categories: the discriminative ConvNet, the corresponding densities, and how to convert them (Def. 1, 2, Prop. 1).
 
-A category's density p_c(I; w) = exp[f_c(I; w)] q(I) / Z_c(w) (eq. 4) can be compared with another's only once log Z_c
-is known: `core.theory.partition.log_partition` estimates it.
+A category's density p_c(I; w) = exp[f_c(I; w)] q(I) / Z_c(w) (eq. 4) can be compared with another's only if log Z_c is
+known. `core.theory.partition.log_partition` estimates it.
 """
 
 import math
@@ -36,8 +36,8 @@ __all__ = [
 class DiscriminativeConvNet(nn.Module):
     """Def. 1: p(c | I; w), the softmax over C categories of scores that share one ConvNet.
 
-    `trunk` holds the shared layers; `category_weights` w_c,k (C, filters of the highest layer), `category_biases` b_c
-    (C,). The same shape with top="category" is that of each category's own generative model (Def. 2).
+    `trunk`: the shared layers. `category_weights`: w_c,k (C, filters of the top layer). `category_biases`: b_c (C,).
+    The same architecture with top="category" is that of each category's generative model (Def. 2).
     """
 
     def __init__(self, architecture: Architecture, categories: int, generator: torch.Generator | None = None) -> None:
@@ -53,17 +53,17 @@ class DiscriminativeConvNet(nn.Module):
         self.category_biases = nn.Parameter(torch.zeros(categories))
 
     def scores(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
-        """f_c(I; w) = Σ_k w_c,k Σ_x [F_k^(L) * I](x) (eq. 2; there the top map is one position). -> (N, C)."""
+        """Return f_c(I; w) = Σ_k w_c,k Σ_x [F_k^(L) * I](x) (eq. 2, whose top map has one position). -> (N, C)."""
         return self.trunk.feature_maps(images, boundary)[-1].sum(dim=(2, 3)) @ self.category_weights.T
 
     def posterior(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
-        """p(c | I; w) = exp[f_c + b_c] / Σ_c exp[f_c + b_c] (eq. 3). images (N, C, H, W) -> (N, categories)."""
+        """Return p(c | I; w) = exp[f_c + b_c] / Σ_c exp[f_c + b_c] (eq. 3). images (N, C, H, W) -> (N, categories)."""
         return (self.scores(images, boundary) + self.category_biases).softmax(dim=1)
 
 
 @dataclass(frozen=True)
 class CategoryModel:
-    """One category of several that were learned apart: its net, how its pictures were prepared, its log Z."""
+    """One of several categories that were learned separately: its net, its grey levels, its log Z."""
 
     net: GenerativeConvNet
     levels: Levels
@@ -72,7 +72,7 @@ class CategoryModel:
 
 
 def posterior(scores: Tensor, log_priors: Tensor, log_partitions: Tensor) -> Tensor:
-    """Prop. 1 (a): eq. 3 with b_c = log ρ_c - log Z_c, which is Bayes' rule for the densities of eq. 4.
+    """Return p(c | I) by Prop. 1 (a): eq. 3 with b_c = log ρ_c - log Z_c, Bayes' rule for the densities of eq. 4.
 
     scores f_c (N, C), log_priors log ρ_c (C,), log_partitions log Z_c (C,) -> p(c | I) (N, C).
     """
@@ -80,7 +80,7 @@ def posterior(scores: Tensor, log_priors: Tensor, log_partitions: Tensor) -> Ten
 
 
 def category_biases(log_priors: Tensor, log_partitions: Tensor) -> Tensor:
-    """b_c = (log ρ_c - log Z_c) - (log ρ_1 - log Z_1), zero for the first category (Prop. 1). (C,), (C,) -> (C,).
+    """Return b_c = (log ρ_c - log Z_c) - (log ρ_1 - log Z_1), zero for the first category (Prop. 1). -> (C,).
 
     The base of Prop. 1 (b) has Z_1 = 1, hence b_c = log ρ_c - log ρ_1 - log Z_c: the paper prints + log Z_c there.
     """
@@ -89,17 +89,17 @@ def category_biases(log_priors: Tensor, log_partitions: Tensor) -> Tensor:
 
 
 def category_log_priors(biases: Tensor, log_partitions: Tensor) -> Tensor:
-    """log ρ_c that the biases of a discriminative net imply: ρ_c ∝ exp(b_c) Z_c (Prop. 1 (b)). (C,), (C,) -> (C,)."""
+    """Return the log ρ_c that a discriminative net's biases imply: ρ_c ∝ exp(b_c) Z_c (Prop. 1 (b)). -> (C,)."""
     return (biases + log_partitions).log_softmax(dim=0)
 
 
 @torch.no_grad()
 def learned_biases(scores: Tensor, labels: Tensor, iterations: int = 1000) -> Tensor:
-    """b_c by maximum likelihood of the labels, the scores f_c being what they are (Def. 1); b_1 = 0. -> (C,), float64.
+    """Return b_c by maximum likelihood of the labels for fixed scores f_c (Def. 1); b_1 = 0. -> (C,), float64.
 
-    scores (N, C), labels (N,) from 0 to C - 1. Where Σ_n p(c | I_n) is the count of each label the likelihood is
-    largest; each round adds the logarithm of what is missing. For a density that is not quite the pictures' own this
-    tells categories apart better than -log Z_c does. ValueError for a category without a picture.
+    scores (N, C), labels (N,) from 0 to C - 1. The likelihood is maximal if Σ_n p(c | I_n) equals the count of each
+    label; each round adds the logarithm of the missing factor. If the densities fit the pictures imperfectly, this
+    classifies better than -log Z_c. Raises ValueError for a category without a picture.
     """
     scores = scores.double()
     counts = torch.bincount(labels, minlength=scores.shape[1])
@@ -116,10 +116,10 @@ def learned_biases(scores: Tensor, labels: Tensor, iterations: int = 1000) -> Te
 
 @torch.no_grad()
 def reduce_to_base(net: DiscriminativeConvNet, base: int = 0) -> DiscriminativeConvNet:
-    """The same p(c | I), with f and b of the category `base` zero, as Prop. 1 (b) asks.
+    """Return a net with the same p(c | I) whose f and b are zero for the category `base`, as Prop. 1 (b) requires.
 
-    Eq. 3 does not change when one function of I is subtracted from all f_c + b_c. f_c - f_base is again of the form of
-    eq. 2, on the same layers, with the weights w_c,k - w_base,k; so every discriminative net can be reduced.
+    Eq. 3 does not change if one function of I is subtracted from all f_c + b_c. f_c - f_base has the form of eq. 2 on
+    the same layers with weights w_c,k - w_base,k, so every discriminative net can be reduced.
     """
     reduced = _like(net)
     reduced.load_state_dict(net.state_dict())
@@ -130,9 +130,9 @@ def reduce_to_base(net: DiscriminativeConvNet, base: int = 0) -> DiscriminativeC
 
 @torch.no_grad()
 def category_models(net: DiscriminativeConvNet, base: int = 0) -> tuple[GenerativeConvNet, ...]:
-    """Prop. 1 (b): p_c(I; w) ∝ exp[f_c(I; w)] q(I) for each category, f_base = 0, so that the base is q itself.
+    """Return p_c(I; w) ∝ exp[f_c(I; w)] q(I) for each category (Prop. 1 (b)); f_base = 0, so the base is q itself.
 
-    They share no memory with `net`. With the priors of `category_log_priors` Bayes' rule gives its p(c | I) again.
+    They share no memory with `net`. With the priors of `category_log_priors`, Bayes' rule returns its p(c | I).
     """
     reduced = reduce_to_base(net, base)
     models = []
@@ -144,16 +144,16 @@ def category_models(net: DiscriminativeConvNet, base: int = 0) -> tuple[Generati
 
 
 def class_log_densities(models: Sequence[CategoryModel], pictures: Tensor) -> Tensor:
-    """log p(picture | c) in the pictures' own grey levels, each model in its own coordinates. -> (N, C).
+    """Return log p(picture | c) in grey levels, evaluating each model in its own units. -> (N, C).
 
-    pictures (N, C, H, W), grey levels 0 to 255 of the size that each `partition` was estimated for. A model knows
-    I = (picture - mean) gain, so log p(picture) = log p(I) + |D| log gain, |D| counting the channels too.
+    pictures (N, C, H, W), grey levels 0 to 255, of the size that each `partition` was estimated for. A model's units
+    are I = (picture - mean) gain, so log p(picture) = log p(I) + |D| log gain; |D| counts the channels too.
     """
     return torch.stack([_pixel_log_density(model, pictures) for model in models], dim=1)
 
 
 def class_posterior(log_densities: Tensor, log_priors: Tensor | None = None) -> Tensor:
-    """Bayes' rule: p(c | I) ∝ ρ_c p(I | c), ρ uniform where not given. (N, C), (C,) -> (N, C)."""
+    """Return p(c | I) ∝ ρ_c p(I | c) (Bayes' rule); ρ is uniform if not given. (N, C), (C,) -> (N, C)."""
     return (log_densities if log_priors is None else log_densities + log_priors).softmax(dim=1)
 
 

@@ -31,9 +31,9 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Modes:
-    """Where the noiseless dynamics ended. images (N, C, H, W); converged and residual (N,); steps taken.
+    """The result of the noiseless dynamics. images (N, C, H, W); converged and residual (N,); steps: number taken.
 
-    residual is ‖I - σ² B‖ / ‖I‖ (‖σ² B‖ where I = 0): zero exactly where the picture is its own reconstruction.
+    residual is ‖I - σ² B‖ / ‖I‖, or ‖σ² B‖ if I = 0. It is zero if the picture is its own reconstruction.
     """
 
     images: Tensor
@@ -44,24 +44,24 @@ class Modes:
 
 @torch.no_grad()
 def encode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> tuple[Tensor, ...]:
-    """Bottom-up pass: δ_k,x^(l) = 1(⟨w_k,x, F^(l-1) * I⟩ + b > 0) (eq. 13, 14). (N, C, H, W) -> a bool map a layer."""
+    """Run the bottom-up pass: δ_k,x^(l) = 1(⟨w_k,x, F^(l-1) * I⟩ + b > 0) (eq. 13, 14). -> a bool map a layer."""
     return tuple(feature_map > 0 for feature_map in net.feature_maps(images, boundary))
 
 
 @torch.no_grad()
 def decode(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Decoding:
-    """f(I; w) = α + ⟨I, B⟩ on the picture's piece: bottom-up, then top-down (eq. 13-17). images (N, C, H, W).
+    """Return the linear piece f(I; w) = α + ⟨I, B⟩ of each picture: bottom-up, then top-down (eq. 13-17).
 
-    B^(l-1) = Σ_k,x B_k^(l)(x) δ_k,x^(l) w_k,x and α_(l-1) = α_l + Σ_k,x B_k^(l)(x) δ_k,x^(l) b_l,k, from B^(L) = 1 (a
-    category's: w_c,k) and α_L = 0.
+    B^(l-1) = Σ_k,x B_k^(l)(x) δ_k,x^(l) w_k,x and α_(l-1) = α_l + Σ_k,x B_k^(l)(x) δ_k,x^(l) b_l,k, from B^(L) = 1 (for
+    a category w_c,k) and α_L = 0. images (N, C, H, W).
     """
     return top_down(net, encode(net, images, boundary), net.extend(images, boundary), boundary)
 
 
 def top_down(net: GenerativeConvNet, activations: tuple[Tensor, ...], extended: Tensor, boundary: Boundary) -> Decoding:
-    """B_w,δ and α_w,δ of a given pattern δ, as functions of w: differentiable in the weights (eq. 16, 17).
+    """Return B_w,δ and α_w,δ of a given activation pattern δ, differentiable in the weights w (eq. 16, 17).
 
-    `extended` is the picture as the first layer's filters see it, of which the size counts alone.
+    extended: the pictures as the first layer's filters see them; only their size and dtype are used.
     """
     coefficients = top_coefficients(net, activations[-1], extended.dtype)
     offset = extended.new_zeros(len(extended))
@@ -75,7 +75,7 @@ def top_down(net: GenerativeConvNet, activations: tuple[Tensor, ...], extended: 
 
 @torch.no_grad()
 def basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
-    """B alone, as `decode` gives it, without keeping the pattern or the offset: what a Langevin step needs (eq. 16).
+    """Return B (eq. 16), which a Langevin step needs, without the pattern and the offset of `decode`.
 
     images (N, C, H, W) -> (N, C, H, W).
     """
@@ -89,15 +89,15 @@ def basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") 
 
 
 def reconstruct(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
-    """σ² B, the mean of the Gaussian piece that each picture lies in (Theorem 1, eq. 20). (N, C, H, W), grey levels."""
+    """Return σ² B, the mean of the Gaussian piece of each picture (Theorem 1, eq. 20). (N, C, H, W), grey levels."""
     return net.architecture.reference_std**2 * basis(net, images, boundary)
 
 
 def reconstruction_loss(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
-    """½ ‖I - σ² B_w,δ‖² as a function of w, the pattern δ = δ(I; w) held fixed (eq. 23, 24). (N, C, H, W) -> (N,).
+    """Return ½ ‖I - σ² B_w,δ‖² as a function of w, with δ = δ(I; w) fixed (eq. 23, 24). (N, C, H, W) -> (N,).
 
-    In grey levels². Its gradient is -σ² ⟨I - σ² B, ∂B/∂w⟩ (eq. 23, where σ = 1). One-step contrastive divergence
-    follows it downwards: on one piece E_Z[∂f(I_obs)/∂w - ∂f(I_syn)/∂w] = -ε²/2σ⁴ times it (Prop. 3).
+    In grey levels². Its gradient is -σ² ⟨I - σ² B, ∂B/∂w⟩ (eq. 23, for σ = 1). One-step contrastive divergence
+    descends it: on one piece E_Z[∂f(I_obs)/∂w - ∂f(I_syn)/∂w] = -ε²/2σ⁴ times it (Prop. 3).
     """
     decoding = top_down(net, encode(net, images, boundary), net.extend(images, boundary), boundary)
     difference = images - net.architecture.reference_std**2 * decoding.basis
@@ -114,12 +114,12 @@ def find_mode(
     boundary: Boundary = "valid",
     after_step: Callable[[int], None] | None = None,
 ) -> Modes:
-    """Run the noiseless dynamics I <- I - s (I - σ² B), s in (0, 1], down to a local energy minimum (Prop. 2).
+    """Run the noiseless dynamics I <- I - s (I - σ² B), s in (0, 1], to a local energy minimum (Prop. 2).
 
-    At a minimum inside a piece I = σ² B. With s = 1 the step jumps to the mean of the present piece; where that would
-    raise the energy, s is halved for that picture until it falls. `converged` is false for a picture that did not
-    reach `tolerance` (relative) within `max_steps`, for instance because it rests on the border between two pieces.
-    `after_step(steps done)` is told of each step; what it raises ends the run.
+    At a minimum inside a piece, I = σ² B. With s = 1 the step jumps to the mean of the present piece; if that would
+    raise the energy, s is halved for that picture until the energy falls. `converged` is false for a picture that did
+    not reach `tolerance` (relative) within `max_steps`, for example because it is on the border between two pieces.
+    `after_step(number of steps)` is called after each step; an exception that it raises ends the run.
     """
     images = images.clone()
     energy = net.energy(images, boundary)
@@ -133,7 +133,7 @@ def find_mode(
             return Modes(images, residual <= tolerance, residual, taken)
         proposal = images - step * difference
         lower = net.energy(proposal, boundary)
-        # Only a strict fall is taken, but where rounding may hide it: there also a step that ends at its own mean.
+        # Take a step only if the energy falls, or if rounding may hide the fall and the step ends at its own mean.
         arrived = _relative(proposal - reconstruct(net, proposal, boundary), proposal) <= tolerance
         better = moving & ((lower < energy) | (arrived & (lower <= energy + _rounding(net, images, energy))))
         images = torch.where(better[:, None, None, None], proposal, images)
@@ -149,14 +149,14 @@ def find_mode(
 
 
 def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Σ_k,x c_k(x) w_k,x: the transpose of one layer's convolution, onto a map of `size` (eq. 16).
+    """Return Σ_k,x c_k(x) w_k,x, the transpose of one layer's convolution, as a map of `size` (eq. 16).
 
-    A filter of k x k pixels every s pixels, s dividing k, is a filter of k/s x k/s blocks, every block, on the map
-    whose blocks of s x s pixels are laid out as channels: the same sums, several times faster on a processor.
+    If the stride s divides the kernel size k, a filter of k x k pixels is a filter of k/s x k/s blocks with stride 1 on
+    the map whose blocks of s x s pixels are laid out as channels: the same sums, several times faster on a processor.
     """
-    kernel = weight.shape[-2:]  # an object's filter need not be square, and has stride 1
+    kernel = weight.shape[-2:]  # an object's filter may not be square, and has stride 1
     height, width = ((side - 1) * stride + across for side, across in zip(coefficients.shape[-2:], kernel, strict=True))
-    uncovered = (size[0] - height, size[1] - width)  # pixels at the rim that no filter reaches, fewer than the stride
+    uncovered = (size[0] - height, size[1] - width)  # pixels at the rim that no filter covers, fewer than the stride
     if stride == 1 or kernel[0] % stride:
         return functional.conv_transpose2d(coefficients, weight, stride=stride, output_padding=uncovered)
     blocks = functional.conv_transpose2d(coefficients, functional.pixel_unshuffle(weight, stride))
@@ -164,13 +164,13 @@ def deconvolve(coefficients: Tensor, weight: Tensor, stride: int, size: torch.Si
 
 
 def top_coefficients(net: GenerativeConvNet, active: Tensor, dtype: torch.dtype) -> Tensor:
-    """B^(L) ∘ δ^(L): 1 (a category's: w_c,k) where a unit of the highest layer is `active` (N, filters, H_L, W_L)."""
+    """Return B^(L) ∘ δ^(L): 1, or w_c,k for a category, at the `active` units (N, filters, H_L, W_L)."""
     ones = active.to(dtype)
     return ones if net.category_weights is None else ones * net.category_weights[:, None, None]
 
 
 def _rounding(net: GenerativeConvNet, images: Tensor, energy: Tensor) -> Tensor:
-    """How far rounding may move an energy (N,): a few units in the last place of the two terms it is made of."""
+    """Return the rounding error of an energy (N,): some units in the last place of its two terms."""
     prior = images.square().sum(dim=(1, 2, 3)) / (2 * net.architecture.reference_std**2)
     return 16 * torch.finfo(images.dtype).eps * (prior + (prior - energy).abs())
 

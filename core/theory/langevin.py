@@ -34,9 +34,9 @@ def langevin_step(
     noise: Tensor | None = None,
     boundary: Boundary = "valid",
 ) -> Tensor:
-    """One step of eq. 19 for any σ: I - ε²/2 (I / σ² - B) + ε Z, Z ~ N(0, 1).
+    """Return one step of eq. 19 for any σ: I - ε²/2 (I / σ² - B) + ε Z, Z ~ N(0, 1).
 
-    images (N, C, H, W) in grey levels, `step_size` ε in grey levels; `noise` (N, C, H, W) takes the place of Z.
+    images (N, C, H, W) in grey levels, `step_size` ε in grey levels; `noise` (N, C, H, W) replaces Z.
     """
     if noise is None:
         noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=images.device)

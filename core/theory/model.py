@@ -18,7 +18,7 @@ from core.schemas.learning import Top
 from core.theory.boundary import surround, unwrap, wrap
 
 INITIAL_WEIGHT_STD = 0.01  # with w = 0 exactly, 1(0 > 0) = 0 and no filter could ever learn
-INITIAL_TOP_WEIGHT_STD = 0.001  # of an object's filter, which sums over thousands of positions
+INITIAL_TOP_WEIGHT_STD = 0.001  # smaller for an object's filter, because it sums over thousands of positions
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class ConvLayer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a net. `top` says how the maps of the highest of `layers` become the score.
+    """The shape of a net. `top` says how the top maps become the score.
 
     convolutional: their sum over filters and positions (Def. 3, eq. 6).
-    object: one more filter, which covers the whole of them, and its ReLU (Experiment 2); `top_size` is (height, width)
-        of the maps it covers, and None until a picture has shown it.
-    category: their sum, each filter weighted by its w_c,k (Def. 2, eq. 2).
+    object: one more filter that covers them completely, and its ReLU (Experiment 2); `top_size` is the (height, width)
+        of the maps it covers, None until the size of the pictures is known.
+    category: their sum, each filter weighted by w_c,k (Def. 2, eq. 2).
     """
 
     layers: tuple[ConvLayer, ...]
@@ -86,7 +86,7 @@ class Architecture:
 
     @property
     def map_numbers(self) -> float:
-        """Of all layers' maps, for each pixel of a large picture: what its memory goes by."""
+        """Numbers in all layers' maps per pixel of a large picture; memory is proportional to it."""
         stride, count = 1, 0.0
         for layer in self.layers:
             stride *= layer.stride
@@ -94,7 +94,7 @@ class Architecture:
         return count
 
     def operations(self, size: int) -> int:
-        """Multiplications of one bottom-up pass over a periodic picture of `size` pixels: what its time goes by."""
+        """Return the multiplications of one bottom-up pass over a periodic picture of `size` x `size` pixels."""
         below, stride, count = self.channels, 1, 0
         for layer in self.layers:
             stride *= layer.stride
@@ -103,7 +103,7 @@ class Architecture:
         return count
 
     def covering(self, size: int, boundary: Boundary) -> "Architecture":
-        """This shape for pictures of `size` pixels: an object's filter learns here what it is to cover."""
+        """Return this architecture for pictures of `size` pixels, with `top_size` set for an object's filter."""
         if self.top != "object":
             return self
         side = self.top_side(size, boundary)
@@ -114,7 +114,7 @@ class Architecture:
         return geometry.top_side(self.layers, size, boundary)
 
     def truncated(self, depth: int) -> "Architecture":
-        """The net of the lowest `depth` layers, as it stands while the layers are grown one by one (sec. 7)."""
+        """Return the net of the lowest `depth` layers, as while the layers are grown one by one (sec. 7)."""
         return replace(self, layers=self.layers[:depth], top_size=None)
 
 
@@ -122,7 +122,7 @@ class GenerativeConvNet(nn.Module):
     """The scoring ConvNet f(I; w), weights N(0, 0.01²), biases zero, in float32.
 
     `weights[l]` is (filters, filters below, kernel, kernel), `biases[l]` is (filters,). An object's top filter is one
-    layer more, (1, filters below, H_L, W_L). `category_weights` (filters of the highest layer,) are w_c,k, else None.
+    more layer, (1, filters below, H_L, W_L). `category_weights` (filters of the top layer,) are w_c,k, or None.
     """
 
     category_weights: nn.Parameter | None
@@ -130,7 +130,7 @@ class GenerativeConvNet(nn.Module):
     def __init__(self, architecture: Architecture, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.architecture = architecture
-        generator = generator or torch.Generator()  # never the global one, which is not ours to draw from
+        generator = generator or torch.Generator()  # the global generator is left alone
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         below = architecture.channels
@@ -146,7 +146,7 @@ class GenerativeConvNet(nn.Module):
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Of each of `weights`."""
+        """The stride of each of `weights`."""
         return tuple(layer.stride for layer in self.architecture.layers) + (1,) * self.has_top_filter
 
     @property
@@ -154,7 +154,7 @@ class GenerativeConvNet(nn.Module):
         return len(self.weights) > len(self.architecture.layers)
 
     def feature_maps(self, images: Tensor, boundary: Boundary = "valid") -> list[Tensor]:
-        """[F^(l) * I], l = 1.. (eq. 1): a list of (N, filters, H_l, W_l), an object's (N, 1, 1, 1) at its end."""
+        """Return [F^(l) * I], l = 1.. (eq. 1): a list of (N, filters, H_l, W_l); an object's ends with (N, 1, 1, 1)."""
         maps: list[Tensor] = []
         current = self.extend(images, boundary)
         for index in range(len(self.architecture.layers)):
@@ -165,23 +165,23 @@ class GenerativeConvNet(nn.Module):
         return maps
 
     def score(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
-        """f(I; w) = Σ_k Σ_x [F_k^(L) * I](x) (eq. 6), a category's with w_c,k (eq. 2). images (N, C, H, W) -> (N,)."""
+        """Return f(I; w) = Σ_k Σ_x [F_k^(L) * I](x) (eq. 6), weighted by w_c,k for a category (eq. 2). -> (N,)."""
         return self.scores_of(self.feature_maps(images, boundary)[-1])
 
     def scores_of(self, top_maps: Tensor) -> Tensor:
-        """f from the highest of `feature_maps`. (N, filters, H_L, W_L) -> (N,)."""
+        """Return f from the last of `feature_maps`. (N, filters, H_L, W_L) -> (N,)."""
         sums = top_maps.sum(dim=(2, 3))
         return sums.sum(dim=1) if self.category_weights is None else sums @ self.category_weights
 
     def energy(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
-        """‖I‖² / 2σ² - f(I; w), the negative log density but for log Z (eq. 5, 8, 18). (N, C, H, W) -> (N,)."""
+        """Return ‖I‖² / 2σ² - f(I; w), the negative log density up to a constant (eq. 5, 8, 18). -> (N,)."""
         prior = images.square().sum(dim=(1, 2, 3)) / (2 * self.architecture.reference_std**2)
         return prior - self.score(images, boundary)
 
     def extend(self, images: Tensor, boundary: Boundary) -> Tensor:
-        """The picture that the first layer's filters see: itself, or continued periodically, or among zeros.
+        """Return the pictures as the first layer's filters see them: unchanged, periodic, or surrounded by zeros.
 
-        Raises what `check` raises.
+        Raises ValueError as `check` does.
         """
         self.check(images, boundary)
         halo = self.architecture.halo
@@ -190,9 +190,9 @@ class GenerativeConvNet(nn.Module):
         return surround(images, halo) if boundary == "padded" else images
 
     def check(self, images: Tensor, boundary: Boundary) -> None:
-        """Raises ValueError where pictures (N, C, H, W) do not suit the net.
+        """Raise ValueError if the net cannot take pictures of this shape (N, C, H, W).
 
-        An object's filter that no picture has shown yet what it is to cover is laid over the maps of these.
+        If an object's top filter does not exist yet, it is created for the maps of these pictures.
         """
         shape, architecture = tuple(images.shape), self.architecture
         if len(shape) != 4 or shape[1] != architecture.channels:
@@ -212,14 +212,14 @@ class GenerativeConvNet(nn.Module):
             self._check_top((architecture.top_side(shape[2], boundary), architecture.top_side(shape[3], boundary)))
 
     def fold_back(self, extended: Tensor, boundary: Boundary) -> Tensor:
-        """From the extended picture that the filters see back to the picture itself; the adjoint of `extend`."""
+        """Map a gradient on the extended picture back to the picture; the adjoint of `extend`."""
         halo = self.architecture.halo
         if boundary == "torus":
             return unwrap(extended, halo)
         return extended[..., halo:-halo, halo:-halo] if boundary == "padded" and halo else extended
 
     def _check_top(self, size: tuple[int, int]) -> None:
-        """Whether an object's filter covers maps of `size` (H_L, W_L)."""
+        """Raise ValueError if an object's filter does not cover maps of `size` (H_L, W_L); create a missing one."""
         if not self.has_top_filter:
             self._cover(size, torch.Generator())
             self.architecture = replace(self.architecture, top_size=size)
@@ -229,7 +229,7 @@ class GenerativeConvNet(nn.Module):
             )
 
     def _cover(self, size: tuple[int, int], generator: torch.Generator) -> None:
-        """Lay an object's filter over the highest maps, with a bias that lets it fire at first."""
+        """Create an object's filter over maps of `size`, with a bias of one so that it fires at first."""
         like = self.weights[0]
         weight = torch.empty(1, self.architecture.layers[-1].filters, *size)
         weight.normal_(0, INITIAL_TOP_WEIGHT_STD, generator=generator)
@@ -238,9 +238,10 @@ class GenerativeConvNet(nn.Module):
 
 
 def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """⟨w_k,x, F^(l-1) * I⟩ + b_k (eq. 12). A filter of k x k pixels every s, s dividing k, as one of blocks of s x s.
+    """Return ⟨w_k,x, F^(l-1) * I⟩ + b_k (eq. 12).
 
-    The same sums, faster on a processor: see `core.theory.decoding.deconvolve`.
+    If the stride s divides the kernel size, blocks of s x s pixels are laid out as channels, which computes the same
+    sums faster on a processor; see `core.theory.decoding.deconvolve`.
     """
     kernel_size = weight.shape[-1]
     if stride == 1 or kernel_size % stride:
@@ -258,13 +259,13 @@ def add_layer(
     boundary: Boundary = "valid",
     top_size: tuple[int, int] | None = None,
 ) -> GenerativeConvNet:
-    """The net with one more layer on top, its lower layers as they were (sec. 7: the layers are grown one by one).
+    """Return the net with one more layer on top and its lower layers unchanged (sec. 7: layers are grown one by one).
 
-    The new layer begins as a pass-through, so that the new score is about the old one and the chains keep what they
-    have learned. Each filter below is spread over the new filters with random shares that sum to one. An object's top
-    filter stays: the filters below that it weighs most pass unchanged to new ones of their own, as many as there are.
-    A little noise, N(0, 0.01²), breaks the symmetry. `top_size` is what an object's filter is to cover now, by default
-    what is left of it on the plane; `boundary` says where its positions lie.
+    The new layer starts as a pass-through, so that the new score is close to the old one and the chains stay valid.
+    Each filter below is distributed over the new filters with random shares that sum to one. An object's top filter is
+    kept: the filters below with its largest weights each pass to a new filter of their own, as many as there are. A
+    little noise, N(0, 0.01²), breaks the symmetry. `top_size` is what an object's filter will cover, by default the
+    size of its maps on the plane after the new layer; `boundary` is that of the pictures.
     """
     architecture = net.architecture
     device = net.weights[0].device
@@ -279,7 +280,7 @@ def add_layer(
     else:
         shares = torch.rand(layer.filters, below, generator=generator, device=generator.device).cpu()
         shares /= shares.sum(dim=0)
-        if net.category_weights is not None:  # the new filters' own weights begin at one: what lowered f starts anew
+        if net.category_weights is not None:  # the new filters' own weights start at one
             shares *= net.category_weights.detach().cpu().clamp(min=0)
     grown = GenerativeConvNet(replace(architecture, layers=(*architecture.layers, layer), top_size=top_size))
     with torch.no_grad():
@@ -299,9 +300,9 @@ def add_layer(
 
 
 def _moved(filters: Tensor, layer: ConvLayer, onto: Tensor, boundary: Boundary) -> Tensor:
-    """An object's filter as seen through the middle of `layer`'s kernel: (1, K, H, W) -> (1, K, size of `onto`)."""
+    """Shift an object's filter to the centre of `layer`'s kernel: (1, K, H, W) -> (1, K, size of `onto`)."""
     middle, stride = (layer.kernel_size - 1) // 2, layer.stride
-    before = layer.kernel_size - stride if boundary == "padded" else 0  # positions by which the surround has grown
+    before = layer.kernel_size - stride if boundary == "padded" else 0  # positions by which the padding has grown
     moved = filters
     for dim in (2, 3):
         places = torch.arange(onto.shape[dim], device=filters.device) * stride + middle - before
@@ -312,5 +313,5 @@ def _moved(filters: Tensor, layer: ConvLayer, onto: Tensor, boundary: Boundary) 
 
 
 def positions(maps: Sequence[Tensor]) -> int:
-    """How many positions the top map has: |D_L|, by which a score is divided to compare pictures of different size."""
+    """Return |D_L|, the number of positions of the top map; scores per position compare pictures of different sizes."""
     return maps[-1].shape[-2] * maps[-1].shape[-1]

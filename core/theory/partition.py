@@ -1,4 +1,4 @@
-"""The normalizing constant Z(w) = E_q exp f(I; w) (eq. 4, 5), by annealed importance sampling, and so the density."""
+"""The normalizing constant Z(w) = E_q exp f(I; w) (eq. 4, 5) by annealed importance sampling, and the density."""
 
 import math
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from core.schemas.geometry import Boundary
 from core.theory.decoding import find_mode, top_down
 from core.theory.model import GenerativeConvNet
 
-ACCEPTANCE = 0.6  # that the pilot chains tune the steps to
-TUNING_RATE = 0.5  # change of a step's logarithm per difference of acceptance
-LARGEST_ARC = math.pi / 2  # of a transition: on one piece a quarter of a circle forgets most, a whole one nothing
-PILOT_SHARE = 4  # one pilot chain for so many that count
-DESCENTS, DESCENT_STEPS = 2, 10  # pictures, and steps towards their modes, by which the start's spread is judged
+ACCEPTANCE = 0.6  # target of the pilot chains when they tune the step sizes
+TUNING_RATE = 0.5  # change of log step size per difference in acceptance
+LARGEST_ARC = math.pi / 2  # of a transition; on one piece a quarter of a circle decorrelates most
+PILOT_SHARE = 4  # chains per pilot chain
+DESCENTS, DESCENT_STEPS = 2, 10  # pictures, and steps towards their modes, to estimate the model's spread
 
 
 @dataclass(frozen=True)
 class LogPartition:
-    """An estimate of log Z. Where `effective_samples` is not well above 1, trust neither it nor its error.
+    """An estimate of log Z. Unless `effective_samples` is well above 1, neither value nor error can be trusted.
 
     value: log of the mean of the chains' weights. standard_error: by the jackknife, of `value`.
     effective_samples: (Σ weights)² / Σ weights², from 1 to the number of chains.
@@ -41,7 +41,7 @@ class Chains:
     basis: Tensor
 
     def where(self, chosen: Tensor, others: "Chains") -> "Chains":
-        """These where `chosen` (N,) is true, the others elsewhere."""
+        """Return these chains where `chosen` (N,) is true, and `others` elsewhere."""
         wide = chosen[:, None, None, None]
         return Chains(
             torch.where(wide, self.images, others.images),
@@ -62,15 +62,15 @@ def log_partition(
     steps: int = 8,
     interrupt: Callable[[], None] | None = None,
 ) -> LogPartition:
-    """log Z = log E_q exp f(I) over pictures of `size` (H, W), by annealed importance sampling (Neal, 2001).
+    """Estimate log Z = log E_q exp f(I) over pictures of `size` (H, W) by annealed importance sampling (Neal, 2001).
 
-    Each chain begins as white noise N(0, s²) and passes through the densities N(0, s²)^(1-β) (q exp f)^β, at
-    `temperatures` T values of β up to 1, by one Hamiltonian transition of `steps` leapfrog steps at each, which leaves
-    it invariant (Sohl-Dickstein and Culpepper, 2012). The chains' weights have the mean Z exactly, for any T, s and
-    `steps`; so the estimate is below log Z on average, the less so the more of them and of chains. First s is found,
-    and by pilot chains, which count no further, how large the steps may be. In the net's own precision. `interrupt` is
-    called at each step, 2 T `steps` times in all; what it raises ends the work. ValueError for fewer than two chains,
-    or a size that does not suit the net.
+    Each chain starts as white noise N(0, s²) and passes through the densities N(0, s²)^(1-β) (q exp f)^β for
+    `temperatures` T values of β up to 1. At each of them one Hamiltonian transition of `steps` leapfrog steps leaves
+    the density invariant (Sohl-Dickstein and Culpepper, 2012). The mean of the chains' weights is exactly Z for any T,
+    s and `steps`, so the estimate is on average below log Z, and less so with more temperatures, steps and chains. s is
+    estimated first; pilot chains, which are not used further, tune the step sizes. Runs in the net's precision.
+    `interrupt` is called at each step, 2 T `steps` times in all; an exception that it raises ends the work. Raises
+    ValueError for fewer than two chains, or a size that does not fit the net.
     """
     if chains < 2 or temperatures < 1 or steps < 1:
         raise ValueError(
@@ -86,9 +86,9 @@ def log_partition(
 def log_density(
     net: GenerativeConvNet, images: Tensor, partition: LogPartition | float, boundary: Boundary = "valid"
 ) -> Tensor:
-    """log p(I; w) = f(I; w) - ‖I‖² / 2σ² - |D|/2 log 2πσ² - log Z (eq. 4, 5, 8). (N, C, H, W) -> (N,).
+    """Return log p(I; w) = f(I; w) - ‖I‖² / 2σ² - |D|/2 log 2πσ² - log Z (eq. 4, 5, 8). (N, C, H, W) -> (N,).
 
-    |D| counts every channel's pixels. `partition` is log Z, for pictures of this size on this boundary.
+    |D| counts the pixels of every channel. `partition` is log Z for pictures of this size on this boundary.
     """
     log_z = partition.value if isinstance(partition, LogPartition) else partition
     constant = images[0].numel() / 2 * math.log(2 * math.pi * net.architecture.reference_std**2)
@@ -97,10 +97,10 @@ def log_density(
 
 @dataclass(frozen=True)
 class Annealing:
-    """The way from N(0, s²), s = `start_std` in grey levels, to q exp f = exp(f - ‖I‖² / 2σ²) but for constants.
+    """The path from N(0, s²), s = `start_std` in grey levels, to q exp f = exp(f - ‖I‖² / 2σ²), up to constants.
 
-    From s = σ it is that of q exp(β f). From a wider s it is the way of a temperature that falls from s² / σ² to one:
-    noise of the pictures' own size takes their shape and grows calm. Far fewer temperatures do there.
+    With s = σ the densities are q exp(β f). With a larger s the path is that of a temperature that falls from s² / σ²
+    to one: noise as strong as the pictures takes their shape and then cools. It needs far fewer temperatures.
     """
 
     net: GenerativeConvNet
@@ -113,17 +113,20 @@ class Annealing:
 
     @property
     def betas(self) -> list[float]:
-        """β_0 = 0 to β_T = 1, so that a piece's variance 1 / λ_β falls by the same factor from each to the next."""
+        """β_0 = 0 to β_T = 1, spaced so that a piece's variance 1 / λ_β falls by the same factor at each step."""
         steps = [index / self.temperatures for index in range(self.temperatures + 1)]
         excess = (self.start_std / self.net.architecture.reference_std) ** 2 - 1
         return [math.expm1(step * math.log1p(excess)) / excess for step in steps] if excess > 1e-6 else steps
 
     def precision(self, beta: float) -> float:
-        """λ_β = (1 - β) / s² + β / σ²: on one piece the density is N(β B / λ_β, 1 / λ_β)."""
+        """Return λ_β = (1 - β) / s² + β / σ²: on one piece the density is N(β B / λ_β, 1 / λ_β)."""
         return (1 - beta) / self.start_std**2 + beta / self.net.architecture.reference_std**2
 
     def tuned_step_sizes(self, shape: tuple[int, ...]) -> list[float]:
-        """One for each β, in standard deviations of a piece. Steps that followed the chains that count would bias Z."""
+        """Tune one step size for each β, in standard deviations of a piece, on pilot chains.
+
+        Adapting to the chains that are used would bias Z.
+        """
         largest = LARGEST_ARC / (self.steps + 1)  # so that one leapfrog step is stable too
         step_size, step_sizes = largest, []
         chains = self.first(shape)
@@ -134,7 +137,7 @@ class Annealing:
         return step_sizes
 
     def log_weights(self, shape: tuple[int, ...], step_sizes: list[float]) -> Tensor:
-        """log of N weights whose mean is Z, in float64. shape (N, C, H, W) -> (N,).
+        """Return the logarithms of N weights whose mean is Z, in float64. shape (N, C, H, W) -> (N,).
 
         |D| log(s / σ) + Σ_t (β_t - β_t-1) [f(I_t) - (1/σ² - 1/s²) ‖I_t‖² / 2], |D| counting the channels too.
         """
@@ -157,10 +160,10 @@ class Annealing:
         return Chains(images, self.net.scores_of(maps[-1]), decoding.basis)
 
     def transition(self, chains: Chains, beta: float, step_size: float) -> tuple[Chains, float]:
-        """A Hamiltonian step that leaves the density at β invariant; and the mean probability that it was taken.
+        """Make a Hamiltonian transition that leaves the density at β invariant; return its mean acceptance too.
 
-        Momenta P ~ N(0, 1) carry the pictures along d²I/dt² = β B - λ_β I by `steps` leapfrog steps. They nearly keep
-        ‖P‖² / 2 + λ_β ‖I‖² / 2 - β f(I); the Metropolis test makes up for the rest.
+        Momenta P ~ N(0, 1) move the pictures along d²I/dt² = β B - λ_β I by `steps` leapfrog steps, which nearly
+        conserve ‖P‖² / 2 + λ_β ‖I‖² / 2 - β f(I); the Metropolis test corrects the error.
         """
         precision = self.precision(beta)
         time = step_size / math.sqrt(precision)
@@ -176,15 +179,15 @@ class Annealing:
             - precision / 2 * _inner(there.images - chains.images, there.images + chains.images)
             - _inner(final - moment, final + moment) / 2
         )
-        probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)  # a picture that ran away is not taken
+        probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)  # a picture that diverged is rejected
         drawn = torch.rand(probability.shape, generator=self.generator, device=probability.device)
         return there.where(drawn < probability, chains), probability.mean().item()
 
 
 def estimate(log_weights: Tensor) -> LogPartition:
-    """From the chains' log weights (N,), float64. The jackknife leaves each chain out in turn.
+    """Return the estimate from the chains' log weights (N,), float64, with a jackknife error.
 
-    It tells of one chain that outweighs all others, where the usual error, at most 1 then, would not.
+    Unlike the usual standard error, which is at most 1 then, the jackknife shows one chain that outweighs all others.
     """
     count = len(log_weights)
     value = log_weights.logsumexp(dim=0) - math.log(count)
@@ -195,9 +198,9 @@ def estimate(log_weights: Tensor) -> LogPartition:
 
 
 def spread(net: GenerativeConvNet, shape: tuple[int, ...], boundary: Boundary, generator: torch.Generator) -> float:
-    """How far p is spread, roughly: σ about the local modes that noise falls towards (Prop. 2). In grey levels.
+    """Estimate the standard deviation of p, in grey levels: the root of σ² plus the local modes' mean square (Prop. 2).
 
-    The root of σ² and the modes' mean square. shape (N, C, H, W).
+    shape (N, C, H, W): pictures of noise that descend towards their modes.
     """
     reference_std = net.architecture.reference_std
     noise = reference_std * _noise(shape, net, generator)
@@ -219,4 +222,4 @@ def _square(images: Tensor) -> Tensor:
 
 
 def _go_on() -> None:
-    """Nobody asks the work to end."""
+    """The default of `interrupt`: never interrupt."""
