@@ -1,10 +1,8 @@
 """The API process: routes, errors, and what it holds open. No torch."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any
 
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
@@ -12,7 +10,6 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.formparsers import MultiPartParser
 
 from api import errors, health, presets
-from api.access_log import AccessLog
 from api.app_state import AppState
 from api.auth import routes as access
 from api.auth.middleware import Gate
@@ -23,7 +20,11 @@ from api.datasets.limits import Limits
 from api.jobs import routes as jobs
 from api.jobs.events import job_end_reader
 from api.metrics import Watch
+from api.middleware.access_log import AccessLogMiddleware
+from api.middleware.body_limit import BodyLimitMiddleware
+from api.middleware.known_methods import KnownMethodsMiddleware
 from api.models import routes as models
+from api.openapi import PROBLEM_RESPONSES, document_authentication
 from api.retention_sweep import Sweeper
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter
@@ -77,34 +78,26 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         version=VERSION,
         summary="Learns a generative ConvNet from your pictures.",
         lifespan=lifespan,
-        responses=errors.PROBLEMS,
+        responses=PROBLEM_RESPONSES,
         form_limits={"max_files": settings.max_pictures, "max_fields": MAX_FIELDS, "max_part_size": FIELD_BYTES},
     )
     errors.install(app)
     for routes in (access, datasets, jobs, models, webhooks, presets, health, web):
         app.include_router(routes.router)
-    app.openapi = partial(_described, app, app.openapi)  # type: ignore[method-assign]
+    document_authentication(app)
     app.add_middleware(
         SlowGuard,
         idle_seconds=settings.upload_idle_seconds,
         grace_seconds=settings.upload_grace_seconds,
         bytes_per_second=settings.min_upload_bytes_per_second,
     )
-    app.add_middleware(errors.BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(Gate, settings=settings)
     Instrumentator(should_ignore_untemplated=True).instrument(app)  # counts what the gate refuses too
-    app.add_middleware(errors.KnownMethods)
-    app.add_middleware(AccessLog)
+    app.add_middleware(KnownMethodsMiddleware)
+    app.add_middleware(AccessLogMiddleware)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda given: bool(_REQUEST_ID.fullmatch(given)))
     return app
-
-
-def _described(app: FastAPI, describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The OpenAPI document, and how a key is sent where one is needed."""
-    document = app.openapi_schema or describe()
-    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    document["security"] = [{"key": []}, {}]
-    return document
 
 
 def _open(settings: ApiSettings) -> AppState:

@@ -14,7 +14,6 @@ from obstore.exceptions import BaseError as BlobError
 from redis import RedisError
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.schemas.jobs import JobKind
 from core.storage.blobs import BlobMissing, BlobsAway
@@ -23,35 +22,9 @@ from core.storage.errors import Conflict, LimitReached, NotFound
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
-CLOSE = {"Connection": "close"}
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+CLOSE_CONNECTION = {"Connection": "close"}
 LOCATIONS = ("body", "query", "path", "header")
 
-_TEXT = {"type": "string"}
-_PROBLEM = {
-    "type": "object",
-    "title": "Problem",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": _TEXT,
-        "title": _TEXT,
-        "status": {"type": "integer"},
-        "detail": _TEXT,
-        "errors": {
-            "type": "array",
-            "description": "What is at fault: a field of the request, and the file where it is one.",
-            "items": {
-                "type": "object",
-                "required": ["field", "message"],
-                "properties": {"field": _TEXT, "message": _TEXT, "file": _TEXT},
-            },
-        },
-    },
-}
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": description, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
-    for status, description in {"4XX": "The request cannot be met as it is.", "5XX": "Not now, or our fault."}.items()
-}
 PARTS: dict[type[Exception], str] = {
     RedisError: "broker",
     BlobError: "store of files",
@@ -214,7 +187,7 @@ def install(app: FastAPI) -> None:
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("request_broke", path=request.url.path, exc_info=error)
         # This answer is made outside the middleware that adds the id to all others.
-        headers = {"X-Request-ID": correlation_id.get() or "", **CLOSE}
+        headers = {"X-Request-ID": correlation_id.get() or "", **CLOSE_CONNECTION}
         detail = "something went wrong on our side; the log has more under this request's id"
         return problem_response(500, detail, headers=headers)
 
@@ -224,49 +197,3 @@ def no_room(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return any(words in str(error) for words in FULL_DISK)
-
-
-class KnownMethods:
-    """ASGI middleware: 405 for a method that nothing here knows, before it is counted under a name of its own."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in METHODS:
-            allowed = ", ".join(sorted(METHODS))
-            detail = f"nothing here knows this method; there are {allowed}"
-            await problem_response(405, detail, headers={"Allow": allowed, **CLOSE})(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-class BodyLimit:
-    """ASGI middleware: a body larger than `limit` bytes is refused with 413, by its announced or its real length.
-
-    The connection is closed then: else the server would go on to receive what nobody wants.
-    """
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app, self._limit = app, limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        detail = f"the request is larger than {self._limit} bytes"
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > self._limit:
-            await problem_response(413, detail, headers=CLOSE)(scope, receive, send)
-            return
-        received = 0
-
-        async def counted() -> Any:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit:
-                raise HTTPException(413, detail)
-            return message
-
-        await self._app(scope, counted, send)

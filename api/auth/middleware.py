@@ -15,7 +15,8 @@ from api.auth import credentials
 from api.auth.exposure import keys_are_always_needed
 from api.auth.origin import Origins
 from api.auth.rate_limiter import RateLimiter
-from api.errors import BodyLimit, Problem, limit_response, problem_response, storage_away
+from api.errors import Problem, limit_response, problem_response, storage_away
+from api.middleware.body_limit import BodyLimitMiddleware
 from api.settings import ApiSettings
 from core.storage import keys, quotas
 from core.storage.access import Access
@@ -48,8 +49,8 @@ class Gate:
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app, self._settings = app, settings
-        self._for_strangers = BodyLimit(app, limit=STRANGERS_BODY_BYTES)
-        self._for_json = BodyLimit(app, limit=JSON_BODY_BYTES)
+        self._for_strangers = BodyLimitMiddleware(app, limit=STRANGERS_BODY_BYTES)
+        self._for_json = BodyLimitMiddleware(app, limit=JSON_BODY_BYTES)
         self._always = keys_are_always_needed(settings)
         self._origins = Origins(settings)
         self._pace = RateLimiter(settings.broker_url)

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import CLOSE
+from api.errors import CLOSE_CONNECTION
 
 
 class SlowGuard:
@@ -33,7 +33,7 @@ class SlowGuard:
             if message["type"] == "http.response.start":
                 body.answered = True
                 if not body.whole:
-                    MutableHeaders(scope=message).update(CLOSE)
+                    MutableHeaders(scope=message).update(CLOSE_CONNECTION)
             await send(message)
 
         await self._app(scope, body.receive, told)

@@ -1,4 +1,4 @@
-"""One line a request, and the request's id on every line that is logged for it."""
+"""Logs one line per request and adds the request's id to every line logged while it is handled."""
 
 import time
 
@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 log = structlog.get_logger()
 
 
-class AccessLog:
-    """ASGI middleware. The path is logged and the query is not: it may hold what is nobody's business."""
+class AccessLogMiddleware:
+    """Log method, path, status and duration of each request. The query is left out: it may hold private data."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -19,19 +19,19 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # Every request is a task with a context of its own, which ends with it.
+        # Each request runs in a task of its own, so the binding ends with the request.
         structlog.contextvars.bind_contextvars(request_id=correlation_id.get())
-        began_at = time.monotonic()
-        status = 500  # where an error leaves before the answer has begun
+        started_at = time.monotonic()
+        status = 500  # logged if an exception leaves before the response has started
 
-        async def noted(message: Message) -> None:
+        async def send_and_record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, send_and_record_status)
         finally:
-            seconds = round(time.monotonic() - began_at, 4)
+            seconds = round(time.monotonic() - started_at, 4)
             log.info("request", method=scope["method"], path=scope["path"], status=status, seconds=seconds)

@@ -1,0 +1,1 @@
+"""ASGI middlewares that apply to every request and depend on neither keys nor uploads."""
