@@ -8,9 +8,9 @@ import sys
 import uvicorn
 
 from api.app import create_app
-from api.auth.exposure import KeysNeeded, refuse_without_keys
+from api.auth.exposure import KeysRequired, require_keys
 from api.settings import ApiSettings
-from api.uploads.header_timeout import impatient
+from api.uploads.header_timeout import with_header_timeout
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.runtime.settings import BadSettings
@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if app_state := getattr(self.config.app.state, "app_state", None):  # type: ignore[union-attr]
-            app_state.news.close()
+            app_state.broadcaster.close()
             asyncio.get_running_loop().call_later(UPLOAD_GRACE_SECONDS, app_state.decoders.close)
         await super().shutdown(sockets)
 
@@ -42,8 +42,8 @@ def main() -> None:
     database = Database(settings.rows_url)
     database.migrate_when_up()
     try:
-        refuse_without_keys(settings, database)
-    except KeysNeeded as error:
+        require_keys(settings, database)
+    except KeysRequired as error:
         sys.exit(f"genconvnet api: {error}")
     database.dispose()
     _allow_open_files()
@@ -57,7 +57,7 @@ def main() -> None:
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         server_header=False,
-        http=impatient(settings.headers_seconds),
+        http=with_header_timeout(settings.headers_seconds),
     )
     _Server(config).run()
 

@@ -12,14 +12,14 @@ from starlette.formparsers import MultiPartParser
 from api import errors, health, presets
 from api.app_state import AppState
 from api.auth import routes as access
-from api.auth.middleware import Gate
+from api.auth.middleware import AuthMiddleware
 from api.best_effort import BestEffortCalls
 from api.datasets import routes as datasets
 from api.datasets.decoder_pool import Decoders
 from api.datasets.limits import Limits
 from api.jobs import routes as jobs
 from api.jobs.events import job_end_reader
-from api.metrics import Watch
+from api.metrics import ServiceMonitor
 from api.middleware.access_log import AccessLogMiddleware
 from api.middleware.body_limit import BodyLimitMiddleware
 from api.middleware.known_methods import KnownMethodsMiddleware
@@ -28,7 +28,7 @@ from api.openapi import PROBLEM_RESPONSES, document_authentication
 from api.retention_sweep import Sweeper
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter
-from api.uploads.slow_clients import SlowGuard
+from api.uploads.slow_clients import SlowClientMiddleware
 from api.web import routes as web
 from api.webhooks import routes as webhooks
 from api.webhooks.sender import Sender
@@ -61,14 +61,14 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         sweeper.start()
         app.state.app_state = app_state
         app_state.decoders.start()
-        app.state.watch = Watch(app_state)
+        app.state.monitor = ServiceMonitor(app_state)
         yield
         sender.stop()
-        app.state.watch.close()
+        app.state.monitor.close()
         app_state.decoders.close()
         sweeper.stop()
         reconciler.stop()
-        await app_state.news.aclose()
+        await app_state.broadcaster.aclose()
         app_state.redis.close()
         app_state.notifier.close()
         app_state.database.dispose()
@@ -86,13 +86,13 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         app.include_router(routes.router)
     document_authentication(app)
     app.add_middleware(
-        SlowGuard,
+        SlowClientMiddleware,
         idle_seconds=settings.upload_idle_seconds,
         grace_seconds=settings.upload_grace_seconds,
         bytes_per_second=settings.min_upload_bytes_per_second,
     )
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
-    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(AuthMiddleware, settings=settings)
     Instrumentator(should_ignore_untemplated=True).instrument(app)  # counts what the gate refuses too
     app.add_middleware(KnownMethodsMiddleware)
     app.add_middleware(AccessLogMiddleware)
@@ -109,8 +109,8 @@ def _open(settings: ApiSettings) -> AppState:
         blobs=Blobs(settings.blobs_url),
         notifier=JobNotifier(settings.broker_url),
         redis=connect(settings.broker_url),
-        news=EventBroadcaster(connect_async(settings.broker_url), job_end_reader(database)),
-        aside=BestEffortCalls(),
+        broadcaster=EventBroadcaster(connect_async(settings.broker_url), job_end_reader(database)),
+        best_effort=BestEffortCalls(),
         decoders=Decoders(Limits.of(settings), settings.decoders),
-        places=UploadLimiter(settings.uploads_at_once),
+        upload_limiter=UploadLimiter(settings.uploads_at_once),
     )

@@ -24,10 +24,10 @@ class AppState:
     blobs: Blobs
     notifier: JobNotifier
     redis: Redis
-    news: EventBroadcaster
-    aside: BestEffortCalls
+    broadcaster: EventBroadcaster
+    best_effort: BestEffortCalls
     decoders: Decoders
-    places: UploadLimiter
+    upload_limiter: UploadLimiter
 
 
 def _app_state(request: Request) -> AppState:

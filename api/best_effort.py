@@ -24,7 +24,7 @@ class BestEffortCalls:
         self._waiting: queue.Queue[tuple[Callable[[], object], threading.Event]] = queue.Queue(MAX_WAITING)
         BackgroundThread("best-effort-calls", self._do_next).start()
 
-    def do(self, work: Callable[[], object]) -> None:
+    def submit(self, work: Callable[[], object]) -> None:
         done = threading.Event()
         try:
             self._waiting.put_nowait((work, done))

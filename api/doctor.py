@@ -17,7 +17,7 @@ from pathlib import Path
 from redis import Redis
 from sqlalchemy import select
 
-from api.auth.exposure import is_exposed, reached_on
+from api.auth.exposure import is_exposed, reachable_address
 from api.embedded import broker as own_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect
@@ -176,7 +176,7 @@ def _jobs(database: Database) -> str:
 
 
 def _keys(settings: ApiSettings, database: Database) -> str:
-    there, address = keys.are_any(database), reached_on(settings)
+    there, address = keys.are_any(database), reachable_address(settings)
     if is_exposed(settings) and not there:
         if not settings.without_keys:
             raise CheckFailed(

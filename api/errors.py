@@ -119,7 +119,7 @@ def _without_kind(location: Sequence[int | str]) -> Sequence[int | str]:
     return location[1:] if location and location[0] in set(JobKind) else location
 
 
-def invalid(errors: Sequence[dict[str, Any]]) -> Problem:
+def validation_problem(errors: Sequence[dict[str, Any]]) -> Problem:
     """422 for fields; the detail repeats the first, for those who only read that."""
     return Problem(422, "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3]), errors)
 
@@ -158,7 +158,7 @@ def install(app: FastAPI) -> None:
             for found in error.errors()
         ]
         found_errors = [{**found, "field": found["field"] or "body"} for found in field_errors(errors)]
-        wrong = invalid(found_errors)
+        wrong = validation_problem(found_errors)
         return problem_response(wrong.status, wrong.detail, wrong.errors)
 
     @app.exception_handler(HTTPException)

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def removed_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[list[str]]:
+def delete_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[list[str]]:
     """Gives a list for the paths of what is stored. Where the block fails they are removed, if `find` raises NotFound.
 
     While a COMMIT is in doubt they stay: it may take effect after we have looked.
@@ -30,13 +30,13 @@ def removed_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[lis
         try:
             find()
         except NotFound:
-            remove(blobs, paths)
+            delete_files(blobs, paths)
         except SQLAlchemyError as error:
             log.warning("files_left_to_the_sweep", paths=paths, error=str(error))
         raise
 
 
-def remove(blobs: Blobs, paths: Iterable[str]) -> None:
+def delete_files(blobs: Blobs, paths: Iterable[str]) -> None:
     """Of rows that are not there: nobody misses a file that stays a while."""
     paths = list(paths)
     try:

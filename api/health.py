@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api.errors import problem_response
-from api.metrics import Watch
+from api.metrics import ServiceMonitor
 from api.settings import ApiSettings
 from core.broker.heartbeat import listening
 from core.schemas.jobs import Queue
@@ -28,8 +28,8 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_model=None)
 async def readyz(request: Request) -> JSONResponse:
-    watch: Watch = request.app.state.watch
-    answers = await watch.bounded.ask_in_background(_checks(watch), CHECK_SECONDS)
+    monitor: ServiceMonitor = request.app.state.monitor
+    answers = await monitor.probes.run_async(_checks(monitor), CHECK_SECONDS)
     parts = {name: _state(answer) for name, answer in answers.items()}
     missing = [{"field": name, "message": state} for name, state in parts.items() if state != "ok"]
     if missing:
@@ -40,26 +40,26 @@ async def readyz(request: Request) -> JSONResponse:
 
 @router.get("/metrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
-    watch: Watch = request.app.state.watch
-    return Response(generate_latest(REGISTRY) + watch.exposition(), media_type=CONTENT_TYPE_LATEST)
+    monitor: ServiceMonitor = request.app.state.monitor
+    return Response(generate_latest(REGISTRY) + monitor.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _checks(watch: Watch) -> dict[str, Callable[[], object]]:
-    app_state = watch.app_state
+def _checks(monitor: ServiceMonitor) -> dict[str, Callable[[], object]]:
+    app_state = monitor.app_state
     checks: dict[str, Callable[[], object]] = {
         "database": app_state.database.ping,
         "schema": partial(revision.check, app_state.database),
         "blobs": app_state.blobs.ping,
         "disk": partial(_room, app_state.settings),
-        "broker": watch.redis.ping,
+        "broker": monitor.redis.ping,
     }
     for queue in Queue:
-        checks[f"worker:{queue.value}"] = partial(_heard, watch, queue)
+        checks[f"worker:{queue.value}"] = partial(_heard, monitor, queue)
     return checks
 
 
-def _heard(watch: Watch, queue: Queue) -> None:
-    if listening(watch.redis, queue) == 0:
+def _heard(monitor: ServiceMonitor, queue: Queue) -> None:
+    if listening(monitor.redis, queue) == 0:
         raise LookupError(f"no worker listens to the queue {queue.value}")
 
 

@@ -28,12 +28,12 @@ KEPT_SECONDS = 1.0
 PREFIX = "genconvnet_"  # of every name that a worker may leave
 
 
-class Watch:
+class ServiceMonitor:
     """What the API asks of the other parts about themselves, by means that do not hang with them."""
 
     def __init__(self, app_state: AppState) -> None:
         self.app_state = app_state
-        self.bounded = TimedProbes()
+        self.probes = TimedProbes()
         self.redis = connect(app_state.settings.broker_url, SOCKET_SECONDS)
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self._ask))
@@ -57,7 +57,7 @@ class Watch:
             "workers": lambda: {queue: listening(self.redis, queue) for queue in Queue},
             "samples": lambda: samples(self.redis),
         }
-        return self.bounded.ask(questions, ANSWER_SECONDS)
+        return self.probes.run(questions, ANSWER_SECONDS)
 
 
 class _Collector(Collector):

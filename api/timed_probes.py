@@ -15,13 +15,13 @@ class TimedProbes:
         self._lock = threading.Lock()
         self._under_way: dict[str, Future[Any]] = {}
 
-    def ask(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
+    def run(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
         """What each answers or raises; TimeoutError for those that do not within `seconds`."""
         asked = self._begin_all(questions)
         wait_for(asked.values(), timeout=seconds)
         return {name: _outcome(future, seconds) for name, future in asked.items()}
 
-    async def ask_in_background(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
+    async def run_async(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
         """The same without a thread of those that requests may hold."""
         asked = self._begin_all(questions)
         waiting = [asyncio.wrap_future(future) for future in asked.values()]

@@ -41,7 +41,7 @@ def access_of(row: ApiKey, settings: ApiSettings, request_id: str | None) -> Acc
     )
 
 
-def anonymous_clients(request_id: str | None) -> Access:
+def anonymous_access(request_id: str | None) -> Access:
     """Of one without a key where one is needed: what is open to all shows no rows."""
     return Access(owner=NOBODY, sees_all=False, request_id=request_id)
 

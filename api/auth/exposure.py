@@ -1,4 +1,4 @@
-"""Who can reach the service: this machine alone, or others, for whom keys are needed."""
+"""Decides from the settings whether other machines can reach the service, and so whether keys are required."""
 
 import ipaddress
 
@@ -9,25 +9,32 @@ from core.storage.database import Database
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class KeysNeeded(RuntimeError):
-    """Others could use the service without a key; the message says what to do."""
+class KeysRequired(RuntimeError):
+    """Other machines can reach the service and there is no key yet; the message says what to do."""
 
 
-def reached_on(settings: ApiSettings) -> str:
-    """The address that counts: where a container's port is published, else the one listened on."""
+def reachable_address(settings: ApiSettings) -> str:
+    """Return the address at which clients reach the service.
+
+    That is the address on which a container's port is published, or else the address the service listens on.
+    """
     if settings.published_on is None:
         return settings.host
     address, _, _ = settings.published_on.rpartition(":")
-    return address.strip("[]") or "0.0.0.0"  # a port alone is published on every address
+    return address.strip("[]") or "0.0.0.0"  # a port without an address is published on every address
 
 
 def is_exposed(settings: ApiSettings) -> bool:
-    """Whether other machines may reach it. A name that is not localhost may lead anywhere."""
-    address = reached_on(settings)
+    """Return True if other machines may reach the service.
+
+    Any name but "localhost" counts as exposed, because it may resolve to any address.
+    """
+    address = reachable_address(settings)
     return address != "localhost" and not (is_address(address) and ipaddress.ip_address(address).is_loopback)
 
 
 def is_address(name: str) -> bool:
+    """Return True if `name` is an IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -35,16 +42,17 @@ def is_address(name: str) -> bool:
     return True
 
 
-def keys_are_always_needed(settings: ApiSettings) -> bool:
+def keys_required(settings: ApiSettings) -> bool:
+    """Return True if every request needs a key, even if no key exists."""
     return is_exposed(settings) and not settings.without_keys
 
 
-def refuse_without_keys(settings: ApiSettings, database: Database) -> None:
-    """Raises KeysNeeded where other machines may reach the service and there is no key."""
-    if keys_are_always_needed(settings) and not keys.are_any(database):
-        raise KeysNeeded(
-            f"other machines would reach the service, on {reached_on(settings)}, and there is no key. Make one by "
-            "`genconvnet keys create NAME --admin` (with compose: `docker compose run --rm api keys create NAME "
-            "--admin`), or listen on 127.0.0.1. Where all who reach it may use it, say --without-keys or "
-            "GENCONVNET_WITHOUT_KEYS=true"
+def require_keys(settings: ApiSettings, database: Database) -> None:
+    """Raise KeysRequired if the service needs keys and the database has none."""
+    if keys_required(settings) and not keys.are_any(database):
+        raise KeysRequired(
+            f"other machines can reach the service on {reachable_address(settings)}, and there is no key. Create one "
+            "with `genconvnet keys create NAME --admin` (with compose: `docker compose run --rm api keys create NAME "
+            "--admin`), or listen on 127.0.0.1. If everyone who can reach the service may use it, pass --without-keys "
+            "or set GENCONVNET_WITHOUT_KEYS=true"
         )

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.app_state import AppState
 from api.auth import credentials
-from api.auth.exposure import keys_are_always_needed
+from api.auth.exposure import keys_required
 from api.auth.origin import Origins
 from api.auth.rate_limiter import RateLimiter
 from api.errors import Problem, limit_response, problem_response, storage_away
@@ -44,14 +44,14 @@ LOOK_AGAIN_SECONDS = 2.0
 log = structlog.get_logger()
 
 
-class Gate:
+class AuthMiddleware:
     """ASGI middleware: sets `state.access` (core.storage.access.Access) and `state.key` (the key's row, or None)."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app, self._settings = app, settings
         self._for_strangers = BodyLimitMiddleware(app, limit=STRANGERS_BODY_BYTES)
         self._for_json = BodyLimitMiddleware(app, limit=JSON_BODY_BYTES)
-        self._always = keys_are_always_needed(settings)
+        self._always = keys_required(settings)
         self._origins = Origins(settings)
         self._pace = RateLimiter(settings.broker_url)
 
@@ -79,7 +79,7 @@ class Gate:
         app_state: AppState = scope["app"].state.app_state
         key: ApiKey | None = scope["state"]["key"]
         try:
-            async with app_state.places.one(key.id if key else None):
+            async with app_state.upload_limiter.slot(key.id if key else None):
                 await self._app(scope, receive, send)
         except Problem as error:
             await _refusal(error)(scope, receive, send)
@@ -101,7 +101,7 @@ class Gate:
         offered = credentials.find(headers)
         self._origins.check_write(scope["method"], headers, by_cookie=offered is not None and offered.by_cookie)
         state = scope.setdefault("state", {})
-        state["key"], state["access"] = None, credentials.anonymous_clients(correlation_id.get())
+        state["key"], state["access"] = None, credentials.anonymous_access(correlation_id.get())
         if _is_probe(scope):
             return
         row = keys.find(database, offered.key) if offered else None
@@ -110,11 +110,11 @@ class Gate:
             self._check_limits(way, row, database.scoped_to(state["access"]))
         elif self._always or keys.are_any(database):
             if way not in OPEN:
-                raise unknown_key(offered is not None)
+                raise unauthorized(offered is not None)
         else:
             self._origins.check_host(headers)
             if offered is not None and not offered.by_cookie and way not in OPEN:
-                raise unknown_key(True)
+                raise unauthorized(True)
             state["access"] = Access(request_id=correlation_id.get())
 
     def _check_limits(self, way: tuple[str, str], row: ApiKey, database: Database) -> None:
@@ -142,7 +142,7 @@ def _is_probe(scope: Scope) -> bool:
     return scope["path"] in PROBES and (scope["method"], scope["path"]) in OPEN
 
 
-def unknown_key(offered: bool) -> Problem:
+def unauthorized(offered: bool) -> Problem:
     wrong = "this key is not known, or was revoked, or has expired"
     detail = wrong if offered else "a key is needed: send it as `Authorization: Bearer KEY`"
     return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})

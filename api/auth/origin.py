@@ -4,7 +4,7 @@ import re
 
 from starlette.datastructures import Headers
 
-from api.auth.exposure import LOOPBACK_NAMES, is_address, is_exposed, reached_on
+from api.auth.exposure import LOOPBACK_NAMES, is_address, is_exposed, reachable_address
 from api.errors import Problem
 from api.settings import ApiSettings
 
@@ -17,9 +17,9 @@ class Origins:
     """What the settings say of hosts and origins. The checks raise Problem."""
 
     def __init__(self, settings: ApiSettings) -> None:
-        self._names = LOOPBACK_NAMES | {name.lower() for name in (reached_on(settings), *settings.allowed_hosts)}
+        self._names = LOOPBACK_NAMES | {name.lower() for name in (reachable_address(settings), *settings.allowed_hosts)}
         # Of a service on every address of its machine, each is its own; an address cannot be rebound as a name can.
-        self._any_address = is_exposed(settings) and reached_on(settings) in EVERY_ADDRESS
+        self._any_address = is_exposed(settings) and reachable_address(settings) in EVERY_ADDRESS
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
 
     def check_host(self, headers: Headers) -> None:

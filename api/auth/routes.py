@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.app_state import AppState, AppStateDep
 from api.auth.credentials import COOKIE
-from api.auth.middleware import unknown_key
+from api.auth.middleware import unauthorized
 from api.auth.schemas import SessionIn, SessionOut
 from core.storage import audit, keys
 
@@ -29,7 +29,7 @@ def sign_in(app_state: AppStateDep, request: Request, response: Response, asked:
     row = keys.find(app_state.database, asked.key)
     if row is None:
         _refusals.record(app_state)
-        raise unknown_key(True)
+        raise unauthorized(True)
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, asked.key, httponly=True, samesite="strict", secure=secure)
     return SessionOut.of(row)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands.opened_database import DataDir, opened, when
+from api.commands.database import DataDir, format_time, open_database
 from core.storage import audit
 
 
@@ -14,8 +14,14 @@ def show(
     limit: Annotated[int, typer.Option(min=1, help="The newest so many entries.")] = 50, data_dir: DataDir = None
 ) -> None:
     """Who did what, oldest first: time, key, action, what it was done to, the request's id."""
-    with opened(data_dir) as database:
+    with open_database(data_dir) as database:
         for entry in audit.latest(database, limit):
-            words = (when(entry.at), entry.key_id or "-", entry.action, entry.subject or "-", entry.request_id or "-")
+            words = (
+                format_time(entry.at),
+                entry.key_id or "-",
+                entry.action,
+                entry.subject or "-",
+                entry.request_id or "-",
+            )
             detail = f"  {json.dumps(entry.detail)}" if entry.detail else ""
             sys.stdout.write("  ".join(words) + f"{detail}\n")

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.commands.opened_database import DataDir, opened, when
+from api.commands.database import DataDir, format_time, open_database
 from core.storage import keys
 from core.storage.errors import Conflict, NotFound
 from core.storage.keys import NewKey
@@ -34,7 +34,7 @@ def create(
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise typer.BadParameter("a name has 1 to 200 letters, none of them for control")
     new = NewKey(name, admin, expires_days, requests_per_minute, max_stored_bytes, max_unfinished_jobs)
-    with opened(data_dir) as database:
+    with open_database(data_dir) as database:
         made = keys.create(database, new)
         place = database.engine.url.render_as_string(hide_password=True)
     sys.stdout.write(f"{made.key}\n")
@@ -48,19 +48,19 @@ def create(
 @app.command("list")
 def listing(data_dir: DataDir = None) -> None:
     """All keys that were ever made."""
-    with opened(data_dir) as database:
+    with open_database(data_dir) as database:
         rows = keys.listing(database)
     table = Table("id", "name", "begins", "may", "made", "expires", "revoked", box=None)
     for row in rows:
-        cells = (row.id, row.name, row.prefix, _may(row), when(row.created_at), when(row.expires_at))
-        table.add_row(*cells, when(row.revoked_at))
+        cells = (row.id, row.name, row.prefix, _may(row), format_time(row.created_at), format_time(row.expires_at))
+        table.add_row(*cells, format_time(row.revoked_at))
     Console(width=None if sys.stdout.isatty() else 240, markup=False).print(table)
 
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], data_dir: DataDir = None) -> None:
     """From the next request on, the key is no good."""
-    with opened(data_dir) as database:
+    with open_database(data_dir) as database:
         try:
             row = keys.revoke(database, key_id)
         except (NotFound, Conflict) as error:

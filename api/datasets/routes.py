@@ -44,7 +44,7 @@ async def create(
     work = partial(_accept, app_state, name, images or [], archive, gone)
     watch = asyncio.create_task(_notice(request, gone))
     try:
-        dataset = await run_sync(work, limiter=app_state.places.threads)
+        dataset = await run_sync(work, limiter=app_state.upload_limiter.threads)
     finally:
         gone.set()
         watch.cancel()
@@ -103,7 +103,7 @@ def show(app_state: AppStateDep, dataset_id: str) -> DatasetOut:
 @router.delete("/{dataset_id}", status_code=204)
 def delete(app_state: AppStateDep, dataset_id: str) -> None:
     """409 while a job that needs it has not ended."""
-    file_cleanup.remove(app_state.blobs, datasets.delete(app_state.database, dataset_id))
+    file_cleanup.delete_files(app_state.blobs, datasets.delete(app_state.database, dataset_id))
 
 
 @router.api_route("/{dataset_id}/images/{index}", methods=["GET", "HEAD"], response_class=Response)

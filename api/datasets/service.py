@@ -5,25 +5,25 @@ from collections.abc import Iterable
 from api.app_state import AppState
 from api.datasets.decoder_pool import Decoded
 from api.datasets.files import Picture, PictureRefused
+from api.disk_space import ensure_disk_space
 from api.errors import Problem
-from api.file_cleanup import removed_on_failure
-from api.space import ensure_room
+from api.file_cleanup import delete_on_failure
 from core.storage import datasets
 from core.storage.tables import Dataset, DatasetImage, new_id
 
 
 def create(app_state: AppState, name: str | None, decoded: Iterable[Decoded]) -> Dataset:
     """Raises Problem, naming each file that is refused, or for a full disk; then nothing is stored."""
-    ensure_room(app_state)
+    ensure_disk_space(app_state)
     dataset_id = new_id("dataset")
     dataset = Dataset(id=dataset_id, name=name, images=[])
     refused: list[PictureRefused] = []
-    with removed_on_failure(app_state.blobs, lambda: datasets.find(app_state.database, dataset_id)) as paths:
+    with delete_on_failure(app_state.blobs, lambda: datasets.find(app_state.database, dataset_id)) as paths:
         for index, one in enumerate(decoded):
             if isinstance(one, PictureRefused):
                 refused.append(one)
             elif not refused:  # one picture at a time is in memory
-                ensure_room(app_state)  # also for this one: a small file may hold a large picture
+                ensure_disk_space(app_state)  # also for this one: a small file may hold a large picture
                 dataset.images.append(_store(app_state, dataset_id, index, one))
                 paths.append(dataset.images[-1].blob)
         if refused:

@@ -12,7 +12,7 @@ from typing import TextIO
 import httpx
 import structlog
 
-from api.auth.exposure import KeysNeeded, refuse_without_keys
+from api.auth.exposure import KeysRequired, require_keys
 from api.embedded import broker
 from api.embedded.broker import NoBroker
 from api.embedded.supervisor import Part, Supervisor
@@ -82,8 +82,8 @@ def _refuse_without_keys(settings: ApiSettings) -> None:
     database = Database(settings.rows_url)
     try:
         database.migrate_when_up()
-        refuse_without_keys(settings, database)
-    except KeysNeeded as error:
+        require_keys(settings, database)
+    except KeysRequired as error:
         raise CannotServe(str(error)) from error
     finally:
         database.dispose()

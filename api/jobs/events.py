@@ -57,9 +57,9 @@ async def stream_events(app_state: AppState, job_id: str, last_event_id: str | N
 
     A job that has ended always gets exactly one `done`, read from its row if the broker has lost it.
     """
-    with await app_state.news.listen(job_id) as queue:
+    with await app_state.broadcaster.listen(job_id) as queue:
         cursor = StreamCursor(last_event_id)
-        async for event in _replay(app_state.news, job_id, cursor):
+        async for event in _replay(app_state.broadcaster, job_id, cursor):
             yield event
         while not cursor.ended and (item := await queue.get()) is not None:
             for event in cursor.advance(item):

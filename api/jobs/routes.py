@@ -91,7 +91,7 @@ def resume(app_state: AppStateDep, job_id: str, body: ResumeIn | None = None) ->
 @router.delete("/{job_id}", status_code=204)
 def delete(app_state: AppStateDep, job_id: str) -> None:
     """Delete a job and its files; the model that it learned stays. 409 if the job has not ended."""
-    file_cleanup.remove(app_state.blobs, requests.delete(app_state.database, job_id))
+    file_cleanup.delete_files(app_state.blobs, requests.delete(app_state.database, job_id))
 
 
 def _replay_after(app_state: AppStateDep, job_id: str, last_event_id: LastEventId = None) -> str | None:

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.app_state import AppState
-from api.errors import invalid
+from api.disk_space import ensure_disk_space
+from api.errors import validation_problem
 from api.jobs import validation
 from api.jobs.schemas import AnyJobIn, ResumeIn
-from api.space import ensure_room
 from core.broker import events
 from core.jobs import requests
 from core.jobs.requests import Idempotency
@@ -30,7 +30,7 @@ def create(app_state: AppState, body: AnyJobIn, key: str | None) -> Job:
         idempotency = Idempotency(key, _digest(body))
         if earlier := requests.asked_before(app_state.database, idempotency):
             return earlier
-    ensure_room(app_state)
+    ensure_disk_space(app_state)
     job = requests.accept(app_state.database, validation.resolve(app_state, body), idempotency)
     _announce(app_state, job)
     return job
@@ -40,7 +40,7 @@ def cancel(app_state: AppState, job_id: str) -> Job:
     """Cancel a job, or ask its worker to. Raises NotFound, or Conflict if the job has ended."""
     job = requests.cancel(app_state.database, job_id)
     if job.status == JobStatus.CANCELED:
-        app_state.aside.do(lambda: events.tell(app_state.redis, job.id, "done", {"status": job.status}))
+        app_state.best_effort.submit(lambda: events.tell(app_state.redis, job.id, "done", {"status": job.status}))
     return job
 
 
@@ -48,7 +48,7 @@ def resume(app_state: AppState, job_id: str, body: ResumeIn) -> Job:
     """Queue an ended job again. Raises NotFound, Conflict if it cannot go on, Problem for too few iterations."""
     job = requests.find(app_state.database, job_id)
     limit = validation.time_limit(app_state, body.time_limit_seconds)
-    ensure_room(app_state)
+    ensure_disk_space(app_state)
     _require_checkpoint(app_state, job)
     params = _resumed_params(job, body.params.iterations if body.params else None)
     job = requests.resume(app_state.database, job_id, params, limit)
@@ -71,10 +71,10 @@ def _resumed_params(job: Job, iterations: int | None) -> dict[str, Any] | None:
             raise Conflict(f"job {job.id} has done all its iterations: ask for more than {before}")
         if wanted < before:
             message = f"must be at least {before}, as many as the job already has"
-            raise invalid([{"field": "params.iterations", "message": message}])
+            raise validation_problem([{"field": "params.iterations", "message": message}])
         return {**job.params, "iterations": wanted}
     if iterations is not None:
-        raise invalid([{"field": "params.iterations", "message": f"a {job.kind} job has no iterations"}])
+        raise validation_problem([{"field": "params.iterations", "message": f"a {job.kind} job has no iterations"}])
     if job.status == JobStatus.SUCCEEDED:
         raise Conflict(f"job {job.id} has succeeded: nothing is left to do")
     return None
@@ -93,7 +93,7 @@ def _announce(app_state: AppState, job: Job) -> None:
             if not app_state.notifier.notify(queue, job_id):
                 return
 
-    app_state.aside.do(announce)
+    app_state.best_effort.submit(announce)
 
 
 def _digest(body: BaseModel) -> bytes:

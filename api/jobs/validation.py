@@ -10,7 +10,7 @@ from asgi_correlation_id import correlation_id
 from pydantic import ValidationError
 
 from api.app_state import AppState
-from api.errors import Problem, field_errors, invalid
+from api.errors import Problem, field_errors, validation_problem
 from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJobIn, SampleJobIn, TrainJobIn
 from core.jobs.requests import NewJob
 from core.jobs.shards import NewShard
@@ -38,7 +38,9 @@ def time_limit(app_state: AppState, asked: float | None) -> float | None:
     """Return the time limit asked for. Raises Problem if it exceeds the one for all jobs."""
     most = app_state.settings.max_job_seconds
     if asked is not None and most is not None and asked > most:
-        raise invalid([{"field": "time_limit_seconds", "message": f"must be at most {most:g}, the limit for all jobs"}])
+        raise validation_problem(
+            [{"field": "time_limit_seconds", "message": f"must be at most {most:g}, the limit for all jobs"}]
+        )
     return asked
 
 
@@ -60,7 +62,7 @@ def _train(app_state: AppState, asked: TrainJobIn) -> NewJob:
     preset = PRESETS.get(asked.preset)
     if preset is None:
         message = f"unknown preset {asked.preset!r}; the presets are {', '.join(sorted(PRESETS))}"
-        raise invalid([{"field": "preset", "message": message}])
+        raise validation_problem([{"field": "preset", "message": message}])
     datasets.find(app_state.database, asked.dataset_id)
     overrides: Mapping[str, Any] = asked.params.model_dump(exclude_unset=True)
     with _params_errors_as_problem():
@@ -114,7 +116,7 @@ def _inpaint(app_state: AppState, asked: InpaintJobIn) -> NewJob:
     results = len(images) * params.count
     if results > MAX_RESULTS:
         message = f"{len(images)} pictures x {params.count} are {results} results, more than {MAX_RESULTS}"
-        raise invalid([{"field": "params.count", "message": message}])
+        raise validation_problem([{"field": "params.count", "message": message}])
     _require_masks(app_state, images, learned.image_size)
     return NewJob(
         kind=JobKind.INPAINT,
@@ -147,7 +149,7 @@ def _require_whole_pictures(field: str, model: Model) -> LearnedSettings:
     learned = _learned_settings(model)
     if learned.patch_size is not None:
         message = f"learned from patches of {learned.side} x {learned.side} pixels; a model of whole pictures is needed"
-        raise invalid([{"field": field, "message": message}])
+        raise validation_problem([{"field": field, "message": message}])
     return learned
 
 
@@ -167,7 +169,7 @@ def _require_comparable(chosen: Sequence[Model]) -> None:
             channels = f"{model.channels} channels, but model_ids[0] from pictures of {chosen[0].channels}"
             wrong.append({"field": field, "message": f"learned from pictures of {channels}; they must be the same"})
     if wrong:
-        raise invalid(wrong)
+        raise validation_problem(wrong)
 
 
 def _require_masks(app_state: AppState, images: Sequence[DatasetImage], size: int) -> None:
@@ -204,7 +206,7 @@ def _params_errors_as_problem() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise invalid(field_errors(error.errors(), ["params"])) from error
+        raise validation_problem(field_errors(error.errors(), ["params"])) from error
 
 
 def _draw_seed() -> int:

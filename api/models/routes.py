@@ -26,7 +26,7 @@ async def create(
 ) -> ModelOut:
     """Take in a model that was learned elsewhere. Its file is checked whole: settings, shapes, every number."""
     work = partial(service.take_in, app_state, model.file, clean_name(model.filename, "model.safetensors"), name)
-    row = await run_sync(work, limiter=app_state.places.models)
+    row = await run_sync(work, limiter=app_state.upload_limiter.models)
     response.headers["Location"] = f"/v1/models/{row.id}"
     return ModelOut.of(row)
 
@@ -52,4 +52,4 @@ def download(app_state: AppStateDep, request: Request, model_id: str) -> Respons
 @router.delete("/{model_id}", status_code=204)
 def delete(app_state: AppStateDep, model_id: str) -> None:
     """409 while a job that needs it has not ended."""
-    file_cleanup.remove(app_state.blobs, models.delete(app_state.database, model_id))
+    file_cleanup.delete_files(app_state.blobs, models.delete(app_state.database, model_id))

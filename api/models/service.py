@@ -3,10 +3,10 @@
 from typing import BinaryIO
 
 from api.app_state import AppState
+from api.disk_space import ensure_disk_space
 from api.errors import Problem
-from api.file_cleanup import removed_on_failure
+from api.file_cleanup import delete_on_failure
 from api.models.import_check import inspect
-from api.space import ensure_room
 from core.schemas.model_file import BrokenFile
 from core.storage import models
 from core.storage.tables import Model, new_id
@@ -14,7 +14,7 @@ from core.storage.tables import Model, new_id
 
 def take_in(app_state: AppState, file: BinaryIO, filename: str, name: str | None) -> Model:
     """Raises Problem, naming the tensor or the field at fault, or for a full disk; then nothing is stored."""
-    ensure_room(app_state)
+    ensure_disk_space(app_state)
     try:
         header = inspect(file)
     except BrokenFile as error:
@@ -22,7 +22,7 @@ def take_in(app_state: AppState, file: BinaryIO, filename: str, name: str | None
             422, f"{filename}: {error}", [{"field": "model", "file": filename, "message": str(error)}]
         ) from error
     model_id = new_id("model")
-    with removed_on_failure(app_state.blobs, lambda: models.find(app_state.database, model_id)) as paths:
+    with delete_on_failure(app_state.blobs, lambda: models.find(app_state.database, model_id)) as paths:
         stored = app_state.blobs.put_file(f"models/{model_id}/model.safetensors", file)
         paths.append(stored.blob)
         return models.add(

@@ -7,7 +7,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-def impatient(headers_seconds: float) -> type[H11Protocol]:
+def with_header_timeout(headers_seconds: float) -> type[H11Protocol]:
     """A protocol for uvicorn's `http`: a connection that is open so long without a request's whole head is closed."""
 
     class Impatient(H11Protocol):

@@ -25,7 +25,7 @@ class UploadLimiter:
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
-    async def one(self, key_id: str | None) -> AsyncIterator[None]:
+    async def slot(self, key_id: str | None) -> AsyncIterator[None]:
         """A place, waited for while the body is not yet received. Raises Problem (503) where none comes free."""
         async with self._changed:
             try:

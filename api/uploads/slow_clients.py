@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import CLOSE_CONNECTION
 
 
-class SlowGuard:
+class SlowClientMiddleware:
     """ASGI middleware: 408 for a body of which nothing comes for `idle_seconds`, or too little in all.
 
     Only time that was spent waiting for the client counts; `grace_seconds` of it pass before the rate is looked at.

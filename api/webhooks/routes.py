@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from api.app_state import AppStateDep
-from api.errors import invalid
+from api.errors import validation_problem
 from api.pagination import After, Limit, Page, page_of
 from api.webhooks.addresses import Refused, public_address, resolve
 from api.webhooks.schemas import DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut
@@ -24,7 +24,7 @@ async def _allowed(app_state: AppStateDep, asked: WebhookIn) -> WebhookIn:
             async with asyncio.timeout(RESOLVE_SECONDS):
                 await public_address((asked.url.host or "").strip("[]"), asked.url.port or 443, resolve)
         except Refused as error:
-            raise invalid([{"field": "url", "message": str(error)}]) from error
+            raise validation_problem([{"field": "url", "message": str(error)}]) from error
         except OSError:  # a TimeoutError is one; each attempt looks again
             pass
     return asked

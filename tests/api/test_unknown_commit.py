@@ -11,7 +11,7 @@ from support.http import Api, problem
 from support.postgres import PostgresServer
 from support.valkey import Valkey
 
-from api.file_cleanup import removed_on_failure
+from api.file_cleanup import delete_on_failure
 from core.storage import datasets
 from core.storage.blobs import Blobs
 from core.storage.database import Database, InDoubt
@@ -62,7 +62,7 @@ def test_files_stay_where_their_row_came(database: Database, blobs: Blobs, came:
     dataset_id = rows.add_dataset(database).id if came else "dataset_of_nobody"
 
     def add() -> None:
-        with removed_on_failure(blobs, lambda: datasets.find(database, dataset_id)) as paths:
+        with delete_on_failure(blobs, lambda: datasets.find(database, dataset_id)) as paths:
             paths.append(blobs.put(f"datasets/{dataset_id}/0.png", b"x").blob)
             raise OSError("the word of it was lost")
 

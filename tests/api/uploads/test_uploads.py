@@ -344,14 +344,14 @@ def test_who_waits_too_long_for_a_place_is_told_and_one_key_has_half_of_them(mon
 
     async def check() -> None:
         four = limiter.UploadLimiter(4)
-        async with four.one("key_a"), four.one("key_a"):
+        async with four.slot("key_a"), four.slot("key_a"):
             with pytest.raises(Problem, match="this key has 2 uploads under way") as told:
-                await four.one("key_a").__aenter__()
+                await four.slot("key_a").__aenter__()
             assert (told.value.status, told.value.headers) == (503, {"Retry-After": limiter.RETRY_AFTER_SECONDS})
-            async with four.one("key_b"), four.one(None):
+            async with four.slot("key_b"), four.slot(None):
                 with pytest.raises(Problem, match="4 uploads are under way"):
-                    await four.one("key_c").__aenter__()
-            async with four.one("key_c"), four.one(None):
+                    await four.slot("key_c").__aenter__()
+            async with four.slot("key_c"), four.slot(None):
                 pass
         assert four._held.total() == 0
 
@@ -362,13 +362,13 @@ def test_places_outlive_those_who_give_up_waiting_at_any_moment(monkeypatch: pyt
     monkeypatch.setattr(limiter, "WAIT_SECONDS", 0.02)
 
     async def wait_for(of: limiter.UploadLimiter) -> None:
-        async with of.one(None):
+        async with of.slot(None):
             await asyncio.sleep(0.001)
 
     async def check() -> None:
         two = limiter.UploadLimiter(2)
         for step in range(60):
-            async with two.one(None), two.one(None):
+            async with two.slot(None), two.slot(None):
                 waiting = [asyncio.create_task(wait_for(two)) for _ in range(4)]
                 await asyncio.sleep(0.0185 + 0.00005 * step)  # as their time is up
                 for one in waiting:

@@ -18,7 +18,7 @@ DataDir = Annotated[
 
 
 @contextmanager
-def opened(data_dir: Path | None) -> Iterator[Database]:
+def open_database(data_dir: Path | None) -> Iterator[Database]:
     """With the newest schema, whether the service runs or not."""
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     configure_logs(settings)
@@ -30,5 +30,5 @@ def opened(data_dir: Path | None) -> Iterator[Database]:
         database.dispose()
 
 
-def when(seconds: float | None) -> str:
+def format_time(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -6,7 +6,7 @@ from api.app_state import AppState
 from api.errors import Problem
 
 
-def ensure_room(app_state: AppState) -> None:
+def ensure_disk_space(app_state: AppState) -> None:
     """Problem 507 where a disk that rows or files are written to is nearly full."""
     folders = {app_state.settings.data_dir} if app_state.settings.database_url is None else set()
     if app_state.blobs.folder is not None:
