@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.jobs import leases
+from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_parent
@@ -96,7 +96,7 @@ class Child:
     def _may_be_well(self, claim: JobLease | None) -> bool:
         try:
             if claim is not None:
-                return leases.is_held(self._database, claim)
+                return leases.is_valid(self._database, claim)
             self._database.ping()
         except SQLAlchemyError:  # nobody knows, until the database is back
             return True
@@ -121,8 +121,8 @@ class Child:
     def _free(self, claim: JobLease) -> None:
         with contextlib.suppress(LeaseLost):
             try:
-                leases.abandon(self._database, claim)
-                leases.settle_lost(self._database)  # at once, where it is not to be tried again
+                outcomes.abandon(self._database, claim)
+                outcomes.end_lost(self._database)  # at once, where it is not to be tried again
             except SQLAlchemyError as error:  # then the lease runs out by itself
                 log.warning("lease_not_freed", job_id=claim.job_id, error=str(error))
 

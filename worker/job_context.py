@@ -11,8 +11,9 @@ from obstore.exceptions import BaseError as BlobError
 from redis import Redis
 
 from core.broker import events
-from core.jobs import leases
-from core.jobs.leases import JobLease, NewArtifact, NewModel
+from core.jobs import outcomes, running
+from core.jobs.leases import JobLease
+from core.jobs.results import NewArtifact, NewModel
 from core.schemas.jobs import JobStatus, Progress
 from core.storage.blobs import Blobs, StoredBlob
 from core.storage.database import Database
@@ -53,16 +54,16 @@ class JobContext:
 
     def flush(self) -> None:
         """Write what `progress` was told and has not written yet."""
-        data = leases.record(self.database, self.claim, self._progress, self._points).model_dump()
+        data = running.record(self.database, self.claim, self._progress, self._points).model_dump()
         if self._points:
             data["metrics"] = dict(self._points[-1][1])
-        events.tell(self.redis, self.claim.shown_id, "progress", data)
+        events.tell(self.redis, self.claim.public_id, "progress", data)
         self._points.clear()
         self._recorded_at = time.monotonic()
 
     def note(self, **facts: Any) -> None:
         """What holds of the work from its beginning: shown among the job's metrics."""
-        leases.note(self.database, self.claim, facts)
+        running.set_metrics(self.database, self.claim, facts)
 
     def store(self, name: str, content: bytes) -> StoredBlob:
         """Keep a file of this attempt."""
@@ -94,7 +95,7 @@ class JobContext:
         stored = self.store(stored_as or name, content)
         artifact = NewArtifact(name, media_type, stored, *(size or ()))
         try:
-            replaced = leases.publish(self.database, self.claim, artifact)
+            replaced = running.publish(self.database, self.claim, artifact)
         except LeaseLost:
             self.blobs.delete(stored.blob)
             raise
@@ -111,29 +112,29 @@ class JobContext:
     def checkpoint(self, name: str, content: bytes) -> None:
         """From now on the job goes on from here, whoever takes it; what was measured on the way here is kept too."""
         self.flush()
-        self.blobs.delete(*leases.checkpoint(self.database, self.claim, self.store(name, content)))
+        self.blobs.delete(*running.checkpoint(self.database, self.claim, self.store(name, content)))
 
     def succeed(self, *, metrics: dict[str, Any] | None = None, model: NewModel | None = None) -> None:
         """The job's end with all that was added."""
         self.flush()
         done = self._progress.model_copy(update={"fraction": 1.0, "eta_seconds": 0.0})
-        success = leases.succeed(self.database, self.claim, self.artifacts, done, metrics=metrics, model=model)
+        success = outcomes.succeed(self.database, self.claim, self.artifacts, done, metrics=metrics, model=model)
         self.blobs.delete(*success.replaced)
-        if success.ended:
+        if success.job_ended:
             self.tell_status(JobStatus.SUCCEEDED)
 
     def begin(self) -> None:
         """Tell that the work begins, where its owner does not see it running already."""
-        if (attempt := leases.begin(self.database, self.claim)) is not None:
+        if (attempt := running.begin(self.database, self.claim)) is not None:
             self.tell_status(JobStatus.RUNNING, attempt=attempt)
 
     def release(self) -> None:
         """Leave the job to another worker."""
-        if (status := leases.release(self.database, self.claim)) is not None:
+        if (status := outcomes.release(self.database, self.claim)) is not None:
             self.tell_status(status)
 
     def tell_status(self, status: JobStatus, **more: object) -> None:
         name: events.EventName = "done" if status.final else "status"
         if status.final:
             metrics.JOBS_FINISHED.labels(self.claim.kind.value, status.value).inc()
-        events.tell(self.redis, self.claim.shown_id, name, {"status": status.value, **more})
+        events.tell(self.redis, self.claim.public_id, name, {"status": status.value, **more})

@@ -10,8 +10,8 @@ from typing import Self
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.jobs import leases
-from core.jobs.leases import JobLease, Reason
+from core.jobs import leases, outcomes
+from core.jobs.leases import JobLease, StopReason
 from core.runtime.background import BackgroundThread
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
@@ -61,7 +61,7 @@ class LeaseRenewer:
         self.after_end: Callable[[], None] = lambda: None  # is called then
         self._database, self._lease_seconds = database, lease_seconds
         self._stopping, self._stall_seconds = stopping, stall_seconds
-        self._reason: Reason | None = None
+        self._reason: StopReason | None = None
         self._lost = False
         self._checked_at = time.monotonic()
         self._thread = BackgroundThread(
@@ -76,9 +76,9 @@ class LeaseRenewer:
         self._checked_at = time.monotonic()
         if self._lost:
             raise LeaseLost(f"job {self.claim.job_id} is no longer this worker's")
-        if self._reason == Reason.CANCELED:
+        if self._reason == StopReason.CANCELED:
             raise Canceled
-        if self._reason == Reason.TIME_UP:
+        if self._reason == StopReason.TIME_UP:
             raise TimeUp
         if self._stopping():
             raise Stopping
@@ -105,7 +105,7 @@ class LeaseRenewer:
         try:
             reason = leases.renew(self._database, self.claim, self._lease_seconds)
             self._reason = self._reason or reason
-            if reason == Reason.CANCELED:
+            if reason == StopReason.CANCELED:
                 self._reason = reason
                 self._end_canceled()
                 self._thread.request_stop()
@@ -118,7 +118,7 @@ class LeaseRenewer:
         """Where the work does not stop in time, end the job all the same. Raises LeaseLost."""
         if self._thread.wait(CANCEL_GRACE_SECONDS):
             return
-        leases.canceled(self._database, self.claim)
+        outcomes.cancel(self._database, self.claim)
         self._lost = self.ended_by_owner = True
         self.after_end()
 
@@ -129,7 +129,7 @@ class LeaseRenewer:
         detail = f"the work made no step for {still:.0f} s"
         log.error("job_stalled", job_id=self.claim.job_id, detail=detail)
         try:
-            leases.abandon(self._database, self.claim, {"type": "stalled", "detail": detail})
+            outcomes.abandon(self._database, self.claim, {"type": "stalled", "detail": detail})
         except (SQLAlchemyError, LeaseLost) as error:  # then the lease runs out by itself
             log.warning("lease_not_freed", job_id=self.claim.job_id, error=str(error))
         os.kill(os.getpid(), signal.SIGKILL)

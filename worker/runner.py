@@ -9,7 +9,7 @@ import torch
 from sqlalchemy.exc import DBAPIError
 
 from core.broker.connection import connect
-from core.jobs import leases
+from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
 from core.recipe.recovery import LearningDiverged
 from core.schemas.jobs import JobKind, JobStatus, Queue
@@ -64,7 +64,7 @@ class Runner:
         if claim is None:
             return False
         tell_claim(claim)
-        about = {"job_id": claim.shown_id, "request_id": claim.request_id}
+        about = {"job_id": claim.public_id, "request_id": claim.request_id}
         if claim.parent_id is not None:
             about["shard_id"] = claim.job_id
         with structlog.contextvars.bound_contextvars(**about):
@@ -103,7 +103,7 @@ class Runner:
             log.info("job_succeeded")
         except Canceled:
             if not desk.lease.ended_by_owner:
-                leases.canceled(self._database, claim)
+                outcomes.cancel(self._database, claim)
                 self._tell_canceled(desk)
             desk.discard()
         except TimeUp:
@@ -140,7 +140,7 @@ class Runner:
         away = is_database_away(error)
         while True:
             try:
-                leases.abandon(self._database, desk.claim, reason, RETRY_SECONDS, counts=not away)
+                outcomes.abandon(self._database, desk.claim, reason, RETRY_SECONDS, count_failure=not away)
             except DBAPIError as again:
                 if not is_database_away(again) or self._stopping():
                     raise
@@ -155,6 +155,6 @@ class Runner:
 
     def _fail(self, desk: JobContext, type_: str, detail: str) -> None:
         error = {"type": type_, "detail": detail}
-        leases.fail(self._database, desk.claim, error)
+        outcomes.fail(self._database, desk.claim, error)
         desk.tell_status(JobStatus.FAILED, error=error)
         log.warning("job_failed", error_type=type_, detail=detail)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.jobs import requests
-from core.jobs.leases import NewModel
+from core.jobs.results import NewModel
 from core.pictures.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
 from core.pictures.training_set import DEFAULT_MAX_BATCH, TrainingSet, measure_levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint

@@ -30,7 +30,7 @@ def job_end_reader(database: Database) -> Look:
 
     async def read(job_ids: Collection[str]) -> Mapping[str, End | None]:
         try:
-            rows = await run_in_threadpool(requests.several, database, job_ids)
+            rows = await run_in_threadpool(requests.find_several, database, job_ids)
         except SQLAlchemyError as error:
             raise OSError(f"the database does not answer: {error}") from error
         ended = {row.id: job_end(row) for row in rows if JobStatus(row.status).final}

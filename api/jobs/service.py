@@ -28,7 +28,7 @@ def create(app_state: AppState, body: AnyJobIn, key: str | None) -> Job:
     idempotency = None
     if key is not None:
         idempotency = Idempotency(key, _digest(body))
-        if earlier := requests.asked_before(app_state.database, idempotency):
+        if earlier := requests.find_earlier(app_state.database, idempotency):
             return earlier
     ensure_disk_space(app_state)
     job = requests.accept(app_state.database, validation.resolve(app_state, body), idempotency)

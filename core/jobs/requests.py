@@ -1,4 +1,4 @@
-"""Jobs as their owner sees them: accepted, listed, canceled, resumed, deleted."""
+"""What a job's owner does with it: create, read, list, cancel, resume and delete."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ from sqlalchemy import delete as remove
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, lazyload
 
-from core.jobs import leases, shards
+from core.jobs import outcomes, shards
+from core.jobs.leases import is_leased
 from core.jobs.shards import NewShard
 from core.schemas.jobs import JobKind, JobStatus, Progress
 from core.storage import audit, quotas
@@ -21,38 +22,38 @@ from core.storage.tables import NOBODY, Dataset, IdempotencyKey, Job, JobModel, 
 
 @dataclass(frozen=True)
 class NewJob:
-    """What is asked for, checked and fully resolved."""
+    """A valid request for a job, with all its parameters."""
 
     kind: JobKind
     params: dict[str, Any]
     preset: str | None = None
     dataset_id: str | None = None
     model_id: str | None = None
-    model_ids: tuple[str, ...] = ()  # where the job needs several
+    model_ids: tuple[str, ...] = ()  # for jobs that need several
     request_id: str | None = None
     progress: Progress = field(default_factory=Progress)
-    shards: tuple[NewShard, ...] = ()  # where it is split
+    shards: tuple[NewShard, ...] = ()  # empty unless the job is split
     priority: int = 0
     time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Idempotency:
-    """The client's key, and the SHA-256 of what it asked for under it."""
+    """The client's Idempotency-Key and the SHA-256 of its request."""
 
     key: str
     request_sha256: bytes
 
 
 def accept(database: Database, new: NewJob, idempotency: Idempotency | None = None) -> Job:
-    """Make a row of a job; once this returns, the job will be done.
+    """Write a new job's row. Once this returns, the job will be done.
 
-    The same key with the same request gives the same job again. Conflict for the same key with another request,
-    NotFound where the dataset or model is not there, LimitReached where the asker may have no more.
+    Returns the earlier job if the same key was used for the same request. Raises Conflict if the key was used for
+    another request, NotFound if the dataset or a model does not exist, LimitReached if the owner may have no more jobs.
     """
     try:
         return _accept(database, new, idempotency)
-    except IntegrityError:  # the same key, posted at the same moment, was there first
+    except IntegrityError:  # a concurrent request with the same key was first
         if idempotency is None:
             raise
         return _accept(database, new, idempotency)
@@ -60,10 +61,10 @@ def accept(database: Database, new: NewJob, idempotency: Idempotency | None = No
 
 def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) -> Job:
     with database.write() as session:
-        if idempotency is not None and (earlier := _asked_before(session, idempotency)):
+        if idempotency is not None and (earlier := _find_earlier(session, idempotency)):
             return earlier
         quotas.refuse_more_jobs(session)
-        _hold_all(session, new.dataset_id, [new.model_id, *new.model_ids])
+        _lock_inputs(session, new.dataset_id, [new.model_id, *new.model_ids])
         job = Job(
             id=new_id("job"),
             kind=new.kind,
@@ -100,27 +101,27 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
         return job
 
 
-def asked_before(database: Database, idempotency: Idempotency) -> Job | None:
-    """The job that this key already asked for. Conflict where it asked for something else."""
+def find_earlier(database: Database, idempotency: Idempotency) -> Job | None:
+    """Return the job that was created under this key, if any. Raises Conflict if that was for another request."""
     with database.read() as session:
-        return _asked_before(session, idempotency)
+        return _find_earlier(session, idempotency)
 
 
 def find(database: Database, job_id: str) -> Job:
-    """Raises NotFound."""
+    """Return a job. Raises NotFound."""
     with database.read() as session:
         return _get(session, job_id)
 
 
-def several(database: Database, job_ids: Collection[str]) -> Sequence[Job]:
-    """Those of the jobs that are there, without their files."""
+def find_several(database: Database, job_ids: Collection[str]) -> Sequence[Job]:
+    """Return those of the jobs that exist, without their artifacts."""
     query = select(Job).where(Job.id.in_(job_ids)).options(lazyload(Job.artifacts))
     with database.read() as session:
         return session.scalars(query).all()
 
 
 def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
-    """Of each queued job its place in its queue, from 1."""
+    """Return the position of each queued job in its queue, counted from 1."""
     waiting = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not waiting:
         return {}
@@ -141,7 +142,7 @@ def listing(
     limit: int,
     after: str | None = None,
 ) -> Sequence[Job]:
-    """Newest first, at most `limit`, those older than the job `after`. NotFound where there is no such job."""
+    """Return at most `limit` jobs, newest first; with `after`, those older than that job. Raises NotFound."""
     conditions: list[ColumnElement[bool]] = [Job.parent_seq.is_(None)]
     if kind is not None:
         conditions.append(Job.kind == kind)
@@ -154,7 +155,7 @@ def listing(
 
 
 def metrics(database: Database, job_id: str) -> list[dict[str, Any]]:
-    """Everything measured while the job ran, in order of its steps. Raises NotFound."""
+    """Return all values measured while the job ran, in the order of its steps. Raises NotFound."""
     with database.read() as session:
         job = _get(session, job_id)
         rows = session.scalars(select(Metric).where(Metric.job_seq == job.seq).order_by(Metric.step))
@@ -162,17 +163,17 @@ def metrics(database: Database, job_id: str) -> list[dict[str, Any]]:
 
 
 def cancel(database: Database, job_id: str) -> Job:
-    """A job that waits, be it for another try, or that is split ends now, a running one when its worker next looks.
+    """Cancel a job. A running job ends when its worker next renews the lease; a waiting or split one ends now.
 
-    Conflict for one that has ended.
+    Raises NotFound, or Conflict if the job has already ended.
     """
     with database.write() as session:
         job = _get(session, job_id, lock=True)
         if JobStatus(job.status).final:
             raise Conflict(f"job {job_id} has already {job.status}")
         job.cancel_requested = True
-        if job.shards or not leases.in_hands(session, job):
-            shards.end(session, job, JobStatus.CANCELED)
+        if job.shards or not is_leased(session, job):
+            outcomes.end(session, job, JobStatus.CANCELED)
         audit.add(session, "job.cancel", job.id)
         return job
 
@@ -180,10 +181,13 @@ def cancel(database: Database, job_id: str) -> Job:
 def resume(
     database: Database, job_id: str, params: dict[str, Any] | None = None, time_limit_seconds: float | None = None
 ) -> Job:
-    """Put a job that has ended back into its queue, to go on from its last checkpoint with what is given.
+    """Put a job that has ended back into its queue, to go on from its last checkpoint.
 
-    Of a split job, the shards that have not succeeded. Conflict where it has not ended, what it needs was deleted, or
-    its time is up: what was worked before counts on. LimitReached where the asker may have no more that have not ended.
+    `params` and `time_limit_seconds` replace the job's if given. The time limit includes the time worked before. Of a
+    split job, only the shards that have not succeeded are run again.
+
+    Raises NotFound; Conflict if the job has not ended, its dataset or model was deleted, or it has no time left;
+    LimitReached if the owner may have no more unfinished jobs.
     """
     with database.write() as session:
         job = _get(session, job_id, lock=True)
@@ -192,14 +196,14 @@ def resume(
         quotas.refuse_more_jobs(session)
         learned_from = job.model_id if job.kind != JobKind.TRAIN else None  # a training job's model is its result
         try:
-            _hold_all(session, job.dataset_id, [learned_from, *(one.model_id for one in job.models)])
+            _lock_inputs(session, job.dataset_id, [learned_from, *(one.model_id for one in job.models)])
         except NotFound as error:
             raise Conflict(f"job {job_id} cannot go on: {error} any more") from error
         job.params = params if params is not None else job.params
         limit = time_limit_seconds if time_limit_seconds is not None else job.time_limit_seconds
-        parts = shards.of(session, job)
+        parts = shards.lock_shards(session, job)
         resumed = (job, *([part for part in parts if part.status != JobStatus.SUCCEEDED] or parts))
-        _has_time_left(job, max(one.worked_seconds for one in resumed), limit)
+        _check_time_left(job, max(one.worked_seconds for one in resumed), limit)
         for one in resumed:
             one.status = JobStatus.QUEUED
             one.time_limit_seconds = limit
@@ -211,16 +215,16 @@ def resume(
 
 
 def delete(database: Database, job_id: str, finished_at: float | None = None) -> list[str]:
-    """Delete a job that has ended; gives the paths of its files, to be deleted now.
+    """Delete a job that has ended. Return the paths of its files, for the caller to delete.
 
-    Raises Conflict while it runs or waits, and where it has ended at another time than `finished_at`.
+    Raises NotFound, or Conflict if the job has not ended, or has ended at another time than `finished_at`.
     """
     with database.write() as session:
         job = _get(session, job_id, lock=True)
         if not JobStatus(job.status).final:
             raise Conflict(f"job {job_id} is still {job.status}: cancel it first")
         if finished_at is not None and job.finished_at != finished_at:
-            raise Conflict(f"job {job_id} has ended anew")
+            raise Conflict(f"job {job_id} was resumed and has ended again")
         files = _files(session, job)
         session.execute(remove(Job).where(Job.parent_seq == job.seq))
         session.delete(job)
@@ -229,12 +233,12 @@ def delete(database: Database, job_id: str, finished_at: float | None = None) ->
 
 
 def _files(session: Session, job: Job) -> list[str]:
-    parts = (job, *shards.of(session, job))
+    parts = (job, *shards.lock_shards(session, job))
     artifacts = [artifact.blob for one in parts for artifact in one.artifacts]
     return artifacts + [one.checkpoint for one in parts if one.checkpoint]
 
 
-def _has_time_left(job: Job, worked: float, limit: float | None) -> None:
+def _check_time_left(job: Job, worked: float, limit: float | None) -> None:
     if limit is not None and worked >= limit:
         detail = f"{worked:.1f} s were worked on it, and its time limit is {limit:g} s"
         raise Conflict(f"job {job.id} cannot go on: {detail}; ask for a larger time_limit_seconds")
@@ -248,7 +252,7 @@ def _get(session: Session, job_id: str, *, lock: bool = False) -> Job:
     return job
 
 
-def _asked_before(session: Session, idempotency: Idempotency) -> Job | None:
+def _find_earlier(session: Session, idempotency: Idempotency) -> Job | None:
     row = session.get(IdempotencyKey, (owner_of(session) or NOBODY, idempotency.key))
     if row is None:
         return None
@@ -257,16 +261,15 @@ def _asked_before(session: Session, idempotency: Idempotency) -> Job | None:
     return session.get_one(Job, row.job_seq)
 
 
-def _hold_all(session: Session, dataset_id: str | None, model_ids: Sequence[str | None]) -> None:
-    """All that a job needs is there, and stays until this transaction has ended. Raises NotFound."""
+def _lock_inputs(session: Session, dataset_id: str | None, model_ids: Sequence[str | None]) -> None:
+    """Lock the rows of the dataset and the models against deletion until the transaction ends. Raises NotFound."""
     if dataset_id is not None:
-        _hold(session, Dataset, "dataset", dataset_id)
+        _lock_input(session, Dataset, "dataset", dataset_id)
     for model_id in model_ids:
         if model_id is not None:
-            _hold(session, Model, "model", model_id)
+            _lock_input(session, Model, "model", model_id)
 
 
-def _hold(session: Session, table: type[Dataset] | type[Model], noun: str, id_: str) -> None:
-    """The row is there, and stays until this transaction has ended."""
+def _lock_input(session: Session, table: type[Dataset] | type[Model], noun: str, id_: str) -> None:
     if session.scalar(select(table.seq).where(table.id == id_).with_for_update(read=True)) is None:
         raise NotFound(noun, id_)

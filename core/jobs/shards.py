@@ -1,26 +1,23 @@
-"""A job that is split, and how every job ends.
+"""Split jobs. Each shard is a row that is claimed, leased and fenced like any other job.
 
-Each shard of it is a row, claimed, leased and fenced like any other job; its owner sees the parent alone, whose state
-follows from its shards'. Whoever changes more than a shard's own row locks the parent first, so that no two
-transactions wait for each other.
+The job's owner sees only the parent, whose status follows from its shards'. A transaction that changes more than a
+shard's own row locks the parent first, so that no two transactions wait for each other.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus, Progress
-from core.storage import webhooks
-from core.storage.clock import now
 from core.storage.tables import Job, new_id
 
 
 @dataclass(frozen=True)
 class NewShard:
-    """A part of a job: `params` of its own, and the number, among all of the job's results, of its first."""
+    """One part of a job, with its own `params`. `first` is the number of its first result among all the job's."""
 
     first: int
     params: dict[str, Any]
@@ -28,7 +25,7 @@ class NewShard:
 
 
 def split(parent: Job, shards: Sequence[NewShard]) -> list[Job]:
-    """The rows of a job's shards, to be written with it."""
+    """Return the rows of a job's shards, to be added with the job."""
     return [
         Job(
             id=new_id("shard"),
@@ -51,21 +48,22 @@ def split(parent: Job, shards: Sequence[NewShard]) -> list[Job]:
 
 
 def lock_parent(session: Session, parent_seq: int | None) -> None:
-    """Before a shard is locked, where the job is one."""
+    """Lock the parent's row, if there is one; to be called before the shard's row is locked."""
     if parent_seq is not None:
         session.scalar(select(Job).where(Job.seq == parent_seq).with_for_update())
 
 
-def of(session: Session, parent: Job) -> Sequence[Job]:
-    """The shards of a locked job, locked too."""
+def lock_shards(session: Session, parent: Job) -> Sequence[Job]:
+    """Return the shards of a locked job, locked too."""
     query = select(Job).where(Job.parent_seq == parent.seq).order_by(Job.seq)
     return session.scalars(query.with_for_update()).all() if parent.shards else []
 
 
 def begin(job: Job) -> int | None:
-    """A claimed job's work begins: its owner's job runs. Gives that one's attempt, None where it is no news.
+    """Mark the parent of a claimed shard as running.
 
-    A split job's attempt is the highest of its shards'.
+    Returns the attempt that the job's owner sees, or None if that is no change. A parent's attempt is the highest of
+    its shards'.
     """
     parent = job.parent
     if parent is None:
@@ -78,8 +76,8 @@ def begin(job: Job) -> int | None:
     return attempt
 
 
-def advance(session: Session, job: Job, progress: Progress) -> Progress:
-    """How far a job has come; gives how far its owner's has."""
+def record_progress(session: Session, job: Job, progress: Progress) -> Progress:
+    """Write a job's progress. Return the progress that its owner sees: of a shard, that of the whole job."""
     job.progress = progress.model_dump()
     if job.parent is None:
         return progress
@@ -90,51 +88,35 @@ def advance(session: Session, job: Job, progress: Progress) -> Progress:
     return joined
 
 
-def leave(session: Session, job: Job) -> JobStatus | None:
-    """Put a job back into its queue. Gives the state that its owner sees from now on, None where it is no news."""
+def requeue(session: Session, job: Job) -> JobStatus | None:
+    """Put a job back into its queue. Return the status that its owner sees from now on, or None if that is no change.
+
+    A parent is queued again once none of its shards is running.
+    """
     job.status = JobStatus.QUEUED
     job.worker = job.lease_until = job.notified_at = None
     if job.parent is None:
         return JobStatus.QUEUED
     session.flush()
-    if session.scalar(select(Job.seq).where(_among(job.parent, JobStatus.RUNNING)).limit(1)) is not None:
+    if _has_shard(session, job.parent, JobStatus.RUNNING):
         return None
     job.parent.status = JobStatus.QUEUED
     return JobStatus.QUEUED
 
 
-def end(session: Session, job: Job, status: JobStatus, error: dict[str, Any] | None = None) -> bool:
-    """The one place where a job comes to its end; tells whether its owner's job has.
-
-    What is left of a split job ends with it, canceled: who works on that learns so at the next renewal of the lease.
-    A shard that does not succeed ends the job, as does the last that succeeds.
-    """
-    job.status = status
-    job.error = error
-    job.worker = job.lease_until = None
-    session.flush()
-    _finish(session, Job.seq == job.seq)
-    if job.shards:
-        unfinished = _among(job, JobStatus.QUEUED, JobStatus.RUNNING)
-        _finish(session, unfinished, status=JobStatus.CANCELED, worker=None, lease_until=None)
-    session.refresh(job)
-    if job.parent is None:
-        webhooks.tell(session, job)
-        return True
-    if status == JobStatus.SUCCEEDED and _is_any_left(session, job.parent):
-        return False
-    return end(session, job.parent, status, error)
+def unfinished(parent: Job) -> ColumnElement[bool]:
+    """Select the shards of `parent` that have not ended."""
+    return _with_status(parent, JobStatus.QUEUED, JobStatus.RUNNING)
 
 
-def _finish(session: Session, which: ColumnElement[bool], **values: Any) -> None:
-    ended = update(Job).where(which).values(finished_at=now(), **values)
-    session.execute(ended.execution_options(synchronize_session=False))  # what is looked at again is refreshed
+def is_any_left(session: Session, parent: Job) -> bool:
+    """Return True if a shard of `parent` has not succeeded."""
+    return _has_shard(session, parent, *(status for status in JobStatus if status != JobStatus.SUCCEEDED))
 
 
-def _is_any_left(session: Session, parent: Job) -> bool:
-    left = _among(parent, *(status for status in JobStatus if status != JobStatus.SUCCEEDED))
-    return session.scalar(select(Job.seq).where(left).limit(1)) is not None
+def _has_shard(session: Session, parent: Job, *statuses: JobStatus) -> bool:
+    return session.scalar(select(Job.seq).where(_with_status(parent, *statuses)).limit(1)) is not None
 
 
-def _among(parent: Job, *statuses: JobStatus) -> ColumnElement[bool]:
+def _with_status(parent: Job, *statuses: JobStatus) -> ColumnElement[bool]:
     return (Job.parent_seq == parent.seq) & Job.status.in_(statuses)

@@ -7,8 +7,8 @@ import pytest
 from support import rows
 from support.http import Api, problem
 
-from core.jobs import leases, requests
-from core.jobs.leases import NewArtifact
+from core.jobs import outcomes, requests
+from core.jobs.results import NewArtifact
 
 CONTENT = bytes(range(256)) * 9000  # more than one piece
 SIZE = len(CONTENT)
@@ -21,7 +21,7 @@ def _done(api: Api, **files: bytes) -> str:
     for name, content in files.items():
         stored = api.blobs.put(held.path(name), content)
         results.append(NewArtifact(name.replace("_", "."), "image/png", stored, 3, 4))
-    leases.succeed(api.database, held, results, rows.DONE)
+    outcomes.succeed(api.database, held, results, rows.DONE)
     return held.job_id
 
 
@@ -142,7 +142,7 @@ def test_a_model_is_downloaded_and_goes_with_its_file(each_api: Api) -> None:
     held = rows.claimed(each_api.database)
     model = rows.new_model()
     model = type(model)(model.id, "m", each_api.blobs.put(held.path("m"), CONTENT), model.params, 1)
-    leases.succeed(each_api.database, held, [], rows.DONE, model=model)
+    outcomes.succeed(each_api.database, held, [], rows.DONE, model=model)
     told = each_api.client.get(f"/v1/models/{model.id}").json()
     assert (told["bytes"], told["job_id"]) == (SIZE, held.job_id)
     assert each_api.client.get("/v1/models").json()["data"] == [told]

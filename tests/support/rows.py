@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from core.jobs import leases, requests
-from core.jobs.leases import JobLease, NewArtifact, NewModel
+from core.jobs import leases, outcomes, requests
+from core.jobs.leases import JobLease
 from core.jobs.requests import Idempotency, NewJob
+from core.jobs.results import NewArtifact, NewModel
 from core.jobs.shards import NewShard
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import JobKind, Progress, Queue
@@ -76,18 +77,18 @@ def accept(database: Database, new: NewJob | None = None, idempotency: Idempoten
 
 def claim(database: Database, queue: Queue = Queue.TRAIN, *, worker: str = "w", seconds: float = LONG) -> JobLease:
     """There is a job to claim."""
-    held = leases.claim(database, queue, worker, seconds)
-    assert held is not None
-    return held
+    lease = leases.claim(database, queue, worker, seconds)
+    assert lease is not None
+    return lease
 
 
 def claimed(database: Database, new: NewJob | None = None) -> JobLease:
     """A job that a worker holds, the only one of its queue."""
     new = new or train()
     job_id = accept(database, new)
-    held = claim(database, new.kind.queue)
-    assert held.job_id == job_id
-    return held
+    lease = claim(database, new.kind.queue)
+    assert lease.job_id == job_id
+    return lease
 
 
 def artifact(name: str = "synthesized-000.png", path: str | None = None) -> NewArtifact:
@@ -100,9 +101,9 @@ def new_model(params: Mapping[str, Any] = PARAMS, channels: int = 1) -> NewModel
 
 def add_model(database: Database, channels: int = 1, **params: Any) -> str:
     """The id of a model, learned by a job that is done. `params` take the place of those it was learned with."""
-    held = claimed(database)
+    lease = claimed(database)
     model = new_model({**PARAMS, **params}, channels)
-    leases.succeed(database, held, [], DONE, model=model)
+    outcomes.succeed(database, lease, [], DONE, model=model)
     return model.id
 
 

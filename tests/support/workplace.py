@@ -11,9 +11,10 @@ from api.datasets.files import Upload
 from api.datasets.limits import Limits
 from api.datasets.picture_reader import accept
 from api.settings import ApiSettings
-from core.jobs import leases, requests
-from core.jobs.leases import JobLease, NewModel
+from core.jobs import outcomes, requests
+from core.jobs.leases import JobLease
 from core.jobs.requests import NewJob
+from core.jobs.results import NewModel
 from core.pictures.images import Levels
 from core.schemas.learning import LearningParams
 from core.storage import datasets
@@ -57,7 +58,7 @@ class Workplace:
         held = rows.claimed(self.database)
         stored = self.blobs.put(held.path("model.safetensors"), content)
         model = NewModel(new_id("model"), None, stored, params.model_dump(mode="json"), net.architecture.channels)
-        leases.succeed(self.database, held, [], rows.DONE, model=model)
+        outcomes.succeed(self.database, held, [], rows.DONE, model=model)
         return model.id
 
     def work(self, new: NewJob, meanwhile: Callable[[JobContext], None] = lambda _: None) -> Job:

@@ -16,7 +16,8 @@ from support.postgres import PostgresServer
 from support.waiting import until
 from support.workplace import Workplace
 
-from core.jobs import leases, requests
+from core.jobs import leases, outcomes, requests
+from core.jobs.reconciler import count_claimable
 from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.schemas.learning import LearningParams
 from core.storage.database import Database
@@ -117,7 +118,7 @@ def test_a_job_without_room_is_tried_again_and_then_fails_with_the_reason(
         assert (job.status, job.attempt, job.error["type"]) == (JobStatus.RUNNING, attempt, "storage-full")
         assert job.lease_until - job.leased_at > 5, "after a pause"
         rows.expire(sqlite_database, job_id)
-    assert leases.settle_lost(sqlite_database) == [job_id]
+    assert outcomes.end_lost(sqlite_database) == [job_id]
     assert rows.row(sqlite_database, job_id).error["type"] == "storage-full"
     assert [path for path in (settings.data_dir / "blobs").rglob("*") if path.is_file()] == []
 
@@ -167,7 +168,7 @@ def test_work_that_is_stuck_is_killed_and_tried_again(
     assert (job.status, job.failures, job.worker) == (JobStatus.RUNNING, 1, None)
     assert job.error is not None
     assert job.error["type"] == "stalled"
-    assert leases.waiting(sqlite_database, Queue.TRAIN) == 1
+    assert count_claimable(sqlite_database, Queue.TRAIN) == 1
     assert worker._process.pid != first, "another stands ready"
     worker.close()
 
@@ -206,5 +207,5 @@ def test_a_working_process_that_was_stopped_is_killed_when_its_lease_is_over(
     stopping.join()
     assert not first.is_running()
     assert rows.row(sqlite_database, job_id).failures == 1
-    assert leases.waiting(sqlite_database, Queue.TRAIN) == 1
+    assert count_claimable(sqlite_database, Queue.TRAIN) == 1
     worker.close()

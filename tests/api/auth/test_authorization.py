@@ -17,8 +17,8 @@ from support.keys import Holder, ask, holder
 
 from api.app import create_app
 from api.settings import ApiSettings
-from core.jobs import leases, requests
-from core.jobs.leases import NewArtifact, NewModel
+from core.jobs import outcomes, requests
+from core.jobs.results import NewArtifact, NewModel
 from core.storage import webhooks
 from core.storage.tables import Delivery, new_id
 
@@ -110,7 +110,7 @@ def _belongings(api: Api, owner: Holder) -> dict[str, str]:
     result = NewArtifact("a.png", "image/png", api.blobs.put(held.path("a.png"), b"abc"), 3, 4)
     weights = api.blobs.put(held.path("weights"), b"abc")
     model = NewModel(new_id("model"), None, weights, dict(rows.PARAMS), 1)
-    leases.succeed(api.database, held, [result], rows.DONE, model=model)
+    outcomes.succeed(api.database, held, [result], rows.DONE, model=model)
     canceled = requests.cancel(owner.database, rows.accept(owner.database)).id
     queued = rows.accept(owner.database, rows.sample(None))
     webhook = webhooks.add(owner.database, "https://192.0.2.1/")

@@ -17,7 +17,7 @@ from support.valkey import Valkey
 from support.waiting import PATIENCE_SECONDS, until
 
 from core.broker import events
-from core.jobs import leases, requests
+from core.jobs import outcomes, requests
 
 
 @dataclass
@@ -53,7 +53,7 @@ def _told(api: Api, valkey: Valkey, count: int = 3) -> str:
     with valkey.client() as redis:
         for iteration in range(count):
             events.tell(redis, held.job_id, "progress", {"iteration": iteration})
-        leases.succeed(api.database, held, [], rows.DONE)
+        outcomes.succeed(api.database, held, [], rows.DONE)
         events.tell(redis, held.job_id, "done", {"status": "succeeded"})
     return held.job_id
 
@@ -87,7 +87,7 @@ def test_a_job_that_ended_unheard_gets_its_done(each_api: Api, valkey: Valkey) -
 def test_a_failed_job_tells_why(api: Api) -> None:
     held = rows.claimed(api.database)
     error = {"type": "diverged", "detail": "the chains diverged"}
-    leases.fail(api.database, held, error)
+    outcomes.fail(api.database, held, error)
     (done,) = _listen(api, held.job_id)
     assert done.data == {"status": "failed", "error": error}
 
@@ -101,7 +101,7 @@ def test_news_come_as_they_happen(api: Api, valkey: Valkey) -> None:
         for iteration in range(3):
             time.sleep(0.1)
             events.tell(redis, held.job_id, "progress", {"iteration": iteration})
-        leases.succeed(api.database, held, [], rows.DONE)
+        outcomes.succeed(api.database, held, [], rows.DONE)
         events.tell(redis, held.job_id, "done", {"status": "succeeded"})
     listener.join(PATIENCE_SECONDS)
     assert [one.name for one in heard] == ["progress"] * 3 + ["done"]
@@ -160,7 +160,7 @@ def test_an_id_from_before_the_broker_was_wiped_misses_nothing(api: Api, valkey:
         listener.start()
         until(lambda: len(heard) == 1)
         events.tell(redis, held.job_id, "progress", {"iteration": 1})
-        leases.succeed(api.database, held, [], rows.DONE)
+        outcomes.succeed(api.database, held, [], rows.DONE)
         events.tell(redis, held.job_id, "done", {"status": "succeeded"})
     listener.join(PATIENCE_SECONDS)
     assert [(one.name, one.data.get("iteration")) for one in heard] == [
@@ -185,7 +185,7 @@ def test_dozens_of_streams_hear_the_same_over_one_connection(api: Api, valkey: V
             events.tell(redis, held.job_id, "progress", {"iteration": number})
             assert waiting() <= 1
         until(lambda: waiting() == 1)
-        leases.succeed(api.database, held, [], rows.DONE)
+        outcomes.succeed(api.database, held, [], rows.DONE)
         events.tell(redis, held.job_id, "done", {"status": "succeeded"})
     for listener in listeners:
         listener.join(PATIENCE_SECONDS)
@@ -209,7 +209,7 @@ def test_news_goes_on_after_the_api_was_started_again(own_api: Api, own_valkey: 
         assert "graceful shutdown exceeded" not in own_api.log.read_text(), "a stream does not hold it up"
         assert [one.data["iteration"] for one in early] == [0, 1, 2]
         again = Api(own_api.data_dir.parent, own_valkey.url, str(own_api.database.engine.url))
-        leases.succeed(again.database, held, [], rows.DONE)
+        outcomes.succeed(again.database, held, [], rows.DONE)
         events.tell(redis, held.job_id, "done", {"status": "succeeded"})
         assert [one.data.get("iteration") for one in _listen(again, held.job_id, early[1].id)] == [2, None]
         again.stop()
@@ -248,6 +248,6 @@ def test_the_stream_of_a_job_that_is_deleted_ends(api: Api, valkey: Valkey) -> N
 
 def test_while_the_broker_is_away_the_rows_tell(own_api: Api, own_valkey: Valkey) -> None:
     held = rows.claimed(own_api.database)
-    leases.succeed(own_api.database, held, [], rows.DONE)
+    outcomes.succeed(own_api.database, held, [], rows.DONE)
     own_valkey.stop()
     assert [one.name for one in _listen(own_api, held.job_id)] == ["done"]

@@ -20,7 +20,7 @@ from support.postgres import PostgresServer
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.jobs import leases
+from core.jobs import outcomes, running
 from core.storage.tables import AuditEntry
 
 POSTERS = 8
@@ -70,7 +70,7 @@ def test_a_job_whose_time_was_up_goes_on_with_more(each_api: Api, each_dataset: 
     assert job["time_limit_seconds"] == 5
     held = rows.claim(each_api.database)
     rows.alter(each_api.database, job["id"], worked_seconds=6.0)
-    leases.fail(each_api.database, held, {"type": "time-limit", "detail": "d"})
+    outcomes.fail(each_api.database, held, {"type": "time-limit", "detail": "d"})
     url = f"/v1/jobs/{job['id']}/resume"
     assert "time_limit_seconds" in problem(each_api.client.post(url), 409)["detail"]
     again = each_api.client.post(url, json={"time_limit_seconds": 50})
@@ -81,8 +81,8 @@ def test_a_job_whose_checkpoint_is_gone_does_not_go_on(each_api: Api, each_datas
     job = _accepted(each_api, _train(each_dataset))
     held = rows.claim(each_api.database)
     stored = each_api.blobs.put(held.path("checkpoint"), b"c")
-    leases.checkpoint(each_api.database, held, stored)
-    leases.fail(each_api.database, held, {"type": "t", "detail": "d"})
+    running.checkpoint(each_api.database, held, stored)
+    outcomes.fail(each_api.database, held, {"type": "t", "detail": "d"})
     each_api.blobs.delete(stored.blob)
     assert "checkpoint" in problem(each_api.client.post(f"/v1/jobs/{job['id']}/resume"), 409)["detail"]
 
@@ -129,7 +129,7 @@ def test_a_job_deleted_while_its_files_are_read_is_no_whole_archive(own_api: Api
     held = rows.claimed(own_api.database)
     files = [own_api.blobs.put(held.path(f"{name}.png"), bytes(8_000_000)) for name in range(6)]
     artifacts = [rows.NewArtifact(f"{number}.png", "image/png", file) for number, file in enumerate(files)]
-    leases.succeed(own_api.database, held, artifacts, rows.DONE)
+    outcomes.succeed(own_api.database, held, artifacts, rows.DONE)
     url = f"/v1/jobs/{held.job_id}/artifacts.zip"
     with own_api.client.stream("GET", url) as answer:
         pieces = answer.iter_raw(1000)
@@ -203,7 +203,7 @@ def test_the_api_sweeps_of_itself(tmp_path: Path, valkey: Valkey) -> None:
     kept = {"GENCONVNET_SWEEP_SECONDS": "0.1", "GENCONVNET_KEEP_JOBS_DAYS": "1"}
     api = Api(tmp_path, valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}", **kept)
     old, young = rows.claimed(api.database), None
-    leases.fail(api.database, old, {"type": "t", "detail": "d"})
+    outcomes.fail(api.database, old, {"type": "t", "detail": "d"})
     young = rows.accept(api.database)
     rows.alter(api.database, old.job_id, finished_at=time.time() - 90_000)
     until(lambda: api.client.get(f"/v1/jobs/{old.job_id}").status_code == 404)

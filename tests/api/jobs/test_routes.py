@@ -9,7 +9,7 @@ from support import rows
 from support.http import Api, fields, problem
 from support.valkey import Valkey, messages
 
-from core.jobs import leases, requests
+from core.jobs import leases, outcomes, requests, running
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import Queue
 from core.schemas.sampling import SHARD_PICTURES
@@ -195,7 +195,7 @@ def test_the_same_key_and_body_are_the_same_job(each_api: Api, each_dataset: str
 
 def test_the_same_key_is_the_same_job_when_all_has_gone_on(each_api: Api, each_dataset: str) -> None:
     first = _accepted(each_api, _train(each_dataset), "k")
-    leases.succeed(each_api.database, rows.claim(each_api.database), [], rows.DONE)
+    outcomes.succeed(each_api.database, rows.claim(each_api.database), [], rows.DONE)
     assert each_api.client.delete(f"/v1/datasets/{each_dataset}").status_code == 204
     again = _accepted(each_api, _train(each_dataset), "k")
     assert (again["id"], again["status"]) == (first["id"], "succeeded")
@@ -290,11 +290,11 @@ def _ended(api: Api, dataset_id: str, end: str) -> str:
     url = f"/v1/jobs/{_accepted(api, _train(dataset_id, iterations=10))['id']}"
     held = rows.claim(api.database)
     if end == "succeeded":
-        leases.succeed(api.database, held, [], rows.DONE)
+        outcomes.succeed(api.database, held, [], rows.DONE)
     elif end == "failed":
-        leases.fail(api.database, held, {"type": "diverged", "detail": "the chains diverged"})
+        outcomes.fail(api.database, held, {"type": "diverged", "detail": "the chains diverged"})
     else:
-        leases.canceled(api.database, held)
+        outcomes.cancel(api.database, held)
     assert api.client.get(url).json()["status"] == end
     return url
 
@@ -331,7 +331,7 @@ def test_sampling_has_no_iterations_and_is_done_when_it_is_done(api: Api) -> Non
     model_id = rows.add_model(api.database)
     url = f"/v1/jobs/{_accepted(api, {'kind': 'sample', 'model_id': model_id})['id']}"
     held = rows.claim(api.database, Queue.SAMPLE)
-    leases.succeed(api.database, held, [], rows.DONE)
+    outcomes.succeed(api.database, held, [], rows.DONE)
     problem(api.client.post(f"{url}/resume"), 409)
     assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})) == ["params.iterations"]
 
@@ -346,11 +346,11 @@ def test_a_deleted_job_takes_its_files_and_leaves_its_model(each_api: Api) -> No
     held = rows.claimed(each_api.database)
     before = each_api.stored()[1]
     kept = each_api.blobs.put(held.path("checkpoint"), b"c")
-    leases.checkpoint(each_api.database, held, kept)
+    running.checkpoint(each_api.database, held, kept)
     shown = rows.artifact()
     shown = type(shown)(shown.name, shown.media_type, each_api.blobs.put(held.path("a.png"), b"a"), 1, 1)
     model = rows.new_model()
-    leases.succeed(each_api.database, held, [shown], rows.DONE, model=model)
+    outcomes.succeed(each_api.database, held, [shown], rows.DONE, model=model)
     assert each_api.client.delete(f"/v1/jobs/{held.job_id}").status_code == 204
     assert each_api.stored()[1] == before
     assert rows.count(each_api.database)["artifacts"] == 0
@@ -359,7 +359,7 @@ def test_a_deleted_job_takes_its_files_and_leaves_its_model(each_api: Api) -> No
 
 def test_what_was_measured_is_shown(each_api: Api) -> None:
     held = rows.claimed(each_api.database)
-    leases.record(each_api.database, held, rows.DONE, [(1, {"energy": 2.5}), (2, {"energy": 1.5})])
+    running.record(each_api.database, held, rows.DONE, [(1, {"energy": 2.5}), (2, {"energy": 1.5})])
     url = f"/v1/jobs/{held.job_id}"
     assert each_api.client.get(f"{url}/metrics").json() == {
         "data": [{"step": 1, "energy": 2.5}, {"step": 2, "energy": 1.5}]

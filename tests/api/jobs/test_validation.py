@@ -6,7 +6,7 @@ import pytest
 from support import pictures, rows
 from support.http import Api, fields, problem
 
-from core.jobs import leases
+from core.jobs import outcomes
 from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Queue
@@ -97,7 +97,7 @@ def test_what_such_a_job_is_of_stays_until_it_has_ended(each_api: Api, kind: str
     assert [job["kind"] for job in listed] == [kind]
     assert each_api.client.post(f"{url}/cancel").json()["status"] == "canceled"
     assert each_api.client.post(f"{url}/resume").json()["status"] == "queued"
-    leases.succeed(each_api.database, rows.claim(each_api.database, Queue.SAMPLE), [], rows.DONE)
+    outcomes.succeed(each_api.database, rows.claim(each_api.database, Queue.SAMPLE), [], rows.DONE)
     problem(each_api.client.post(f"{url}/resume"), 409)
     answer = each_api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})
     assert fields(answer) == ["params.iterations"]

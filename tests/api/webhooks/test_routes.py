@@ -13,7 +13,7 @@ from support.receiver import Receiver, hang
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.jobs import leases
+from core.jobs import outcomes
 from core.storage.webhooks import MAX_WEBHOOKS
 
 QUICK = {
@@ -59,7 +59,7 @@ def _settled(api: Api, webhook: dict[str, Any], holds: Callable[[dict[str, Any]]
 
 def _succeed(api: Api) -> str:
     held = rows.claimed(api.database)
-    leases.succeed(api.database, held, [], rows.DONE, model=rows.new_model())
+    outcomes.succeed(api.database, held, [], rows.DONE, model=rows.new_model())
     return held.job_id
 
 

@@ -147,7 +147,7 @@ def test_where_nothing_may_give_way_a_full_broker_costs_news_and_the_job_is_rung
         events.tell(redis, job_id, "status", {})
         assert not notifier.notify(Queue.TRAIN, job_id)
         redis.config_set("maxmemory", 0)
-        Reconciler(sqlite_database, notifier, 0.0).look()
+        Reconciler(sqlite_database, notifier, 0.0).reconcile()
         assert messages(redis) == [job_id]
     notifier.close()
 

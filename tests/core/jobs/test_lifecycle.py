@@ -1,4 +1,4 @@
-"""A job's life under any order of what its owner, its workers and the clock may do."""
+"""Invariants of a job's life under any order of actions of its owner, its workers and the clock (hypothesis)."""
 
 import shutil
 import tempfile
@@ -25,8 +25,9 @@ from sqlalchemy import and_, func, or_, select, update
 from support import rows
 from support.postgres import PostgresServer
 
-from core.jobs import leases, requests
+from core.jobs import leases, outcomes, requests, running
 from core.jobs.leases import JobLease
+from core.jobs.reconciler import count_claimable
 from core.schemas.jobs import JobStatus, Queue
 from core.storage.database import Database
 from core.storage.errors import Conflict, LeaseLost, NotFound
@@ -37,7 +38,7 @@ FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
 class Life(RuleBasedStateMachine):
-    """Beside the rows, a model of them: who holds which job, and what was written last."""
+    """Compare the rows with a model of them: which worker holds which job, and what was written last."""
 
     template: Path
 
@@ -48,8 +49,8 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="genconvnet-life-"))
         self.database = self._open()
-        self.tokens: dict[str, int] = {}  # of each job, the highest that was given
-        self.holder: dict[str, int] = {}  # of each job that somebody holds, the token
+        self.tokens: dict[str, int] = {}  # the highest of each job
+        self.holder: dict[str, int] = {}  # of each leased job
         self.failures: dict[str, int] = {}
         self.checkpoints: dict[str, str | None] = {}
         self.worked: dict[str, float] = {}
@@ -67,21 +68,21 @@ class Life(RuleBasedStateMachine):
             return JobStatus(rows.row(self.database, job_id).status)
         return None
 
-    def holds(self, held: JobLease) -> bool:
-        return self.holder.get(held.job_id) == held.token
+    def holds(self, lease: JobLease) -> bool:
+        return self.holder.get(lease.job_id) == lease.token
 
-    def write(self, held: JobLease, action: Callable[[], object]) -> bool:
-        """Do what only the holder may; refused, it has changed nothing."""
-        if self.holds(held):
+    def write(self, lease: JobLease, action: Callable[[], object]) -> bool:
+        """Do what only the holder may do. Return False if it is refused, and check that it has changed nothing."""
+        if self.holds(lease):
             action()
             return True
-        before = self._all(held.job_id)
+        before = self._everything(lease.job_id)
         with pytest.raises(LeaseLost):
             action()
-        assert self._all(held.job_id) == before
+        assert self._everything(lease.job_id) == before
         return False
 
-    def _all(self, job_id: str) -> object:
+    def _everything(self, job_id: str) -> object:
         return rows.everything(self.database, job_id) if self.status(job_id) else None
 
     @initialize(target=jobs)
@@ -98,7 +99,7 @@ class Life(RuleBasedStateMachine):
     def claim(self) -> object:
         found = leases.claim(self.database, Queue.TRAIN, "w", rows.LONG)
         if found is None:
-            assert leases.waiting(self.database, Queue.TRAIN) == 0
+            assert count_claimable(self.database, Queue.TRAIN) == 0
             return multiple()
         with self.database.read() as session:
             waiting = select(func.max(Job.priority)).where(Job.status == JobStatus.QUEUED)
@@ -110,60 +111,60 @@ class Life(RuleBasedStateMachine):
         self.failures[found.job_id] += 1
         return found
 
-    @rule(held=claims)
-    def renew(self, held: JobLease) -> None:
-        self.write(held, lambda: leases.renew(self.database, held, rows.LONG))
+    @rule(lease=claims)
+    def renew(self, lease: JobLease) -> None:
+        self.write(lease, lambda: leases.renew(self.database, lease, rows.LONG))
 
-    @rule(held=claims, step=st.integers(0, 3))
-    def record(self, held: JobLease, step: int) -> None:
-        self.write(held, lambda: leases.record(self.database, held, rows.DONE, [(step, {"energy": float(step)})]))
+    @rule(lease=claims, step=st.integers(0, 3))
+    def record(self, lease: JobLease, step: int) -> None:
+        self.write(lease, lambda: running.record(self.database, lease, rows.DONE, [(step, {"energy": float(step)})]))
 
-    @rule(held=claims, name=st.sampled_from(["a.png", "b.png"]))
-    def publish(self, held: JobLease, name: str) -> None:
+    @rule(lease=claims, name=st.sampled_from(["a.png", "b.png"]))
+    def publish(self, lease: JobLease, name: str) -> None:
         file = rows.artifact(name)
-        if self.write(held, lambda: leases.publish(self.database, held, file)):
-            assert file.stored.blob in [one.blob for one in rows.row(self.database, held.job_id).artifacts]
+        if self.write(lease, lambda: running.publish(self.database, lease, file)):
+            assert file.stored.blob in [one.blob for one in rows.row(self.database, lease.job_id).artifacts]
 
-    @rule(held=claims)
-    def checkpoint(self, held: JobLease) -> None:
+    @rule(lease=claims)
+    def checkpoint(self, lease: JobLease) -> None:
         stored = rows.stored()
-        if self.write(held, lambda: leases.checkpoint(self.database, held, stored)):
-            self.failures[held.job_id], self.checkpoints[held.job_id] = 0, stored.blob
+        if self.write(lease, lambda: running.checkpoint(self.database, lease, stored)):
+            self.failures[lease.job_id], self.checkpoints[lease.job_id] = 0, stored.blob
 
-    @rule(held=consumes(claims))
-    def succeed(self, held: JobLease) -> None:
+    @rule(lease=consumes(claims))
+    def succeed(self, lease: JobLease) -> None:
         model = rows.new_model()
         results = [rows.artifact()]
-        if self.write(held, lambda: leases.succeed(self.database, held, results, rows.DONE, model=model)):
-            self._ended(held.job_id, JobStatus.SUCCEEDED)
+        if self.write(lease, lambda: outcomes.succeed(self.database, lease, results, rows.DONE, model=model)):
+            self._ended(lease.job_id, JobStatus.SUCCEEDED)
             self.models.add(model.id)
 
-    @rule(held=consumes(claims))
-    def fail(self, held: JobLease) -> None:
-        if self.write(held, lambda: leases.fail(self.database, held, {"type": "t", "detail": "d"})):
-            self._ended(held.job_id, JobStatus.FAILED)
+    @rule(lease=consumes(claims))
+    def fail(self, lease: JobLease) -> None:
+        if self.write(lease, lambda: outcomes.fail(self.database, lease, {"type": "t", "detail": "d"})):
+            self._ended(lease.job_id, JobStatus.FAILED)
 
-    @rule(held=claims)  # it may go on to write, which is refused
-    def release(self, held: JobLease) -> None:
-        wanted = self.status(held.job_id) and rows.row(self.database, held.job_id).cancel_requested
-        if self.write(held, lambda: leases.release(self.database, held)):
-            del self.holder[held.job_id]
+    @rule(lease=claims)  # its worker may still try to write, which is refused
+    def release(self, lease: JobLease) -> None:
+        wanted = self.status(lease.job_id) and rows.row(self.database, lease.job_id).cancel_requested
+        if self.write(lease, lambda: outcomes.release(self.database, lease)):
+            del self.holder[lease.job_id]
             if not wanted:
-                self.failures[held.job_id] = max(self.failures[held.job_id] - 1, 0)
-            assert self.status(held.job_id) == (JobStatus.CANCELED if wanted else JobStatus.QUEUED)
+                self.failures[lease.job_id] = max(self.failures[lease.job_id] - 1, 0)
+            assert self.status(lease.job_id) == (JobStatus.CANCELED if wanted else JobStatus.QUEUED)
 
-    @rule(held=claims)  # a worker dies, and its claim is left; it comes back as a zombie
-    def abandon(self, held: JobLease) -> None:
-        self.write(held, lambda: leases.abandon(self.database, held))
+    @rule(lease=claims)  # the worker dies, or comes back and still tries to write
+    def abandon(self, lease: JobLease) -> None:
+        self.write(lease, lambda: outcomes.abandon(self.database, lease))
 
-    @rule(held=claims)
-    def clock_goes_on(self, held: JobLease) -> None:
-        if self.holds(held):
-            rows.expire(self.database, held.job_id)
+    @rule(lease=claims)
+    def lease_expires(self, lease: JobLease) -> None:
+        if self.holds(lease):
+            rows.expire(self.database, lease.job_id)
 
     @rule(seconds=st.sampled_from([-1e6, -30.0, 30.0, 1e6]))
     def clock_jumps(self, seconds: float) -> None:
-        """As if the clock was set forward by so many seconds, or back."""
+        """As if the clock was set forward by `seconds`, or back."""
         times = {name: getattr(Job, name) - seconds for name in ("leased_at", "lease_until", "notified_at")}
         with self.database.write() as session:
             session.execute(update(Job).values(times))
@@ -172,11 +173,11 @@ class Life(RuleBasedStateMachine):
     def cancel(self, job_id: str) -> None:
         if self.status(job_id) in (JobStatus.QUEUED, JobStatus.RUNNING):
             with self.database.read() as session:
-                in_hands = leases.in_hands(session, rows.row(self.database, job_id))
+                is_leased = leases.is_leased(session, rows.row(self.database, job_id))
             requests.cancel(self.database, job_id)
-            if not in_hands:
+            if not is_leased:
                 self.holder.pop(job_id, None)
-            assert self.status(job_id) == (JobStatus.RUNNING if in_hands else JobStatus.CANCELED)
+            assert self.status(job_id) == (JobStatus.RUNNING if is_leased else JobStatus.CANCELED)
         else:
             with pytest.raises((Conflict, NotFound)):
                 requests.cancel(self.database, job_id)
@@ -202,55 +203,57 @@ class Life(RuleBasedStateMachine):
                 requests.delete(self.database, job_id)
 
     @rule()
-    def settle_lost(self) -> None:
-        for job_id in leases.settle_lost(self.database):
+    def end_lost(self) -> None:
+        for job_id in outcomes.end_lost(self.database):
             del self.holder[job_id]
             job = rows.row(self.database, job_id)
             assert job.status == (JobStatus.CANCELED if job.cancel_requested else JobStatus.FAILED)
             assert job.cancel_requested or self.failures[job_id] >= leases.MAX_FAILURES
 
     @rule()
-    def every_accepted_job_is_on_its_way_to_an_end(self) -> None:
+    def every_unfinished_job_is_claimable_leased_or_lost(self) -> None:
         with self.database.read() as session:
             on = select(func.count()).where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
             unfinished = session.scalar(on)
-            cared_for = or_(leases._claimable(), leases._lost(), and_(Job.lease_until.is_not(None), ~leases._expired()))
-            assert session.scalar(on.where(cared_for)) == unfinished
+            accounted_for = or_(
+                leases.claimable(), leases.lost(), and_(Job.lease_until.is_not(None), ~leases._expired())
+            )
+            assert session.scalar(on.where(accounted_for)) == unfinished
 
     def _ended(self, job_id: str, status: JobStatus) -> None:
         del self.holder[job_id]
         assert self.status(job_id) == status
 
     @invariant()
-    def rows_are_what_the_model_says(self) -> None:
+    def rows_agree_with_the_model(self) -> None:
         with self.database.read() as session:
             found = {job.id: job for job in session.scalars(select(Job))}
             learned = set(session.scalars(select(Model.id)))
-        assert set(found) <= set(self.tokens), "a job was invented"
-        assert learned == self.models, "a model is of a success, and stays"
+        assert set(found) <= set(self.tokens), "no job appears by itself"
+        assert learned == self.models, "models come from successes alone, and stay"
         for job_id, job in found.items():
-            assert job.token == self.tokens[job_id], "a token never falls, and rises by claims alone"
+            assert job.token == self.tokens[job_id], "a token rises at claims alone"
             assert job.attempt == job.token
             assert job.failures == self.failures[job_id]
             assert job.checkpoint == self.checkpoints[job_id]
-            held = job.lease_until is not None
-            assert held == (job.status == JobStatus.RUNNING) == (job_id in self.holder)
-            assert held or job.worker is None
+            lease = job.lease_until is not None
+            assert lease == (job.status == JobStatus.RUNNING) == (job_id in self.holder)
+            assert lease or job.worker is None
             assert job.worked_seconds >= self.worked.get(job_id, 0.0), "time worked never falls"
-            assert job.worked_seconds <= rows.LONG * job.attempt, "and is no more than was leased"
+            assert job.worked_seconds <= rows.LONG * job.attempt, "time worked is at most the time leased"
             self.worked[job_id] = job.worked_seconds
             assert (job.finished_at is not None) == (job.status in FINAL)
             assert (job.error is not None) == (job.status == JobStatus.FAILED)
-            if held:
-                assert self.holder[job_id] == job.token, "one holder at most, the last to claim"
+            if lease:
+                assert self.holder[job_id] == job.token, "the holder is the last to claim"
         waiting = [job for job in found.values() if job.status == JobStatus.QUEUED]
         waiting.sort(key=lambda job: (-job.priority, job.seq))
         places = requests.queue_positions(self.database, list(found.values()))
-        assert places == {job.id: place for place, job in enumerate(waiting, start=1)}, "counted without a gap"
+        assert places == {job.id: place for place, job in enumerate(waiting, start=1)}, "positions have no gaps"
 
 
 class LifeOnPostgres(Life):
-    """On the one database of the tests, emptied for each life."""
+    """On the tests' one PostgreSQL database, emptied for each life."""
 
     url: Callable[[], str]
 
@@ -262,12 +265,12 @@ def found_priority(database: Database, found: JobLease) -> int:
     return rows.row(database, found.job_id).priority
 
 
-def test_any_life_of_a_job_keeps_the_promises(sqlite_template: Path) -> None:
+def test_the_invariants_hold_in_any_life_of_a_job(sqlite_template: Path) -> None:
     Life.template = sqlite_template
     _live(Life, EXAMPLES)
 
 
-def test_any_life_of_a_job_keeps_the_promises_on_postgresql(postgres_server: PostgresServer) -> None:
+def test_the_invariants_hold_in_any_life_of_a_job_on_postgresql(postgres_server: PostgresServer) -> None:
     LifeOnPostgres.url = postgres_server.emptied
     _live(LifeOnPostgres, EXAMPLES_ON_POSTGRES)
 

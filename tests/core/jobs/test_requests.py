@@ -1,23 +1,27 @@
-"""Jobs as their owner sees them."""
+"""What a job's owner does with it."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import rows
 
-from core.jobs import leases, requests
+from core.jobs import leases, outcomes, requests, running
 from core.jobs.requests import Idempotency
 from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.storage import datasets, models
+from core.storage.access import Access
 from core.storage.database import Database
-from core.storage.errors import Conflict, NotFound
+from core.storage.errors import Conflict, LeaseLost, NotFound
+from core.storage.tables import ApiKey, new_id
 
+RACERS = 4
 POSTERS = 8
 KEY = Idempotency("key", b"1" * 32)
 
 
-def test_an_accepted_job_waits_with_all_that_was_asked(database: Database) -> None:
+def test_an_accepted_job_is_queued_with_all_its_parameters(database: Database) -> None:
     dataset = rows.add_dataset(database)
     job = requests.accept(database, rows.train(dataset.id))
     found = requests.find(database, job.id)
@@ -27,10 +31,10 @@ def test_an_accepted_job_waits_with_all_that_was_asked(database: Database) -> No
     assert (found.started_at, found.finished_at, found.lease_until, found.notified_at) == (None, None, None, None)
 
 
-def test_the_same_key_and_request_give_the_same_job(database: Database) -> None:
+def test_the_same_key_and_request_return_the_same_job(database: Database) -> None:
     first = requests.accept(database, rows.train(), KEY)
     assert requests.accept(database, rows.train(), KEY).id == first.id
-    earlier = requests.asked_before(database, KEY)
+    earlier = requests.find_earlier(database, KEY)
     assert earlier is not None
     assert earlier.id == first.id
     assert rows.count(database)["jobs"] == 1
@@ -42,18 +46,18 @@ def test_the_same_key_for_another_request_is_refused(database: Database) -> None
     with pytest.raises(Conflict, match="already used"):
         requests.accept(database, rows.train(), other)
     with pytest.raises(Conflict, match="already used"):
-        requests.asked_before(database, other)
+        requests.find_earlier(database, other)
     assert rows.count(database)["jobs"] == 1
 
 
 def test_a_key_that_was_refused_may_be_used_again(database: Database) -> None:
     with pytest.raises(NotFound):
         requests.accept(database, rows.train("dataset_none"), KEY)
-    assert requests.asked_before(database, KEY) is None
+    assert requests.find_earlier(database, KEY) is None
     requests.accept(database, rows.train(), KEY)
 
 
-def test_one_key_posted_by_many_at_once_makes_one_job(database: Database) -> None:
+def test_concurrent_requests_with_one_key_make_one_job(database: Database) -> None:
     dataset = rows.add_dataset(database)
     together = threading.Barrier(POSTERS)
 
@@ -67,14 +71,14 @@ def test_one_key_posted_by_many_at_once_makes_one_job(database: Database) -> Non
     assert rows.count(database)["jobs"] == 1
 
 
-def test_jobs_without_a_key_posted_by_many_at_once_are_all_accepted(database: Database) -> None:
+def test_concurrent_requests_without_a_key_are_all_accepted(database: Database) -> None:
     dataset = rows.add_dataset(database)
     with ThreadPoolExecutor(POSTERS) as pool:
         ids = set(pool.map(lambda _: rows.accept(database, rows.train(dataset.id)), range(4 * POSTERS)))
     assert len(ids) == 4 * POSTERS
 
 
-def test_a_job_of_what_is_not_there_is_refused(database: Database) -> None:
+def test_a_job_whose_dataset_or_model_does_not_exist_is_refused(database: Database) -> None:
     with pytest.raises(NotFound, match="dataset_none"):
         requests.accept(database, rows.train("dataset_none"))
     with pytest.raises(NotFound, match="model_none"):
@@ -118,12 +122,12 @@ def test_a_dataset_is_not_deleted_while_a_job_needs_it(database: Database, state
     dataset = rows.add_dataset(database, pictures=2)
     job_id = rows.accept(database, rows.train(dataset.id))
     if state != "queued":
-        held = rows.claim(database)
+        lease = rows.claim(database)
     if state == "ended":
-        leases.fail(database, held, {"type": "t", "detail": "d"})
+        outcomes.fail(database, lease, {"type": "t", "detail": "d"})
         assert datasets.delete(database, dataset.id) == [image.blob for image in dataset.images]
         assert rows.count(database)["dataset_images"] == 0
-        assert rows.row(database, job_id).dataset_id == dataset.id  # what it was asked for stays told
+        assert rows.row(database, job_id).dataset_id == dataset.id  # the job still names it
         return
     with pytest.raises(Conflict, match=job_id):
         datasets.delete(database, dataset.id)
@@ -135,9 +139,9 @@ def test_a_model_is_not_deleted_while_a_job_needs_it(database: Database, state: 
     model_id = rows.add_model(database)
     job_id = rows.accept(database, rows.sample(model_id))
     if state != "queued":
-        held = rows.claim(database, rows.sample().kind.queue)
+        lease = rows.claim(database, rows.sample().kind.queue)
     if state == "ended":
-        leases.succeed(database, held, [], rows.DONE)
+        outcomes.succeed(database, lease, [], rows.DONE)
         path = models.find(database, model_id).blob
         assert models.delete(database, model_id) == [path]
         with pytest.raises(NotFound):
@@ -150,15 +154,15 @@ def test_a_model_is_not_deleted_while_a_job_needs_it(database: Database, state: 
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "ended", "resumed"])
-def test_none_of_a_jobs_several_models_is_deleted_while_it_needs_them(database: Database, state: str) -> None:
+def test_no_model_is_deleted_while_a_job_of_several_models_needs_it(database: Database, state: str) -> None:
     chosen = [rows.add_model(database) for _ in range(3)]
     other = rows.add_model(database)
     job_id = rows.accept(database, rows.classify(*chosen))
     if state != "queued":
-        held = rows.claim(database, Queue.SAMPLE)
-        assert held.model_ids == tuple(chosen)
+        lease = rows.claim(database, Queue.SAMPLE)
+        assert lease.model_ids == tuple(chosen)
     if state in ("ended", "resumed"):
-        leases.fail(database, held, {"type": "t", "detail": "d"})
+        outcomes.fail(database, lease, {"type": "t", "detail": "d"})
     if state == "resumed":
         requests.resume(database, job_id)
     models.delete(database, other)
@@ -175,7 +179,7 @@ def test_none_of_a_jobs_several_models_is_deleted_while_it_needs_them(database: 
         assert rows.count(database)["job_models"] == 0
 
 
-def test_a_job_of_several_models_of_which_one_is_not_there_is_refused(database: Database) -> None:
+def test_a_job_of_several_models_is_refused_if_one_does_not_exist(database: Database) -> None:
     there = rows.add_model(database)
     with pytest.raises(NotFound, match="model_none"):
         requests.accept(database, rows.classify(there, "model_none"))
@@ -207,6 +211,111 @@ def test_a_dataset_deleted_while_jobs_are_posted_leaves_no_job_without_it(databa
             assert (posted.result() is None) == deleted.result()
 
 
+def test_cancel_ends_a_queued_job_at_once(database: Database) -> None:
+    job_id = rows.accept(database)
+    assert requests.cancel(database, job_id).status == JobStatus.CANCELED
+    job = rows.row(database, job_id)
+    assert (job.status, job.lease_until) == (JobStatus.CANCELED, None)
+    assert job.finished_at is not None
+    assert leases.claim(database, Queue.TRAIN, "w", rows.LONG) is None
+    with pytest.raises(Conflict):
+        requests.cancel(database, job_id)
+
+
+def test_cancel_ends_a_job_that_waits_for_another_try_at_once(database: Database) -> None:
+    lease = rows.claimed(database)
+    outcomes.abandon(database, lease, {"type": "unavailable", "detail": "d"}, wait_seconds=rows.LONG)
+    assert requests.cancel(database, lease.job_id).status == JobStatus.CANCELED
+    lost = rows.claimed(database)
+    rows.expire(database, lost.job_id)
+    assert requests.cancel(database, lost.job_id).status == JobStatus.CANCELED
+    with pytest.raises(LeaseLost):
+        outcomes.succeed(database, lost, [], rows.DONE)
+
+
+@pytest.mark.parametrize("end", ["failed", "canceled", "succeeded"])
+def test_a_job_that_has_ended_is_resumed_from_its_checkpoint(database: Database, end: str) -> None:
+    lease = rows.claimed(database)
+    running.checkpoint(database, lease, rows.stored("c/1"))
+    if end == "failed":
+        outcomes.fail(database, lease, {"type": "t", "detail": "d"})
+    elif end == "canceled":
+        requests.cancel(database, lease.job_id)
+        outcomes.cancel(database, lease)
+    else:
+        outcomes.succeed(database, lease, [], rows.DONE)
+    with_more = {**rows.PARAMS, "iterations": 900}
+    job = requests.resume(database, lease.job_id, with_more)
+    assert (job.status, job.error, job.finished_at, job.cancel_requested, job.failures) == (
+        JobStatus.QUEUED,
+        None,
+        None,
+        False,
+        0,
+    )
+    again = rows.claim(database)
+    assert (again.checkpoint, again.params, again.token) == ("c/1", with_more, lease.token + 1)
+    with pytest.raises(LeaseLost):
+        leases.renew(database, lease, rows.LONG)
+
+
+def test_a_job_that_has_not_ended_is_not_resumed(database: Database) -> None:
+    job_id = rows.accept(database)
+    with pytest.raises(Conflict, match="still queued"):
+        requests.resume(database, job_id)
+    rows.claim(database)
+    with pytest.raises(Conflict, match="still running"):
+        requests.resume(database, job_id)
+
+
+def test_a_job_whose_dataset_was_deleted_is_not_resumed(database: Database) -> None:
+    dataset = rows.add_dataset(database)
+    lease = rows.claimed(database, rows.train(dataset.id))
+    outcomes.fail(database, lease, {"type": "t", "detail": "d"})
+    datasets.delete(database, dataset.id)
+    with pytest.raises(Conflict, match="cannot go on"):
+        requests.resume(database, lease.job_id)
+    assert rows.row(database, lease.job_id).status == JobStatus.FAILED
+
+
+def test_one_of_several_concurrent_resumes_succeeds(database: Database) -> None:
+    lease = rows.claimed(database)
+    outcomes.fail(database, lease, {"type": "t", "detail": "d"})
+    won = _race(lambda: requests.resume(database, lease.job_id))
+    assert won == 1
+    assert rows.row(database, lease.job_id).status == JobStatus.QUEUED
+
+
+def test_delete_returns_the_files_and_removes_every_row(database: Database) -> None:
+    lease = rows.claimed(database)
+    running.record(database, lease, rows.DONE, [(1, {"energy": 1.0})])
+    running.publish(database, lease, rows.artifact("a.png", "a/1"))
+    running.checkpoint(database, lease, rows.stored("c/1"))
+    with pytest.raises(Conflict, match="cancel it first"):
+        requests.delete(database, lease.job_id)
+    outcomes.succeed(database, lease, [rows.artifact("b.png", "b/1")], rows.DONE)
+    assert sorted(requests.delete(database, lease.job_id)) == ["a/1", "b/1", "c/1"]
+    assert not any(rows.count(database).values())
+    with pytest.raises(NotFound):
+        requests.find(database, lease.job_id)
+
+
+def test_a_queued_job_is_not_deleted(database: Database) -> None:
+    job_id = rows.accept(database)
+    with pytest.raises(Conflict):
+        requests.delete(database, job_id)
+    assert rows.row(database, job_id).status == JobStatus.QUEUED
+
+
+def test_owners_do_not_share_idempotency_keys(database: Database) -> None:
+    key = Idempotency("k", b"1" * 32)
+    owners = [_owner(database, number) for number in (1, 2)]
+    first, second = (
+        requests.accept(database.scoped_to(Access(owner=seq, sees_all=False)), rows.train(), key).id for seq in owners
+    )
+    assert first != second
+
+
 def test_datasets_and_models_page_newest_first(database: Database) -> None:
     made = [rows.add_dataset(database, f"d{index}", pictures=2).id for index in range(3)]
     first = datasets.listing(database, limit=2)
@@ -221,7 +330,7 @@ def test_datasets_and_models_page_newest_first(database: Database) -> None:
             listing(database, limit=1, after="none")
 
 
-def test_what_is_not_there_is_not_found(database: Database) -> None:
+def test_unknown_ids_are_not_found(database: Database) -> None:
     for ask in (
         requests.find,
         requests.cancel,
@@ -236,3 +345,25 @@ def test_what_is_not_there_is_not_found(database: Database) -> None:
     for ask_model in (models.find, models.delete):
         with pytest.raises(NotFound, match="'none'"):
             ask_model(database, "none")
+
+
+def _race(action: Callable[[], object]) -> int:
+    """Run `action` in several threads at once. Return how many succeed."""
+    with ThreadPoolExecutor(RACERS) as pool:
+        return sum(pool.map(_attempted, [action] * RACERS))
+
+
+def _attempted(action: Callable[[], object]) -> bool:
+    try:
+        action()
+    except (Conflict, LeaseLost):
+        return False
+    return True
+
+
+def _owner(database: Database, number: int) -> int:
+    with database.write() as session:
+        key = ApiKey(id=new_id("key"), name="n", prefix="p", sha256=bytes([number]) * 32)
+        session.add(key)
+        session.flush()
+        return key.seq

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select
 from support import rows
 
-from core.jobs import leases, requests
+from core.jobs import outcomes, requests
 from core.jobs.requests import Idempotency
 from core.schemas.jobs import Queue
 from core.storage import datasets, models
@@ -64,7 +64,7 @@ def test_one_who_sees_all_sees_all_and_owns_what_it_adds(database: Database, ada
 def test_a_model_belongs_to_the_owner_of_the_job_that_learned_it(database: Database, ada: Database) -> None:
     rows.accept(ada, rows.train())
     model = rows.new_model()
-    leases.succeed(database, rows.claim(database), [], rows.DONE, model=model)
+    outcomes.succeed(database, rows.claim(database), [], rows.DONE, model=model)
     assert models.find(ada, model.id).owner_seq == ada.access.owner
 
 

@@ -16,9 +16,9 @@ from support.rows import DONE
 
 from api.retention_sweep import sweep
 from api.settings import ApiSettings
-from core.jobs import leases, requests
-from core.jobs.leases import NewArtifact
+from core.jobs import requests, running
 from core.jobs.requests import Idempotency
+from core.jobs.results import NewArtifact
 from core.schemas.jobs import JobStatus, Queue
 from core.storage import restore
 from core.storage.backup import BackupFailed, back_up, tables_of
@@ -57,10 +57,10 @@ def _fill(database: Database, blobs: Blobs) -> str:
         session.add(Webhook(id="webhook_1", url="https://example.org", secret="whsec_x", owner_seq=key.seq))
     job_id = rows.accept(database, rows.train(dataset.id), Idempotency("mine", SECRET))
     held = rows.claim(database, Queue.TRAIN)
-    leases.checkpoint(database, held, blobs.put(held.path("checkpoint"), b"learned so far"))
+    running.checkpoint(database, held, blobs.put(held.path("checkpoint"), b"learned so far"))
     shown = NewArtifact("preview.png", "image/png", blobs.put(held.path("preview.png"), b"shown"), 4, 4)
-    leases.publish(database, held, shown)
-    leases.record(database, held, DONE, [(1, {"chain_std": 1.5}), (2, {"chain_std": 2.5})])
+    running.publish(database, held, shown)
+    running.record(database, held, DONE, [(1, {"chain_std": 1.5}), (2, {"chain_std": 2.5})])
     return job_id
 
 
@@ -124,7 +124,7 @@ def test_a_backup_while_files_are_replaced_has_the_file_of_every_row(
         while not stop.wait(0.01):
             number += 1
             stored = blobs.put(held.path(f"checkpoint-{number}"), str(number).encode())
-            blobs.delete(*leases.checkpoint(database, held, stored))
+            blobs.delete(*running.checkpoint(database, held, stored))
 
     worker = threading.Thread(target=go_on)
     worker.start()

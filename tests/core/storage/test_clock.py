@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import update
 from support import rows
 
-from core.jobs import leases
+from core.jobs import leases, outcomes
+from core.jobs.reconciler import take_unnotified
 from core.schemas.jobs import JobStatus, Queue
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
@@ -32,8 +33,8 @@ def test_a_lost_workers_job_goes_to_another_at_once_and_no_strike_more(database:
     again = rows.claim(database, worker="other")
     assert (again.job_id, again.attempt) == (held.job_id, 2)
     with pytest.raises(LeaseLost):
-        leases.succeed(database, held, [], rows.DONE)
-    leases.succeed(database, again, [], rows.DONE)
+        outcomes.succeed(database, held, [], rows.DONE)
+    outcomes.succeed(database, again, [], rows.DONE)
     assert rows.row(database, held.job_id).status == JobStatus.SUCCEEDED
 
 
@@ -42,19 +43,19 @@ def test_a_living_worker_that_renews_first_keeps_its_job(database: Database, mov
     _move(database, moved)
     leases.renew(database, held, rows.LONG)
     assert leases.claim(database, Queue.TRAIN, "other", rows.LONG) is None
-    leases.succeed(database, held, [], rows.DONE)
+    outcomes.succeed(database, held, [], rows.DONE)
 
 
 def test_a_job_that_waits_is_rung_for_again(database: Database, moved: float) -> None:
     job_id = rows.accept(database)
-    assert leases.unheard(database, Queue.TRAIN, rows.LONG, 10) == [job_id]
+    assert take_unnotified(database, Queue.TRAIN, rows.LONG, 10) == [job_id]
     _move(database, moved)
-    assert leases.unheard(database, Queue.TRAIN, rows.LONG, 10) == [job_id]
+    assert take_unnotified(database, Queue.TRAIN, rows.LONG, 10) == [job_id]
     assert rows.claim(database).job_id == job_id
 
 
 def test_a_job_that_is_kept_back_for_a_while_is_not_kept_for_an_hour(database: Database, moved: float) -> None:
     held = rows.claimed(database)
-    leases.abandon(database, held, {"type": "unavailable", "detail": "away"}, wait_seconds=rows.LONG)
+    outcomes.abandon(database, held, {"type": "unavailable", "detail": "away"}, wait_seconds=rows.LONG)
     _move(database, moved)
     assert rows.claim(database).job_id == held.job_id

@@ -87,7 +87,7 @@ def test_results_and_models_count_as_stored(database: Database) -> None:
     rows.add_dataset(ada.database)
     job_id = rows.accept(ada.database)
     held = rows.claim(database)
-    rows.leases.succeed(database, held, [rows.artifact()], rows.DONE, model=rows.new_model())
+    rows.outcomes.succeed(database, held, [rows.artifact()], rows.DONE, model=rows.new_model())
     for more in (rows.accept, rows.add_dataset, lambda seen: requests.resume(seen, job_id)):
         with pytest.raises(LimitReached, match="9 of them are in use"):
             more(ada.database)

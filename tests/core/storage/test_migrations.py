@@ -15,7 +15,7 @@ from sqlalchemy import JSON, Column, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from support import rows
 
-from core.jobs import leases
+from core.jobs import running
 from core.jobs.requests import Idempotency
 from core.runtime.settings import Settings
 from core.schemas.jobs import Queue
@@ -95,7 +95,7 @@ def test_going_back_from_shards_leaves_whole_jobs_and_their_files(empty: Databas
     kept = rows.row(empty, "job_1")
     assert (kept.shards, kept.parent_seq, kept.first, len(kept.artifacts)) == (0, None, 0, 1)
     split = rows.accept(empty, rows.split())
-    leases.begin(empty, rows.claim(empty, Queue.SAMPLE))
+    running.begin(empty, rows.claim(empty, Queue.SAMPLE))
     _migrate(empty, "0002", back=True)
     with empty.read() as session:
         found = session.execute(text("SELECT id, status FROM jobs ORDER BY seq")).all()

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select, update
 from support import rows
 
-from core.jobs import leases, requests
+from core.jobs import leases, outcomes, requests
 from core.schemas.jobs import Queue
 from core.storage import audit, deliveries, webhooks
 from core.storage.access import Access
@@ -38,14 +38,14 @@ def _claim(database: Database, lease_seconds: float = rows.LONG) -> list[Due]:
 def test_every_kind_of_end_is_told_once(database: Database) -> None:
     webhook = webhooks.add(database, URL)
     done, failed, canceled, lost = (rows.claimed(database) for _ in range(4))
-    leases.succeed(database, done, [], rows.DONE)
-    leases.fail(database, failed, {"type": "diverged", "detail": "d"})
+    outcomes.succeed(database, done, [], rows.DONE)
+    outcomes.fail(database, failed, {"type": "diverged", "detail": "d"})
     requests.cancel(database, canceled.job_id)
-    leases.canceled(database, canceled)
+    outcomes.cancel(database, canceled)
     rows.alter(database, lost.job_id, failures=leases.MAX_FAILURES)
     rows.expire(database, lost.job_id)
-    leases.settle_lost(database)
-    leases.settle_lost(database)
+    outcomes.end_lost(database)
+    outcomes.end_lost(database)
     assert _events(database, webhook.id) == [
         (lost.job_id, "job.failed"),
         (canceled.job_id, "job.canceled"),
@@ -58,9 +58,9 @@ def test_a_split_job_is_told_once_and_none_of_its_shards(database: Database) -> 
     webhook = webhooks.add(database, URL)
     succeeded = rows.accept(database, rows.split())
     for _ in range(3):
-        leases.succeed(database, rows.claim(database, Queue.SAMPLE), [], rows.DONE)
+        outcomes.succeed(database, rows.claim(database, Queue.SAMPLE), [], rows.DONE)
     failed = rows.accept(database, rows.split())
-    leases.fail(database, rows.claim(database, Queue.SAMPLE), {"type": "diverged", "detail": "d"})
+    outcomes.fail(database, rows.claim(database, Queue.SAMPLE), {"type": "diverged", "detail": "d"})
     canceled = rows.accept(database, rows.split())
     rows.claim(database, Queue.SAMPLE)
     requests.cancel(database, canceled)
@@ -75,7 +75,7 @@ def test_the_webhooks_of_others_are_neither_told_nor_seen(database: Database) ->
     one, other = _owner(database), _owner(database)
     mine, theirs, nobodys = webhooks.add(one, URL), webhooks.add(other, URL), webhooks.add(database, URL)
     job_id = rows.accept(one)
-    leases.succeed(database, rows.claim(database), [], rows.DONE)
+    outcomes.succeed(database, rows.claim(database), [], rows.DONE)
     unowned = rows.accept(database)
     requests.cancel(database, unowned)
     assert _events(one, mine.id) == [(job_id, "job.succeeded")]
@@ -102,9 +102,9 @@ def test_an_end_that_does_not_count_is_not_told(database: Database) -> None:
     rows.expire(database, lost.job_id)
     held = rows.claim(database)
     with pytest.raises(LeaseLost):
-        leases.succeed(database, lost, [], rows.DONE)
+        outcomes.succeed(database, lost, [], rows.DONE)
     assert _events(database, webhook.id) == []
-    leases.succeed(database, held, [], rows.DONE)
+    outcomes.succeed(database, held, [], rows.DONE)
     assert _events(database, webhook.id) == [(held.job_id, "job.succeeded")]
 
 

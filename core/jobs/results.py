@@ -1,0 +1,69 @@
+"""Artifacts and models that a job makes: the rows that describe their files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.storage.blobs import StoredBlob
+from core.storage.tables import Artifact, Job, Model
+
+
+@dataclass(frozen=True)
+class NewArtifact:
+    name: str
+    media_type: str
+    stored: StoredBlob
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class NewModel:
+    id: str
+    name: str | None
+    stored: StoredBlob
+    params: dict[str, Any]
+    channels: int
+
+
+def attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
+    """Add artifacts to a job, or to its parent if it is a shard. Return the paths of the files that they replace.
+
+    An artifact replaces an earlier one of the same name.
+    """
+    job = job.parent or job
+    present = {artifact.name: artifact for artifact in job.artifacts}
+    replaced = []
+    for new in artifacts:
+        columns = {"media_type": new.media_type, "width": new.width, "height": new.height, **_columns(new.stored)}
+        if (row := present.get(new.name)) is None:
+            job.artifacts.append(Artifact(name=new.name, **columns))
+            continue
+        if row.blob != new.stored.blob:
+            replaced.append(row.blob)
+        for name, value in columns.items():
+            setattr(row, name, value)
+    return replaced
+
+
+def add_model(session: Session, job: Job, model: NewModel) -> None:
+    """Add the model that a job has learned."""
+    session.add(
+        Model(
+            id=model.id,
+            owner_seq=job.owner_seq,
+            name=model.name,
+            job_id=job.id,
+            params=model.params,
+            channels=model.channels,
+            media_type="application/octet-stream",
+            **_columns(model.stored),
+        )
+    )
+    job.model_id = model.id
+
+
+def _columns(stored: StoredBlob) -> dict[str, Any]:
+    return {"blob": stored.blob, "bytes": stored.bytes, "sha256": stored.sha256}
