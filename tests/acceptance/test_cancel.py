@@ -1,10 +1,11 @@
-"""A job is canceled within 2 seconds wherever it is."""
+"""A job is canceled at any moment of its work."""
 
 import time
 from typing import Any
 
 import pytest
-from acceptance.conftest import TINY, Service
+from support.client import TINY
+from support.service import Service
 
 LARGE = {"count": 1, "width": 8192, "height": 8192, "steps": 50}
 
@@ -16,14 +17,13 @@ def dataset(service: Service) -> str:
 
 @pytest.fixture(scope="module")
 def models(service: Service, dataset: str) -> list[str]:
-    ended = [service.ended(service.train(dataset, seed=seed)) for seed in (1, 2)]
-    return [job["model_id"] for job in ended]
+    return [service.succeeded(service.train(dataset, iterations=5, seed=seed))["model_id"] for seed in (1, 2)]
 
 
-@pytest.mark.parametrize("after_seconds", [0.0, 0.3, 1.5])
-@pytest.mark.parametrize("what", ["learning", "large canvas", "many pictures", "annealing"])
+@pytest.mark.parametrize("after_seconds", [0.0, 0.5, pytest.param(1.5, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("work", ["learning", "large canvas", "many pictures", "annealing"])
 def test_a_running_job_is_canceled(
-    service: Service, dataset: str, models: list[str], what: str, after_seconds: float
+    service: Service, dataset: str, models: list[str], work: str, after_seconds: float
 ) -> None:
     bodies: dict[str, dict[str, Any]] = {
         "learning": {"kind": "train", "dataset_id": dataset, "params": {**TINY, "iterations": 100_000}},
@@ -36,21 +36,20 @@ def test_a_running_job_is_canceled(
             "params": {"chains": 64, "temperatures": 10_000},
         },
     }
-    job_id = service.accepted(bodies[what])["id"]
+    job_id = service.post_job(bodies[work])
     service.wait(job_id, lambda job: job["status"] == "running")
-    time.sleep(after_seconds)  # it loads, it works, it writes
-    assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
-    assert service.ended(job_id)["status"] == "canceled"
+    time.sleep(after_seconds)  # it loads, or works
+    service.cancel(job_id)
+    assert service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
 
 
-def test_a_canvas_is_canceled_in_the_midst_of_its_first_step(service: Service, dataset: str) -> None:
-    """Its patches are laid, some of its tiles are drawn, and no step is over."""
+def test_a_large_canvas_is_canceled_during_its_first_step(service: Service, dataset: str) -> None:
     layers = [{"filters": 64, "kernel_size": 7, "stride": 1}]
-    model_id = service.ended(service.train(dataset, image_size=96, layers=layers))["model_id"]
-    params = {**LARGE, "width": 4096, "height": 4096}
-    job_id = service.accepted({"kind": "sample", "model_id": model_id, "params": params})["id"]
+    least = {"iterations": 1, "num_chains": 1, "langevin_steps": 1}
+    model_id = service.succeeded(service.train(dataset, image_size=96, layers=layers, **least))["model_id"]
+    params = {**LARGE, "width": 2560, "height": 2560}
+    job_id = service.post_job({"kind": "sample", "model_id": model_id, "params": params})
     job = service.wait(job_id, lambda job: job["progress"]["fraction"] > 0)
     assert job["progress"]["fraction"] < 1 / params["steps"]
-    assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
-    assert service.ended(job_id)["status"] == "canceled"
+    service.cancel(job_id)
     assert service.job(job_id)["progress"]["iteration"] == 0

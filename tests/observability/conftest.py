@@ -65,5 +65,5 @@ def _told(service: Service) -> str:
         texts[0] = service.client.get("/metrics").raise_for_status().text
         return texts[0].count('outcome="succeeded"') == 2
 
-    until(both_are_told, told=lambda: texts[0])
+    until(both_are_told, describe=lambda: texts[0])
     return texts[0]

@@ -94,7 +94,7 @@ class Api:
                 return False
 
         try:
-            until(answers, told=self.log.read_text)
+            until(answers, describe=self.log.read_text)
         except AssertionError:
             self.stop()
             raise

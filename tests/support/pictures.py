@@ -45,6 +45,11 @@ def with_hole(
     return encoded(picture, "PNG")
 
 
+def pixels(content: bytes) -> np.ndarray:
+    """Return the pixels of an encoded picture: (H, W), or (H, W, C) if it has colours."""
+    return np.asarray(decoded(content))
+
+
 def decoded(content: bytes) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
         picture.load()

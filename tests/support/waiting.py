@@ -1,7 +1,6 @@
 """Waiting for what other threads, processes and servers do.
 
-No test measures time: what must happen is waited for, far longer than a loaded machine needs, and how soon it happens
-is a matter of benchmarks/.
+No test measures time: each waits far longer than a loaded machine needs. How fast something is, benchmarks/ measures.
 """
 
 import time
@@ -15,15 +14,15 @@ Found = TypeVar("Found")
 
 
 def until(
-    holds: Callable[[], Found], seconds: float = PATIENCE_SECONDS, *, told: Callable[[], object] = lambda: None
+    condition: Callable[[], Found], seconds: float = PATIENCE_SECONDS, *, describe: Callable[[], object] = lambda: None
 ) -> Found:
-    """What `holds` gives, once that is true.
+    """Call `condition` until it returns something true; return that.
 
-    Raises AssertionError, with what `told` gives, where it is not within `seconds`.
+    Raises AssertionError with what `describe` returns if that takes longer than `seconds`.
     """
     deadline = time.monotonic() + seconds
-    while not (found := holds()):
+    while not (found := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {told()}")
+            raise AssertionError(f"not within {seconds:g} s: {describe()}")
         time.sleep(PAUSE_SECONDS)
     return found

@@ -53,7 +53,7 @@ def _log(api: Api, webhook: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _settled(api: Api, webhook: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The webhook's only delivery, once that holds."""
-    (delivery,) = until(lambda: [one for one in _log(api, webhook) if holds(one)], told=lambda: _log(api, webhook))
+    (delivery,) = until(lambda: [one for one in _log(api, webhook) if holds(one)], describe=lambda: _log(api, webhook))
     return delivery
 
 

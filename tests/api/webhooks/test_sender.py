@@ -124,7 +124,9 @@ def _row(database: Database, webhook: webhooks.Webhook) -> Delivery:
 
 def _once(database: Database, webhook: webhooks.Webhook, holds: Callable[[Delivery], object]) -> Delivery:
     """The webhook's only delivery, once that holds."""
-    return until(lambda: one if holds(one := _row(database, webhook)) else None, told=lambda: _row(database, webhook))
+    return until(
+        lambda: one if holds(one := _row(database, webhook)) else None, describe=lambda: _row(database, webhook)
+    )
 
 
 def test_certificates_that_cannot_be_read_are_told_in_the_log(
