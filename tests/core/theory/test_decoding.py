@@ -116,11 +116,12 @@ def test_a_picture_of_many_pieces_crosses_some():
 
 
 @every_case
-def test_eq20_reconstruction_is_the_mean_of_the_piece(case):
-    decoding = decode(case.net, case.images, case.boundary)
-    torch.testing.assert_close(
-        reconstruct(case.net, case.images, case.boundary), case.variance * decoding.basis, **EXACT
-    )
+def test_eq20_reconstruction_is_where_the_density_of_the_piece_is_largest(case):
+    """There the gradient of α + ⟨I, B⟩ - ‖I‖²/2σ² is zero, α + ⟨I, B⟩ found by autograd as f's tangent at the picture."""
+    images = case.images.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(case.net.score(images, case.boundary).sum(), images)
+    mean = reconstruct(case.net, case.images, case.boundary)
+    torch.testing.assert_close(slope - mean / case.variance, torch.zeros_like(mean), **EXACT)
 
 
 @pytest.mark.parametrize("size", [(5, 5), (6, 7), (7, 5)])

@@ -35,14 +35,6 @@ def test_eq19_step_with_given_noise_is_the_formula(case):
         torch.testing.assert_close(step, expected, rtol=1e-9, atol=1e-9)
 
 
-@every_case
-def test_eq19_drift_is_half_epsilon_squared_down_the_energy(case):
-    images = case.images.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(case.net.energy(images, case.boundary).sum(), images)
-    step = langevin_step(case.net, case.images, 0.3, noise=torch.zeros_like(case.images), boundary=case.boundary)
-    torch.testing.assert_close(step - case.images, -(0.3**2) / 2 * gradient, rtol=1e-9, atol=1e-9)
-
-
 def test_eq19_by_hand_on_one_pixel():
     """f(x) = max(0, 2x + 1), σ = 2, x = 3, ε = 0.5, Z = -1: 3 - 0.125 (3/4 - 2) - 0.5."""
     net = blank_net(reference_std=2.0, bias=1.0)
