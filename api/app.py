@@ -15,7 +15,7 @@ from api.auth import routes as access
 from api.auth.middleware import AuthMiddleware
 from api.best_effort import BestEffortCalls
 from api.datasets import routes as datasets
-from api.datasets.decoder_pool import Decoders
+from api.datasets.decoder_pool import DecoderPool
 from api.datasets.limits import Limits
 from api.jobs import routes as jobs
 from api.jobs.events import job_end_reader
@@ -111,6 +111,6 @@ def _open(settings: ApiSettings) -> AppState:
         redis=connect(settings.broker_url),
         broadcaster=EventBroadcaster(connect_async(settings.broker_url), job_end_reader(database)),
         best_effort=BestEffortCalls(),
-        decoders=Decoders(Limits.of(settings), settings.decoders),
+        decoders=DecoderPool(Limits.of(settings), settings.decoders),
         upload_limiter=UploadLimiter(settings.uploads_at_once),
     )

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from redis import Redis
 
 from api.best_effort import BestEffortCalls
-from api.datasets.decoder_pool import Decoders
+from api.datasets.decoder_pool import DecoderPool
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter
 from core.broker.broadcaster import EventBroadcaster
@@ -26,7 +26,7 @@ class AppState:
     redis: Redis
     broadcaster: EventBroadcaster
     best_effort: BestEffortCalls
-    decoders: Decoders
+    decoders: DecoderPool
     upload_limiter: UploadLimiter
 
 

@@ -1,4 +1,4 @@
-"""The API's side of its decoders: a few processes that open uploads for it, one started anew where one has died."""
+"""The API's pool of decoder processes (see decoder_process.py); one that dies or hangs is replaced."""
 
 import json
 import os
@@ -12,97 +12,103 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from fastapi import UploadFile
 
-from api.datasets.files import Picture, PictureRefused, Task, Upload
+from api.datasets.files import DecodedPicture, DecodeTask, PictureRefused, UploadedFile
 from api.datasets.limits import Limits
 from api.errors import Problem
 
-Decoded = Picture | PictureRefused
+DecodeResult = DecodedPicture | PictureRefused
 
-START_SECONDS = 60.0  # that a decoder may take to begin, which no picture is to pay for
+START_SECONDS = 60.0  # for a new decoder to become ready; not counted as a picture's time
 
 log = structlog.get_logger()
 
 
-class Decoders:
-    """At most `count` decoders, at which uploads take turns: a long one holds up nobody else's."""
+class DecoderPool:
+    """At most `size` decoders. Uploads take turns at them, so that a long one does not block the others."""
 
-    def __init__(self, limits: Limits, count: int) -> None:
+    def __init__(self, limits: Limits, size: int) -> None:
         self._limits = limits
-        self._turns = _Turns(count)
+        self._slots = _FifoSemaphore(size)
         self._idle: list[_Decoder] = []
         self._all: set[_Decoder] = set()
         self._lock = threading.Lock()
         self._closed = False
 
     def start(self) -> None:
-        """Have one ready for the first upload; it warms up by itself."""
-        self._idle.append(self._begin())
+        """Start one decoder, so that the first upload need not wait for it."""
+        self._idle.append(self._spawn())
 
-    def decode(self, kind: str, field: str, filename: str, file: UploadFile) -> Iterator[Decoded]:
-        """What became of the picture, or of each in the archive. A decoder that dies or hangs refuses the file."""
-        task: Task | None = Task(kind, field, filename, left=self._limits.max_body_bytes)
+    def decode(
+        self, kind: Literal["picture", "archive"], field: str, filename: str, file: UploadFile
+    ) -> Iterator[DecodeResult]:
+        """Yield the result of a picture, or of each picture in an archive.
+
+        If the decoder dies or takes too long, the result is a PictureRefused.
+        """
+        task: DecodeTask | None = DecodeTask(kind, field, filename, bytes_left=self._limits.max_body_bytes)
         while task is not None:
-            with self._turns.one():
+            with self._slots.acquired():
                 decoder = self._take()
-                whole = False
+                reusable = False
                 try:
                     task = yield from decoder.decode(task, _descriptor(file))
-                    whole = decoder.alive
+                    reusable = decoder.alive
                 finally:
-                    self._give_back(decoder, whole)
+                    self._put_back(decoder, reusable)
 
     @property
     def closed(self) -> bool:
         return self._closed
 
     def close(self) -> None:
-        """Whoever waits for a decoder is told that it has died, and nobody gets another."""
+        """Kill all decoders. Uploads that wait for one fail, and later ones are refused."""
         with self._lock:
             self._closed = True
             for decoder in self._all:
-                decoder.end()
+                decoder.kill()
             while self._idle:
-                self._idle.pop().bury()
+                self._idle.pop().close()
 
     def _take(self) -> "_Decoder":
+        """Return an idle decoder, or a new one. Raises Problem if the pool is closed."""
         with self._lock:
             while self._idle:
                 if (decoder := self._idle.pop()).running:
                     return decoder
                 self._all.discard(decoder)
-                decoder.bury()
-        return self._begin()
+                decoder.close()
+        return self._spawn()
 
-    def _begin(self) -> "_Decoder":
+    def _spawn(self) -> "_Decoder":
         with self._lock:
             if self._closed:
-                raise stopping()
+                raise service_stopping()
             decoder = _Decoder(self._limits)
             self._all.add(decoder)
             return decoder
 
-    def _give_back(self, decoder: "_Decoder", whole: bool) -> None:
+    def _put_back(self, decoder: "_Decoder", reusable: bool) -> None:
         with self._lock:
-            if whole and not self._closed:
+            if reusable and not self._closed:
                 self._idle.append(decoder)
                 return
             self._all.discard(decoder)
-        decoder.end()
-        decoder.bury()
+        decoder.kill()
+        decoder.close()
 
 
-def stopping() -> Problem:
-    """What an upload is told that would hold up the end of the service."""
-    return Problem(503, "the service stops; nothing was stored", headers={"Retry-After": "10"})
+def service_stopping() -> Problem:
+    """Return the 503 for an upload that is still being decoded when the service stops."""
+    return Problem(503, "the service is stopping; nothing was stored", headers={"Retry-After": "10"})
 
 
-class _Turns:
-    """At most `count` at once, in the order in which they came."""
+class _FifoSemaphore:
+    """A semaphore that serves waiting threads in the order in which they came."""
 
     def __init__(self, count: int) -> None:
         self._free = count
@@ -110,27 +116,27 @@ class _Turns:
         self._lock = threading.Lock()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        mine = threading.Event()
+    def acquired(self) -> Iterator[None]:
+        turn = threading.Event()
         with self._lock:
             if self._free > 0:
                 self._free -= 1
-                mine.set()
+                turn.set()
             else:
-                self._waiting.append(mine)
-        mine.wait()
+                self._waiting.append(turn)
+        turn.wait()
         try:
             yield
         finally:
             with self._lock:
-                if self._waiting:  # to whom it is handed, so that nobody comes between
+                if self._waiting:  # pass the slot on; freeing it would let a newcomer take it first
                     self._waiting.popleft().set()
                 else:
                     self._free += 1
 
 
 class _Decoder:
-    """One process, and the socket to it."""
+    """A decoder process and the socket to it."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -147,66 +153,67 @@ class _Decoder:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def decode(self, task: Task, descriptor: int) -> Generator[Decoded, None, Task | None]:
-        """What it answers in this turn; gives what is left for the next."""
-        upload, answers = Upload(task.field, task.filename, b""), 0
+    def decode(self, task: DecodeTask, descriptor: int) -> Generator[DecodeResult, None, DecodeTask | None]:
+        """Yield the results of one turn. Returns the task for the next turn, or None if all is done."""
+        upload, results = UploadedFile(task.field, task.filename, b""), 0
         try:
             self._pipe.send_bytes(json.dumps(asdict(task)).encode())
             send_handle(self._pipe, descriptor, self._process.pid)
             if not self._ready:
-                self._hear(START_SECONDS)
+                self._receive(START_SECONDS)
                 self._ready = True
-            while (said := self._hear()).keys().isdisjoint(("end", "more")):
-                yield self._decoded(said)
-                answers += 1
-            if "more" in said and answers > 0:
-                return replace(task, begin=task.begin + answers, left=said["more"]["left"])
+            while (message := self._receive()).keys().isdisjoint(("end", "more")):
+                yield self._result(message)
+                results += 1
+            if "more" in message and results > 0:
+                return replace(task, first_entry=task.first_entry + results, **message["more"])
         except TimeoutError:
-            self._lost()
+            self._reap()
             yield PictureRefused(422, upload, f"takes longer than {self._limits.decode_seconds:g} s to decode")
-        except OSError:  # EOFError, a broken pipe: it has died of this
-            self._lost()
+        except OSError:  # ConnectionResetError or a broken pipe: the decoder has died
+            self._reap()
             yield PictureRefused(
                 422, upload, f"cannot be decoded: its decoder died of it (exit {self._process.returncode})"
             )
         return None
 
-    def _hear(self, seconds: float | None = None) -> dict[str, Any]:
-        """What it says within `seconds`, by default what a picture may take."""
+    def _receive(self, seconds: float | None = None) -> dict[str, Any]:
+        """Return the decoder's next message. Raises TimeoutError after `seconds`, by default those for a picture."""
         if not self._pipe.poll(self._limits.decode_seconds if seconds is None else seconds):
             raise TimeoutError
-        said: dict[str, Any] = json.loads(self._heard())
-        return said
+        message: dict[str, Any] = json.loads(self._receive_bytes())
+        return message
 
-    def _heard(self) -> bytes:
+    def _receive_bytes(self) -> bytes:
         try:
             return self._pipe.recv_bytes()
         except EOFError as error:
             raise ConnectionResetError from error
 
-    def _decoded(self, said: dict[str, Any]) -> Decoded:
-        if "picture" in said:
-            return Picture(png=self._heard(), **said["picture"])
-        refused = said["refused"]
-        upload = Upload(content=b"", **refused["upload"])
-        return PictureRefused(refused["status"], upload, refused["reason"])
+    def _result(self, message: dict[str, Any]) -> DecodeResult:
+        if "picture" in message:
+            return DecodedPicture(png=self._receive_bytes(), **message["picture"])
+        refused = message["refused"]
+        return PictureRefused(refused["status"], UploadedFile(content=b"", **refused["file"]), refused["reason"])
 
-    def _lost(self) -> None:
+    def _reap(self) -> None:
+        """Kill a decoder that has died or hangs, and wait for its exit code."""
         self.alive = False
-        self.end()
+        self.kill()
         self._process.wait()
         log.warning("decoder_lost", exit_code=self._process.returncode)
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self._process.kill()
 
-    def bury(self) -> None:
+    def close(self) -> None:
+        """Wait for the killed process and close the socket."""
         self._process.wait()
         self._pipe.close()
 
 
 def _descriptor(upload: UploadFile) -> int:
-    """Of the upload's file on the disk, where a small one is put only now."""
+    """Return the descriptor of the upload's file; a small upload, still in memory, is written to the disk first."""
     spool: Any = upload.file
     spool.rollover()
     spool.flush()

@@ -1,9 +1,10 @@
-"""`python -P -m api.datasets.decoder_process FD`: the process that opens uploaded files, and may die of one.
+"""`python -P -m api.datasets.decoder_process FD`: a process that decodes uploaded files for the API.
 
-It is started anew by the API (never forked from it) and answers on the socket FD: for each file a line of JSON and,
-where the picture is accepted, our own PNG. Of a long archive it does a part at a time, so that others have their turn.
-Nothing that it says is unpickled or run. The system bounds its memory, and the processor time and the time that each
-picture may take; without the API it ends.
+Decoding runs in a process of its own because a malicious file may crash it or exhaust its memory. The API starts it
+anew (a fork would share the API's memory) and talks to it over the socket FD in JSON, so nothing that it sends is
+unpickled. For each file it sends one message and, if the picture is accepted, the PNG that it encoded. Of a long
+archive it decodes only what fits into TURN_SECONDS, then returns the rest, so that other uploads get their turn.
+The operating system limits its memory, and the time for each picture. It exits when the API closes the socket.
 """
 
 import json
@@ -17,11 +18,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from typing import BinaryIO
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads' stacks would count as memory
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the stacks of its threads would count as memory
 
-from api.datasets.files import PictureRefused, Task, Upload
+from api.datasets.files import DecodeTask, PictureRefused, UploadedFile
 from api.datasets.limits import Limits
-from api.datasets.picture_reader import accept
+from api.datasets.picture_reader import read_picture
 from api.datasets.zip_upload import unpack
 
 TURN_SECONDS = 1.0
@@ -31,81 +32,81 @@ def main(descriptor: int) -> None:
     pipe = Connection(descriptor)
     limits = Limits(**json.loads(pipe.recv_bytes()))
     _confine(limits)
-    _say(pipe, {"ready": True})
+    _send(pipe, {"ready": True})
     while True:
         try:
-            task = Task(**json.loads(pipe.recv_bytes()))
-        except EOFError:  # the API is gone, or wants no more of us
+            task = DecodeTask(**json.loads(pipe.recv_bytes()))
+        except EOFError:  # the API has ended or stopped this decoder
             return
         with os.fdopen(recv_handle(pipe), "rb") as file:
-            _answer_all(pipe, task, file, limits)
+            _handle(pipe, task, file, limits)
 
 
 def _confine(limits: Limits) -> None:
+    """Limit this process's memory, and ignore Ctrl-C, which the API handles."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (limits.decoder_memory_bytes, limits.decoder_memory_bytes))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the API's affair
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _answer_all(pipe: Connection, task: Task, file: BinaryIO, limits: Limits) -> None:
-    """For each upload an answer, and a last word."""
-    whole = Upload(task.field, task.filename, b"")
-    more = None
-    _set_time(limits)
+def _handle(pipe: Connection, task: DecodeTask, file: BinaryIO, limits: Limits) -> None:
+    """Send the result of each picture, then {"end": true}, or {"more": ...} if entries of an archive are left."""
+    upload = UploadedFile(task.field, task.filename, b"")
+    bytes_left = None
+    _restart_timers(limits)
     try:
         if task.kind == "archive":
-            more = _answer_some(pipe, task, file, limits)
+            bytes_left = _decode_entries(pipe, task, file, limits)
         else:
             file.seek(0)
-            _answer(pipe, replace(whole, content=file.read(limits.max_file_bytes + 1)), limits)
-    except PictureRefused as error:  # the archive, or an entry on which nothing can follow
-        _refuse(pipe, error)
+            _decode(pipe, replace(upload, content=file.read(limits.max_file_bytes + 1)), limits)
+    except PictureRefused as error:  # the archive, or an entry after which no other can be read
+        _send_refusal(pipe, error)
     except MemoryError:
-        _refuse(pipe, _too_much(whole, limits))
-    _say(pipe, {"end": True} if more is None else {"more": {"left": more}})
+        _send_refusal(pipe, _out_of_memory(upload, limits))
+    _send(pipe, {"end": True} if bytes_left is None else {"more": {"bytes_left": bytes_left}})
 
 
-def _answer_some(pipe: Connection, task: Task, archive: BinaryIO, limits: Limits) -> int | None:
-    """As many of an archive's entries as a turn has time for: how many bytes may still be unpacked, None at its end."""
-    ends_at, left = time.monotonic() + TURN_SECONDS, task.left
+def _decode_entries(pipe: Connection, task: DecodeTask, archive: BinaryIO, limits: Limits) -> int | None:
+    """Decode entries for TURN_SECONDS. Returns how many bytes may still be unpacked, or None if all are done."""
+    ends_at, bytes_left = time.monotonic() + TURN_SECONDS, task.bytes_left
     for upload in unpack(archive, task, limits):
-        _answer(pipe, upload, limits)
-        left -= len(upload.content)
+        _decode(pipe, upload, limits)
+        bytes_left -= len(upload.content)
         if time.monotonic() >= ends_at:
-            return left
+            return bytes_left
     return None
 
 
-def _answer(pipe: Connection, upload: Upload, limits: Limits) -> None:
+def _decode(pipe: Connection, upload: UploadedFile, limits: Limits) -> None:
     try:
-        picture = accept(upload, limits)
+        picture = read_picture(upload, limits)
     except PictureRefused as error:
-        _refuse(pipe, error)
+        _send_refusal(pipe, error)
     except MemoryError:
-        _refuse(pipe, _too_much(upload, limits))
+        _send_refusal(pipe, _out_of_memory(upload, limits))
     else:
-        about = {name: value for name, value in vars(picture).items() if name != "png"}
-        _say(pipe, {"picture": about})
+        _send(pipe, {"picture": {name: value for name, value in vars(picture).items() if name != "png"}})
         pipe.send_bytes(picture.png)
-    _set_time(limits)  # for the next entry of an archive
+    _restart_timers(limits)  # for the next entry of an archive
 
 
-def _refuse(pipe: Connection, error: PictureRefused) -> None:
-    upload = {name: value for name, value in asdict(error.upload).items() if name != "content"}
-    _say(pipe, {"refused": {"status": error.status, "reason": error.reason, "upload": upload}})
+def _send_refusal(pipe: Connection, error: PictureRefused) -> None:
+    file = {name: value for name, value in asdict(error.file).items() if name != "content"}
+    _send(pipe, {"refused": {"status": error.status, "reason": error.reason, "file": file}})
 
 
-def _too_much(upload: Upload, limits: Limits) -> PictureRefused:
+def _out_of_memory(upload: UploadedFile, limits: Limits) -> PictureRefused:
     return PictureRefused(422, upload, f"takes more than {limits.decoder_memory_bytes} bytes of memory to decode")
 
 
-def _say(pipe: Connection, message: dict[str, object]) -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0)  # how long the API takes to hear it is not our affair
+def _send(pipe: Connection, message: dict[str, object]) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)  # the time until the API reads it does not count
     pipe.send_bytes(json.dumps(message).encode())
 
 
-def _set_time(limits: Limits) -> None:
-    """For what comes next; past it the system ends this process, should the API not have done so."""
+def _restart_timers(limits: Limits) -> None:
+    """Give the next picture its time. After it the kernel kills this process, if the API has not done so before."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     processor_seconds = used.ru_utime + used.ru_stime + limits.decode_seconds + 1
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]

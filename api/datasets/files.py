@@ -1,12 +1,13 @@
-"""Files on their way in, and what becomes of them. Nothing here opens one, so that the API needs no Pillow for it."""
+"""Uploaded files and what decoding made of them. The API imports this module, so it must not need Pillow."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
 
 
 @dataclass(frozen=True)
-class Upload:
-    """A file as it came; `field` says where in the request, `archive` in which archive."""
+class UploadedFile:
+    """A file as the client sent it. field: its place in the request. archive: the name of the zip that it was in."""
 
     field: str
     filename: str
@@ -15,19 +16,21 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a decoder does in a turn: a picture, or an archive from its entry `begin` on, of which `left` bytes may be
-    unpacked."""
+class DecodeTask:
+    """What a decoder is to do: decode a picture, or a zip from entry `first_entry` on.
 
-    kind: str  # picture or archive
+    bytes_left: how many bytes may still be unpacked for this request.
+    """
+
+    kind: Literal["picture", "archive"]
     field: str
     filename: str
-    left: int
-    begin: int = 0
+    bytes_left: int
+    first_entry: int = 0
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedPicture:
     """A picture as it is stored. mode: L, LA, RGB or RGBA."""
 
     filename: str
@@ -38,15 +41,15 @@ class Picture:
 
 
 class PictureRefused(Exception):
-    """413 too large, 415 not a picture we read, 422 broken or out of bounds; the reason is for the file's owner."""
+    """A file cannot be used. status: 413 too large, 415 not a format that we read, 422 broken or out of bounds."""
 
-    def __init__(self, status: int, upload: Upload, reason: str) -> None:
-        where = f"{upload.archive}: {upload.filename}" if upload.archive else upload.filename
-        super().__init__(f"{where}: {reason}")
-        self.status, self.upload, self.reason = status, upload, reason
+    def __init__(self, status: int, file: UploadedFile, reason: str) -> None:
+        name = f"{file.archive}: {file.filename}" if file.archive else file.filename
+        super().__init__(f"{name}: {reason}")
+        self.status, self.file, self.reason = status, file, reason
 
 
 def clean_name(name: str | None, fallback: str) -> str:
-    """The last part of a path, without control characters, at most 200 characters."""
+    """Return the last part of a path, without control characters, shortened to its last 200 characters."""
     last = PurePosixPath((name or "").replace("\\", "/")).name
     return "".join(letter for letter in last if letter.isprintable())[-200:] or fallback

@@ -1,4 +1,4 @@
-"""The bounds within which a picture is read: of the settings, those that a decoder needs to know."""
+"""The settings that a decoder needs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +9,8 @@ if TYPE_CHECKING:  # a decoder starts sooner without it
 
 @dataclass(frozen=True)
 class Limits:
+    """The limits within which an upload is decoded; see ApiSettings for their meaning."""
+
     max_body_bytes: int
     max_file_bytes: int
     max_pictures: int

@@ -1,4 +1,4 @@
-"""A dataset as clients see it."""
+"""Datasets as responses show them."""
 
 from pydantic import BaseModel
 

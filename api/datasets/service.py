@@ -1,10 +1,10 @@
-"""Accepting a dataset: all of its pictures or none, and the row comes last."""
+"""Create datasets: all of the pictures are stored or none, and the row is written last."""
 
 from collections.abc import Iterable
 
 from api.app_state import AppState
-from api.datasets.decoder_pool import Decoded
-from api.datasets.files import Picture, PictureRefused
+from api.datasets.decoder_pool import DecodeResult
+from api.datasets.files import DecodedPicture, PictureRefused
 from api.disk_space import ensure_disk_space
 from api.errors import Problem
 from api.file_cleanup import delete_on_failure
@@ -12,32 +12,32 @@ from core.storage import datasets
 from core.storage.tables import Dataset, DatasetImage, new_id
 
 
-def create(app_state: AppState, name: str | None, decoded: Iterable[Decoded]) -> Dataset:
-    """Raises Problem, naming each file that is refused, or for a full disk; then nothing is stored."""
+def create(app_state: AppState, name: str | None, results: Iterable[DecodeResult]) -> Dataset:
+    """Store a dataset. Raises Problem, naming each refused file, or if the disk is full; then nothing is stored."""
     ensure_disk_space(app_state)
     dataset_id = new_id("dataset")
     dataset = Dataset(id=dataset_id, name=name, images=[])
     refused: list[PictureRefused] = []
     with delete_on_failure(app_state.blobs, lambda: datasets.find(app_state.database, dataset_id)) as paths:
-        for index, one in enumerate(decoded):
-            if isinstance(one, PictureRefused):
-                refused.append(one)
-            elif not refused:  # one picture at a time is in memory
-                ensure_disk_space(app_state)  # also for this one: a small file may hold a large picture
-                dataset.images.append(_store(app_state, dataset_id, index, one))
+        for index, result in enumerate(results):
+            if isinstance(result, PictureRefused):
+                refused.append(result)
+            elif not refused:
+                ensure_disk_space(app_state)  # again, because a small upload may hold large pictures
+                dataset.images.append(_store(app_state, dataset_id, index, result))
                 paths.append(dataset.images[-1].blob)
         if refused:
-            raise refusal(refused)
+            raise _refusal(refused)
         return datasets.add(app_state.database, dataset)
 
 
-def refusal(refused: list[PictureRefused]) -> Problem:
-    """One answer for all the files at fault, with the first one's status."""
-    errors = [{"field": one.upload.field, "file": one.upload.filename, "message": one.reason} for one in refused]
+def _refusal(refused: list[PictureRefused]) -> Problem:
+    """Return one Problem for all refused files, with the status of the first."""
+    errors = [{"field": one.file.field, "file": one.file.filename, "message": one.reason} for one in refused]
     return Problem(refused[0].status, "; ".join(str(one) for one in refused[:3]), errors)
 
 
-def _store(app_state: AppState, dataset_id: str, index: int, picture: Picture) -> DatasetImage:
+def _store(app_state: AppState, dataset_id: str, index: int, picture: DecodedPicture) -> DatasetImage:
     stored = app_state.blobs.put(f"datasets/{dataset_id}/{index}.png", picture.png)
     return DatasetImage(
         index=index,

@@ -7,9 +7,9 @@ import torch
 from redis import Redis
 from support import rows
 
-from api.datasets.files import Upload
+from api.datasets.files import UploadedFile
 from api.datasets.limits import Limits
-from api.datasets.picture_reader import accept
+from api.datasets.picture_reader import read_picture
 from api.settings import ApiSettings
 from core.jobs import outcomes, requests
 from core.jobs.leases import JobLease
@@ -41,7 +41,7 @@ class Workplace:
         """As the API stores them; name=content."""
         dataset = Dataset(id=new_id("dataset"), name=None, images=[])
         for index, (name, content) in enumerate(pictures.items()):
-            one = accept(Upload("images", f"{name}.png", content), Limits.of(ApiSettings()))
+            one = read_picture(UploadedFile("images", f"{name}.png", content), Limits.of(ApiSettings()))
             stored = self.blobs.put(f"datasets/{dataset.id}/{index}.png", one.png)
             about = {"width": one.width, "height": one.height, "mode": one.mode, "media_type": "image/png"}
             columns = {"bytes": stored.bytes, "sha256": stored.sha256, "blob": stored.blob}

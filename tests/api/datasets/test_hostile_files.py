@@ -185,13 +185,13 @@ ARCHIVES = {
     "a backslash up": (_entries("..\\..\\bad.png"), "leads out"),
     "a share": (_entries("\\\\host\\share\\bad.png"), "leads out"),
     "twice": (_entries("bad.png", "bad.png"), "twice"),
-    "a device": (_special(), "no plain file"),
+    "a device": (_special(), "not a regular file"),
     "a zip": (pictures.zipped({"bad.png": pictures.zipped({"a": b"a"})}), "is an archive itself"),
     "a gzip": (pictures.zipped({"bad.png": b"\x1f\x8b\x08" + bytes(9)}), "is an archive itself"),
     "overlapping": (_overlapping(), "overlaps|cannot be unpacked"),
     "a size too small": (_lying(24, 5), "cannot be unpacked|broken"),
     "a packed size too large": (_lying(20, 2**31), "overlaps"),
-    "a bomb": (pictures.zipped({"bad.png": bytes(500_000)}), "shrinks too well"),
+    "a bomb": (pictures.zipped({"bad.png": bytes(500_000)}), "compresses too well"),
 }
 
 
