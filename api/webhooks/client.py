@@ -1,4 +1,4 @@
-"""One attempt to deliver a message: signed, to an address that was looked at, and over within its time."""
+"""Send one webhook message: signed, to a checked address, within a time limit."""
 
 import asyncio
 import json
@@ -11,32 +11,32 @@ from urllib.parse import urlsplit
 from api.webhooks.addresses import Resolve, public_address
 from core.storage.deliveries import Due, Outcome
 
-MAX_ERROR = 500  # letters
+MAX_ERROR = 500  # characters
 GONE = 410
 
 
 @dataclass(frozen=True)
 class WebhookClient:
-    """How messages are carried. `to_private`: also to addresses of one's own network."""
+    """Sends messages. allow_private: also to addresses that are not public."""
 
     tls: ssl.SSLContext
     timeout_seconds: float
-    to_private: bool
+    allow_private: bool
     resolve: Resolve
 
-    async def carry(self, due: Due) -> Outcome:
-        """Whatever goes wrong is the outcome."""
+    async def deliver(self, due: Due) -> Outcome:
+        """Attempt a delivery once and return its outcome; errors are part of the outcome and never raised."""
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 status = await self._post(due)
         except TimeoutError:
             return Outcome(None, f"no answer within {self.timeout_seconds:g} s")
-        except Exception as error:  # of the network, of TLS, of a URL that httpx reads otherwise
+        except Exception as error:  # of the network, of TLS, or of a URL that httpx rejects
             return Outcome(None, f"{type(error).__name__}: {error}"[:MAX_ERROR])
-        return Outcome(status, None if 200 <= status < 300 else _wrong(status))
+        return Outcome(status, None if 200 <= status < 300 else _status_error(status))
 
     async def _post(self, due: Due) -> int:
-        """The status of the answer, of which nothing else is read."""
+        """Return the status of the response, whose body is not read."""
         import httpx
 
         parts = urlsplit(due.url)
@@ -44,24 +44,24 @@ class WebhookClient:
         url = httpx.URL(due.url)
         address = await self._address(host, parts.port or (443 if parts.scheme == "https" else 80))
         body = json.dumps(due.payload, ensure_ascii=False, separators=(",", ":"))
-        # The connection goes to the very address that was looked at, while the name stays what TLS verifies.
+        # Connect to the very address that was checked; a second look-up could return another. TLS verifies the name.
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(
             verify=self.tls, timeout=self.timeout_seconds, trust_env=False, limits=limits
-        ) as one:
-            request = one.build_request(
+        ) as client:
+            request = client.build_request(
                 "POST",
                 url.copy_with(host=address),
                 content=body.encode(),
                 headers={"Host": url.netloc.decode("ascii"), **headers(due, body)},
                 extensions={"sni_hostname": host},
             )
-            answer = await one.send(request, stream=True, follow_redirects=False)
-            await answer.aclose()
-            return answer.status_code
+            response = await client.send(request, stream=True, follow_redirects=False)
+            await response.aclose()
+            return response.status_code
 
     async def _address(self, host: str, port: int) -> str:
-        if not self.to_private:
+        if not self.allow_private:
             return await public_address(host, port, self.resolve)
         found = await self.resolve(host, port)
         if not found:
@@ -70,7 +70,7 @@ class WebhookClient:
 
 
 def headers(due: Due, body: str) -> dict[str, str]:
-    """As the Standard Webhooks specification has them. The time is the attempt's, the id the message's."""
+    """Return the headers of the Standard Webhooks specification. A repeated message keeps its id, not its timestamp."""
     from standardwebhooks import Webhook
 
     sent_at = datetime.now(UTC)
@@ -83,13 +83,13 @@ def headers(due: Due, body: str) -> dict[str, str]:
     }
 
 
-def _wrong(status: int) -> str:
+def _status_error(status: int) -> str:
     return f"answered {status}" + (", and redirects are not followed" if 300 <= status < 400 else "")
 
 
 def tls_context() -> ssl.SSLContext:
-    """Trusts what SSL_CERT_FILE names, else the authorities that certifi knows."""
+    """Return a context that trusts the file in SSL_CERT_FILE, or else certifi's authorities. Raises OSError."""
     import httpx
 
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells each URL, and those of webhooks may hold secrets
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each URL, and those of webhooks may hold secrets
     return httpx.create_ssl_context()

@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries as clients see them."""
+"""Requests for webhooks; webhooks and deliveries as responses show them."""
 
 import re
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 
 
 class WebhookIn(BaseModel):
-    """Where to tell of jobs that end."""
+    """The URL to which the end of each job is sent."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -27,7 +27,7 @@ class WebhookIn(BaseModel):
     @classmethod
     def _has_no_password(cls, url: HttpUrl) -> HttpUrl:
         if url.username or url.password:
-            raise ValueError("must hold no user and no password: a delivery is known by its signature")
+            raise ValueError("must not contain a user or password: receivers verify the signature instead")
         return url
 
     @field_validator("url")
@@ -35,7 +35,7 @@ class WebhookIn(BaseModel):
     def _names_a_host(cls, url: HttpUrl) -> HttpUrl:
         host = (url.host or "").strip("[]")
         if not is_address(host) and not (len(host) <= MAX_HOST and _HOST.fullmatch(host)):
-            raise ValueError("its host is no name that one can have: parts of 1 to 63 letters, digits and hyphens")
+            raise ValueError("its host is not a valid name: parts of 1 to 63 letters, digits and hyphens")
         return url
 
 
@@ -50,7 +50,7 @@ class WebhookOut(BaseModel):
 
 
 class NewWebhookOut(WebhookOut):
-    """With the secret, which is shown this once."""
+    """A new webhook with its secret, which is not shown again."""
 
     secret: str
 
@@ -60,7 +60,7 @@ class NewWebhookOut(WebhookOut):
 
 
 class DeliveryOut(BaseModel):
-    """`id` is the message's webhook-id. `next_at`: when it is tried next."""
+    """A message to a webhook. `id` is its webhook-id header. `next_at` is the time of the next attempt."""
 
     id: str
     job_id: str

@@ -17,7 +17,7 @@ from support.receiver import Receiver
 from support.waiting import until
 
 from api.settings import ApiSettings
-from api.webhooks.addresses import Refused, Resolve, is_public, public_address
+from api.webhooks.addresses import PrivateAddress, Resolve, is_public, public_address
 from api.webhooks.sender import Sender
 from core.jobs import requests
 from core.storage import webhooks
@@ -77,7 +77,7 @@ def test_a_host_with_one_private_address_among_public_ones_is_refused() -> None:
     async def both(_: str, __: int) -> Sequence[str]:
         return ["93.184.216.34", "10.0.0.1"]
 
-    with pytest.raises(Refused, match="no public address") as refused:
+    with pytest.raises(PrivateAddress, match="not public") as refused:
         asyncio.run(public_address(NAME, 443, both))
     assert "10.0.0.1" not in str(refused.value)  # whoever reads the log learns nothing of the network
 
@@ -147,8 +147,8 @@ def test_a_name_that_turns_private_after_it_was_public_reaches_nobody(sqlite_dat
     with Receiver() as receiver:
         webhook = _due(sqlite_database, f"http://{NAME}:{receiver.port}/")
         with _sending(sqlite_database, names, private=False, webhook_timeout_seconds=1):
-            found = _once(sqlite_database, webhook, lambda one: one.attempts >= 2 and "no public" in (one.error or ""))
-        assert found.error == f"Refused: {NAME} leads to no public address"
+            found = _once(sqlite_database, webhook, lambda one: one.attempts >= 2 and "not public" in (one.error or ""))
+        assert found.error == f"PrivateAddress: {NAME} leads to an address that is not public"
         assert receiver.received == []
 
 
