@@ -1,11 +1,11 @@
-"""What a service that works says of itself: to Prometheus, and in its log."""
+"""The metrics and the log of a service at work."""
 
 import re
 from typing import Any
 
-from acceptance.conftest import TINY
-from observability.conftest import SECRET, Watched
+from observability.conftest import SECRET, ServiceRecord
 from prometheus_client.parser import text_string_to_metric_families
+from support.client import TINY
 
 
 def _values(text: str) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
@@ -21,8 +21,8 @@ def _of(values: Any, name: str, **labels: str) -> float:
     return values[name][frozenset(labels.items())]
 
 
-def test_metrics_tell_of_jobs_queues_and_workers(watched: Watched) -> None:
-    values = _values(watched.metrics)
+def test_metrics_count_jobs_queues_and_workers(record: ServiceRecord) -> None:
+    values = _values(record.metrics)
     assert _of(values, "genconvnet_jobs", kind="train", status="succeeded") == 1
     assert _of(values, "genconvnet_jobs", kind="sample", status="succeeded") == 1
     assert _of(values, "genconvnet_jobs", kind="classify", status="failed") == 0
@@ -32,17 +32,17 @@ def test_metrics_tell_of_jobs_queues_and_workers(watched: Watched) -> None:
     assert _of(values, "genconvnet_up", part="database") == _of(values, "genconvnet_up", part="broker") == 1
 
 
-def test_workers_tell_of_themselves_without_a_port(watched: Watched) -> None:
-    values = _values(watched.metrics)
+def test_metrics_of_workers_are_published_by_the_api(record: ServiceRecord) -> None:
+    values = _values(record.metrics)
     assert _of(values, "genconvnet_jobs_finished_total", kind="train", outcome="succeeded") == 1
     assert _of(values, "genconvnet_jobs_finished_total", kind="sample", outcome="succeeded") == 1
     assert _of(values, "genconvnet_leases_lost_total") == 0
-    workers = set(re.findall(r'genconvnet_leases_lost_total\{worker="(\w+)@', watched.metrics))
+    workers = set(re.findall(r'genconvnet_leases_lost_total\{worker="(\w+)@', record.metrics))
     assert workers == {"train", "sample"}
-    trains = [line for line in watched.metrics.splitlines() if 'worker="train@' in line]
+    trains = [line for line in record.metrics.splitlines() if 'worker="train@' in line]
     of_train = _values("\n".join(trains))
     assert sum(of_train["genconvnet_learning_iteration_seconds_count"].values()) == TINY["iterations"]
-    health = watched.trained["metrics"]
+    health = record.trained["metrics"]
     ratio = health["chain_std"] / health["data_std"]
     assert 0.3 * ratio < _of(of_train, "genconvnet_chain_std_ratio") < 3 * ratio
     assert 0 <= _of(of_train, "genconvnet_active_units_ratio", layer="1") <= 1
@@ -50,8 +50,8 @@ def test_workers_tell_of_themselves_without_a_port(watched: Watched) -> None:
     assert _of(of_train, "genconvnet_worker_process_resident_memory_bytes") > 1e7
 
 
-def test_metrics_keep_to_the_customs_of_prometheus(watched: Watched) -> None:
-    ours = [f for f in text_string_to_metric_families(watched.metrics) if f.name.startswith("genconvnet_")]
+def test_metrics_keep_to_the_conventions_of_prometheus(record: ServiceRecord) -> None:
+    ours = [f for f in text_string_to_metric_families(record.metrics) if f.name.startswith("genconvnet_")]
     assert len({family.name for family in ours}) == len(ours) > 10
     for family in ours:
         assert family.documentation, family.name
@@ -63,25 +63,26 @@ def test_metrics_keep_to_the_customs_of_prometheus(watched: Watched) -> None:
         assert len(seen) == len(set(seen)), family.name
 
 
-def test_every_line_of_the_log_is_json(watched: Watched) -> None:
-    for line in watched.logged:
+def test_every_log_line_is_json(record: ServiceRecord) -> None:
+    assert record.lines
+    for line in record.log:
         assert {"event", "level", "timestamp"} <= set(line), line
-    assert {"worker_stops", "stopping"} <= {line["event"] for line in watched.logged}
+    assert {"worker_stops", "stopping"} <= {line["event"] for line in record.log}
 
 
-def test_a_jobs_lines_bear_its_id_and_that_of_the_request(watched: Watched) -> None:
-    for kind, job in (("train", watched.trained), ("sample", watched.sampled)):
-        lines = [line for line in watched.logged if line["event"] in ("job_begins", "job_succeeded")]
+def test_log_lines_of_a_job_have_its_id_and_the_request_id(record: ServiceRecord) -> None:
+    for kind, job in (("train", record.trained), ("sample", record.sampled)):
+        lines = [line for line in record.log if line["event"] in ("job_begins", "job_succeeded")]
         lines = [line for line in lines if line["job_id"] == job["id"]]
         assert [line["event"] for line in lines] == ["job_begins", "job_succeeded"]
-        assert {line["request_id"] for line in lines} == {watched.posted[kind]["x-request-id"]}
+        assert {line["request_id"] for line in lines} == {record.headers[kind]["x-request-id"]}
 
 
-def test_every_request_is_one_line_without_its_query(watched: Watched) -> None:
-    lines = [line for line in watched.logged if line["event"] == "request"]
+def test_every_request_is_logged_once_without_its_query(record: ServiceRecord) -> None:
+    lines = [line for line in record.log if line["event"] == "request"]
     training = [line for line in lines if line["request_id"] == "the-training"]
     assert [(line["method"], line["path"], line["status"]) for line in training] == [("POST", "/v1/jobs", 202)]
     assert training[0]["seconds"] >= 0
     assert [line["status"] for line in lines if line["path"] == "/v1/jobs/none"] == [404]
     assert [line["status"] for line in lines if line["method"] == "POST"].count(422) == 1
-    assert SECRET not in "\n".join(watched.lines)
+    assert SECRET not in "\n".join(record.lines)
