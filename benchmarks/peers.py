@@ -1,4 +1,4 @@
-"""How others run Langevin dynamics on the very net that we run it on: plain modules and autograd."""
+"""Other implementations of Langevin dynamics, for the same net: plain PyTorch modules and autograd."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from core.theory.model import GenerativeConvNet
 
-Run = Callable[[Tensor, int], Tensor]  # pictures (N, C, H, W) and the number of steps -> pictures
+Sampler = Callable[[Tensor, int], Tensor]  # chains (N, C, H, W) and a number of steps -> the chains after them
 
 
 class PlainNet(nn.Module):
-    """f(I; w) of a net of Def. 3 as anyone would write it (N, C, H, W) -> (N,); its energy is ‖I‖² / 2σ² - f."""
+    """The energy ‖I‖² / 2σ² - f(I; w) of a net of Def. 3 in plain PyTorch: (N, C, H, W) -> (N,)."""
 
     def __init__(self, net: GenerativeConvNet) -> None:
         super().__init__()
@@ -27,22 +27,22 @@ class PlainNet(nn.Module):
         return images.square().sum(dim=(1, 2, 3)) / (2 * self.variance) - self.layers(images).sum(dim=(1, 2, 3))
 
 
-def autograd_loop(net: GenerativeConvNet, step_size: float) -> Run:
-    """The loop that papers' code has, after Nijkamp et al. 2019 (github.com/point0bar1/ebm-anatomy)."""
+def autograd_loop(net: GenerativeConvNet, step_size: float) -> Sampler:
+    """Return the usual loop of published code, after Nijkamp et al. 2019 (github.com/point0bar1/ebm-anatomy)."""
     energy = PlainNet(net).to(net.weights[0].device)
 
     def run(images: Tensor, steps: int) -> Tensor:
         chains = images.clone().requires_grad_(True)
         for _ in range(steps):
-            slope = torch.autograd.grad(energy(chains).sum(), [chains])[0]
-            chains.data += -(step_size**2) / 2 * slope + step_size * torch.randn_like(chains)
+            gradient = torch.autograd.grad(energy(chains).sum(), [chains])[0]
+            chains.data += -(step_size**2) / 2 * gradient + step_size * torch.randn_like(chains)
         return chains.detach()
 
     return run
 
 
-def torchebm_sampler(net: GenerativeConvNet, step_size: float) -> Run | None:
-    """torchebm's own; None where it is not installed."""
+def torchebm_sampler(net: GenerativeConvNet, step_size: float) -> Sampler | None:
+    """Return torchebm's Langevin sampler, or None if torchebm is not installed."""
     try:
         from torchebm.core import BaseModel
         from torchebm.samplers import LangevinDynamics

@@ -1,7 +1,7 @@
-"""What a client does: upload a texture, learn it, sample it, fetch the pictures. `make demo` runs this.
+"""A client of the service: upload a texture, learn it, sample from the model, download the pictures. See `make demo`.
 
-It starts `genconvnet serve` on a free port with a new data folder, and stops it at the end; with --url it talks to a
-service that runs already, with the key in GENCONVNET_KEY where it needs one.
+It starts `genconvnet serve` on a free port with a new data folder, and stops it at the end. With --url it uses a
+service that is already running; if that service needs a key, put it in GENCONVNET_KEY.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -28,13 +28,17 @@ console = Console()
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", help="a running service; one is started when absent")
-    parser.add_argument("--picture", type=Path, default=HERE / "texture.png")
-    parser.add_argument("--preset", default="quick")
-    parser.add_argument("--out", type=Path, default=Path("demo-output"))
+    parser.add_argument("--url", help="URL of a running service; by default the demo starts one")
+    parser.add_argument("--picture", type=Path, default=HERE / "texture.png", help="the texture to learn")
+    parser.add_argument("--preset", default="quick", help="name of the training preset")
+    parser.add_argument("--out", type=Path, default=Path("demo-output"), help="folder for the pictures")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        url = arguments.url or stack.enter_context(service())
+        url = arguments.url
+        if url is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="genconvnet-demo-"))
+            url = stack.enter_context(running_service(Path(folder)))
+            console.print(f"serving    {url}")
         key = os.environ.get("GENCONVNET_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         client = stack.enter_context(httpx.Client(base_url=url, timeout=60, headers=headers))
@@ -42,6 +46,7 @@ def main() -> int:
 
 
 def run(client: httpx.Client, picture: Path, preset: str, out: Path) -> int:
+    """Learn `picture`, sample from the model and download everything to `out`. Return the exit code."""
     out.mkdir(parents=True, exist_ok=True)
     began_at = time.monotonic()
     with picture.open("rb") as file:
@@ -65,21 +70,21 @@ def run(client: httpx.Client, picture: Path, preset: str, out: Path) -> int:
         download(client, job, folder)
     model = client.get(f"/v1/models/{trained['model_id']}/download").raise_for_status()
     (out / "model.safetensors").write_bytes(model.content)
-    console.print(f"the pictures lie in [bold]{out.resolve()}[/bold]: learned/ and sampled/, beside model.safetensors")
+    console.print(f"wrote      learned/, sampled/ and model.safetensors in [bold]{out.resolve()}[/bold]")
     return 0
 
 
 def post(client: httpx.Client, path: str, **content: object) -> dict:
-    """POST; prints the service's own words where it refuses."""
-    answer = client.post(path, **content)  # type: ignore[arg-type]
-    if answer.is_error:
-        console.print(f"[red]{path}: {answer.json()['detail']}")
+    """POST and return the decoded response. If the service refuses, print its reason and exit."""
+    response = client.post(path, **content)  # type: ignore[arg-type]
+    if response.is_error:
+        console.print(f"[red]{path}: {response.json()['detail']}")
         raise SystemExit(1)
-    return answer.json()
+    return response.json()
 
 
 def follow(client: httpx.Client, job: dict, verb: str) -> dict | None:
-    """Show a progress bar until the job has ended; None where it did not succeed."""
+    """Show a progress bar until the job has ended. Return the job, or None if it did not succeed."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -103,41 +108,38 @@ def follow(client: httpx.Client, job: dict, verb: str) -> dict | None:
 
 
 def download(client: httpx.Client, job: dict, folder: Path) -> None:
+    """Save all artifacts of the job in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for artifact in job["artifacts"]:
         (folder / artifact["name"]).write_bytes(client.get(artifact["url"]).raise_for_status().content)
 
 
 @contextlib.contextmanager
-def service() -> Iterator[str]:
-    """`genconvnet serve` on a free port, with a data folder of its own that goes with it."""
-    with tempfile.TemporaryDirectory(prefix="genconvnet-demo-") as folder:
-        log = Path(folder) / "serve.log"
-        command = [
-            str(Path(sys.executable).with_name("genconvnet")),
-            "serve",
-            "--port",
-            "0",
-            "--data-dir",
-            f"{folder}/data",
-        ]
-        with log.open("w") as errors:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-            timer = threading.Timer(START_SECONDS, process.kill)
-            timer.start()
-            try:
-                assert process.stdout is not None
-                found = next((match for line in process.stdout if (match := re.search(r"http://\S+", line))), None)
-                timer.cancel()
-                if found is None:
-                    console.print(log.read_text())
-                    raise SystemExit("the service did not start")
-                console.print(f"serving    {found.group()}")
-                yield found.group()
-            finally:
-                timer.cancel()
-                process.terminate()
-                process.wait(timeout=60)
+def running_service(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run `genconvnet serve` on a free port and yield its URL; stop it at the end.
+
+    Data and log are kept in `folder`. `settings` are environment variables of the service (GENCONVNET_...).
+    """
+    log = folder / "serve.log"
+    genconvnet = Path(sys.executable).with_name("genconvnet")
+    command = [str(genconvnet), "serve", "--port", "0", "--data-dir", f"{folder}/data"]
+    environment = {**os.environ, **(settings or {})}
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+        timer = threading.Timer(START_SECONDS, process.kill)
+        timer.start()
+        try:
+            assert process.stdout is not None
+            found = next((match for line in process.stdout if (match := re.search(r"http://\S+", line))), None)
+            timer.cancel()
+            if found is None:
+                console.print(log.read_text())
+                raise SystemExit("the service did not start")
+            yield found.group()
+        finally:
+            timer.cancel()
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 if __name__ == "__main__":

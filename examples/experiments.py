@@ -1,11 +1,11 @@
-"""The paper's three experiments (sec. 7), each one command, without the service:
+"""Run the paper's three experiments (sec. 7), one command each, without the service:
 
-    python examples/experiments.py texture PICTURE...             Experiment 1, each picture a model of its own
-    python examples/experiments.py object FOLDER                  Experiment 2, all pictures together
-    python examples/experiments.py autoencoder FOLDER             Experiment 3, all pictures together
+    python examples/experiments.py texture PICTURE...             Experiment 1, one model for each picture
+    python examples/experiments.py object FOLDER                  Experiment 2, one model of all pictures
+    python examples/experiments.py autoencoder FOLDER             Experiment 3, one model of all pictures
 
-Each takes the preset of its name with -cpu, minutes on two cores; --preset texture, object or autoencoder has the
-paper's own settings, which want a GPU. TrainingSet and figures go to --out.
+Each uses the preset of its name with the suffix -cpu, which takes minutes on two cores. The presets texture, object and
+autoencoder are the paper's own settings and need a GPU. Pictures and figures are written to --out.
 """
 
 import argparse
@@ -34,94 +34,103 @@ PEAK = 255.0
 
 
 def main() -> None:
-    asked = _arguments()
-    params = PRESETS[asked.preset or f"{asked.experiment}-cpu"].model_copy(update={"seed": asked.seed})
-    params = LearningParams.model_validate({**params.model_dump(), **dict(asked.set)})
-    files = _files(asked.pictures)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    if asked.experiment == "texture":
-        figures = [_texture(file, params, asked) for file in files]
-    elif asked.experiment == "object":
-        figures = [_objects(files, params, asked)]
+    options = _arguments()
+    params = PRESETS[options.preset or f"{options.experiment}-cpu"].model_copy(update={"seed": options.seed})
+    params = LearningParams.model_validate({**params.model_dump(), **dict(options.set)})
+    files = _picture_files(options.pictures)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.experiment == "texture":
+        figures = [_texture(file, params, options) for file in files]
+    elif options.experiment == "object":
+        figures = [_objects(files, params, options)]
     else:
-        figures = [_scenes(files, params, asked)]
-    report = {"experiment": asked.experiment, "params": params.model_dump(mode="json"), "results": figures}
-    (asked.out / f"{asked.experiment}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        figures = [_scenes(files, params, options)]
+    report = {"experiment": options.experiment, "params": params.model_dump(mode="json"), "results": figures}
+    (options.out / f"{options.experiment}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     for result in figures:
         sys.stdout.write(json.dumps(result) + "\n")
 
 
-def _texture(file: Path, params: LearningParams, asked: argparse.Namespace) -> dict[str, object]:
-    """Experiment 1: the picture, and what the chains synthesized."""
-    pixels = _read([file], params, asked)
-    state, levels, seconds = _learn(pixels, params, asked)
-    made = _shown(state, params, levels)
-    _save(asked.out / f"texture-{file.stem}.png", [*pixels.to(torch.uint8), *made], columns=1 + len(made))
-    near = sum(distance_ratio(one.float(), pixels[0]) for one in made) / len(made)
+def _texture(file: Path, params: LearningParams, options: argparse.Namespace) -> dict[str, object]:
+    """Experiment 1: learn one texture and save it beside the synthesized pictures. Return the figures."""
+    pixels = _read([file], params, options)
+    state, levels, seconds = _learn(pixels, params, options)
+    synthesized = _synthesized(state, params, levels)
+    _save(
+        options.out / f"texture-{file.stem}.png", [*pixels.to(torch.uint8), *synthesized], columns=1 + len(synthesized)
+    )
+    ratio = distance_ratio(synthesized.float(), pixels[0])
     learned_from, _ = prepare_for(params, pixels)
     contrast = float(state.chains.square().mean().sqrt() / learned_from.square().mean().sqrt())
-    return {"picture": file.name, "distance_ratio": near, "contrast": contrast, **_common(state, seconds)}
+    return {"picture": file.name, "distance_ratio": ratio, "contrast": contrast, **_run_figures(state, seconds)}
 
 
-def _objects(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> dict[str, object]:
-    """Experiment 2: is each synthesized object near a training picture, and are they as different from one another?"""
+def _objects(files: Sequence[Path], params: LearningParams, options: argparse.Namespace) -> dict[str, object]:
+    """Experiment 2: learn aligned objects and measure how near and how varied the synthesized ones are.
+
+    Distances are root mean squares over pixels, in grey levels. Return the figures.
+    """
     if len(files) < 2:
-        raise SystemExit("Experiment 2 learns from several aligned pictures of one kind of object; one was given")
-    pixels = _read(files, params, asked)
-    state, levels, seconds = _learn(pixels, params, asked)
-    made = _shown(state, params, levels)
-    _save(asked.out / "object.png", [*pixels.to(torch.uint8)[: len(made)], *made], columns=6)
-    real, synthesized = pixels.flatten(1), made.float().flatten(1)
-    scale = real.shape[1] ** 0.5  # root mean square distances, in grey levels
-    nearest = torch.cdist(synthesized, real).min(dim=1).values / scale
+        raise SystemExit("Experiment 2 needs several aligned pictures of one kind of object; only one was given")
+    pixels = _read(files, params, options)
+    state, levels, seconds = _learn(pixels, params, options)
+    synthesized = _synthesized(state, params, levels)
+    _save(options.out / "object.png", [*pixels.to(torch.uint8)[: len(synthesized)], *synthesized], columns=6)
+    real, drawn = pixels.flatten(1), synthesized.float().flatten(1)
+    scale = real.shape[1] ** 0.5
+    nearest = torch.cdist(drawn, real).min(dim=1).values / scale
     return {
         "nearest_training_picture": nearest.mean().item(),
         "farthest_from_its_nearest": nearest.max().item(),
         "median_between_training_pictures": torch.pdist(real).median().item() / scale,
-        "median_between_synthesized": torch.pdist(synthesized).median().item() / scale,
-        **_common(state, seconds),
+        "median_between_synthesized": torch.pdist(drawn).median().item() / scale,
+        **_run_figures(state, seconds),
     }
 
 
-def _scenes(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> dict[str, object]:
-    """Experiment 3: the training pictures, reconstructed in one pass."""
-    pixels = _read(files, params, asked)
-    state, levels, seconds = _learn(pixels, params, asked)
+def _scenes(files: Sequence[Path], params: LearningParams, options: argparse.Namespace) -> dict[str, object]:
+    """Experiment 3: learn scenes and reconstruct each in one pass (eq. 20). Return the figures, PSNR in dB."""
+    pixels = _read(files, params, options)
+    state, levels, seconds = _learn(pixels, params, options)
     images = levels.standardize(pixels).to(state.chains.device)
-    made = to_pixels(reconstruct(state.net, images, params.boundary), levels)
-    _save(asked.out / "autoencoder.png", [*pixels.to(torch.uint8), *made], columns=len(pixels))
-    errors = (made.float() - pixels).square().flatten(1).mean(dim=1)
+    rebuilt = to_pixels(reconstruct(state.net, images, params.boundary), levels)
+    _save(options.out / "autoencoder.png", [*pixels.to(torch.uint8), *rebuilt], columns=len(pixels))
+    errors = (rebuilt.float() - pixels).square().flatten(1).mean(dim=1)
     psnr = 10 * torch.log10(PEAK**2 / errors)
-    return {"mean_psnr": psnr.mean().item(), "psnr": psnr.tolist(), **_common(state, seconds)}
+    return {"mean_psnr": psnr.mean().item(), "psnr": psnr.tolist(), **_run_figures(state, seconds)}
 
 
-def _learn(pixels: Tensor, params: LearningParams, asked: argparse.Namespace) -> tuple[TrainingState, Levels, float]:
-    """Algorithm 1, telling of its way on stderr -> what it learned, how to come back to grey levels, seconds."""
+def _learn(pixels: Tensor, params: LearningParams, options: argparse.Namespace) -> tuple[TrainingState, Levels, float]:
+    """Run Algorithm 1 on grey levels (N, C, H, W), printing progress to stderr.
+
+    Return the final state, the levels that turn its chains into grey levels, and the seconds it took.
+    """
     images, levels = prepare_for(params, pixels)
     began_at = time.monotonic()
 
-    def tell(progress: TrainingProgress, _: TrainingState) -> None:
+    def print_progress(progress: TrainingProgress, _: TrainingState) -> None:
         if progress.step % 50 == 0:
             health = progress.health
             sys.stderr.write(f"\r{progress.fraction:4.0%}  std {health.chain_std:.0f} of {health.data_std:.0f}  ")
 
-    state = learn(TrainingSet.of(images.to(asked.device), levels), params, callback=tell)
+    state = learn(TrainingSet.of(images.to(options.device), levels), params, callback=print_progress)
     sys.stderr.write("\n")
     return state, levels, time.monotonic() - began_at
 
 
-def _shown(state: TrainingState, params: LearningParams, levels: Levels) -> Tensor:
-    return to_pixels(render_chains(state.net, state.chains, params), levels)[
-        ..., : params.image_size, : params.image_size
-    ]
+def _synthesized(state: TrainingState, params: LearningParams, levels: Levels) -> Tensor:
+    """Return the chains as pictures (N, C, S, S), uint8."""
+    pixels = to_pixels(render_chains(state.net, state.chains, params), levels)
+    return pixels[..., : params.image_size, : params.image_size]
 
 
-def _read(files: Sequence[Path], params: LearningParams, asked: argparse.Namespace) -> Tensor:
-    channels = 1 if asked.grey else 3
+def _read(files: Sequence[Path], params: LearningParams, options: argparse.Namespace) -> Tensor:
+    """Read picture files as grey levels (N, C, S, S)."""
+    channels = 1 if options.grey else 3
     return torch.stack([read_picture(file.read_bytes(), params.image_size, channels) for file in files])
 
 
-def _common(state: TrainingState, seconds: float) -> dict[str, object]:
+def _run_figures(state: TrainingState, seconds: float) -> dict[str, object]:
     return {"recoveries": state.recoveries, "seconds": round(seconds, 1)}
 
 
@@ -129,19 +138,20 @@ def _save(path: Path, pictures: Sequence[Tensor], columns: int) -> None:
     path.write_bytes(write_picture(sheet(pictures, columns)))
 
 
-def _files(named: Sequence[Path]) -> list[Path]:
+def _picture_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the picture files among `paths` and in the folders among them."""
     files = [
         file
-        for path in named
+        for path in paths
         for file in (sorted(path.iterdir()) if path.is_dir() else [path])
         if file.suffix.lower() in SUFFIXES
     ]
     if not files:
-        raise SystemExit(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, named))}")
+        raise SystemExit(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths))}")
     return files
 
 
-def _setting(text: str) -> tuple[str, object]:
+def _parameter(text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
     return name, json.loads(value)
 
@@ -150,12 +160,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=("texture", "object", "autoencoder"))
     parser.add_argument("pictures", nargs="+", type=Path, help="files or folders")
-    parser.add_argument("--preset", choices=sorted(PRESETS), help="default: the experiment's, for two cores")
-    parser.add_argument("--set", action="append", default=[], type=_setting, metavar="NAME=JSON", help="a setting")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="default: the experiment's preset for two cores")
+    parser.add_argument(
+        "--set", action="append", default=[], type=_parameter, metavar="NAME=JSON", help="change one parameter"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--grey", action="store_true", help="learn grey levels only")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=Path("experiments-output"))
+    parser.add_argument("--out", type=Path, default=Path("experiments-output"), help="folder for pictures and figures")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they compare with is what its papers say."""
+"""The benchmarks run to the end, and the methods they compare with match their papers. No test measures time."""
 
 import itertools
 import json
@@ -6,18 +6,22 @@ import math
 from importlib.util import find_spec
 from pathlib import Path
 
+import methods
 import pytest
 import quality
+import samplers
 import shards
 import speed
 import torch
 from PIL import Image
-from quilting import beyond_the_cut, quilt
+from quilting import quilt, right_of_cut
 from random_phase import periodic_component, random_phase
 
 from core.engine import choose_engine
 from core.pictures.images import write_picture
+from core.recipe.presets import PRESETS
 from core.recipe.recovery import LearningDiverged
+from core.theory.model import Architecture, ConvLayer
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,18 +37,18 @@ def noise(*shape):
 @pytest.mark.parametrize("sides", [(32, 32), (31, 40)])
 def test_random_phase_keeps_the_periodic_components_power_spectrum_and_the_mean(sides):
     picture = noise(3, *sides)
-    made = random_phase(picture, generator())
-    kept, given = (torch.fft.fft2(one) for one in (made, periodic_component(picture)))
+    texture = random_phase(picture, generator())
+    kept, given = (torch.fft.fft2(one) for one in (texture, periodic_component(picture)))
     assert torch.allclose(kept.abs(), given.abs(), rtol=1e-9, atol=1e-9)
-    assert torch.allclose(made.mean(dim=(1, 2)), picture.mean(dim=(1, 2)))
+    assert torch.allclose(texture.mean(dim=(1, 2)), picture.mean(dim=(1, 2)))
     cross = [one[0] * one[1].conj() for one in (kept, given)]
-    assert torch.allclose(*cross, rtol=1e-6, atol=1e-6), "the channels turn together"
-    assert (made - periodic_component(picture)).abs().mean() > 10
-    assert not torch.allclose(made, random_phase(picture, generator(2)))
+    assert torch.allclose(*cross, rtol=1e-6, atol=1e-6), "all channels get the same phase"
+    assert (texture - periodic_component(picture)).abs().mean() > 10
+    assert not torch.allclose(texture, random_phase(picture, generator(2)))
 
 
 @pytest.mark.parametrize("sides", [(16, 16), (9, 14)])
-def test_the_smooth_component_has_the_pictures_jumps_for_its_laplacian(sides):
+def test_the_laplacian_of_the_smooth_component_equals_the_jumps(sides):
     picture = noise(1, *sides)
     smooth = picture - periodic_component(picture)
     neighbours = sum(smooth.roll(shift, axis) for shift in (1, -1) for axis in (1, 2))
@@ -57,30 +61,30 @@ def test_the_smooth_component_has_the_pictures_jumps_for_its_laplacian(sides):
     assert smooth.mean() == pytest.approx(0, abs=1e-9)
 
 
-def test_quilting_lays_blocks_of_the_picture_that_overlap():
-    """Each pixel bears its own number: in a block, beside its overlaps, they follow one another as in the picture."""
+def test_quilting_copies_overlapping_blocks_of_the_picture():
+    """Each pixel is its own number. Inside a block, away from its overlaps, the numbers run on as in the picture."""
     side, block, overlap = 40, 12, 4
     picture = torch.arange(float(side**2)).reshape(1, side, side)
-    made = quilt(picture, generator(), block, overlap)[0]
-    assert made.shape == (side, side)
-    assert set(made.flatten().tolist()) <= set(picture.flatten().tolist())
+    quilted = quilt(picture, generator(), block, overlap)[0]
+    assert quilted.shape == (side, side)
+    assert set(quilted.flatten().tolist()) <= set(picture.flatten().tolist())
     steps = torch.arange(overlap)[:, None] * side + torch.arange(overlap)
     for top in range(overlap, side - overlap, block - overlap):
         for left in range(overlap, side - overlap, block - overlap):
-            core = made[top : top + overlap, left : left + overlap]
+            core = quilted[top : top + overlap, left : left + overlap]
             assert torch.equal(core, core[0, 0] + steps), "no overlap reaches here"
 
 
-def test_quilting_does_not_copy_the_whole_picture_and_obeys_its_generator():
+def test_quilting_does_not_copy_the_whole_picture_and_depends_on_its_generator():
     picture = noise(3, 64, 64).round().float()
-    made = quilt(picture, generator())
-    assert made.shape == picture.shape
-    assert torch.equal(made, quilt(picture, generator()))
-    assert not torch.equal(made, quilt(picture, generator(2)))
-    assert (made != picture).float().mean() > 0.5
+    quilted = quilt(picture, generator())
+    assert quilted.shape == picture.shape
+    assert torch.equal(quilted, quilt(picture, generator()))
+    assert not torch.equal(quilted, quilt(picture, generator(2)))
+    assert (quilted != picture).float().mean() > 0.5
 
 
-def test_the_cut_is_the_cheapest_of_all_paths():
+def test_the_quilting_cut_is_the_cheapest_of_all_paths():
     difference = torch.rand(5, 4, generator=generator(3))
     paths = [
         path
@@ -89,7 +93,7 @@ def test_the_cut_is_the_cheapest_of_all_paths():
     ]
     best = min(paths, key=lambda path: sum(float(difference[row, column]) for row, column in enumerate(path)))
     expected = torch.arange(4) >= torch.tensor(best)[:, None]
-    assert torch.equal(beyond_the_cut(difference), expected)
+    assert torch.equal(right_of_cut(difference), expected)
 
 
 TINY = (
@@ -101,7 +105,7 @@ TINY = (
 )
 
 
-def test_the_quality_benchmark_from_pictures_to_its_report(tmp_path, capsys):
+def test_quality_runs_from_pictures_to_report(tmp_path, capsys):
     colour = tmp_path / "colour.png"
     colour.write_bytes(write_picture(noise(3, 50, 60).clamp(0, 255).to(torch.uint8)))
     out = tmp_path / "out"
@@ -124,16 +128,18 @@ def test_the_quality_benchmark_from_pictures_to_its_report(tmp_path, capsys):
         assert sheet.size == (8 * 49 + 7 * 2, 2 * 49 + 2)
 
 
-def test_learning_that_diverges_is_told_and_counts_as_the_worst(tmp_path, capsys, monkeypatch):
+def test_quality_reports_learning_that_diverges_and_counts_it_as_the_worst(tmp_path, capsys, monkeypatch):
     def diverge(*_, **__):
         raise LearningDiverged("again and again")
 
-    monkeypatch.setattr(quality.Learner, "iterate", diverge)
+    monkeypatch.setattr(methods.Learner, "iterate", diverge)
     picture = str(ROOT / "examples" / "texture.png")
     report = tmp_path / "elsewhere.json"
-    told = ["--size", "48", "--seed", "1", "2", "--out", str(tmp_path), "--json", str(report)]
-    assert quality.main([picture, *told]) == 0
-    assert capsys.readouterr().out.count("diverged") == 2 * 2
+    options = ["--size", "48", "--seed", "1", "2", "--out", str(tmp_path), "--json", str(report)]
+    assert quality.main([picture, *options]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("diverged") == 2 * 2
+    assert printed.count("inf") == 2 * 2, "median and worst, of the chains and of sampled pictures"
     results = json.loads(report.read_text())["results"]
     assert [(result["seed"], result["quality"] is None) for result in results if result["method"] == "ConvNet"] == [
         (1, True),
@@ -151,13 +157,13 @@ def test_learning_that_diverges_is_told_and_counts_as_the_worst(tmp_path, capsys
         (("--preset", "nonesuch"), "nonesuch"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_before_anything_is_learned(arguments, reason, capsys):
+def test_quality_refuses_invalid_options_before_it_learns(arguments, reason, capsys):
     with pytest.raises(SystemExit):
         quality.main(arguments)
     assert reason in capsys.readouterr().err
 
 
-def test_the_benchmark_of_shards_draws_the_same_pictures_by_every_worker(capsys):
+def test_shards_compares_the_pictures_of_all_workers(capsys):
     tiny = ["--preset", "quick", "--workers", "1", "--count", "9", "--size", "32", "--steps", "1", "--repeat", "1"]
     assert shards.main(tiny) == 0
     header, _, *lines = capsys.readouterr().out.splitlines()
@@ -166,35 +172,56 @@ def test_the_benchmark_of_shards_draws_the_same_pictures_by_every_worker(capsys)
     assert len(header) == len(lines[0])
 
 
-def test_the_benchmark_of_speed_tells_every_figure(tmp_path, capsys, monkeypatch):
-    """Everything at a small size; what it measures each in a process of its own, here in this one."""
+def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
+    """All code runs once, at a small size, but times are made up: 1 s for the first task, 2 s for the second."""
 
-    def growth(device, precision, turns, _):
+    def made_up_seconds(tasks, *_):
+        for task in tasks.values():
+            task()
+        return {name: float(index) for index, name in enumerate(tasks, start=1)}
+
+    def growth_in_this_process(device, precision, turns, _):
         cases = [(speed.CHAINS, speed.SIZE), (1, speed.SIZE), (1, 64), (1, 40)]
         return [
-            speed.measured(name, *one, str(device), precision, turns) for one in cases for name in ("ours", speed.LOOP)
+            speed.measure_step(name, *case, str(device), precision, turns)
+            for case in cases
+            for name in ("ours", speed.LOOP)
         ]
 
-    for name, value in {"SIZE": 48, "CHAINS": 2, "MATRIX": 64, "growth": growth}.items():
+    replaced = {"SIZE": 48, "CHAINS": 2, "MATRIX": 64, "measure_growth": growth_in_this_process}
+    for name, value in {**replaced, "median_seconds": made_up_seconds}.items():
         monkeypatch.setattr(speed, name, value)
     report = tmp_path / "elsewhere.json"
     with torch.backends.cudnn.flags(enabled=True):
         assert speed.main(["--turns", "1", "--device", "cpu", "--out", str(tmp_path), "--json", str(report)]) == 0
     found = json.loads(report.read_text())
-    peers = [name for name in (speed.TORCHEBM, speed.LOOP) if name in found["step_seconds"]]
+    peers = [name for name in (samplers.TORCHEBM, speed.LOOP) if name in found["step_seconds"]]
     ours = ["ours, reference", speed.FLOAT32, "ours, fast, bfloat16", "ours", "noise"]
     assert list(found["step_seconds"]) == [*peers, *ours]
-    assert all(seconds > 0 for seconds in found["step_seconds"].values())
     assert (found["ratio_to_torchebm"] is None) == (find_spec("torchebm") is None)
-    step = found["step_seconds"]
-    assert found["ratio_to_loop"] == pytest.approx(step[speed.LOOP] / step["ours"])
-    assert found["share_of_floor"] == pytest.approx(found["floor_seconds"] / step["ours"])
-    assert found["noise_share"] == pytest.approx(step["noise"] / step["ours"])
-    assert found["iteration_to_its_steps"] > 0
-    assert found["precision"] == choose_engine("auto", torch.device("cpu")).precision
+    # The loop comes after torchebm, `ours` four places after the loop, the noise five, the first matrix product six.
+    loop, steps = len(peers), PRESETS["texture"].langevin_steps
+    assert found["step_seconds"]["ours"] == pytest.approx((loop + 4) / steps)
+    assert found["ratio_to_loop"] == pytest.approx(loop / (loop + 4))
+    assert found["ratio_to_loop_in_float32"] == pytest.approx(loop / (loop + 2))
+    assert found["noise_share"] == pytest.approx((loop + 5) / (loop + 4))
+    precision = choose_engine("auto", torch.device("cpu")).precision
+    product_seconds = {"float32": loop + 6, "bfloat16": loop + 8}[precision]
+    floor = found["gflop"] * 1e9 / (steps * 2 * 64**3) * product_seconds
+    assert found["floor_seconds"] == pytest.approx(floor)
+    assert found["share_of_floor"] == pytest.approx(floor / found["step_seconds"]["ours"])
+    assert found["iteration_to_its_steps"] == 1 / 2
+    assert [row["seconds"] for row in found["growth"]] == [1 / 2] * 8
+    assert found["precision"] == precision
     assert found["graphs"] is False
     printed = capsys.readouterr()
     assert (tmp_path / "speed.md").read_text() == printed.out
-    assert ("without torchebm" in printed.err) == (find_spec("torchebm") is None)
+    assert ("torchebm is not installed" in printed.err) == (find_spec("torchebm") is None)
     with Image.open(tmp_path / "speed.png") as plotted:
         assert plotted.size[0] > plotted.size[1]
+
+
+def test_step_operations_are_counted_by_hand():
+    """One layer, 2 filters of 3 x 3 on one channel, stride 2: of 7 x 7 pixels a map of 3 x 3."""
+    architecture = Architecture((ConvLayer(filters=2, kernel_size=3, stride=2),), channels=1, reference_std=1.0)
+    assert speed.operations(architecture, chains=5, size=7) == 5 * 2 * 2 * (2 * 9 * 9)

@@ -1,0 +1,91 @@
+"""The methods of texture synthesis that quality.py compares: two older ones, and the ConvNet."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from quilting import quilt
+from random_phase import random_phase
+from torch import Tensor
+
+from core.engine import Engine
+from core.pictures.images import Levels, to_pixels
+from core.pictures.training_set import TrainingSet
+from core.recipe.diagnosis import find_warnings
+from core.recipe.learner import Learner, dynamics_of
+from core.recipe.preparation import prepare_for
+from core.recipe.recovery import LearningDiverged
+from core.recipe.rendering import render_chains, tone_of
+from core.recipe.state import TrainingState
+from core.schemas.learning import LearningParams
+from core.schemas.sampling import DEFAULT_STEPS
+from core.synthesis.sampling import render, synthesize
+
+LEARNED, SAMPLED = "ConvNet", "ConvNet, sampled"
+DRAWS = 8  # pictures by each older method and from the finished model; a single one would be a matter of luck
+
+
+@dataclass(frozen=True)
+class Output:
+    """The pictures (N, C, H, W) that a method made, uint8. The other fields are None unless the method learned."""
+
+    pictures: Tensor
+    recoveries: int | None = None
+    seconds: float | None = None
+    warnings: Sequence[str] | None = None
+
+
+def run_methods(picture: Tensor, params: LearningParams) -> dict[str, Output | None]:
+    """Synthesize pictures like `picture` (C, H, W) by each method; None if learning diverged."""
+    assert params.seed is not None
+    generator = torch.Generator().manual_seed(params.seed)
+    return {
+        "random phase": draw(random_phase, picture, generator),
+        "quilting": draw(quilt, picture, generator),
+        **learn(picture, params),
+    }
+
+
+def draw(method: Callable[[Tensor, torch.Generator], Tensor], picture: Tensor, generator: torch.Generator) -> Output:
+    return Output(torch.cat([to_bytes(method(picture, generator)) for _ in range(DRAWS)]))
+
+
+def learn(picture: Tensor, params: LearningParams) -> dict[str, Output | None]:
+    """Return the chains at the end of learning, and pictures that the finished model samples."""
+    images, levels = prepare_for(params, picture[None])
+    began_at = time.monotonic()
+    learner = Learner(TrainingSet.of(images, levels), params)
+    try:
+        for _ in learner.iterate():
+            pass
+    except LearningDiverged:
+        return {LEARNED: None, SAMPLED: None}
+    seconds, state = time.monotonic() - began_at, learner.state
+    chains = to_pixels(render_chains(state.net, state.chains, params), levels)
+    learned = Output(chains, state.recoveries, seconds, find_warnings(learner.measure_health()))
+    return {LEARNED: learned, SAMPLED: Output(sample(state, params, levels, learner.engine))}
+
+
+def sample(state: TrainingState, params: LearningParams, levels: Levels, engine: Engine) -> Tensor:
+    """Draw DRAWS pictures of the size of the chains, as a sampling job with default parameters does, uint8."""
+    dynamics = dynamics_of(params, levels.box)
+    height, width = state.chains.shape[-2:]
+    chains = synthesize(
+        state.net,
+        DRAWS,
+        height,
+        width,
+        steps=DEFAULT_STEPS,
+        dynamics=dynamics,
+        generator=state.generator,
+        start=state.chains,
+        engine=engine,
+    )
+    tone = tone_of(state.net, state.chains, params, engine)
+    return render(state.net, chains, levels, params.picture_noise, dynamics, engine, tone)
+
+
+def to_bytes(picture: Tensor) -> Tensor:
+    """Round grey levels (C, H, W) and clip them to 0..255; return uint8 (1, C, H, W)."""
+    return picture.round().clamp(0, 255).to(torch.uint8)[None]

@@ -1,0 +1,68 @@
+"""The report of speed.py: its tables in markdown, and a plot of time over chains and sizes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from report import markdown_table
+
+mpl.use("Agg")
+from matplotlib import pyplot
+
+FIGURES = (
+    *("ratio_to_torchebm", "ratio_to_torchebm_in_float32", "ratio_to_loop", "ratio_to_loop_in_float32"),
+    *("share_of_floor", "noise_share", "iteration_to_its_steps"),
+)
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Return the figures of `speed.main` as text and tables."""
+    step, size = report["step_seconds"], report["size"]
+    rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in report["matrix_gflops"].items())
+    graphs = " Steps are captured as CUDA graphs." if report["graphs"] else ""
+    head = (
+        f"{report['machine']}; torch {report['torch']}; `ours` computes in {report['precision']}.{graphs}\n"
+        f"{report['chains']} chains of {size} x {size}: {report['gflop']:.1f} GFLOP a step. "
+        f"Matrix rates, GFLOP/s: {rates}.\n"
+    )
+    parts = [
+        head,
+        markdown_table(
+            ("implementation", "ms a step", "time over ours"),
+            [(name, f"{1e3 * seconds:.2f}", f"{seconds / step['ours']:.2f}") for name, seconds in step.items()],
+        ),
+        markdown_table(
+            ("what", "figure"), [(name, f"{report[name]:.3f}") for name in FIGURES if report[name] is not None]
+        ),
+        markdown_table(
+            ("chains", "size", "implementation", "ms a step", "peak MiB"),
+            [
+                (row["chains"], row["size"], row["name"], f"{1e3 * row['seconds']:.1f}", f"{row['peak_mib']:.0f}")
+                for row in report["growth"]
+            ],
+        ),
+    ]
+    full = report.get("experiment_1")
+    if full is not None:
+        health = "; ".join(full["remarks"]) or "healthy"
+        parts.append(
+            f"Experiment 1 in full: {full['seconds']:.0f} s, {full['peak_mib']:.0f} MiB at the peak, "
+            f"{full['recoveries']} recoveries, SWD ratio {full['distance_ratio']:.2f}, {health}.\n"
+        )
+    return "\n".join(parts)
+
+
+def plot(rows: Sequence[dict[str, Any]], names: Sequence[str], size: int, path: Path) -> None:
+    """Plot the seconds of a step over the number of chains of `size` pixels, and over the size of one chain."""
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for axis, varied, fixed, value in zip(axes, ("chains", "size"), ("size", "chains"), (size, 1), strict=True):
+        for name in names:
+            points = sorted(
+                (row[varied], row["seconds"]) for row in rows if row["name"] == name and row[fixed] == value
+            )
+            axis.loglog(*zip(*points, strict=True), marker="o", label=name)
+        axis.set(xlabel=varied, ylabel="seconds a step")
+        axis.legend()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
