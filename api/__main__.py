@@ -40,7 +40,7 @@ def main() -> None:
     die_with_starter()
     # Before uvicorn answers for signals: whoever waits for the database can be stopped at once.
     database = Database(settings.rows_url)
-    database.migrate_when_up()
+    database.migrate_when_available()
     try:
         require_keys(settings, database)
     except KeysRequired as error:

@@ -25,7 +25,7 @@ from core.broker.heartbeat import listening
 from core.jobs.counts import counted
 from core.schemas.jobs import Queue
 from core.schemas.times import DAY_SECONDS
-from core.storage import keys, orphans, revision
+from core.storage import keys, orphaned_files, revision
 from core.storage.blobs import Blobs
 from core.storage.clock import now
 from core.storage.database import Database
@@ -176,7 +176,7 @@ def _jobs(database: Database) -> str:
 
 
 def _keys(settings: ApiSettings, database: Database) -> str:
-    there, address = keys.are_any(database), reachable_address(settings)
+    there, address = keys.any_unrevoked(database), reachable_address(settings)
     if is_exposed(settings) and not there:
         if not settings.without_keys:
             raise CheckFailed(
@@ -201,13 +201,13 @@ def _files(settings: ApiSettings, database: Database, deep: bool) -> str:
     """Of every row that names a file, or of the newest, whether it is there; with `deep`, files without a row too."""
     blobs = Blobs(settings.blobs_url)
     named = _named(database, None if deep else SAMPLED_FILES)
-    missing = [path for path in named if not blobs.has(path)]
+    missing = [path for path in named if not blobs.exists(path)]
     if missing:
         told = f"{len(missing)} of {len(named)} files that rows name are missing: {', '.join(missing[:3])}"
         raise CheckFailed(told, "restore them from a backup, or delete what they belong to")
     if not deep:
         return f"{len(named)} looked for, all there (--deep looks for every one)"
-    strays = sum(1 for _ in orphans.find(database, blobs, settings.orphan_days * DAY_SECONDS))
+    strays = sum(1 for _ in orphaned_files.find(database, blobs, settings.orphan_days * DAY_SECONDS))
     return f"all {len(named)} are there; {strays} belong to no row (`genconvnet sweep` removes them)"
 
 

@@ -16,8 +16,8 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from core.schemas.jobs import JobKind
-from core.storage.blobs import BlobMissing, BlobsAway
-from core.storage.database import AWAY, InDoubt
+from core.storage.blobs import BlobMissing, BlobStoreUnavailable
+from core.storage.database import UNAVAILABLE, UnknownCommit
 from core.storage.errors import Conflict, LimitReached, NotFound
 
 MEDIA_TYPE = "application/problem+json"
@@ -28,8 +28,8 @@ LOCATIONS = ("body", "query", "path", "header")
 PARTS: dict[type[Exception], str] = {
     RedisError: "broker",
     BlobError: "store of files",
-    BlobsAway: "store of files",
-    **dict.fromkeys(AWAY, "database"),
+    BlobStoreUnavailable: "store of files",
+    **dict.fromkeys(UNAVAILABLE, "database"),
 }
 FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")  # in the words of others
 
@@ -75,7 +75,7 @@ def storage_away(error: Exception) -> JSONResponse:
         return problem_response(507, "there is no room left on the disk; nothing was changed")
     log.warning("storage_away", error=str(error))
     part = next(name for kind, name in PARTS.items() if isinstance(error, kind))
-    known = "it is not known whether this was done" if isinstance(error, InDoubt) else "nothing was changed"
+    known = "it is not known whether this was done" if isinstance(error, UnknownCommit) else "nothing was changed"
     detail = f"the {part} does not answer at the moment; {known}"
     return problem_response(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
 

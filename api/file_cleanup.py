@@ -8,7 +8,7 @@ from obstore.exceptions import BaseError as BlobError
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.storage.blobs import Blobs
-from core.storage.database import InDoubt
+from core.storage.database import UnknownCommit
 from core.storage.errors import NotFound
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ def delete_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[list
     paths: list[str] = []
     try:
         yield paths
-    except InDoubt as error:
+    except UnknownCommit as error:
         log.warning("files_left_to_the_sweep", paths=paths, error=str(error))
         raise
     except BaseException:

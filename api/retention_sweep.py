@@ -11,8 +11,8 @@ from core.jobs import retention
 from core.jobs.retention import Kept, Outdated
 from core.runtime.background import BackgroundThread
 from core.schemas.times import DAY_SECONDS
-from core.storage import orphans, restore
-from core.storage.blobs import Blobs, Found
+from core.storage import orphaned_files, restore
+from core.storage.blobs import BlobInfo, Blobs
 from core.storage.database import Database
 
 FIRST_SECONDS = 60.0  # after the start, so that a process that is often started again sweeps too
@@ -25,7 +25,7 @@ class Swept:
     """What went, or would go."""
 
     jobs: list[Outdated]
-    files: list[Found]  # of nobody
+    files: list[BlobInfo]  # of nobody
     keys: int
 
     @property
@@ -37,11 +37,11 @@ def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: b
     """Delete what is not kept, or only tell what that is. Any number may sweep at once."""
     kept = Kept(settings.keep_jobs_days, settings.keep_bytes, settings.idempotency_days)
     age = settings.orphan_days * DAY_SECONDS
-    files = list(orphans.find(database, blobs, age))
+    files = list(orphaned_files.find(database, blobs, age))
     if not dry_run:
         blobs.delete(*(file.path for file in files))
-        orphans.prune(database, blobs, age)
-        restore.forget_killed(database, blobs)
+        orphaned_files.remove_empty_folders(database, blobs, age)
+        restore.clear_stale_marker(database, blobs)
     jobs = [
         job
         for job in retention.outdated(database, blobs, kept)

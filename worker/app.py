@@ -37,7 +37,7 @@ def main(queue: Queue) -> None:
     name = worker_name(queue, f"{os.getpid()}:{secrets.token_hex(4)}")
     structlog.contextvars.bind_contextvars(worker=name)
     database = Database(settings.rows_url)
-    database.migrate_when_up()
+    database.migrate_when_available()
     redis = connect(settings.broker_url)
     notifier = JobNotifier(settings.broker_url)
     child = Child(settings, queue, name, database)

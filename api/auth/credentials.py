@@ -7,7 +7,7 @@ from starlette.requests import cookie_parser
 
 from api.settings import ApiSettings
 from core.storage.access import Access
-from core.storage.tables import NOBODY, ApiKey
+from core.storage.tables import NO_OWNER, ApiKey
 
 COOKIE = "genconvnet_key"
 SCHEME = "bearer"
@@ -43,7 +43,7 @@ def access_of(row: ApiKey, settings: ApiSettings, request_id: str | None) -> Acc
 
 def anonymous_access(request_id: str | None) -> Access:
     """Of one without a key where one is needed: what is open to all shows no rows."""
-    return Access(owner=NOBODY, sees_all=False, request_id=request_id)
+    return Access(owner=NO_OWNER, sees_all=False, request_id=request_id)
 
 
 def requests_per_minute(row: ApiKey, settings: ApiSettings) -> int | None:

@@ -49,7 +49,7 @@ def keys_required(settings: ApiSettings) -> bool:
 
 def require_keys(settings: ApiSettings, database: Database) -> None:
     """Raise KeysRequired if the service needs keys and the database has none."""
-    if keys_required(settings) and not keys.are_any(database):
+    if keys_required(settings) and not keys.any_unrevoked(database):
         raise KeysRequired(
             f"other machines can reach the service on {reachable_address(settings)}, and there is no key. Create one "
             "with `genconvnet keys create NAME --admin` (with compose: `docker compose run --rm api keys create NAME "

@@ -20,7 +20,7 @@ from api.middleware.body_limit import BodyLimitMiddleware
 from api.settings import ApiSettings
 from core.storage import keys, quotas
 from core.storage.access import Access
-from core.storage.database import AWAY, Database
+from core.storage.database import UNAVAILABLE, Database
 from core.storage.errors import LimitReached
 from core.storage.tables import ApiKey
 
@@ -91,7 +91,7 @@ class AuthMiddleware:
                 self._check(scope, database)
             else:
                 await run_in_threadpool(self._check, scope, database)
-        except (Problem, LimitReached, *AWAY, RedisError) as error:
+        except (Problem, LimitReached, *UNAVAILABLE, RedisError) as error:
             return _refusal(error)
         return None
 
@@ -108,7 +108,7 @@ class AuthMiddleware:
         if row is not None:
             state["key"], state["access"] = row, credentials.access_of(row, self._settings, correlation_id.get())
             self._check_limits(way, row, database.scoped_to(state["access"]))
-        elif self._always or keys.are_any(database):
+        elif self._always or keys.any_unrevoked(database):
             if way not in OPEN:
                 raise unauthorized(offered is not None)
         else:
@@ -123,7 +123,7 @@ class AuthMiddleware:
         if (per_minute := credentials.requests_per_minute(row, self._settings)) is not None:
             self._pace.check(row.id, per_minute)
         if way in UPLOADS:
-            quotas.look_for_room(database, 1)
+            quotas.check_storage_before_upload(database, 1)
 
 
 def _refusal(error: Exception) -> Response:
@@ -171,6 +171,6 @@ class _EndOfStream:
 
     def _is_good(self) -> bool:
         try:
-            return keys.is_good(self._database, self._key_id)
-        except AWAY:  # away for now: nothing was revoked as far as anyone knows
+            return keys.is_valid(self._database, self._key_id)
+        except UNAVAILABLE:  # away for now: nothing was revoked as far as anyone knows
             return True

@@ -24,7 +24,7 @@ def open_database(data_dir: Path | None) -> Iterator[Database]:
     configure_logs(settings)
     database = Database(settings.rows_url)
     try:
-        database.migrate_when_up()
+        database.migrate_when_available()
         yield database
     finally:
         database.dispose()

@@ -66,7 +66,7 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], data_dir: DataD
         except (NotFound, Conflict) as error:
             typer.secho(f"genconvnet keys revoke: {error}", err=True, fg="red")
             raise typer.Exit(1) from error
-        any_left = keys.are_any(database)
+        any_left = keys.any_unrevoked(database)
     typer.secho(f"revoked {row.id} ({row.name})", err=True)
     if not any_left:
         typer.secho("No key is left: a service that listens on this machine alone needs none from now on.", err=True)

@@ -4,7 +4,7 @@ import typer
 
 from api.retention_sweep import sweep as run
 from api.settings import ApiSettings
-from core.storage import orphans
+from core.storage import orphaned_files
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 
@@ -34,7 +34,7 @@ def _sweep(database: Database, blobs: Blobs, settings: ApiSettings, dry_run: boo
 
 
 def _check(database: Database, blobs: Blobs) -> None:
-    missing = list(orphans.missing(database, blobs))
+    missing = list(orphaned_files.find_missing(database, blobs))
     for one in missing:
         typer.echo(f"{one.owner_id} lacks {one.path}")
     typer.echo(f"{len(missing)} files are missing")

@@ -81,7 +81,7 @@ def _refuse_without_keys(settings: ApiSettings) -> None:
     """Before any part is started, rather than by the API, again and again."""
     database = Database(settings.rows_url)
     try:
-        database.migrate_when_up()
+        database.migrate_when_available()
         require_keys(settings, database)
     except KeysRequired as error:
         raise CannotServe(str(error)) from error

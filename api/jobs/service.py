@@ -58,7 +58,7 @@ def resume(app_state: AppState, job_id: str, body: ResumeIn) -> Job:
 
 def _require_checkpoint(app_state: AppState, job: Job) -> None:
     """Raises Conflict if the file of the job's checkpoint is missing."""
-    if job.checkpoint is not None and not app_state.blobs.has(job.checkpoint):
+    if job.checkpoint is not None and not app_state.blobs.exists(job.checkpoint):
         raise Conflict(f"job {job.id} cannot go on: the file of its checkpoint is missing")
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from api.webhooks.addresses import Resolve, public_address
-from core.storage.deliveries import Due, Outcome
+from core.storage.deliveries import DueDelivery, Outcome
 
 MAX_ERROR = 500  # characters
 GONE = 410
@@ -24,7 +24,7 @@ class WebhookClient:
     allow_private: bool
     resolve: Resolve
 
-    async def deliver(self, due: Due) -> Outcome:
+    async def deliver(self, due: DueDelivery) -> Outcome:
         """Attempt a delivery once and return its outcome; errors are part of the outcome and never raised."""
         try:
             async with asyncio.timeout(self.timeout_seconds):
@@ -35,7 +35,7 @@ class WebhookClient:
             return Outcome(None, f"{type(error).__name__}: {error}"[:MAX_ERROR])
         return Outcome(status, None if 200 <= status < 300 else _status_error(status))
 
-    async def _post(self, due: Due) -> int:
+    async def _post(self, due: DueDelivery) -> int:
         """Return the status of the response, whose body is not read."""
         import httpx
 
@@ -69,7 +69,7 @@ class WebhookClient:
         return found[0]
 
 
-def headers(due: Due, body: str) -> dict[str, str]:
+def headers(due: DueDelivery, body: str) -> dict[str, str]:
     """Return the headers of the Standard Webhooks specification. A repeated message keeps its id, not its timestamp."""
     from standardwebhooks import Webhook
 

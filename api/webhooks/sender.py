@@ -15,7 +15,7 @@ from api.webhooks.client import GONE, WebhookClient, tls_context
 from core.runtime.background import BackgroundThread
 from core.storage import deliveries
 from core.storage.database import Database
-from core.storage.deliveries import Due, Outcome
+from core.storage.deliveries import DueDelivery, Outcome
 
 MAX_CONCURRENT = 64
 RETRY_DELAYS_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
@@ -71,7 +71,7 @@ class Sender:
             task.cancel()
         await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
 
-    async def _attempt(self, due: Due) -> Outcome:
+    async def _attempt(self, due: DueDelivery) -> Outcome:
         """Deliver once. A missing certificate file is an outcome too, because it may be there at the next attempt."""
         settings = self._settings
         try:
@@ -81,19 +81,21 @@ class Sender:
         private = settings.webhooks_to_private_addresses
         return await WebhookClient(self._tls, settings.webhook_timeout_seconds, private, self._resolve).deliver(due)
 
-    async def _claim(self) -> list[Due]:
+    async def _claim(self) -> list[DueDelivery]:
         """Lease the deliveries that are due, and once an hour delete old ones."""
         loop, free = asyncio.get_running_loop(), MAX_CONCURRENT - len(self._in_flight)
         if time.monotonic() - self._pruned_at > PRUNE_INTERVAL_SECONDS:
             days = self._settings.webhook_log_days
-            await loop.run_in_executor(self._database_threads, deliveries.forget, self._database, days * 24 * 3600)
+            await loop.run_in_executor(
+                self._database_threads, deliveries.delete_finished, self._database, days * 24 * 3600
+            )
             self._pruned_at = time.monotonic()
         if free <= 0:
             return []
         claim = partial(deliveries.claim, self._database, list(self._in_flight), free, self._lease_seconds)
         return await loop.run_in_executor(self._database_threads, claim)
 
-    async def _deliver(self, due: Due) -> None:
+    async def _deliver(self, due: DueDelivery) -> None:
         """Deliver once and store the outcome."""
         try:
             outcome = await self._attempt(due)
@@ -104,10 +106,10 @@ class Sender:
                 log.warning("webhook_not_delivered", **about, error=outcome.error)
             loop = asyncio.get_running_loop()
             if outcome.response_status == GONE:
-                await loop.run_in_executor(self._database_threads, deliveries.gone, self._database, due)
+                await loop.run_in_executor(self._database_threads, deliveries.delete_webhook, self._database, due)
             else:
                 await loop.run_in_executor(
-                    self._database_threads, deliveries.settle, self._database, due, outcome, self._retry_delays
+                    self._database_threads, deliveries.record_outcome, self._database, due, outcome, self._retry_delays
                 )
         except SQLAlchemyError as error:  # it is sent again when the lease has expired
             log.warning("webhook_outcome_not_stored", delivery_id=due.id, error=str(error))

@@ -18,7 +18,7 @@ from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.storage.clock import now
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
-from core.storage.tables import Job, in_turn
+from core.storage.tables import Job, claim_order
 
 MAX_FAILURES = 3  # claims in a row whose worker was lost
 CLOCK_SLACK = 5.0  # seconds; times further in the future were written before the database's clock was set back
@@ -63,7 +63,7 @@ class StopReason(StrEnum):
 def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -> JobLease | None:
     """Lease the next job of `queue` to `worker`. Return None if the queue has no job to claim."""
     with database.write() as session:
-        query = select(Job).where(Job.queue == queue, claimable()).order_by(*in_turn()).limit(1)
+        query = select(Job).where(Job.queue == queue, claimable()).order_by(*claim_order()).limit(1)
         job = session.scalar(query.with_for_update(skip_locked=True))
         if job is None:  # the only job may be locked for a moment, for instance by a reconciler: wait for it
             job = session.scalar(query.with_for_update())

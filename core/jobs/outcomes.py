@@ -142,7 +142,7 @@ def end(session: Session, job: Job, status: JobStatus, error: dict[str, Any] | N
         _finish(session, shards.unfinished(job), status=JobStatus.CANCELED, worker=None, lease_until=None)
     session.refresh(job)
     if job.parent is None:
-        webhooks.tell(session, job)
+        webhooks.enqueue_deliveries(session, job)
         return True
     if status == JobStatus.SUCCEEDED and shards.is_any_left(session, job.parent):
         return False

@@ -12,7 +12,7 @@ from core.runtime.background import BackgroundThread
 from core.schemas.jobs import Queue
 from core.storage.clock import now
 from core.storage.database import Database
-from core.storage.tables import Job, in_turn
+from core.storage.tables import Job, claim_order
 
 MAX_NOTIFICATIONS = 1000  # per queue and round
 
@@ -60,7 +60,7 @@ def take_unnotified(database: Database, queue: Queue, seconds: float, limit: int
     """Return the oldest claimable jobs of `queue` without a notification in the last `seconds`; mark them notified."""
     with database.write() as session:
         quiet = or_(Job.notified_at.is_(None), Job.notified_at < now() - seconds, Job.notified_at > now() + CLOCK_SLACK)
-        query = select(Job.seq).where(Job.queue == queue, claimable(), quiet).order_by(*in_turn()).limit(limit)
+        query = select(Job.seq).where(Job.queue == queue, claimable(), quiet).order_by(*claim_order()).limit(limit)
         chosen = session.scalars(query.with_for_update(skip_locked=True)).all()
         if not chosen:
             return []

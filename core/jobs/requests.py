@@ -17,7 +17,7 @@ from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
-from core.storage.tables import NOBODY, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, in_turn, new_id
+from core.storage.tables import NO_OWNER, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, claim_order, new_id
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
     with database.write() as session:
         if idempotency is not None and (earlier := _find_earlier(session, idempotency)):
             return earlier
-        quotas.refuse_more_jobs(session)
+        quotas.check_job_limit(session)
         _lock_inputs(session, new.dataset_id, [new.model_id, *new.model_ids])
         job = Job(
             id=new_id("job"),
@@ -89,7 +89,7 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
         if idempotency is not None:
             session.add(
                 IdempotencyKey(
-                    owner=owner_of(session) or NOBODY,
+                    owner=owner_of(session) or NO_OWNER,
                     key=idempotency.key,
                     request_sha256=idempotency.request_sha256,
                     job_seq=job.seq,
@@ -126,7 +126,7 @@ def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
     if not waiting:
         return {}
     with database.read() as session:
-        order = func.row_number().over(partition_by=Job.queue, order_by=in_turn()).label("place")
+        order = func.row_number().over(partition_by=Job.queue, order_by=claim_order()).label("place")
         places = select(Job.id, order).where(Job.status == JobStatus.QUEUED, Job.parent_seq.is_(None)).subquery()
         rows = session.execute(
             select(places).where(places.c.id.in_([job.id for job in waiting])), execution_options=UNSCOPED
@@ -193,7 +193,7 @@ def resume(
         job = _get(session, job_id, lock=True)
         if not JobStatus(job.status).final:
             raise Conflict(f"job {job_id} is still {job.status}")
-        quotas.refuse_more_jobs(session)
+        quotas.check_job_limit(session)
         learned_from = job.model_id if job.kind != JobKind.TRAIN else None  # a training job's model is its result
         try:
             _lock_inputs(session, job.dataset_id, [learned_from, *(one.model_id for one in job.models)])
@@ -253,7 +253,7 @@ def _get(session: Session, job_id: str, *, lock: bool = False) -> Job:
 
 
 def _find_earlier(session: Session, idempotency: Idempotency) -> Job | None:
-    row = session.get(IdempotencyKey, (owner_of(session) or NOBODY, idempotency.key))
+    row = session.get(IdempotencyKey, (owner_of(session) or NO_OWNER, idempotency.key))
     if row is None:
         return None
     if row.request_sha256 != idempotency.request_sha256:

@@ -23,7 +23,7 @@ class Access:
     max_unfinished_jobs: int | None = None
 
 
-UNSCOPED = {"everyones": True}  # options of a query that nothing is hidden from
+UNSCOPED = {"unscoped": True}  # options of a query that nothing is hidden from
 
 
 class AccessSession(Session):
@@ -41,10 +41,10 @@ def owner_of(session: Session) -> int | None:
 
 
 @event.listens_for(AccessSession, "do_orm_execute")
-def _only_ones_own(query: ORMExecuteState) -> None:
+def _scope_to_owner(query: ORMExecuteState) -> None:
     """Every query for rows that have an owner is narrowed, unless it says UNSCOPED."""
     access = access_of(query.session)
-    if access.sees_all or query.execution_options.get("everyones"):
+    if access.sees_all or query.execution_options.get("unscoped"):
         return
     owner = access.owner
     query.statement = query.statement.options(

@@ -3,7 +3,7 @@
 The rows are read in one transaction, which sees one moment of the database. Checkpoints of jobs that go on, which may
 be replaced at any time, are copied as its first act, all other files after it; one that was deleted or replaced
 meanwhile is missing, or another than its row says. Then the rows are read again, and the files that are new to them
-copied, until a reading's files are all there. Every reading but the first has few files to copy, so this comes to an
+copied, until a snapshot's files are all there. Every snapshot but the first has few files to copy, so this comes to an
 end while jobs go on.
 """
 
@@ -21,15 +21,15 @@ from sqlalchemy import JSON, Connection, MetaData, Table, select
 
 from core.schemas.jobs import JobStatus
 from core.storage import backup_archive, revision
-from core.storage.backup_archive import Entry, Writer
+from core.storage.backup_archive import ArchiveEntry, Writer
 from core.storage.blobs import BlobMissing, Blobs
 from core.storage.database import Database
 from core.storage.tables import Job
 
-MOST_READINGS = 50
-ROWS_AT_ONCE = 500
+MAX_SNAPSHOTS = 50
+ROWS_PER_BATCH = 500
 
-Named = dict[str, str | None]  # path of a file that rows name -> SHA-256, None where the row does not say
+References = dict[str, str | None]  # path of a file that rows name -> SHA-256, None where the row does not say
 
 
 class BackupFailed(RuntimeError):
@@ -45,12 +45,12 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _Snapshot:
     """What one transaction saw: a file of lines a table, and the files that its rows name."""
 
     tables: dict[str, IO[bytes]]
     rows: int
-    named: Named
+    references: References
 
 
 def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
@@ -58,7 +58,7 @@ def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     try:
-        with open(part, "xb", opener=_private) as file:
+        with open(part, "xb", opener=_open_private) as file:
             summary = _write(database, blobs, file)
             file.flush()
             os.fsync(file.fileno())
@@ -68,7 +68,7 @@ def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
     return summary
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     """Keys' hashes and webhooks' secrets are in it."""
     return os.open(path, flags, 0o600)
 
@@ -79,17 +79,17 @@ def _write(database: Database, blobs: Blobs, file: IO[bytes]) -> Summary:
 
 
 def _write_all(database: Database, blobs: Blobs, writer: Writer) -> Summary:
-    copied: dict[str, Entry] = {}
-    lost: Named = {}
-    for _ in range(MOST_READINGS):
+    copied: dict[str, ArchiveEntry] = {}
+    lost: References = {}
+    for _ in range(MAX_SNAPSHOTS):
         with ExitStack() as open_files:
-            with _one_moment(database) as connection:
+            with _snapshot_transaction(database) as connection:
                 missed = _copy(blobs, writer, _checkpoints(connection), copied)
-                reading = None if missed else _read(connection, open_files)
-            if reading is not None:
-                missed = _copy(blobs, writer, reading.named, copied)
+                snapshot = None if missed else _read_tables(connection, open_files)
+            if snapshot is not None:
+                missed = _copy(blobs, writer, snapshot.references, copied)
                 if not missed:
-                    return _finish(writer, reading, copied)
+                    return _finish(writer, snapshot, copied)
             if still := sorted(path for path, sha256 in missed.items() if lost.get(path, "") == sha256):
                 raise BackupFailed(
                     f"rows name files that are not there or not as they were stored: {', '.join(still[:5])}"
@@ -100,7 +100,7 @@ def _write_all(database: Database, blobs: Blobs, writer: Writer) -> Summary:
 
 
 @contextmanager
-def _one_moment(database: Database) -> Iterator[Connection]:
+def _snapshot_transaction(database: Database) -> Iterator[Connection]:
     """A transaction that sees the database as it was at its first query."""
     with database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
@@ -109,24 +109,24 @@ def _one_moment(database: Database) -> Iterator[Connection]:
             yield connection
 
 
-def _checkpoints(connection: Connection) -> Named:
+def _checkpoints(connection: Connection) -> References:
     """Of jobs that have not ended."""
     going_on = Job.status.in_([status for status in JobStatus if not status.final])
     return dict.fromkeys(connection.scalars(select(Job.checkpoint).where(Job.checkpoint.is_not(None), going_on)))
 
 
-def _read(connection: Connection, open_files: ExitStack) -> _Reading:
+def _read_tables(connection: Connection, open_files: ExitStack) -> _Snapshot:
     tables: dict[str, IO[bytes]] = {}
-    named: Named = {}
+    references: References = {}
     rows = 0
     for table in tables_of(connection):
         lines = open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by whoever reads it
         for row in _rows(connection, table):
-            lines.write(backup_archive.packed(row))
-            named.update(_named(table.name, row))
+            lines.write(backup_archive.encode_row(row))
+            references.update(_references(table.name, row))
             rows += 1
         tables[table.name] = lines
-    return _Reading(tables, rows, named)
+    return _Snapshot(tables, rows, references)
 
 
 def tables_of(connection: Connection) -> list[Table]:
@@ -143,20 +143,20 @@ def tables_of(connection: Connection) -> list[Table]:
 
 def _rows(connection: Connection, table: Table) -> Iterator[dict[str, Any]]:
     query = select(table).order_by(*table.primary_key.columns)
-    for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query).mappings():
+    for row in connection.execution_options(yield_per=ROWS_PER_BATCH).execute(query).mappings():
         yield dict(row)
 
 
-def _named(table: str, row: dict[str, Any]) -> Named:
+def _references(table: str, row: dict[str, Any]) -> References:
     if row.get("blob"):
         return {row["blob"]: row["sha256"]}
     return {row["checkpoint"]: None} if table == "jobs" and row["checkpoint"] else {}
 
 
-def _copy(blobs: Blobs, writer: Writer, named: Named, copied: dict[str, Entry]) -> Named:
+def _copy(blobs: Blobs, writer: Writer, references: References, copied: dict[str, ArchiveEntry]) -> References:
     """Copy what was not yet; gives what could not be, as its rows describe it."""
-    missed: Named = {}
-    for path, sha256 in named.items():
+    missed: References = {}
+    for path, sha256 in references.items():
         if path in copied and sha256 in (None, copied[path].sha256):
             continue
         try:
@@ -171,13 +171,13 @@ def _copy(blobs: Blobs, writer: Writer, named: Named, copied: dict[str, Entry]) 
     return missed
 
 
-def _finish(writer: Writer, reading: _Reading, copied: dict[str, Entry]) -> Summary:
-    entries = [copied[path] for path in reading.named]
-    for name, lines in reading.tables.items():
+def _finish(writer: Writer, snapshot: _Snapshot, copied: dict[str, ArchiveEntry]) -> Summary:
+    entries = [copied[path] for path in snapshot.references]
+    for name, lines in snapshot.tables.items():
         size = lines.tell()
         lines.seek(0)
         sha256 = hashlib.file_digest(lines, "sha256").hexdigest()  # type: ignore[arg-type]
         lines.seek(0)
         entries.append(writer.copy(f"{backup_archive.ROWS}{name}.jsonl", lines, size, sha256))
     writer.finish(entries)
-    return Summary(reading.rows, len(reading.named))
+    return Summary(snapshot.rows, len(snapshot.references))

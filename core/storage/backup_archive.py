@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 FORMAT = 1
-HEAD, CONTENTS, BLOBS, ROWS = "backup.json", "contents.jsonl", "blobs/", "rows/"
+HEADER, CONTENTS, BLOBS, ROWS = "backup.json", "contents.jsonl", "blobs/", "rows/"
 _NAME = re.compile(
     r"backup\.json|contents\.jsonl|rows/[a-z_]{1,60}\.jsonl|blobs/[\w@=+-][\w.@=+-]*(/[\w@=+-][\w.@=+-]*)*"
 )
 
 
-BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
+UNREADABLE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 """How the libraries say that an archive was cut short or damaged, also while a part of it is read."""
 
 
@@ -32,7 +32,7 @@ class BadArchive(ValueError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """A part of an archive that counts, by which it is checked."""
 
     name: str
@@ -44,26 +44,26 @@ class Writer:
     """Writes an archive to `file`, part by part. Only one that was finished is whole."""
 
     def __init__(self, file: IO[bytes], revision: str, created_at: float) -> None:
-        self._packed = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1)
-        self._tar = tarfile.open(fileobj=self._packed, mode="w|")  # noqa: SIM115 - closed by `finish`
+        self._gzip = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1)
+        self._tar = tarfile.open(fileobj=self._gzip, mode="w|")  # noqa: SIM115 - closed by `finish`
         head = {"format": FORMAT, "revision": revision, "created_at": created_at}
-        self.add(HEAD, json.dumps(head).encode())
+        self.add(HEADER, json.dumps(head).encode())
 
-    def add(self, name: str, content: bytes) -> Entry:
+    def add(self, name: str, content: bytes) -> ArchiveEntry:
         return self.copy(name, io.BytesIO(content), len(content), hashlib.sha256(content).hexdigest())
 
-    def copy(self, name: str, source: IO[bytes], size: int, sha256: str) -> Entry:
+    def copy(self, name: str, source: IO[bytes], size: int, sha256: str) -> ArchiveEntry:
         info = tarfile.TarInfo(name)
         info.size = size
         self._tar.addfile(info, source)
-        return Entry(name, size, sha256)
+        return ArchiveEntry(name, size, sha256)
 
-    def finish(self, entries: list[Entry]) -> None:
+    def finish(self, entries: list[ArchiveEntry]) -> None:
         self.add(CONTENTS, b"".join(json.dumps(asdict(entry)).encode() + b"\n" for entry in entries))
 
     def close(self) -> None:
         self._tar.close()
-        self._packed.close()
+        self._gzip.close()
 
 
 def read(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
@@ -79,11 +79,11 @@ def read(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
                 content = tar.extractfile(info)
                 assert content is not None
                 yield info.name, content
-    except BROKEN as error:
+    except UNREADABLE as error:
         raise BadArchive(f"it cannot be read to its end: {error}") from error
 
 
-def read_head(content: bytes) -> str:
+def read_header(content: bytes) -> str:
     """The revision of the rows. Raises BadArchive."""
     try:
         head = json.loads(content)
@@ -95,27 +95,27 @@ def read_head(content: bytes) -> str:
     return str(revision)
 
 
-def read_contents(content: bytes) -> dict[str, Entry]:
+def read_contents(content: bytes) -> dict[str, ArchiveEntry]:
     """Raises BadArchive."""
     try:
-        return {entry.name: entry for entry in (Entry(**json.loads(line)) for line in content.splitlines())}
+        return {entry.name: entry for entry in (ArchiveEntry(**json.loads(line)) for line in content.splitlines())}
     except (ValueError, TypeError) as error:
         raise BadArchive(f"its {CONTENTS} cannot be read") from error
 
 
-def packed(row: dict[str, Any]) -> bytes:
+def encode_row(row: dict[str, Any]) -> bytes:
     """A row as a line, the same for every kind of database."""
     return json.dumps(row, default=lambda value: {"$bytes": base64.b64encode(value).decode()}).encode() + b"\n"
 
 
-def unpacked(line: bytes) -> dict[str, Any]:
+def decode_row(line: bytes) -> dict[str, Any]:
     """The row of a line. Raises BadArchive."""
     try:
         row = json.loads(line)
-        return {name: _value(value) for name, value in row.items()}
+        return {name: _decode_value(value) for name, value in row.items()}
     except (ValueError, AttributeError) as error:
         raise BadArchive("one of its rows cannot be read") from error
 
 
-def _value(value: Any) -> Any:
+def _decode_value(value: Any) -> Any:
     return base64.b64decode(value["$bytes"]) if isinstance(value, dict) and set(value) == {"$bytes"} else value

@@ -21,7 +21,7 @@ class BlobMissing(LookupError):
     """A row names a file that is not there."""
 
 
-class BlobsAway(ConnectionError):
+class BlobStoreUnavailable(ConnectionError):
     """The place for files is not there at all: its bucket is absent. Another try may find it."""
 
 
@@ -35,7 +35,7 @@ class StoredBlob:
 
 
 @dataclass(frozen=True)
-class Found:
+class BlobInfo:
     """A file as the store lists it; `modified` in seconds since 1970."""
 
     path: str
@@ -50,7 +50,7 @@ class Blobs:
         self._store: ObjectStore = LocalStore(self.folder, mkdir=True) if self.folder is not None else _remote(url)
 
     def put(self, path: str, content: bytes) -> StoredBlob:
-        """Store `content` under `path`; when this returns it is on the disk. Raises BlobsAway."""
+        """Store `content` under `path`; when this returns it is on the disk. Raises BlobStoreUnavailable."""
         self._put(path, content)
         return StoredBlob(path, len(content), hashlib.sha256(content).hexdigest())
 
@@ -69,18 +69,18 @@ class Blobs:
         except (NotFoundError, FileNotFoundError) as error:
             if self.folder is not None:
                 raise
-            raise BlobsAway(f"cannot store {path}: the bucket is not there") from error
+            raise BlobStoreUnavailable(f"cannot store {path}: the bucket is not there") from error
         if self.folder is not None:
-            _sync(self.folder, path)
+            _fsync(self.folder, path)
 
     def get(self, path: str) -> bytes:
         """Raises BlobMissing."""
-        with _missing_told(path):
+        with _not_found_as_blob_missing(path):
             return bytes(self._store.get(path).bytes())
 
     def size(self, path: str) -> int:
         """In bytes. Raises BlobMissing."""
-        with _missing_told(path):
+        with _not_found_as_blob_missing(path):
             return self._store.head(path)["size"]
 
     def stream(self, path: str, start: int, length: int) -> Iterator[bytes]:
@@ -88,7 +88,7 @@ class Blobs:
         end = start + length
         while start < end:
             size = min(STREAM_CHUNK_BYTES, end - start)
-            with _missing_told(path):
+            with _not_found_as_blob_missing(path):
                 piece = bytes(self._store.get_range(path, start=start, length=size))
             yield piece
             start += size
@@ -104,23 +104,23 @@ class Blobs:
             except (NotFoundError, FileNotFoundError):
                 continue
 
-    def has(self, path: str) -> bool:
+    def exists(self, path: str) -> bool:
         try:
             self.size(path)
         except BlobMissing:
             return False
         return True
 
-    def listing(self, prefix: str) -> Iterator[Found]:
+    def list_files(self, prefix: str) -> Iterator[BlobInfo]:
         """Every file under a folder, also what a process that was killed had written in part."""
         if self.folder is not None:
             yield from _walk(self.folder, prefix)
             return
         for batch in self._store.list(prefix=prefix):
             for one in batch:
-                yield Found(one["path"], one["size"], one["last_modified"].timestamp())
+                yield BlobInfo(one["path"], one["size"], one["last_modified"].timestamp())
 
-    def prune(self, prefix: str, before: float) -> None:
+    def remove_empty_folders(self, prefix: str, before: float) -> None:
         """Remove the folders under one that are empty since `before`, where the store has folders."""
         if self.folder is None:
             return
@@ -154,24 +154,24 @@ def _remote(url: str) -> ObjectStore:
 
 
 @contextmanager
-def _missing_told(path: str) -> Iterator[None]:
+def _not_found_as_blob_missing(path: str) -> Iterator[None]:
     try:
         yield
     except (NotFoundError, FileNotFoundError) as error:
         raise BlobMissing(f"no stored file {path}") from error
 
 
-def _walk(root: Path, prefix: str) -> Iterator[Found]:
+def _walk(root: Path, prefix: str) -> Iterator[BlobInfo]:
     # Not obstore's own listing, which passes over the files that it began and did not finish.
     for folder, _, names in os.walk(root / prefix):
         for name in names:
             path = Path(folder) / name
             with suppress(FileNotFoundError):  # deleted meanwhile
                 about = path.stat()
-                yield Found(path.relative_to(root).as_posix(), about.st_size, about.st_mtime)
+                yield BlobInfo(path.relative_to(root).as_posix(), about.st_size, about.st_mtime)
 
 
-def _sync(folder: Path, path: str) -> None:
+def _fsync(folder: Path, path: str) -> None:
     """The file, and every folder on the way to it: any of them may be new."""
     target = folder / path
     for part in (target, *target.parents):

@@ -19,24 +19,24 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from core.storage.access import Access, AccessSession
 
 BUSY_TIMEOUT_SECONDS = 30
-TURN_PAUSE_SECONDS = 0.01
-START_SECONDS, START_PAUSE_SECONDS = 120, 1
+WAL_RETRY_SECONDS = 0.01
+STARTUP_TIMEOUT_SECONDS, STARTUP_RETRY_SECONDS = 120, 1
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67656E63  # an advisory lock of PostgreSQL, so that processes that start together migrate in turn
-GIVES_UP_ON_A_SILENT_NETWORK = {
+POSTGRES_TIMEOUTS = {
     "connect_timeout": 5,
     "tcp_user_timeout": 15_000,  # milliseconds, until what was sent is acknowledged
     "keepalives_idle": 15,
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-AWAY = (OperationalError, PoolTimeout)
+UNAVAILABLE = (OperationalError, PoolTimeout)
 """The database does not answer for now, or all our connections to it are in use."""
 
 log = structlog.get_logger()
 
 
-class InDoubt(OperationalError):
+class UnknownCommit(OperationalError):
     """The connection was lost at a COMMIT: it may have taken effect."""
 
 
@@ -65,8 +65,8 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Raises InDoubt."""
-        with self._session(self._writing) as session, _told_when_in_doubt(session), session.begin():
+        """Raises UnknownCommit."""
+        with self._session(self._writing) as session, _detect_unknown_commit(session), session.begin():
             yield session
 
     def _session(self, engine: Engine) -> Session:
@@ -84,12 +84,12 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             _Migrations(connection).up()
 
-    def replace_schema(self, revision: str, fill: Callable[[Connection], int]) -> int:
+    def fill_at_revision(self, revision: str, fill: Callable[[Connection], int]) -> int:
         """In one transaction: an empty database gets the schema `revision`, is filled, and brought up to the newest.
 
-        Raises InDoubt.
+        Raises UnknownCommit.
         """
-        with self._writing.connect() as connection, _told_when_in_doubt(connection), connection.begin():
+        with self._writing.connect() as connection, _detect_unknown_commit(connection), connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             migrations = _Migrations(connection)
@@ -99,9 +99,9 @@ class Database:
             migrations.up()
             return filled
 
-    def migrate_when_up(self) -> None:
+    def migrate_when_available(self) -> None:
         """`migrate`, once the server answers, which may be starting as we are. OperationalError where it does not."""
-        deadline = time.monotonic() + (START_SECONDS if self.engine.dialect.name != "sqlite" else 0)
+        deadline = time.monotonic() + (STARTUP_TIMEOUT_SECONDS if self.engine.dialect.name != "sqlite" else 0)
         while True:
             try:
                 return self.migrate()
@@ -109,7 +109,7 @@ class Database:
                 if time.monotonic() >= deadline:
                     raise
                 log.warning("database_not_up", error=str(error.orig))
-                time.sleep(START_PAUSE_SECONDS)
+                time.sleep(STARTUP_RETRY_SECONDS)
 
     def dispose(self) -> None:
         self.engine.dispose()
@@ -137,7 +137,7 @@ class _Migrations:
 
 
 @contextmanager
-def _told_when_in_doubt(transaction: Session | Connection) -> Iterator[None]:
+def _detect_unknown_commit(transaction: Session | Connection) -> Iterator[None]:
     committing = False
 
     def begin_commit(_: Session | Connection) -> None:
@@ -149,7 +149,7 @@ def _told_when_in_doubt(transaction: Session | Connection) -> Iterator[None]:
         yield
     except OperationalError as error:
         if committing and error.connection_invalidated:
-            raise InDoubt(error.statement, error.params, error.orig or error) from error
+            raise UnknownCommit(error.statement, error.params, error.orig or error) from error
         raise
 
 
@@ -158,9 +158,9 @@ def _engine(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         # The encoding is said, since a server whose own is SQL_ASCII makes psycopg hand out bytes for text.
         engine = create_engine(
-            parsed, pool_pre_ping=True, connect_args={"client_encoding": "utf8", **GIVES_UP_ON_A_SILENT_NETWORK}
+            parsed, pool_pre_ping=True, connect_args={"client_encoding": "utf8", **POSTGRES_TIMEOUTS}
         )
-        event.listen(engine, "connect", _have_commits_kept)
+        event.listen(engine, "connect", _require_synchronous_commit)
         return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def _have_commits_kept(connection: Any, _: ConnectionPoolEntry) -> None:
+def _require_synchronous_commit(connection: Any, _: ConnectionPoolEntry) -> None:
     """Whatever the server's own setting: what it had not written when it crashed would be accepted jobs, lost."""
     wanted = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     connection.execute(wanted)
@@ -179,12 +179,12 @@ def _have_commits_kept(connection: Any, _: ConnectionPoolEntry) -> None:
 
 def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
-    _keep_a_write_ahead_log(connection)
+    _enable_write_ahead_log(connection)
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _keep_a_write_ahead_log(connection: Any) -> None:
+def _enable_write_ahead_log(connection: Any) -> None:
     """Two that turn to it at once would wait for each other, so SQLite refuses one of them without waiting at all."""
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
@@ -193,7 +193,7 @@ def _keep_a_write_ahead_log(connection: Any) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
-            time.sleep(TURN_PAUSE_SECONDS)
+            time.sleep(WAL_RETRY_SECONDS)
         else:
             return
 

@@ -16,7 +16,7 @@ from core.storage.tables import Dataset, Job
 def add(database: Database, dataset: Dataset) -> Dataset:
     """Raises LimitReached where its owner may not store so much."""
     with database.write() as session:
-        quotas.refuse_more_bytes(session, sum(image.bytes for image in dataset.images))
+        quotas.check_storage_limit(session, sum(image.bytes for image in dataset.images))
         dataset.owner_seq = owner_of(session)
         session.add(dataset)
         audit.add(session, "dataset.create", dataset.id)

@@ -16,7 +16,7 @@ from core.storage.tables import Delivery, Webhook
 
 
 @dataclass(frozen=True)
-class Due:
+class DueDelivery:
     """A delivery in the hands of one sender, `attempt` being its number, from 1."""
 
     seq: int
@@ -37,7 +37,7 @@ class Outcome:
     error: str | None
 
 
-def claim(database: Database, busy: Collection[int], limit: int, lease_seconds: float) -> list[Due]:
+def claim(database: Database, busy: Collection[int], limit: int, lease_seconds: float) -> list[DueDelivery]:
     """The oldest due delivery of each webhook, but for the `busy` ones; at most `limit`."""
     due = (Delivery.status == "pending", Delivery.next_at <= now())
     with database.read() as session:
@@ -52,12 +52,14 @@ def claim(database: Database, busy: Collection[int], limit: int, lease_seconds: 
         session.execute(update(Delivery).where(Delivery.seq.in_(seqs)).values(taken))
         query = select(Delivery, Webhook).join(Webhook, Webhook.seq == Delivery.webhook_seq)
         return [
-            Due(one.seq, one.id, webhook.id, webhook.seq, webhook.url, webhook.secret, one.payload, one.attempts)
+            DueDelivery(
+                one.seq, one.id, webhook.id, webhook.seq, webhook.url, webhook.secret, one.payload, one.attempts
+            )
             for one, webhook in session.execute(query.where(Delivery.seq.in_(seqs)).order_by(Delivery.seq))
         ]
 
 
-def settle(database: Database, due: Due, outcome: Outcome, waits: Sequence[float]) -> None:
+def record_outcome(database: Database, due: DueDelivery, outcome: Outcome, waits: Sequence[float]) -> None:
     """Write what came of an attempt; where it failed the next is as much later as `waits` says, if there is one."""
     values: dict[str, Any] = {"response_status": outcome.response_status, "error": outcome.error}
     if outcome.error is None:
@@ -72,14 +74,14 @@ def settle(database: Database, due: Due, outcome: Outcome, waits: Sequence[float
         session.execute(update(Delivery).where(*mine).values(values))
 
 
-def gone(database: Database, due: Due) -> None:
+def delete_webhook(database: Database, due: DueDelivery) -> None:
     """Its webhook does not want to be told any more: it goes, and all that it was to be told."""
     with database.write() as session:
         if session.scalar(delete(Webhook).where(Webhook.id == due.webhook_id).returning(Webhook.seq)) is not None:
             audit.add(session, "webhook.gone", due.webhook_id)
 
 
-def forget(database: Database, seconds: float) -> None:
+def delete_finished(database: Database, seconds: float) -> None:
     """Take out of the log what was settled and is older than that."""
     with database.write() as session:
         session.execute(delete(Delivery).where(Delivery.status != "pending", Delivery.created_at < now() - seconds))

@@ -1,11 +1,11 @@
 """What can be wrong with a request to the store."""
 
 
-class StoreError(Exception):
+class StorageError(Exception):
     """Base of the errors below; none is the store's own fault."""
 
 
-class NotFound(StoreError):
+class NotFound(StorageError):
     """No such row."""
 
     def __init__(self, noun: str, id_: str) -> None:
@@ -13,11 +13,11 @@ class NotFound(StoreError):
         self.noun = noun
 
 
-class Conflict(StoreError):
+class Conflict(StorageError):
     """The row is not in a state that allows this."""
 
 
-class LimitReached(StoreError):
+class LimitReached(StorageError):
     """The key may have no more of that for now; trying again makes sense after `retry_after_seconds`."""
 
     def __init__(self, message: str, retry_after_seconds: int) -> None:
@@ -25,5 +25,5 @@ class LimitReached(StoreError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class LeaseLost(StoreError):
+class LeaseLost(StorageError):
     """The job was claimed by another worker, ended or deleted meanwhile: what this one writes no longer counts."""

@@ -15,9 +15,9 @@ from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
 from core.storage.tables import ApiKey, new_id
 
-BEGIN = "gcn_"
+TOKEN_PREFIX = "gcn_"
 SECRET_BYTES = 32
-SHOWN_LETTERS = 10  # of a key, by which its owner knows it: 6 of the 43 that are secret
+SHOWN_CHARACTERS = 10  # of a key, by which its owner knows it: 6 of the 43 that are secret
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class NewKey:
 
 
 @dataclass(frozen=True)
-class MadeKey:
+class CreatedKey:
     """A key's row, and the key itself, which is kept nowhere."""
 
     row: ApiKey
     key: str
 
 
-def create(database: Database, new: NewKey) -> MadeKey:
-    key = BEGIN + secrets.token_urlsafe(SECRET_BYTES)
+def create(database: Database, new: NewKey) -> CreatedKey:
+    key = TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     row = ApiKey(
         id=new_id("key"),
         name=new.name,
-        prefix=key[:SHOWN_LETTERS],
+        prefix=key[:SHOWN_CHARACTERS],
         sha256=_sha256(key),
         admin=new.admin,
         expires_at=None if new.expires_days is None else now() + new.expires_days * DAY_SECONDS,
@@ -58,7 +58,7 @@ def create(database: Database, new: NewKey) -> MadeKey:
         session.flush()
         session.refresh(row)
         audit.add(session, "key.create", row.id, name=row.name, admin=row.admin)
-    return MadeKey(row, key)
+    return CreatedKey(row, key)
 
 
 def listing(database: Database) -> Sequence[ApiKey]:
@@ -84,23 +84,23 @@ def find(database: Database, key: str) -> ApiKey | None:
     """The row of a key that is good at this moment."""
     digest = _sha256(key)
     with database.read() as session:
-        row = session.scalar(select(ApiKey).where(ApiKey.sha256 == digest, _good()))
+        row = session.scalar(select(ApiKey).where(ApiKey.sha256 == digest, _valid()))
     return row if row is not None and hmac.compare_digest(row.sha256, digest) else None
 
 
-def is_good(database: Database, key_id: str) -> bool:
+def is_valid(database: Database, key_id: str) -> bool:
     """Whether the key is so still."""
     with database.read() as session:
-        return session.scalar(select(ApiKey.seq).where(ApiKey.id == key_id, _good())) is not None
+        return session.scalar(select(ApiKey.seq).where(ApiKey.id == key_id, _valid())) is not None
 
 
-def are_any(database: Database) -> bool:
+def any_unrevoked(database: Database) -> bool:
     """Whether there is a key that is not revoked: then everyone needs one. An expired one opens no door by expiring."""
     with database.read() as session:
         return session.scalar(select(ApiKey.seq).where(ApiKey.revoked_at.is_(None)).limit(1)) is not None
 
 
-def _good() -> ColumnElement[bool]:
+def _valid() -> ColumnElement[bool]:
     return ApiKey.revoked_at.is_(None) & (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > now()))
 
 

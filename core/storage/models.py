@@ -16,7 +16,7 @@ from core.storage.tables import Job, JobModel, Model
 def add(database: Database, model: Model) -> Model:
     """One that no job of ours has learned. Raises LimitReached where its owner may not store so much."""
     with database.write() as session:
-        quotas.refuse_more_bytes(session, model.bytes)
+        quotas.check_storage_limit(session, model.bytes)
         model.owner_seq = owner_of(session)
         session.add(model)
         audit.add(session, "model.create", model.id)

@@ -14,13 +14,13 @@ BYTES_RETRY_SECONDS = 60  # nothing frees room but its owner, or what sweeps old
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
-def refuse_more_jobs(session: Session) -> None:
+def check_job_limit(session: Session) -> None:
     """Raises LimitReached where the key has as many unfinished jobs as it may have, or no room for results."""
-    refuse_more_bytes(session, 1)
+    check_storage_limit(session, 1)
     most = access_of(session).max_unfinished_jobs
     if most is None:
         return
-    owner = _hold_key(session)
+    owner = _lock_key(session)
     mine = (Job.owner_seq == owner, Job.parent_seq.is_(None), Job.status.in_(UNFINISHED))
     unfinished = session.scalar(select(func.count()).select_from(Job).where(*mine)) or 0
     if unfinished >= most:
@@ -28,26 +28,26 @@ def refuse_more_jobs(session: Session) -> None:
         raise LimitReached(detail, JOBS_RETRY_SECONDS)
 
 
-def refuse_more_bytes(session: Session, more: int) -> None:
+def check_storage_limit(session: Session, more: int) -> None:
     """Raises LimitReached where `more` bytes are more than the key has room for."""
     most = access_of(session).max_stored_bytes
     if most is None:
         return
-    owner = _hold_key(session)
+    owner = _lock_key(session)
     stored = _stored_bytes(session, owner)
     if stored + more > most:
         detail = f"this key may store {most} bytes (max_stored_bytes), and {stored} of them are in use"
         raise LimitReached(f"{detail}: delete datasets, jobs or models that are not needed", BYTES_RETRY_SECONDS)
 
 
-def look_for_room(database: Database, more: int) -> None:
-    """`refuse_more_bytes` ahead of an upload, which is checked again when its real size is known."""
+def check_storage_before_upload(database: Database, more: int) -> None:
+    """`check_storage_limit` ahead of an upload, which is checked again when its real size is known."""
     if database.access.max_stored_bytes is not None:
         with database.read() as session:
-            refuse_more_bytes(session, more)
+            check_storage_limit(session, more)
 
 
-def _hold_key(session: Session) -> int:
+def _lock_key(session: Session) -> int:
     """Until this transaction has ended, no other adds to what the key has."""
     owner = access_of(session).owner
     session.scalar(select(ApiKey.seq).where(ApiKey.seq == owner).with_for_update(key_share=True))

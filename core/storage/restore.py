@@ -16,14 +16,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.schemas.jobs import JobStatus
 from core.storage import backup_archive, revision
-from core.storage.backup import ROWS_AT_ONCE, Summary, tables_of
-from core.storage.backup_archive import BadArchive, Entry
+from core.storage.backup import ROWS_PER_BATCH, Summary, tables_of
+from core.storage.backup_archive import ArchiveEntry, BadArchive
 from core.storage.blobs import Blobs
-from core.storage.database import Database, InDoubt
+from core.storage.database import Database, UnknownCommit
 
-MARK = "restoring"  # a file that is there while files are brought back
+MARKER = "restoring"  # a file that is there while files are brought back
 OURS = ("datasets/", "jobs/", "models/")  # a bucket may hold other things too
-PIECE_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 class NotEmpty(RuntimeError):
@@ -35,104 +35,106 @@ def restore(database: Database, blobs: Blobs, source: IO[bytes]) -> Summary:
 
     Jobs that were running wait in their queues again. Raises BadArchive or NotEmpty, and then nothing has changed.
     """
-    _refuse_rows_beside(database, blobs)
-    with _broken_told():
+    _require_no_rows(database, blobs)
+    with _read_errors_as_bad_archive():
         parts = backup_archive.read(source)
-        made_at = _head(parts)
-        _refuse_files(blobs)
-        blobs.put(MARK, b"")
+        schema_revision = _read_revision(parts)
+        _require_no_files(blobs)
+        blobs.put(MARKER, b"")
         stored: set[str] = set()
         try:
-            summary = _restore(database, blobs, parts, made_at, stored)
-        except InDoubt:
+            summary = _restore(database, blobs, parts, schema_revision, stored)
+        except UnknownCommit:
             raise  # the next clears away what is not needed, and knows it by the mark
         except BaseException:
-            if _has_no_rows(database):
-                blobs.delete(*stored, MARK)
+            if _is_known_empty(database):
+                blobs.delete(*stored, MARKER)
             raise
-        blobs.delete(MARK)
+        blobs.delete(MARKER)
         return summary
 
 
-def forget_killed(database: Database, blobs: Blobs) -> None:
+def clear_stale_marker(database: Database, blobs: Blobs) -> None:
     """Beside rows, files are theirs, and not those of a restoration that was killed before there were any."""
     with suppress(NotEmpty):
-        _refuse_rows_beside(database, blobs)
+        _require_no_rows(database, blobs)
 
 
-def _refuse_rows_beside(database: Database, blobs: Blobs) -> None:
+def _require_no_rows(database: Database, blobs: Blobs) -> None:
     """Raises NotEmpty, and then no mark stays beside the rows."""
     try:
         with database.engine.connect() as connection:
-            _refuse_rows(connection)
+            _require_empty_tables(connection)
     except NotEmpty:
-        blobs.delete(MARK)
+        blobs.delete(MARKER)
         raise
 
 
 @contextmanager
-def _broken_told() -> Iterator[None]:
+def _read_errors_as_bad_archive() -> Iterator[None]:
     try:
         yield
-    except backup_archive.BROKEN as error:
+    except backup_archive.UNREADABLE as error:
         raise BadArchive(f"it cannot be read to its end: {error}") from error
 
 
 def _restore(
-    database: Database, blobs: Blobs, parts: Iterator[tuple[str, IO[bytes]]], made_at: str, stored: set[str]
+    database: Database, blobs: Blobs, parts: Iterator[tuple[str, IO[bytes]]], schema_revision: str, stored: set[str]
 ) -> Summary:
     with ExitStack() as open_files:
         tables: dict[str, IO[bytes]] = {}
-        found: dict[str, Entry] = {}
-        contents: dict[str, Entry] | None = None
+        found: dict[str, ArchiveEntry] = {}
+        contents: dict[str, ArchiveEntry] | None = None
         for name, content in parts:
             if name.startswith(backup_archive.BLOBS):
                 found[name] = _store(blobs, name, content, stored)
             elif name.startswith(backup_archive.ROWS):
                 lines = open_files.enter_context(tempfile.TemporaryFile())
-                found[name] = _keep(name, content, lines)
+                found[name] = _spool(name, content, lines)
                 tables[name.removeprefix(backup_archive.ROWS).removesuffix(".jsonl")] = lines
             elif name == backup_archive.CONTENTS:
                 contents = backup_archive.read_contents(content.read())
-        _check(contents, found)
+        _verify(contents, found)
         counted = {
             name.removeprefix(backup_archive.BLOBS) for name in contents or {} if name.startswith(backup_archive.BLOBS)
         }
         blobs.delete(*(stored - counted))
-        rows = database.replace_schema(made_at, lambda connection: _insert(connection, tables))
+        rows = database.fill_at_revision(schema_revision, lambda connection: _insert(connection, tables))
     return Summary(rows, len(counted))
 
 
-def _head(parts: Iterator[tuple[str, IO[bytes]]]) -> str:
+def _read_revision(parts: Iterator[tuple[str, IO[bytes]]]) -> str:
     """The revision of the backup's rows, one that this release knows."""
     name, content = next(parts, ("", None))
-    if name != backup_archive.HEAD or content is None:
+    if name != backup_archive.HEADER or content is None:
         raise BadArchive("it does not begin as a backup does")
-    made_at = backup_archive.read_head(content.read(PIECE_BYTES))
+    schema_revision = backup_archive.read_header(content.read(CHUNK_BYTES))
     known = revision.known()
-    if made_at not in known:
-        raise BadArchive(f"its rows are of the schema {made_at}, this release knows up to {known[-1]}: upgrade first")
-    return made_at
+    if schema_revision not in known:
+        raise BadArchive(
+            f"its rows are of the schema {schema_revision}, this release knows up to {known[-1]}: upgrade first"
+        )
+    return schema_revision
 
 
-def _store(blobs: Blobs, name: str, content: IO[bytes], stored: set[str]) -> Entry:
+def _store(blobs: Blobs, name: str, content: IO[bytes], stored: set[str]) -> ArchiveEntry:
     path = name.removeprefix(backup_archive.BLOBS)
     stored.add(path)
     kept = blobs.put(path, content.read())
-    return Entry(name, kept.bytes, kept.sha256)
+    return ArchiveEntry(name, kept.bytes, kept.sha256)
 
 
-def _keep(name: str, content: IO[bytes], lines: IO[bytes]) -> Entry:
+def _spool(name: str, content: IO[bytes], lines: IO[bytes]) -> ArchiveEntry:
     digest = hashlib.sha256()
-    while piece := content.read(PIECE_BYTES):
+    while piece := content.read(CHUNK_BYTES):
         digest.update(piece)
         lines.write(piece)
     size = lines.tell()
     lines.seek(0)
-    return Entry(name, size, digest.hexdigest())
+    return ArchiveEntry(name, size, digest.hexdigest())
 
 
-def _check(contents: dict[str, Entry] | None, found: dict[str, Entry]) -> None:
+def _verify(contents: dict[str, ArchiveEntry] | None, found: dict[str, ArchiveEntry]) -> None:
     if contents is None:
         raise BadArchive("it was cut short: the list of its contents, which comes last, is not there")
     for name, entry in contents.items():
@@ -144,7 +146,7 @@ def _check(contents: dict[str, Entry] | None, found: dict[str, Entry]) -> None:
 
 def _insert(connection: Connection, tables: dict[str, IO[bytes]]) -> int:
     """Put the rows into tables of their own schema; gives how many."""
-    _refuse_rows(connection)
+    _require_empty_tables(connection)
     present = tables_of(connection)
     if unknown := set(tables) - {table.name for table in present}:
         raise BadArchive(f"it holds rows of {', '.join(sorted(unknown))}, which its schema does not have")
@@ -152,14 +154,16 @@ def _insert(connection: Connection, tables: dict[str, IO[bytes]]) -> int:
     for table in present:
         if table.name not in tables:
             continue
-        while lines := list(islice(tables[table.name], ROWS_AT_ONCE)):
-            connection.execute(table.insert(), [_comes_back(table, backup_archive.unpacked(line)) for line in lines])
+        while lines := list(islice(tables[table.name], ROWS_PER_BATCH)):
+            connection.execute(
+                table.insert(), [_restored_row(table, backup_archive.decode_row(line)) for line in lines]
+            )
             count += len(lines)
-        _count_on(connection, table)
+        _advance_sequence(connection, table)
     return count
 
 
-def _comes_back(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+def _restored_row(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     """A running job's lease is void: it waits in its queue, and its interrupted attempt is held against nobody."""
     if set(row) != set(table.columns.keys()):
         raise BadArchive(f"it holds a row of {table.name} with other columns than its schema has")
@@ -172,7 +176,7 @@ def _comes_back(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _count_on(connection: Connection, table: Table) -> None:
+def _advance_sequence(connection: Connection, table: Table) -> None:
     """PostgreSQL numbers new rows from where the old ones end."""
     if connection.dialect.name == "postgresql" and "seq" in table.columns:
         newest = connection.scalar(select(func.max(table.c.seq)))
@@ -181,24 +185,24 @@ def _count_on(connection: Connection, table: Table) -> None:
             connection.execute(setting, {"name": table.name, "newest": newest})
 
 
-def _has_no_rows(database: Database) -> bool:
+def _is_known_empty(database: Database) -> bool:
     """False where nobody can say: then the files stay."""
     try:
         with database.engine.connect() as connection:
-            _refuse_rows(connection)
+            _require_empty_tables(connection)
     except (NotEmpty, SQLAlchemyError):
         return False
     return True
 
 
-def _refuse_rows(connection: Connection) -> None:
+def _require_empty_tables(connection: Connection) -> None:
     for table in tables_of(connection):
         if connection.execute(select(table).limit(1)).first() is not None:  # not counted: every sweep asks
             raise NotEmpty(f"the database is not empty: {table.name} has rows. Restore into an empty one")
 
 
-def _refuse_files(blobs: Blobs) -> None:
-    ours = [path for path in blobs.paths() if path.startswith(OURS) or path == MARK]
-    if ours and MARK not in ours:
+def _require_no_files(blobs: Blobs) -> None:
+    ours = [path for path in blobs.paths() if path.startswith(OURS) or path == MARKER]
+    if ours and MARKER not in ours:
         raise NotEmpty(f"the place for files is not empty: it holds {ours[0]}. Restore into an empty one")
     blobs.delete(*ours)  # of a restoration that was killed

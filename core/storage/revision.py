@@ -19,7 +19,7 @@ def known() -> list[str]:
     return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
 
 
-def present(connection: Connection) -> str | None:
+def current(connection: Connection) -> str | None:
     """The database's revision; None where it has no tables of ours."""
     from alembic.migration import MigrationContext
 
@@ -29,7 +29,7 @@ def present(connection: Connection) -> str | None:
 def check(database: Database) -> str:
     """The database's revision, where it is the newest. Raises WrongSchema."""
     with database.engine.connect() as connection:
-        found = present(connection)
+        found = current(connection)
     revisions = known()
     if found == revisions[-1]:
         return found

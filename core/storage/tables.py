@@ -23,7 +23,7 @@ from core.storage.clock import now
 
 Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
 
-NOBODY = 0  # stands for no owner where a key of a table must say one
+NO_OWNER = 0  # stands for no owner where a key of a table must say one
 
 
 def new_id(prefix: str) -> str:
@@ -42,7 +42,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, float: Double, int: Integer, str: String}  # noqa: RUF012
 
 
-class Blob:
+class BlobColumns:
     """Columns of a row that describes a stored file."""
 
     media_type: Mapped[str] = mapped_column(String(100))
@@ -108,7 +108,7 @@ class Dataset(Owned, Base):
     )
 
 
-class DatasetImage(Blob, Base):
+class DatasetImage(BlobColumns, Base):
     __tablename__ = "dataset_images"
 
     dataset_seq: Mapped[int] = mapped_column(ForeignKey("datasets.seq", ondelete="CASCADE"), primary_key=True)
@@ -186,12 +186,12 @@ class JobModel(Base):
     model_id: Mapped[str] = mapped_column(String(40), index=True)
 
 
-def in_turn() -> tuple[ColumnElement[Any], ...]:
+def claim_order() -> tuple[ColumnElement[Any], ...]:
     """The order in which jobs are claimed."""
     return Job.priority.desc(), Job.seq.asc()
 
 
-class Artifact(Blob, Base):
+class Artifact(BlobColumns, Base):
     __tablename__ = "artifacts"
 
     job_seq: Mapped[int] = mapped_column(ForeignKey("jobs.seq", ondelete="CASCADE"), primary_key=True)
@@ -210,7 +210,7 @@ class Metric(Base):
     values: Mapped[dict[str, Any]]
 
 
-class Model(Owned, Blob, Base):
+class Model(Owned, BlobColumns, Base):
     __tablename__ = "models"
 
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
@@ -227,7 +227,7 @@ class IdempotencyKey(Base):
 
     __tablename__ = "idempotency_keys"
 
-    owner: Mapped[int] = mapped_column(primary_key=True)  # owner_seq of the job, or NOBODY
+    owner: Mapped[int] = mapped_column(primary_key=True)  # owner_seq of the job, or NO_OWNER
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
     job_seq: Mapped[int] = mapped_column(ForeignKey("jobs.seq", ondelete="CASCADE"))

@@ -80,7 +80,7 @@ def redeliver(database: Database, webhook_id: str, delivery_id: str) -> Delivery
         return delivery
 
 
-def tell(session: Session, job: Job) -> None:
+def enqueue_deliveries(session: Session, job: Job) -> None:
     """Of a job that has just ended, to all of its owner's webhooks, which hear of it once this is committed."""
     query = select(Webhook.seq).where(Webhook.owner_seq == job.owner_seq)  # IS NULL where it is nobody's
     query = query.with_for_update(read=True, key_share=True)  # else one that is deleted now would undo the job's end

@@ -14,7 +14,7 @@ from support.valkey import Valkey
 from api.file_cleanup import delete_on_failure
 from core.storage import datasets
 from core.storage.blobs import Blobs
-from core.storage.database import Database, InDoubt
+from core.storage.database import Database, UnknownCommit
 
 CUT_OFF = """
 CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS
@@ -54,7 +54,7 @@ def test_a_commit_that_was_cut_off_keeps_the_files_and_promises_nothing(cut_off:
 def test_what_fails_before_its_commit_is_not_in_doubt(cut_off: Api) -> None:
     with pytest.raises(OperationalError) as told, cut_off.database.write() as session:
         session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-    assert not isinstance(told.value, InDoubt)
+    assert not isinstance(told.value, UnknownCommit)
 
 
 @pytest.mark.parametrize("came", [True, False])
@@ -68,7 +68,7 @@ def test_files_stay_where_their_row_came(database: Database, blobs: Blobs, came:
 
     with pytest.raises(OSError, match="lost"):
         add()
-    assert blobs.has(f"datasets/{dataset_id}/0.png") == came
+    assert blobs.exists(f"datasets/{dataset_id}/0.png") == came
 
 
 def test_what_was_deleted_is_gone_also_where_its_files_cannot_be_removed_now(api: Api, dataset: str) -> None:

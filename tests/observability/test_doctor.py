@@ -101,9 +101,7 @@ def test_each_fault_of_the_broker_is_named(installation: Installation, own_valke
     assert set(installation.faults()) == {"broker", "workers"}
 
 
-def test_a_folder_that_cannot_be_written_is_named(
-    installation: Installation, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_is_named(installation: Installation, tmp_path: Path) -> None:
     taken = tmp_path / "a file"
     taken.write_text("no folder")
     assert "data folder" in installation.faults("--data-dir", str(taken))

@@ -18,7 +18,7 @@ from core.jobs.reconciler import count_claimable
 from core.jobs.requests import Idempotency
 from core.runtime.settings import BadSettings
 from core.schemas.jobs import Queue
-from core.storage import orphans
+from core.storage import orphaned_files
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 from core.storage.errors import NotFound
@@ -46,10 +46,10 @@ def test_old_jobs_are_deleted_with_their_files_but_not_their_models(database: Da
     assert would_delete.bytes == 300
     with pytest.raises(NotFound):
         requests.find(database, old.job_id)
-    assert not blobs.has(old.path("a.png"))
-    assert not blobs.has(old.path("checkpoint"))
-    assert blobs.has(old.path("model"))
-    assert blobs.has(young.path("a.png"))
+    assert not blobs.exists(old.path("a.png"))
+    assert not blobs.exists(old.path("checkpoint"))
+    assert blobs.exists(old.path("model"))
+    assert blobs.exists(young.path("a.png"))
     assert rows.row(database, waiting)
     assert sweep(database, blobs, settings).jobs == []
 
@@ -121,7 +121,7 @@ def test_old_orphaned_files_are_deleted(database: Database, blobs: Blobs, tmp_pa
     assert {file.path for file in sweep(database, blobs, settings).files} == set(orphaned)
     left = {path.relative_to(tmp_path / "blobs").as_posix() for path in (tmp_path / "blobs").rglob("*.*")}
     assert left == {*named[:2], *spared, "datasets/dataset_y/0.png"}
-    assert all(blobs.has(path) for path in named)
+    assert all(blobs.exists(path) for path in named)
     _age(tmp_path / "blobs", 2 * DAY)
     sweep(database, blobs, settings)
     assert not (tmp_path / "blobs/datasets/dataset_x").exists(), "empty folders are removed"
@@ -133,14 +133,16 @@ def test_files_older_than_the_first_row_are_not_deleted(database: Database, blob
     assert sweep(database, blobs, ApiSettings()).files == [], "without rows, the files may belong to another database"
     _dead_attempt(database)
     assert sweep(database, blobs, ApiSettings()).files == []
-    assert blobs.has("datasets/dataset_x/0.png")
+    assert blobs.exists("datasets/dataset_x/0.png")
 
 
 def test_rows_whose_files_are_missing_are_found(database: Database, blobs: Blobs) -> None:
     ended = _ended(database, blobs)
-    assert list(orphans.missing(database, blobs)) == []
+    assert list(orphaned_files.find_missing(database, blobs)) == []
     blobs.delete(ended.path("a.png"))
-    assert list(orphans.missing(database, blobs)) == [orphans.Missing(ended.job_id, ended.path("a.png"))]
+    assert list(orphaned_files.find_missing(database, blobs)) == [
+        orphaned_files.MissingFile(ended.job_id, ended.path("a.png"))
+    ]
 
 
 def test_old_idempotency_keys_are_deleted(database: Database, blobs: Blobs) -> None:

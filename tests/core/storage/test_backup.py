@@ -24,7 +24,7 @@ from core.storage import restore
 from core.storage.backup import BackupFailed, back_up, tables_of
 from core.storage.backup_archive import BadArchive
 from core.storage.blobs import Blobs
-from core.storage.database import Database, InDoubt
+from core.storage.database import Database, UnknownCommit
 from core.storage.restore import NotEmpty
 from core.storage.tables import ApiKey, DatasetImage, Webhook
 
@@ -195,7 +195,7 @@ def test_files_of_a_restoration_that_was_killed_are_in_nobodys_way(
     _fill(sqlite_database, blobs)
     archive = _back_up(sqlite_database, blobs, tmp_path)
     files = Blobs((tmp_path / "restored").as_uri())
-    files.put(restore.MARK, b"")
+    files.put(restore.MARKER, b"")
     files.put("jobs/half/1/of-it", b"")
     fresh = Database(f"sqlite:///{tmp_path / 'fresh.sqlite3'}")
     _restored(fresh, files, archive)
@@ -207,21 +207,21 @@ def test_files_of_a_restoration_that_was_killed_stay_until_there_is_a_backup_to_
     sqlite_database: Database, tmp_path: Path
 ) -> None:
     files = Blobs((tmp_path / "restored").as_uri())
-    files.put(restore.MARK, b"")
+    files.put(restore.MARKER, b"")
     files.put("jobs/half/1/of-it", b"")
     for content in (b"", b"no archive" * 100):
         with pytest.raises(BadArchive):
             restore.restore(sqlite_database, files, io.BytesIO(content))
-        assert files.has("jobs/half/1/of-it")
+        assert files.exists("jobs/half/1/of-it")
 
 
 def test_beside_rows_the_mark_of_a_killed_restoration_is_forgotten(
     sqlite_database: Database, blobs: Blobs, tmp_path: Path
 ) -> None:
     """A service that was begun anew after it would lose its files to the next restoration."""
-    blobs.put(restore.MARK, b"")
+    blobs.put(restore.MARKER, b"")
     sweep(sqlite_database, blobs, ApiSettings())
-    assert blobs.has(restore.MARK)
+    assert blobs.exists(restore.MARKER)
     _fill(sqlite_database, blobs)
     archive = _back_up(sqlite_database, blobs, tmp_path)
     sweep(sqlite_database, blobs, ApiSettings())
@@ -238,13 +238,13 @@ def test_files_stay_where_rows_came_though_the_word_of_it_was_lost(
     _fill(sqlite_database, blobs)
     archive = _back_up(sqlite_database, blobs, tmp_path)
     files, fresh = Blobs((tmp_path / "restored").as_uri()), Database(f"sqlite:///{tmp_path / 'fresh.sqlite3'}")
-    replace = Database.replace_schema
+    replace = Database.fill_at_revision
 
     def cut_off(*arguments: Any) -> int:
         replace(*arguments)
         raise OSError("the connection was lost after the commit")
 
-    monkeypatch.setattr(Database, "replace_schema", cut_off)
+    monkeypatch.setattr(Database, "fill_at_revision", cut_off)
     with pytest.raises(OSError, match="lost"):
         _restored(fresh, files, archive)
     assert set(blobs.paths()) <= set(files.paths())
@@ -255,7 +255,7 @@ def test_files_stay_where_rows_came_though_the_word_of_it_was_lost(
     fresh.dispose()
 
 
-@pytest.mark.parametrize("error", [OSError("lost"), InDoubt("COMMIT", {}, OSError("lost"))])
+@pytest.mark.parametrize("error", [OSError("lost"), UnknownCommit("COMMIT", {}, OSError("lost"))])
 def test_a_restoration_whose_rows_did_not_come_is_run_again(
     target: Database, sqlite_database: Database, blobs: Blobs, tmp_path: Path, monkeypatch: Any, error: Exception
 ) -> None:
@@ -267,7 +267,7 @@ def test_a_restoration_whose_rows_did_not_come_is_run_again(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "replace_schema", cut_off)
+        patch.setattr(Database, "fill_at_revision", cut_off)
         with pytest.raises(type(error), match="lost"):
             _restored(target, files, archive)
     _restored(target, files, archive)

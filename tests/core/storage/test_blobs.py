@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from support.s3 import S3
 
 from core.runtime.settings import Settings
-from core.storage.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobsAway
+from core.storage.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobStoreUnavailable
 
 CONTENT = bytes(range(256)) * 20
 TRANSIENT = (BaseError, ConnectionError)  # as worker.runner has it
@@ -120,7 +120,7 @@ def test_an_absent_bucket_is_told_from_a_missing_file(s3_server: S3, monkeypatch
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     blobs = Blobs("s3://no-such-bucket/files")
-    with pytest.raises(BlobsAway, match="bucket"):
+    with pytest.raises(BlobStoreUnavailable, match="bucket"):
         blobs.put("a", CONTENT)
     with pytest.raises(BaseError):
         blobs.ping()

@@ -21,7 +21,7 @@ def test_a_database_that_comes_late_is_waited_for(postgres_server: PostgresServe
         began_at = time.monotonic()
         create.start()
         try:
-            database.migrate_when_up()
+            database.migrate_when_available()
             assert time.monotonic() - began_at >= LATE_SECONDS
             database.ping()
         finally:

@@ -37,12 +37,12 @@ def test_what_is_no_key_is_not_known(database: Database, given: str) -> None:
 
 def test_a_revoked_key_is_good_no_longer(database: Database) -> None:
     made = keys.create(database, NewKey("ada"))
-    assert keys.are_any(database)
-    assert keys.is_good(database, made.row.id)
+    assert keys.any_unrevoked(database)
+    assert keys.is_valid(database, made.row.id)
     assert keys.revoke(database, made.row.id).revoked_at is not None
     assert keys.find(database, made.key) is None
-    assert not keys.is_good(database, made.row.id)
-    assert not keys.are_any(database)
+    assert not keys.is_valid(database, made.row.id)
+    assert not keys.any_unrevoked(database)
     with pytest.raises(Conflict):
         keys.revoke(database, made.row.id)
     with pytest.raises(NotFound):
@@ -56,8 +56,8 @@ def test_an_expired_key_is_no_good_and_opens_no_door(database: Database) -> None
     with database.write() as session:
         session.execute(update(ApiKey).values(expires_at=made.row.created_at - 1))
     assert keys.find(database, made.key) is None
-    assert not keys.is_good(database, made.row.id)
-    assert keys.are_any(database)
+    assert not keys.is_valid(database, made.row.id)
+    assert keys.any_unrevoked(database)
 
 
 def test_no_more_unfinished_jobs_than_a_key_may_have_however_many_ask_at_once(database: Database) -> None:

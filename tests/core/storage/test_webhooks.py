@@ -9,7 +9,7 @@ from core.schemas.jobs import Queue
 from core.storage import audit, deliveries, webhooks
 from core.storage.access import Access
 from core.storage.database import Database
-from core.storage.deliveries import Due, Outcome
+from core.storage.deliveries import DueDelivery, Outcome
 from core.storage.errors import Conflict, LeaseLost, NotFound
 from core.storage.tables import ApiKey, Delivery, new_id
 
@@ -31,7 +31,7 @@ def _events(database: Database, webhook_id: str) -> list[tuple[str, str]]:
     return [(one.job_id, one.event) for one in webhooks.deliveries(database, webhook_id, limit=100)]
 
 
-def _claim(database: Database, lease_seconds: float = rows.LONG) -> list[Due]:
+def _claim(database: Database, lease_seconds: float = rows.LONG) -> list[DueDelivery]:
     return deliveries.claim(database, [], 100, lease_seconds)
 
 
@@ -123,7 +123,7 @@ def test_two_senders_do_not_take_the_same(database: Database) -> None:
     webhook_id = _one_due(database)
     (due,) = _claim(database)
     assert _claim(database) == []
-    deliveries.settle(database, due, TAKEN, [])
+    deliveries.record_outcome(database, due, TAKEN, [])
     assert _claim(database) == []
     found = _row(database, webhook_id)
     assert (found.status, found.attempts, found.response_status, found.next_at) == ("delivered", 1, 204, None)
@@ -134,9 +134,9 @@ def test_what_a_lost_sender_held_is_taken_over_and_its_late_word_does_not_count(
     (lost,) = _claim(database, lease_seconds=-1)
     (taken,) = _claim(database)
     assert (taken.id, taken.attempt) == (lost.id, 2)
-    deliveries.settle(database, lost, REFUSED, [])
+    deliveries.record_outcome(database, lost, REFUSED, [])
     assert _row(database, webhook_id).status == "pending"
-    deliveries.settle(database, taken, TAKEN, [])
+    deliveries.record_outcome(database, taken, TAKEN, [])
     assert _row(database, webhook_id).status == "delivered"
 
 
@@ -145,14 +145,14 @@ def test_attempts_follow_the_waits_and_end(database: Database) -> None:
     for attempt, wait in enumerate((100.0, 300.0), start=1):
         (due,) = _claim(database)
         assert due.attempt == attempt
-        deliveries.settle(database, due, REFUSED, [100.0, 300.0])
+        deliveries.record_outcome(database, due, REFUSED, [100.0, 300.0])
         assert _claim(database) == []
         with database.write() as session:
             left = session.scalar(select(Delivery.next_at - func.coalesce(Delivery.created_at, 0)))
             assert left == pytest.approx(wait, abs=30)
             session.execute(update(Delivery).values(next_at=1.0))
     (due,) = _claim(database)
-    deliveries.settle(database, due, REFUSED, [100.0, 300.0])
+    deliveries.record_outcome(database, due, REFUSED, [100.0, 300.0])
     found = _row(database, webhook_id)
     assert (found.status, found.attempts, found.error, found.next_at) == ("failed", 3, "answered 500", None)
     assert webhooks.redeliver(database, webhook_id, found.id).status == "pending"
@@ -176,14 +176,14 @@ def test_one_message_a_webhook_is_taken_at_a_time_the_oldest_first(database: Dat
 def test_a_webhook_that_is_gone_takes_its_messages_with_it(database: Database) -> None:
     webhook_id = _one_due(database)
     (due,) = _claim(database)
-    deliveries.gone(database, due)
+    deliveries.delete_webhook(database, due)
     with pytest.raises(NotFound):
         webhooks.find(database, webhook_id)
     assert rows.count(database)["deliveries"] == 0
     assert [entry.subject for entry in audit.latest(database, 10) if entry.action == "webhook.gone"] == [webhook_id]
     next_id = _one_due(database)  # with the numbers of what went, where the database is SQLite
-    deliveries.settle(database, due, TAKEN, [])
-    deliveries.gone(database, due)
+    deliveries.record_outcome(database, due, TAKEN, [])
+    deliveries.delete_webhook(database, due)
     assert _row(database, next_id).status == "pending"
 
 
@@ -191,8 +191,8 @@ def test_the_log_forgets_what_is_settled_and_old(database: Database) -> None:
     webhook_id = _one_due(database)
     requests.cancel(database, rows.accept(database))
     (due,) = _claim(database)
-    deliveries.settle(database, due, TAKEN, [])
-    deliveries.forget(database, 60)
+    deliveries.record_outcome(database, due, TAKEN, [])
+    deliveries.delete_finished(database, 60)
     assert len(_events(database, webhook_id)) == 2
-    deliveries.forget(database, -60)
+    deliveries.delete_finished(database, -60)
     assert _row(database, webhook_id).status == "pending"

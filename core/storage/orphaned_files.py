@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
-from core.storage.blobs import Blobs, Found
+from core.storage.blobs import BlobInfo, Blobs
 from core.storage.clock import now
 from core.storage.database import Database
 from core.storage.tables import Artifact, AuditEntry, Dataset, DatasetImage, Job, Model
@@ -21,44 +21,44 @@ from core.storage.tables import Artifact, AuditEntry, Dataset, DatasetImage, Job
 OURS = ("datasets/", "jobs/", "models/")  # the store may be shared with others
 SLACK_SECONDS = 3600.0  # by which the clocks of files and rows may differ
 BATCH = 5000  # paths that one query asks for
-NAMING = (Artifact.blob, DatasetImage.blob, Model.blob, Job.checkpoint)
+PATH_COLUMNS = (Artifact.blob, DatasetImage.blob, Model.blob, Job.checkpoint)
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingFile:
     """A file that is not there, and the id of what lacks it."""
 
     owner_id: str
     path: str
 
 
-def find(database: Database, blobs: Blobs, older_than_seconds: float) -> Iterator[Found]:
+def find(database: Database, blobs: Blobs, older_than_seconds: float) -> Iterator[BlobInfo]:
     """Files of nobody that were written so long ago that whoever wrote them would have named them by now.
 
     What is older than the first row was written for another database, which may come back.
     """
-    before, first = present(database) - older_than_seconds, _first_row(database) - SLACK_SECONDS
+    before, first = _database_time(database) - older_than_seconds, _first_row(database) - SLACK_SECONDS
     for prefix in OURS:
-        old = (one for one in blobs.listing(prefix) if first <= one.modified <= before)
+        old = (one for one in blobs.list_files(prefix) if first <= one.modified <= before)
         while batch := list(islice(old, BATCH)):
-            yield from _of_nobody(database, batch)
+            yield from _unreferenced(database, batch)
 
 
-def prune(database: Database, blobs: Blobs, older_than_seconds: float) -> None:
+def remove_empty_folders(database: Database, blobs: Blobs, older_than_seconds: float) -> None:
     """Remove folders that have been empty for so long."""
-    before = present(database) - older_than_seconds
+    before = _database_time(database) - older_than_seconds
     for prefix in OURS:
-        blobs.prune(prefix, before)
+        blobs.remove_empty_folders(prefix, before)
 
 
-def missing(database: Database, blobs: Blobs) -> Iterator[Missing]:
+def find_missing(database: Database, blobs: Blobs) -> Iterator[MissingFile]:
     """Rows whose file is not there, and was not replaced while we looked."""
-    for owner_id, path in _named_by_all(database):
-        if not blobs.has(path) and _still_named(database, path):
-            yield Missing(owner_id, path)
+    for owner_id, path in _all_references(database):
+        if not blobs.exists(path) and _is_referenced(database, path):
+            yield MissingFile(owner_id, path)
 
 
-def present(database: Database) -> float:
+def _database_time(database: Database) -> float:
     """The database's present time."""
     with database.read() as session:
         return session.scalars(select(now())).one()
@@ -72,11 +72,11 @@ def _first_row(database: Database) -> float:
     return min((at for at in found if at is not None), default=math.inf)
 
 
-def _of_nobody(database: Database, found: Sequence[Found]) -> list[Found]:
+def _unreferenced(database: Database, found: Sequence[BlobInfo]) -> list[BlobInfo]:
     with database.read() as session:
         # Running attempts first: one that succeeds in between has its rows by the time that these are read.
         attempts = tuple(_running_attempts(session))
-        named = _named(session, [one.path for one in found])
+        named = _referenced(session, [one.path for one in found])
     return [one for one in found if one.path not in named and not one.path.startswith(attempts)]
 
 
@@ -86,17 +86,19 @@ def _running_attempts(session: Session) -> Iterator[str]:
         yield f"jobs/{job_id}/{token}/"
 
 
-def _named(session: Session, paths: Sequence[str]) -> set[str]:
+def _referenced(session: Session, paths: Sequence[str]) -> set[str]:
     """Those of the paths that a row names."""
-    return {path for column in NAMING for path in session.scalars(select(column).where(column.in_(paths))) if path}
+    return {
+        path for column in PATH_COLUMNS for path in session.scalars(select(column).where(column.in_(paths))) if path
+    }
 
 
-def _still_named(database: Database, path: str) -> bool:
+def _is_referenced(database: Database, path: str) -> bool:
     with database.read() as session:
-        return bool(_named(session, [path]))
+        return bool(_referenced(session, [path]))
 
 
-def _named_by_all(database: Database) -> list[tuple[str, str]]:
+def _all_references(database: Database) -> list[tuple[str, str]]:
     """The id of everything that has a file, and the file."""
     queries = (
         select(Job.id, Artifact.blob).join(Artifact, Artifact.job_seq == Job.seq),
