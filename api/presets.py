@@ -1,4 +1,4 @@
-"""/v1/presets: named settings, and what each parameter means."""
+"""/v1/presets: named sets of parameters, with the meaning of each."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ router = APIRouter(prefix="/v1/presets", tags=["presets"])
 
 
 class ParameterOut(BaseModel):
-    """One parameter: its meaning, its default in this preset, and its bounds as JSON Schema says them."""
+    """One parameter: its meaning, its default in this preset, and its bounds as in JSON Schema."""
 
     name: str
     description: str
@@ -29,7 +29,7 @@ class PresetOut(BaseModel):
 
 @router.get("")
 def listing() -> dict[str, list[PresetOut]]:
-    """Every preset with its parameters, their meaning, defaults and bounds."""
+    """List the presets with their parameters, and what these mean, their defaults and bounds."""
     return {"data": [_preset(name, params) for name, params in PRESETS.items()]}
 
 

@@ -95,9 +95,9 @@ def delete(app_state: AppStateDep, job_id: str) -> None:
 
 
 def _replay_after(app_state: AppStateDep, job_id: str, last_event_id: LastEventId = None) -> str | None:
-    """Return Last-Event-ID. Raises NotFound or NoContent, as a dependency so that the response has not begun.
+    """Return Last-Event-ID. Raises NotFound, or NoContent if the client has received the end.
 
-    204 tells an EventSource that has received the end not to reconnect.
+    A dependency runs before the response begins. 204 tells an EventSource not to reconnect.
     """
     if has_received_end(requests.find(app_state.database, job_id), last_event_id):
         raise NoContent

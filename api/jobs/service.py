@@ -57,7 +57,7 @@ def resume(app_state: AppState, job_id: str, body: ResumeIn) -> Job:
 
 
 def _require_checkpoint(app_state: AppState, job: Job) -> None:
-    """Raises Conflict if the file of the job's checkpoint is missing."""
+    """Check that the file of the job's checkpoint, if it has one, exists. Raises Conflict."""
     if job.checkpoint is not None and not app_state.blobs.exists(job.checkpoint):
         raise Conflict(f"job {job.id} cannot go on: the file of its checkpoint is missing")
 

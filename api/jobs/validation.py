@@ -154,7 +154,7 @@ def _require_whole_pictures(field: str, model: Model) -> LearnedSettings:
 
 
 def _require_comparable(chosen: Sequence[Model]) -> None:
-    """Raises Problem unless the models are different ones, all of whole pictures of one size and number of channels."""
+    """Check that all models differ and have the same size and channels. Raises Problem, naming each wrong one."""
     wrong = []
     first = _require_whole_pictures("model_ids[0]", chosen[0])
     for index, model in enumerate(chosen[1:], start=1):
@@ -173,7 +173,7 @@ def _require_comparable(chosen: Sequence[Model]) -> None:
 
 
 def _require_masks(app_state: AppState, images: Sequence[DatasetImage], size: int) -> None:
-    """Raises Problem, naming each file, unless every picture has transparent parts to paint and other parts to keep."""
+    """Check that every picture has something to paint and something to keep. Raises Problem, naming each file."""
     wrong = [
         {"field": "dataset_id", "file": image.filename, "message": reason}
         for image in images

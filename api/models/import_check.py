@@ -21,10 +21,10 @@ CHUNK_BYTES = 1 << 20
 ORTHONORMAL = 1e-3
 
 
-def inspect(file: BinaryIO) -> ModelHeader:
-    """Return the header of a file on the disk after checking all of it. Raises BrokenFile.
+def check_model_file(file: BinaryIO) -> ModelHeader:
+    """Check a whole model file and return its header. Raises BrokenFile.
 
-    safetensors maps the file into memory and checks its layout; each value is read once, in chunks.
+    file: a file on the disk. safetensors maps it into memory and checks its layout; the values are read in chunks.
     """
     file.seek(0)
     header = file.read(header_bytes(file.read(LENGTH_BYTES)))
@@ -66,7 +66,7 @@ def _is_finite(tensor: Any) -> bool:
 
 
 def _check_box(low: NDArray[np.float64], high: NDArray[np.float64], axes: NDArray[np.float64]) -> None:
-    """Raises BrokenFile unless low <= high, shape (channels, 1, 1), and the rows of `axes` are orthonormal."""
+    """Check that low <= high and that the rows of `axes` are orthonormal. Raises BrokenFile."""
     if (low > high).any():
         raise BrokenFile(f"tensor {COLOURS[0]!r} is above {COLOURS[1]!r}")
     if not np.allclose(axes @ axes.T, np.eye(len(axes)), atol=ORTHONORMAL):

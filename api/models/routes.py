@@ -21,11 +21,11 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 async def create(
     app_state: AppStateDep,
     response: Response,
-    model: Annotated[UploadFile, File(description="One .safetensors file, as `download` gives it.")],
+    model: Annotated[UploadFile, File(description="One .safetensors file, as `download` returns it.")],
     name: Annotated[str | None, Form(max_length=200, pattern=r"^[^\x00]*$")] = None,
 ) -> ModelOut:
-    """Take in a model that was learned elsewhere. Its file is checked whole: settings, shapes, every number."""
-    work = partial(service.take_in, app_state, model.file, clean_name(model.filename, "model.safetensors"), name)
+    """Import a model that was learned elsewhere. Its settings, shapes and every number are checked."""
+    work = partial(service.import_model, app_state, model.file, clean_name(model.filename, "model.safetensors"), name)
     row = await run_sync(work, limiter=app_state.upload_limiter.models)
     response.headers["Location"] = f"/v1/models/{row.id}"
     return ModelOut.of(row)
@@ -39,17 +39,18 @@ def listing(app_state: AppStateDep, limit: Limit = 20, after: After = None) -> P
 
 @router.get("/{model_id}")
 def show(app_state: AppStateDep, model_id: str) -> ModelOut:
+    """Show a model."""
     return ModelOut.of(models.find(app_state.database, model_id))
 
 
 @router.api_route("/{model_id}/download", methods=["GET", "HEAD"], response_class=Response)
 def download(app_state: AppStateDep, request: Request, model_id: str) -> Response:
-    """One .safetensors file: weights, and in its header how they were learned."""
+    """Download a model: one .safetensors file with the weights and, in its header, how they were learned."""
     row = models.find(app_state.database, model_id)
     return files.serve(request, app_state.blobs, row, f"{model_id}.safetensors", download=True)
 
 
 @router.delete("/{model_id}", status_code=204)
 def delete(app_state: AppStateDep, model_id: str) -> None:
-    """409 while a job that needs it has not ended."""
+    """Delete a model and its file. 409 while a job that needs it has not ended."""
     file_cleanup.delete_files(app_state.blobs, models.delete(app_state.database, model_id))

@@ -1,4 +1,4 @@
-"""A trained model as clients see it."""
+"""Models as responses show them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Taking in a model that was learned elsewhere: its file is checked whole before anything is stored."""
+"""Import models that were learned elsewhere; nothing is stored before the whole file has been checked."""
 
 from typing import BinaryIO
 
@@ -6,17 +6,17 @@ from api.app_state import AppState
 from api.disk_space import ensure_disk_space
 from api.errors import Problem
 from api.file_cleanup import delete_on_failure
-from api.models.import_check import inspect
+from api.models.import_check import check_model_file
 from core.schemas.model_file import BrokenFile
 from core.storage import models
 from core.storage.tables import Model, new_id
 
 
-def take_in(app_state: AppState, file: BinaryIO, filename: str, name: str | None) -> Model:
-    """Raises Problem, naming the tensor or the field at fault, or for a full disk; then nothing is stored."""
+def import_model(app_state: AppState, file: BinaryIO, filename: str, name: str | None) -> Model:
+    """Store a model's file and its row. Raises Problem, naming the wrong tensor or field, or if the disk is full."""
     ensure_disk_space(app_state)
     try:
-        header = inspect(file)
+        header = check_model_file(file)
     except BrokenFile as error:
         raise Problem(
             422, f"{filename}: {error}", [{"field": "model", "file": filename, "message": str(error)}]

@@ -1,1 +1,1 @@
-"""The web page: static files, no build step, nothing fetched from elsewhere."""
+"""The web page: static files without a build step; it loads nothing from other hosts."""

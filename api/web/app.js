@@ -1,19 +1,19 @@
-// The page is a client like any other: it uses only the public API.
+// The page uses only the public API.
 
 const $ = (selector, root = document) => root.querySelector(selector);
-const SHOWN_PICTURES = 48; // of one job; all of them are in its zip
+const SHOWN_PICTURES = 48; // per job; its zip holds all
 const SHOWN_ROWS = 100;
-const ASK_AGAIN_MS = 2000;
+const RETRY_MS = 2000;
 const ABOUT = {
-  reconstruct: "Each picture as the model's own auto-encoder gives it back, and how far off that is.",
-  inpaint: "Pictures with transparent parts (PNG or WebP with an alpha channel): the model paints those parts, the rest stays.",
-  classify: "Choose two models or more, each of one category: which of them is each picture likeliest to come from?",
+  reconstruct: "The model encodes and decodes each picture, as an auto-encoder; the result comes with its error.",
+  inpaint: "Upload pictures with transparent parts (PNG or WebP with an alpha channel). The model paints these parts and keeps the rest.",
+  classify: "Choose two or more models, each learned from one category. The result says which of them each picture most likely comes from.",
 };
 const shown = new Map(); // job id -> its <article>
 const known = new Map(); // model id -> the model
 const watched = new Set();
 
-class Locked extends Error {} // there is nothing to see without a key
+class Locked extends Error {} // a key is needed
 
 async function call(path, options = {}) {
   const answer = await fetch(path, options);
@@ -28,9 +28,9 @@ const post = (path, body) =>
   call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+  const created = Object.assign(document.createElement(tag), properties);
+  created.append(...children);
+  return created;
 }
 
 async function attempt(work) {
@@ -54,14 +54,14 @@ function duration(seconds) {
 
 function headline(job) {
   const { stage, stages, iteration, iterations, eta_seconds } = job.progress;
-  if (job.status === "queued") return job.queue_position ? `waiting, ${job.queue_position} in line` : "waiting";
+  if (job.status === "queued") return job.queue_position ? `queued, position ${job.queue_position}` : "queued";
   if (job.status !== "running") return job.error ? job.error.detail : outcome(job);
   return `stage ${stage}/${stages}, step ${iteration}/${iterations} ${duration(eta_seconds)}`;
 }
 
 function outcome(job) {
   if (job.kind !== "reconstruct" || job.status !== "succeeded") return job.status;
-  return `off by ${job.metrics.mean_rmse.toFixed(1)} grey levels on average`;
+  return `mean error ${job.metrics.mean_rmse.toFixed(1)} grey levels`;
 }
 
 function pictures(job) {
@@ -95,7 +95,7 @@ function modelLabel(id) {
   return params.patch_size ? `${name} (patches of ${params.patch_size} px)` : `${name} (${params.image_size} px)`;
 }
 
-function draw(job) {
+function render(job) {
   const running = job.status === "queued" || job.status === "running";
   const header = element("header", {},
     element("strong", { textContent: job.kind }),
@@ -130,23 +130,23 @@ function watch(id) {
   if (watched.has(id)) return;
   watched.add(id);
   const source = new EventSource(`/v1/jobs/${id}/events`);
-  let asking = false;
-  const look = async () => {
-    if (asking) return;
-    asking = true;
-    await attempt(async () => draw(await call(`/v1/jobs/${id}`)));
-    asking = false;
+  let refreshing = false;
+  const refresh = async () => {
+    if (refreshing) return;
+    refreshing = true;
+    await attempt(async () => render(await call(`/v1/jobs/${id}`)));
+    refreshing = false;
   };
-  for (const name of ["status", "progress", "preview"]) source.addEventListener(name, look);
+  for (const name of ["status", "progress", "preview"]) source.addEventListener(name, refresh);
   source.addEventListener("error", () => {
-    if (source.readyState !== EventSource.CLOSED) return; // else it comes back by itself
+    if (source.readyState !== EventSource.CLOSED) return; // it reconnects by itself
     watched.delete(id);
-    setTimeout(look, ASK_AGAIN_MS); // what still runs is watched again
+    setTimeout(refresh, RETRY_MS); // watches it again if it still runs
   });
   source.addEventListener("done", async () => {
     source.close();
     watched.delete(id);
-    await attempt(async () => draw(await call(`/v1/jobs/${id}`)));
+    await attempt(async () => render(await call(`/v1/jobs/${id}`)));
     await attempt(models);
   });
 }
@@ -158,7 +158,7 @@ async function models() {
     const chosen = new Set([...select.selectedOptions].map((one) => one.value));
     select.replaceChildren(...data.map((one) => new Option(modelLabel(one.id), one.id, false, chosen.has(one.id))));
   }
-  sides();
+  updateSizeFields();
 }
 
 async function datasets(chosen) {
@@ -166,26 +166,26 @@ async function datasets(chosen) {
   const label = (one) => `${one.name ?? one.images[0].filename} (${one.images.length})`;
   const select = $("#apply [name=dataset_id]");
   const before = chosen ?? select.value;
-  select.replaceChildren(new Option("new ones", ""), ...data.map((one) => new Option(label(one), one.id)));
+  select.replaceChildren(new Option("new pictures", ""), ...data.map((one) => new Option(label(one), one.id)));
   select.value = data.some((one) => one.id === before) ? before : "";
-  sources();
+  updateUploadField();
 }
 
-// Either pictures that are there, or files of one's own.
-function sources() {
+// Either a stored dataset or new files.
+function updateUploadField() {
   const fresh = $("#apply [name=dataset_id]").value === "";
   $("#apply .upload").hidden = !fresh;
   $("#apply [name=images]").required = fresh;
 }
 
-// A model of an object or of patches draws at its own size alone.
-function sides() {
+// A model of an object or of patches draws only at its own size.
+function updateSizeFields() {
   const params = known.get($("#sample [name=model_id]").value)?.params;
   const fixed = Boolean(params && (params.patch_size || params.top === "object"));
   for (const name of ["width", "height", "tileable"]) $(`#sample [name=${name}]`).disabled = fixed;
 }
 
-function kinds() {
+function updateKindFields() {
   const kind = $("#apply [name=kind]").value;
   for (const label of document.querySelectorAll("#apply [data-kind]")) label.hidden = label.dataset.kind !== kind;
   $("#apply [name=model_id]").multiple = kind === "classify";
@@ -198,7 +198,7 @@ async function upload(form) {
   return dataset.id;
 }
 
-// The key goes into a cookie that this script cannot read: pictures and event streams send it by themselves.
+// The key becomes a cookie that this script cannot read; the browser sends it with pictures and event streams, too.
 $("#sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(async () => {
@@ -218,7 +218,7 @@ $("#train").addEventListener("submit", (event) => {
     const form = new FormData(event.target);
     const preset = form.get("preset");
     form.delete("preset");
-    draw(await post("/v1/jobs", { kind: "train", dataset_id: await upload(form), preset }));
+    render(await post("/v1/jobs", { kind: "train", dataset_id: await upload(form), preset }));
     await datasets();
   });
 });
@@ -229,7 +229,7 @@ $("#sample").addEventListener("submit", (event) => {
     const form = new FormData(event.target);
     const number = (name) => (form.get(name) ? Number(form.get(name)) : undefined);
     const params = { count: number("count"), width: number("width"), height: number("height"), tileable: form.has("tileable") };
-    draw(await post("/v1/jobs", { kind: "sample", model_id: form.get("model_id"), params }));
+    render(await post("/v1/jobs", { kind: "sample", model_id: form.get("model_id"), params }));
   });
 });
 
@@ -247,27 +247,27 @@ $("#apply").addEventListener("submit", (event) => {
     }
     const params = { reconstruct: { mode: form.get("mode") }, inpaint: { count: Number(form.get("count")) }, classify: {} }[kind];
     const chosen = kind === "classify" ? { model_ids: form.getAll("model_id") } : { model_id: form.get("model_id") };
-    draw(await post("/v1/jobs", { kind, dataset_id, params, ...chosen }));
+    render(await post("/v1/jobs", { kind, dataset_id, params, ...chosen }));
   });
 });
 
-$("#sample [name=model_id]").addEventListener("change", sides);
-$("#apply [name=kind]").addEventListener("change", kinds);
-$("#apply [name=dataset_id]").addEventListener("change", sources);
+$("#sample [name=model_id]").addEventListener("change", updateSizeFields);
+$("#apply [name=kind]").addEventListener("change", updateKindFields);
+$("#apply [name=dataset_id]").addEventListener("change", updateUploadField);
 
 attempt(async () => {
-  kinds();
+  updateKindFields();
   const { key } = await call("/v1/session");
   $("#signed-in").hidden = !key;
   if (key) $("#signed-in span").textContent = `Signed in as ${key.name}.`;
   const { data } = await call("/v1/presets");
   const select = $("#train [name=preset]");
   select.append(...data.map((one) => new Option(one.name, one.name, one.name === "quick", one.name === "quick")));
-  const tell = () => ($("#about-preset").textContent = data.find((one) => one.name === select.value).description);
-  select.addEventListener("change", tell);
-  tell();
+  const describe = () => ($("#about-preset").textContent = data.find((one) => one.name === select.value).description);
+  select.addEventListener("change", describe);
+  describe();
   await models();
   await datasets();
   const jobs = await call("/v1/jobs?limit=20");
-  jobs.data.reverse().forEach(draw);
+  jobs.data.reverse().forEach(render);
 });

@@ -1,4 +1,4 @@
-"""GET / and its two files."""
+"""GET / and the two files of the page."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 HERE = Path(__file__).parent
-# The page runs only its own script, shows only our pictures, talks only to us and stands in no other's frame.
+# The page may load scripts, styles and pictures only from this service, call only it, and not be framed.
 POLICY = "; ".join(
     [
         "default-src 'none'",

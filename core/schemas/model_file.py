@@ -41,7 +41,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelHeader:
-    """What the header of a model's file says: how it was learned, from pictures of how many channels."""
+    """What the header of a model's file says: how the model was learned, and the channels of its pictures."""
 
     params: LearningParams
     channels: int
@@ -56,15 +56,15 @@ def header_bytes(content: bytes) -> int:
 
 
 def check_header(text: bytes) -> None:
-    """Raises BrokenFile for what safetensors tolerates in a header: a repeated name, or an unknown field."""
-    for name, about in json_object(text, "the header").items():
+    """Check a header for what safetensors tolerates: repeated names and unknown fields. Raises BrokenFile."""
+    for name, about in _json_object(text, "the header").items():
         if name != "__metadata__" and (not isinstance(about, dict) or about.keys() != TENSOR_FIELDS):
             raise BrokenFile(f"tensor {name!r} must have dtype, shape and data_offsets, and nothing else")
 
 
 def model_header(metadata: Mapping[str, str], tensors: Mapping[str, TensorSpec]) -> ModelHeader:
-    """Return the settings in `metadata`. Raises BrokenFile unless `tensors` are exactly those of such a model."""
-    about = json_object(metadata.get("genconvnet", "").encode(), "__metadata__.genconvnet")
+    """Return the settings in `metadata`. Raises BrokenFile unless `tensors` are exactly those that they need."""
+    about = _json_object(metadata.get("genconvnet", "").encode(), "__metadata__.genconvnet")
     if about.get("format") != MODEL_FORMAT:
         raise BrokenFile(f"format: {str(about.get('format'))[:60]!r} is not {MODEL_FORMAT!r}")
     try:
@@ -96,7 +96,7 @@ def weights_of(params: LearningParams, channels: int) -> dict[str, Shape]:
 
 
 def check_layout(params: LearningParams, channels: int, found: Mapping[str, TensorSpec]) -> None:
-    """Raises BrokenFile, naming the first tensor that is missing, has another dtype or shape, or does not belong."""
+    """Check that `found` are the tensors of such a model. Raises BrokenFile, naming the first one that is wrong."""
     needed = {name: TensorSpec("F32", shape) for name, shape in weights_of(params, channels).items()}
     needed |= {"mean": TensorSpec("F32", (channels,)), "gain": TensorSpec("F64", ())}
     if found.keys() & set(COLOURS):  # older files have none
@@ -129,7 +129,7 @@ def _channels(tensors: Mapping[str, TensorSpec]) -> int:
     return shape[0]
 
 
-def json_object(text: bytes, what: str) -> dict[str, Any]:
+def _json_object(text: bytes, what: str) -> dict[str, Any]:
     """Parse `text`, called `what` in errors. Raises BrokenFile unless it is a JSON object in UTF-8.
 
     Repeated names and unpaired surrogates are refused, too: Python's parser accepts both.

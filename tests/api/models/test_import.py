@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from support.http import Api, fields, problem
 
-from api.models.import_check import inspect
+from api.models.import_check import check_model_file
 from core.pictures.images import Levels
 from core.schemas.learning import LayerParams, LearningParams
 from core.schemas.model_file import BrokenFile
@@ -181,7 +181,7 @@ def test_a_changed_byte_is_refused_or_harmless(at: int, byte: int) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         with contextlib.suppress(BrokenFile):
-            assert inspect(file).channels == 3
+            assert check_model_file(file).channels == 3
 
 
 def test_a_large_model_is_checked_in_chunks() -> None:
@@ -190,7 +190,7 @@ def test_a_large_model_is_checked_in_chunks() -> None:
         file.write(content)
         tracemalloc.start()
         try:
-            inspect(file)
+            check_model_file(file)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -5,7 +5,7 @@ import tempfile
 import pytest
 import torch
 
-from api.models.import_check import inspect
+from api.models.import_check import check_model_file
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels
 from core.pictures.training_set import TrainingSet
@@ -41,5 +41,5 @@ def test_a_saved_model_has_the_required_layout(params: LearningParams, channels:
     content = save_model(TrainedModel(GenerativeConvNet(architecture), levels, chains, params))
     with tempfile.TemporaryFile() as file:
         file.write(content)
-        header = inspect(file)
+        header = check_model_file(file)
     assert (header.params, header.channels) == (params, channels)
