@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo serve test chaos quality speed bench-gpu service load check format clean
+.PHONY: help setup demo serve test test-all chaos quality speed bench-gpu service load check format clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -23,6 +23,9 @@ serve: $(READY) ## the whole service on http://127.0.0.1:8000
 
 test: $(READY) ## every test, with real servers and processes
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
+test-all: $(READY) ## the same and the exhaustive variants of its tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 chaos: $(READY) ## five minutes of faults on 200 jobs, every promise checked; CHAOS="--seed 7 --database postgresql"
 	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)

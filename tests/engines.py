@@ -1,4 +1,4 @@
-"""Nets and pictures of many shapes to hold one engine against another, and noise that a test gives."""
+"""Nets and pictures of many shapes for comparing engines, and noise given by a test."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ TOPS: tuple[Top, ...] = ("convolutional", "object", "category")
 
 
 def _sides(layers: Layers, boundary: Boundary, place: int) -> tuple[int, int]:
-    """(H, W), different ones: on the plane no multiples of the stride, on the torus also smaller than the halo."""
+    """Return (H, W): on the plane no multiples of the stride, on the torus also sides smaller than the halo."""
     shape = Architecture(tuple(ConvLayer(*layer) for layer in layers))
     stride = shape.total_stride
     if boundary == "torus":
@@ -89,7 +89,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
-    """‖found - expected‖ / ‖expected‖, the norm of what was found where nothing was expected."""
+    """Return ‖found - expected‖ / ‖expected‖, or ‖found‖ if `expected` is zero."""
     norm = expected.double().norm().item()
     return (found.double() - expected.double()).norm().item() / (norm or 1.0)
 
@@ -100,7 +100,7 @@ def noises(images: Tensor, steps: int, seed: int = 3) -> list[Tensor]:
 
 
 def a_box(images: Tensor, oblique: bool = False) -> ColourBox:
-    """Limits within which chains do not stay by themselves, other ones for each axis; `oblique`: of random axes."""
+    """Return a box that chains leave without projection, with other limits for each axis. oblique: random axes."""
     channels = images.shape[1]
     shift = torch.arange(channels, dtype=images.dtype)[:, None, None]
     mixed = torch.randn(channels, channels, generator=seeded(6), dtype=torch.float64)
@@ -109,7 +109,7 @@ def a_box(images: Tensor, oblique: bool = False) -> ColourBox:
 
 
 class GivenNoise:
-    """In the place of `Noise`: lays given pictures into the flat memory, wild numbers where the picture is not."""
+    """Replaces `Noise`: fills the flat memory with given pictures, and with large numbers beyond the picture."""
 
     def __init__(self, pictures: Sequence[Tensor], layout: Layout | None = None) -> None:
         self._pictures, self._layout = iter(pictures), layout
@@ -119,7 +119,7 @@ class GivenNoise:
 
     @classmethod
     def of_each(cls, steps: Sequence[Tensor], layout: Layout) -> "Callable[[torch.Generator, int], list[GivenNoise]]":
-        """In the place of `noise_per_picture`: every picture has its own."""
+        """Replace `noise_per_picture`: each picture gets its own part of the given noise."""
         return lambda _, count: [cls([step[index : index + 1] for step in steps], layout) for index in range(count)]
 
     def fill(self, flat: Tensor, std: float) -> None:
@@ -127,8 +127,8 @@ class GivenNoise:
         if self._layout is None:
             flat.copy_(std * picture.flatten())
             return
-        laid, inside = self._layout.to_blocks(picture), self._layout.to_blocks(torch.ones_like(picture))
-        flat.copy_(std * torch.where(inside > 0, laid, 1e3).permute(0, 2, 3, 1).flatten())
+        blocks, inside = self._layout.to_blocks(picture), self._layout.to_blocks(torch.ones_like(picture))
+        flat.copy_(std * torch.where(inside > 0, blocks, 1e3).permute(0, 2, 3, 1).flatten())
 
 
 def stepped(
@@ -137,18 +137,18 @@ def stepped(
     dynamics: Dynamics,
     given: Sequence[Tensor],
     generator: torch.Generator | None = None,
-    stays: bool = False,
+    roll_back: bool = False,
 ) -> Tensor:
-    """`langevin_step` repeated, with given noise; `stays`: the pictures are moved back after each step."""
+    """Repeat `langevin_step` with given noise. roll_back: undo the roll to a random phase after each step."""
     for noise in given:
-        shift = (0, 0)
+        phase = (0, 0)
         if dynamics.random_lattice:
-            shift = random_phase(net.architecture.total_stride, generator)
-        moved = images.roll(shift, dims=(2, 3))
-        if stays:
-            noise = noise.roll(shift, dims=(2, 3))
+            phase = random_phase(net.architecture.total_stride, generator)
+        moved = images.roll(phase, dims=(2, 3))
+        if roll_back:
+            noise = noise.roll(phase, dims=(2, 3))
         moved = langevin_step(net, moved, dynamics.step_size, noise=noise, boundary=dynamics.boundary)
         if dynamics.box is not None:
             moved = dynamics.box.project(moved)
-        images = moved.roll((-shift[0], -shift[1]), dims=(2, 3)) if stays else moved
+        images = moved.roll((-phase[0], -phase[1]), dims=(2, 3)) if roll_back else moved
     return images

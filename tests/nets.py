@@ -1,4 +1,8 @@
-"""Small random nets and pictures in float64, with every top, on every boundary, for tests of the science."""
+"""Small nets and pictures in float64, with every top and on every boundary, for tests of the science.
+
+`every_case` runs a test on the named cases and nine random ones, and in `make test-all` on many more. A test of a
+central equation also draws cases with hypothesis: `@given(random_cases())`.
+"""
 
 import random
 from collections.abc import Sequence
@@ -32,7 +36,7 @@ class Case:
 
 
 def random_net(architecture: Architecture, seed: int, bias_std: float = 0.5) -> GenerativeConvNet:
-    """Weights that keep the responses' size from layer to layer, biases N(0, bias_std²); float64.
+    """Return a float64 net whose weights keep the responses' size from layer to layer; biases N(0, bias_std²).
 
     A category's weights are N(0, 1), about half of them negative. An object's bias is about one: it is mostly active.
     """
@@ -50,7 +54,7 @@ def random_net(architecture: Architecture, seed: int, bias_std: float = 0.5) -> 
 
 
 def top_size(architecture: Architecture, size: tuple[int, int], boundary: Boundary) -> tuple[int, int] | None:
-    """What an object's filter covers on pictures of `size` (H, W)."""
+    """Return the size of the maps that an object's filter covers on pictures of `size` (H, W)."""
     if architecture.top != "object":
         return None
     height, width = (architecture.covering(side, boundary).top_size for side in size)
@@ -69,7 +73,7 @@ def case(
     seed: int = 0,
     count: int = 2,
 ) -> Case:
-    """`layers` as (filters, kernel_size, stride), `size` as (H, W)."""
+    """Return a case of `layers` (filters, kernel_size, stride) and pictures of `size` (H, W)."""
     architecture = Architecture(tuple(ConvLayer(*layer) for layer in layers), channels, reference_std, top)
     net = random_net(replace(architecture, top_size=top_size(architecture, size, boundary)), seed)
     generator = torch.Generator().manual_seed(seed + 1000)
@@ -86,7 +90,7 @@ def random_case(seed: int, boundary: Boundary, top: Top = "convolutional") -> Ca
     def side() -> int:
         if boundary == "torus":  # often smaller than the halo, so that the picture wraps several times
             return shape.total_stride * draw.choice((1, 1, 2, 3))
-        if boundary == "padded":  # down to a single pixel, all else its surround
+        if boundary == "padded":  # down to a single pixel
             return max(shape.receptive_field - 2 * shape.halo, 1) + draw.randint(0, 2 * shape.total_stride)
         return shape.receptive_field + draw.randint(0, 2 * shape.total_stride)  # often with rim pixels left uncovered
 
@@ -154,13 +158,13 @@ every_case = parametrized(CASES, EXHAUSTIVE_CASES)
 
 @st.composite
 def random_cases(draw: st.DrawFn) -> Case:
-    """A Hypothesis strategy: a random net and pictures of any shape, top and boundary."""
+    """Return a hypothesis strategy for a random net and pictures of any shape, top and boundary."""
     top = draw(st.sampled_from(("convolutional", "object", "category")))
     return random_case(draw(st.integers(1000, 10**6)), draw(st.sampled_from(BOUNDARIES)), top)
 
 
 def pixel_net(*hidden: tuple[float, float, float], bias: float = 0.0) -> GenerativeConvNet:
-    """One grey pixel x, σ = 1: f(x) = max(0, bias + Σ c max(0, a x + b)) over `hidden` (a, b, c)."""
+    """Return a net of one grey pixel x, σ = 1: f(x) = max(0, bias + Σ c max(0, a x + b)) over `hidden` (a, b, c)."""
     net = GenerativeConvNet(Architecture((ConvLayer(len(hidden), 1), ConvLayer(1, 1)), channels=1)).double()
     slopes, offsets, shares = torch.tensor(hidden, dtype=torch.float64).T
     with torch.no_grad():

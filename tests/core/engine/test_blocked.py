@@ -1,4 +1,4 @@
-"""The net in blocks computes what the reference does (core/engine/blocked.py, by way of core/engine/fast.py)."""
+"""The fast engine's net on blocks against the reference engine (core/engine/blocked.py, core/engine/fast.py)."""
 
 import copy
 from dataclasses import replace
@@ -14,7 +14,8 @@ from engines import (
     relative,
     seeded,
 )
-from nets import Case, case, random_net, top_size
+from hypothesis import given, settings
+from nets import Case, case, random_cases, random_net, top_size
 
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
@@ -33,18 +34,33 @@ def assert_same_gradient(found, expected, tolerance):
     assert found.active_share == pytest.approx(expected.active_share, rel=1e-12)
 
 
-@every_engine_case
-def test_eq16_the_fast_basis_is_the_references(case):
+def assert_same_basis_and_gradient(case):
+    """In double precision, by the fast and by the reference engine."""
     expected = ReferenceEngine().basis(case.net, case.images, case.boundary)
     found = FastEngine().basis(case.net, case.images, case.boundary)
     assert found.shape == case.images.shape
     assert found.dtype == torch.float64
     assert not found.requires_grad
     assert relative(found, expected) <= 1e-12
+    expected = ReferenceEngine().gradient(case.net, case.images, case.boundary)
+    found = FastEngine().gradient(case.net, case.images, case.boundary)
+    assert_same_gradient(found, expected, 1e-12)
+    assert not any(gradient.requires_grad for gradient in found.parameters)
 
 
 @every_engine_case
-def test_eq16_in_single_precision_the_fast_basis_is_that_of_double_precision_to_rounding(case):
+def test_eq16_eq21_basis_gradient_score_and_active_shares_are_the_references(case):
+    assert_same_basis_and_gradient(case)
+
+
+@given(random_cases())
+@settings(max_examples=60, deadline=None)
+def test_eq16_eq21_basis_gradient_score_and_active_shares_are_the_references_on_any_net(case):
+    assert_same_basis_and_gradient(case)
+
+
+@every_engine_case
+def test_eq16_in_single_precision_the_basis_is_that_of_double_precision_up_to_rounding(case):
     single = in_single_precision(case)
     double = in_double_precision(single)
     found = FastEngine().basis(single.net, single.images, case.boundary)
@@ -53,15 +69,7 @@ def test_eq16_in_single_precision_the_fast_basis_is_that_of_double_precision_to_
 
 
 @every_engine_case
-def test_eq21_the_fast_gradient_score_and_active_shares_are_the_references(case):
-    expected = ReferenceEngine().gradient(case.net, case.images, case.boundary)
-    found = FastEngine().gradient(case.net, case.images, case.boundary)
-    assert_same_gradient(found, expected, 1e-12)
-    assert not any(gradient.requires_grad for gradient in found.parameters)
-
-
-@every_engine_case
-def test_eq21_in_single_precision_the_fast_gradient_is_that_of_double_precision_to_rounding(case):
+def test_eq21_in_single_precision_the_gradient_is_that_of_double_precision_up_to_rounding(case):
     single = in_single_precision(case)
     double = in_double_precision(single)
     expected = ReferenceEngine().gradient(double.net, double.images, case.boundary)
@@ -73,33 +81,33 @@ def test_eq21_in_single_precision_the_fast_gradient_is_that_of_double_precision_
     assert found.active_share == pytest.approx(expected.active_share, rel=1e-12)
 
 
-def test_what_is_compared_is_seldom_nothing():
+def test_few_of_the_compared_bases_are_zero():
     bases = [ReferenceEngine().basis(one.net, one.images, one.boundary) for one in ENGINE_CASES]
     assert sum(bool(basis.any()) for basis in bases) > 0.9 * len(bases)
 
 
 @every_engine_case
-def test_channels_filled_up_with_zeros_change_nothing(case):
+def test_padding_channels_with_zeros_changes_nothing(case):
     layout = layout_of(case)
     blocks = layout.to_blocks(case.images)
     with torch.no_grad():
-        plain, filled = (BlockedNet.of(case.net, torch.float64, alignment) for alignment in (1, 8))
-        assert all(weight.shape[1] % 8 == 0 for weight in filled.weights)
-        assert relative(filled.basis(blocks, layout), plain.basis(blocks, layout)) <= 1e-12
-        assert_same_gradient(filled.gradient(blocks, layout), plain.gradient(blocks, layout), 1e-12)
+        plain, padded = (BlockedNet.of(case.net, torch.float64, alignment) for alignment in (1, 8))
+        assert all(weight.shape[1] % 8 == 0 for weight in padded.weights)
+        assert relative(padded.basis(blocks, layout), plain.basis(blocks, layout)) <= 1e-12
+        assert_same_gradient(padded.gradient(blocks, layout), plain.gradient(blocks, layout), 1e-12)
 
 
-def test_a_blocked_net_takes_over_the_weights_of_another_into_memory_of_its_own():
+def test_copy_overwrites_the_weights_of_a_blocked_net_but_not_of_its_clone():
     one = case("one", [(4, 5, 2), (3, 2, 1)], (9, 8), "valid", top="category")
     other = random_net(one.net.architecture, seed=9)
     mine, theirs = (BlockedNet.of(net, torch.float64) for net in (one.net, other))
     layout = layout_of(one)
     blocks = layout.to_blocks(one.images)
-    mine_too = mine.clone()
+    clone = mine.clone()
     expected = mine.basis(blocks, layout)
     mine.copy_(theirs)
     assert torch.equal(mine.basis(blocks, layout), theirs.basis(blocks, layout))
-    assert torch.equal(mine_too.basis(blocks, layout), expected)
+    assert torch.equal(clone.basis(blocks, layout), expected)
     assert not torch.equal(mine.basis(blocks, layout), expected)
 
 
@@ -118,14 +126,14 @@ def test_pictures_that_do_not_suit_the_net_are_refused(engine, shape, boundary):
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 5)])
 @pytest.mark.parametrize("engine", [ReferenceEngine(), FastEngine()], ids=lambda engine: type(engine).__name__)
-def test_pictures_of_another_size_than_an_objects_are_refused(engine, size):
+def test_pictures_of_another_size_than_the_objects_are_refused(engine, size):
     one = case("object", [(4, 3, 1)], (6, 5), "valid", top="object")
     for ask in (engine.basis, engine.gradient):
         with pytest.raises(ValueError, match="covers maps of"):
             ask(one.net, torch.zeros(1, 1, *size, dtype=torch.float64), "valid")
 
 
-def test_an_objects_filter_that_covers_nothing_yet_is_laid_over_the_first_pictures_maps():
+def test_the_first_pictures_decide_the_size_of_an_objects_filter():
     architecture = Architecture((ConvLayer(4, 3),), 1, 1.0, "object")
     images = torch.randn(2, 1, 8, 7, generator=seeded())
     nets = [random_net(architecture, seed=3).float() for _ in range(2)]
@@ -136,7 +144,7 @@ def test_an_objects_filter_that_covers_nothing_yet_is_laid_over_the_first_pictur
     assert relative(found, expected) <= 1e-5
 
 
-# bfloat16 rounds, and where a response is within rounding of zero a unit changes sides and B jumps.
+# bfloat16 rounds. A unit whose response is within rounding of zero may change sides, and then B jumps.
 
 LARGE_NETS = {
     "15every3": ((100, 15, 3), (64, 5, 1), (30, 3, 1)),
@@ -149,7 +157,7 @@ def _white(shape):
 
 
 def _smooth(shape):
-    """Shapes of several pixels, faint grain on them."""
+    """Return shapes of several pixels with faint grain."""
     coarse = torch.randn(*shape[:2], 12, 12, generator=seeded(3))
     return 40 * torch.nn.functional.interpolate(coarse, shape[2:], mode="bicubic") + 4 * torch.randn(
         shape, generator=seeded(4)
@@ -167,7 +175,7 @@ every_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", ma
 
 
 class Rounded:
-    """What the engine makes of a case in bfloat16 on a device, and the pattern that it went by there."""
+    """B and gradient of a case in bfloat16 on a device, and the activation pattern that they were computed with."""
 
     def __init__(self, case, device):
         engine, layout = FastEngine(torch.bfloat16), layout_of(case)
@@ -182,7 +190,7 @@ class Rounded:
 
 
 def on_the_pattern(case, pattern):
-    """B and ∂f/∂w of a given pattern, in double precision."""
+    """Return B and ∂f/∂w on a given activation pattern, in double precision."""
     net, images = copy.deepcopy(case.net).double(), case.images.double()
     decoding = top_down(net, pattern, net.extend(images, case.boundary), case.boundary)
     score = (decoding.offset + (images * decoding.basis).sum(dim=(1, 2, 3))).mean() / positions(pattern)
@@ -191,7 +199,7 @@ def on_the_pattern(case, pattern):
 
 
 def changed_units(case, pattern):
-    """Of each layer: the share of units that changed sides, and their strongest response, in root mean squares."""
+    """Return for each layer the share of units that changed sides, and their strongest response in units of its rms."""
     net, below = copy.deepcopy(case.net).double(), None
     found = []
     with torch.no_grad():
@@ -224,15 +232,15 @@ def assert_right_on_its_pattern(case, rounded):
 
 
 @every_device
-def test_in_bfloat16_a_dozen_pictures_of_an_object_are_right_on_the_pattern_they_used(device):
-    """Several a part, under a filter that covers the whole map: where oneDNN's fused pass is wrong in float32."""
+def test_in_bfloat16_a_dozen_pictures_of_an_object_are_right_on_their_pattern(device):
+    """Several pictures in a chunk, one filter that covers the whole map: in float32 oneDNN's fused pass fails here."""
     case = large_case(LARGE_NETS["9every3"], _white((12, 3, 40, 47)), "padded", "object")
     assert_right_on_its_pattern(case, Rounded(case, device))
 
 
 @every_device
 @pytest.mark.parametrize("case", list(_large_cases()))
-def test_in_bfloat16_all_is_right_on_the_pattern_it_used_and_only_units_about_zero_have_changed_sides(case, device):
+def test_in_bfloat16_results_are_right_on_their_pattern_and_only_units_near_zero_have_changed_sides(case, device):
     rounded = Rounded(case, device)
     assert_right_on_its_pattern(case, rounded)
     for share, strongest in changed_units(case, rounded.pattern):

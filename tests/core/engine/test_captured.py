@@ -1,4 +1,4 @@
-"""The steps that a GPU records as one graph are eq. 19's (core/engine/captured.py), done one by one on a processor."""
+"""The steps that a GPU captures as a graph against eq. 19 (core/engine/captured.py), run one by one on a processor."""
 
 import importlib
 import sys
@@ -21,7 +21,7 @@ NAME = "core.engine.captured"
 
 
 class Kernel:
-    """In the place of the GPU's: the same step in plain tensors, its noise kept."""
+    """Replaces the GPU's kernel: the same step with plain tensors; records its keys and noise."""
 
     def __init__(self) -> None:
         self.keys: list[int] = []
@@ -63,15 +63,15 @@ def ran(runs, one, dynamics, generator, steps=STEPS, after_step=None):
     return runs.run(blocked, layout_of(one), one.images, steps, dynamics, generator, after_step)
 
 
-def expected_run(one, dynamics, drawn, generator, together):
-    """The step with the noise that was drawn; the places of the lattice are drawn for each replay at once."""
+def expected_run(one, dynamics, drawn, generator, graph_steps):
+    """Repeat the step with the noise that was drawn; stride phases are drawn for a whole replay at once."""
     images, layout, stride = one.images, layout_of(one), one.net.architecture.total_stride
     torch.zeros(1, dtype=torch.int64).random_(2**62, generator=generator)
     for index, noise in enumerate(drawn):
         if dynamics.random_lattice:
-            if index % together == 0:
-                shifts = torch.zeros(together, 2, dtype=torch.int64).random_(stride, generator=generator).tolist()
-            images = images.roll(shifts[index % together], dims=(2, 3))
+            if index % graph_steps == 0:
+                phases = torch.zeros(graph_steps, 2, dtype=torch.int64).random_(stride, generator=generator).tolist()
+            images = images.roll(phases[index % graph_steps], dims=(2, 3))
         noise = layout.from_blocks(noise)
         images = langevin_step(one.net, images, dynamics.step_size, noise=noise, boundary=one.boundary)
         images = images if dynamics.box is None else dynamics.box.project(images)
@@ -99,16 +99,16 @@ A_CASE = in_single_precision(case("a", [(8, 7, 3), (4, 3, 1)], (24, 30), "torus"
 
 
 @pytest.mark.parametrize(
-    ("steps", "told"), [(0, []), (7, [7]), (20, [10, 20]), (22, [*range(2, 23, 2)]), (11, [*range(1, 12)])]
+    ("steps", "expected_calls"), [(0, []), (7, [7]), (20, [10, 20]), (22, [*range(2, 23, 2)]), (11, [*range(1, 12)])]
 )
-def test_a_run_of_any_length_is_replayed_and_told_of(steps, told, kernel):
-    heard, generator = [], seeded(5)
+def test_a_run_of_any_length_is_replayed_with_a_callback_after_each_replay(steps, expected_calls, kernel):
+    calls, generator = [], seeded(5)
     dynamics = dynamics_on(A_CASE, bounded=True, random_lattice=True)
-    found = ran(captured_runs(), A_CASE, dynamics, generator, steps, heard.append)
-    assert heard == told
+    found = ran(captured_runs(), A_CASE, dynamics, generator, steps, calls.append)
+    assert calls == expected_calls
     assert len(kernel.drawn) == steps
     if steps:
-        expected = expected_run(A_CASE, dynamics, kernel.drawn, seeded(5), heard[0])
+        expected = expected_run(A_CASE, dynamics, kernel.drawn, seeded(5), calls[0])
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     else:
         assert torch.equal(found, A_CASE.images)
@@ -116,8 +116,8 @@ def test_a_run_of_any_length_is_replayed_and_told_of(steps, told, kernel):
 
 
 @pytest.mark.parametrize(("layers", "channels"), [([(8, 7, 3), (4, 3, 1)], 3), ([(4, 3, 1)], 1)])
-def test_a_kept_run_takes_up_new_weights_chains_and_limits(layers, channels, kernel):  # noqa: ARG001
-    """Learning changes them between runs of the same kind; other kinds come between."""
+def test_a_cached_graph_uses_new_weights_chains_and_boxes(layers, channels, kernel):  # noqa: ARG001
+    """Learning changes them between runs of one graph, and other graphs are used in between."""
 
     def one(seed, height=24):
         return in_single_precision(case("one", layers, (height, 30), "torus", channels=channels, seed=seed))
@@ -131,11 +131,10 @@ def test_a_kept_run_takes_up_new_weights_chains_and_limits(layers, channels, ker
             found = ran(runs, this, dynamics, seeded(7))
             assert torch.equal(found, ran(captured_runs(), this, dynamics, seeded(7)))
             made.append((found, found.clone()))
-    assert all(torch.equal(found, copy) for found, copy in made), "what was given is no one else's memory"
+    assert all(torch.equal(found, copy) for found, copy in made), "a result does not share memory with the graph"
 
 
-def test_a_kept_run_takes_up_new_weights_alone(kernel):  # noqa: ARG001
-    """Nothing else changes between two runs, as after an update that leaves the chains where they are."""
+def test_a_cached_graph_uses_new_weights_if_nothing_else_changed(kernel):  # noqa: ARG001
     runs, net = captured_runs(), in_single_precision(A_CASE).net
     one, dynamics = replace(A_CASE, net=net), dynamics_on(A_CASE, bounded=False, random_lattice=False)
     before = ran(runs, one, dynamics, seeded(7))
@@ -147,7 +146,7 @@ def test_a_kept_run_takes_up_new_weights_alone(kernel):  # noqa: ARG001
     assert torch.equal(after, ran(captured_runs(), one, dynamics, seeded(7)))
 
 
-def test_what_a_listener_raises_ends_the_replays(kernel):
+def test_an_exception_of_the_callback_ends_the_run(kernel):
     def stop(done):
         if done == 20:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Learning by the fast engine is learning by the reference (core/theory/learning.py)."""
+"""Learning with the fast engine against learning with the reference engine."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from core.theory.langevin import langevin_step
 
 CPU = torch.device("cpu")
 UPDATES = 4
-WAYS = {
+VARIANTS = {
     "torus": {"boundary": "torus"},
     "valid": {"boundary": "valid"},
     "padded": {"boundary": "padded"},
@@ -21,9 +21,9 @@ WAYS = {
     "category": {"top": "category"},
     "contrastive": {"contrastive": True, "boundary": "padded"},
     "patches": {"patch_size": 11, "batch_size": 6, "boundary": "valid", "initialization": "data"},
-    "random lattice in a box": {"random_lattice": True, "bounded": True, "batch_size": 2, "picture_noise": 5.0},
+    "random phases in a box": {"random_lattice": True, "bounded": True, "batch_size": 2, "picture_noise": 5.0},
 }
-every_way = pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
+every_variant = pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
 
 
 def params_of(**settings):
@@ -38,15 +38,15 @@ def images_of(count=3):
     return images - images.mean()
 
 
-class Quiet(ReferenceEngine):
-    """Eq. 19 without its noise."""
+class WithoutNoise(ReferenceEngine):
+    """Runs eq. 19 with Z = 0."""
 
     def run(self, net, images, steps, dynamics, generator, after_step=None):
         for step in range(1, steps + 1):
             if dynamics.random_lattice:
                 images = roll_to_random_phase(images, net.architecture.total_stride, generator)
-            still = torch.zeros_like(images)
-            images = langevin_step(net, images, dynamics.step_size, noise=still, boundary=dynamics.boundary)
+            zero = torch.zeros_like(images)
+            images = langevin_step(net, images, dynamics.step_size, noise=zero, boundary=dynamics.boundary)
             images = images if dynamics.box is None else dynamics.box.project(images)
             if after_step is not None:
                 after_step(step)
@@ -60,7 +60,7 @@ class NoNoise:
 
 def learners(settings, dtype):
     found = []
-    for engine in (FastEngine(), Quiet()):
+    for engine in (FastEngine(), WithoutNoise()):
         learner = Learner(images_of().to(dtype), params_of(**settings), engine=engine)
         learner.state.net.to(dtype)
         learner.state.chains = learner.state.chains.to(dtype)
@@ -68,9 +68,9 @@ def learners(settings, dtype):
     return found
 
 
-@every_way
+@every_variant
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-3)])
-def test_without_noise_the_first_updates_are_the_references_to_rounding(settings, dtype, tolerance, monkeypatch):
+def test_without_noise_the_first_updates_are_the_references_up_to_rounding(settings, dtype, tolerance, monkeypatch):
     monkeypatch.setattr(fast, "noise_per_picture", lambda _, count: [NoNoise() for _ in range(count)])
     one, reference = learners(settings, dtype)
     before = [parameter.detach().clone() for parameter in one.state.net.parameters()]
@@ -88,9 +88,9 @@ def test_without_noise_the_first_updates_are_the_references_to_rounding(settings
         assert not torch.equal(found.detach(), start)
 
 
-@every_way
+@every_variant
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_in_either_precision_learning_resumes_bit_identical_from_its_checkpoint(settings, precision):
+def test_learning_resumes_bit_identical_from_a_checkpoint(settings, precision):
     params = params_of(**{**settings, "precision": precision, "iterations": 4, "layerwise": True})
     assert Learner(images_of(), params).engine.precision == precision
     whole = learn(images_of(), params)
@@ -105,12 +105,12 @@ def test_in_either_precision_learning_resumes_bit_identical_from_its_checkpoint(
 
 
 @pytest.mark.parametrize("units", [True, False])
-def test_contrastive_learning_that_chooses_itself_is_never_rounded_to_bfloat16(monkeypatch, units):
-    """It lives on the difference of two nearly equal gradients."""
+def test_with_auto_contrastive_learning_is_never_bfloat16(monkeypatch, units):
+    """It depends on the difference of two nearly equal gradients."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units})
     chosen = {
-        (way, precision): Learner(images_of(), params_of(**WAYS[way], precision=precision)).engine.precision
-        for way in ("torus", "contrastive")
+        (variant, precision): Learner(images_of(), params_of(**VARIANTS[variant], precision=precision)).engine.precision
+        for variant in ("torus", "contrastive")
         for precision in ("auto", "float32", "bfloat16")
     }
     assert chosen.pop(("torus", "auto")) == ("bfloat16" if units else "float32")
@@ -118,19 +118,19 @@ def test_contrastive_learning_that_chooses_itself_is_never_rounded_to_bfloat16(m
     assert all(precision == engine for (_, precision), engine in chosen.items())
 
 
-def test_an_interruption_within_the_fast_engines_langevin_steps_ends_learning():
-    told = []
+def test_an_exception_of_the_interrupt_callback_ends_learning_between_langevin_steps():
+    calls = []
 
     class StopNowError(Exception):
         pass
 
     def stop():
-        told.append(len(told))
-        if len(told) == 2:
+        calls.append(len(calls))
+        if len(calls) == 2:
             raise StopNowError
 
     learner = Learner(images_of(), params_of(langevin_steps=10), engine=FastEngine(), check_interrupt=stop)
     with pytest.raises(StopNowError):
         learner.update()
-    assert len(told) == 2
+    assert len(calls) == 2
     assert learner.state.iteration == 0

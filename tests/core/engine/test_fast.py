@@ -1,11 +1,13 @@
-"""The fast engine's Langevin steps are eq. 19's (core/engine/fast.py)."""
+"""The fast engine's Langevin steps against those of eq. 19 (core/engine/fast.py)."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
 from engines import GivenNoise, a_box, every_engine_case, layout_of, noises, relative, seeded, stepped
-from nets import BOUNDARIES, Case, case
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nets import BOUNDARIES, Case, case, random_cases
 
 from core.engine import FastEngine, ReferenceEngine, fast
 from core.engine.dynamics import Dynamics
@@ -54,10 +56,18 @@ def test_eq19_a_run_in_a_box_is_projected_after_each_step(case, oblique, monkeyp
 
 
 @every_engine_case
-def test_eq19_a_run_with_a_random_lattice_moves_the_pictures_before_each_step(case, monkeypatch):
-    """Off the torus it is of no use, but the same."""
+def test_eq19_with_random_phases_a_run_rolls_the_pictures_before_each_step(case, monkeypatch):
+    """Off the torus this is of no use, but computed in the same way."""
     for box in (None, a_box(case.images), a_box(case.images, oblique=True)):
         assert_runs_like_the_step(case, Dynamics(0.7, case.boundary, box, random_lattice=True), monkeypatch)
+
+
+@given(random_cases(), st.sampled_from([None, False, True]), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_eq19_a_run_is_the_step_repeated_on_any_net(case, oblique, random_lattice):
+    box = None if oblique is None else a_box(case.images, oblique)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert_runs_like_the_step(case, Dynamics(0.7, case.boundary, box, random_lattice), monkeypatch)
 
 
 RUNS = [
@@ -70,7 +80,7 @@ every_run = pytest.mark.parametrize(("boundary", "bounded", "random_lattice"), R
 
 
 def a_case(boundary, channels=3):
-    """On the plane with sides that no block ends at."""
+    """Off the torus with sides that are no multiples of the stride."""
     size = (24, 30) if boundary == "torus" else (23, 29)
     return case("a", [(8, 7, 3), (4, 3, 1)], size, boundary, channels=channels, count=3, reference_std=2.0)
 
@@ -80,7 +90,7 @@ def dynamics_of(one, bounded, random_lattice):
 
 
 @every_run
-def test_a_run_leaves_its_pictures_and_the_global_generator_alone_and_keeps_no_graph(boundary, bounded, random_lattice):
+def test_a_run_changes_neither_its_start_nor_the_global_generator_and_keeps_no_graph(boundary, bounded, random_lattice):
     one = a_case(boundary)
     before, state = one.images.clone(), torch.get_rng_state()
     made = FastEngine().run(one.net, one.images, 2, dynamics_of(one, bounded, random_lattice), seeded())
@@ -96,7 +106,7 @@ def test_a_run_leaves_its_pictures_and_the_global_generator_alone_and_keeps_no_g
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("stride", [1, 3])
-def test_pictures_may_lie_in_memory_in_any_way_and_are_not_changed(boundary, channels, stride, monkeypatch):
+def test_pictures_in_any_memory_format_are_accepted_and_not_changed(boundary, channels, stride, monkeypatch):
     one = case("a", [(4, 5, stride)], (9, 12), boundary, channels=channels)
     for images in (
         one.images.to(memory_format=torch.channels_last),
@@ -111,8 +121,8 @@ def test_pictures_may_lie_in_memory_in_any_way_and_are_not_changed(boundary, cha
     assert relative(found, ReferenceEngine().basis(one.net, one.images, boundary)) <= 1e-12
 
 
-def test_on_a_processor_no_gpu_is_asked_for_anything(monkeypatch):
-    """A worker without one beside a worker that has it: to look at it would take of its memory."""
+def test_on_a_processor_no_gpu_is_touched(monkeypatch):
+    """Initializing CUDA would take memory of a GPU that another worker uses."""
 
     def touch(*_):
         raise AssertionError("a GPU was touched")
@@ -123,14 +133,14 @@ def test_on_a_processor_no_gpu_is_asked_for_anything(monkeypatch):
     FastEngine().run(one.net.float(), one.images.float(), 2, Dynamics(0.3, "torus"), seeded())
 
 
-def test_a_run_of_no_steps_is_the_start():
+def test_a_run_of_no_steps_returns_the_start():
     one = a_case("valid")
     assert torch.equal(FastEngine().run(one.net, one.images, 0, Dynamics(0.3), seeded()), one.images)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @every_run
-def test_the_generator_decides_the_run_bit_for_bit_and_moves_on(boundary, bounded, random_lattice, dtype):
+def test_a_run_is_determined_by_the_generator_and_advances_it(boundary, bounded, random_lattice, dtype):
     one, engine = a_case(boundary), FastEngine(torch.bfloat16 if dtype == torch.bfloat16 else None)
     images = one.images if dtype == torch.float64 else one.images.float()
     dynamics = dynamics_of(one, bounded, random_lattice)
@@ -149,7 +159,7 @@ def test_the_generator_decides_the_run_bit_for_bit_and_moves_on(boundary, bounde
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_the_number_of_threads_changes_no_bit_of_a_run(boundary, dtype, two_threads):  # noqa: ARG001
+def test_a_run_does_not_depend_on_the_number_of_threads(boundary, dtype, two_threads):  # noqa: ARG001
     one = case("a", [(16, 7, 3), (8, 3, 1), (8, 3, 1)], (60, 66), boundary, channels=3, count=3, reference_std=2.0)
     net, images = one.net.float(), one.images.float()
     dynamics = Dynamics(0.7, boundary)
@@ -158,10 +168,10 @@ def test_the_number_of_threads_changes_no_bit_of_a_run(boundary, dtype, two_thre
     assert torch.equal(FastEngine(dtype).run(net, images, 5, dynamics, seeded(3)), two)
 
 
-def test_a_run_tells_of_every_step_and_can_be_stopped_by_the_listener():
-    one, told = a_case("torus"), []
-    FastEngine().run(one.net, one.images, 3, Dynamics(0.3, "torus"), seeded(), told.append)
-    assert told == [1, 2, 3]
+def test_the_callback_is_called_after_every_step_and_can_stop_the_run():
+    one, calls = a_case("torus"), []
+    FastEngine().run(one.net, one.images, 3, Dynamics(0.3, "torus"), seeded(), calls.append)
+    assert calls == [1, 2, 3]
 
     def stop(step):
         if step == 2:
@@ -174,7 +184,7 @@ def test_a_run_tells_of_every_step_and_can_be_stopped_by_the_listener():
 @pytest.mark.parametrize(
     ("shape", "boundary"), [((1, 1, 9, 9), "valid"), ((1, 3, 4, 9), "valid"), ((1, 3, 8, 9), "torus")]
 )
-def test_a_run_refuses_pictures_that_do_not_suit_the_net(shape, boundary):
+def test_pictures_that_do_not_suit_the_net_are_refused(shape, boundary):
     one = a_case("valid")
     with pytest.raises(ValueError, match="picture"):
         FastEngine().run(one.net, torch.zeros(shape, dtype=torch.float64), 1, Dynamics(0.3, boundary), seeded())
@@ -193,8 +203,8 @@ def test_a_run_refuses_pictures_that_do_not_suit_the_net(shape, boundary):
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_picture_has_its_noise_from_streams_of_its_own_as_they_lie_in_memory(stride, shape, boundary, dtype):
-    """A net that pulls nowhere, chains that begin at zero: one step is ε Z; few pictures have STREAMS streams each."""
+def test_the_noise_of_each_picture_comes_from_its_own_streams_in_memory_order(stride, shape, boundary, dtype):
+    """With B = 0 and chains at zero a step is ε Z. Fewer than STREAMS pictures have STREAMS streams each."""
     epsilon = 0.25
     net = GenerativeConvNet(Architecture((ConvLayer(1, 3, stride),), channels=shape[1])).to(dtype)
     with torch.no_grad():

@@ -1,7 +1,4 @@
-"""The engine on a GPU: the real kernel, the real graphs. Without a GPU there is nothing here to run.
-
-`make bench-gpu` runs these on a machine that has one.
-"""
+"""The engine on a GPU, with the real kernel and real graphs. Skipped without a GPU; `make bench-gpu` runs them."""
 
 from collections.abc import Iterator
 
@@ -27,7 +24,7 @@ every_dtype = pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 
 @pytest.fixture(autouse=True)
 def exact_arithmetic() -> Iterator[None]:
-    """Also of the reference, and of what is asked of a graph directly."""
+    """Also for the reference engine and for graphs that a test runs directly."""
     with reproducible_cudnn():
         yield
 
@@ -43,16 +40,16 @@ def generator(seed=3):
 
 @every_shape
 def test_basis_and_gradient_are_the_references(layers, size, boundary):
-    """In bfloat16: test_blocked.py, on the pattern that it used."""
+    """test_blocked.py does this in bfloat16."""
     net, images, boundary = on_gpu(layers, size, boundary)
     engine, reference = FastEngine(), ReferenceEngine()
     assert relative(engine.basis(net, images, boundary), reference.basis(net, images, boundary)) < 1e-5
-    found, expected = (each.gradient(net, images, boundary) for each in (engine, reference))
+    found, expected = (one.gradient(net, images, boundary) for one in (engine, reference))
     for here, there in zip(found.parameters, expected.parameters, strict=True):
         assert relative(here, there) < 1e-4
 
 
-def test_float32_is_not_tf32_whatever_the_process_allows(monkeypatch):
+def test_float32_is_not_tf32_even_if_the_process_allows_it(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     net, images, boundary = on_gpu(*SHAPES[0])
     exact = ReferenceEngine().basis(net.double(), images.double(), boundary)
@@ -61,37 +58,37 @@ def test_float32_is_not_tf32_whatever_the_process_allows(monkeypatch):
 
 @every_shape
 @pytest.mark.parametrize("bounded", [False, True])
-def test_a_recorded_run_is_the_steps_done_one_by_one(layers, size, boundary, bounded):
-    """One step closely; many do not follow each other, for a unit about zero falls to one side or the other."""
+def test_a_captured_run_is_the_steps_run_one_by_one(layers, size, boundary, bounded):
+    """A single step; over many steps the runs drift apart, because a unit near zero may fall to either side."""
     from core.engine.captured import CapturedRunner
 
     net, images, boundary = on_gpu(layers, size, boundary)
     box = ColourBox(torch.full((3, 1, 1), -20.0), torch.full((3, 1, 1), 20.0)) if bounded else None
     dynamics = Dynamics(2.0, boundary, box, random_lattice=boundary == "torus")
     layout = Layout.of(net.architecture, tuple(images.shape[2:]), boundary)
-    recorded, plain, told = CapturedRunner(), CapturedRunner(capture=False), []
+    captured, plain, calls = CapturedRunner(), CapturedRunner(capture=False), []
     blocked = BlockedNet.of(net, torch.float32, 8)
-    for seed in (1, 2):  # the second run replays what the first recorded
-        here = recorded.run(blocked, layout, images, 1, dynamics, generator(seed))
+    for seed in (1, 2):  # the second run replays the graph of the first
+        here = captured.run(blocked, layout, images, 1, dynamics, generator(seed))
         there = plain.run(blocked, layout, images, 1, dynamics, generator(seed))
         torch.testing.assert_close(here, there, rtol=1e-5, atol=1e-4)
-    assert recorded._cached is not None
-    assert recorded._cached._graph is not None
+    assert captured._cached is not None
+    assert captured._cached._graph is not None
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.zero_()
     blocked = BlockedNet.of(net, torch.float32, 8)
     for seed in (1, 2):
-        here = recorded.run(blocked, layout, images, 20, dynamics, generator(seed), told.append)
+        here = captured.run(blocked, layout, images, 20, dynamics, generator(seed), calls.append)
         there = plain.run(blocked, layout, images, 20, dynamics, generator(seed))
         torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-3)
-    assert told == [10, 20] * 2
+    assert calls == [10, 20] * 2
 
 
 @every_shape
 @every_dtype
-def test_a_seed_gives_the_same_pictures_by_any_engine(layers, size, boundary, dtype):
-    """Byte for byte: each records its own graph."""
+def test_a_seed_gives_the_same_pictures_by_two_engines(layers, size, boundary, dtype):
+    """Bit by bit; each engine captures its own graph."""
     net, images, boundary = on_gpu(layers, size, boundary)
     dynamics = Dynamics(0.5, boundary)
     first, second = (FastEngine(dtype).run(net, images, 30, dynamics, generator()) for _ in range(2))
@@ -99,7 +96,7 @@ def test_a_seed_gives_the_same_pictures_by_any_engine(layers, size, boundary, dt
     assert not torch.equal(first, FastEngine(dtype).run(net, images, 30, dynamics, generator(4)))
 
 
-def test_the_engine_records_a_graph():
+def test_the_engine_captures_a_graph():
     net, images, boundary = on_gpu(*SHAPES[0])
     engine = FastEngine(torch.bfloat16)
     engine.run(net, images, 10, Dynamics(0.5, boundary), generator())
@@ -136,7 +133,7 @@ def test_the_kernel_is_the_formula_and_its_noise_white():
 
 
 @every_shape
-def test_the_chains_come_to_the_reference_where_nothing_fires(layers, size, boundary):
+def test_without_active_units_the_chains_converge_to_the_reference(layers, size, boundary):
     """Zero weights: N(0, σ² / (1 - ε² / 4σ²)), as on the processor."""
     net, images, boundary = on_gpu(layers, size, boundary)
     with torch.no_grad():

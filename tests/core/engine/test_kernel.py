@@ -1,6 +1,6 @@
-"""The kernel of core/engine/kernel.py in Triton's interpreter, on a processor; on a GPU test_gpu.py runs it for real.
+"""The kernel of core/engine/kernel.py in Triton's interpreter on a processor; test_gpu.py runs it on a GPU.
 
-Needs `pip install triton`, which PyTorch brings along where there may be a GPU.
+Needs `pip install triton`, which is a dependency of PyTorch's CUDA builds.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The noise is white, Gaussian, and the generator's (core/engine/noise.py)."""
+"""The noise is white, Gaussian, and determined by the generator (core/engine/noise.py)."""
 
 import math
 from collections.abc import Iterator
@@ -13,9 +13,11 @@ COUNT = 1 << 22
 ERRORS = 4.5  # standard errors
 
 
-@pytest.fixture(scope="module", params=[torch.float32, torch.float64], ids=str)
+@pytest.fixture(
+    scope="module", params=[torch.float32, pytest.param(torch.float64, marks=pytest.mark.exhaustive)], ids=str
+)
 def fills(request):
-    """Two consecutive fills, in double precision."""
+    """Return two consecutive fills, converted to double precision."""
     noise, made = Noise(seeded(20)), []
     for _ in range(2):
         flat = torch.full((COUNT,), float("nan"), dtype=request.param)
@@ -50,7 +52,7 @@ def test_the_moments_are_those_of_the_normal_distribution(fills):
 
 
 @pytest.mark.parametrize("beyond", [1.0, 2.0, 3.0, 4.0])
-def test_the_tails_hold_their_share_on_both_sides(fills, beyond):
+def test_both_tails_have_their_share(fills, beyond):
     share = math.erfc(beyond / math.sqrt(2)) / 2
     error = math.sqrt(share * (1 - share) / COUNT)
     for drawn in fills:
@@ -58,15 +60,15 @@ def test_the_tails_hold_their_share_on_both_sides(fills, beyond):
         assert abs((drawn < -beyond).double().mean() - share) < ERRORS * error
 
 
-def test_the_tails_are_not_cut_off(fills):
-    """Of so many draws eight lie beyond 4.75, and with a probability of 2e-4 none."""
+def test_the_tails_are_not_truncated(fills):
+    """Of COUNT numbers eight are expected beyond 4.75; none are with a probability of 2e-4."""
     for drawn in fills:
         assert 4.75 < drawn.abs().max() < 7
 
 
 @pytest.mark.parametrize("power", [1, 2])
-def test_nothing_is_correlated_with_its_neighbours(fills, power):
-    """Nor are the squares."""
+def test_neighbours_are_not_correlated(fills, power):
+    """power 2: of the squares."""
     for drawn in fills:
         values = drawn if power == 1 else (drawn.square() - 1) / math.sqrt(2)
         for apart in (1, 2, 3, 4, 8, 16, 624, COUNT // 2):
@@ -74,7 +76,7 @@ def test_nothing_is_correlated_with_its_neighbours(fills, power):
 
 
 @pytest.mark.parametrize("power", [1, 2])
-def test_nothing_is_correlated_between_the_streams_nor_between_consecutive_fills(fills, power):
+def test_streams_and_consecutive_fills_are_not_correlated(fills, power):
     first, second = (drawn if power == 1 else (drawn.square() - 1) / math.sqrt(2) for drawn in fills)
     parts = [*first.tensor_split(STREAMS), *second.tensor_split(STREAMS)]
     assert len(parts) == 2 * STREAMS
@@ -84,7 +86,7 @@ def test_nothing_is_correlated_between_the_streams_nor_between_consecutive_fills
     assert abs(correlation(first, second)) < ERRORS
 
 
-def test_every_stream_is_normal_by_kolmogorov_and_smirnov(fills):
+def test_every_stream_passes_the_kolmogorov_smirnov_test(fills):
     """The distance lies below its 10^-4 quantile, √(ln(2 / 10^-4) / 2n)."""
     for drawn in (*fills, *fills[0].tensor_split(STREAMS)):
         cumulative = torch.special.ndtr(drawn.sort().values)
@@ -94,7 +96,7 @@ def test_every_stream_is_normal_by_kolmogorov_and_smirnov(fills):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 63, 10_007])
-def test_all_of_the_memory_is_drawn_anew_and_nothing_beside_it(count):
+def test_exactly_the_given_memory_is_filled(count):
     around = torch.full((count + 2,), float("nan"))
     noise = Noise(seeded(1))
     noise.fill(around[1:-1])
@@ -109,13 +111,13 @@ def test_all_of_the_memory_is_drawn_anew_and_nothing_beside_it(count):
 @pytest.mark.parametrize(
     "shape", [(2, 9, 5, 7), (1, 1, 4, 4), (3, 1, 1, 1), (2, 3, 1, 1), (1, 4, 1, 6), (1, 9, 6, 1), (5, 1, 3, 2)]
 )
-def test_the_memory_of_pictures_with_their_channels_innermost_is_filled_whole(shape):
+def test_pictures_with_channels_innermost_are_filled_completely(shape):
     drawn = torch.full(shape, float("nan")).contiguous(memory_format=torch.channels_last)
     Noise(seeded(1)).fill(drawn.permute(0, 2, 3, 1).flatten())
     assert drawn.isfinite().all()
 
 
-def test_the_same_seed_draws_the_same_noise_and_another_one_other_noise():
+def test_the_noise_is_determined_by_the_seed():
     one, same, other = (torch.empty(1000) for _ in range(3))
     for flat, seed in ((one, 5), (same, 5), (other, 6)):
         Noise(seeded(seed)).fill(flat)
@@ -123,8 +125,7 @@ def test_the_same_seed_draws_the_same_noise_and_another_one_other_noise():
     assert (one != other).all()
 
 
-def test_the_next_noise_of_the_same_generator_is_other_noise_in_every_stream():
-    """One run after another takes the same generator on."""
+def test_the_next_noise_of_a_generator_differs_in_every_stream():
     generator, drawn = seeded(5), []
     for _ in range(2):
         drawn.append(torch.empty(1000))
@@ -133,7 +134,6 @@ def test_the_next_noise_of_the_same_generator_is_other_noise_in_every_stream():
 
 
 def test_every_stream_is_seeded_from_the_generator():
-    """Another state of it changes all of the parts."""
     one, other = (torch.empty(1000) for _ in range(2))
     Noise(seeded(5)).fill(one)
     moved = seeded(5)
@@ -144,18 +144,18 @@ def test_every_stream_is_seeded_from_the_generator():
     assert len({tuple(part.tolist()) for part in one.tensor_split(STREAMS)}) == STREAMS
 
 
-def test_drawn_by_threads_or_one_after_another_the_noise_is_the_same(two_threads):  # noqa: ARG001
+def test_the_noise_does_not_depend_on_the_number_of_threads(two_threads):  # noqa: ARG001
     one, other = (torch.empty(100_003) for _ in range(2))
-    together, apart = Noise(seeded(5)), Noise(seeded(5))
+    parallel, serial = Noise(seeded(5)), Noise(seeded(5))
     for _ in range(3):
         torch.set_num_threads(2)
-        together.fill(one)
+        parallel.fill(one)
         torch.set_num_threads(1)
-        apart.fill(other)
+        serial.fill(other)
         assert torch.equal(one, other)
 
 
-def test_the_global_generator_is_left_alone(two_threads):  # noqa: ARG001
+def test_the_global_generator_is_not_used(two_threads):  # noqa: ARG001
     before = torch.get_rng_state()
     Noise(seeded(5)).fill(torch.empty(1000))
     assert torch.equal(torch.get_rng_state(), before)

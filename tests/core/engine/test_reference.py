@@ -17,7 +17,7 @@ def seeded(seed=0):
 
 
 def blank_net(reference_std, bias=0.0):
-    """One layer with zero weights: q alone, f a constant."""
+    """Return one layer with zero weights: f is constant, so the density is q."""
     net = GenerativeConvNet(Architecture((ConvLayer(1, 1),), channels=1, reference_std=reference_std)).double()
     with torch.no_grad():
         net.weights[0].zero_()
@@ -30,7 +30,7 @@ def stationary_variance(reference_std, step_size):
     return reference_std**2 / (1 - step_size**2 / (4 * reference_std**2))
 
 
-def test_a_generator_spares_the_global_one():
+def test_with_a_generator_the_global_one_is_not_used():
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
     before = torch.get_rng_state()
     run_chains(one.net, one.images, 3, Dynamics(0.3), seeded())
@@ -46,21 +46,21 @@ def test_run_chains_is_the_step_repeated(case):
     assert torch.equal(chains, images)
 
 
-def test_run_chains_of_no_steps_is_the_start():
+def test_run_chains_of_no_steps_returns_the_start():
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
     assert torch.equal(run_chains(one.net, one.images, 0, Dynamics(0.3), seeded()), one.images)
 
 
-def test_run_chains_leaves_the_start_as_it_was_and_keeps_no_graph():
+def test_run_chains_does_not_change_the_start_and_keeps_no_graph():
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
     before = one.images.clone()
     assert not run_chains(one.net, one.images, 2, Dynamics(0.3), seeded()).requires_grad
     assert torch.equal(one.images, before)
 
 
-def test_run_chains_tells_of_every_step_and_can_be_stopped_by_the_listener(monkeypatch):
+def test_the_callback_is_called_after_every_step_and_can_stop_the_run(monkeypatch):
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
-    told, taken = [], []
+    calls, taken = [], []
 
     class EnoughError(Exception):
         pass
@@ -69,21 +69,21 @@ def test_run_chains_tells_of_every_step_and_can_be_stopped_by_the_listener(monke
         taken.append(langevin_step(*given, **settings))
         return taken[-1]
 
-    def listen(step):
-        told.append((step, taken[-1].clone()))
+    def callback(step):
+        calls.append((step, taken[-1].clone()))
         if step == 3:
             raise EnoughError
 
     monkeypatch.setattr(reference, "langevin_step", spy)
     with pytest.raises(EnoughError):
-        run_chains(one.net, one.images, 10, Dynamics(0.3), seeded(2), after_step=listen)
-    assert [step for step, _ in told] == [1, 2, 3]
+        run_chains(one.net, one.images, 10, Dynamics(0.3), seeded(2), after_step=callback)
+    assert [step for step, _ in calls] == [1, 2, 3]
     assert len(taken) == 3
-    assert torch.equal(told[-1][1], run_chains(one.net, one.images, 3, Dynamics(0.3), seeded(2)))
+    assert torch.equal(calls[-1][1], run_chains(one.net, one.images, 3, Dynamics(0.3), seeded(2)))
 
 
 @pytest.mark.parametrize(("reference_std", "step_size"), [(1.0, 1.0), (1.0, 0.5), (3.0, 4.0)])
-def test_without_filters_the_chains_come_to_the_reference_with_the_known_discretisation_variance(
+def test_without_filters_the_chains_converge_to_the_reference_with_the_known_discretisation_variance(
     reference_std, step_size
 ):
     """Zero weights: N(0, σ² / (1 - ε² / 4σ²)). From 10^5 independent pixels its standard error is 0.45 %.
@@ -107,7 +107,7 @@ def test_without_filters_the_chains_come_to_the_reference_with_the_known_discret
     assert kurtosis == pytest.approx(3, abs=4.5 * (24 / count) ** 0.5)
 
 
-def test_theorem1_where_all_units_stay_active_the_chains_are_the_gaussian_about_their_reconstruction():
+def test_theorem1_if_all_units_stay_active_the_chains_are_gaussian_about_their_reconstruction():
     """Biases so large that no unit ever switches off: one piece, N(σ²B, σ²), met by 2000 chains of 9 x 9 pixels."""
     reference_std, step_size = 2.0, 1.5
     net = random_net(
@@ -129,13 +129,13 @@ def test_theorem1_where_all_units_stay_active_the_chains_are_the_gaussian_about_
     assert spread == pytest.approx(variance, rel=4.5 * (2 / chains.numel()) ** 0.5)
 
 
-def test_beyond_twice_sigma_the_dynamics_explodes():
-    """|1 - ε² / 2σ²| < 1 just where ε < 2σ: the bound that the settings hold."""
-    calm, wild = (
+def test_above_two_sigma_the_dynamics_diverges():
+    """|1 - ε² / 2σ²| < 1 if and only if ε < 2σ, the bound of the settings."""
+    stable, diverged = (
         run_chains(blank_net(1.0), torch.zeros(1, 1, 8, 8, dtype=torch.float64), 400, Dynamics(step_size), seeded(1))
         .abs()
         .max()
         for step_size in (1.9, 2.1)
     )
-    assert calm < 30
-    assert wild > 1e6
+    assert stable < 30
+    assert diverged > 1e6

@@ -1,4 +1,4 @@
-"""Tile by tile a canvas becomes what it becomes whole (core/engine/tiling.py)."""
+"""Canvases computed tile by tile against the same computed as a whole (core/engine/tiling.py)."""
 
 import multiprocessing
 from itertools import pairwise
@@ -18,7 +18,7 @@ from core.recipe.tone import Tone
 from core.synthesis.sampling import patchwork, render, synthesize
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
-WHOLE = 1 << 20  # a tile of that many pixels is as large as any canvas here
+WHOLE = 1 << 20  # side of a tile larger than any canvas here
 SIDES = (24, 40)
 STEPS = 3
 
@@ -38,15 +38,22 @@ CANVASES = [
     on_a_canvas("stride_beyond_window", [(4, 3, 2), (3, 1, 3)], (54, 48)),
 ]
 every_canvas = pytest.mark.parametrize("one", CANVASES, ids=lambda one: one.name)
-every_side = pytest.mark.parametrize("side", SIDES)
+every_side = pytest.mark.parametrize("side", [24, pytest.param(40, marks=pytest.mark.exhaustive)])
 
 
 def dynamics_on(one, *, bounded=True, random_lattice=True):
     return Dynamics(0.6, "torus", a_box(one.images, oblique=True) if bounded else None, random_lattice)
 
 
-EVERY_DYNAMICS = [(False, False), (True, False), (False, True), (True, True)]
-every_dynamics = pytest.mark.parametrize(("bounded", "random_lattice"), EVERY_DYNAMICS)
+every_dynamics = pytest.mark.parametrize(
+    ("bounded", "random_lattice"),
+    [
+        (True, True),
+        pytest.param(False, False, marks=pytest.mark.exhaustive),
+        pytest.param(True, False, marks=pytest.mark.exhaustive),
+        pytest.param(False, True, marks=pytest.mark.exhaustive),
+    ],
+)
 
 
 def ran(one, dynamics, side, *, seed=5, engine=None, steps=STEPS, after_part=None):
@@ -55,31 +62,30 @@ def ran(one, dynamics, side, *, seed=5, engine=None, steps=STEPS, after_part=Non
 
 
 @every_canvas
-@pytest.mark.parametrize("side", [1, 7, *SIDES, 512])
-@pytest.mark.parametrize("shift", [(0, 0), (1, 2)])
-def test_tiles_cover_a_canvas_once_and_lie_within_their_windows(one, side, shift):
+@pytest.mark.parametrize("side", [7, 40, *(pytest.param(side, marks=pytest.mark.exhaustive) for side in (1, 24, 512))])
+@pytest.mark.parametrize("phase", [(0, 0), (1, 2)])
+def test_tiles_cover_a_canvas_once_and_lie_within_their_windows(one, side, phase):
     height, width = one.images.shape[2:]
     covered = torch.zeros(height, width, dtype=torch.int64)
     numbers = torch.arange(height * width).view(1, 1, height, width)
     stride, reach = one.net.architecture.total_stride, one.net.architecture.receptive_field - 1
-    for tile in tiles(one.net.architecture, one.images, side, shift):
+    for tile in tiles(one.net.architecture, one.images, side, phase):
         tile.of(covered).add_(1)
         window = tile.window(numbers)
         assert torch.equal(tile.crop(window), tile.of(numbers))
         assert max(tile.of(numbers).shape[2:]) <= max(side, stride)
         for lines, first, by in (
-            (tile.window_rows, tile.rows, shift[0]),
-            (tile.window_columns, tile.columns, shift[1]),
+            (tile.window_rows, tile.rows, phase[0]),
+            (tile.window_columns, tile.columns, phase[1]),
         ):
             before = tile.inside[0].start if lines is tile.window_rows else tile.inside[1].start
             assert before >= reach
-            assert (first.start - before + by) % stride == 0, "windows begin on the lattice"
+            assert (first.start - before + by) % stride == 0, "windows begin at multiples of the stride"
             assert len(lines) >= before + first.stop - first.start + reach
     assert (covered == 1).all()
 
 
-def test_several_tiles_are_needed():
-    """What follows is not of one tile each."""
+def test_most_canvases_need_several_tiles():
     counts = [len(list(tiles(one.net.architecture, one.images, SIDES[0]))) for one in CANVASES]
     assert sum(count >= 4 for count in counts) >= 6
 
@@ -115,7 +121,7 @@ def test_eq16_a_tiles_basis_is_that_of_the_whole_canvas(one, side):
 @every_canvas
 @every_side
 @every_dynamics
-def test_eq19_a_run_by_tiles_is_that_of_one_tile_as_large_as_the_canvas(one, side, bounded, random_lattice):
+def test_eq19_a_run_in_tiles_is_that_of_a_single_tile(one, side, bounded, random_lattice):
     dynamics = dynamics_on(one, bounded=bounded, random_lattice=random_lattice)
     whole = ran(one, dynamics, WHOLE)
     assert relative(ran(one, dynamics, side), whole) <= 1e-12
@@ -124,7 +130,7 @@ def test_eq19_a_run_by_tiles_is_that_of_one_tile_as_large_as_the_canvas(one, sid
 
 @every_canvas
 @every_side
-def test_eq19_in_single_precision_it_is_so_to_rounding(one, side):
+def test_eq19_in_single_precision_a_run_in_tiles_is_that_of_a_single_tile_up_to_rounding(one, side):
     single = in_single_precision(one)
     dynamics = dynamics_on(single)
     whole = ran(single, dynamics, WHOLE)
@@ -135,24 +141,28 @@ def test_eq19_in_single_precision_it_is_so_to_rounding(one, side):
 @every_canvas
 @every_side
 @every_dynamics
-@pytest.mark.parametrize("engine", [ReferenceEngine(), FastEngine()], ids=lambda engine: type(engine).__name__)
-def test_eq19_a_run_by_tiles_is_the_step_repeated(one, side, bounded, random_lattice, engine, monkeypatch):
-    """The canvas stays where it is, and the lattice moves: the step on the moved canvas, moved back."""
+@pytest.mark.parametrize(
+    "engine",
+    [FastEngine(), pytest.param(ReferenceEngine(), marks=pytest.mark.exhaustive)],
+    ids=lambda engine: type(engine).__name__,
+)
+def test_eq19_a_run_in_tiles_is_the_step_repeated(one, side, bounded, random_lattice, engine, monkeypatch):
+    """With random phases the canvas stays and the tiles move: as the step on the rolled canvas, rolled back."""
     dynamics = dynamics_on(one, bounded=bounded, random_lattice=random_lattice)
     given = noises(one.images, STEPS)
     monkeypatch.setattr(tiling, "Noise", GivenNoise(given))
     found = ran(one, dynamics, side, engine=engine, seed=9)
-    expected = stepped(one.net, one.images, dynamics, given, seeded(9), stays=True)
+    expected = stepped(one.net, one.images, dynamics, given, seeded(9), roll_back=True)
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
-def test_it_is_the_lattice_that_moves():
+def test_random_phases_change_the_result():
     one = CANVASES[0]
-    still, moved = (ran(one, dynamics_on(one, random_lattice=random_lattice), 24) for random_lattice in (False, True))
-    assert not torch.allclose(still, moved, atol=1e-3)
+    fixed, random = (ran(one, dynamics_on(one, random_lattice=random_lattice), 24) for random_lattice in (False, True))
+    assert not torch.allclose(fixed, random, atol=1e-3)
 
 
-def test_no_more_than_one_canvas_is_taken_besides_and_no_graph_is_kept():
+def test_a_run_alternates_between_two_canvases_and_keeps_no_graph():
     one, state = CANVASES[0], torch.get_rng_state()
     chains = one.images.clone()
     for steps in (1, 2):
@@ -163,7 +173,7 @@ def test_no_more_than_one_canvas_is_taken_besides_and_no_graph_is_kept():
 
 
 @pytest.mark.parametrize("random_lattice", [False, True])
-def test_the_generator_decides_the_canvas_bit_for_bit_and_moves_on(random_lattice):
+def test_a_run_is_determined_by_the_generator_and_advances_it(random_lattice):
     one = CANVASES[4]
     dynamics = dynamics_on(one, random_lattice=random_lattice)
     first, same, other = (ran(one, dynamics, 24, seed=seed) for seed in (5, 5, 6))
@@ -175,30 +185,30 @@ def test_the_generator_decides_the_canvas_bit_for_bit_and_moves_on(random_lattic
 
 
 @every_side
-def test_parts_are_told_in_rising_fractions_up_to_the_steps(side):
-    one, told = CANVASES[0], []
-    ran(one, dynamics_on(one), side, after_part=told.append)
+def test_the_callback_gets_rising_fractions_of_steps(side):
+    one, calls = CANVASES[0], []
+    ran(one, dynamics_on(one), side, after_part=calls.append)
     count = len(list(tiles(one.net.architecture, one.images, side)))
-    assert told == pytest.approx([(part + 1) / count for part in range(STEPS * count)])
-    assert all(earlier < later for earlier, later in pairwise(told))
-    assert [step for step in told if step == int(step)] == list(range(1, STEPS + 1))
+    assert calls == pytest.approx([(part + 1) / count for part in range(STEPS * count)])
+    assert all(earlier < later for earlier, later in pairwise(calls))
+    assert [step for step in calls if step == int(step)] == list(range(1, STEPS + 1))
 
 
-def test_what_a_listener_raises_ends_the_run_within_a_step():
-    one, told = CANVASES[0], []
+def test_an_exception_of_the_callback_ends_the_run_within_a_step():
+    one, calls = CANVASES[0], []
 
     def stop(done):
-        told.append(done)
+        calls.append(done)
         if done > 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         ran(one, dynamics_on(one), 24, steps=10**9, after_part=stop)
-    assert 1 < told[-1] < 2
+    assert 1 < calls[-1] < 2
 
 
 @pytest.mark.parametrize("size", [(12, 13), (13, 12), (12, 9)])
-def test_sides_that_do_not_suit_the_net_are_refused(size):
+def test_canvases_that_do_not_suit_the_net_are_refused(size):
     one = on_a_canvas("one", [(4, 5, 2), (3, 3, 2)], (12, 12))
     with pytest.raises(ValueError, match="multiples of the net's stride"):
         run_in_tiles(FastEngine(), one.net, torch.zeros(1, 1, *size), 1, Dynamics(0.3, "torus"), seeded())
@@ -209,31 +219,31 @@ def test_sides_that_do_not_suit_the_net_are_refused(size):
 @every_canvas
 @every_side
 @pytest.mark.parametrize("random_lattice", [False, True])
-def test_denoised_by_tiles_a_canvas_is_denoised_whole(one, side, random_lattice):
+def test_denoising_in_tiles_is_denoising_the_whole(one, side, random_lattice):
     whole = denoise(one.net, one.images, 0.8, "torus", random_lattice)
     for basis in (None, FastEngine().basis):
-        told = []
+        calls = []
 
-        def local(window, basis=basis):
+        def denoise_window(window, basis=basis):
             return denoise(one.net, window, 0.8, "valid", random_lattice, basis)
 
         given = torch.full_like(one.images, float("nan"))
-        made = map_tiles(one.net.architecture, one.images, local, given, told.append, side)
+        made = map_tiles(one.net.architecture, one.images, denoise_window, given, calls.append, side)
         assert made.data_ptr() == given.data_ptr()
         torch.testing.assert_close(made, whole, rtol=1e-11, atol=1e-11)
-        assert told == pytest.approx([(part + 1) / len(told) for part in range(len(told))])
+        assert calls == pytest.approx([(part + 1) / len(calls) for part in range(len(calls))])
 
 
-def test_what_a_listener_raises_ends_what_is_made_by_tiles():
-    one, told = CANVASES[0], []
+def test_an_exception_of_the_callback_ends_mapping_tiles():
+    one, calls = CANVASES[0], []
 
     def stop(share):
-        told.append(share)
+        calls.append(share)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         map_tiles(one.net.architecture, one.images, lambda window: window, one.images.clone(), stop, 24)
-    assert len(told) == 1
+    assert len(calls) == 1
 
 
 LEVELS = Levels(torch.tensor([120.0, 90.0, 100.0], dtype=torch.float64), gain=0.05)
@@ -243,21 +253,21 @@ TONE = Tone(1.1, 0.05)
 @pytest.mark.parametrize("random_lattice", [False, True])
 @pytest.mark.parametrize("noise_std", [0.0, 0.8])
 @pytest.mark.parametrize(("size", "boundary"), [((528, 12), "torus"), ((24, 18), "torus"), ((23, 19), "padded")])
-def test_what_is_developed_is_the_denoised_whole_as_bytes(size, boundary, noise_std, random_lattice, monkeypatch):
+def test_rendered_pictures_are_the_denoised_whole_as_bytes(size, boundary, noise_std, random_lattice, monkeypatch):
     """Also on a canvas of two tiles."""
     monkeypatch.setattr(tiling, "tile_side", lambda *_: 500)
     one = case("developed", [(4, 5, 3), (3, 3, 2)], size, boundary, channels=3, count=2)
-    told, dynamics = [], Dynamics(0.3, boundary, random_lattice=random_lattice and boundary == "torus")
-    found = render(one.net, one.images, LEVELS, noise_std, dynamics, FastEngine(), TONE, told.append)
+    calls, dynamics = [], Dynamics(0.3, boundary, random_lattice=random_lattice and boundary == "torus")
+    found = render(one.net, one.images, LEVELS, noise_std, dynamics, FastEngine(), TONE, calls.append)
     whole = denoise(one.net, one.images, noise_std, boundary, dynamics.random_lattice)
     mean = one.images.mean(dim=(2, 3), keepdim=True)
     assert found.dtype == torch.uint8
     assert torch.equal(found, to_pixels((whole - mean) * 1.1 + mean - mean.clamp(-0.05, 0.05), LEVELS))
     assert found.double().std() > 10
-    assert told == ([] if boundary != "torus" else [0.5, 1.0] if size[0] > 500 else [1.0])
+    assert calls == ([] if boundary != "torus" else [0.5, 1.0] if size[0] > 500 else [1.0])
 
 
-def test_what_a_listener_raises_ends_what_is_developed():
+def test_an_exception_of_the_callback_ends_rendering():
     one = case("developed", [(4, 5, 3)], (24, 18), "torus", channels=3)
 
     def stop(_):
@@ -268,15 +278,15 @@ def test_what_a_listener_raises_ends_what_is_developed():
 
 
 @pytest.mark.parametrize("random_lattice", [False, True])
-def test_a_large_picture_is_synthesized_by_tiles(random_lattice, monkeypatch):
-    """Larger than a step takes at once; a smaller one is run whole."""
+def test_a_large_picture_is_synthesized_in_tiles(random_lattice, monkeypatch):
+    """With one byte more than a picture that is computed as a whole."""
     one = case("large", [(4, 5, 3)], (24, 24), "torus", count=2)
-    dynamics, told = dynamics_on(one, random_lattice=random_lattice), []
+    dynamics, calls = dynamics_on(one, random_lattice=random_lattice), []
 
     def synthesized():
         return synthesize(
             one.net, 2, 25, 30, steps=2, dynamics=dynamics, generator=seeded(4), start=one.images,
-            engine=FastEngine(), after_step=told.append,
+            engine=FastEngine(), after_step=calls.append,
         )  # fmt: skip
 
     maps = 27 * 30 * 4 * one.images.element_size() // 9
@@ -287,11 +297,11 @@ def test_a_large_picture_is_synthesized_by_tiles(random_lattice, monkeypatch):
     start = torch.cat([patchwork(one.images, 27, 30, 3, generator) for _ in range(2)])
     assert torch.equal(found, run_in_tiles(FastEngine(), one.net, start, 2, dynamics, generator))
     assert found.shape == whole.shape == (2, 1, 27, 30)
-    assert [done for done in told if done] == [1, 2, 1, 2]
+    assert [done for done in calls if done] == [1, 2, 1, 2]
 
 
-def test_many_filters_take_no_more_memory_than_few():
-    """600 MiB of maps, were the picture worked through at once, in a process of its own."""
+def test_many_filters_need_no_more_memory_than_few():
+    """As a whole the picture would need 600 MiB of maps. Runs in its own process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         taken = pool.apply(mib_taken_by_a_step, ([(256, 3, 1)], 768))
     assert taken < 250
@@ -304,7 +314,7 @@ def mib_taken_by_a_step(layers, size):
         start, dynamics = torch.zeros(1, 1, 24, 24), Dynamics(0.3, "torus")
         synthesize(net, 1, side, side, steps=1, dynamics=dynamics, generator=seeded(), start=start, engine=FastEngine())
 
-    step(24)  # what is loaded once
+    step(24)  # loads the libraries
     before = status_mib("VmRSS")
     step(size)
     return status_mib("VmHWM") - before

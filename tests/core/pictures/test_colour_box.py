@@ -56,6 +56,23 @@ def test_pictures_may_have_any_number_of_further_dimensions():
     assert torch.allclose(box.project(images).flatten(2), box.project(images.flatten(2)[..., None])[..., 0])
 
 
+def test_without_axes_each_channel_is_clamped_to_its_own_limits():
+    images = 4 * torch.randn(5, 3, 6, 6, generator=seeded(), dtype=torch.float64)
+    shift = torch.arange(3, dtype=torch.float64)[:, None, None]
+    box = ColourBox(-1.0 + shift, 0.5 + 2 * shift)
+    projected = box.project(images)
+    for channel in range(3):
+        low, high = box.low[channel].item(), box.high[channel].item()
+        assert torch.equal(projected[:, channel], images[:, channel].clamp(low, high))
+    assert torch.equal(box.project(projected), projected)
+
+
+def test_a_widened_box_is_larger_at_both_ends():
+    box = box_of(pictures())
+    assert torch.equal(box.widened(0.25).low, box.low - 0.25)
+    assert torch.equal(box.widened(0.25).high, box.high + 0.25)
+
+
 def test_grey_pictures_have_one_axis():
     images = pictures(channels=1)
     box = box_of(images)
