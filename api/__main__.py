@@ -1,4 +1,4 @@
-"""`python -P -m api`: the API process, as `genconvnet api` starts it."""
+"""Entry point of the API process: `python -P -m api`, which `genconvnet api` and `genconvnet serve` run."""
 
 import asyncio
 import resource
@@ -10,22 +10,21 @@ import uvicorn
 from api.app import create_app
 from api.auth.exposure import KeysRequired, require_keys
 from api.settings import ApiSettings
-from api.uploads.header_timeout import with_header_timeout
+from api.uploads.header_timeout import protocol_with_header_timeout
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.runtime.settings import BadSettings
 from core.storage.database import Database
 
 GRACEFUL_SECONDS = 8
-UPLOAD_GRACE_SECONDS = 4  # then those that would take longer are given up, and what was stored of them is removed
-# For the next request; longer than proxies and clients keep a connection, or they would now and then ask on one just as
-# it is closed.
-IDLE_SECONDS = 75
+UPLOAD_GRACE_SECONDS = 4  # then uploads that are still being decoded are refused and their files deleted
+# Longer than proxies and clients keep idle connections. Otherwise they could send a request just as we close one.
+KEEP_ALIVE_SECONDS = 75
 OPEN_FILES = 65_536
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which when told to stop waits for answers to end: those that never would are ended first."""
+    """A uvicorn server that on shutdown ends event streams at once, and uploads after UPLOAD_GRACE_SECONDS."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if app_state := getattr(self.config.app.state, "app_state", None):  # type: ignore[union-attr]
@@ -38,7 +37,7 @@ def main() -> None:
     settings = ApiSettings()
     configure_logs(settings)
     die_with_starter()
-    # Before uvicorn answers for signals: whoever waits for the database can be stopped at once.
+    # Before uvicorn handles signals, so that SIGTERM ends the process at once while it waits for the database.
     database = Database(settings.rows_url)
     database.migrate_when_available()
     try:
@@ -46,28 +45,28 @@ def main() -> None:
     except KeysRequired as error:
         sys.exit(f"genconvnet api: {error}")
     database.dispose()
-    _allow_open_files()
+    _raise_open_files_limit()
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         log_config=None,
-        access_log=False,  # ours says the same, with the request's id
-        timeout_keep_alive=IDLE_SECONDS,
+        access_log=False,  # see AccessLogMiddleware
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         server_header=False,
-        http=with_header_timeout(settings.headers_seconds),
+        http=protocol_with_header_timeout(settings.headers_seconds),
     )
     _Server(config).run()
 
 
-def _allow_open_files() -> None:
-    """As many as uploads need: each file of a form is one, while the form comes in."""
+def _raise_open_files_limit() -> None:
+    """Raise the limit on open files: while a form is received, each of its files is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The API process: routes, errors, and what it holds open. No torch."""
+"""Builds the API application: its routes, middlewares, exception handlers and resources."""
 
 import re
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from api.middleware.body_limit import BodyLimitMiddleware
 from api.middleware.known_methods import KnownMethodsMiddleware
 from api.models import routes as models
 from api.openapi import PROBLEM_RESPONSES, document_authentication
-from api.retention_sweep import Sweeper
+from api.retention_sweep import RetentionSweeper
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter
 from api.uploads.slow_clients import SlowClientMiddleware
@@ -40,44 +40,20 @@ from core.storage.blobs import Blobs
 from core.storage.database import Database
 
 VERSION = "0.1.0"
-SPOOL_BYTES = 1 << 14  # of a file in a form that is held in memory; what is longer goes to the disk
-MAX_FIELDS, FIELD_BYTES = 100, 1 << 16  # of a form, beside its files: they are held in memory
+SPOOL_BYTES = 1 << 14  # a file in a form is held in memory up to this size, and written to disk beyond it
+MAX_FIELDS, FIELD_BYTES = 100, 1 << 16  # of a form's other fields, which are held in memory
 _REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:
-    """The service, whose settings come from the environment where none are given."""
+    """Return the application. Settings not given are read from the environment."""
     settings = settings or ApiSettings()
     MultiPartParser.spool_max_size = SPOOL_BYTES
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app_state = _open(settings)
-        reconciler = Reconciler(app_state.database, app_state.notifier, settings.reconcile_seconds)
-        sender = Sender(app_state.database, settings)
-        reconciler.start()
-        sender.start()
-        sweeper = Sweeper(app_state.database, app_state.blobs, settings)
-        sweeper.start()
-        app.state.app_state = app_state
-        app_state.decoders.start()
-        app.state.monitor = ServiceMonitor(app_state)
-        yield
-        sender.stop()
-        app.state.monitor.close()
-        app_state.decoders.close()
-        sweeper.stop()
-        reconciler.stop()
-        await app_state.broadcaster.aclose()
-        app_state.redis.close()
-        app_state.notifier.close()
-        app_state.database.dispose()
-
     app = FastAPI(
         title="genconvnet",
         version=VERSION,
         summary="Learns a generative ConvNet from your pictures.",
-        lifespan=lifespan,
+        lifespan=lambda app: _lifespan(app, settings),
         responses=PROBLEM_RESPONSES,
         form_limits={"max_files": settings.max_pictures, "max_fields": MAX_FIELDS, "max_part_size": FIELD_BYTES},
     )
@@ -85,6 +61,12 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     for routes in (access, datasets, jobs, models, webhooks, presets, health, web):
         app.include_router(routes.router)
     document_authentication(app)
+    _add_middlewares(app, settings)
+    return app
+
+
+def _add_middlewares(app: FastAPI, settings: ApiSettings) -> None:
+    """Add the middlewares. Each wraps those added before it, so the last one sees a request first."""
     app.add_middleware(
         SlowClientMiddleware,
         idle_seconds=settings.upload_idle_seconds,
@@ -93,11 +75,35 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(AuthMiddleware, settings=settings)
-    Instrumentator(should_ignore_untemplated=True).instrument(app)  # counts what the gate refuses too
+    Instrumentator(should_ignore_untemplated=True).instrument(app)  # also counts requests that AuthMiddleware refuses
     app.add_middleware(KnownMethodsMiddleware)
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda given: bool(_REQUEST_ID.fullmatch(given)))
-    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: ApiSettings) -> AsyncIterator[None]:
+    """Open the app state, run the background threads while the application serves, and close both."""
+    app_state = _open(settings)
+    reconciler = Reconciler(app_state.database, app_state.notifier, settings.reconcile_seconds)
+    sender = Sender(app_state.database, settings)
+    sweeper = RetentionSweeper(app_state.database, app_state.blobs, settings)
+    reconciler.start()
+    sender.start()
+    sweeper.start()
+    app.state.app_state = app_state
+    app_state.decoders.start()
+    app.state.monitor = ServiceMonitor(app_state)
+    yield
+    sender.stop()
+    app.state.monitor.close()
+    app_state.decoders.close()
+    sweeper.stop()
+    reconciler.stop()
+    await app_state.broadcaster.aclose()
+    app_state.redis.close()
+    app_state.notifier.close()
+    app_state.database.dispose()
 
 
 def _open(settings: ApiSettings) -> AppState:

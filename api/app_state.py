@@ -1,4 +1,4 @@
-"""What one API process holds open for all its requests."""
+"""The resources that one API process keeps open and that all its requests share."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -31,9 +31,9 @@ class AppState:
 
 
 def _app_state(request: Request) -> AppState:
-    """The app_state as whoever sent the request may see it."""
+    """Return the app state with a database that shows only the rows that the request's key may see."""
     app_state: AppState = request.app.state.app_state
-    access: Access = request.state.access  # set by the gate, api/auth/middleware.py
+    access: Access = request.state.access  # set by AuthMiddleware
     return replace(app_state, database=app_state.database.scoped_to(access))
 
 

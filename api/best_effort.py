@@ -1,4 +1,4 @@
-"""What an answer does not depend on: telling others, for which a request waits only a moment."""
+"""Calls that a response does not depend on, such as notifying workers and publishing events."""
 
 import queue
 import threading
@@ -8,35 +8,37 @@ import structlog
 
 from core.runtime.background import BackgroundThread
 
-WAIT_SECONDS = 0.5  # so that, as a rule, news is out before the answer
-MAX_WAITING = 1000
+WAIT_SECONDS = 0.5  # usually long enough for the call to end before the response is sent
+MAX_QUEUED = 1000
 
 log = structlog.get_logger()
 
 
 class BestEffortCalls:
-    """A thread that does one thing after the other, each best effort; where too many wait, the newest is left undone.
+    """A thread that runs submitted calls one after another and logs their errors.
 
-    A broker that does not answer, or a name that is slow to resolve, costs the request `WAIT_SECONDS`.
+    If a call hangs, for example because the broker does not answer, each request waits only `WAIT_SECONDS`. If
+    `MAX_QUEUED` calls are queued, further ones are dropped.
     """
 
     def __init__(self) -> None:
-        self._waiting: queue.Queue[tuple[Callable[[], object], threading.Event]] = queue.Queue(MAX_WAITING)
-        BackgroundThread("best-effort-calls", self._do_next).start()
+        self._queue: queue.Queue[tuple[Callable[[], object], threading.Event]] = queue.Queue(MAX_QUEUED)
+        BackgroundThread("best-effort-calls", self._run_next).start()
 
-    def submit(self, work: Callable[[], object]) -> None:
+    def submit(self, call: Callable[[], object]) -> None:
+        """Queue `call` and wait until it has ended, but at most `WAIT_SECONDS`."""
         done = threading.Event()
         try:
-            self._waiting.put_nowait((work, done))
+            self._queue.put_nowait((call, done))
         except queue.Full:
-            log.warning("not_told", reason="too much waits to be told")
+            log.warning("best_effort_call_dropped", reason="the queue is full")
             return
         done.wait(WAIT_SECONDS)
 
-    def _do_next(self) -> None:
-        work, done = self._waiting.get()
+    def _run_next(self) -> None:
+        call, done = self._queue.get()
         try:
-            work()
-        except Exception:
-            log.exception("not_told")  # whatever it was, the next is told all the same
+            call()
+        except Exception:  # no error may end the thread
+            log.exception("best_effort_call_failed")
         done.set()

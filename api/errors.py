@@ -1,4 +1,4 @@
-"""Every error leaves as application/problem+json (RFC 9457). The one place where errors of the core meet HTTP."""
+"""Maps exceptions, including those of core/, to responses in the form application/problem+json (RFC 9457)."""
 
 import errno
 from collections.abc import Sequence
@@ -24,20 +24,20 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
 CLOSE_CONNECTION = {"Connection": "close"}
 LOCATIONS = ("body", "query", "path", "header")
-
-PARTS: dict[type[Exception], str] = {
+SERVICES: dict[type[Exception], str] = {
     RedisError: "broker",
-    BlobError: "store of files",
-    BlobStoreUnavailable: "store of files",
+    BlobError: "file storage",
+    BlobStoreUnavailable: "file storage",
     **dict.fromkeys(UNAVAILABLE, "database"),
 }
-FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")  # in the words of others
+"""The service that an exception of each type says is unavailable."""
+DISK_FULL_MESSAGES = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 
 log = structlog.get_logger()
 
 
 class Problem(Exception):
-    """An answer that names what is wrong, and in `errors` where (field, message; file where one is at fault)."""
+    """An error response. `errors` lists what is wrong: each has a field, a message and, for an upload, a file."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Problem(Exception):
 
 
 class NoContent(Exception):
-    """There is nothing to answer, and it is no error: 204."""
+    """Answer 204 with no body. Not an error."""
 
 
 def problem_response(
@@ -68,20 +68,22 @@ def limit_response(error: LimitReached) -> JSONResponse:
     return problem_response(429, str(error), headers={"Retry-After": str(error.retry_after_seconds)})
 
 
-def storage_away(error: Exception) -> JSONResponse:
-    """503 for a part that does not answer, 507 where its disk is full."""
-    if no_room(error):
-        log.warning("no_room", error=str(error))
-        return problem_response(507, "there is no room left on the disk; nothing was changed")
-    log.warning("storage_away", error=str(error))
-    part = next(name for kind, name in PARTS.items() if isinstance(error, kind))
-    known = "it is not known whether this was done" if isinstance(error, UnknownCommit) else "nothing was changed"
-    detail = f"the {part} does not answer at the moment; {known}"
+def unavailable_response(error: Exception) -> JSONResponse:
+    """Return 507 if a disk is full, else 503 naming the service that `error` says is unavailable."""
+    if is_disk_full(error):
+        log.warning("disk_full", error=str(error))
+        return problem_response(507, "the disk is full; nothing was changed")
+    log.warning("service_unavailable", error=str(error))
+    service = next(name for kind, name in SERVICES.items() if isinstance(error, kind))
+    outcome = (
+        "it is not known whether the change took effect" if isinstance(error, UnknownCommit) else "nothing was changed"
+    )
+    detail = f"the {service} is unavailable at the moment; {outcome}"
     return problem_response(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
 def field_name(location: Sequence[int | str]) -> str:
-    """("params", "layers", 0, "filters") -> params.layers[0].filters"""
+    """Return the location as a path: ("params", "layers", 0, "filters") -> params.layers[0].filters"""
     name = ""
     for part in location:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
@@ -89,7 +91,7 @@ def field_name(location: Sequence[int | str]) -> str:
 
 
 def field_errors(errors: Sequence[Any], prefix: Sequence[int | str] = ()) -> list[dict[str, Any]]:
-    """pydantic's errors as (field, message), without the words that only pydantic needs."""
+    """Convert pydantic's errors to our form: the field (below `prefix`) and the message."""
     return [
         {"field": field_name((*prefix, *_location(error))), "message": error["msg"].removeprefix("Value error, ")}
         for error in errors
@@ -98,7 +100,7 @@ def field_errors(errors: Sequence[Any], prefix: Sequence[int | str] = ()) -> lis
 
 
 def _location(error: Any) -> Sequence[int | str]:
-    """Where it is; of a union whose tag is missing or unknown, the tag."""
+    """Return where the error is. If the tag of a union is missing or unknown, that is the tag's field."""
     location = tuple(error["loc"])
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
         return (*location, error["ctx"]["discriminator"].strip("'"))
@@ -106,7 +108,7 @@ def _location(error: Any) -> Sequence[int | str]:
 
 
 def _follows_from_another(error: Any, errors: Sequence[Any]) -> bool:
-    """pydantic calls a list too short when it has set aside the entries that it refuses."""
+    """Return True if a list is called too short only because pydantic dropped its invalid items."""
     location = tuple(error["loc"])
     inside = (tuple(other["loc"]) for other in errors)
     return error["type"] == "too_short" and any(
@@ -115,16 +117,18 @@ def _follows_from_another(error: Any, errors: Sequence[Any]) -> bool:
 
 
 def _without_kind(location: Sequence[int | str]) -> Sequence[int | str]:
-    """Of a job's body pydantic says first which of the kinds it takes it for."""
+    """Drop the job's kind, which pydantic puts in front of every location in a job's body."""
     return location[1:] if location and location[0] in set(JobKind) else location
 
 
 def validation_problem(errors: Sequence[dict[str, Any]]) -> Problem:
-    """422 for fields; the detail repeats the first, for those who only read that."""
+    """Return a 422 problem for invalid fields. Its detail repeats the first three errors."""
     return Problem(422, "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3]), errors)
 
 
 def install(app: FastAPI) -> None:
+    """Register the exception handlers."""
+
     @app.exception_handler(Problem)
     def _problem(_: Request, error: Problem) -> JSONResponse:
         return problem_response(error.status, error.detail, error.errors, error.headers)
@@ -151,49 +155,49 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [
+        located = [
             {**found, "loc": _without_kind(found["loc"][1:])}
             if found["loc"] and found["loc"][0] in LOCATIONS and found["type"] != "json_invalid"
             else {**found, "loc": found["loc"][:1]}
             for found in error.errors()
         ]
-        found_errors = [{**found, "field": found["field"] or "body"} for found in field_errors(errors)]
-        wrong = validation_problem(found_errors)
-        return problem_response(wrong.status, wrong.detail, wrong.errors)
+        problem = validation_problem([{**found, "field": found["field"] or "body"} for found in field_errors(located)])
+        return problem_response(problem.status, problem.detail, problem.errors)
 
     @app.exception_handler(HTTPException)
     def _http(_: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers) if error.headers else None
-        status = 413 if str(error.detail).startswith("Too many files") else error.status_code  # 400 to Starlette
+        # Starlette answers 400 if a form has too many files.
+        status = 413 if str(error.detail).startswith("Too many files") else error.status_code
         if isinstance(error.__cause__, OSError):
-            log.error("body_not_kept", exc_info=error.__cause__)
-            return problem_response(507, "the request's body cannot be kept: our disk for uploads is full or broken")
+            log.error("body_not_stored", exc_info=error.__cause__)
+            return problem_response(507, "the request body could not be stored: the server's disk is full or failing")
         return problem_response(status, str(error.detail), headers=headers)
 
     @app.exception_handler(DataError)
-    def _cannot_be_kept(_: Request, error: DataError) -> JSONResponse:
-        log.warning("value_refused", error=str(error.orig))  # PostgreSQL knows no text with a NUL in it
-        return problem_response(422, "the request holds a value that no stored one can have")
+    def _value_refused(_: Request, error: DataError) -> JSONResponse:
+        log.warning("value_refused", error=str(error.orig))  # for example, PostgreSQL stores no text with a NUL
+        return problem_response(422, "the request contains a value that cannot be stored")
 
-    def _away(_: Request, error: Exception) -> JSONResponse:
-        if not isinstance(error, tuple(PARTS)) and not no_room(error):
+    def _unavailable(_: Request, error: Exception) -> JSONResponse:
+        if not isinstance(error, tuple(SERVICES)) and not is_disk_full(error):
             raise error
-        return storage_away(error)
+        return unavailable_response(error)
 
-    for kind in (*PARTS, OSError):
-        app.add_exception_handler(kind, _away)
+    for kind in (*SERVICES, OSError):
+        app.add_exception_handler(kind, _unavailable)
 
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("request_broke", path=request.url.path, exc_info=error)
-        # This answer is made outside the middleware that adds the id to all others.
+        # Starlette sends this response outside of the middleware that adds the id to all others.
         headers = {"X-Request-ID": correlation_id.get() or "", **CLOSE_CONNECTION}
-        detail = "something went wrong on our side; the log has more under this request's id"
+        detail = "internal error; the server's log has the details under this request's id"
         return problem_response(500, detail, headers=headers)
 
 
-def no_room(error: Exception) -> bool:
-    """A disk is full: that of files, or the database's."""
+def is_disk_full(error: Exception) -> bool:
+    """Return True if the error says that a disk is full: the one for files or the database's."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return any(words in str(error) for words in FULL_DISK)
+    return any(words in str(error) for words in DISK_FULL_MESSAGES)

@@ -1,4 +1,7 @@
-"""Files whose row did not come, or has gone. What cannot be removed now is left to the sweep, which asks the rows."""
+"""Deletes files whose database row was never written or has been deleted.
+
+A file that cannot be deleted now is left to the retention sweep, which deletes files that no row names.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,10 +18,11 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def delete_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[list[str]]:
-    """Gives a list for the paths of what is stored. Where the block fails they are removed, if `find` raises NotFound.
+def delete_on_failure(blobs: Blobs, find_row: Callable[[], object]) -> Iterator[list[str]]:
+    """Yield a list for the paths of stored files; if the block fails, delete these files.
 
-    While a COMMIT is in doubt they stay: it may take effect after we have looked.
+    They are deleted only if `find_row` raises NotFound. They stay if it is not known whether a COMMIT took effect,
+    because it may still take effect after the check.
     """
     paths: list[str] = []
     try:
@@ -28,7 +32,7 @@ def delete_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[list
         raise
     except BaseException:
         try:
-            find()
+            find_row()
         except NotFound:
             delete_files(blobs, paths)
         except SQLAlchemyError as error:
@@ -37,7 +41,7 @@ def delete_on_failure(blobs: Blobs, find: Callable[[], object]) -> Iterator[list
 
 
 def delete_files(blobs: Blobs, paths: Iterable[str]) -> None:
-    """Of rows that are not there: nobody misses a file that stays a while."""
+    """Delete files that no row names. If the storage fails, log it and leave them to the retention sweep."""
     paths = list(paths)
     try:
         blobs.delete(*paths)

@@ -1,4 +1,4 @@
-"""Stored files over HTTP: ETag and 304, Range and 206, and headers that let no browser run them."""
+"""Serves stored files over HTTP: with ETag and Range, and with headers that keep browsers from running them."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from api.errors import Problem
 from core.storage.blobs import Blobs
 
-HARMLESS = {
+FILE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Accept-Ranges": "bytes",
@@ -20,7 +20,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class FileRow(Protocol):
-    """A row that describes a stored file."""
+    """A database row that describes a stored file."""
 
     media_type: str
     bytes: int
@@ -29,10 +29,10 @@ class FileRow(Protocol):
 
 
 def serve(request: Request, blobs: Blobs, row: FileRow, filename: str, *, download: bool = False) -> Response:
-    """The file of `row`, or the part asked for. 416 for a range outside it."""
+    """Return the file of `row`, or the range requested (206), or 304 if the client has it. Raises Problem 416."""
     etag = f'"{row.sha256}"'
     disposition = "attachment" if download else "inline"
-    headers = {**HARMLESS, "ETag": etag, "Content-Disposition": f'{disposition}; filename="{filename}"'}
+    headers = {**FILE_HEADERS, "ETag": etag, "Content-Disposition": f'{disposition}; filename="{filename}"'}
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     part = request.headers.get("range")
@@ -52,10 +52,10 @@ def _respond(
     headers["Content-Length"] = str(length)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=row.media_type)
-    # The first piece is fetched before the answer begins, so that a missing file is a clean 404.
-    pieces = blobs.stream(row.blob, start, length)
-    first = next(pieces, b"")
-    return StreamingResponse(_chain(first, pieces), status, headers=headers, media_type=row.media_type)
+    # Read the first chunk before the response starts, so that a missing file is still answered with 404.
+    chunks = blobs.stream(row.blob, start, length)
+    first = next(chunks, b"")
+    return StreamingResponse(_chain(first, chunks), status, headers=headers, media_type=row.media_type)
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -72,9 +72,9 @@ def _matches(header: str | None, etag: str) -> bool:
 def _slice(size: int, first: str, last: str) -> tuple[int, int]:
     if first:
         start, stop = int(first), min(int(last) + 1, size) if last else size
-    else:  # the last so many bytes
+    else:  # a suffix range: the last `last` bytes
         start, stop = max(size - int(last), 0), size
     if start >= stop:
-        detail = f"the range asked for lies outside the file's {size} bytes"
+        detail = f"the requested range is outside of the file, which has {size} bytes"
         raise Problem(416, detail, headers={"Content-Range": f"bytes */{size}"})
     return start, stop - start

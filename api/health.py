@@ -1,6 +1,5 @@
-"""/healthz: alive. /readyz: able to take jobs and run them, or which part is missing. /metrics: for Prometheus."""
+"""GET /healthz (is the process alive), GET /readyz (can jobs be accepted and run), GET /metrics (for Prometheus)."""
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,9 +8,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
+from api.app_state import AppState
+from api.disk_space import find_shortage, local_folders
 from api.errors import problem_response
 from api.metrics import ServiceMonitor
-from api.settings import ApiSettings
 from core.broker.heartbeat import listening
 from core.schemas.jobs import Queue
 from core.storage import revision
@@ -29,8 +29,8 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", response_model=None)
 async def readyz(request: Request) -> JSONResponse:
     monitor: ServiceMonitor = request.app.state.monitor
-    answers = await monitor.probes.run_async(_checks(monitor), CHECK_SECONDS)
-    parts = {name: _state(answer) for name, answer in answers.items()}
+    results = await monitor.probes.run_async(_checks(monitor), CHECK_SECONDS)
+    parts = {name: _state(result) for name, result in results.items()}
     missing = [{"field": name, "message": state} for name, state in parts.items() if state != "ok"]
     if missing:
         detail = "not ready: " + ", ".join(f"{part['field']} ({part['message']})" for part in missing)
@@ -41,7 +41,7 @@ async def readyz(request: Request) -> JSONResponse:
 @router.get("/metrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
     monitor: ServiceMonitor = request.app.state.monitor
-    return Response(generate_latest(REGISTRY) + monitor.exposition(), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(REGISTRY) + monitor.prometheus_text(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _checks(monitor: ServiceMonitor) -> dict[str, Callable[[], object]]:
@@ -50,29 +50,27 @@ def _checks(monitor: ServiceMonitor) -> dict[str, Callable[[], object]]:
         "database": app_state.database.ping,
         "schema": partial(revision.check, app_state.database),
         "blobs": app_state.blobs.ping,
-        "disk": partial(_room, app_state.settings),
+        "disk": partial(_check_disk, app_state),
         "broker": monitor.redis.ping,
     }
     for queue in Queue:
-        checks[f"worker:{queue.value}"] = partial(_heard, monitor, queue)
+        checks[f"worker:{queue.value}"] = partial(_check_workers, monitor, queue)
     return checks
 
 
-def _heard(monitor: ServiceMonitor, queue: Queue) -> None:
+def _check_workers(monitor: ServiceMonitor, queue: Queue) -> None:
     if listening(monitor.redis, queue) == 0:
         raise LookupError(f"no worker listens to the queue {queue.value}")
 
 
-def _room(settings: ApiSettings) -> None:
-    """In the data folder, where anything of the service lies in it."""
-    if settings.database_url is not None and settings.blob_url is not None:
-        return
-    free = shutil.disk_usage(settings.data_dir).free
-    if free < settings.min_free_bytes:
-        raise OSError(f"{free} bytes are free in the data folder, fewer than {settings.min_free_bytes}")
+def _check_disk(app_state: AppState) -> None:
+    for folder in local_folders(app_state):
+        if shortage := find_shortage(folder, app_state.settings.min_free_bytes):
+            raise OSError(shortage)
 
 
-def _state(answer: Any) -> str:
-    if not isinstance(answer, Exception):
+def _state(result: Any) -> str:
+    """Return "ok", or the first line of the error that a check has raised."""
+    if not isinstance(result, Exception):
         return "ok"
-    return str(answer).splitlines()[0] if str(answer) else type(answer).__name__
+    return str(result).splitlines()[0] if str(result) else type(result).__name__

@@ -1,7 +1,7 @@
-"""What /metrics tells besides the requests: of jobs and queues by their rows, of the workers by what they leave.
+"""The metrics at /metrics beyond those of requests: jobs and queues from the database, workers from the broker.
 
-Rows and broker are asked when Prometheus asks, at most once in `KEPT_SECONDS`. Where one of them does not answer, what
-the other tells is told, and `genconvnet_up` says which it is.
+Database and broker are queried when Prometheus scrapes, at most once in `CACHE_SECONDS`. If one of them does not
+answer, its metrics are missing, the others are returned, and `genconvnet_up` is 0 for it.
 """
 
 import threading
@@ -15,80 +15,80 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from api.app_state import AppState
-from api.timed_probes import TimedProbes
+from api.timed_probes import Probes, TimedProbes
 from core.broker.connection import connect
 from core.broker.heartbeat import listening, samples
 from core.jobs.counts import Counts, counted
 from core.schemas.jobs import Queue
 from core.storage.access import Access
 
-ANSWER_SECONDS = 2.0  # for which an answer is waited for
+PROBE_SECONDS = 2.0
 SOCKET_SECONDS = 1.5
-KEPT_SECONDS = 1.0
-PREFIX = "genconvnet_"  # of every name that a worker may leave
+CACHE_SECONDS = 1.0
+PREFIX = "genconvnet_"  # of every metric name that is taken over from a worker
 
 
 class ServiceMonitor:
-    """What the API asks of the other parts about themselves, by means that do not hang with them."""
+    """Probes the database, the broker and the workers, with timeouts. Used by /readyz and /metrics."""
 
     def __init__(self, app_state: AppState) -> None:
         self.app_state = app_state
         self.probes = TimedProbes()
         self.redis = connect(app_state.settings.broker_url, SOCKET_SECONDS)
         self._registry = CollectorRegistry()
-        self._registry.register(_Collector(self._ask))
+        self._registry.register(_Collector(self._query))
         self._lock = threading.Lock()
-        self._text, self._told_at = b"", float("-inf")
+        self._text, self._generated_at = b"", float("-inf")
 
-    def exposition(self) -> bytes:
-        """In the form that Prometheus reads."""
+    def prometheus_text(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
         with self._lock:
-            if time.monotonic() - self._told_at > KEPT_SECONDS:
-                self._text, self._told_at = generate_latest(self._registry), time.monotonic()
+            if time.monotonic() - self._generated_at > CACHE_SECONDS:
+                self._text, self._generated_at = generate_latest(self._registry), time.monotonic()
             return self._text
 
     def close(self) -> None:
         self.redis.close()
 
-    def _ask(self) -> dict[str, Any]:
+    def _query(self) -> dict[str, Any]:
         database = self.app_state.database.scoped_to(Access())
-        questions: dict[str, Callable[[], Any]] = {
+        probes: Probes = {
             "rows": lambda: counted(database),
             "workers": lambda: {queue: listening(self.redis, queue) for queue in Queue},
             "samples": lambda: samples(self.redis),
         }
-        return self.probes.run(questions, ANSWER_SECONDS)
+        return self.probes.run(probes, PROBE_SECONDS)
 
 
 class _Collector(Collector):
-    def __init__(self, ask: Callable[[], dict[str, Any]]) -> None:
-        self._ask = ask
+    def __init__(self, query: Callable[[], dict[str, Any]]) -> None:
+        self._query = query
 
     def describe(self) -> Iterable[Metric]:
-        return []  # nothing is asked before Prometheus asks
+        return []  # else the registry would call `collect` on registration
 
     def collect(self) -> Iterator[Metric]:
-        answers = self._ask()
-        yield _up(answers)
-        if isinstance(answers["rows"], Counts):
-            yield from _of_rows(answers["rows"])
-        if isinstance(answers["workers"], dict):
+        results = self._query()
+        yield _up(results)
+        if isinstance(results["rows"], Counts):
+            yield from _job_metrics(results["rows"])
+        if isinstance(results["workers"], dict):
             workers = GaugeMetricFamily("genconvnet_workers", "Workers that listen to a queue.", labels=["queue"])
-            for queue, number in answers["workers"].items():
+            for queue, number in results["workers"].items():
                 workers.add_metric([queue.value], number)
             yield workers
-        if isinstance(answers["samples"], dict):
-            yield from _of_workers(answers["samples"])
+        if isinstance(results["samples"], dict):
+            yield from _worker_metrics(results["samples"])
 
 
-def _up(answers: Mapping[str, Any]) -> Metric:
-    up = GaugeMetricFamily("genconvnet_up", "Whether a part of the service answers.", labels=["part"])
-    up.add_metric(["database"], not isinstance(answers["rows"], Exception))
-    up.add_metric(["broker"], not isinstance(answers["workers"], Exception))
+def _up(results: Mapping[str, Any]) -> Metric:
+    up = GaugeMetricFamily("genconvnet_up", "1 if a part of the service answers, else 0.", labels=["part"])
+    up.add_metric(["database"], not isinstance(results["rows"], Exception))
+    up.add_metric(["broker"], not isinstance(results["workers"], Exception))
     return up
 
 
-def _of_rows(counts: Counts) -> Iterator[Metric]:
+def _job_metrics(counts: Counts) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("genconvnet_jobs", "Jobs by kind and status.", labels=["kind", "status"])
     for (kind, status), number in counts.jobs.items():
         jobs.add_metric([kind, status], number)
@@ -99,7 +99,7 @@ def _of_rows(counts: Counts) -> Iterator[Metric]:
         depth.add_metric([queue, kind], number)
     oldest = GaugeMetricFamily(
         "genconvnet_queue_oldest_seconds",
-        "Since the oldest job that waits was posted; 0 where nothing waits.",
+        "Seconds since the oldest waiting job was created; 0 if none waits.",
         labels=["queue"],
     )
     for queue, seconds in counts.oldest_seconds.items():
@@ -107,17 +107,17 @@ def _of_rows(counts: Counts) -> Iterator[Metric]:
     yield from (jobs, depth, oldest)
 
 
-def _of_workers(left: Mapping[str, str]) -> Iterator[Metric]:
-    """What the workers left, each sample labelled by its worker; what cannot be read is passed over."""
+def _worker_metrics(texts: Mapping[str, str]) -> Iterator[Metric]:
+    """Merge what the workers have published, labelling each sample with its worker. Unreadable texts are skipped."""
     families: dict[str, Metric] = {}
-    for worker, text in sorted(left.items()):
+    for worker, text in sorted(texts.items()):
         try:
             found = list(text_string_to_metric_families(text))
-        except (ValueError, LookupError):  # the parser's ways of refusing
+        except (ValueError, LookupError):  # the parser raises both
             continue
         for family in found:
             if family.name.startswith(PREFIX):
-                joined = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                merged = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
                 for sample in family.samples:
-                    joined.add_sample(sample.name, {**sample.labels, "worker": worker}, sample.value)
+                    merged.add_sample(sample.name, {**sample.labels, "worker": worker}, sample.value)
     yield from families.values()

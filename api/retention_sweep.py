@@ -1,4 +1,4 @@
-"""Deleting what is not kept: by `genconvnet sweep`, and every hour by a thread of the API."""
+"""Deletes expired jobs, orphaned files and old idempotency keys: by `genconvnet sweep`, and by a thread of the API."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,17 @@ from core.storage import orphaned_files, restore
 from core.storage.blobs import BlobInfo, Blobs
 from core.storage.database import Database
 
-FIRST_SECONDS = 60.0  # after the start, so that a process that is often started again sweeps too
+FIRST_SWEEP_SECONDS = 60.0  # after the start, so that a process that is restarted often sweeps too
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Swept:
-    """What went, or would go."""
+class SweepResult:
+    """What was deleted, or would be in a dry run. `files` are the orphaned files, `keys` the number of idempotency keys."""
 
     jobs: list[Outdated]
-    files: list[BlobInfo]  # of nobody
+    files: list[BlobInfo]
     keys: int
 
     @property
@@ -33,8 +33,8 @@ class Swept:
         return sum(job.bytes for job in self.jobs) + sum(file.bytes for file in self.files)
 
 
-def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: bool = False) -> Swept:
-    """Delete what is not kept, or only tell what that is. Any number may sweep at once."""
+def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: bool = False) -> SweepResult:
+    """Delete what the settings no longer keep, or only list it. Several processes may sweep at once."""
     kept = Kept(settings.keep_jobs_days, settings.keep_bytes, settings.idempotency_days)
     age = settings.orphan_days * DAY_SECONDS
     files = list(orphaned_files.find(database, blobs, age))
@@ -50,19 +50,19 @@ def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: b
     keys = retention.old_keys(database, kept)
     if keys and not dry_run:
         retention.forget_keys(database, kept)
-    return Swept(jobs, files, keys)
+    return SweepResult(jobs, files, keys)
 
 
-class Sweeper:
-    """A thread that sweeps every `sweep_seconds`."""
+class RetentionSweeper:
+    """A thread that calls `sweep` every `sweep_seconds`."""
 
     def __init__(self, database: Database, blobs: Blobs, settings: ApiSettings) -> None:
         self._database, self._blobs, self._settings = database, blobs, settings
         self._thread = BackgroundThread(
-            "sweeper",
+            "retention-sweeper",
             self._sweep,
             every_seconds=settings.sweep_seconds,
-            first_after_seconds=min(FIRST_SECONDS, settings.sweep_seconds),
+            first_after_seconds=min(FIRST_SWEEP_SECONDS, settings.sweep_seconds),
             expected=(SQLAlchemyError, BlobError, OSError),
         )
 
@@ -73,6 +73,8 @@ class Sweeper:
         self._thread.request_stop()
 
     def _sweep(self) -> None:
-        swept = sweep(self._database, self._blobs, self._settings)
-        if swept.jobs or swept.files or swept.keys:
-            log.info("swept", jobs=len(swept.jobs), files=len(swept.files), keys=swept.keys, freed_bytes=swept.bytes)
+        result = sweep(self._database, self._blobs, self._settings)
+        if result.jobs or result.files or result.keys:
+            log.info(
+                "swept", jobs=len(result.jobs), files=len(result.files), keys=result.keys, freed_bytes=result.bytes
+            )

@@ -1,4 +1,4 @@
-"""Questions that may hang, asked beside each other and answered in time."""
+"""Runs calls that may hang, in parallel and with a timeout."""
 
 import asyncio
 import threading
@@ -7,52 +7,57 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from typing import Any
 
+Probes = Mapping[str, Callable[[], Any]]
+
 
 class TimedProbes:
-    """Asks several at once. One that hangs is left behind, and not asked again before it has ended."""
+    """Runs named calls in daemon threads, which do not delay the end of the process.
+
+    A call that hangs keeps its thread. Until it ends, no second one is started under its name.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: dict[str, Future[Any]] = {}
+        self._running: dict[str, Future[Any]] = {}
 
-    def run(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
-        """What each answers or raises; TimeoutError for those that do not within `seconds`."""
-        asked = self._begin_all(questions)
-        wait_for(asked.values(), timeout=seconds)
-        return {name: _outcome(future, seconds) for name, future in asked.items()}
+    def run(self, probes: Probes, timeout_seconds: float) -> dict[str, Any]:
+        """Return, by name, what each call returns or raises, and a TimeoutError for those that take too long."""
+        futures = self._start_all(probes)
+        wait_for(futures.values(), timeout=timeout_seconds)
+        return {name: _outcome(future, timeout_seconds) for name, future in futures.items()}
 
-    async def run_async(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Any]:
-        """The same without a thread of those that requests may hold."""
-        asked = self._begin_all(questions)
-        waiting = [asyncio.wrap_future(future) for future in asked.values()]
-        for one in waiting:
-            one.add_done_callback(lambda answered: answered.exception())  # also of those that answer too late
-        await asyncio.wait(waiting, timeout=seconds)
-        return {name: _outcome(future, seconds) for name, future in asked.items()}
+    async def run_async(self, probes: Probes, timeout_seconds: float) -> dict[str, Any]:
+        """Do the same as `run` on the event loop, so that no thread of the server's pool is held."""
+        futures = self._start_all(probes)
+        waiting = [asyncio.wrap_future(future) for future in futures.values()]
+        for future in waiting:
+            # Retrieve the exception of a call that ends too late: asyncio warns of those never retrieved.
+            future.add_done_callback(lambda ended: ended.exception())
+        await asyncio.wait(waiting, timeout=timeout_seconds)
+        return {name: _outcome(future, timeout_seconds) for name, future in futures.items()}
 
-    def _begin_all(self, questions: Mapping[str, Callable[[], Any]]) -> dict[str, Future[Any]]:
-        return {name: self._begin(name, question) for name, question in questions.items()}
+    def _start_all(self, probes: Probes) -> dict[str, Future[Any]]:
+        return {name: self._start(name, probe) for name, probe in probes.items()}
 
-    def _begin(self, name: str, question: Callable[[], Any]) -> Future[Any]:
+    def _start(self, name: str, probe: Callable[[], Any]) -> Future[Any]:
         with self._lock:
-            found = self._under_way.get(name)
-            if found is not None and not found.done():
-                return found
+            running = self._running.get(name)
+            if running is not None and not running.done():
+                return running
             future: Future[Any] = Future()
-            self._under_way[name] = future
-        # A daemon, which the end of the process does not wait for.
-        threading.Thread(target=_answer, args=(future, question), name=f"ask-{name}", daemon=True).start()
+            self._running[name] = future
+        threading.Thread(target=_run, args=(future, probe), name=f"probe-{name}", daemon=True).start()
         return future
 
 
-def _answer(future: Future[Any], question: Callable[[], Any]) -> None:
+def _run(future: Future[Any], probe: Callable[[], Any]) -> None:
     try:
-        future.set_result(question())
-    except Exception as error:  # whatever it is, it is the answer
+        future.set_result(probe())
+    except Exception as error:  # any error is the probe's outcome
         future.set_exception(error)
 
 
-def _outcome(future: Future[Any], seconds: float) -> Any:
+def _outcome(future: Future[Any], timeout_seconds: float) -> Any:
     if not future.done():
-        return TimeoutError(f"no answer within {seconds:g} s")
+        return TimeoutError(f"no answer within {timeout_seconds:g} s")
     return future.exception() or future.result()

@@ -1,1 +1,1 @@
-"""Who may what: keys, where requests may come from, how many. All of it is settled before a body is read."""
+"""Authentication, allowed origins and rate limits. All of it is checked before a request's body is read."""

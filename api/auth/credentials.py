@@ -1,4 +1,4 @@
-"""The key that a request bears: in the Authorization header, or in the cookie of the web page."""
+"""Finds the key that a request carries, and what that key allows."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,10 @@ class Credentials:
 
 
 def find(headers: Headers) -> Credentials | None:
-    """The header counts before the cookie. Of other schemes than Bearer, which a proxy may use, we know nothing."""
+    """Return the key in the Authorization header, or else in the web page's cookie.
+
+    Authorization headers of other schemes than Bearer are ignored: they may be meant for a proxy.
+    """
     scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() == SCHEME:
         return Credentials(key.strip(), by_cookie=False)
@@ -30,7 +33,7 @@ def find(headers: Headers) -> Credentials | None:
 
 
 def access_of(row: ApiKey, settings: ApiSettings, request_id: str | None) -> Access:
-    """What a key may. A limit that it does not have is the settings'."""
+    """Return what a key may access. Limits that it does not set itself come from the settings."""
     return Access(
         owner=row.seq,
         sees_all=row.admin,
@@ -42,13 +45,14 @@ def access_of(row: ApiKey, settings: ApiSettings, request_id: str | None) -> Acc
 
 
 def anonymous_access(request_id: str | None) -> Access:
-    """Of one without a key where one is needed: what is open to all shows no rows."""
+    """Return the access of a client without a valid key while keys are required: it sees no rows."""
     return Access(owner=NO_OWNER, sees_all=False, request_id=request_id)
 
 
 def requests_per_minute(row: ApiKey, settings: ApiSettings) -> int | None:
+    """Return the key's own rate limit, or else that of the settings."""
     return _first(row.requests_per_minute, settings.requests_per_minute)
 
 
-def _first(own: int | None, otherwise: int | None) -> int | None:
-    return otherwise if own is None else own
+def _first(own: int | None, default: int | None) -> int | None:
+    return default if own is None else own

@@ -1,4 +1,4 @@
-"""Where a request may come from: pages of other sites neither reach a service without keys, nor write to any."""
+"""Refuses requests made by other sites' pages: they may not write, nor use a service that needs no keys."""
 
 import re
 
@@ -9,35 +9,42 @@ from api.errors import Problem
 from api.settings import ApiSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
+ALL_ADDRESSES = frozenset({"0.0.0.0", "::"})
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\\\[\]]+))(?::\d{1,5})?", re.IGNORECASE)
 
 
-class Origins:
-    """What the settings say of hosts and origins. The checks raise Problem."""
+class OriginPolicy:
+    """The hosts and origins that the settings allow. The checks raise Problem."""
 
     def __init__(self, settings: ApiSettings) -> None:
-        self._names = LOOPBACK_NAMES | {name.lower() for name in (reachable_address(settings), *settings.allowed_hosts)}
-        # Of a service on every address of its machine, each is its own; an address cannot be rebound as a name can.
-        self._any_address = is_exposed(settings) and reachable_address(settings) in EVERY_ADDRESS
+        address = reachable_address(settings)
+        self._names = LOOPBACK_NAMES | {name.lower() for name in (address, *settings.allowed_hosts)}
+        # A service that listens on all addresses of its machine accepts any address as its host: unlike a name, an
+        # address cannot be rebound to another machine.
+        self._any_address = is_exposed(settings) and address in ALL_ADDRESSES
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
 
     def check_host(self, headers: Headers) -> None:
-        """The service is called by a name of its own. Else a site whose name leads to this machine could use it."""
-        given = headers.getlist("host")
-        found = _HOST.fullmatch(given[0]) if len(given) == 1 else None
+        """Raise Problem 421 unless the Host header names this service.
+
+        This stops DNS rebinding: a site could otherwise use the service through a name that resolves to this machine.
+        """
+        hosts = headers.getlist("host")
+        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         name = (found[1] or found[2]).lower() if found else ""
         if name in self._names or (self._any_address and is_address(name)):
             return
         raise Problem(
             421,
-            "the Host header names a host that this service does not know itself by; "
-            "GENCONVNET_ALLOWED_HOSTS may name more",
-            [{"field": "Host", "message": "is not known here"}],
+            "the Host header is not a known name of this service; GENCONVNET_ALLOWED_HOSTS can add names",
+            [{"field": "Host", "message": "unknown host"}],
         )
 
     def check_write(self, method: str, headers: Headers, *, by_cookie: bool) -> None:
-        """No page of another site writes. What a cookie lets in must say that it comes from a page of our own."""
+        """Raise Problem 403 if a write comes from another site's page.
+
+        A write authenticated by the cookie must prove that it comes from our own page.
+        """
         if method in SAFE_METHODS:
             return
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
@@ -45,11 +52,11 @@ class Origins:
             return
         own = origin is not None and origin.partition("://")[2].lower() == headers.get("host", "").lower()
         if (origin is not None and not own) or site == "cross-site":
-            raise _foreign("pages of other origins may not write here")
+            raise _foreign_origin("pages of other origins may not write")
         if by_cookie and not own and site != "same-origin":
-            raise _foreign("a write with a cookie needs an Origin header that names this service")
+            raise _foreign_origin("a write with a cookie needs an Origin header that names this service")
 
 
-def _foreign(detail: str) -> Problem:
-    field = {"field": "Origin", "message": "is not this service's"}
-    return Problem(403, f"{detail}; GENCONVNET_ALLOWED_ORIGINS may name more", [field])
+def _foreign_origin(detail: str) -> Problem:
+    error = {"field": "Origin", "message": "not an origin of this service"}
+    return Problem(403, f"{detail}; GENCONVNET_ALLOWED_ORIGINS can add origins", [error])

@@ -1,4 +1,4 @@
-"""Requests a minute of each key, counted in the broker, so that all API processes count together."""
+"""Limits the requests per minute of each key. They are counted in Redis, across all API processes."""
 
 import math
 import time
@@ -12,13 +12,13 @@ from redis import RedisError
 from core.storage.errors import LimitReached
 
 TIMEOUT_SECONDS = 1
-AWAY_SECONDS = 5  # so long a broker that did not answer is not asked again
+RETRY_SECONDS = 5  # after a failure, requests are not counted for this long
 
 log = structlog.get_logger()
 
 
 class RateLimiter:
-    """A broker that is away lets requests through: it guards against haste, and nothing else."""
+    """Counts requests in a sliding window of one minute. While Redis is unavailable, all requests are allowed."""
 
     def __init__(self, broker_url: str) -> None:
         storage = RedisStorage(
@@ -28,11 +28,11 @@ class RateLimiter:
             socket_connect_timeout=TIMEOUT_SECONDS,
         )
         self._limiter = SlidingWindowCounterRateLimiter(storage)
-        self._away_until = 0.0
+        self._paused_until = 0.0
 
     def check(self, key_id: str, per_minute: int) -> None:
-        """Count one request. Raises LimitReached."""
-        if time.monotonic() < self._away_until:
+        """Count one request. Raises LimitReached if the key has sent too many."""
+        if time.monotonic() < self._paused_until:
             return
         item = RateLimitItemPerMinute(per_minute)
         try:
@@ -40,8 +40,8 @@ class RateLimiter:
                 return
             wait = self._limiter.get_window_stats(item, key_id).reset_time - time.time()
         except (RedisError, OSError) as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self._paused_until = time.monotonic() + RETRY_SECONDS
             log.warning("requests_not_counted", error=str(error))
             return
-        detail = f"this key may send {per_minute} requests a minute (requests_per_minute), and has sent as many"
+        detail = f"this key has sent the {per_minute} requests per minute that it may send (requests_per_minute)"
         raise LimitReached(detail, max(1, math.ceil(wait)))

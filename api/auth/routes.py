@@ -1,4 +1,4 @@
-"""/v1/session: the web page signs in, so that pictures and event streams, which carry no header, carry its key."""
+"""/v1/session: signs the web page in with a cookie, because its pictures and event streams can send no header."""
 
 import threading
 import time
@@ -12,26 +12,26 @@ from api.auth.middleware import unauthorized
 from api.auth.schemas import SessionIn, SessionOut
 from core.storage import audit, keys
 
-REFUSALS_PER_MINUTE = 10  # written to the audit log, by each process: who guesses does not fill the disk
+REFUSALS_PER_MINUTE = 10  # written to the audit log per process, so that guessing keys does not fill the disk
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
 
 
 @router.get("")
 def show(request: Request) -> SessionOut:
-    """Whose key the request bears."""
+    """Return the key that the request carries."""
     return SessionOut.of(request.state.key)
 
 
 @router.post("")
-def sign_in(app_state: AppStateDep, request: Request, response: Response, asked: SessionIn) -> SessionOut:
-    """Keep the key in a cookie that no script reads and no other site sends, until the browser is closed."""
-    row = keys.find(app_state.database, asked.key)
+def sign_in(app_state: AppStateDep, request: Request, response: Response, body: SessionIn) -> SessionOut:
+    """Set a session cookie with the key. Scripts cannot read it and other sites cannot send it."""
+    row = keys.find(app_state.database, body.key)
     if row is None:
         _refusals.record(app_state)
-        raise unauthorized(True)
+        raise unauthorized(key_sent=True)
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, asked.key, httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(COOKIE, body.key, httponly=True, samesite="strict", secure=secure)
     return SessionOut.of(row)
 
 
@@ -41,7 +41,9 @@ def sign_out(request: Request, response: Response) -> None:
     response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=secure)
 
 
-class _Refusals:
+class _RefusalLog:
+    """Writes refused sign-ins to the audit log, at most REFUSALS_PER_MINUTE."""
+
     def __init__(self) -> None:
         self._latest: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE)
         self._lock = threading.Lock()
@@ -54,4 +56,4 @@ class _Refusals:
         audit.record(app_state.database, "session.refuse")
 
 
-_refusals = _Refusals()
+_refusals = _RefusalLog()

@@ -1,4 +1,4 @@
-"""A key as the one who has it sees it; never the key itself."""
+"""Schemas of /v1/session. They describe a key to its holder and never contain the key itself."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from core.storage.tables import ApiKey
 class SessionIn(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    key: Annotated[str, Field(min_length=1, max_length=200, description="As `genconvnet keys create` printed it.")]
+    key: Annotated[str, Field(min_length=1, max_length=200, description="As printed by `genconvnet keys create`.")]
 
 
 class KeyOut(BaseModel):
@@ -24,7 +24,7 @@ class KeyOut(BaseModel):
 
 
 class SessionOut(BaseModel):
-    """`key` is absent where none was sent, since none is needed."""
+    """`key` is null if the request carries no key because none is needed."""
 
     key: KeyOut | None
 

@@ -137,7 +137,7 @@ def artifacts(app_state: AppStateDep, job_id: str) -> Response:
     """Download all of the job's files. While it runs, the preview is left out because it is replaced all the time."""
     job = requests.find(app_state.database, job_id)
     found = [one for one in job.artifacts if JobStatus(job.status).final or one.name != "preview.png"]
-    headers = {**files.HARMLESS, "Content-Disposition": f'attachment; filename="{job_id}.zip"'}
+    headers = {**files.FILE_HEADERS, "Content-Disposition": f'attachment; filename="{job_id}.zip"'}
     return StreamingResponse(stream_zip(app_state.blobs, found), media_type="application/zip", headers=headers)
 
 

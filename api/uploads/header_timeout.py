@@ -1,4 +1,4 @@
-"""Heads that do not come: uvicorn waits for them without end, we do not."""
+"""A timeout for request headers, which uvicorn lacks: it waits for them without limit."""
 
 from asyncio import TimerHandle
 from typing import Any
@@ -7,46 +7,53 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-def with_header_timeout(headers_seconds: float) -> type[H11Protocol]:
-    """A protocol for uvicorn's `http`: a connection that is open so long without a request's whole head is closed."""
+def protocol_with_header_timeout(seconds: float) -> type[H11Protocol]:
+    """Return a class for uvicorn's `http` option that closes connections whose headers take longer than `seconds`.
 
-    class Impatient(H11Protocol):
-        _impatience: TimerHandle | None = None
+    The time counts from the opening of the connection, and for later requests from the first byte of their headers. A
+    connection that is idle between two requests is left to uvicorn's keep-alive timeout.
+    """
+
+    class HeaderTimeoutProtocol(H11Protocol):
+        _timer: TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._impatience = self.loop.call_later(headers_seconds, self._give_up)
+            self._start_timer()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            waiting = self._waits_for_a_head()
-            if not waiting and self._impatience is not None:
-                self._impatience.cancel()
-                self._impatience = None
-            elif waiting:
-                self._begin_to_wait()
+            if self._awaits_headers():
+                self._start_timer()
+            else:
+                self._cancel_timer()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            if self._waits_for_a_head() and self.conn.trailing_data[0]:  # the next head has begun meanwhile
-                self._begin_to_wait()
-
-        def _begin_to_wait(self) -> None:
-            if self._impatience is None:
-                self._impatience = self.loop.call_later(headers_seconds, self._give_up)
+            if self._awaits_headers() and self.conn.trailing_data[0]:  # part of the next headers has already arrived
+                self._start_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self._impatience is not None:
-                self._impatience.cancel()
+            self._cancel_timer()
             super().connection_lost(exc)
 
-        def _waits_for_a_head(self) -> bool:
+        def _start_timer(self) -> None:
+            """Start the timer unless it is running."""
+            if self._timer is None:
+                self._timer = self.loop.call_later(seconds, self._on_timeout)
+
+        def _cancel_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _awaits_headers(self) -> bool:
             answered = self.cycle is None or self.cycle.response_complete
             return answered and self.conn.their_state is h11.IDLE
 
-        def _give_up(self) -> None:
-            self._impatience = None
-            if self._waits_for_a_head():
+        def _on_timeout(self) -> None:
+            self._timer = None
+            if self._awaits_headers():
                 self.transport.close()
 
-    return Impatient
+    return HeaderTimeoutProtocol

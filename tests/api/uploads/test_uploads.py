@@ -345,15 +345,15 @@ def test_who_waits_too_long_for_a_place_is_told_and_one_key_has_half_of_them(mon
     async def check() -> None:
         four = limiter.UploadLimiter(4)
         async with four.slot("key_a"), four.slot("key_a"):
-            with pytest.raises(Problem, match="this key has 2 uploads under way") as told:
+            with pytest.raises(Problem, match="this key already has 2 uploads in progress") as told:
                 await four.slot("key_a").__aenter__()
             assert (told.value.status, told.value.headers) == (503, {"Retry-After": limiter.RETRY_AFTER_SECONDS})
             async with four.slot("key_b"), four.slot(None):
-                with pytest.raises(Problem, match="4 uploads are under way"):
+                with pytest.raises(Problem, match="4 uploads are in progress"):
                     await four.slot("key_c").__aenter__()
             async with four.slot("key_c"), four.slot(None):
                 pass
-        assert four._held.total() == 0
+        assert four._in_use.total() == 0
 
     asyncio.run(check())
 
@@ -375,7 +375,7 @@ def test_places_outlive_those_who_give_up_waiting_at_any_moment(monkeypatch: pyt
                     one.cancel()
             await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
             await asyncio.wait_for(wait_for(two), 5)
-        assert two._held.total() == 0
+        assert two._in_use.total() == 0
 
     asyncio.run(check())
 
