@@ -1,1 +1,1 @@
-"""Rows and blobs: what was accepted, how far it has come, what came of it. No torch."""
+"""Database rows and stored files. Imports no torch."""

@@ -1,4 +1,4 @@
-"""Whose rows: every query for what belongs to someone is narrowed to what may be seen, in one place."""
+"""Row-level access: every query on a table with an owner returns only the rows that the session may see."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,10 @@ from core.storage.tables import Owned
 
 @dataclass(frozen=True)
 class Access:
-    """Whose rows a session sees, and to whom the rows belong that it adds: the key of that number, or nobody.
+    """Which rows a session sees, and who owns the rows that it adds.
 
-    `key_id` and `request_id` are for the audit log; the limits are those of the key, None where there is none.
+    owner: `ApiKey.seq` of the key, None without keys. sees_all: the session sees the rows of every owner.
+    key_id, request_id: written to the audit log. max_*: limits of the key, None if there is no limit.
     """
 
     owner: int | None = None
@@ -23,11 +24,11 @@ class Access:
     max_unfinished_jobs: int | None = None
 
 
-UNSCOPED = {"unscoped": True}  # options of a query that nothing is hidden from
+UNSCOPED = {"unscoped": True}  # execution options of a query that returns the rows of every owner
 
 
 class AccessSession(Session):
-    """A session that knows who asks: `info` holds an Access."""
+    """A session whose `info["access"]` holds an Access."""
 
 
 def access_of(session: Session) -> Access:
@@ -36,13 +37,13 @@ def access_of(session: Session) -> Access:
 
 
 def owner_of(session: Session) -> int | None:
-    """To whom the rows belong that are added."""
+    """Return the owner of the rows that the session adds."""
     return access_of(session).owner
 
 
 @event.listens_for(AccessSession, "do_orm_execute")
 def _scope_to_owner(query: ORMExecuteState) -> None:
-    """Every query for rows that have an owner is narrowed, unless it says UNSCOPED."""
+    """Restrict a query on tables with an owner to the session's rows, unless it has the UNSCOPED option."""
     access = access_of(query.session)
     if access.sees_all or query.execution_options.get("unscoped"):
         return

@@ -1,4 +1,4 @@
-"""Who did what: rows that are only ever added, in the transaction of what they tell of."""
+"""The audit log: entries are written in the transaction of the change that they record, and never changed."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from core.storage.tables import AuditEntry
 
 
 def add(session: Session, action: str, subject: str | None = None, **detail: object) -> None:
-    """`action` such as job.create was done to `subject`, by whoever has this session."""
+    """Record that the session's key did `action` (such as job.create) to `subject`, an id."""
     access = access_of(session)
     entry = AuditEntry(
         key_id=access.key_id, action=action, subject=subject, request_id=access.request_id, detail=detail
@@ -20,13 +20,13 @@ def add(session: Session, action: str, subject: str | None = None, **detail: obj
 
 
 def record(database: Database, action: str, subject: str | None = None, **detail: object) -> None:
-    """The same for what changes no row of ours."""
+    """Record an action in a transaction of its own."""
     with database.write() as session:
         add(session, action, subject, **detail)
 
 
 def latest(database: Database, limit: int) -> Sequence[AuditEntry]:
-    """The newest `limit` entries, oldest first."""
+    """Return the newest `limit` entries, oldest first."""
     with database.read() as session:
         newest = session.scalars(select(AuditEntry).order_by(AuditEntry.seq.desc()).limit(limit)).all()
     return newest[::-1]

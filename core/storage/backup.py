@@ -1,10 +1,10 @@
-"""A backup of rows and files while both are in use.
+"""Back up rows and files while the service is running.
 
-The rows are read in one transaction, which sees one moment of the database. Checkpoints of jobs that go on, which may
-be replaced at any time, are copied as its first act, all other files after it; one that was deleted or replaced
-meanwhile is missing, or another than its row says. Then the rows are read again, and the files that are new to them
-copied, until a snapshot's files are all there. Every snapshot but the first has few files to copy, so this comes to an
-end while jobs go on.
+The rows are read in one transaction, so they are a consistent snapshot. Files are not part of it and may be replaced or
+deleted meanwhile. Checkpoints of unfinished jobs, which are replaced most often, are therefore copied at the start of
+the transaction, and all other files after it. If a file is missing or differs from its row, a new snapshot is taken and
+only the files that are new in it are copied, until a snapshot is complete. Later snapshots have few files to copy, so
+the backup ends although jobs are running.
 """
 
 import hashlib
@@ -29,16 +29,16 @@ from core.storage.tables import Job
 MAX_SNAPSHOTS = 50
 ROWS_PER_BATCH = 500
 
-References = dict[str, str | None]  # path of a file that rows name -> SHA-256, None where the row does not say
+References = dict[str, str | None]  # path of a file that rows refer to -> its SHA-256, None for checkpoints
 
 
 class BackupFailed(RuntimeError):
-    """The message says why."""
+    """The backup could not be made. The message says why."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How much was written or read."""
+    """The number of rows and files that were written or restored."""
 
     rows: int
     files: int
@@ -46,7 +46,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """What one transaction saw: a file of lines a table, and the files that its rows name."""
+    """The rows of one transaction: a file of JSON Lines for each table, and the files that the rows refer to."""
 
     tables: dict[str, IO[bytes]]
     rows: int
@@ -54,7 +54,7 @@ class _Snapshot:
 
 
 def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
-    """Write a backup to `target`, which appears when it is whole, for its owner's eyes. Raises BackupFailed."""
+    """Write a backup to `target`, with mode 0600. `target` exists only once it is complete. Raises BackupFailed."""
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     try:
@@ -69,18 +69,18 @@ def back_up(database: Database, blobs: Blobs, target: Path) -> Summary:
 
 
 def _open_private(path: str, flags: int) -> int:
-    """Keys' hashes and webhooks' secrets are in it."""
+    """Open a file with mode 0600, because it will contain the secrets of webhooks and the hashes of keys."""
     return os.open(path, flags, 0o600)
 
 
 def _write(database: Database, blobs: Blobs, file: IO[bytes]) -> Summary:
     with closing(Writer(file, revision.check(database), time.time())) as writer:
-        return _write_all(database, blobs, writer)
+        return _copy_until_complete(database, blobs, writer)
 
 
-def _write_all(database: Database, blobs: Blobs, writer: Writer) -> Summary:
+def _copy_until_complete(database: Database, blobs: Blobs, writer: Writer) -> Summary:
     copied: dict[str, ArchiveEntry] = {}
-    lost: References = {}
+    missed_before: References = {}
     for _ in range(MAX_SNAPSHOTS):
         with ExitStack() as open_files:
             with _snapshot_transaction(database) as connection:
@@ -90,18 +90,22 @@ def _write_all(database: Database, blobs: Blobs, writer: Writer) -> Summary:
                 missed = _copy(blobs, writer, snapshot.references, copied)
                 if not missed:
                     return _finish(writer, snapshot, copied)
-            if still := sorted(path for path, sha256 in missed.items() if lost.get(path, "") == sha256):
-                raise BackupFailed(
-                    f"rows name files that are not there or not as they were stored: {', '.join(still[:5])}"
-                    + (f" and {len(still) - 5} more" if len(still) > 5 else "")
-                )
-            lost = missed
+            _refuse_missed_twice(missed, missed_before)
+            missed_before = missed
     raise BackupFailed("files are replaced faster than they can be copied")
+
+
+def _refuse_missed_twice(missed: References, missed_before: References) -> None:
+    """Raise BackupFailed for files that two snapshots refer to and that are missing or differ from their row."""
+    paths = sorted(path for path, sha256 in missed.items() if path in missed_before and missed_before[path] == sha256)
+    if paths:
+        more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+        raise BackupFailed(f"rows refer to files that are missing or were changed: {', '.join(paths[:5])}{more}")
 
 
 @contextmanager
 def _snapshot_transaction(database: Database) -> Iterator[Connection]:
-    """A transaction that sees the database as it was at its first query."""
+    """Run a transaction that sees the database as it was at its first query."""
     with database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -110,9 +114,9 @@ def _snapshot_transaction(database: Database) -> Iterator[Connection]:
 
 
 def _checkpoints(connection: Connection) -> References:
-    """Of jobs that have not ended."""
-    going_on = Job.status.in_([status for status in JobStatus if not status.final])
-    return dict.fromkeys(connection.scalars(select(Job.checkpoint).where(Job.checkpoint.is_not(None), going_on)))
+    """Return the checkpoints of unfinished jobs."""
+    unfinished = Job.status.in_([status for status in JobStatus if not status.final])
+    return dict.fromkeys(connection.scalars(select(Job.checkpoint).where(Job.checkpoint.is_not(None), unfinished)))
 
 
 def _read_tables(connection: Connection, open_files: ExitStack) -> _Snapshot:
@@ -120,7 +124,7 @@ def _read_tables(connection: Connection, open_files: ExitStack) -> _Snapshot:
     references: References = {}
     rows = 0
     for table in tables_of(connection):
-        lines = open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by whoever reads it
+        lines = open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by the caller
         for row in _rows(connection, table):
             lines.write(backup_archive.encode_row(row))
             references.update(_references(table.name, row))
@@ -130,7 +134,7 @@ def _read_tables(connection: Connection, open_files: ExitStack) -> _Snapshot:
 
 
 def tables_of(connection: Connection) -> list[Table]:
-    """As they are in this database, those first that others refer to."""
+    """Return the tables as they are in the database, in the order of their foreign keys."""
     found = MetaData()
     found.reflect(connection)
     tables = [table for table in found.sorted_tables if table.name != "alembic_version"]
@@ -154,7 +158,7 @@ def _references(table: str, row: dict[str, Any]) -> References:
 
 
 def _copy(blobs: Blobs, writer: Writer, references: References, copied: dict[str, ArchiveEntry]) -> References:
-    """Copy what was not yet; gives what could not be, as its rows describe it."""
+    """Copy files that are not in the archive yet. Return those that are missing or differ from their row."""
     missed: References = {}
     for path, sha256 in references.items():
         if path in copied and sha256 in (None, copied[path].sha256):

@@ -1,7 +1,8 @@
-"""The form of a backup: a tar of files and rows, compressed, and at its end a list by which it is checked.
+"""The format of a backup: a gzipped tar of files and rows, with a list of SHA-256 sums at its end.
 
-In order: `backup.json` (format, revision), `blobs/…`, `rows/….jsonl`, `contents.jsonl`. A file may come twice, where it
-was replaced while the backup was made: then the last counts. An archive without its list was cut short.
+Members in order: `backup.json` (format, schema revision), `blobs/…`, `rows/….jsonl` (a table as JSON Lines),
+`contents.jsonl` (name, bytes and SHA-256 of each member). If a file was replaced during the backup it is there twice,
+and the last one counts. An archive without `contents.jsonl` was cut short.
 """
 
 import base64
@@ -24,16 +25,16 @@ _NAME = re.compile(
 
 
 UNREADABLE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
-"""How the libraries say that an archive was cut short or damaged, also while a part of it is read."""
+"""Errors of tarfile and gzip for an archive that was cut short or damaged."""
 
 
 class BadArchive(ValueError):
-    """It is no backup of ours, or not a whole one; the message says what is wrong."""
+    """The archive is not a complete backup. The message says what is wrong."""
 
 
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """A part of an archive that counts, by which it is checked."""
+    """A line of `contents.jsonl`."""
 
     name: str
     bytes: int
@@ -41,24 +42,27 @@ class ArchiveEntry:
 
 
 class Writer:
-    """Writes an archive to `file`, part by part. Only one that was finished is whole."""
+    """Write an archive to `file`, one member at a time. It is valid only after `finish` and `close`."""
 
     def __init__(self, file: IO[bytes], revision: str, created_at: float) -> None:
         self._gzip = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1)
-        self._tar = tarfile.open(fileobj=self._gzip, mode="w|")  # noqa: SIM115 - closed by `finish`
-        head = {"format": FORMAT, "revision": revision, "created_at": created_at}
-        self.add(HEADER, json.dumps(head).encode())
+        self._tar = tarfile.open(fileobj=self._gzip, mode="w|")  # noqa: SIM115 - closed by `close`
+        header = {"format": FORMAT, "revision": revision, "created_at": created_at}
+        self.add(HEADER, json.dumps(header).encode())
 
     def add(self, name: str, content: bytes) -> ArchiveEntry:
+        """Write a member from memory."""
         return self.copy(name, io.BytesIO(content), len(content), hashlib.sha256(content).hexdigest())
 
     def copy(self, name: str, source: IO[bytes], size: int, sha256: str) -> ArchiveEntry:
+        """Write a member from an open file of `size` bytes."""
         info = tarfile.TarInfo(name)
         info.size = size
         self._tar.addfile(info, source)
         return ArchiveEntry(name, size, sha256)
 
     def finish(self, entries: list[ArchiveEntry]) -> None:
+        """Write `contents.jsonl`."""
         self.add(CONTENTS, b"".join(json.dumps(asdict(entry)).encode() + b"\n" for entry in entries))
 
     def close(self) -> None:
@@ -67,36 +71,36 @@ class Writer:
 
 
 def read(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Each part's name and content, in order. Raises BadArchive for a name, a kind or bytes that are not ours."""
+    """Yield the name and content of each member. Raises BadArchive for links and unexpected names."""
     try:
         with (
-            gzip.GzipFile(fileobj=file, mode="rb") as unpacked_file,
-            tarfile.open(fileobj=unpacked_file, mode="r|") as tar,
+            gzip.GzipFile(fileobj=file, mode="rb") as uncompressed,
+            tarfile.open(fileobj=uncompressed, mode="r|") as tar,
         ):
             for info in tar:
                 if not info.isreg() or not _NAME.fullmatch(info.name):
-                    raise BadArchive(f"it holds {info.name!r}, which is no part of a backup")
+                    raise BadArchive(f"it contains {info.name!r}, which is not part of a backup")
                 content = tar.extractfile(info)
                 assert content is not None
                 yield info.name, content
     except UNREADABLE as error:
-        raise BadArchive(f"it cannot be read to its end: {error}") from error
+        raise BadArchive(f"it cannot be read to the end: {error}") from error
 
 
 def read_header(content: bytes) -> str:
-    """The revision of the rows. Raises BadArchive."""
+    """Return the schema revision of the rows. Raises BadArchive."""
     try:
-        head = json.loads(content)
-        format_, revision = head["format"], head["revision"]
+        header = json.loads(content)
+        format_, revision = header["format"], header["revision"]
     except (ValueError, KeyError, TypeError) as error:
-        raise BadArchive("it does not begin as a backup does") from error
+        raise BadArchive("it does not begin like a backup") from error
     if format_ != FORMAT:
         raise BadArchive(f"its format is {format_}, this release reads {FORMAT}")
     return str(revision)
 
 
 def read_contents(content: bytes) -> dict[str, ArchiveEntry]:
-    """Raises BadArchive."""
+    """Return the entries of `contents.jsonl` by name. Raises BadArchive."""
     try:
         return {entry.name: entry for entry in (ArchiveEntry(**json.loads(line)) for line in content.splitlines())}
     except (ValueError, TypeError) as error:
@@ -104,12 +108,12 @@ def read_contents(content: bytes) -> dict[str, ArchiveEntry]:
 
 
 def encode_row(row: dict[str, Any]) -> bytes:
-    """A row as a line, the same for every kind of database."""
+    """Return a row as a line of JSON, the same for SQLite and PostgreSQL."""
     return json.dumps(row, default=lambda value: {"$bytes": base64.b64encode(value).decode()}).encode() + b"\n"
 
 
 def decode_row(line: bytes) -> dict[str, Any]:
-    """The row of a line. Raises BadArchive."""
+    """Return the row of a line; see `encode_row`. Raises BadArchive."""
     try:
         row = json.loads(line)
         return {name: _decode_value(value) for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""Files by path, in a local folder or an S3-compatible store: written whole or not at all."""
+"""Files by path, in a local folder or an S3-compatible store. A write is atomic: all of the file or nothing."""
 
 import hashlib
 import os
@@ -13,21 +13,22 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+PREFIXES = ("datasets/", "jobs/", "models/")  # of all files of the service; the bucket may hold other files too
 STREAM_CHUNK_BYTES = 1 << 20
-CONNECT_SECONDS, REQUEST_SECONDS, RETRIES, RETRY_SECONDS = 5, 60, 3, 15  # of a store on the network
+CONNECT_SECONDS, REQUEST_SECONDS, RETRIES, RETRY_SECONDS = 5, 60, 3, 15  # for a store on the network
 
 
 class BlobMissing(LookupError):
-    """A row names a file that is not there."""
+    """There is no file at the path."""
 
 
 class BlobStoreUnavailable(ConnectionError):
-    """The place for files is not there at all: its bucket is absent. Another try may find it."""
+    """The bucket does not exist. A later attempt may succeed."""
 
 
 @dataclass(frozen=True)
 class StoredBlob:
-    """A file as its row describes it."""
+    """A stored file: path, size and SHA-256, as written to its row."""
 
     blob: str
     bytes: int
@@ -36,7 +37,7 @@ class StoredBlob:
 
 @dataclass(frozen=True)
 class BlobInfo:
-    """A file as the store lists it; `modified` in seconds since 1970."""
+    """A file as the store lists it; `modified` is in seconds since 1970."""
 
     path: str
     bytes: int
@@ -44,18 +45,20 @@ class BlobInfo:
 
 
 class Blobs:
+    """The blob store at `url` (file:// or s3://)."""
+
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         self._store: ObjectStore = LocalStore(self.folder, mkdir=True) if self.folder is not None else _remote(url)
 
     def put(self, path: str, content: bytes) -> StoredBlob:
-        """Store `content` under `path`; when this returns it is on the disk. Raises BlobStoreUnavailable."""
+        """Store `content` at `path`. It is flushed to disk on return. Raises BlobStoreUnavailable."""
         self._put(path, content)
         return StoredBlob(path, len(content), hashlib.sha256(content).hexdigest())
 
     def put_file(self, path: str, file: BinaryIO) -> StoredBlob:
-        """The same for an open file, of which never more than a few pieces are in memory."""
+        """Store an open file at `path` without reading it into memory as a whole; see `put`."""
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
         size = file.tell()
@@ -69,22 +72,22 @@ class Blobs:
         except (NotFoundError, FileNotFoundError) as error:
             if self.folder is not None:
                 raise
-            raise BlobStoreUnavailable(f"cannot store {path}: the bucket is not there") from error
+            raise BlobStoreUnavailable(f"cannot store {path}: the bucket does not exist") from error
         if self.folder is not None:
             _fsync(self.folder, path)
 
     def get(self, path: str) -> bytes:
-        """Raises BlobMissing."""
+        """Return the content of a file. Raises BlobMissing."""
         with _not_found_as_blob_missing(path):
             return bytes(self._store.get(path).bytes())
 
     def size(self, path: str) -> int:
-        """In bytes. Raises BlobMissing."""
+        """Return the size of a file in bytes. Raises BlobMissing."""
         with _not_found_as_blob_missing(path):
             return self._store.head(path)["size"]
 
     def stream(self, path: str, start: int, length: int) -> Iterator[bytes]:
-        """`length` bytes from `start`, in pieces. Raises BlobMissing."""
+        """Yield `length` bytes from offset `start`, in chunks. Raises BlobMissing."""
         end = start + length
         while start < end:
             size = min(STREAM_CHUNK_BYTES, end - start)
@@ -94,7 +97,7 @@ class Blobs:
             start += size
 
     def delete(self, *paths: str) -> None:
-        """Remove files; what is not there is passed over."""
+        """Delete files. Paths that do not exist are ignored."""
         for path in paths:
             try:
                 if self.folder is not None:
@@ -105,6 +108,7 @@ class Blobs:
                 continue
 
     def exists(self, path: str) -> bool:
+        """Return True if there is a file at `path`."""
         try:
             self.size(path)
         except BlobMissing:
@@ -112,7 +116,7 @@ class Blobs:
         return True
 
     def list_files(self, prefix: str) -> Iterator[BlobInfo]:
-        """Every file under a folder, also what a process that was killed had written in part."""
+        """Yield every file in a folder, including partial files of a process that was killed."""
         if self.folder is not None:
             yield from _walk(self.folder, prefix)
             return
@@ -121,26 +125,26 @@ class Blobs:
                 yield BlobInfo(one["path"], one["size"], one["last_modified"].timestamp())
 
     def remove_empty_folders(self, prefix: str, before: float) -> None:
-        """Remove the folders under one that are empty since `before`, where the store has folders."""
+        """Remove folders below `prefix` that have been empty since `before`. An object store has no folders."""
         if self.folder is None:
             return
         for folder, _, _ in os.walk(self.folder / prefix, topdown=False):
             if Path(folder) != self.folder / prefix and Path(folder).stat().st_mtime < before:
-                with suppress(OSError):  # it is not empty, or gone
+                with suppress(OSError):  # not empty, or already removed
                     Path(folder).rmdir()
 
     def paths(self) -> Iterator[str]:
-        """Of every stored file."""
+        """Yield the path of every stored file."""
         for page in self._store.list():
             yield from (entry["path"] for entry in page)
 
     def ping(self) -> None:
-        """Raises where the store does not answer."""
+        """Raise an error if the store does not answer."""
         next(iter(self._store.list(prefix="datasets")), None)
 
 
 def _remote(url: str) -> ObjectStore:
-    """A store on the network, which gives up on a silent server. Credentials and endpoint: the variables AWS_*."""
+    """Return a store with timeouts. Credentials and endpoint come from the environment variables AWS_*."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", ""))
     return from_url(
         url,
@@ -162,7 +166,7 @@ def _not_found_as_blob_missing(path: str) -> Iterator[None]:
 
 
 def _walk(root: Path, prefix: str) -> Iterator[BlobInfo]:
-    # Not obstore's own listing, which passes over the files that it began and did not finish.
+    # Not obstore's own listing: it leaves out the temporary files of writes that were interrupted.
     for folder, _, names in os.walk(root / prefix):
         for name in names:
             path = Path(folder) / name
@@ -172,7 +176,7 @@ def _walk(root: Path, prefix: str) -> Iterator[BlobInfo]:
 
 
 def _fsync(folder: Path, path: str) -> None:
-    """The file, and every folder on the way to it: any of them may be new."""
+    """Call fsync on the file and on each of its parent folders, because any of them may be new."""
     target = folder / path
     for part in (target, *target.parents):
         handle = os.open(part, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""The database's clock, which is the only one that leases go by."""
+"""The clock of the database. Leases use no other clock."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
-    """The database's present time, in seconds since 1970, UTC; within one transaction it goes on."""
+    """SQL function: the current time in seconds since 1970, UTC. It advances within a transaction."""
 
     type = Double()
     inherit_cache = True

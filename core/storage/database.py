@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL: short transactions, seen by whoever asks."""
+"""Connections, transactions and migrations, for SQLite and PostgreSQL."""
 
 import sqlite3
 import time
@@ -22,29 +22,29 @@ BUSY_TIMEOUT_SECONDS = 30
 WAL_RETRY_SECONDS = 0.01
 STARTUP_TIMEOUT_SECONDS, STARTUP_RETRY_SECONDS = 120, 1
 MIGRATIONS = Path(__file__).parent / "migrations"
-MIGRATION_LOCK = 0x67656E63  # an advisory lock of PostgreSQL, so that processes that start together migrate in turn
+MIGRATION_LOCK = 0x67656E63  # key of a PostgreSQL advisory lock: processes that start together migrate one at a time
 POSTGRES_TIMEOUTS = {
     "connect_timeout": 5,
-    "tcp_user_timeout": 15_000,  # milliseconds, until what was sent is acknowledged
+    "tcp_user_timeout": 15_000,  # milliseconds until sent data must be acknowledged
     "keepalives_idle": 15,
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
 UNAVAILABLE = (OperationalError, PoolTimeout)
-"""The database does not answer for now, or all our connections to it are in use."""
+"""Errors that mean that the database does not answer, or that all connections of the pool are in use."""
 
 log = structlog.get_logger()
 
 
 class UnknownCommit(OperationalError):
-    """The connection was lost at a COMMIT: it may have taken effect."""
+    """The connection was lost during COMMIT, so the transaction may or may not have taken effect."""
 
 
 class Database:
-    """Transactions on rows. `read` and `write` give a session that commits at the end, or rolls back on an error.
+    """Transactions on rows. `read` and `write` return a session that commits at the end, or rolls back on an error.
 
-    SQLite has one writer at a time: `write` waits for its turn before it reads, so that no transaction is refused
-    half-way.
+    SQLite allows one writer at a time. `write` takes the write lock at BEGIN (BEGIN IMMEDIATE), so that a transaction
+    cannot fail with "database is locked" after it has read.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,19 +53,20 @@ class Database:
         self._writing = self.engine.execution_options(genconvnet_write=True)
 
     def scoped_to(self, access: Access) -> "Database":
-        """The same database, as one who has that access sees it."""
-        seen = copy(self)
-        seen.access = access
-        return seen
+        """Return the same database, restricted to the rows that `access` may see."""
+        scoped = copy(self)
+        scoped.access = access
+        return scoped
 
     @contextmanager
     def read(self) -> Iterator[Session]:
+        """Run a transaction that only reads."""
         with self._session(self.engine) as session, session.begin():
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Raises UnknownCommit."""
+        """Run a transaction that writes. Raises UnknownCommit."""
         with self._session(self._writing) as session, _detect_unknown_commit(session), session.begin():
             yield session
 
@@ -73,21 +74,21 @@ class Database:
         return AccessSession(engine, expire_on_commit=False, info={"access": self.access})
 
     def ping(self) -> None:
-        """Raises SQLAlchemyError where the database does not answer or has not been migrated."""
+        """Raise SQLAlchemyError if the database does not answer or has not been migrated."""
         with self.engine.connect() as connection:
             connection.execute(text("SELECT version_num FROM alembic_version"))
 
     def migrate(self) -> None:
-        """Bring the schema up to the newest revision."""
+        """Upgrade the schema to the newest revision."""
         with self._writing.connect() as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             _Migrations(connection).up()
 
     def fill_at_revision(self, revision: str, fill: Callable[[Connection], int]) -> int:
-        """In one transaction: an empty database gets the schema `revision`, is filled, and brought up to the newest.
+        """Create the schema of `revision`, call `fill`, and upgrade to the newest revision, in one transaction.
 
-        Raises UnknownCommit.
+        The database must be empty. Returns what `fill` returned. Raises UnknownCommit.
         """
         with self._writing.connect() as connection, _detect_unknown_commit(connection), connection.begin():
             if connection.dialect.name == "postgresql":
@@ -100,7 +101,7 @@ class Database:
             return filled
 
     def migrate_when_available(self) -> None:
-        """`migrate`, once the server answers, which may be starting as we are. OperationalError where it does not."""
+        """Wait until the server accepts connections, then migrate. Raises OperationalError after a timeout."""
         deadline = time.monotonic() + (STARTUP_TIMEOUT_SECONDS if self.engine.dialect.name != "sqlite" else 0)
         while True:
             try:
@@ -116,7 +117,7 @@ class Database:
 
 
 class _Migrations:
-    """Alembic, over a connection of ours. Imported where it is needed: it takes long, and the API starts without."""
+    """Alembic on an open connection. Imported on use, because the import is slow."""
 
     def __init__(self, connection: Connection) -> None:
         from alembic.config import Config
@@ -138,6 +139,7 @@ class _Migrations:
 
 @contextmanager
 def _detect_unknown_commit(transaction: Session | Connection) -> Iterator[None]:
+    """Raise UnknownCommit if the connection is lost after COMMIT was sent."""
     committing = False
 
     def begin_commit(_: Session | Connection) -> None:
@@ -156,7 +158,7 @@ def _detect_unknown_commit(transaction: Session | Connection) -> Iterator[None]:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        # The encoding is said, since a server whose own is SQL_ASCII makes psycopg hand out bytes for text.
+        # The encoding is set because psycopg returns bytes for text if the encoding of the server is SQL_ASCII.
         engine = create_engine(
             parsed, pool_pre_ping=True, connect_args={"client_encoding": "utf8", **POSTGRES_TIMEOUTS}
         )
@@ -171,21 +173,21 @@ def _engine(url: str) -> Engine:
 
 
 def _require_synchronous_commit(connection: Any, _: ConnectionPoolEntry) -> None:
-    """Whatever the server's own setting: what it had not written when it crashed would be accepted jobs, lost."""
+    """Turn synchronous_commit on if the server has it off: a crash could otherwise lose jobs that were accepted."""
     wanted = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     connection.execute(wanted)
     connection.commit()
 
 
 def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver begins no transactions of its own
+    connection.isolation_level = None  # the driver must not begin transactions itself
     _enable_write_ahead_log(connection)
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _enable_write_ahead_log(connection: Any) -> None:
-    """Two that turn to it at once would wait for each other, so SQLite refuses one of them without waiting at all."""
+    """Switch to WAL mode. SQLite does not wait if another connection holds a lock here, so retry until the timeout."""
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
         try:

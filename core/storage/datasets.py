@@ -1,4 +1,4 @@
-"""Datasets: pictures as they were accepted."""
+"""Rows of datasets and their pictures."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from core.storage.tables import Dataset, Job
 
 
 def add(database: Database, dataset: Dataset) -> Dataset:
-    """Raises LimitReached where its owner may not store so much."""
+    """Insert a dataset. Raises LimitReached if its bytes exceed the key's storage limit."""
     with database.write() as session:
         quotas.check_storage_limit(session, sum(image.bytes for image in dataset.images))
         dataset.owner_seq = owner_of(session)
@@ -26,13 +26,13 @@ def add(database: Database, dataset: Dataset) -> Dataset:
 
 
 def find(database: Database, dataset_id: str) -> Dataset:
-    """Raises NotFound."""
+    """Return a dataset. Raises NotFound."""
     with database.read() as session:
         return _get(session, dataset_id)
 
 
 def listing(database: Database, *, limit: int, after: str | None = None) -> Sequence[Dataset]:
-    """Newest first, at most `limit`, those older than the dataset `after`. NotFound where there is no such dataset."""
+    """Return at most `limit` datasets, newest first, older than the one with id `after`. Raises NotFound."""
     query = select(Dataset).order_by(Dataset.seq.desc()).limit(limit)
     with database.read() as session:
         if after is not None:
@@ -41,7 +41,10 @@ def listing(database: Database, *, limit: int, after: str | None = None) -> Sequ
 
 
 def delete(database: Database, dataset_id: str) -> list[str]:
-    """Delete; gives the paths of its files, to be deleted now. Conflict while a job that needs it waits or runs."""
+    """Delete a dataset and return the paths of its files, which the caller deletes.
+
+    Raises NotFound, or Conflict if an unfinished job needs it.
+    """
     with database.write() as session:
         dataset = _get(session, dataset_id, lock=True)
         refuse_while_needed(session, Job.dataset_id == dataset_id, f"dataset {dataset_id}")
@@ -52,11 +55,11 @@ def delete(database: Database, dataset_id: str) -> list[str]:
 
 
 def refuse_while_needed(session: Session, needs: object, what: str) -> None:
-    """Conflict where a job that `needs` it (a condition on jobs), whosever it is, has not ended."""
+    """Raise Conflict if an unfinished job of any owner matches `needs`, an SQL condition on jobs."""
     unfinished = (JobStatus.QUEUED, JobStatus.RUNNING)
     query = select(Job.id).where(needs, Job.status.in_(unfinished), Job.parent_seq.is_(None)).limit(1)  # type: ignore[arg-type]
     if session.scalar(query, execution_options=UNSCOPED) is not None:
-        job_id = session.scalar(query)  # an admin's may need it too, which its owner does not get to see
+        job_id = session.scalar(query)  # None if the job belongs to another owner, whose id must not be shown
         raise Conflict(f"{what} is needed by {f'job {job_id}' if job_id else 'a job'}, which has not ended")
 
 

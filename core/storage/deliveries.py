@@ -1,6 +1,7 @@
-"""Deliveries as their senders see them. One is claimed for a while; if its sender is lost, another sends it again.
+"""The queue of webhook deliveries, as the sender uses it.
 
-Each claim counts the attempt, and what came of it is written by whoever made the last: at least once, never lost.
+A sender claims a delivery for a limited time. If the sender dies, another claims the delivery again, so a message is
+sent at least once. Each claim raises `attempts`, and only the sender of the newest attempt can record an outcome.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,7 +18,7 @@ from core.storage.tables import Delivery, Webhook
 
 @dataclass(frozen=True)
 class DueDelivery:
-    """A delivery in the hands of one sender, `attempt` being its number, from 1."""
+    """A claimed delivery. `attempt` counts from 1."""
 
     seq: int
     id: str
@@ -31,14 +32,14 @@ class DueDelivery:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt: the answer's status where there was one, and what was wrong, None where nothing was."""
+    """The result of an attempt: the HTTP status, None without a response; the error, None if it was delivered."""
 
     response_status: int | None
     error: str | None
 
 
 def claim(database: Database, busy: Collection[int], limit: int, lease_seconds: float) -> list[DueDelivery]:
-    """The oldest due delivery of each webhook, but for the `busy` ones; at most `limit`."""
+    """Claim the oldest due delivery of each webhook, at most `limit`, except for webhooks in `busy` (`seq`s)."""
     due = (Delivery.status == "pending", Delivery.next_at <= now())
     with database.read() as session:
         oldest = select(func.min(Delivery.seq)).where(*due, Delivery.webhook_seq.not_in(busy))
@@ -60,7 +61,7 @@ def claim(database: Database, busy: Collection[int], limit: int, lease_seconds: 
 
 
 def record_outcome(database: Database, due: DueDelivery, outcome: Outcome, waits: Sequence[float]) -> None:
-    """Write what came of an attempt; where it failed the next is as much later as `waits` says, if there is one."""
+    """Record an outcome. Failed attempt n is repeated after `waits[n - 1]` seconds; after the last wait it is final."""
     values: dict[str, Any] = {"response_status": outcome.response_status, "error": outcome.error}
     if outcome.error is None:
         values |= {"status": "delivered", "delivered_at": now(), "next_at": None}
@@ -68,20 +69,20 @@ def record_outcome(database: Database, due: DueDelivery, outcome: Outcome, waits
         values |= {"status": "failed", "next_at": None}
     else:
         values |= {"next_at": now() + waits[due.attempt - 1]}
-    # By its id: SQLite gives the number of what was deleted to the next.
+    # By id and not by seq, because SQLite reuses the seq of a deleted row.
     mine = (Delivery.id == due.id, Delivery.attempts == due.attempt, Delivery.status == "pending")
     with database.write() as session:
         session.execute(update(Delivery).where(*mine).values(values))
 
 
 def delete_webhook(database: Database, due: DueDelivery) -> None:
-    """Its webhook does not want to be told any more: it goes, and all that it was to be told."""
+    """Delete the webhook of a delivery, with all its deliveries, because its receiver answered 410 Gone."""
     with database.write() as session:
         if session.scalar(delete(Webhook).where(Webhook.id == due.webhook_id).returning(Webhook.seq)) is not None:
             audit.add(session, "webhook.gone", due.webhook_id)
 
 
 def delete_finished(database: Database, seconds: float) -> None:
-    """Take out of the log what was settled and is older than that."""
+    """Delete delivered and failed deliveries that are older than `seconds`."""
     with database.write() as session:
         session.execute(delete(Delivery).where(Delivery.status != "pending", Delivery.created_at < now() - seconds))

@@ -1,12 +1,12 @@
-"""What can be wrong with a request to the store."""
+"""Errors that a caller of core.storage can cause."""
 
 
 class StorageError(Exception):
-    """Base of the errors below; none is the store's own fault."""
+    """Base of the errors below."""
 
 
 class NotFound(StorageError):
-    """No such row."""
+    """There is no such row, or the caller may not see it."""
 
     def __init__(self, noun: str, id_: str) -> None:
         super().__init__(f"there is no {noun} {id_!r}")
@@ -14,11 +14,11 @@ class NotFound(StorageError):
 
 
 class Conflict(StorageError):
-    """The row is not in a state that allows this."""
+    """The state of the row does not allow this."""
 
 
 class LimitReached(StorageError):
-    """The key may have no more of that for now; trying again makes sense after `retry_after_seconds`."""
+    """The key has reached a limit. It may try again after `retry_after_seconds`."""
 
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message)
@@ -26,4 +26,4 @@ class LimitReached(StorageError):
 
 
 class LeaseLost(StorageError):
-    """The job was claimed by another worker, ended or deleted meanwhile: what this one writes no longer counts."""
+    """The job was claimed by another worker, finished or deleted, so this worker may not write to it any more."""

@@ -1,4 +1,4 @@
-"""API keys: made and shown once, known again by their SHA-256, good until they are revoked or expire."""
+"""API keys. Only the SHA-256 of a key is stored; a key is valid until it is revoked or expires."""
 
 import hashlib
 import hmac
@@ -17,12 +17,12 @@ from core.storage.tables import ApiKey, new_id
 
 TOKEN_PREFIX = "gcn_"
 SECRET_BYTES = 32
-SHOWN_CHARACTERS = 10  # of a key, by which its owner knows it: 6 of the 43 that are secret
+SHOWN_CHARACTERS = 10  # characters of a key stored in clear to identify it: gcn_ and 6 of the 43 secret ones
 
 
 @dataclass(frozen=True)
 class NewKey:
-    """What a key is for. Of the limits, None means the settings' own."""
+    """A key to create. A limit of None means the limit of the settings."""
 
     name: str
     admin: bool = False
@@ -34,13 +34,14 @@ class NewKey:
 
 @dataclass(frozen=True)
 class CreatedKey:
-    """A key's row, and the key itself, which is kept nowhere."""
+    """A key's row, and the key itself, which is not stored."""
 
     row: ApiKey
     key: str
 
 
 def create(database: Database, new: NewKey) -> CreatedKey:
+    """Create a key from 256 random bits."""
     key = TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     row = ApiKey(
         id=new_id("key"),
@@ -62,26 +63,26 @@ def create(database: Database, new: NewKey) -> CreatedKey:
 
 
 def listing(database: Database) -> Sequence[ApiKey]:
-    """All that were ever made, newest first."""
+    """Return every key, including revoked and expired ones, newest first."""
     with database.read() as session:
         return session.scalars(select(ApiKey).order_by(ApiKey.seq.desc())).all()
 
 
 def revoke(database: Database, key_id: str) -> ApiKey:
-    """From now on the key is no good; what belongs to it stays, for admins. Raises NotFound, or Conflict if it was."""
+    """Revoke a key. Its rows stay and admins see them. Raises NotFound, or Conflict if it was already revoked."""
     with database.write() as session:
         row = session.scalar(select(ApiKey).where(ApiKey.id == key_id).with_for_update())
         if row is None:
             raise NotFound("key", key_id)
         if row.revoked_at is not None:
-            raise Conflict(f"key {key_id} was revoked before")
+            raise Conflict(f"key {key_id} is already revoked")
         row.revoked_at = session.scalar(select(now()))
         audit.add(session, "key.revoke", row.id, name=row.name)
         return row
 
 
 def find(database: Database, key: str) -> ApiKey | None:
-    """The row of a key that is good at this moment."""
+    """Return the row of a key, or None if the key is unknown, revoked or expired."""
     digest = _sha256(key)
     with database.read() as session:
         row = session.scalar(select(ApiKey).where(ApiKey.sha256 == digest, _valid()))
@@ -89,13 +90,16 @@ def find(database: Database, key: str) -> ApiKey | None:
 
 
 def is_valid(database: Database, key_id: str) -> bool:
-    """Whether the key is so still."""
+    """Return True if the key is still valid (neither revoked nor expired)."""
     with database.read() as session:
         return session.scalar(select(ApiKey.seq).where(ApiKey.id == key_id, _valid())) is not None
 
 
 def any_unrevoked(database: Database) -> bool:
-    """Whether there is a key that is not revoked: then everyone needs one. An expired one opens no door by expiring."""
+    """Return True if there is a key that is not revoked; then every request needs a key.
+
+    Expired keys count, so that the service does not become public when its last key expires.
+    """
     with database.read() as session:
         return session.scalar(select(ApiKey.seq).where(ApiKey.revoked_at.is_(None)).limit(1)) is not None
 

@@ -1,4 +1,4 @@
-"""Trained models."""
+"""Rows of trained models."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from core.storage.tables import Job, JobModel, Model
 
 
 def add(database: Database, model: Model) -> Model:
-    """One that no job of ours has learned. Raises LimitReached where its owner may not store so much."""
+    """Insert an uploaded model. Raises LimitReached if its bytes exceed the key's storage limit."""
     with database.write() as session:
         quotas.check_storage_limit(session, model.bytes)
         model.owner_seq = owner_of(session)
@@ -26,13 +26,13 @@ def add(database: Database, model: Model) -> Model:
 
 
 def find(database: Database, model_id: str) -> Model:
-    """Raises NotFound."""
+    """Return a model. Raises NotFound."""
     with database.read() as session:
         return _get(session, model_id)
 
 
 def listing(database: Database, *, limit: int, after: str | None = None) -> Sequence[Model]:
-    """Newest first, at most `limit`, those older than the model `after`. NotFound where there is no such model."""
+    """Return at most `limit` models, newest first, older than the one with id `after`. Raises NotFound."""
     query = select(Model).order_by(Model.seq.desc()).limit(limit)
     with database.read() as session:
         if after is not None:
@@ -41,7 +41,10 @@ def listing(database: Database, *, limit: int, after: str | None = None) -> Sequ
 
 
 def delete(database: Database, model_id: str) -> list[str]:
-    """Delete; gives the path of its file, to be deleted now. Conflict while a job that needs it waits or runs."""
+    """Delete a model and return the path of its file, which the caller deletes.
+
+    Raises NotFound, or Conflict if an unfinished job needs it.
+    """
     with database.write() as session:
         model = _get(session, model_id, lock=True)
         among_several = Job.models.any(JobModel.model_id == model_id)

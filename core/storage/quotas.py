@@ -1,4 +1,4 @@
-"""What a key may still have: checked in the transaction that would give it more, one such at a time of each key."""
+"""Limits of keys. They are checked in the transaction that adds the row, with the key's row locked."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -10,45 +10,45 @@ from core.storage.errors import LimitReached
 from core.storage.tables import ApiKey, Artifact, Dataset, DatasetImage, Job, Model
 
 JOBS_RETRY_SECONDS = 10
-BYTES_RETRY_SECONDS = 60  # nothing frees room but its owner, or what sweeps old jobs away
+BYTES_RETRY_SECONDS = 60  # space is freed only by the owner or by the retention sweep
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 def check_job_limit(session: Session) -> None:
-    """Raises LimitReached where the key has as many unfinished jobs as it may have, or no room for results."""
+    """Raise LimitReached if the key has reached max_unfinished_jobs, or has no storage left for results."""
     check_storage_limit(session, 1)
-    most = access_of(session).max_unfinished_jobs
-    if most is None:
+    limit = access_of(session).max_unfinished_jobs
+    if limit is None:
         return
     owner = _lock_key(session)
     mine = (Job.owner_seq == owner, Job.parent_seq.is_(None), Job.status.in_(UNFINISHED))
     unfinished = session.scalar(select(func.count()).select_from(Job).where(*mine)) or 0
-    if unfinished >= most:
-        detail = f"this key may have {most} unfinished jobs at a time (max_unfinished_jobs), and has {unfinished}"
+    if unfinished >= limit:
+        detail = f"this key may have {limit} unfinished jobs at a time (max_unfinished_jobs), and has {unfinished}"
         raise LimitReached(detail, JOBS_RETRY_SECONDS)
 
 
-def check_storage_limit(session: Session, more: int) -> None:
-    """Raises LimitReached where `more` bytes are more than the key has room for."""
-    most = access_of(session).max_stored_bytes
-    if most is None:
+def check_storage_limit(session: Session, additional_bytes: int) -> None:
+    """Raise LimitReached if `additional_bytes` would exceed max_stored_bytes of the key."""
+    limit = access_of(session).max_stored_bytes
+    if limit is None:
         return
     owner = _lock_key(session)
     stored = _stored_bytes(session, owner)
-    if stored + more > most:
-        detail = f"this key may store {most} bytes (max_stored_bytes), and {stored} of them are in use"
+    if stored + additional_bytes > limit:
+        detail = f"this key may store {limit} bytes (max_stored_bytes), and {stored} of them are in use"
         raise LimitReached(f"{detail}: delete datasets, jobs or models that are not needed", BYTES_RETRY_SECONDS)
 
 
-def check_storage_before_upload(database: Database, more: int) -> None:
-    """`check_storage_limit` ahead of an upload, which is checked again when its real size is known."""
+def check_storage_before_upload(database: Database, additional_bytes: int) -> None:
+    """Call `check_storage_limit` before an upload. `datasets.add` and `models.add` check again with the real size."""
     if database.access.max_stored_bytes is not None:
         with database.read() as session:
-            check_storage_limit(session, more)
+            check_storage_limit(session, additional_bytes)
 
 
 def _lock_key(session: Session) -> int:
-    """Until this transaction has ended, no other adds to what the key has."""
+    """Lock the row of the session's key until the transaction ends, so that limits are checked one at a time."""
     owner = access_of(session).owner
     session.scalar(select(ApiKey.seq).where(ApiKey.seq == owner).with_for_update(key_share=True))
     assert owner is not None  # only a key has limits
@@ -56,7 +56,7 @@ def _lock_key(session: Session) -> int:
 
 
 def _stored_bytes(session: Session, owner: int) -> int:
-    """Of all files that the key's rows name."""
+    """Return the size of all files of the key's datasets, jobs and models."""
     pictures = select(func.sum(DatasetImage.bytes)).join(Dataset, Dataset.seq == DatasetImage.dataset_seq)
     results = select(func.sum(Artifact.bytes)).join(Job, Job.seq == Artifact.job_seq)
     models = select(func.sum(Model.bytes))

@@ -1,4 +1,4 @@
-"""Which schema a database has, and which this release needs."""
+"""The schema revision of a database, and the one that this release needs."""
 
 from sqlalchemy import Connection
 
@@ -6,12 +6,12 @@ from core.storage.database import MIGRATIONS, Database
 
 
 class WrongSchema(RuntimeError):
-    """The database's schema is not this release's; the message says what to do."""
+    """The schema revision of the database is not that of this release. The message says what to do."""
 
 
 def known() -> list[str]:
-    """Every revision that this release knows, oldest first."""
-    from alembic.config import Config  # here, since it takes long, and the API starts without
+    """Return every revision that this release knows, oldest first."""
+    from alembic.config import Config  # here, because the import is slow
     from alembic.script import ScriptDirectory
 
     config = Config()
@@ -20,23 +20,23 @@ def known() -> list[str]:
 
 
 def current(connection: Connection) -> str | None:
-    """The database's revision; None where it has no tables of ours."""
+    """Return the revision of the database, or None if it has not been migrated."""
     from alembic.migration import MigrationContext
 
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def check(database: Database) -> str:
-    """The database's revision, where it is the newest. Raises WrongSchema."""
+    """Return the revision of the database. Raises WrongSchema if it is not the newest."""
     with database.engine.connect() as connection:
         found = current(connection)
     revisions = known()
     if found == revisions[-1]:
         return found
     if found is None:
-        raise WrongSchema("the database has no tables yet: they are made when the service starts")
+        raise WrongSchema("the database has no tables yet: they are created when the service starts")
     if found in revisions:
         raise WrongSchema(
-            f"the schema is {found}, this release needs {revisions[-1]}: start the API anew, which brings it up to date"
+            f"the schema is {found}, this release needs {revisions[-1]}: restart the API, which upgrades it"
         )
-    raise WrongSchema(f"the schema {found} is of a newer release, this one knows {revisions[-1]}: upgrade this process")
+    raise WrongSchema(f"the schema {found} is newer than this release ({revisions[-1]}): upgrade this process")

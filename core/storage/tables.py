@@ -1,4 +1,4 @@
-"""The tables. Times are seconds since 1970 by the database's clock; `seq` orders rows as they were accepted."""
+"""The tables. Times are in seconds since 1970, by the database's clock. `seq` is the order of creation."""
 
 import secrets
 from typing import Any
@@ -21,9 +21,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.storage.clock import now
 
-Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
+Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only for an INTEGER PRIMARY KEY
 
-NO_OWNER = 0  # stands for no owner where a key of a table must say one
+NO_OWNER = 0  # owner in IdempotencyKey for jobs without an owner, because a primary key cannot be NULL
 
 
 def new_id(prefix: str) -> str:
@@ -43,18 +43,18 @@ class Base(DeclarativeBase):
 
 
 class BlobColumns:
-    """Columns of a row that describes a stored file."""
+    """Columns that describe a stored file."""
 
     media_type: Mapped[str] = mapped_column(String(100))
     bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
-    blob: Mapped[str] = mapped_column(Text)  # its path in the blob store
+    blob: Mapped[str] = mapped_column(Text)  # path in the blob store
 
 
 class Owned:
-    """Rows that belong to a key, or to nobody where the service runs without keys.
+    """Rows that belong to a key; owner_seq is None if the service runs without keys.
 
-    `Database.scoped_to` shows a key those of its own alone, whatever the query.
+    In a database from `Database.scoped_to` every query is restricted to the owner's rows.
     """
 
     @declared_attr
@@ -64,26 +64,26 @@ class Owned:
 
 
 class ApiKey(Base):
-    """Who may use the service. The key itself is shown once and kept by nobody: its SHA-256 knows it again."""
+    """A key that may use the service. The key itself is shown once and not stored, only its SHA-256."""
 
     __tablename__ = "api_keys"
 
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(40), unique=True)
     name: Mapped[str] = mapped_column(String(200))
-    prefix: Mapped[str] = mapped_column(String(20))  # the key's first letters, by which its owner knows it
+    prefix: Mapped[str] = mapped_column(String(20))  # first characters of the key, to identify it
     sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
-    admin: Mapped[bool] = mapped_column(default=False)  # sees everyone's
+    admin: Mapped[bool] = mapped_column(default=False)  # sees the rows of every owner
     created_at: Mapped[float] = mapped_column(default=now())
     expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
-    requests_per_minute: Mapped[int | None]  # limits; the settings' where None
+    requests_per_minute: Mapped[int | None]  # None: the limit of the settings
     max_stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
     max_unfinished_jobs: Mapped[int | None]
 
 
 class AuditEntry(Base):
-    """Who did what, and from which request; rows are only ever added."""
+    """Who did what, in which request. Rows are never changed."""
 
     __tablename__ = "audit_log"
 
@@ -91,7 +91,7 @@ class AuditEntry(Base):
     at: Mapped[float] = mapped_column(default=now())
     key_id: Mapped[str | None] = mapped_column(String(40))  # None: the command line, or a service without keys
     action: Mapped[str] = mapped_column(String(60))  # such as job.create, key.revoke
-    subject: Mapped[str | None] = mapped_column(String(60))  # the id of what it was done to
+    subject: Mapped[str | None] = mapped_column(String(60))  # id of what it was done to
     request_id: Mapped[str | None] = mapped_column(String(100))
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
@@ -120,15 +120,15 @@ class DatasetImage(BlobColumns, Base):
 
 
 class Job(Owned, Base):
-    """A job and everything that decides who may work on it.
+    """A job, its lease and its results.
 
-    token: raised at each claim; a write under an older one is refused (fencing).
-    attempt: how often it was claimed. failures: claims in a row that ended without a word and without a checkpoint.
-    shards: into how many other jobs it is split (`core.jobs.shards`); where it is, those are claimed, and it never is.
-    parent_seq: of a shard, the job that its owner sees. first: of a shard, the number of its first result.
-    priority: the higher is claimed first, the older where they are equal.
-    leased_at: when the lease was last renewed; one from the future is of a clock that was set back, and void.
-    worked_seconds: how long workers have held it, all attempts together, up to the last renewal.
+    token: fencing token, raised by each claim; writes with an older token are refused.
+    attempt: number of claims. failures: successive claims that were lost without writing a checkpoint.
+    shards: number of jobs that this one is split into (`core.jobs.shards`), which are claimed in its place; 0 if none.
+    parent_seq: the split job that a shard belongs to. first: number of the first result of a shard.
+    priority: jobs of higher priority are claimed first, and older jobs first among equals.
+    leased_at: last renewal of the lease; a time in the future means that the clock was set back, so the lease is void.
+    worked_seconds: time under lease up to the last renewal, summed over all attempts.
     """
 
     __tablename__ = "jobs"
@@ -163,7 +163,7 @@ class Job(Owned, Base):
     priority: Mapped[int] = mapped_column(default=0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     notified_at: Mapped[float | None]
-    checkpoint: Mapped[str | None] = mapped_column(Text)  # its path in the blob store
+    checkpoint: Mapped[str | None] = mapped_column(Text)  # path in the blob store
 
     shards: Mapped[int] = mapped_column(default=0)
     parent_seq: Mapped[int | None] = mapped_column(ForeignKey("jobs.seq"), index=True)
@@ -177,7 +177,7 @@ class Job(Owned, Base):
 
 
 class JobModel(Base):
-    """One of the models of a job that needs several; a job of one names it in `Job.model_id`."""
+    """One of several models that a job needs. A job that needs one model has it in `Job.model_id`."""
 
     __tablename__ = "job_models"
 
@@ -187,7 +187,7 @@ class JobModel(Base):
 
 
 def claim_order() -> tuple[ColumnElement[Any], ...]:
-    """The order in which jobs are claimed."""
+    """Return the ORDER BY columns of the queue: the order in which jobs are claimed."""
     return Job.priority.desc(), Job.seq.asc()
 
 
@@ -201,7 +201,7 @@ class Artifact(BlobColumns, Base):
 
 
 class Metric(Base):
-    """What was measured at one step (iteration over all stages) of a job."""
+    """Measurements of one step of a job. Steps count the iterations of all stages."""
 
     __tablename__ = "metrics"
 
@@ -218,12 +218,12 @@ class Model(Owned, BlobColumns, Base):
     name: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[float] = mapped_column(default=now())
     job_id: Mapped[str | None] = mapped_column(String(40))
-    params: Mapped[dict[str, Any]]  # how it was learned
+    params: Mapped[dict[str, Any]]  # parameters of the training
     channels: Mapped[int]
 
 
 class IdempotencyKey(Base):
-    """A job that was asked for under a key, and what was asked."""
+    """The job that was created for an Idempotency-Key, and the hash of its request."""
 
     __tablename__ = "idempotency_keys"
 
@@ -235,25 +235,25 @@ class IdempotencyKey(Base):
 
 
 class Webhook(Owned, Base):
-    """An address that is told when jobs of its owner end."""
+    """A URL that receives a message when a job of its owner finishes."""
 
     __tablename__ = "webhooks"
 
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(40), unique=True)
     url: Mapped[str] = mapped_column(Text)
-    secret: Mapped[str] = mapped_column(String(100))  # whsec_…, with which deliveries are signed
+    secret: Mapped[str] = mapped_column(String(100))  # whsec_…, the key of the signatures
     created_at: Mapped[float] = mapped_column(default=now())
 
 
 class Delivery(Base):
-    """One message to a webhook: written with the end of its job, sent until it is taken or given up."""
+    """A message to a webhook. It is written when its job finishes, and sent until delivered or out of attempts."""
 
     __tablename__ = "deliveries"
     __table_args__ = (Index(None, "status", "next_at"),)
 
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
-    id: Mapped[str] = mapped_column(String(40), unique=True)  # webhook-id, the same at each attempt
+    id: Mapped[str] = mapped_column(String(40), unique=True)  # header webhook-id, the same for every attempt
     webhook_seq: Mapped[int] = mapped_column(ForeignKey("webhooks.seq", ondelete="CASCADE"), index=True)
     job_id: Mapped[str] = mapped_column(String(40))
     event: Mapped[str] = mapped_column(String(40))  # such as job.succeeded
@@ -261,7 +261,7 @@ class Delivery(Base):
     status: Mapped[str] = mapped_column(String(20), default="pending")  # pending, delivered, failed
     attempts: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[float] = mapped_column(default=now())
-    next_at: Mapped[float | None]  # when it is tried next; while it is being sent, when another may take it over
+    next_at: Mapped[float | None]  # time of the next attempt; while it is being sent, when another sender may claim it
     delivered_at: Mapped[float | None]
     response_status: Mapped[int | None]
     error: Mapped[str | None] = mapped_column(Text)  # of the last attempt

@@ -1,4 +1,4 @@
-"""Webhooks as their owner sees them, and what they are told: written in the transaction in which a job ends."""
+"""Webhooks of an owner. Their deliveries are written in the transaction in which a job finishes."""
 
 import base64
 import secrets
@@ -16,12 +16,12 @@ from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
 from core.storage.tables import Delivery, Job, Webhook, new_id
 
-MAX_WEBHOOKS = 20  # of one owner: each is told of every end
+MAX_WEBHOOKS = 20  # of one owner, because every finished job adds a delivery for each
 SECRET_BYTES = 32
 
 
 def add(database: Database, url: str) -> Webhook:
-    """Conflict where the owner has as many as there may be."""
+    """Add a webhook. Raises Conflict if the owner already has MAX_WEBHOOKS."""
     with database.write() as session:
         owner = owner_of(session)
         mine = select(func.count()).select_from(Webhook).where(Webhook.owner_seq == owner)
@@ -37,13 +37,13 @@ def add(database: Database, url: str) -> Webhook:
 
 
 def find(database: Database, webhook_id: str) -> Webhook:
-    """Raises NotFound."""
+    """Return a webhook. Raises NotFound."""
     with database.read() as session:
         return _get(session, webhook_id)
 
 
 def listing(database: Database, *, limit: int, after: str | None = None) -> Sequence[Webhook]:
-    """Newest first, at most `limit`, those older than the webhook `after`. NotFound where there is no such webhook."""
+    """Return at most `limit` webhooks, newest first, older than the one with id `after`. Raises NotFound."""
     query = select(Webhook).order_by(Webhook.seq.desc()).limit(limit)
     with database.read() as session:
         if after is not None:
@@ -52,14 +52,14 @@ def listing(database: Database, *, limit: int, after: str | None = None) -> Sequ
 
 
 def delete(database: Database, webhook_id: str) -> None:
-    """With its deliveries, sent or not. Raises NotFound."""
+    """Delete a webhook and its deliveries, including pending ones. Raises NotFound."""
     with database.write() as session:
         session.delete(_get(session, webhook_id))
         audit.add(session, "webhook.delete", webhook_id)
 
 
 def deliveries(database: Database, webhook_id: str, *, limit: int, after: str | None = None) -> Sequence[Delivery]:
-    """What a webhook was told and is to be told, newest first. NotFound where there is no such webhook or delivery."""
+    """Return at most `limit` deliveries, newest first, older than the one with id `after`. Raises NotFound."""
     with database.read() as session:
         webhook = _get(session, webhook_id)
         query = select(Delivery).where(Delivery.webhook_seq == webhook.seq).order_by(Delivery.seq.desc()).limit(limit)
@@ -69,11 +69,11 @@ def deliveries(database: Database, webhook_id: str, *, limit: int, after: str | 
 
 
 def redeliver(database: Database, webhook_id: str, delivery_id: str) -> Delivery:
-    """Send again what was delivered or given up. Raises NotFound, or Conflict for one that is still being tried."""
+    """Queue a delivered or failed delivery again. Raises NotFound, or Conflict if it is still pending."""
     with database.write() as session:
         delivery = _delivery(session, _get(session, webhook_id), delivery_id)
         if delivery.status == "pending":
-            raise Conflict(f"delivery {delivery_id} is still being tried")
+            raise Conflict(f"delivery {delivery_id} is still pending")
         again = update(Delivery).where(Delivery.seq == delivery.seq, Delivery.status != "pending")
         session.execute(again.values(status="pending", next_at=now()))
         session.refresh(delivery)
@@ -81,9 +81,9 @@ def redeliver(database: Database, webhook_id: str, delivery_id: str) -> Delivery
 
 
 def enqueue_deliveries(session: Session, job: Job) -> None:
-    """Of a job that has just ended, to all of its owner's webhooks, which hear of it once this is committed."""
-    query = select(Webhook.seq).where(Webhook.owner_seq == job.owner_seq)  # IS NULL where it is nobody's
-    query = query.with_for_update(read=True, key_share=True)  # else one that is deleted now would undo the job's end
+    """Add a delivery for each webhook of the owner of a job that has just finished."""
+    query = select(Webhook.seq).where(Webhook.owner_seq == job.owner_seq)  # IS NULL if the job has no owner
+    query = query.with_for_update(read=True, key_share=True)  # a webhook deleted meanwhile would fail this transaction
     for webhook_seq in session.scalars(query.execution_options(**UNSCOPED)):
         session.add(
             Delivery(
@@ -98,7 +98,7 @@ def enqueue_deliveries(session: Session, job: Job) -> None:
 
 
 def _payload(job: Job) -> dict[str, Any]:
-    """As the Standard Webhooks specification recommends. It says what happened; the rest is the job's to ask."""
+    """Return the message, in the form of the Standard Webhooks specification."""
     assert job.finished_at is not None
     return {
         "type": f"job.{job.status}",

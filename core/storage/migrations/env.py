@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates over the connection that `Database.migrate` hands in."""
+"""Alembic's entry point: run migrations on the connection that `Database.migrate` passes."""
 
 from alembic import context
 

@@ -183,7 +183,7 @@ def test_what_is_not_empty_is_left_as_it_is(sqlite_database: Database, blobs: Bl
         _restored(sqlite_database, Blobs((tmp_path / "empty").as_uri()), archive)
     assert _everything(sqlite_database) == before
     fresh = Database(f"sqlite:///{tmp_path / 'fresh.sqlite3'}")
-    with pytest.raises(NotEmpty, match="holds"):
+    with pytest.raises(NotEmpty, match="contains"):
         _restored(fresh, blobs, archive)
     assert blobs.get(str(rows.row(sqlite_database, job_id).checkpoint)) == b"learned so far"
     fresh.dispose()
@@ -329,15 +329,15 @@ def _rebuilt(content: bytes, change: Any) -> bytes:
     [
         (lambda _: b"", "begin|read"),
         (lambda _: b"no archive" * 100, "read"),
-        *((lambda content, share=share: _cut(content, share), "cut short|read to its end") for share in CUTS),
+        *((lambda content, share=share: _cut(content, share), "cut short|read to the end") for share in CUTS),
         (_without_list, "cut short"),
         (_damaged, "SHA-256"),
         (_newer, "9999"),
-        (_named("blobs/../../slip"), "no part of a backup"),
-        (_named("/blobs/slip"), "no part of a backup"),
-        (_named("blobs/a\nb"), "no part of a backup"),
-        (_named("blobs/link", tarfile.SYMTYPE), "no part of a backup"),
-        (_named("rows/alembic_version.jsonl"), "alembic_version|not in it"),
+        (_named("blobs/../../slip"), "not part of a backup"),
+        (_named("/blobs/slip"), "not part of a backup"),
+        (_named("blobs/a\nb"), "not part of a backup"),
+        (_named("blobs/link", tarfile.SYMTYPE), "not part of a backup"),
+        (_named("rows/alembic_version.jsonl"), "alembic_version|missing"),
     ],
 )
 def test_what_is_no_whole_backup_is_refused_by_name_and_changes_nothing(
