@@ -216,8 +216,8 @@ def _nearest_distance(pictures: Tensor, source: Tensor, seed: int, *, overlappin
             for size, corner in zip(errors.shape[1:], corners[1:], strict=True)
         )
         errors[rows[:, :, None] & columns[:, None, :]] = math.inf
-    nearest = torch.unravel_index(errors.flatten(1).argmin(dim=1), errors.shape[1:])
-    found = _windows(source[None], COPIED_PATCH)[torch.zeros_like(nearest[0]), *nearest]
+    corners_found = torch.unravel_index(errors.flatten(1).argmin(dim=1), errors.shape[1:])
+    found = _windows(source[None], COPIED_PATCH)[torch.zeros_like(corners_found[0]), *corners_found]
     return float((patches - found).flatten(1).norm(dim=1).mean())
 
 

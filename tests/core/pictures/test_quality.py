@@ -153,12 +153,14 @@ def test_the_nearest_patches_are_those_of_an_exhaustive_search():
     """16 pixels a side leave one patch to look for; its nearest, and those of the picture's own patches, by hand."""
     picture, other = on_the_torus(48), on_the_torus(16, seed=2)
     windows = picture.unfold(1, 16, 1).unfold(2, 16, 1)[0].flatten(2)  # (33, 33, 256)
-    nearest = (windows - other.flatten()).norm(dim=2).min()
+    distance = (windows - other.flatten()).norm(dim=2).min()
     apart = (torch.arange(33)[:, None] - torch.arange(33)).abs() >= 16
     apart = (apart[:, None, :, None] | apart[None, :, None, :]).flatten(0, 1).flatten(1)
     distances = torch.cdist(windows.flatten(0, 1), windows.flatten(0, 1))
     own = distances.masked_fill(~apart, math.inf).amin(dim=1)
-    assert copying_score(other, picture) == pytest.approx(float(nearest / own.mean()), rel=0.05)  # 256 are drawn of own
+    assert copying_score(other, picture) == pytest.approx(
+        float(distance / own.mean()), rel=0.05
+    )  # 256 are drawn of own
 
 
 def test_a_picture_too_small_for_disjoint_patches_is_refused():

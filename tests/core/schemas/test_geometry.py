@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.schemas.geometry import (
@@ -86,6 +86,7 @@ def test_chains_are_rounded_up_to_the_stride_on_the_torus_only(boundary: Boundar
     assert chain_side(TEXTURE, 66, boundary) == 66
 
 
+@settings(deadline=None)
 @given(some_layers, st.integers(0, 30))
 def test_windows_counted_position_by_position(layers, more):
     """Follow the first and the last position of the top map down to the pixels that they see."""
@@ -96,6 +97,7 @@ def test_windows_counted_position_by_position(layers, more):
     assert _seen(layers, 1).start == total_stride(layers)
 
 
+@settings(deadline=None)
 @given(some_layers)
 def test_a_picture_one_pixel_smaller_than_the_receptive_field_has_no_top_map(layers):
     window = receptive_field(layers)
@@ -104,12 +106,14 @@ def test_a_picture_one_pixel_smaller_than_the_receptive_field_has_no_top_map(lay
         map_sizes(layers, window - 1)
 
 
+@settings(deadline=None)
 @given(some_layers, st.integers(1, 5))
 def test_on_the_torus_the_top_map_has_one_position_per_stride(layers, positions):
     stride = total_stride(layers)
     assert top_side(layers, positions * stride, "torus") == positions
 
 
+@settings(deadline=None)
 @given(some_layers, st.integers(1, 60), boundaries)
 def test_chains_are_at_least_as_large_as_the_pictures(layers, size, boundary):
     side = chain_side(layers, size, boundary)
