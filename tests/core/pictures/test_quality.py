@@ -160,7 +160,7 @@ def test_the_nearest_patches_are_those_of_an_exhaustive_search():
     own = distances.masked_fill(~apart, math.inf).amin(dim=1)
     assert copying_score(other, picture) == pytest.approx(
         float(distance / own.mean()), rel=0.05
-    )  # 256 are drawn of own
+    )  # 256 random patches of its own
 
 
 def test_a_picture_too_small_for_disjoint_patches_is_refused():
