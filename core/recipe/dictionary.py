@@ -14,7 +14,7 @@ from core.theory.model import GenerativeConvNet
 def dictionary_params(patch_size: int, filters: int, *, seed: int, **settings: object) -> LearningParams:
     """Return parameters that learn `filters` basis functions; `settings` override any of them.
 
-    They suit pictures with a standard deviation of about 50 grey levels (`prepare` with that contrast).
+    They suit pictures with a standard deviation of about 50 grey levels (`standardize` with that contrast).
     """
     chosen: dict[str, object] = {
         "image_size": max(patch_size, 16),  # of the pictures that patches are cut from; not used here
