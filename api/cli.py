@@ -1,4 +1,4 @@
-"""The one command: `genconvnet`."""
+"""The command line: `genconvnet`."""
 
 import os
 import sys
@@ -10,29 +10,29 @@ import typer
 from api.commands import audit, keys
 from api.commands.backup import backup, restore
 from api.commands.doctor import doctor
+from api.commands.options import DataDir
 from api.settings import ApiSettings
 from core.runtime.logs import configure_logs
 from core.runtime.settings import BadSettings
 from core.schemas.jobs import Queue
 
 app = typer.Typer(
-    help="Learns a generative ConvNet from your own pictures and makes new ones.",
+    help="Learns a generative ConvNet from your own pictures and generates new ones.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on. [GENCONVNET_HOST, else 127.0.0.1]")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one. [GENCONVNET_PORT, else 8000]")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of rows and blobs. [GENCONVNET_DATA_DIR, else ./genconvnet-data]")
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [GENCONVNET_HOST, default 127.0.0.1]")]
+Port = Annotated[
+    int | None, typer.Option(help="Port to listen on; 0 for any free one. [GENCONVNET_PORT, default 8000]")
 ]
 WithoutKeys = Annotated[
     bool | None,
-    typer.Option("--without-keys", help="Let all who reach the service use it. [GENCONVNET_WITHOUT_KEYS]"),
+    typer.Option("--without-keys", help="Let everyone who can reach the service use it. [GENCONVNET_WITHOUT_KEYS]"),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")]
-Check = Annotated[bool, typer.Option("--check", help="Only tell whose files are missing; exit 1 where any is.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")]
+Check = Annotated[bool, typer.Option("--check", help="Only list missing files; exit with code 1 if there are any.")]
 
 app.add_typer(keys.app, name="keys")
 app.command("audit")(audit.show)
@@ -40,15 +40,15 @@ app.command("audit")(audit.show)
 
 @app.command()
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
-    """Run everything on this machine: broker, workers and the API. Ctrl-C stops it; nothing accepted is lost."""
+    """Run everything on this machine: broker, workers and API. Ctrl-C stops it; no accepted job is lost."""
     from api.embedded.serve import CannotServe
     from api.embedded.serve import serve as run
 
     settings = _settings(host, port, data_dir, without_keys)
     configure_logs(settings)
-    given = settings.broker_url if "broker_url" in settings.model_fields_set else None
+    broker_url = settings.broker_url if "broker_url" in settings.model_fields_set else None
     try:
-        run(settings, given)
+        run(settings, broker_url)
     except CannotServe as error:
         typer.secho(f"genconvnet serve: {error}", err=True, fg="red")
         raise typer.Exit(1) from error
@@ -56,22 +56,23 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, withou
 
 @app.command()
 def api(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
-    """Run the API alone, for deployments. Settings: GENCONVNET_* variables."""
+    """Run only the API, for deployments. Settings: GENCONVNET_* variables."""
     settings = _settings(host, port, data_dir, without_keys)
-    _become("api", [], settings)
+    _replace_process("api", [], settings)
 
 
 @app.command()
 def worker(
-    queue: Annotated[Queue, typer.Option(help="Which jobs: train (long) or sample (short).")], data_dir: DataDir = None
+    queue: Annotated[Queue, typer.Option(help="Which jobs to run: train (long) or sample (short).")],
+    data_dir: DataDir = None,
 ) -> None:
     """Run one worker, for deployments. Settings: GENCONVNET_* variables."""
-    _become("worker", [queue.value], _settings(None, None, data_dir))
+    _replace_process("worker", [queue.value], _settings(None, None, data_dir))
 
 
 @app.command()
 def sweep(dry_run: DryRun = False, check: Check = False, data_dir: DataDir = None) -> None:
-    """Delete jobs that are no longer kept, files that belong to nothing, and old idempotency keys."""
+    """Delete expired jobs, orphaned files and old idempotency keys."""
     from api.commands.sweep import sweep as run
 
     run(_settings(None, None, data_dir), dry_run=dry_run, check=check)
@@ -96,8 +97,8 @@ def _settings(
     return ApiSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
-def _become(module: str, arguments: list[str], settings: ApiSettings) -> None:
-    """Turn this process into that part. -P: a stray folder `core` where the user stands does not shadow ours."""
+def _replace_process(module: str, arguments: list[str], settings: ApiSettings) -> None:
+    """Replace this process by `python -P -m module`. -P ignores a folder `core` in the working directory."""
     os.environ["GENCONVNET_DATA_DIR"] = str(settings.data_dir)
     os.environ["GENCONVNET_WITHOUT_KEYS"] = str(settings.without_keys)
     os.environ["GENCONVNET_HOST"], os.environ["GENCONVNET_PORT"] = settings.host, str(settings.port)

@@ -1,4 +1,4 @@
-"""What `genconvnet doctor` looks at: every part of a set-up, and what to mend."""
+"""The checks of `genconvnet doctor`: each part of an installation, and advice if something is wrong with it."""
 
 import fcntl
 import importlib.metadata
@@ -18,7 +18,8 @@ from redis import Redis
 from sqlalchemy import select
 
 from api.auth.exposure import is_exposed, reachable_address
-from api.embedded import broker as own_broker
+from api.disk_space import find_shortage
+from api.embedded import broker as embedded_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect
 from core.broker.heartbeat import listening
@@ -31,9 +32,9 @@ from core.storage.clock import now
 from core.storage.database import Database
 from core.storage.tables import Artifact, DatasetImage, Job, Model
 
-SKEW_SECONDS, OLD_SECONDS, SAMPLED_FILES, TORCH_SECONDS = 5.0, 3600.0, 200, 120
+MAX_CLOCK_SKEW_SECONDS, MAX_WAIT_SECONDS, SAMPLED_FILES, TORCH_SECONDS = 5.0, 3600.0, 200, 120
 PACKAGES = ("fastapi", "sqlalchemy", "celery", "redis", "obstore")
-SEE_TORCH = """
+TORCH_SCRIPT = """
 import torch
 gpu = torch.cuda.is_available()
 seen = f"GPU {torch.cuda.get_device_name(0)}" if gpu else f"no GPU, CUDA {torch.version.cuda}"
@@ -42,89 +43,94 @@ print(f"{torch.__version__}, {seen}")
 
 
 class CheckFailed(Exception):
-    """What is wrong, and what to do about it."""
+    """Something is wrong; `advice` says what to do about it."""
 
-    def __init__(self, told: str, advice: str) -> None:
-        super().__init__(told)
-        self.told, self.advice = told, advice
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.message, self.advice = message, advice
+
+
+class CheckSkipped(Exception):
+    """The check does not apply to this installation."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """ok: None where it was not looked at, as there is nothing to see."""
+class CheckResult:
+    """The outcome of one check. `ok` is None if it was skipped."""
 
     check: str
     ok: bool | None
-    told: str
+    message: str
     advice: str = ""
 
+    def as_json(self) -> dict[str, str | bool | None]:
+        return {"check": self.check, "ok": self.ok, "told": self.message, "advice": self.advice}
 
-class NothingToSee(Exception):
-    """The check has no meaning here."""
 
-
-def examine(settings: ApiSettings, deep: bool) -> Iterator[Finding]:
-    """Each check in turn."""
-    for name, advice, check in _checks(settings, deep):
+def run_checks(settings: ApiSettings, deep: bool) -> Iterator[CheckResult]:
+    """Run the checks one after another and yield the result of each. If `deep`, check the file of every row."""
+    for name, default_advice, check in _checks(settings, deep):
         try:
-            yield Finding(name, True, check())
-        except NothingToSee as reason:
-            yield Finding(name, None, str(reason))
-        except CheckFailed as wrong:
-            yield Finding(name, False, wrong.told, wrong.advice)
-        except Exception as error:  # whatever it is, this part is not well
-            told = str(error).splitlines()[0] if str(error) else type(error).__name__
-            yield Finding(name, False, told, advice)
+            yield CheckResult(name, True, check())
+        except CheckSkipped as reason:
+            yield CheckResult(name, None, str(reason))
+        except CheckFailed as failure:
+            yield CheckResult(name, False, failure.message, failure.advice)
+        except Exception as error:  # any other error also means that this part does not work
+            message = str(error).splitlines()[0] if str(error) else type(error).__name__
+            yield CheckResult(name, False, message, default_advice)
 
 
 def _checks(settings: ApiSettings, deep: bool) -> Iterator[tuple[str, str, Callable[[], str]]]:
-    """Name, what to do where it fails in an unforeseen way, and the check itself."""
-    yield "python", "", _python
-    yield "torch", "", _torch
-    yield "data folder", "make it, or choose another by --data-dir", lambda: _folder(settings)
-    database = Database(settings.rows_url) if _rows_are_there(settings) else None
-    reach = "is the server up, and GENCONVNET_DATABASE_URL right?"
-    yield "database", reach, lambda: revision.check(_opened(database))
-    yield "clock", reach, lambda: _clock(_opened(database))
-    yield "jobs", reach, lambda: _jobs(_opened(database))
-    yield "keys", reach, lambda: _keys(settings, _opened(database))
-    advice = "is there room, and are GENCONVNET_BLOB_URL and the AWS_* variables right?"
-    yield "blobs", advice, lambda: _blobs(settings)
-    yield "files", advice, lambda: _files(settings, _opened(database), deep)
-    advice = "is the server up, and GENCONVNET_BROKER_URL right?"
-    yield "broker", advice, lambda: _broker(settings)
-    yield "workers", advice, lambda: _workers(settings)
+    """Yield, for each check, its name, the advice if it raises an unexpected error, and the function."""
+    yield "python", "", _check_python
+    yield "torch", "", _check_torch
+    advice = "create it, or choose another folder with --data-dir"
+    yield "data folder", advice, lambda: _check_data_folder(settings)
+    database = Database(settings.rows_url) if _database_exists(settings) else None
+    advice = "is the server running, and is GENCONVNET_DATABASE_URL correct?"
+    yield "database", advice, lambda: revision.check(_required(database))
+    yield "clock", advice, lambda: _check_clock(_required(database))
+    yield "jobs", advice, lambda: _check_jobs(_required(database))
+    yield "keys", advice, lambda: _check_keys(settings, _required(database))
+    advice = "is the disk full, and are GENCONVNET_BLOB_URL and the AWS_* variables correct?"
+    yield "blobs", advice, lambda: _check_blobs(settings)
+    yield "files", advice, lambda: _check_files(settings, _required(database), deep)
+    advice = "is the server running, and is GENCONVNET_BROKER_URL correct?"
+    yield "broker", advice, lambda: _check_broker(settings)
+    yield "workers", advice, lambda: _check_workers(settings)
     if database is not None:
         database.dispose()
 
 
-def _python() -> str:
+def _check_python() -> str:
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return f"{platform.python_version()}, {packages}"
 
 
-def _torch() -> str:
-    """In a process of its own, for this one has no torch."""
+def _check_torch() -> str:
+    """Import torch in another process, to keep it out of this one."""
     if importlib.util.find_spec("torch") is None:
-        raise NothingToSee("not installed, and only workers need it: pip install 'genconvnet[worker]'")
-    command = [sys.executable, "-P", "-c", SEE_TORCH]
+        raise CheckSkipped("not installed; only workers need it: pip install 'genconvnet[worker]'")
+    command = [sys.executable, "-P", "-c", TORCH_SCRIPT]
     seen = subprocess.run(command, capture_output=True, text=True, timeout=TORCH_SECONDS, check=False)
     if seen.returncode != 0:
         reason = (seen.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
-        raise CheckFailed(reason, "install it anew: pip install --force-reinstall torch")
+        raise CheckFailed(reason, "reinstall it: pip install --force-reinstall torch")
     if "no GPU" in seen.stdout and shutil.which("nvidia-smi"):
         advice = (
-            "PyTorch sees no GPU beside a driver: take a build for it from https://pytorch.org/get-started/locally/"
+            "a GPU driver is installed, but PyTorch finds no GPU: install a build for it, see "
+            "https://pytorch.org/get-started/locally/"
         )
         raise CheckFailed(seen.stdout.strip(), advice)
     return seen.stdout.strip()
 
 
-def _folder(settings: ApiSettings) -> str:
+def _check_data_folder(settings: ApiSettings) -> str:
     folder = settings.data_dir
     if not folder.is_dir():
         raise CheckFailed(
-            f"{folder} is not there", "the service makes it when it starts; or name another by --data-dir"
+            f"{folder} does not exist", "the service creates it when it starts; or choose another with --data-dir"
         )
     probe = folder / f"doctor-{secrets.token_hex(4)}"
     try:
@@ -132,86 +138,85 @@ def _folder(settings: ApiSettings) -> str:
         probe.unlink()
     except OSError as error:
         raise CheckFailed(
-            f"{folder} cannot be written: {error.strerror}", f"give this user the folder: chown, or chmod {folder}"
+            f"{folder} is not writable: {error.strerror}", f"make it writable for this user: chown or chmod {folder}"
         ) from error
-    free = shutil.disk_usage(folder).free
-    if free < settings.min_free_bytes:
-        raise CheckFailed(f"{free >> 20} MiB are free in {folder}", "make room: delete jobs, or move the folder")
-    return f"{folder.resolve()}, {free >> 20} MiB free"
+    if shortage := find_shortage(folder, settings.min_free_bytes):
+        raise CheckFailed(shortage, "free some space: delete jobs, or move the folder")
+    return f"{folder.resolve()}, {shutil.disk_usage(folder).free >> 20} MiB free"
 
 
-def _rows_are_there(settings: ApiSettings) -> bool:
+def _database_exists(settings: ApiSettings) -> bool:
     return settings.database_url is not None or (settings.data_dir / "genconvnet.sqlite3").exists()
 
 
-def _opened(database: Database | None) -> Database:
+def _required(database: Database | None) -> Database:
     if database is None:
-        raise NothingToSee("no rows yet: the service makes them when it starts")
+        raise CheckSkipped("no database yet: the service creates it when it starts")
     return database
 
 
-def _clock(database: Database) -> str:
+def _check_clock(database: Database) -> str:
     with database.read() as session:
         skew = (session.scalar(select(now())) or 0.0) - time.time()
-    if abs(skew) > SKEW_SECONDS:
-        raise CheckFailed(f"the database's clock differs from this machine's by {skew:.0f} s", "set both by NTP")
-    return f"{abs(skew):.1f} s from the database's"
+    if abs(skew) > MAX_CLOCK_SKEW_SECONDS:
+        raise CheckFailed(f"it differs from the database's by {skew:.0f} s", "synchronize both by NTP")
+    return f"differs from the database's by {abs(skew):.1f} s"
 
 
-def _jobs(database: Database) -> str:
+def _check_jobs(database: Database) -> str:
     counts = counted(database)
     waiting = sum(counts.depth.values())
     oldest = max(counts.oldest_seconds.values())
     with database.read() as session:
-        struck = session.scalars(select(Job.id).where(Job.failures >= 2, Job.finished_at.is_(None))).all()
-    if struck:
+        failing = session.scalars(select(Job.id).where(Job.failures >= 2, Job.finished_at.is_(None))).all()
+    if failing:
         raise CheckFailed(
-            f"{', '.join(struck[:3])} lost workers again and again", "see the worker's log: memory, most often"
+            f"{', '.join(failing[:3])} lost their workers repeatedly", "see the worker's log; often memory runs out"
         )
-    if oldest > OLD_SECONDS:
+    if oldest > MAX_WAIT_SECONDS:
         raise CheckFailed(
-            f"{waiting} wait, the oldest for {oldest / 3600:.1f} h", "start more workers, or see why none works"
+            f"{waiting} jobs wait, the oldest for {oldest / 3600:.1f} h", "start more workers, or check their logs"
         )
-    return f"{waiting} wait"
+    return f"{waiting} jobs wait"
 
 
-def _keys(settings: ApiSettings, database: Database) -> str:
-    there, address = keys.any_unrevoked(database), reachable_address(settings)
-    if is_exposed(settings) and not there:
+def _check_keys(settings: ApiSettings, database: Database) -> str:
+    exist, address = keys.any_unrevoked(database), reachable_address(settings)
+    if is_exposed(settings) and not exist:
         if not settings.without_keys:
             raise CheckFailed(
-                f"other machines reach {address}, and there are no keys", "genconvnet keys create NAME --admin"
+                f"other machines can reach {address}, and there is no key", "genconvnet keys create NAME --admin"
             )
-        return f"none, and all who reach {address} may use it, as GENCONVNET_WITHOUT_KEYS says"
-    return f"{'every request needs one' if there else 'none is needed'}, reached on {address}"
+        return f"none; everyone who can reach {address} may use the service (GENCONVNET_WITHOUT_KEYS)"
+    return f"{'required' if exist else 'not required'}; the service is reached on {address}"
 
 
-def _blobs(settings: ApiSettings) -> str:
+def _check_blobs(settings: ApiSettings) -> str:
     if settings.blob_url is None and not settings.data_dir.is_dir():
-        raise NothingToSee("no files yet: the service makes their folder when it starts")
+        raise CheckSkipped("no files yet: the service creates their folder when it starts")
     blobs, path = Blobs(settings.blobs_url), f"doctor/{secrets.token_hex(8)}"
     blobs.put(path, b"probe")
     if blobs.get(path) != b"probe":
-        raise CheckFailed("what was written is not what is read", "the store is broken")
+        raise CheckFailed("reading returns other bytes than were written", "the storage is broken")
     blobs.delete(path)
-    return f"{settings.blobs_url} can be written and read"
+    return f"{settings.blobs_url} is readable and writable"
 
 
-def _files(settings: ApiSettings, database: Database, deep: bool) -> str:
-    """Of every row that names a file, or of the newest, whether it is there; with `deep`, files without a row too."""
+def _check_files(settings: ApiSettings, database: Database, deep: bool) -> str:
+    """Check that the files named by the newest rows exist. If `deep`, check all rows, and count orphaned files."""
     blobs = Blobs(settings.blobs_url)
-    named = _named(database, None if deep else SAMPLED_FILES)
+    named = _named_files(database, None if deep else SAMPLED_FILES)
     missing = [path for path in named if not blobs.exists(path)]
     if missing:
-        told = f"{len(missing)} of {len(named)} files that rows name are missing: {', '.join(missing[:3])}"
-        raise CheckFailed(told, "restore them from a backup, or delete what they belong to")
+        message = f"{len(missing)} of {len(named)} files named by rows are missing: {', '.join(missing[:3])}"
+        raise CheckFailed(message, "restore them from a backup, or delete what they belong to")
     if not deep:
-        return f"{len(named)} looked for, all there (--deep looks for every one)"
-    strays = sum(1 for _ in orphaned_files.find(database, blobs, settings.orphan_days * DAY_SECONDS))
-    return f"all {len(named)} are there; {strays} belong to no row (`genconvnet sweep` removes them)"
+        return f"the {len(named)} newest exist (--deep checks all)"
+    orphaned = sum(1 for _ in orphaned_files.find(database, blobs, settings.orphan_days * DAY_SECONDS))
+    return f"all {len(named)} exist; {orphaned} belong to no row (`genconvnet sweep` deletes them)"
 
 
-def _named(database: Database, limit: int | None) -> list[str]:
+def _named_files(database: Database, limit: int | None) -> list[str]:
     with database.read() as session:
         found: list[str] = []
         for column in (DatasetImage.blob, Artifact.blob, Model.blob, Job.checkpoint):
@@ -220,42 +225,42 @@ def _named(database: Database, limit: int | None) -> list[str]:
         return found
 
 
-def _broker(settings: ApiSettings) -> str:
-    with _reached(settings) as redis:
+def _check_broker(settings: ApiSettings) -> str:
+    with _connect(settings) as redis:
         about = dict(redis.info())
     name = about.get("server_name", "redis")
     version = about.get(f"{name}_version", about["redis_version"])
     policy = str(about.get("maxmemory_policy"))
-    if policy.startswith("allkeys"):  # what may go is news, which has a time to live
-        told = f"{name} {version} throws messages away ({policy}) when its memory is full"
-        raise CheckFailed(told, "set maxmemory-policy volatile-lru")
+    if policy.startswith("allkeys"):  # only job events, which have a time to live, may be evicted
+        message = f"{name} {version} discards messages ({policy}) when its memory is full"
+        raise CheckFailed(message, "set maxmemory-policy volatile-lru")
     if not about.get("aof_enabled"):
-        raise CheckFailed(f"{name} {version} keeps nothing over a restart", "set appendonly yes")
+        raise CheckFailed(f"{name} {version} loses its data at a restart", "set appendonly yes")
     return f"{name} {version}, {policy}, appendonly"
 
 
-def _workers(settings: ApiSettings) -> str:
-    with _reached(settings) as redis:
-        present = {queue: listening(redis, queue) for queue in Queue}
-    for queue, number in present.items():
+def _check_workers(settings: ApiSettings) -> str:
+    with _connect(settings) as redis:
+        workers = {queue: listening(redis, queue) for queue in Queue}
+    for queue, number in workers.items():
         if number == 0:
             raise CheckFailed(
-                f"nobody listens to the queue {queue.value}", f"start one: genconvnet worker --queue {queue.value}"
+                f"no worker listens to the queue {queue.value}", f"start one: genconvnet worker --queue {queue.value}"
             )
-    return ", ".join(f"{number} on {queue.value}" for queue, number in present.items())
+    return ", ".join(f"{number} on {queue.value}" for queue, number in workers.items())
 
 
-def _reached(settings: ApiSettings) -> Redis:
-    """The broker that is named, or the one of the service that runs on the folder."""
+def _connect(settings: ApiSettings) -> Redis:
+    """Connect to the configured broker, or to that of the `genconvnet serve` that runs on the data folder."""
     if "broker_url" in settings.model_fields_set:
         return connect(settings.broker_url, 2.0)
     if not _is_served(settings.data_dir):
-        own_broker.find_server()
-        raise NothingToSee("`genconvnet serve` does not run on this folder, and starts its own")
+        embedded_broker.find_server()
+        raise CheckSkipped("`genconvnet serve` is not running on this folder; it starts its own broker")
     socket = (settings.data_dir / "broker" / "valkey.sock").resolve()
     if not socket.exists():
-        raise NothingToSee(
-            "the folder's path is too long for a socket, so its broker's lies where only the service knows"
+        raise CheckSkipped(
+            "the folder's path is too long for a socket, so the broker's socket is in a temporary folder"
         )
     return connect(f"unix://{socket}", 2.0)
 

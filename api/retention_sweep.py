@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What was deleted, or would be in a dry run. `files` are the orphaned files, `keys` the number of idempotency keys."""
+    """What was deleted or, in a dry run, would be: jobs, orphaned files, and the number of idempotency keys."""
 
     jobs: list[Outdated]
     files: list[BlobInfo]

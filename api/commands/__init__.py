@@ -1,1 +1,1 @@
-"""Commands of `genconvnet` beside those that run its parts."""
+"""The `genconvnet` commands for administration. Those that run the service are in api/cli.py."""

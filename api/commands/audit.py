@@ -1,4 +1,4 @@
-"""genconvnet audit: who did what."""
+"""`genconvnet audit` prints the audit log."""
 
 import json
 import sys
@@ -6,17 +6,19 @@ from typing import Annotated
 
 import typer
 
-from api.commands.database import DataDir, format_time, open_database
+from api.commands.database import format_time, open_database
+from api.commands.options import DataDir
 from core.storage import audit
 
 
 def show(
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many entries.")] = 50, data_dir: DataDir = None
+    limit: Annotated[int, typer.Option(min=1, help="Number of entries, counted from the newest.")] = 50,
+    data_dir: DataDir = None,
 ) -> None:
-    """Who did what, oldest first: time, key, action, what it was done to, the request's id."""
+    """Print the newest entries, oldest first: time, key, action, object and request id."""
     with open_database(data_dir) as database:
         for entry in audit.latest(database, limit):
-            words = (
+            columns = (
                 format_time(entry.at),
                 entry.key_id or "-",
                 entry.action,
@@ -24,4 +26,4 @@ def show(
                 entry.request_id or "-",
             )
             detail = f"  {json.dumps(entry.detail)}" if entry.detail else ""
-            sys.stdout.write("  ".join(words) + f"{detail}\n")
+            sys.stdout.write("  ".join(columns) + f"{detail}\n")

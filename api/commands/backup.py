@@ -1,4 +1,4 @@
-"""`genconvnet backup` and `genconvnet restore`: rows and files in one archive."""
+"""`genconvnet backup` and `genconvnet restore`: the database and all files in one archive."""
 
 import fcntl
 from collections.abc import Iterator
@@ -8,15 +8,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from api.commands.options import DataDir
 from core.runtime.settings import Settings
 
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of rows and blobs. [GENCONVNET_DATA_DIR, else ./genconvnet-data]")
-]
 
-
-def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")], data_dir: DataDir = None) -> None:
-    """Write all rows and files into one archive, while the service goes on."""
+def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")], data_dir: DataDir = None) -> None:
+    """Write the database and all files to one archive. The service may keep running."""
     from obstore.exceptions import BaseError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,9 +24,9 @@ def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")], 
 
     settings = _settings(data_dir)
     if file.exists():
-        _fail("backup", f"{file} is there already")
+        _fail("backup", f"{file} already exists")
     if settings.database_url is None and not (settings.data_dir / "genconvnet.sqlite3").exists():
-        _fail("backup", f"there is nothing in {settings.data_dir}")
+        _fail("backup", f"there is no database in {settings.data_dir}")
     database = Database(settings.rows_url)
     try:
         summary = back_up(database, Blobs(settings.blobs_url), file)
@@ -42,11 +39,11 @@ def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")], 
 
 def restore(
     file: Annotated[
-        typer.FileBinaryRead, typer.Argument(help="An archive of `genconvnet backup`; - for standard input.")
+        typer.FileBinaryRead, typer.Argument(help="Archive made by `genconvnet backup`; - for standard input.")
     ],
     data_dir: DataDir = None,
 ) -> None:
-    """Bring an archive back, into an empty database and an empty place for files."""
+    """Restore an archive into an empty database and an empty file storage."""
     from obstore.exceptions import BaseError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -54,35 +51,36 @@ def restore(
     from core.storage.blobs import Blobs
     from core.storage.database import Database
     from core.storage.restore import NotEmpty
-    from core.storage.restore import restore as bring_back
+    from core.storage.restore import restore as restore_archive
 
     settings = _settings(data_dir)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.data_dir):
+    with _exclusive(settings.data_dir):
         database = Database(settings.rows_url)
         try:
-            summary = bring_back(database, Blobs(settings.blobs_url), file)
+            summary = restore_archive(database, Blobs(settings.blobs_url), file)
         except BadArchive as error:
-            _fail("restore", f"{file.name} is refused: {error}. Nothing was changed")
+            _fail("restore", f"cannot restore {file.name}: {error}. Nothing was changed")
         except NotEmpty as error:
             _fail("restore", f"{error}. Nothing was changed")
         except (SQLAlchemyError, BaseError, OSError) as error:
             _fail(
-                "restore", f"{error}. Run it again: it clears away what is left of this try, and says so where all came"
+                "restore",
+                f"{error}. Run it again: it removes what this attempt left, or says that all was restored",
             )
         finally:
             database.dispose()
-    typer.echo(f"{file.name}: {summary.rows} rows and {summary.files} files are back")
+    typer.echo(f"{file.name}: {summary.rows} rows and {summary.files} files were restored")
 
 
 @contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
-    """While this goes on no `genconvnet serve` runs on the folder."""
+def _exclusive(data_dir: Path) -> Iterator[None]:
+    """Hold the lock of `genconvnet serve` during the block, so that no service runs on the folder."""
     with (data_dir / "serve.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            _fail("restore", f"a service runs on {data_dir}: stop it first")
+            _fail("restore", f"a service is running on {data_dir}: stop it first")
         yield
 
 

@@ -1,43 +1,39 @@
-"""`genconvnet doctor`: is this set-up well, and what is to be mended?"""
+"""`genconvnet doctor` checks an installation and says what to fix."""
 
 import json
 import sys
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from api.commands.options import DataDir
 from api.settings import ApiSettings
 
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of rows and blobs. [GENCONVNET_DATA_DIR, else ./genconvnet-data]")
-]
 SIGNS = {True: ("✓", "green"), False: ("✗", "red"), None: ("-", "yellow")}
 
 
 def doctor(
     data_dir: DataDir = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Look for the file of every row.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON a check.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Check the file of every row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per check.")] = False,
 ) -> None:
-    """Check this set-up and say what to mend. Exit code 1 where something is."""
+    """Check this installation and say what to fix. Exits with code 1 if a check fails."""
     from rich.console import Console
 
-    from api.doctor import examine
+    from api.doctor import run_checks
 
     settings = ApiSettings() if data_dir is None else ApiSettings(data_dir=data_dir)
     console = Console(highlight=False, soft_wrap=True)
-    well = True
-    for finding in examine(settings, deep):
-        well &= finding.ok is not False
+    all_ok = True
+    for result in run_checks(settings, deep):
+        all_ok &= result.ok is not False
         if as_json:
-            sys.stdout.write(json.dumps(asdict(finding)) + "\n")
+            sys.stdout.write(json.dumps(result.as_json()) + "\n")
             continue
-        sign, color = SIGNS[finding.ok]
+        sign, color = SIGNS[result.ok]
         console.print(
-            f"{sign} {finding.check:<12} {finding.told}", style=color if finding.ok is False else None, markup=False
+            f"{sign} {result.check:<12} {result.message}", style=color if result.ok is False else None, markup=False
         )
-        if finding.advice:
-            console.print(f"  {'':<12} {finding.advice}", markup=False)
-    raise typer.Exit(0 if well else 1)
+        if result.advice:
+            console.print(f"  {'':<12} {result.advice}", markup=False)
+    raise typer.Exit(0 if all_ok else 1)

@@ -1,8 +1,8 @@
-"""`genconvnet sweep`: what is not kept goes now."""
+"""`genconvnet sweep` runs one retention sweep now."""
 
 import typer
 
-from api.retention_sweep import sweep as run
+from api.retention_sweep import sweep as run_sweep
 from api.settings import ApiSettings
 from core.storage import orphaned_files
 from core.storage.blobs import Blobs
@@ -10,7 +10,10 @@ from core.storage.database import Database
 
 
 def sweep(settings: ApiSettings, *, dry_run: bool, check: bool) -> None:
-    """Tell what was deleted, would be, or is missing. Exit 1 where anything is."""
+    """Sweep and print what was deleted or, if `dry_run`, would be.
+
+    If `check`, only list the missing files; raises typer.Exit(1) if there are any.
+    """
     database = Database(settings.rows_url)
     database.migrate()
     try:
@@ -23,20 +26,20 @@ def sweep(settings: ApiSettings, *, dry_run: bool, check: bool) -> None:
 
 
 def _sweep(database: Database, blobs: Blobs, settings: ApiSettings, dry_run: bool) -> None:
-    swept = run(database, blobs, settings, dry_run=dry_run)
-    for job in swept.jobs:
+    result = run_sweep(database, blobs, settings, dry_run=dry_run)
+    for job in result.jobs:
         typer.echo(f"{job.job_id}  {job.bytes} bytes")
-    for file in swept.files:
+    for file in result.files:
         typer.echo(f"{file.path}  {file.bytes} bytes")
     verb = "would be deleted" if dry_run else "were deleted"
-    counts = f"{len(swept.jobs)} jobs, {len(swept.files)} files of nobody and {swept.keys} idempotency keys"
-    typer.echo(f"{counts} {verb}: {swept.bytes} bytes")
+    counts = f"{len(result.jobs)} jobs, {len(result.files)} orphaned files and {result.keys} idempotency keys"
+    typer.echo(f"{counts} {verb}: {result.bytes} bytes")
 
 
 def _check(database: Database, blobs: Blobs) -> None:
     missing = list(orphaned_files.find_missing(database, blobs))
-    for one in missing:
-        typer.echo(f"{one.owner_id} lacks {one.path}")
+    for file in missing:
+        typer.echo(f"{file.owner_id} lacks {file.path}")
     typer.echo(f"{len(missing)} files are missing")
     if missing:
         raise typer.Exit(1)

@@ -48,7 +48,7 @@ class Installation:
 @pytest.fixture
 def installation(tmp_path: Path, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("core.broker.heartbeat.GONE_AFTER_SECONDS", 300)
-    monkeypatch.setattr("api.doctor._torch", lambda: "not imported here")  # it takes seconds
+    monkeypatch.setattr("api.doctor._check_torch", lambda: "not imported here")  # it takes seconds
     (tmp_path / "data").mkdir()
     made = Installation(tmp_path / "data", own_valkey)
     with own_valkey.client() as redis:
@@ -66,7 +66,7 @@ def test_nothing_is_wrong_with_a_healthy_installation(installation: Installation
     found = installation.examine("--deep", exit_code=0)
     assert all(one["ok"] for one in found.values()), found
     assert {"python", "torch", "data folder", "database", "clock", "blobs", "files", "broker", "workers"} <= set(found)
-    assert "all 1 are there" in found["files"]["told"]
+    assert "all 1 exist" in found["files"]["told"]
     environment = {**clean_environment(), **installation.environment}
     command = [GENCONVNET, "doctor"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)

@@ -186,10 +186,10 @@ def test_an_api_killed_in_mid_upload_leaves_only_what_is_swept(own_api: Api) -> 
     left, files = own_api.stored()
     assert left["datasets"] == 0
     assert files
-    assert "0 files of nobody" in _sweep(own_api, "--dry-run"), "they may yet be named"
+    assert "0 orphaned files" in _sweep(own_api, "--dry-run"), "they may yet be named"
     _days_pass(own_api, 2)
     told = _sweep(own_api, "--dry-run")
-    assert f"{len(files)} files of nobody" in told
+    assert f"{len(files)} orphaned files" in told
     assert own_api.stored()[1] == files
     assert _sweep(own_api).replace("were deleted", "would be deleted") == told
     assert own_api.stored()[1] == set()
