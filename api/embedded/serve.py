@@ -1,4 +1,4 @@
-"""The parts of the service, put together on one machine."""
+"""Starts the broker, the API and the workers on one machine and runs them until a signal."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ import structlog
 from api.auth.exposure import KeysRequired, require_keys
 from api.embedded import broker
 from api.embedded.broker import NoBroker
-from api.embedded.supervisor import Part, Supervisor
+from api.embedded.supervisor import SupervisedProcess, Supervisor
 from api.settings import ApiSettings
 from core.runtime.processes import core_count
 from core.schemas.jobs import Queue
@@ -33,14 +33,11 @@ class CannotServe(RuntimeError):
 
 
 def serve(settings: ApiSettings, broker_url: str | None) -> None:
-    """Run until SIGTERM or Ctrl-C. `broker_url` names a broker of the user's; without one we run our own.
-
-    Raises CannotServe.
-    """
+    """Run the service until SIGTERM or Ctrl-C. Without a `broker_url`, run a broker too. Raises CannotServe."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     lock = _lock(settings.data_dir)
     port = _port(settings)
-    _refuse_without_keys(settings)
+    _require_keys(settings)
     supervisor = Supervisor()
     try:
         if broker_url is None:
@@ -52,13 +49,13 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
             "GENCONVNET_PORT": str(port),
             "GENCONVNET_WITHOUT_KEYS": str(settings.without_keys),
         }
-        learning, *sampling = workers(settings.sample_workers, environment)
-        api = Part("api", [*PYTHON, "api"], environment)
-        for part in (api, learning):
-            supervisor.start(part)
+        train_worker, *sample_workers = workers(settings.sample_workers, environment)
+        api = SupervisedProcess("api", [*PYTHON, "api"], environment)
+        supervisor.start(api)
+        supervisor.start(train_worker)
         _announce(supervisor, api, settings.host, port)
-        for part in sampling:  # only now, for what a process imports on its way up keeps a core busy
-            supervisor.start(part)
+        for worker in sample_workers:  # after the API answers: their imports would slow down its start
+            supervisor.start(worker)
         supervisor.run()
     finally:
         log.info("stopping")
@@ -66,19 +63,26 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
         lock.close()
 
 
-def workers(sample_workers: int, environment: Mapping[str, str]) -> list[Part]:
-    """One that learns and `sample_workers` that sample; these share the cores out, unless the user has said how."""
+def workers(sample_workers: int, environment: Mapping[str, str]) -> list[SupervisedProcess]:
+    """Return one worker for training and `sample_workers` for sampling, which divide the cores among them.
+
+    GENCONVNET_THREADS, if set, is the number of threads of each worker instead.
+    """
     share = str(max(1, core_count() // sample_workers))
-    sampling = {**environment, "GENCONVNET_THREADS": os.environ.get("GENCONVNET_THREADS") or share}
+    sample_environment = {**environment, "GENCONVNET_THREADS": os.environ.get("GENCONVNET_THREADS") or share}
     names = [f"worker-sample-{number}" for number in range(1, sample_workers + 1)]
     return [
-        Part("worker-train", [*PYTHON, "worker", Queue.TRAIN.value], environment, WORKER_STOP_SECONDS),
-        *(Part(name, [*PYTHON, "worker", Queue.SAMPLE.value], sampling, WORKER_STOP_SECONDS) for name in names),
+        _worker("worker-train", Queue.TRAIN, environment),
+        *(_worker(name, Queue.SAMPLE, sample_environment) for name in names),
     ]
 
 
-def _refuse_without_keys(settings: ApiSettings) -> None:
-    """Before any part is started, rather than by the API, again and again."""
+def _worker(name: str, queue: Queue, environment: Mapping[str, str]) -> SupervisedProcess:
+    return SupervisedProcess(name, [*PYTHON, "worker", queue.value], environment, WORKER_STOP_SECONDS)
+
+
+def _require_keys(settings: ApiSettings) -> None:
+    """Raise CannotServe if keys are required and there is none: the API would not start, again and again."""
     database = Database(settings.rows_url)
     try:
         database.migrate_when_available()
@@ -92,29 +96,29 @@ def _refuse_without_keys(settings: ApiSettings) -> None:
 def _start_broker(supervisor: Supervisor, data_dir: Path) -> str:
     try:
         server, path = broker.find_server(), broker.socket_path(data_dir)
-        broker.end_stray(path)
-        part = Part("broker", broker.command(server, path, data_dir / "broker"))
-        supervisor.start(part)
+        broker.shut_down_orphan(path)
+        process = SupervisedProcess("broker", broker.command(server, path, data_dir / "broker"))
+        supervisor.start(process)
         try:
-            broker.wait_until_up(path, has_ended=part.has_ended)
+            broker.wait_until_up(path, has_exited=process.has_exited)
         except NoBroker:
-            if not (part.has_ended() and broker.set_aside(data_dir / "broker")):
+            if not (process.has_exited() and broker.move_data_away(data_dir / "broker")):
                 raise
-            log.warning("broker_begins_anew", reason="it ended over what it had kept; the rows know all jobs")
-            part.start()
-            broker.wait_until_up(path, has_ended=part.has_ended)
+            log.warning("broker_starts_empty", reason="it exited on its stored data, which is not needed")
+            process.start()
+            broker.wait_until_up(path, has_exited=process.has_exited)
     except NoBroker as error:
         raise CannotServe(str(error)) from error
     return f"unix://{path}"
 
 
-def _announce(supervisor: Supervisor, api: Part, host: str, port: int) -> None:
-    """Say where the service is, once it answers."""
+def _announce(supervisor: Supervisor, api: SupervisedProcess, host: str, port: int) -> None:
+    """Wait until the API answers, then print its URL."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
     deadline = time.monotonic() + API_START_SECONDS
     while not supervisor.stopping:
-        if api.process is not None and api.process.poll() is not None:
+        if api.has_exited():
             raise CannotServe("the API did not start: its log is above")
         try:
             httpx.get(f"{url}/healthz", timeout=2).raise_for_status()
@@ -129,7 +133,7 @@ def _announce(supervisor: Supervisor, api: Part, host: str, port: int) -> None:
 
 
 def _lock(data_dir: Path) -> TextIO:
-    """One service a data folder."""
+    """Lock the data folder, so that only one service runs on it. Raises CannotServe if another does."""
     lock = (data_dir / "serve.lock").open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,7 +141,7 @@ def _lock(data_dir: Path) -> TextIO:
         lock.seek(0)
         raise CannotServe(
             f"the data folder {data_dir} is in use by another `genconvnet serve` (process {lock.read().strip()}): "
-            "stop that one, or choose another folder by --data-dir"
+            "stop that one, or choose another folder with --data-dir"
         ) from error
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
@@ -146,7 +150,7 @@ def _lock(data_dir: Path) -> TextIO:
 
 
 def _port(settings: ApiSettings) -> int:
-    """The port asked for, if it is free; for 0, a free one."""
+    """Return the configured port or, if that is 0, a free one. Raises CannotServe if it is in use."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -154,7 +158,7 @@ def _port(settings: ApiSettings) -> int:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             raise CannotServe(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): choose another by --port, "
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): choose another with --port, "
                 "or --port 0 for a free one"
             ) from error
         port: int = probe.getsockname()[1]

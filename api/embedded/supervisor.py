@@ -1,4 +1,4 @@
-"""Runs the parts of the service as children, starts again what dies, and stops all of them in order."""
+"""Runs the service's processes as children, restarts those that die, and stops all of them in order."""
 
 import os
 import signal
@@ -13,16 +13,16 @@ import structlog
 
 from core.runtime.processes import with_starter
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-STEADY_SECONDS = 30.0  # a part that ran so long starts again without a pause
-LOOK_SECONDS = 0.2
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 30.0
+STABLE_SECONDS = 30.0  # a process that has run for this long is restarted without a pause
+CHECK_SECONDS = 0.2
 
 log = structlog.get_logger()
 
 
 @dataclass
-class Part:
-    """A process to keep running. `stop_seconds`: how long it may take to end before it is killed."""
+class SupervisedProcess:
+    """A process that is restarted if it dies. On `stop` it has `stop_seconds` to end before it is killed."""
 
     name: str
     command: Sequence[str]
@@ -31,76 +31,83 @@ class Part:
 
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
-    start_again_at: float = 0.0
+    restart_at: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
 
     def start(self) -> None:
         environment = {**os.environ, **self.environment, **with_starter()}
-        # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops the parts in order.
+        # In a session of its own, so that Ctrl-C reaches only the supervisor, which stops its processes in order.
         self.process = subprocess.Popen(self.command, env=environment, start_new_session=True)
         self.started_at = time.monotonic()
-        self.start_again_at = 0.0
+        self.restart_at = 0.0
 
-    def has_ended(self) -> bool:
+    def has_exited(self) -> bool:
         return self.process is not None and self.process.poll() is not None
 
-    def keep(self) -> None:
-        """Start it again, after a pause that grows while it keeps dying."""
+    def restart_if_dead(self) -> None:
+        """Restart the process if it has died, after a pause that doubles each time it dies early."""
         if self.process is not None and (code := self.process.poll()) is not None:
-            steady = time.monotonic() - self.started_at > STEADY_SECONDS
-            self.pause = FIRST_PAUSE_SECONDS if steady else min(self.pause * 2, LONGEST_PAUSE_SECONDS)
-            self.start_again_at = time.monotonic() + (0 if steady else self.pause)
+            stable = time.monotonic() - self.started_at > STABLE_SECONDS
+            self.pause = FIRST_PAUSE_SECONDS if stable else min(self.pause * 2, MAX_PAUSE_SECONDS)
+            wait = 0.0 if stable else self.pause
+            self.restart_at = time.monotonic() + wait
             self.process = None
-            log.warning("part_died", part=self.name, exit_code=code, again_in_seconds=0 if steady else self.pause)
-        if self.process is None and time.monotonic() >= self.start_again_at:
+            log.warning("process_died", process=self.name, exit_code=code, restart_in_seconds=wait)
+        if self.process is None and time.monotonic() >= self.restart_at:
             self.start()
-            log.info("part_started_again", part=self.name)
+            log.info("process_restarted", process=self.name)
 
     def stop(self) -> None:
+        """Send SIGTERM and wait for the end; after `stop_seconds` send SIGKILL."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.terminate()
         try:
             self.process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired:
-            log.warning("part_killed", part=self.name, after_seconds=self.stop_seconds)
+            log.warning("process_killed", process=self.name, after_seconds=self.stop_seconds)
             self.process.kill()
             self.process.wait()
 
 
 class Supervisor:
-    """`run` keeps the parts going until SIGTERM or SIGINT; `parts` start in order and stop in reverse."""
+    """Keeps processes running until SIGTERM, SIGINT or SIGHUP."""
 
     def __init__(self) -> None:
-        self.parts: list[Part] = []
-        self.stopping = False  # no Event: its lock may be held by the very code that a signal interrupts
+        self.processes: list[SupervisedProcess] = []
+        self.stopping = False  # not an Event, whose lock may be held by the code that a signal interrupts
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+            signal.signal(number, self._request_stop)
         if sys.platform != "win32":
-            signal.signal(signal.SIGHUP, self._stop)  # the terminal was closed
+            signal.signal(signal.SIGHUP, self._request_stop)  # sent when the terminal is closed
 
-    def start(self, part: Part) -> None:
-        part.start()
-        self.parts.append(part)
+    def start(self, process: SupervisedProcess) -> None:
+        process.start()
+        self.processes.append(process)
 
     def run(self) -> None:
+        """Restart processes that die, until a signal asks to stop."""
         while not self.stopping:
-            for part in self.parts:
-                part.keep()
-            time.sleep(LOOK_SECONDS)
+            for process in self.processes:
+                process.restart_if_dead()
+            time.sleep(CHECK_SECONDS)
 
     def close(self) -> None:
-        """Stop every part; the workers beside each other, for each may have a checkpoint to write."""
-        waiting = [threading.Thread(target=part.stop) for part in self.parts if part.name.startswith("worker")]
-        for part in reversed(self.parts):
-            if part.name == "api":
-                part.stop()
-        for thread in waiting:
-            thread.start()
-        for thread in waiting:
-            thread.join()
-        for part in reversed(self.parts):
-            part.stop()
+        """Stop the API, then the workers, then the rest in reverse order of their start.
 
-    def _stop(self, *_: object) -> None:
+        The workers stop at the same time, because each may have to write a checkpoint.
+        """
+        for process in reversed(self.processes):
+            if process.name == "api":
+                process.stop()
+        workers = [process for process in self.processes if process.name.startswith("worker")]
+        stopping = [threading.Thread(target=worker.stop) for worker in workers]
+        for thread in stopping:
+            thread.start()
+        for thread in stopping:
+            thread.join()
+        for process in reversed(self.processes):
+            process.stop()
+
+    def _request_stop(self, *_: object) -> None:
         self.stopping = True

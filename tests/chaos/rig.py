@@ -22,7 +22,7 @@ from redis import Redis
 
 from api.embedded import broker
 from api.embedded.serve import PYTHON, workers
-from api.embedded.supervisor import Part
+from api.embedded.supervisor import SupervisedProcess
 from core.broker.connection import connect
 from core.runtime.processes import with_starter
 from core.runtime.settings import Settings
@@ -64,9 +64,9 @@ class Rig:
         }
         command = broker.command(broker.find_server(), self.socket, self.broker_dir)
         made = [
-            Part("broker", command),
+            SupervisedProcess("broker", command),
             *workers(2, self.environment),
-            Part("api", [*PYTHON, "api"], self.environment),
+            SupervisedProcess("api", [*PYTHON, "api"], self.environment),
         ]
         self.parts = {part.name: _Logged(part, self.log) for part in made}
         self.at_end = ExitStack()
@@ -182,7 +182,7 @@ class Rig:
 class _Logged:
     """A part that writes to the rig's log, and is started again at once."""
 
-    def __init__(self, part: Part, log: Path) -> None:
+    def __init__(self, part: SupervisedProcess, log: Path) -> None:
         self.part, self._log, self.held, self.starts = part, log, False, 0
 
     def keep(self) -> None:

@@ -1,6 +1,7 @@
-"""What `genconvnet serve` starts."""
+"""What `genconvnet serve` starts, and how its supervisor and its broker behave."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,22 +10,47 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from support.valkey import Valkey
+from support.waiting import until
+from typer.testing import CliRunner
 
-from api.embedded import broker, serve
-from api.embedded.supervisor import Part
+from api.cli import app
+from api.embedded import broker, serve, supervisor
+from api.embedded.supervisor import SupervisedProcess
 from api.settings import ApiSettings
+from core.runtime.settings import BadSettings
 from core.schemas.jobs import Queue
+
+EXITS = [sys.executable, "-c", "raise SystemExit(3)"]
 
 
 @pytest.mark.parametrize(("cores", "count", "expected"), [(16, 1, "16"), (16, 3, "5"), (2, 4, "1")])
-def test_sampling_workers_share_the_cores_out(monkeypatch: pytest.MonkeyPatch, cores, count, expected) -> None:
+def test_sampling_workers_divide_the_cores_among_them(
+    monkeypatch: pytest.MonkeyPatch, cores: int, count: int, expected: str
+) -> None:
     monkeypatch.setattr(serve, "core_count", lambda: cores)
     monkeypatch.delenv("GENCONVNET_THREADS", raising=False)
     train, *sampling = serve.workers(count, {"GENCONVNET_PORT": "1"})
     assert (train.command[-1], "GENCONVNET_THREADS" in train.environment) == (Queue.TRAIN, False)
-    assert [part.command[-1] for part in sampling] == [Queue.SAMPLE] * count
-    assert len({part.name for part in sampling}) == count
-    assert [part.environment for part in sampling] == [{"GENCONVNET_PORT": "1", "GENCONVNET_THREADS": expected}] * count
+    assert [worker.command[-1] for worker in sampling] == [Queue.SAMPLE] * count
+    assert len({worker.name for worker in sampling}) == count
+    expected_environment = {"GENCONVNET_PORT": "1", "GENCONVNET_THREADS": expected}
+    assert [worker.environment for worker in sampling] == [expected_environment] * count
+
+
+def test_a_configured_number_of_threads_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENCONVNET_THREADS", "7")
+    assert [one.environment.get("GENCONVNET_THREADS") for one in serve.workers(2, {})] == [None, "7", "7"]
+
+
+def test_an_invalid_setting_is_named_on_one_line(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("genconvnet")), "doctor"]
+    environment = {**os.environ, "GENCONVNET_LEASE_SECONDS": "0"}
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("genconvnet: GENCONVNET_LEASE_SECONDS: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["sweep"], ["keys", "list"], ["api"], ["worker", "--queue", "train"]])
@@ -32,55 +58,95 @@ def test_sampling_workers_share_the_cores_out(monkeypatch: pytest.MonkeyPatch, c
     ("variable", "value"),
     [("GENCONVNET_LEASE_SECONDS", "0"), ("GENCONVNET_BROKER_URL", "localhost:6379"), ("GENCONVNET_LOG_LEVEL", "loud")],
 )
-def test_a_setting_that_cannot_be_is_named(tmp_path: Path, command: list[str], variable: str, value: str) -> None:
-    run = [str(Path(sys.executable).with_name("genconvnet")), *command]
-    done = subprocess.run(
-        run, env={**os.environ, variable: value}, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"genconvnet: {variable}: ")
-    assert len(done.stderr.splitlines()) == 1
+def test_every_command_refuses_an_invalid_setting(command: list[str], variable: str, value: str) -> None:
+    done = CliRunner().invoke(app, command, env={variable: value})
+    assert isinstance(done.exception, BadSettings)
+    assert str(done.exception).startswith(f"{variable}: ")
 
 
-def test_a_variable_without_a_value_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "KEEP_BYTES", "LOG_LEVEL"):
         monkeypatch.setenv(f"GENCONVNET_{name}", "")
     assert ApiSettings() == ApiSettings(database_url=None, keep_bytes=None, log_level="INFO")
 
 
-def test_a_broker_whose_file_is_damaged_begins_anew(tmp_path: Path) -> None:
-    own = Valkey()
-    own.folder = tmp_path / "broker"
-    own.socket = broker.socket_path(tmp_path)
-    own.start()
-    with Redis(unix_socket_path=str(own.socket)) as redis:
+def test_a_broker_whose_file_is_damaged_starts_empty(tmp_path: Path) -> None:
+    damaged = Valkey()
+    damaged.folder = tmp_path / "broker"
+    damaged.socket = broker.socket_path(tmp_path)
+    damaged.start()
+    with Redis(unix_socket_path=str(damaged.socket)) as redis:
         redis.set("kept", "x")
-    own.stop()
-    for path in (own.folder / "appendonlydir").glob("*.aof"):
+    damaged.stop()
+    for path in (damaged.folder / "appendonlydir").glob("*.aof"):
         path.write_bytes(b"no such format\r\n" * 100)
-    parts: list[Part] = []
+    started: list[SupervisedProcess] = []
 
-    class Starting:
-        def start(self, part: Part) -> None:
-            parts.append(part)
-            part.start()
+    class Starter:
+        def start(self, process: SupervisedProcess) -> None:
+            started.append(process)
+            process.start()
 
     try:
-        serve._start_broker(Starting(), tmp_path)  # type: ignore[arg-type]
-        with Redis(unix_socket_path=str(own.socket)) as redis:
+        serve._start_broker(Starter(), tmp_path)  # type: ignore[arg-type]
+        with Redis(unix_socket_path=str(damaged.socket)) as redis:
             assert redis.dbsize() == 0
     finally:
-        for part in parts:
-            part.stop()
-    assert (own.folder / "appendonlydir.broken").is_dir()
+        for process in started:
+            process.stop()
+    assert (damaged.folder / "appendonlydir.broken").is_dir()
+
+
+def test_a_process_that_keeps_dying_is_restarted_after_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "MAX_PAUSE_SECONDS", 3.0)
+    process = SupervisedProcess("dies", EXITS)
+    pauses = []
+    process.start()
+    for _ in range(4):
+        assert process.process is not None
+        process.process.wait(20)
+        process.restart_if_dead()
+        assert process.process is None, "the pause comes first"
+        pauses.append(process.pause)
+        process.restart_at = 0.0
+        process.restart_if_dead()
+    assert pauses == [1.0, 2.0, 3.0, 3.0]
+    process.stop()
+
+
+def test_a_process_that_ran_for_long_is_restarted_at_once() -> None:
+    process = SupervisedProcess("dies", EXITS)
+    process.start()
+    assert process.process is not None
+    first = process.process
+    first.wait(20)
+    process.started_at -= supervisor.STABLE_SECONDS
+    process.restart_if_dead()
+    assert process.process not in (None, first)
+    process.stop()
+
+
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    script = (
+        "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    )
+    process = SupervisedProcess("stubborn", [sys.executable, "-c", script], stop_seconds=0.2)
+    process.start()
+    until(ready.exists)
+    process.stop()
+    assert process.process is not None
+    assert process.process.returncode == -signal.SIGKILL
 
 
 def test_a_signal_at_any_moment_ends_the_supervisor() -> None:
-    """One that comes while it looks after its parts, most of all."""
-    looks = "from api.embedded import supervisor as s; s.LOOK_SECONDS = 0; one = s.Supervisor(); print(); one.run()"
-    running = [
-        subprocess.Popen([sys.executable, "-c", f"{looks}; one.close()"], stdout=subprocess.PIPE) for _ in range(8)
-    ]
+    """In particular one that arrives while the supervisor checks its processes."""
+    script = (
+        "from api.embedded import supervisor; supervisor.CHECK_SECONDS = 0; "
+        "one = supervisor.Supervisor(); print(flush=True); one.run(); one.close()"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) for _ in range(8)]
     try:
         for process in running:
             assert process.stdout is not None
@@ -92,8 +158,3 @@ def test_a_signal_at_any_moment_ends_the_supervisor() -> None:
         for process in running:
             process.kill()
             process.communicate()
-
-
-def test_the_users_threads_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GENCONVNET_THREADS", "7")
-    assert [part.environment.get("GENCONVNET_THREADS") for part in serve.workers(2, {})] == [None, "7", "7"]
