@@ -62,6 +62,11 @@ def each_api(request: pytest.FixtureRequest, _valkey: Valkey) -> Iterator[Api]:
 
 
 @pytest.fixture
+def postgresql_api(_api_postgresql: Api, _valkey: Valkey) -> Iterator[Api]:
+    yield from _in_turn(_api_postgresql, _valkey)
+
+
+@pytest.fixture
 def dataset(api: Api) -> str:
     """The id of one small picture, uploaded."""
     return str(api.upload(("a.png", pictures.png())).json()["id"])

@@ -16,13 +16,13 @@ SIZE = len(CONTENT)
 
 def _done(api: Api, **files: bytes) -> str:
     """A job that is done, with files."""
-    held = rows.claimed(api.database)
+    lease = rows.claimed(api.database)
     results = []
     for name, content in files.items():
-        stored = api.blobs.put(held.path(name), content)
+        stored = api.blobs.put(lease.path(name), content)
         results.append(NewArtifact(name.replace("_", "."), "image/png", stored, 3, 4))
-    outcomes.succeed(api.database, held, results, rows.DONE)
-    return held.job_id
+    outcomes.succeed(api.database, lease, results, rows.DONE)
+    return lease.job_id
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def url(api: Api) -> str:
     return f"/v1/jobs/{_done(api, a_png=CONTENT)}/artifacts/a.png"
 
 
-def test_a_file_is_as_its_job_says(api: Api, url: str) -> None:
+def test_a_file_matches_its_entry_in_the_job(api: Api, url: str) -> None:
     (told,) = api.client.get(url.rsplit("/", 2)[0]).json()["artifacts"]
     answer = api.client.get(told["url"])
     assert (answer.status_code, answer.content) == (200, CONTENT)
@@ -43,7 +43,7 @@ def test_a_file_is_as_its_job_says(api: Api, url: str) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_head_tells_all_but_the_file(api: Api, url: str) -> None:
+def test_head_sends_the_headers_without_the_file(api: Api, url: str) -> None:
     whole, head = api.client.get(url), api.client.head(url)
     assert (head.status_code, head.content) == (200, b"")
     for header in ("etag", "content-length", "content-type", "accept-ranges", "content-disposition"):
@@ -51,7 +51,7 @@ def test_head_tells_all_but_the_file(api: Api, url: str) -> None:
     assert api.client.head(url + "x").status_code == 404
 
 
-def test_what_a_client_has_is_not_sent_again(api: Api, url: str) -> None:
+def test_a_cached_file_is_not_sent_again(api: Api, url: str) -> None:
     etag = api.client.get(url).headers["etag"]
     for given in (etag, f"W/{etag}", f'"x", {etag}', "*"):
         answer = api.client.get(url, headers={"If-None-Match": given})
@@ -72,33 +72,33 @@ def test_what_a_client_has_is_not_sent_again(api: Api, url: str) -> None:
         ("1000000-1100000", 1_000_000, 1_100_001),
     ],
 )
-def test_a_part_is_sent(api: Api, url: str, asked: str, start: int, stop: int) -> None:
+def test_a_range_is_sent(api: Api, url: str, asked: str, start: int, stop: int) -> None:
     answer = api.client.get(url, headers={"Range": f"bytes={asked}"})
     assert (answer.status_code, answer.content) == (206, CONTENT[start:stop])
     assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/{SIZE}"
 
 
 @pytest.mark.parametrize("asked", [f"{SIZE}-", f"{SIZE}-{SIZE + 9}", "-0", "9" * 18 + "-"])
-def test_a_part_outside_is_refused(api: Api, url: str, asked: str) -> None:
+def test_a_range_outside_the_file_is_refused(api: Api, url: str, asked: str) -> None:
     answer = api.client.get(url, headers={"Range": f"bytes={asked}"})
     problem(answer, 416)
     assert answer.headers["content-range"] == f"bytes */{SIZE}"
 
 
 @pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes=-", "lines=1-2", "bytes=a-b", "bytes=" + "9" * 5000 + "-"])
-def test_a_range_that_is_not_understood_is_passed_over(api: Api, url: str, asked: str) -> None:
+def test_an_invalid_range_is_ignored(api: Api, url: str, asked: str) -> None:
     answer = api.client.get(url, headers={"Range": asked})
     assert (answer.status_code, answer.content) == (200, CONTENT)
 
 
-def test_a_part_of_another_version_is_not_sent(api: Api, url: str) -> None:
+def test_if_range_of_another_version_sends_the_whole_file(api: Api, url: str) -> None:
     etag = api.client.get(url).headers["etag"]
     same = api.client.get(url, headers={"Range": "bytes=0-0", "If-Range": etag})
     other = api.client.get(url, headers={"Range": "bytes=0-0", "If-Range": '"other"'})
     assert (same.status_code, other.status_code) == (206, 200)
 
 
-def test_a_file_that_is_gone_is_not_there(api: Api, url: str) -> None:
+def test_a_missing_file_is_not_found(api: Api, url: str) -> None:
     api.blobs.delete(requests.find(api.database, url.split("/")[3]).artifacts[0].blob)
     problem(api.client.get(url), 404)
     problem(api.client.get(url, headers={"Range": "bytes=5-9"}), 404)
@@ -112,12 +112,12 @@ def test_an_empty_file_is_sent(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["b.png", "%2e%2e%2fa.png", "%00", "a.png%00"])
-def test_a_name_that_is_not_there_is_told(each_api: Api, name: str) -> None:
+def test_an_unknown_artifact_is_not_found(each_api: Api, name: str) -> None:
     job_id = _done(each_api, a_png=b"abc")
     problem(each_api.client.get(f"/v1/jobs/{job_id}/artifacts/{name}"), 404)
 
 
-def test_all_files_come_in_one_zip(each_api: Api) -> None:
+def test_all_files_are_sent_as_one_zip(each_api: Api) -> None:
     job_id = _done(each_api, a_png=CONTENT, b_png=b"second", c_png=b"")
     answer = each_api.client.get(f"/v1/jobs/{job_id}/artifacts.zip")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
@@ -133,18 +133,18 @@ def test_all_files_come_in_one_zip(each_api: Api) -> None:
     problem(each_api.client.get("/v1/jobs/job_none/artifacts.zip"), 404)
 
 
-def test_a_job_without_files_gives_an_empty_zip(api: Api) -> None:
+def test_the_zip_of_a_job_without_files_is_empty(api: Api) -> None:
     answer = api.client.get(f"/v1/jobs/{rows.accept(api.database)}/artifacts.zip")
     assert zipfile.ZipFile(io.BytesIO(answer.content)).namelist() == []
 
 
-def test_a_model_is_downloaded_and_goes_with_its_file(each_api: Api) -> None:
-    held = rows.claimed(each_api.database)
+def test_a_model_is_downloaded_and_deleted_with_its_file(each_api: Api) -> None:
+    lease = rows.claimed(each_api.database)
     model = rows.new_model()
-    model = type(model)(model.id, "m", each_api.blobs.put(held.path("m"), CONTENT), model.params, 1)
-    outcomes.succeed(each_api.database, held, [], rows.DONE, model=model)
+    model = type(model)(model.id, "m", each_api.blobs.put(lease.path("m"), CONTENT), model.params, 1)
+    outcomes.succeed(each_api.database, lease, [], rows.DONE, model=model)
     told = each_api.client.get(f"/v1/models/{model.id}").json()
-    assert (told["bytes"], told["job_id"]) == (SIZE, held.job_id)
+    assert (told["bytes"], told["job_id"]) == (SIZE, lease.job_id)
     assert each_api.client.get("/v1/models").json()["data"] == [told]
     answer = each_api.client.get(told["url"])
     assert answer.content == CONTENT

@@ -99,7 +99,7 @@ def test_a_picture_is_turned_upright(api: Api, format_: str, orientation: int) -
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "P+t", "RGB+t"])
-def test_colours_are_brought_to_srgb_by_the_pictures_own_profile(api: Api, mode: str) -> None:
+def test_colours_are_converted_to_srgb_by_the_embedded_profile(api: Api, mode: str) -> None:
     red = Image.new("RGB", (4, 4), (255, 0, 0))
     options: dict[str, object] = {"icc_profile": pictures.swapped_profile()}
     if mode == "RGBA":
@@ -119,14 +119,14 @@ def test_colours_are_brought_to_srgb_by_the_pictures_own_profile(api: Api, mode:
         assert pixel[3] == 100
 
 
-def test_a_profile_that_is_none_is_passed_over_and_not_kept(api: Api) -> None:
+def test_an_invalid_profile_is_ignored_and_not_stored(api: Api) -> None:
     for mode in ("RGB", "L", "RGBA"):
         content = pictures.encoded(pictures.in_mode(mode), "PNG", icc_profile=b"no profile at all")
         stored = _learned(api, content)
         assert np.array_equal(np.asarray(stored), np.asarray(pictures.in_mode(mode)))
 
 
-def test_a_transparent_colour_is_transparent(api: Api) -> None:
+def test_a_transparent_colour_becomes_alpha(api: Api) -> None:
     picture = Image.new("RGB", (2, 1), (1, 2, 3))
     picture.putpixel((1, 0), (9, 9, 9))
     stored = _learned(api, pictures.encoded(picture, "PNG", transparency=(1, 2, 3)))
@@ -136,26 +136,26 @@ def test_a_transparent_colour_is_transparent(api: Api) -> None:
     assert grey.getpixel((1, 0)) == (9, 0)
 
 
-def test_what_a_file_says_beside_its_pixels_is_not_kept(api: Api) -> None:
+def test_metadata_is_not_stored(api: Api) -> None:
     exif = Image.Exif()
     exif[0x010E] = "where I live"
     stored = _learned(api, pictures.encoded(pictures.colors(), "JPEG", exif=exif, comment="secret", dpi=(300, 300)))
     assert not stored.info
 
 
-def test_of_a_photograph_with_a_second_picture_in_it_the_first_is_taken(api: Api) -> None:
+def test_the_first_picture_of_an_mpo_is_read(api: Api) -> None:
     """As cameras write them (MPO); every viewer shows the first."""
     second = pictures.colors(5, 5)
     content = pictures.encoded(pictures.colors(), "MPO", save_all=True, append_images=[second])
     assert _learned(api, content, "a.jpg").size == (12, 7)
 
 
-def test_a_name_says_nothing_of_the_format(api: Api) -> None:
+def test_the_format_is_not_taken_from_the_name(api: Api) -> None:
     assert _learned(api, pictures.png(), "a.jpg").size == (12, 7)
     assert _learned(api, pictures.png(), "a.svg").size == (12, 7)
 
 
-def test_the_largest_allowed_are_read(api: Api) -> None:
+def test_the_largest_allowed_sizes_are_read(api: Api) -> None:
     side, pixels = LIMITS["GENCONVNET_MAX_PICTURE_SIDE"], LIMITS["GENCONVNET_MAX_PICTURE_PIXELS"]
     assert _learned(api, pictures.encoded(Image.new("L", (side, 1)), "PNG")).size == (side, 1)
     assert _learned(api, pictures.encoded(Image.new("L", (1000, pixels // 1000)), "PNG")).size == (1000, 1000)
@@ -184,7 +184,7 @@ SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" h
         ("head.png", pictures.png()[:8]),
     ],
 )
-def test_what_we_do_not_read_is_refused(api: Api, name: str, content: bytes) -> None:
+def test_other_formats_are_refused(api: Api, name: str, content: bytes) -> None:
     assert "PNG, JPEG, WebP, TIFF or BMP" in _refused(api, content, 415, name=name)
 
 
@@ -199,11 +199,11 @@ def _bomb(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(("width", "height"), [(2001, 1), (1, 2001), (1001, 1000), (60_000, 60_000), (2**31 - 1, 1)])
-def test_what_is_out_of_bounds_is_refused_before_it_is_decoded(api: Api, width: int, height: int) -> None:
+def test_a_picture_too_large_is_refused_before_it_is_decoded(api: Api, width: int, height: int) -> None:
     _refused(api, _bomb(width, height), 422)
 
 
-def test_a_side_of_nothing_is_refused(api: Api) -> None:
+def test_a_picture_without_pixels_is_refused(api: Api) -> None:
     _refused(api, _bomb(0, 5), 415, 422)
 
 
@@ -232,12 +232,12 @@ def test_negative_pixels_are_refused(api: Api) -> None:
     _refused(api, pictures.encoded(Image.fromarray(np.full((3, 3), -5, np.int32)), "TIFF"), 422)
 
 
-def test_too_large_a_file_is_refused(api: Api) -> None:
+def test_a_file_too_large_is_refused(api: Api) -> None:
     content = pictures.png() + b"\0" * LIMITS["GENCONVNET_MAX_FILE_BYTES"]
     assert "larger than 600000 bytes" in _refused(api, content, 413)
 
 
-def test_each_file_at_fault_is_named(api: Api) -> None:
+def test_each_refused_file_is_named(api: Api) -> None:
     before = api.stored()
     answer = api.upload(("a.png", b"no"), ("b.png", pictures.png()), ("ü.png", _bomb(2001, 1)), ("d.png", b""))
     found = problem(answer, 415)["errors"]

@@ -17,7 +17,7 @@ FUZZ = settings(max_examples=40, deadline=None, database=None, suppress_health_c
 LINK = 0o120777 << 16
 
 
-def test_several_pictures_are_stored_in_their_order(each_api: Api) -> None:
+def test_several_pictures_are_stored_in_order(each_api: Api) -> None:
     sizes = [(5, 9), (6, 8), (7, 7)]
     answer = each_api.upload(*((f"{w}.png", pictures.png(w, h)) for w, h in sizes), name="bricks ü")
     assert answer.status_code == 201
@@ -36,7 +36,7 @@ def test_several_pictures_are_stored_in_their_order(each_api: Api) -> None:
         assert "sandbox" in stored.headers["content-security-policy"]
 
 
-def test_a_dataset_goes_with_its_files(each_api: Api) -> None:
+def test_deleting_a_dataset_deletes_its_files(each_api: Api) -> None:
     before = each_api.stored()
     dataset = each_api.upload(("a.png", pictures.png()), ("b.png", pictures.png())).json()
     assert each_api.client.delete(f"/v1/datasets/{dataset['id']}").status_code == 204
@@ -46,7 +46,7 @@ def test_a_dataset_goes_with_its_files(each_api: Api) -> None:
     problem(each_api.client.delete(f"/v1/datasets/{dataset['id']}"), 404)
 
 
-def test_a_dataset_that_a_job_needs_stays(each_api: Api) -> None:
+def test_a_dataset_that_a_job_needs_cannot_be_deleted(each_api: Api) -> None:
     dataset = each_api.upload(("a.png", pictures.png())).json()
     job = each_api.post({"kind": "train", "dataset_id": dataset["id"]}).json()
     assert job["id"] in problem(each_api.client.delete(f"/v1/datasets/{dataset['id']}"), 409)["detail"]
@@ -71,12 +71,12 @@ def test_datasets_are_listed_in_pages(each_api: Api) -> None:
 
 
 @pytest.mark.parametrize("index", ["1", "-1", "x", str(2**70)])
-def test_a_picture_that_is_not_there_is_told(api: Api, index: str) -> None:
+def test_an_unknown_picture_is_not_found(api: Api, index: str) -> None:
     dataset = api.upload(("a.png", pictures.png())).json()
     problem(api.client.get(f"/v1/datasets/{dataset['id']}/images/{index}"), 404, 422)
 
 
-def test_a_picture_whose_file_is_gone_is_not_there(api: Api) -> None:
+def test_a_picture_whose_file_is_missing_is_not_found(api: Api) -> None:
     image = api.upload(("a.png", pictures.png())).json()["images"][0]
     row = datasets.find(api.database, image["url"].split("/")[3]).images[0]
     api.blobs.delete(row.blob)
@@ -95,21 +95,21 @@ def test_a_picture_whose_file_is_gone_is_not_there(api: Api) -> None:
         ("\U0001f600.png", "\U0001f600.png"),
     ],
 )
-def test_a_filename_is_only_told(each_api: Api, given: str, told: str) -> None:
+def test_a_filename_is_cleaned_and_shown(each_api: Api, given: str, told: str) -> None:
     answer = each_api.upload((given, pictures.png()))
     assert answer.status_code == 201, answer.text
     assert answer.json()["images"][0]["filename"] == told
 
 
 @pytest.mark.parametrize("name", ["n" * 200, "\U0001f600" * 200, "", "<script>", "' OR 1=1 --"])
-def test_a_name_may_be_anything_of_200_letters(each_api: Api, name: str) -> None:
+def test_a_name_may_be_any_200_characters(each_api: Api, name: str) -> None:
     answer = each_api.upload(("a.png", pictures.png()), name=name)
     assert answer.status_code == 201
     assert (answer.json()["name"] or "") == name
 
 
 @pytest.mark.parametrize("name", ["n" * 201, "a\0b"])
-def test_a_name_that_cannot_be_kept_is_refused(each_api: Api, name: str) -> None:
+def test_a_name_that_cannot_be_stored_is_refused(each_api: Api, name: str) -> None:
     before = each_api.stored()
     assert fields(each_api.upload(("a.png", pictures.png()), name=name)) == ["name"]
     assert each_api.stored() == before
@@ -142,7 +142,7 @@ def test_more_pictures_than_allowed_are_refused(api: Api) -> None:
     assert api.stored() == before
 
 
-def test_a_zip_of_pictures_is_read_in_order_of_names(each_api: Api) -> None:
+def test_a_zip_is_read_in_the_order_of_its_names(each_api: Api) -> None:
     content = pictures.zipped(
         {
             "b.png": pictures.png(6, 6),
@@ -164,7 +164,7 @@ def test_a_zip_of_pictures_is_read_in_order_of_names(each_api: Api) -> None:
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_zip_may_be_packed_in_any_way(api: Api, packing: int) -> None:
+def test_every_zip_compression_is_read(api: Api, packing: int) -> None:
     assert api.upload_zip(pictures.zipped({"a.png": pictures.png()}, packing)).status_code == 201
 
 
@@ -212,7 +212,7 @@ BAD_ENTRIES = {
 
 
 @pytest.mark.parametrize(("content", "statuses"), BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
-def test_a_zip_with_a_bad_entry_is_refused_and_the_entry_named(
+def test_a_zip_with_a_bad_entry_is_refused_naming_the_entry(
     api: Api, content: bytes, statuses: tuple[int, ...]
 ) -> None:
     before = api.stored()
@@ -232,14 +232,14 @@ def test_a_zip_with_a_bad_entry_is_refused_and_the_entry_named(
         (pictures.zipped({"folder/": b"", "__MACOSX/a": b"x"}), 422),
     ],
 )
-def test_what_is_no_zip_of_pictures_is_refused_and_named(api: Api, content: bytes, status: int) -> None:
+def test_a_file_that_is_not_a_zip_of_pictures_is_refused(api: Api, content: bytes, status: int) -> None:
     before = api.stored()
     (error,) = problem(api.upload_zip(content, "p.zip"), status)["errors"]
     assert (error["field"], error["file"]) == ("archive", "p.zip")
     assert api.stored() == before
 
 
-def test_a_zip_that_unpacks_to_more_than_a_request_may_hold_is_refused(api: Api) -> None:
+def test_a_zip_that_unpacks_to_more_than_the_body_limit_is_refused(api: Api) -> None:
     before = api.stored()
     half = random.Random(0).randbytes(2_000) + b"\0" * 300_000  # shrinks just little enough
     content = pictures.zipped({f"{index:02d}.png": pictures.png() + half for index in range(12)})
@@ -269,13 +269,13 @@ HEAD = b"POST /v1/datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipar
 OPENING = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
 
 
-def test_a_body_announced_too_large_is_refused_before_it_is_sent(api: Api) -> None:
+def test_a_content_length_too_large_is_refused_before_the_body_is_sent(api: Api) -> None:
     answer = _raw(api, HEAD + b"Connection: close\r\nContent-Length: 3000001\r\n\r\n", [])
     assert b"HTTP/1.1 413" in answer
     assert b"application/problem+json" in answer
 
 
-def test_a_body_that_turns_out_too_large_is_refused(api: Api) -> None:
+def test_a_chunked_body_too_large_is_refused(api: Api) -> None:
     before = api.stored()
 
     def chunked(piece: bytes) -> bytes:
@@ -288,7 +288,7 @@ def test_a_body_that_turns_out_too_large_is_refused(api: Api) -> None:
     assert api.stored() == before
 
 
-def test_a_body_that_breaks_off_stores_nothing(api: Api) -> None:
+def test_an_incomplete_body_stores_nothing(api: Api) -> None:
     before = api.stored()
     with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
         connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + OPENING + pictures.png()[:40])
@@ -298,7 +298,7 @@ def test_a_body_that_breaks_off_stores_nothing(api: Api) -> None:
 
 @FUZZ
 @given(content=st.binary(max_size=300))
-def test_any_bytes_are_answered(api: Api, content: bytes) -> None:
+def test_random_bytes_are_refused(api: Api, content: bytes) -> None:
     problem(api.upload(("a.png", content)), 415, 422)
     problem(api.upload_zip(content), 415, 422)
 

@@ -47,7 +47,7 @@ def test_an_accepted_job_is_fully_resolved(each_api: Api, each_dataset: str) -> 
     assert each_api.client.get(f"/v1/jobs/{job['id']}").json() == job
 
 
-def test_a_job_is_rung_for(each_api: Api, each_dataset: str, valkey: Valkey) -> None:
+def test_a_worker_is_notified_of_a_new_job(each_api: Api, each_dataset: str, valkey: Valkey) -> None:
     job = _accepted(each_api, _train(each_dataset))
     with valkey.client() as redis:
         assert job["id"] in messages(redis)
@@ -90,16 +90,14 @@ def test_a_job_is_rung_for(each_api: Api, each_dataset: str, valkey: Valkey) -> 
         ({"epsilon": 0.1}, "params.epsilon"),
     ],
 )
-def test_a_parameter_that_cannot_be_is_refused_by_its_name(
-    api: Api, dataset: str, params: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_parameter_is_refused(api: Api, dataset: str, params: dict[str, Any], field: str) -> None:
     assert fields(api.post(_train(dataset, **params))) == [field]
     assert rows.count(api.database)["jobs"] == 0
 
 
 @pytest.mark.parametrize("field", ["step_size", "reference_std", "learning_rate", "checkpoint_seconds"])
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
-def test_what_is_no_number_is_refused_by_its_name(api: Api, dataset: str, field: str, number: str) -> None:
+def test_a_number_that_is_not_finite_is_refused(api: Api, dataset: str, field: str, number: str) -> None:
     body = f'{{"kind": "train", "dataset_id": "{dataset}", "params": {{"{field}": {number}}}}}'
     answer = api.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
     assert fields(answer) == [f"params.{field}"]
@@ -127,23 +125,23 @@ def test_what_is_no_number_is_refused_by_its_name(api: Api, dataset: str, field:
         (None, "body"),
     ],
 )
-def test_a_body_that_cannot_be_is_refused_by_the_fields_name(api: Api, body: object, field: str) -> None:
+def test_an_invalid_body_is_refused(api: Api, body: object, field: str) -> None:
     assert fields(api.post(body)) == [field]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"kind": "train"', b"[" * 100_000, b"1" * 10_000])
-def test_a_body_that_is_no_json_is_refused(api: Api, content: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(api: Api, content: bytes) -> None:
     problem(api.client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"}), 400, 422)
 
 
-def test_what_a_job_is_of_must_be_there(each_api: Api) -> None:
+def test_an_unknown_dataset_or_model_is_refused(each_api: Api) -> None:
     for name in ("none", "\u0000", "' OR 1=1 --", "ü"):
         problem(each_api.post(_train(name)), 404, 422)
         problem(each_api.post({"kind": "sample", "model_id": name}), 404, 422)
     assert "dataset" in problem(each_api.post(_train("none")), 404)["detail"]
 
 
-def test_a_step_size_too_large_for_the_model_is_refused_by_its_name(each_api: Api) -> None:
+def test_a_step_size_too_large_for_the_model_is_refused(each_api: Api) -> None:
     model_id = rows.add_model(each_api.database)
     quick = PRESETS["quick"]
     body = {"kind": "sample", "model_id": model_id, "params": {"step_size": 2 * quick.reference_std}}
@@ -157,7 +155,7 @@ def test_a_step_size_too_large_for_the_model_is_refused_by_its_name(each_api: Ap
     assert job["model_id"] == model_id
 
 
-def test_a_job_of_many_pictures_is_split_behind_the_door(each_api: Api, valkey: Valkey) -> None:
+def test_a_job_of_many_pictures_is_split_into_shards(each_api: Api, valkey: Valkey) -> None:
     body = {"kind": "sample", "model_id": rows.add_model(each_api.database)}
     few = _accepted(each_api, {**body, "params": {"count": SHARD_PICTURES}}, "few")
     many = {**body, "params": {"count": 2 * SHARD_PICTURES + 1, "seed": 5}}
@@ -185,7 +183,7 @@ def test_a_job_of_many_pictures_is_split_behind_the_door(each_api: Api, valkey: 
     assert rows.shards(each_api.database, few["id"]) == []
 
 
-def test_the_same_key_and_body_are_the_same_job(each_api: Api, each_dataset: str) -> None:
+def test_the_same_key_and_body_return_the_same_job(each_api: Api, each_dataset: str) -> None:
     first = _accepted(each_api, _train(each_dataset, iterations=3), "k")
     assert _accepted(each_api, _train(each_dataset, iterations=3), "k") == first
     assert _accepted(each_api, {**_train(each_dataset, iterations=3)}, "other")["id"] != first["id"]
@@ -193,7 +191,7 @@ def test_the_same_key_and_body_are_the_same_job(each_api: Api, each_dataset: str
     assert rows.count(each_api.database)["jobs"] == 2
 
 
-def test_the_same_key_is_the_same_job_when_all_has_gone_on(each_api: Api, each_dataset: str) -> None:
+def test_the_same_key_returns_the_same_job_after_it_has_ended(each_api: Api, each_dataset: str) -> None:
     first = _accepted(each_api, _train(each_dataset), "k")
     outcomes.succeed(each_api.database, rows.claim(each_api.database), [], rows.DONE)
     assert each_api.client.delete(f"/v1/datasets/{each_dataset}").status_code == 204
@@ -208,18 +206,18 @@ def test_a_refused_request_leaves_its_key_free(each_api: Api, each_dataset: str)
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-def test_a_key_that_cannot_be_is_refused_by_its_name(api: Api, dataset: str, key: str) -> None:
+def test_an_invalid_idempotency_key_is_refused(api: Api, dataset: str, key: str) -> None:
     assert fields(api.post(_train(dataset), key)) == ["idempotency-key"]
 
 
-def test_one_key_posted_by_many_at_once_makes_one_job(each_api: Api, each_dataset: str) -> None:
+def test_concurrent_requests_with_one_key_create_one_job(each_api: Api, each_dataset: str) -> None:
     with ThreadPoolExecutor(POSTERS) as pool:
         answers = list(pool.map(lambda _: _accepted(each_api, _train(each_dataset), "k")["id"], range(POSTERS)))
     assert len(set(answers)) == 1
     assert rows.count(each_api.database)["jobs"] == 1
 
 
-def test_jobs_are_listed_newest_first_filtered_and_in_pages(each_api: Api, each_dataset: str) -> None:
+def test_jobs_are_listed_newest_first_with_filters_and_pages(each_api: Api, each_dataset: str) -> None:
     model_id = rows.add_model(each_api.database)
     train = [_accepted(each_api, _train(each_dataset))["id"] for _ in range(4)]
     sample = _accepted(each_api, {"kind": "sample", "model_id": model_id})["id"]
@@ -253,16 +251,16 @@ def test_jobs_are_listed_newest_first_filtered_and_in_pages(each_api: Api, each_
     ("query", "field"),
     [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"status": "lost"}, "status"), ({"kind": "paint"}, "kind")],
 )
-def test_a_listing_that_cannot_be_is_refused_by_the_fields_name(api: Api, query: dict[str, Any], field: str) -> None:
+def test_an_invalid_listing_is_refused(api: Api, query: dict[str, Any], field: str) -> None:
     assert fields(api.client.get("/v1/jobs", params=query)) == [field]
 
 
-def test_a_page_after_what_is_not_there_is_told(each_api: Api) -> None:
+def test_a_page_after_an_unknown_id_is_not_found(each_api: Api) -> None:
     problem(each_api.client.get("/v1/jobs", params={"after": "job_none"}), 404)
     problem(each_api.client.get("/v1/jobs", params={"after": "\u0000"}), 404, 422)
 
 
-def test_a_queued_job_is_canceled_at_once_and_once(each_api: Api, each_dataset: str) -> None:
+def test_a_queued_job_is_canceled_at_once_and_only_once(each_api: Api, each_dataset: str) -> None:
     url = f"/v1/jobs/{_accepted(each_api, _train(each_dataset))['id']}"
     problem(each_api.client.delete(url), 409)
     answer = each_api.client.post(f"{url}/cancel")
@@ -275,32 +273,32 @@ def test_a_queued_job_is_canceled_at_once_and_once(each_api: Api, each_dataset: 
     problem(each_api.client.post(f"{url}/cancel"), 404)
 
 
-def test_a_running_job_is_asked_to_stop(each_api: Api) -> None:
-    held = rows.claimed(each_api.database)
-    url = f"/v1/jobs/{held.job_id}"
+def test_canceling_a_running_job_leaves_the_end_to_its_worker(each_api: Api) -> None:
+    lease = rows.claimed(each_api.database)
+    url = f"/v1/jobs/{lease.job_id}"
     answer = each_api.client.post(f"{url}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "running")
     problem(each_api.client.delete(url), 409)
     problem(each_api.client.post(f"{url}/resume"), 409)
-    assert leases.renew(each_api.database, held, rows.LONG)
+    assert leases.renew(each_api.database, lease, rows.LONG)
 
 
 def _ended(api: Api, dataset_id: str, end: str) -> str:
     """The address of a job of 10 iterations that has ended so."""
     url = f"/v1/jobs/{_accepted(api, _train(dataset_id, iterations=10))['id']}"
-    held = rows.claim(api.database)
+    lease = rows.claim(api.database)
     if end == "succeeded":
-        outcomes.succeed(api.database, held, [], rows.DONE)
+        outcomes.succeed(api.database, lease, [], rows.DONE)
     elif end == "failed":
-        outcomes.fail(api.database, held, {"type": "diverged", "detail": "the chains diverged"})
+        outcomes.fail(api.database, lease, {"type": "diverged", "detail": "the chains diverged"})
     else:
-        outcomes.cancel(api.database, held)
+        outcomes.cancel(api.database, lease)
     assert api.client.get(url).json()["status"] == end
     return url
 
 
 @pytest.mark.parametrize("end", ["failed", "canceled"])
-def test_a_job_that_did_not_succeed_goes_on(each_api: Api, each_dataset: str, end: str) -> None:
+def test_a_failed_or_canceled_job_resumes(each_api: Api, each_dataset: str, end: str) -> None:
     url = _ended(each_api, each_dataset, end)
     assert (each_api.client.get(url).json()["error"] is not None) == (end == "failed")
     answer = each_api.client.post(f"{url}/resume")
@@ -310,7 +308,7 @@ def test_a_job_that_did_not_succeed_goes_on(each_api: Api, each_dataset: str, en
     problem(each_api.client.post(f"{url}/resume"), 409)
 
 
-def test_a_job_that_succeeded_goes_on_only_further(each_api: Api, each_dataset: str) -> None:
+def test_a_succeeded_job_resumes_only_with_more_iterations(each_api: Api, each_dataset: str) -> None:
     url = _ended(each_api, each_dataset, "succeeded")
     for body in (None, {}, {"params": None}, {"params": {"iterations": 10}}, {"params": {"iterations": 3}}):
         problem(each_api.client.post(f"{url}/resume", json=body), 409)
@@ -322,45 +320,45 @@ def test_a_job_that_succeeded_goes_on_only_further(each_api: Api, each_dataset: 
     assert rows.claim(each_api.database).params["iterations"] == 20
 
 
-def test_fewer_iterations_than_before_are_refused_by_name(api: Api, dataset: str) -> None:
+def test_resuming_with_fewer_iterations_is_refused(api: Api, dataset: str) -> None:
     url = _ended(api, dataset, "failed")
     assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})) == ["params.iterations"]
 
 
-def test_sampling_has_no_iterations_and_is_done_when_it_is_done(api: Api) -> None:
+def test_a_succeeded_sample_job_cannot_be_resumed(api: Api) -> None:
     model_id = rows.add_model(api.database)
     url = f"/v1/jobs/{_accepted(api, {'kind': 'sample', 'model_id': model_id})['id']}"
-    held = rows.claim(api.database, Queue.SAMPLE)
-    outcomes.succeed(api.database, held, [], rows.DONE)
+    lease = rows.claim(api.database, Queue.SAMPLE)
+    outcomes.succeed(api.database, lease, [], rows.DONE)
     problem(api.client.post(f"{url}/resume"), 409)
     assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})) == ["params.iterations"]
 
 
-def test_a_job_without_its_dataset_does_not_go_on(each_api: Api, each_dataset: str) -> None:
+def test_a_job_without_its_dataset_cannot_be_resumed(each_api: Api, each_dataset: str) -> None:
     url = _ended(each_api, each_dataset, "failed")
     each_api.client.delete(f"/v1/datasets/{each_dataset}")
     assert "cannot go on" in problem(each_api.client.post(f"{url}/resume"), 409)["detail"]
 
 
-def test_a_deleted_job_takes_its_files_and_leaves_its_model(each_api: Api) -> None:
-    held = rows.claimed(each_api.database)
+def test_deleting_a_job_deletes_its_files_and_keeps_its_model(each_api: Api) -> None:
+    lease = rows.claimed(each_api.database)
     before = each_api.stored()[1]
-    kept = each_api.blobs.put(held.path("checkpoint"), b"c")
-    running.checkpoint(each_api.database, held, kept)
+    kept = each_api.blobs.put(lease.path("checkpoint"), b"c")
+    running.checkpoint(each_api.database, lease, kept)
     shown = rows.artifact()
-    shown = type(shown)(shown.name, shown.media_type, each_api.blobs.put(held.path("a.png"), b"a"), 1, 1)
+    shown = type(shown)(shown.name, shown.media_type, each_api.blobs.put(lease.path("a.png"), b"a"), 1, 1)
     model = rows.new_model()
-    outcomes.succeed(each_api.database, held, [shown], rows.DONE, model=model)
-    assert each_api.client.delete(f"/v1/jobs/{held.job_id}").status_code == 204
+    outcomes.succeed(each_api.database, lease, [shown], rows.DONE, model=model)
+    assert each_api.client.delete(f"/v1/jobs/{lease.job_id}").status_code == 204
     assert each_api.stored()[1] == before
     assert rows.count(each_api.database)["artifacts"] == 0
-    assert each_api.client.get(f"/v1/models/{model.id}").json()["job_id"] == held.job_id
+    assert each_api.client.get(f"/v1/models/{model.id}").json()["job_id"] == lease.job_id
 
 
-def test_what_was_measured_is_shown(each_api: Api) -> None:
-    held = rows.claimed(each_api.database)
-    running.record(each_api.database, held, rows.DONE, [(1, {"energy": 2.5}), (2, {"energy": 1.5})])
-    url = f"/v1/jobs/{held.job_id}"
+def test_metrics_and_progress_are_shown(each_api: Api) -> None:
+    lease = rows.claimed(each_api.database)
+    running.record(each_api.database, lease, rows.DONE, [(1, {"energy": 2.5}), (2, {"energy": 1.5})])
+    url = f"/v1/jobs/{lease.job_id}"
     assert each_api.client.get(f"{url}/metrics").json() == {
         "data": [{"step": 1, "energy": 2.5}, {"step": 2, "energy": 1.5}]
     }
@@ -370,6 +368,6 @@ def test_what_was_measured_is_shown(each_api: Api) -> None:
     problem(each_api.client.get("/v1/jobs/none/metrics"), 404)
 
 
-def test_the_request_that_asked_for_a_job_is_kept_with_it(each_api: Api, each_dataset: str) -> None:
+def test_the_request_id_is_stored_with_the_job(each_api: Api, each_dataset: str) -> None:
     answer = each_api.client.post("/v1/jobs", json=_train(each_dataset), headers={"X-Request-ID": "my-request:1"})
     assert requests.find(each_api.database, answer.json()["id"]).request_id == "my-request:1"

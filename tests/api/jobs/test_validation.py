@@ -78,7 +78,7 @@ def test_a_classification_is_accepted_fully_resolved(each_api: Api) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_key_and_body_are_the_same_job(api: Api, holed: str, kind: str) -> None:
+def test_the_same_key_and_body_return_the_same_job(api: Api, holed: str, kind: str) -> None:
     chosen = [rows.add_model(api.database) for _ in range(2)]
     first = _accepted(api, _body(kind, holed, *chosen), "k")
     assert _accepted(api, _body(kind, holed, *chosen), "k")["id"] == first["id"]
@@ -86,7 +86,7 @@ def test_the_same_key_and_body_are_the_same_job(api: Api, holed: str, kind: str)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_such_a_job_is_of_stays_until_it_has_ended(each_api: Api, kind: str) -> None:
+def test_models_and_datasets_of_a_job_cannot_be_deleted_before_it_has_ended(each_api: Api, kind: str) -> None:
     dataset_id = _dataset(each_api, pictures.with_hole(hole=HOLE))
     chosen = [rows.add_model(each_api.database) for _ in range(2)]
     url = f"/v1/jobs/{_accepted(each_api, _body(kind, dataset_id, *chosen))['id']}"
@@ -107,7 +107,7 @@ def test_what_such_a_job_is_of_stays_until_it_has_ended(each_api: Api, kind: str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_such_a_job_does_not_go_on_without_its_model(api: Api, holed: str, kind: str) -> None:
+def test_a_job_without_its_model_cannot_be_resumed(api: Api, holed: str, kind: str) -> None:
     chosen = [rows.add_model(api.database) for _ in range(2)]
     url = f"/v1/jobs/{_accepted(api, _body(kind, holed, *chosen))['id']}"
     api.client.post(f"{url}/cancel")
@@ -133,7 +133,7 @@ def test_such_a_job_does_not_go_on_without_its_model(api: Api, holed: str, kind:
         ("classify", {"seed": -1}, "params.seed"),
     ],
 )
-def test_a_parameter_that_cannot_be_is_refused_by_its_name(
+def test_an_invalid_parameter_is_refused(
     api: Api, model: str, holed: str, kind: str, params: dict[str, Any], field: str
 ) -> None:
     other = rows.add_model(api.database)
@@ -155,12 +155,12 @@ def test_a_parameter_that_cannot_be_is_refused_by_its_name(
         ({"kind": "classify", "dataset_id": "d", "model_id": "m"}, "model_ids"),
     ],
 )
-def test_a_body_that_cannot_be_is_refused_by_the_fields_name(api: Api, body: dict[str, Any], field: str) -> None:
+def test_an_invalid_body_is_refused(api: Api, body: dict[str, Any], field: str) -> None:
     assert fields(api.post(body))[0] == field
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_such_a_job_is_of_must_be_there(each_api: Api, kind: str) -> None:
+def test_an_unknown_dataset_or_model_is_not_found(each_api: Api, kind: str) -> None:
     dataset_id, model_id = _dataset(each_api, pictures.with_hole(hole=HOLE)), rows.add_model(each_api.database)
     other = rows.add_model(each_api.database)
     for name in ("none", "\u0000", "' OR 1=1 --"):
@@ -171,7 +171,7 @@ def test_what_such_a_job_is_of_must_be_there(each_api: Api, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("learned", "side"), [(OBJECT, QUICK.image_size), (PATCHES, 12)])
-def test_objects_and_patches_are_drawn_at_their_own_size_alone(api: Api, learned: dict[str, Any], side: int) -> None:
+def test_objects_and_patches_are_drawn_only_at_their_own_size(api: Api, learned: dict[str, Any], side: int) -> None:
     model_id = rows.add_model(api.database, **learned)
 
     def sample(**params: Any) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def test_objects_and_patches_are_drawn_at_their_own_size_alone(api: Api, learned
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_of_patches_knows_no_pictures(api: Api, holed: str, model: str, kind: str) -> None:
+def test_a_model_of_patches_is_refused(api: Api, holed: str, model: str, kind: str) -> None:
     patches = rows.add_model(api.database, **PATCHES)
     field = "model_ids[0]" if kind == "classify" else "model_id"
     answer = api.post(_body(kind, holed, patches, model))
@@ -196,18 +196,18 @@ def test_a_model_of_patches_knows_no_pictures(api: Api, holed: str, model: str, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_of_an_object_knows_pictures_of_it(api: Api, holed: str, kind: str) -> None:
+def test_a_model_of_an_object_is_accepted(api: Api, holed: str, kind: str) -> None:
     _accepted(api, _body(kind, holed, *(rows.add_model(api.database, **OBJECT) for _ in range(2))))
 
 
 @pytest.mark.parametrize("kind", ["reconstruct", "inpaint"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grey_and_colour_are_mapped_to_what_the_model_knows(api: Api, kind: str, channels: int) -> None:
+def test_grey_and_colour_pictures_are_accepted_by_any_model(api: Api, kind: str, channels: int) -> None:
     dataset_id = _dataset(api, pictures.with_hole(hole=HOLE), pictures.with_hole(hole=HOLE, grey=True))
     _accepted(api, _body(kind, dataset_id, rows.add_model(api.database, channels=channels)))
 
 
-def test_pictures_without_a_hole_or_without_anything_else_are_refused_by_name(each_api: Api) -> None:
+def test_pictures_with_nothing_to_paint_or_to_keep_are_refused(each_api: Api) -> None:
     model_id = rows.add_model(each_api.database)
     width, height = pictures.WIDTH, pictures.HEIGHT
     contents = {
@@ -230,7 +230,7 @@ def test_pictures_without_a_hole_or_without_anything_else_are_refused_by_name(ea
     assert rows.count(each_api.database)["jobs"] == 1  # that which learned the model
 
 
-def test_more_inpaintings_than_there_may_be_are_refused(api: Api, model: str) -> None:
+def test_too_many_inpaintings_are_refused(api: Api, model: str) -> None:
     most = MAX_RESULTS // 64
     dataset_id = _dataset(api, *[pictures.with_hole(hole=HOLE)] * (most + 1))
     answer = api.post(_body("inpaint", dataset_id, model, count=64))
@@ -239,7 +239,7 @@ def test_more_inpaintings_than_there_may_be_are_refused(api: Api, model: str) ->
     _accepted(api, _body("inpaint", dataset_id, model, count=MAX_RESULTS // (most + 1)))
 
 
-def test_models_that_are_not_alike_are_refused_each_by_its_place(each_api: Api) -> None:
+def test_models_of_other_sizes_or_channels_are_refused(each_api: Api) -> None:
     dataset_id = _dataset(each_api, pictures.png())
     model = rows.add_model(each_api.database)
     other_size = rows.add_model(each_api.database, image_size=64)
@@ -252,7 +252,7 @@ def test_models_that_are_not_alike_are_refused_each_by_its_place(each_api: Api) 
     assert "named twice" in messages[2]
 
 
-def test_every_kind_is_in_the_documents_schema(api: Api) -> None:
+def test_every_kind_of_job_is_in_the_openapi_document(api: Api) -> None:
     schemas = api.client.get("/openapi.json").json()["components"]["schemas"]
     kinds = {schema["properties"]["kind"]["const"] for name, schema in schemas.items() if name.endswith("JobIn")}
     assert kinds == {kind.value for kind in JobKind}
@@ -261,7 +261,7 @@ def test_every_kind_is_in_the_documents_schema(api: Api) -> None:
         assert all(about["description"] for about in schemas[name]["properties"].values())
 
 
-def test_the_page_can_start_every_kind(api: Api) -> None:
+def test_the_page_can_start_every_kind_of_job(api: Api) -> None:
     page = api.client.get("/").text
     for kind in JobKind:
         assert f'id="{kind}"' in page or f'<option value="{kind}">' in page

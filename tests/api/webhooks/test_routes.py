@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: who is told, what, and where none may lead."""
+"""Webhooks over HTTP: which URLs are allowed, what is delivered, and when it is sent again."""
 
 import base64
 import signal
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from support import rows
 from support.http import Api, fields, problem
 from support.receiver import Receiver, hang
@@ -14,6 +15,7 @@ from support.valkey import Valkey
 from support.waiting import until
 
 from core.jobs import outcomes
+from core.storage.tables import Delivery
 from core.storage.webhooks import MAX_WEBHOOKS
 
 QUICK = {
@@ -25,20 +27,20 @@ QUICK = {
 
 
 @pytest.fixture(scope="module")
-def _telling(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("api-telling")
+def _quick_api(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("api-webhooks")
     api = Api(folder, _valkey.url, f"sqlite:///{folder / 'rows.sqlite3'}", **QUICK)
     yield api
     api.stop()
 
 
 @pytest.fixture
-def telling(_telling: Api) -> Iterator[Api]:
-    """An API that tells quickly, and to this machine too."""
-    yield _telling
-    for webhook in _telling.client.get("/v1/webhooks").json()["data"]:
-        _telling.client.delete(f"/v1/webhooks/{webhook['id']}")
-    assert _telling.breakages() == []
+def quick_api(_quick_api: Api) -> Iterator[Api]:
+    """An API that delivers and retries quickly, and to this machine too."""
+    yield _quick_api
+    for webhook in _quick_api.client.get("/v1/webhooks").json()["data"]:
+        _quick_api.client.delete(f"/v1/webhooks/{webhook['id']}")
+    assert _quick_api.breakages() == []
 
 
 def _add(api: Api, url: str) -> dict[str, Any]:
@@ -52,15 +54,15 @@ def _log(api: Api, webhook: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _settled(api: Api, webhook: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The webhook's only delivery, once that holds."""
+    """Wait until `holds` is true of the webhook's only delivery, and return that."""
     (delivery,) = until(lambda: [one for one in _log(api, webhook) if holds(one)], describe=lambda: _log(api, webhook))
     return delivery
 
 
 def _succeed(api: Api) -> str:
-    held = rows.claimed(api.database)
-    outcomes.succeed(api.database, held, [], rows.DONE, model=rows.new_model())
-    return held.job_id
+    lease = rows.claimed(api.database)
+    outcomes.succeed(api.database, lease, [], rows.DONE, model=rows.new_model())
+    return lease.job_id
 
 
 def test_a_webhook_shows_its_secret_once(api: Api) -> None:
@@ -81,7 +83,7 @@ def test_a_webhook_shows_its_secret_once(api: Api) -> None:
     problem(api.client.get(made.headers["location"] + "/deliveries"), 404)
 
 
-def test_webhooks_are_listed_in_pages_and_bounded(each_api: Api) -> None:
+def test_webhooks_are_listed_in_pages_and_limited_in_number(each_api: Api) -> None:
     made = [_add(each_api, f"https://93.184.216.34/{number}")["id"] for number in range(MAX_WEBHOOKS)]
     first = each_api.client.get("/v1/webhooks", params={"limit": 15}).json()
     second = each_api.client.get("/v1/webhooks", params={"limit": 15, "after": first["next"]}).json()
@@ -120,95 +122,97 @@ def test_webhooks_are_listed_in_pages_and_bounded(each_api: Api) -> None:
         "https://93.184.216.34/" + "x" * 2000,
     ],
 )
-def test_a_webhook_leads_to_a_public_address_by_http(api: Api, url: str) -> None:
+def test_only_http_urls_of_public_addresses_are_accepted(api: Api, url: str) -> None:
     assert fields(api.client.post("/v1/webhooks", json={"url": url})) == ["url"]
 
 
 @pytest.mark.parametrize("name", ["nobody-knows", "nobody_knows", "a" * 63, "b.c", "bücher"])
-def test_a_name_that_nobody_knows_yet_may_be_told_later(api: Api, name: str) -> None:
+def test_a_host_that_does_not_resolve_yet_is_accepted(api: Api, name: str) -> None:
     _add(api, f"https://{name}.invalid/hook")
     _add(api, f"https://{name}.invalid./hook")
 
 
-def test_the_end_of_a_job_is_told_signed(telling: Api) -> None:
+def test_the_end_of_a_job_is_delivered_and_signed(quick_api: Api) -> None:
     with Receiver() as receiver:
-        webhook = _add(telling, receiver.url)
-        job_id = _succeed(telling)
+        webhook = _add(quick_api, receiver.url)
+        job_id = _succeed(quick_api)
         (received,) = receiver.wait(1)
-        told = received.verified(webhook["secret"])
-        assert told["type"] == "job.succeeded"
-        job = telling.client.get(f"/v1/jobs/{job_id}").json()
-        assert told["timestamp"] == job["finished_at"]
-        shown = {name: value for name, value in told["data"].items() if name != "url"}
+        message = received.verified(webhook["secret"])
+        assert message["type"] == "job.succeeded"
+        job = quick_api.client.get(f"/v1/jobs/{job_id}").json()
+        assert message["timestamp"] == job["finished_at"]
+        shown = {name: value for name, value in message["data"].items() if name != "url"}
         assert shown == {name: job[name] for name in shown}
         assert shown["model_id"] is not None
-        delivery = _settled(telling, webhook, lambda one: one["status"] == "delivered")
+        delivery = _settled(quick_api, webhook, lambda one: one["status"] == "delivered")
         assert (delivery["id"], delivery["job_id"], delivery["attempts"]) == (received.id, job_id, 1)
         assert (delivery["event"], delivery["response_status"], delivery["error"]) == ("job.succeeded", 204, None)
 
 
-def test_a_canceled_job_is_told_once(telling: Api) -> None:
+def test_a_canceled_job_is_delivered_once(quick_api: Api) -> None:
     with Receiver() as receiver:
-        webhook = _add(telling, receiver.url)
-        job_id = rows.accept(telling.database)
-        telling.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
-        problem(telling.client.post(f"/v1/jobs/{job_id}/cancel"), 409)
+        webhook = _add(quick_api, receiver.url)
+        job_id = rows.accept(quick_api.database)
+        quick_api.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+        problem(quick_api.client.post(f"/v1/jobs/{job_id}/cancel"), 409)
         (received,) = receiver.wait(1)
         assert received.verified(webhook["secret"])["type"] == "job.canceled"
-        assert len(_log(telling, webhook)) == 1
+        assert len(_log(quick_api, webhook)) == 1
 
 
-def test_a_message_that_was_not_taken_is_sent_again_under_its_id(telling: Api) -> None:
+def test_a_refused_message_is_sent_again_under_its_id(quick_api: Api) -> None:
     with Receiver(500, 307, 200, location="http://127.0.0.1/elsewhere") as receiver:
-        webhook = _add(telling, receiver.url)
-        _succeed(telling)
+        webhook = _add(quick_api, receiver.url)
+        _succeed(quick_api)
         received = receiver.wait(3)
         assert len({one.id for one in received}) == 1
         assert {one.path for one in received} == {"/hook"}  # no redirect is followed, though this one keeps the method
         assert received[0].body == received[2].body
         received[2].verified(webhook["secret"])
-        delivery = _settled(telling, webhook, lambda one: one["status"] == "delivered")
+        delivery = _settled(quick_api, webhook, lambda one: one["status"] == "delivered")
         assert (delivery["attempts"], delivery["response_status"]) == (3, 200)
 
 
-def test_a_receiver_that_hangs_holds_up_nobody_else(telling: Api) -> None:
+def test_a_receiver_that_hangs_does_not_delay_others(quick_api: Api) -> None:
     with Receiver(hang) as slow, Receiver() as quick:
-        webhook = _add(telling, slow.url)
-        _add(telling, quick.url)
+        webhook = _add(quick_api, slow.url)
+        _add(quick_api, quick.url)
         for _ in range(3):
-            _succeed(telling)
+            _succeed(quick_api)
         quick.wait(3)
         assert len({one.id for one in quick.received}) == 3
-        until(lambda: "no answer within 0.5 s" in {one["error"] for one in _log(telling, webhook)})
+        until(lambda: "no answer within 0.5 s" in {one["error"] for one in _log(quick_api, webhook)})
 
 
-def test_a_receiver_that_is_gone_is_told_nothing_more(telling: Api) -> None:
+def test_a_receiver_that_answers_410_is_deleted(quick_api: Api) -> None:
     with Receiver(410) as receiver:
-        webhook = _add(telling, receiver.url)
-        _succeed(telling)
-        until(lambda: telling.client.get(f"/v1/webhooks/{webhook['id']}").status_code == 404)
+        webhook = _add(quick_api, receiver.url)
+        _succeed(quick_api)
+        until(lambda: quick_api.client.get(f"/v1/webhooks/{webhook['id']}").status_code == 404)
         assert len(receiver.received) == 1
 
 
-def test_what_was_delivered_is_sent_again_on_demand(telling: Api) -> None:
+def test_a_delivered_message_can_be_sent_again(quick_api: Api) -> None:
     with Receiver() as receiver:
-        webhook = _add(telling, receiver.url)
-        _succeed(telling)
-        delivery = _settled(telling, webhook, lambda one: one["status"] == "delivered")
+        webhook = _add(quick_api, receiver.url)
+        _succeed(quick_api)
+        delivery = _settled(quick_api, webhook, lambda one: one["status"] == "delivered")
         path = f"/v1/webhooks/{webhook['id']}/deliveries/{delivery['id']}/redeliver"
-        assert telling.client.post(path).status_code == 202
+        assert quick_api.client.post(path).status_code == 202
         assert [one.id for one in receiver.wait(2)] == [delivery["id"]] * 2
-        problem(telling.client.post(path.replace("msg_", "msg_0")), 404)
+        problem(quick_api.client.post(path.replace("msg_", "msg_0")), 404)
 
 
-def test_what_a_killed_api_was_sending_is_sent_again_under_its_id(tmp_path: Path, valkey: Valkey) -> None:
+def test_a_message_of_a_killed_api_is_sent_again_under_its_id(tmp_path: Path, valkey: Valkey) -> None:
     url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
-    api = Api(tmp_path, valkey.url, url, **{**QUICK, "GENCONVNET_WEBHOOK_TIMEOUT_SECONDS": "1"})
+    api = Api(tmp_path, valkey.url, url, **{**QUICK, "GENCONVNET_WEBHOOK_TIMEOUT_SECONDS": "30"})
     with Receiver(hang, 204) as receiver:
         webhook = _add(api, receiver.url)
         _succeed(api)
         receiver.wait(1)
         api.process.send_signal(signal.SIGKILL)
+        with api.database.write() as session:
+            session.execute(update(Delivery).values(next_at=0))  # as if the lease of the killed sender had expired
         api.stop()
         again = Api(tmp_path, valkey.url, url, **QUICK)
         first, second = receiver.wait(2)

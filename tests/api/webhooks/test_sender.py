@@ -1,4 +1,4 @@
-"""How webhooks are sent: to the address that was looked at and no other, by one sender at a time."""
+"""How webhooks are sent: only to the address that was checked, and by one sender at a time."""
 
 import asyncio
 import ssl
@@ -33,7 +33,7 @@ NAME = "hooks.example"
         ("93.184.216.34", True),
         ("2606:2800:220:1:248:1893:25c8:1946", True),
         ("::ffff:93.184.216.34", True),
-        ("64:ff9b::5db8:d822", True),  # the same by NAT64
+        ("64:ff9b::5db8:d822", True),  # NAT64 of the first
         ("127.0.0.1", False),
         ("10.1.2.3", False),
         ("172.31.0.1", False),
@@ -69,7 +69,7 @@ NAME = "hooks.example"
         ("2001:0:4136:e378:8000:63bf:80ff:fffe", False),  # Teredo of 127.0.0.1
     ],
 )
-def test_public_addresses_are_the_internets_whatever_they_are_written_as(address: str, public: bool) -> None:
+def test_public_and_private_addresses_are_told_apart_in_every_notation(address: str, public: bool) -> None:
     assert is_public(address) is public
 
 
@@ -79,7 +79,7 @@ def test_a_host_with_one_private_address_among_public_ones_is_refused() -> None:
 
     with pytest.raises(PrivateAddress, match="not public") as refused:
         asyncio.run(public_address(NAME, 443, both))
-    assert "10.0.0.1" not in str(refused.value)  # whoever reads the log learns nothing of the network
+    assert "10.0.0.1" not in str(refused.value)  # clients learn nothing of the network
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _sending(
 
 
 class _Names:
-    """Answers each question for an address with the next of `answers`, then with the last."""
+    """A resolver that returns the next of `answers` for each host, at the end always the last."""
 
     def __init__(self, *answers: str) -> None:
         self.asked: list[str] = []
@@ -123,13 +123,13 @@ def _row(database: Database, webhook: webhooks.Webhook) -> Delivery:
 
 
 def _once(database: Database, webhook: webhooks.Webhook, holds: Callable[[Delivery], object]) -> Delivery:
-    """The webhook's only delivery, once that holds."""
+    """Wait until `holds` is true of the webhook's only delivery, and return that."""
     return until(
         lambda: one if holds(one := _row(database, webhook)) else None, describe=lambda: _row(database, webhook)
     )
 
 
-def test_certificates_that_cannot_be_read_are_told_in_the_log(
+def test_unreadable_certificates_are_the_error_of_the_delivery(
     sqlite_database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
@@ -138,11 +138,11 @@ def test_certificates_that_cannot_be_read_are_told_in_the_log(
         found = _once(sqlite_database, webhook, lambda one: one.error)
         assert "SSL_CERT_FILE" in (found.error or "")
         again = _due(sqlite_database, "https://example.org/other")
-        _once(sqlite_database, again, lambda one: one.error)  # it goes on
+        _once(sqlite_database, again, lambda one: one.error)  # the sender still runs
 
 
-def test_a_name_that_turns_private_after_it_was_public_reaches_nobody(sqlite_database: Database) -> None:
-    names = _Names("3ffe::1", "127.0.0.1")  # the first counts as public, and leads nowhere
+def test_a_host_that_turns_private_later_is_not_contacted(sqlite_database: Database) -> None:
+    names = _Names("3ffe::1", "127.0.0.1")  # the first counts as public but is not routed
     assert is_public("3ffe::1")
     with Receiver() as receiver:
         webhook = _due(sqlite_database, f"http://{NAME}:{receiver.port}/")
@@ -152,7 +152,7 @@ def test_a_name_that_turns_private_after_it_was_public_reaches_nobody(sqlite_dat
         assert receiver.received == []
 
 
-def test_the_connection_goes_to_the_address_that_was_looked_at_and_the_name_is_asked_once(
+def test_the_connection_goes_to_the_checked_address_and_the_host_is_resolved_once(
     sqlite_database: Database,
 ) -> None:
     names = _Names("127.0.0.1", "192.0.2.1")
@@ -196,7 +196,7 @@ def _all_delivered(database: Database, webhook: webhooks.Webhook) -> bool:
     return all(one.status == "delivered" for one in webhooks.deliveries(database, webhook.id, limit=9))
 
 
-def test_senders_beside_each_other_send_each_message_once(database: Database) -> None:
+def test_concurrent_senders_send_each_message_once(database: Database) -> None:
     with Receiver() as receiver:
         hooks = [webhooks.add(database, f"http://{NAME}:{receiver.port}/{number}") for number in range(4)]
         for _ in range(5):
@@ -209,7 +209,7 @@ def test_senders_beside_each_other_send_each_message_once(database: Database) ->
         assert len({one.id for one in receiver.received}) == 20
 
 
-def test_after_ten_attempts_a_message_is_given_up(sqlite_database: Database) -> None:
+def test_a_delivery_fails_after_ten_attempts(sqlite_database: Database) -> None:
     with Receiver(500) as receiver:
         webhook = _due(sqlite_database, f"http://{NAME}:{receiver.port}/")
         settings = ApiSettings(webhooks_to_private_addresses=True, webhook_look_seconds=0.02, webhook_retry_scale=0.0)
@@ -221,7 +221,7 @@ def test_after_ten_attempts_a_message_is_given_up(sqlite_database: Database) -> 
 
 
 def _certificate(folder: Path) -> Path:
-    """Of the host NAME, signed by itself; with its key."""
+    """Write a self-signed certificate of the host NAME, with its key, and return its path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)
