@@ -145,9 +145,13 @@ def replacement(name: str) -> str | None:
 
 
 def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Return every name that the file defines or uses, with its line."""
+    """Return every name that the file defines or uses, with its line. `file.tell()` is the standard library's."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and not node.args]
+    file_tells = {id(call.func) for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "tell"}
     for node in ast.walk(tree):
         match node:
+            case ast.Attribute() if id(node) in file_tells:
+                continue
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
                 yield node.lineno, name
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
