@@ -38,7 +38,7 @@ def _half(monkeypatch):
     monkeypatch.setattr(best_state, "COMPARED_SHARE", 0.5)
 
 
-def test_states_are_compared_late_when_the_learning_rate_has_all_but_gone(monkeypatch):
+def test_states_are_compared_only_when_the_learning_rate_is_small(monkeypatch):
     monkeypatch.undo()
     learner = Learner(images_of(), params_of())
     learner.state.iteration = round(best_state.COMPARED_SHARE * ITERATIONS)
@@ -70,7 +70,7 @@ def compared():
 
 
 @pytest.mark.parametrize("best", [0, 2, 5])
-def test_learning_ends_with_the_nearest_of_the_states_compared(told, best):
+def test_learning_ends_with_the_best_of_the_compared_states(told, best):
     dictate, keep = told
     assert len(compared()) == 6
     seen = dictate(*[1.0 if index == best else 2.0 + index for index in range(6)])
@@ -83,7 +83,7 @@ def test_learning_ends_with_the_nearest_of_the_states_compared(told, best):
     assert state.best is None
 
 
-def test_an_ailing_state_is_never_kept_and_where_all_ail_the_last_is(told):
+def test_an_unhealthy_state_is_never_kept_and_without_a_healthy_one_the_last_is(told):
     dictate, keep = told
     seen = dictate(1.0, 2.0, 3.0, 4.0, 5.0, ailing={0})
     kept = learn(images_of(), params_of(), callback=keep)
@@ -104,7 +104,7 @@ def test_a_grid_counts_as_distance(monkeypatch):
     assert learner.state.best.numbers["distance"] == pytest.approx(6.0)
 
 
-def test_relative_grid_peak_is_the_ratio_and_none_where_there_is_no_grid_to_see():
+def test_relative_grid_peak_is_the_ratio_or_none_without_a_grid():
     generator = torch.Generator().manual_seed(3)
     one, other = torch.randn(2, 1, 48, 48, generator=generator)
     one[..., ::3, :] += 5
@@ -116,7 +116,7 @@ def test_relative_grid_peak_is_the_ratio_and_none_where_there_is_no_grid_to_see(
 
 @pytest.mark.parametrize("layerwise", [False, True])
 @pytest.mark.parametrize("stop", [10, 29, ITERATIONS])
-def test_a_stopped_job_resumes_bit_identical_with_what_it_kept(layerwise, stop):
+def test_a_stopped_job_resumes_bit_identical_with_its_best_state(layerwise, stop):
     params = params_of(layerwise=layerwise)
     whole = learn(images_of(), params)
     stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == stop)
@@ -128,7 +128,7 @@ def test_a_stopped_job_resumes_bit_identical_with_what_it_kept(layerwise, stop):
         assert torch.equal(ended.tensors[name], value), name
 
 
-def test_the_signs_of_the_end_are_those_of_the_state_that_was_kept():
+def test_the_final_health_is_that_of_the_best_state():
     learner = Learner(images_of(), params_of())
     last = None
     for progress in learner.iterate():
@@ -146,13 +146,13 @@ def test_the_signs_of_the_end_are_those_of_the_state_that_was_kept():
         ({"patch_size": 6, "boundary": "valid", "layers": [{"filters": 2, "kernel_size": 3}]}, "patches of 7 pixels"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(settings, reason):
+def test_settings_without_comparable_pictures_are_refused(settings, reason):
     with pytest.raises(ValidationError, match=reason) as refused:
         params_of(**settings)
     assert refused.value.errors()[0]["loc"] == ("keep_nearest",)
 
 
-def test_a_checkpoint_from_before_states_were_kept_is_gone_on_from():
+def test_a_checkpoint_of_the_older_format_is_resumed():
     params = params_of(keep_nearest=False)
     stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == 10)
     content = save_checkpoint(stopped, params)
@@ -165,7 +165,7 @@ def test_a_checkpoint_from_before_states_were_kept_is_gone_on_from():
     assert torch.equal(ended.chains, learn(images_of(), params).chains)
 
 
-def test_a_state_kept_too_early_for_a_longer_run_is_let_go():
+def test_a_best_state_from_before_the_last_tenth_of_a_longer_run_is_forgotten():
     params = params_of()
     stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == 30)
     stopped.forget_best_before(math.inf)
@@ -175,7 +175,7 @@ def test_a_state_kept_too_early_for_a_longer_run_is_let_go():
     assert Learner(images_of(), longer, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.best is None
 
 
-def test_a_checkpoint_that_says_it_kept_a_state_and_has_none_is_refused():
+def test_a_checkpoint_without_its_announced_best_state_is_refused():
     params = params_of()
     state = learn(images_of(), params, callback=lambda progress, _: progress.step == 30)
     content = save_checkpoint(state, params)

@@ -55,7 +55,7 @@ def forged(content, tensors=None, **changes):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_model_comes_back_as_it_was_saved(channels):
+def test_a_model_is_loaded_as_it_was_saved(channels):
     model = trained_model(channels)
     back = load_model(save_model(model))
     assert back.params == model.params
@@ -75,7 +75,7 @@ def test_the_same_model_is_the_same_file():
 
 
 @pytest.mark.parametrize("step", [1, 4, 5, 8])
-def test_a_checkpoint_comes_back_as_it_was_saved(step):
+def test_a_checkpoint_is_loaded_as_it_was_saved(step):
     state = learned(step)
     back = load_checkpoint(save_checkpoint(state, PARAMS), CPU)
     for before, after in zip([state.snapshot(), *state.good_states], [back.snapshot(), *back.good_states], strict=True):
@@ -86,7 +86,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(step):
     assert save_checkpoint(back, PARAMS) == save_checkpoint(state, PARAMS)
 
 
-def test_a_saved_file_is_not_tied_to_the_state_that_goes_on():
+def test_a_saved_file_does_not_change_with_later_learning():
     state = learned()
     content = save_checkpoint(state, PARAMS)
     back = load_checkpoint(content, CPU)
@@ -113,7 +113,7 @@ def test_a_truncated_file_is_refused(kind, share):
 
 
 @both_kinds
-def test_a_file_with_something_behind_it_is_refused(kind):
+def test_a_file_with_trailing_bytes_is_refused(kind):
     write, read = READERS[kind]
     with pytest.raises(BrokenFile):
         read(write() + b"more")
@@ -139,12 +139,12 @@ def test_a_file_with_something_behind_it_is_refused(kind):
     ],
     ids=lambda content: repr(content[:40]),
 )
-def test_what_is_not_our_file_is_refused(kind, content):
+def test_other_files_are_refused(kind, content):
     with pytest.raises(BrokenFile):
         READERS[kind][1](content)
 
 
-def test_a_header_nested_beyond_reason_is_refused():
+def test_a_deeply_nested_header_is_refused():
     content = (200_000).to_bytes(8, "little") + b"[" * 200_000
     with pytest.raises(BrokenFile):
         load_model(content)
@@ -160,7 +160,7 @@ def test_a_pickle_is_never_run():
 
 
 @both_kinds
-def test_each_kind_of_file_is_refused_as_the_other_and_named(kind):
+def test_a_model_is_refused_as_a_checkpoint_and_the_reverse(kind):
     write, _ = READERS[kind]
     (other,) = READERS.keys() - {kind}
     with pytest.raises(BrokenFile, match=rf"genconvnet-{kind}/\d"):

@@ -23,7 +23,7 @@ WIDE = replace(GOOD, chain_std=20 * (WIDE_STD_RATIO + EXPLODED_STD_RATIO) / 2)
 NAN, INFINITY = float("nan"), float("inf")
 
 
-def test_the_signs_are_read_off_chains_and_what_became_of_them_in_the_net():
+def test_health_is_measured_on_the_chains_and_the_nets_response_to_them():
     chains = torch.tensor([3.0, -4.0]).view(1, 1, 1, 2)
     synthesized, real = ScoreGradient(2.0, (), (0.5, 0.0)), ScoreGradient(1.5, (), (0.0, 0.5))
     health = measure_health(chains, 7.0, synthesized, real)
@@ -33,7 +33,7 @@ def test_the_signs_are_read_off_chains_and_what_became_of_them_in_the_net():
     assert health.data_active_share == (0.0, 0.5)
 
 
-def test_a_healthy_iteration_has_neither_diagnosis_nor_remark():
+def test_a_healthy_iteration_has_neither_diagnosis_nor_warning():
     assert diagnose(GOOD, 10.0) is None
     assert find_warnings(GOOD) == []
     assert not is_wide(GOOD, 10.0)
@@ -47,7 +47,7 @@ def test_wide_chains_are_given_patience(wide_for, alive):
 
 
 @pytest.mark.parametrize("chain_std", [20 * EXPLODED_STD_RATIO, INFINITY, NAN])
-def test_exploded_chains_are_not(chain_std):
+def test_exploded_chains_fail_at_once(chain_std):
     health = replace(GOOD, chain_std=chain_std)
     assert is_wide(health, 10.0)
     assert "the chains exploded" in diagnose(health, 10.0).reason
@@ -61,11 +61,11 @@ def test_chains_of_flat_pictures_may_be_as_wide_as_the_reference_is():
 
 
 @pytest.mark.parametrize("score_difference", [INFINITY, -INFINITY, NAN])
-def test_scores_beyond_numbers_are_told(score_difference):
+def test_scores_that_are_not_finite_are_diagnosed(score_difference):
     assert "scores" in diagnose(replace(GOOD, score_difference=score_difference), 10.0).reason
 
 
-def test_a_layer_is_dead_that_fires_neither_on_pictures_nor_on_chains():
+def test_a_layer_without_active_units_on_pictures_and_chains_is_dead():
     low = DEAD_ACTIVE_SHARE / 2
     assert "layer 2 died" in diagnose(replace(GOOD, active_share=(0.3, low), data_active_share=(0.3, low)), 10.0).reason
     assert diagnose(replace(GOOD, active_share=(0.3, low)), 10.0) is None
@@ -85,7 +85,7 @@ def test_a_layer_is_dead_that_fires_neither_on_pictures_nor_on_chains():
         ({"active_share": (0.97, 0.3)}, "97% of the units of layer 1 are active"),
     ],
 )
-def test_what_is_amiss_is_remarked_upon(changed, remark):
+def test_values_outside_the_tolerances_are_warned_about(changed, remark):
     (found,) = find_warnings(replace(GOOD, **changed))
     assert remark in found
 
@@ -93,7 +93,7 @@ def test_what_is_amiss_is_remarked_upon(changed, remark):
 @pytest.mark.parametrize(
     "changed", [{"chain_std": 16.5}, {"chain_std": 23.5}, {"shown_std": 16.5}, {"active_share": (0.06, 0.94)}]
 )
-def test_what_is_within_bounds_is_not(changed):
+def test_values_within_the_tolerances_are_not(changed):
     assert find_warnings(replace(GOOD, **changed)) == []
 
 
@@ -103,7 +103,7 @@ def test_an_objects_one_unit_has_to_fire():
     assert find_warnings(health) != []
 
 
-def test_a_state_is_steady_below_its_bound():
+def test_a_state_is_steady_below_the_bound():
     spread = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
     for scale, data_std, reference_std in ((20.0, 20.0, 1.0), (20.0, 1.0, 20.0)):
         assert is_steady(0.99 * STEADY_STD_RATIO * scale * spread, data_std, reference_std)
@@ -111,7 +111,7 @@ def test_a_state_is_steady_below_its_bound():
     assert not is_steady(NAN * spread, 20.0, 1.0)
 
 
-def test_chains_within_bounds_may_leap_to_them_but_not_stay():
+def test_bounded_chains_may_reach_their_bounds_but_not_stay_there():
     leapt = replace(GOOD, chain_std=4 * GOOD.data_std)
     assert diagnose(leapt, 1.0) is not None
     assert diagnose(leapt, 1.0, bounded=True) is None

@@ -23,7 +23,7 @@ from core.recipe.state import TrainingState
 from core.theory.learning import architecture_of
 
 
-def test_algorithm1_learns_the_pictures_own_pattern():
+def test_learning_reproduces_the_pictures_pattern():
     """The chains begin blank and end with much of the pictures' contrast and their stripes."""
     images = pictures()
     state = learn(images, with_(iterations=80, langevin_steps=10))
@@ -36,7 +36,7 @@ def test_algorithm1_learns_the_pictures_own_pattern():
 
 @pytest.mark.parametrize("boundary", ["valid", "torus"])
 @pytest.mark.parametrize("layerwise", [True, False])
-def test_learning_tells_of_each_iteration_in_order(layerwise, boundary):
+def test_learning_reports_each_iteration_in_order(layerwise, boundary):
     params = with_(iterations=4, layerwise=layerwise, boundary=boundary)
     told = []
     state = learn(pictures(), params, callback=lambda progress, _: told.append(progress))
@@ -74,7 +74,7 @@ def test_an_interruption_within_the_langevin_steps_ends_learning():
         next(learner.iterate())
 
 
-def test_the_seed_decides_everything():
+def test_the_seed_determines_everything():
     params = with_(iterations=10)
     one, same = learn(pictures(), params), learn(pictures(), params)
     assert_same(one, same)
@@ -83,7 +83,7 @@ def test_the_seed_decides_everything():
     assert not torch.equal(one.net.weights[0], other.net.weights[0])
 
 
-def test_the_global_generator_has_no_say():
+def test_the_global_generator_is_not_used():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         one = learn(pictures(), with_(iterations=10))
@@ -91,7 +91,7 @@ def test_the_global_generator_has_no_say():
         assert_same(one, learn(pictures(), with_(iterations=10)))
 
 
-def test_learning_leaves_the_global_generator_alone():
+def test_learning_does_not_advance_the_global_generator():
     before = torch.get_rng_state()
     state = learn(pictures(), PARAMS, callback=Sabotage(kill, step=10))
     assert state.recoveries == 1
@@ -147,7 +147,7 @@ def test_learning_resumed_again_and_again_ends_bit_identical(never_stopped):
     assert_same(learn(pictures(), PARAMS, state=state), never_stopped)
 
 
-def test_a_checkpoint_does_not_change_with_the_learning_that_goes_on(never_stopped):
+def test_a_snapshot_does_not_change_with_later_learning(never_stopped):
     """Snapshots are copies: taken in passing, read only later."""
     kept = []
 
@@ -161,7 +161,7 @@ def test_a_checkpoint_does_not_change_with_the_learning_that_goes_on(never_stopp
 
 
 @pytest.mark.parametrize("layerwise", [True, False])
-def test_finished_learning_goes_further_in_its_last_stage_when_more_iterations_are_asked_for(layerwise):
+def test_finished_learning_continues_in_its_last_stage_if_iterations_are_raised(layerwise):
     params = with_(iterations=4, layerwise=layerwise)
     finished = through_checkpoint_file(learn(pictures(), params), params)
     assert finished.stage == params.stages
@@ -172,7 +172,7 @@ def test_finished_learning_goes_further_in_its_last_stage_when_more_iterations_a
     assert (state.stage, state.iteration) == (params.stages, 7)
 
 
-def test_finished_learning_does_nothing_more_by_itself(never_stopped):
+def test_finished_learning_does_nothing_more(never_stopped):
     told = []
     finished = through_checkpoint_file(never_stopped, PARAMS)
     assert_same(learn(pictures(), PARAMS, state=finished, callback=lambda one, _: told.append(one)), never_stopped)

@@ -66,7 +66,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
-def test_every_way_of_learning_resumes_bit_identical_from_its_checkpoint(settings):
+def test_every_variant_resumes_bit_identical_from_its_checkpoint(settings):
     params = params_of(**settings)
     whole = learn(images_of(), params)
     for stop in (3, params.iterations):
@@ -78,7 +78,7 @@ def test_every_way_of_learning_resumes_bit_identical_from_its_checkpoint(setting
 
 
 @pytest.mark.parametrize("batch_size", [None, 2])
-def test_contrastive_chains_begin_at_each_iterations_own_noisy_pictures(batch_size):
+def test_contrastive_chains_start_at_the_noisy_pictures_of_their_iteration(batch_size):
     spy, images = Spy(), images_of()
     params = params_of(**CONTRASTIVE, batch_size=batch_size, picture_noise=5.0, num_chains=7, langevin_steps=3)
     learner = Learner(images, params, engine=spy)
@@ -97,7 +97,7 @@ def test_contrastive_chains_begin_at_each_iterations_own_noisy_pictures(batch_si
         assert len(chains) == (batch_size or len(images))
 
 
-def test_persistent_chains_go_on_from_where_they_were():
+def test_persistent_chains_continue_from_their_last_state():
     spy = Spy()
     learner = Learner(images_of(), params_of(boundary="padded"), engine=spy)
     for _ in range(3):
@@ -106,7 +106,7 @@ def test_persistent_chains_go_on_from_where_they_were():
         assert torch.equal(spy.runs[-1][0], before)
 
 
-def test_the_score_is_not_stretched_where_chains_stay_by_their_pictures(monkeypatch):
+def test_contrastive_divergence_does_not_scale_the_score(monkeypatch):
     expected = learn(images_of(), params_of(**CONTRASTIVE))
     monkeypatch.setattr(update_rule, "SCORE_SCALING", 0.5)
     assert_same(learn(images_of(), params_of(**CONTRASTIVE)), expected)
@@ -117,7 +117,7 @@ def test_the_score_is_not_stretched_where_chains_stay_by_their_pictures(monkeypa
 
 
 @pytest.mark.parametrize(("batch_size", "drawn"), [(1, 1), (2, 2), (9, 5), (None, 5)])
-def test_an_iteration_reads_as_many_pictures_as_its_batch_holds(batch_size, drawn):
+def test_an_iteration_reads_as_many_pictures_as_its_batch_size(batch_size, drawn):
     images, asked = images_of(count=5), []
 
     def read(indices):
@@ -136,7 +136,7 @@ def test_an_iteration_reads_as_many_pictures_as_its_batch_holds(batch_size, draw
 
 
 @pytest.mark.parametrize("contrastive", [True, False])
-def test_patches_are_learned_from_by_chains_of_their_size(contrastive):
+def test_chains_have_the_size_of_the_patches(contrastive):
     spy, images = Spy(), images_of()
     settings = {"patch_size": 11, "batch_size": 6, "boundary": "valid", "initialization": "data", "num_chains": 4}
     params = params_of(**settings, contrastive=contrastive)
@@ -173,7 +173,7 @@ def test_an_object_grown_layer_by_layer_keeps_its_one_filter_on_top():
 
 
 @pytest.mark.parametrize("contrastive", [True, False])
-def test_bounded_chains_stay_in_the_pictures_box_give_or_take_sigma(contrastive):
+def test_bounded_chains_stay_in_the_pictures_colour_box_plus_sigma(contrastive):
     """The pictures' extremes stand so close together that free chains leave them at once."""
     images = images_of()
     box = ColourBox(torch.full((1, 1, 1), -4.0), torch.full((1, 1, 1), 6.0))
@@ -191,7 +191,7 @@ def test_bounded_chains_stay_in_the_pictures_box_give_or_take_sigma(contrastive)
     assert dynamics_of(params_of(), box).box is None
 
 
-def test_with_a_random_lattice_the_pictures_too_are_seen_from_its_every_place(monkeypatch):
+def test_with_random_lattice_the_pictures_are_seen_at_every_stride_phase(monkeypatch):
     seen, params, images = [], params_of(random_lattice=True), images_of(count=1)
     learner = Learner(images, params)
     observe = learner.algorithm.observe

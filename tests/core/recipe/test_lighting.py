@@ -23,7 +23,7 @@ def faded(half_periods, std, width=SIDE):
 
 @pytest.mark.parametrize("std", [1.0, 7.5, 200.0])
 @pytest.mark.parametrize("half_periods", [1, 4, 40])
-def test_of_a_wave_goes_what_the_blur_leaves_of_it(half_periods, std):
+def test_the_part_of_a_wave_that_the_blur_leaves_is_removed(half_periods, std):
     wave = cosine(half_periods)[None]
     picture, kept = 120 + 30 * wave, 1 - faded(half_periods, std)
     torch.testing.assert_close(picture - slow_light(picture, std), 120 + 30 * kept * wave, rtol=0, atol=1e-9)
@@ -32,7 +32,7 @@ def test_of_a_wave_goes_what_the_blur_leaves_of_it(half_periods, std):
 
 
 @pytest.mark.parametrize("hole", [False, True])
-def test_what_is_left_has_the_contrast_of_the_whole_and_light_is_given_back(hole):
+def test_the_rest_has_the_contrast_of_the_whole_and_light_is_restored(hole):
     generator = torch.Generator().manual_seed(3)
     picture = 120 + 20 * torch.randn(3, SIDE, SIDE, generator=generator, dtype=torch.float64) + 10 * cosine(1)
     known = torch.ones(SIDE, SIDE, dtype=torch.bool)
@@ -47,7 +47,7 @@ def test_what_is_left_has_the_contrast_of_the_whole_and_light_is_given_back(hole
     assert 1.05 < light.stretch < MOST_STRETCH
 
 
-def test_of_a_picture_that_is_mostly_light_the_rest_is_not_made_much_of():
+def test_a_picture_that_is_mostly_slow_light_is_stretched_only_so_far():
     generator = torch.Generator().manual_seed(4)
     picture = 120 + torch.randn(1, SIDE, SIDE, generator=generator, dtype=torch.float64) + 80 * cosine(1)
     light = Light.of(picture, 8.0)
@@ -61,7 +61,7 @@ def test_down_and_across_are_blurred_alike():
     torch.testing.assert_close(evened(picture, 9.0), turned, rtol=0, atol=1e-9)
 
 
-def test_hues_that_drift_go_sooner_than_light_does():
+def test_drifting_hues_are_removed_at_shorter_distances_than_light():
     """Brightness, here the stronger, along (1, 1, 1); a hue from red to blue along (1, 0, -1)."""
     brightness, hue = torch.ones(3, dtype=torch.float64), torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64)
     light, drift, std = 40 * cosine(3), 5 * cosine(5), 16.0
@@ -72,7 +72,7 @@ def test_hues_that_drift_go_sooner_than_light_does():
     torch.testing.assert_close(picture - slow_light(picture, std), expected, rtol=0, atol=1e-9)
 
 
-def test_the_mean_stays_and_so_does_what_is_finer():
+def test_the_mean_and_finer_detail_are_kept():
     generator = torch.Generator().manual_seed(2)
     texture = 120 + 20 * torch.randn(3, SIDE, SIDE, generator=generator, dtype=torch.float64)
     uneven = texture + 30 * cosine(1)
@@ -83,7 +83,7 @@ def test_the_mean_stays_and_so_does_what_is_finer():
     assert torch.corrcoef(torch.stack([found.flatten(), texture.flatten()]))[0, 1] > 0.99
 
 
-def test_grey_pictures_flat_ones_and_those_that_are_to_be_left():
+def test_grey_and_flat_pictures_and_even_light_off():
     flat = torch.full((1, 20, 20), 77.0)
     torch.testing.assert_close(evened(flat, 8.0), flat)
     assert evened(flat, None) is flat
@@ -91,7 +91,7 @@ def test_grey_pictures_flat_ones_and_those_that_are_to_be_left():
     torch.testing.assert_close(evened(colour, 8.0), colour)
 
 
-def test_nothing_is_brighter_than_white_or_darker_than_black():
+def test_evened_pictures_stay_between_black_and_white():
     picture = torch.full((3, SIDE, SIDE), 0.0)
     picture[..., SIDE // 2 :] = 200.0
     picture[:, 8::16, 8::16] = 255.0  # white among black, which is raised to the mean
@@ -100,7 +100,7 @@ def test_nothing_is_brighter_than_white_or_darker_than_black():
     assert (found.min(), found.max()) == (0, 255)
 
 
-def test_of_a_picture_with_a_hole_the_light_is_that_of_what_is_known():
+def test_the_light_of_a_picture_with_a_hole_comes_from_its_known_pixels():
     generator = torch.Generator().manual_seed(5)
     texture = 5 * torch.randn(3, SIDE, SIDE, generator=generator, dtype=torch.float64)
     picture = 120 + 30 * cosine(1) + texture
@@ -114,7 +114,7 @@ def test_of_a_picture_with_a_hole_the_light_is_that_of_what_is_known():
 
 
 @pytest.mark.parametrize("left", [0, 1])
-def test_where_next_to_nothing_is_known_there_is_no_light(left):
+def test_a_nearly_unknown_picture_has_no_slow_light(left):
     known = torch.zeros(200, 200, dtype=torch.bool)
     known[0, :left] = True
     light = slow_light(torch.full((3, 200, 200), 90.0), 2.0, known)

@@ -32,7 +32,7 @@ def spoilt(request):
 
 @pytest.mark.parametrize("spoil", [kill, blow_up, poison])
 @pytest.mark.parametrize("step", [10, 28, 58])
-def test_a_spoilt_learner_is_noticed_soon_and_goes_back_with_a_smaller_rate(spoil, step):
+def test_a_failure_is_noticed_soon_and_rolled_back_with_a_smaller_rate(spoil, step):
     sabotage = Sabotage(spoil, step)
     state = learn(pictures(), PARAMS, callback=sabotage)
     steps = [progress.step for progress in sabotage.told]
@@ -62,7 +62,7 @@ def test_resumed_learning_is_bit_identical_across_a_recovery(spoilt, step):
     assert_same(resumed, never_stopped)
 
 
-def test_learning_that_a_snapshot_alone_restored_can_still_recover():
+def test_learning_restored_from_a_snapshot_alone_can_recover():
     """Without the kept good states it goes back no further than to where it was resumed."""
     stopped = learn(pictures(), PARAMS, callback=stop_at(10))
     sabotage = Sabotage(kill, step=12)
@@ -74,7 +74,7 @@ def test_learning_that_a_snapshot_alone_restored_can_still_recover():
 @pytest.mark.parametrize(
     ("spoil", "reason"), [(kill, "layer 1 died"), (blow_up, "chains exploded"), (poison, "chains exploded")]
 )
-def test_learning_that_no_smaller_rate_helps_ends_with_its_reason(spoil, reason):
+def test_learning_that_keeps_failing_ends_with_the_reason(spoil, reason):
     learner = Learner(pictures(), PARAMS)
     spoil(learner.state)  # before the first iteration: there is no good state
     with pytest.raises(LearningDiverged, match=reason) as caught:
@@ -84,7 +84,7 @@ def test_learning_that_no_smaller_rate_helps_ends_with_its_reason(spoil, reason)
     assert "smaller learning_rate or step_size" in str(caught.value)
 
 
-def test_learning_spoilt_after_every_iteration_gives_up_after_the_bounded_number_of_tries():
+def test_learning_that_fails_after_every_iteration_ends_after_the_maximum_of_recoveries():
     with pytest.raises(LearningDiverged, match="died"):
         learn(pictures(), PARAMS, callback=lambda _, state: kill(state))
 

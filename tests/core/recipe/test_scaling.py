@@ -88,7 +88,7 @@ def test_scaled_layers_respond_with_variance_one_and_about_a_third_of_their_unit
 
 
 @every_top
-def test_scaled_weights_pull_at_first_as_strongly_as_they_are_meant_to(top, boundary):
+def test_scaled_weights_reconstruct_at_the_intended_strength(top, boundary):
     net, noisy = scaled(top, boundary)
     reconstruction = SIGMA**2 * basis(net, noisy, boundary)
     assert reconstruction.square().mean().sqrt().item() == pytest.approx(INITIAL_RECONSTRUCTION * SIGMA, rel=1e-9)
@@ -102,7 +102,7 @@ def test_an_objects_unit_fires_on_a_single_example_too():
 
 @pytest.mark.parametrize("factor", [0.125, 2.0])
 @pytest.mark.parametrize("whiten", [True, False])
-def test_scaled_nets_do_not_know_the_contrast_of_their_examples(factor, whiten):
+def test_scaled_nets_do_not_depend_on_the_contrast_of_their_examples(factor, whiten):
     """TrainingSet and σ `factor` times as strong: every layer responds as before, through filters as much weaker."""
     net, noisy = scaled(whiten=whiten)
     other, stronger = scaled(whiten=whiten, images=factor * examples(), reference_std=factor * SIGMA)
@@ -115,7 +115,7 @@ def test_scaled_nets_do_not_know_the_contrast_of_their_examples(factor, whiten):
         torch.testing.assert_close(there, here, **tolerance)
 
 
-def test_where_the_noise_is_lost_in_them_twice_the_contrast_alone_changes_no_response():
+def test_doubling_a_strong_contrast_changes_no_response():
     sigma = 1e-4
     net, noisy = scaled(reference_std=sigma)
     other, stronger = scaled(images=2 * examples(), reference_std=sigma)
@@ -123,7 +123,7 @@ def test_where_the_noise_is_lost_in_them_twice_the_contrast_alone_changes_no_res
     torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
 
 
-def test_scaling_draws_from_its_generator_alone():
+def test_scaling_draws_from_its_generator_only():
     before = torch.get_rng_state()
     (one, _), (other, _) = scaled(), scaled()
     assert torch.equal(torch.get_rng_state(), before)
@@ -140,7 +140,7 @@ def test_filters_and_their_whitened_coordinates_are_each_others_inverse():
     assert torch.linalg.eigvalsh(whitening.matrix).min() > 0
 
 
-def test_seen_through_the_whitening_the_components_of_patches_differ_less_in_strength():
+def test_whitening_makes_the_components_of_patches_more_equally_strong():
     images = examples()
     noisy = images + SIGMA * torch.randn(images.shape, generator=seeded(2))
     patches = torch.nn.functional.unfold(noisy, 5).movedim(1, 2).flatten(0, 1)
@@ -152,7 +152,7 @@ def test_seen_through_the_whitening_the_components_of_patches_differ_less_in_str
     assert after.item() == pytest.approx(before.item() ** 0.75, rel=0.1)  # C^(-1/8) C C^(-1/8): a quarter of the way
 
 
-def test_filters_of_too_many_inputs_are_left_as_they_are():
+def test_filters_of_too_many_inputs_are_not_whitened():
     side = math.isqrt(WHITENED_INPUTS) + 1
     whitening = Whitening.of(torch.randn(1, 1, side + 4, side + 4, generator=seeded()), side, 1.0)
     filters = torch.randn(2, 1, side, side, generator=seeded())
@@ -160,7 +160,7 @@ def test_filters_of_too_many_inputs_are_left_as_they_are():
     assert torch.equal(whitening.coordinates(filters), filters)
 
 
-def test_whitening_is_the_same_whenever_learning_goes_on():
+def test_whitening_is_the_same_when_learning_is_resumed():
     one, other = whitening_of(examples()), whitening_of(examples())
     assert torch.equal(one.matrix, other.matrix)
 

@@ -17,14 +17,14 @@ def pictures(means, std):
     return drawn / drawn.square().mean().sqrt() * std + torch.tensor(means, dtype=torch.float64)[:, :, None, None]
 
 
-def test_each_pictures_mean_and_the_contrast_of_all_are_the_training_pictures_again():
+def test_tone_restores_each_pictures_mean_and_the_contrast_of_all():
     clean = pictures([[3.0, -2.0, 0.5], [-4.0, 0.0, 7.0]], 45.0)
     found = Tone.of(clean, TEXTURE).give(clean)
     torch.testing.assert_close(found.mean(dim=(2, 3)), torch.zeros(2, 3, dtype=torch.float64), rtol=0, atol=1e-9)
     assert found.square().mean().sqrt() == pytest.approx(TEXTURE.contrast, rel=1e-9)
 
 
-def test_parts_of_a_picture_get_the_tone_of_the_whole():
+def test_tiles_get_the_tone_of_the_whole_picture():
     clean = pictures([[3.0, -2.0, 0.5]], 45.0)
     tone = Tone.of(clean, TEXTURE)
     mean = means(clean)
@@ -33,7 +33,7 @@ def test_parts_of_a_picture_get_the_tone_of_the_whole():
 
 
 @pytest.mark.parametrize(("std", "gain"), [(20.0, MOST_GAIN), (90.0, 1 / MOST_GAIN), (0.0, MOST_GAIN)])
-def test_what_is_far_off_shows(std, gain):
+def test_large_errors_of_tone_remain_visible(std, gain):
     clean = pictures([[60.0, -60.0, 0.0]], std)
     tone = Tone.of(clean, TEXTURE)
     assert tone.gain == pytest.approx(gain)
@@ -55,7 +55,7 @@ def test_what_is_far_off_shows(std, gain):
         {"contrastive": True},
     ],
 )
-def test_pictures_of_which_mean_or_contrast_is_not_known_are_left_as_they_are(other):
+def test_pictures_of_unknown_mean_or_contrast_are_not_changed(other):
     clean = pictures([[3.0, -2.0, 0.5]], 45.0)
     assert Tone.of(clean, TEXTURE) != Tone()
     params = TEXTURE.model_copy(update=other)
@@ -64,7 +64,7 @@ def test_pictures_of_which_mean_or_contrast_is_not_known_are_left_as_they_are(ot
     torch.testing.assert_close(Tone().give(clean), clean, rtol=0, atol=1e-12)
 
 
-def test_a_light_to_be_evened_has_bounds():
+def test_even_light_has_bounds():
     layers = (LayerParams(filters=1, kernel_size=3),)
     assert LearningParams(image_size=16, layers=layers).even_light is None
     for wrong in (0, 0.5, -3, 1025, float("inf"), float("nan")):

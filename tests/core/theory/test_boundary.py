@@ -42,7 +42,7 @@ def test_unwrap_of_ones_counts_how_often_each_pixel_is_repeated():
     torch.testing.assert_close(counts[0, 0], torch.tensor([[9.0, 6.0], [6.0, 4.0]], dtype=torch.float64))
 
 
-def test_unwrap_leaves_its_argument_as_it_was():
+def test_unwrap_does_not_change_its_argument():
     wrapped = random_like(1, 1, 5, 5, seed=5)
     before = wrapped.clone()
     unwrap(wrapped, 2)
@@ -50,7 +50,7 @@ def test_unwrap_leaves_its_argument_as_it_was():
 
 
 @pytest.mark.parametrize("margin", [0, 1, 3])
-def test_a_mirrored_picture_goes_on_as_it_came_and_cropping_gives_it_back(margin):
+def test_mirror_continues_the_picture_and_crop_undoes_it(margin):
     images = random_like(2, 3, 4, 5, seed=1)
     around = mirror(images, margin)
     assert around.shape == (2, 3, 4 + 2 * margin, 5 + 2 * margin)

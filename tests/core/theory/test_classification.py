@@ -170,7 +170,7 @@ def test_prop1b_every_discriminative_net_is_reduced_to_a_base_without_score_and_
     assert log_partition(base_model, (6, 6), boundary=boundary, generator=seeded(), chains=2).value == 0
 
 
-def test_prop1b_category_models_and_their_priors_give_the_discriminative_net_again():
+def test_prop1b_category_models_with_their_priors_equal_the_discriminative_net():
     """log Z_c by quadrature on one pixel. The biases are log ρ_c - log ρ_1 - log Z_c, not + log Z_c as is printed."""
     net = reduce_to_base(discriminative_net((ConvLayer(3, 1), ConvLayer(2, 1)), channels=1, reference_std=1.2, seed=5))
     models = category_models(net)
@@ -203,7 +203,7 @@ def test_category_models_share_no_memory_with_the_discriminative_net():
     assert all(torch.equal(one, other) for one, other in zip(net.parameters(), before, strict=True))
 
 
-def test_the_densities_of_models_learned_apart_are_compared_in_the_pictures_grey_levels():
+def test_densities_of_separately_learned_models_are_compared_in_grey_levels():
     """log p(x) in pixels integrates to one whatever the model's mean and gain, which differ between the models."""
     x = torch.linspace(-400, 655, 400_001, dtype=torch.float64).view(-1, 1, 1, 1)
     models = []
@@ -217,7 +217,7 @@ def test_the_densities_of_models_learned_apart_are_compared_in_the_pictures_grey
     torch.testing.assert_close(mass, torch.ones(2, dtype=torch.float64), rtol=1e-6, atol=1e-6)
 
 
-def test_a_stretched_copy_of_a_model_gives_the_same_density_of_the_same_picture():
+def test_a_model_with_another_gain_has_the_same_density_for_the_same_picture():
     """σ, weights and gain scaled together describe one density of pixels; every channel's pixels count."""
     grey = 255 * torch.rand(3, 3, 5, 5, generator=seeded(8), dtype=torch.float64)
     _, levels = standardize(grey)
@@ -237,7 +237,7 @@ def test_a_stretched_copy_of_a_model_gives_the_same_density_of_the_same_picture(
     torch.testing.assert_close(densities[:, 0], densities[:, 1], **EXACT)
 
 
-def test_class_posterior_is_uniform_in_the_priors_where_none_are_given():
+def test_class_posterior_uses_uniform_priors_by_default():
     densities = torch.tensor([[-1000.0, -1001.0], [5.0, 5.0]], dtype=torch.float64)
     expected = torch.tensor([[1 / (1 + math.exp(-1)), 1 / (1 + math.e)], [0.5, 0.5]], dtype=torch.float64)
     torch.testing.assert_close(class_posterior(densities), expected, **EXACT)
@@ -248,7 +248,7 @@ def test_class_posterior_is_uniform_in_the_priors_where_none_are_given():
     )
 
 
-def test_prop1a_the_biases_that_the_labels_teach_are_log_prior_minus_log_z():
+def test_prop1a_learned_biases_are_log_prior_minus_log_z():
     """Pixels drawn from three categories of known Z: maximum likelihood of b_c finds log ρ_c - log Z_c."""
     nets = pixel_categories((1.0, 0.3), (-2.0, 1.0), (0.5, -1.0), reference_std=1.2)
     log_z = torch.stack([pixel_log_partition(net) for net in nets])
@@ -268,7 +268,7 @@ def test_prop1a_the_biases_that_the_labels_teach_are_log_prior_minus_log_z():
     torch.testing.assert_close(totals, torch.tensor(counts, dtype=torch.float64), rtol=1e-3, atol=0)
 
 
-def test_learned_biases_of_scores_thousands_apart_are_found_too():
+def test_learned_biases_converge_for_scores_thousands_apart():
     scores = torch.tensor([[-9000.0, -3000.0], [-9400.0, -3300.0], [-8000.0, -2900.0], [-8800.0, -3500.0]])
     labels = torch.tensor([0, 1, 0, 0])  # by the difference alone: -6000, -6100 | -5100, -5300
     biases = learned_biases(scores, labels)
@@ -288,7 +288,7 @@ def stripes(upright, count, seed, size=16):
     return 120 + (wave if upright else wave.transpose(2, 3)).expand(count, 1, size, size) + noise
 
 
-def test_textures_learned_apart_are_told_apart_by_their_own_densities():
+def test_separately_learned_textures_are_classified_by_their_densities():
     """Two models, each learned from its own pictures alone, log Z of each by annealing; pictures that neither saw."""
     params = LearningParams.model_validate(
         {
@@ -318,7 +318,7 @@ def test_textures_learned_apart_are_told_apart_by_their_own_densities():
         assert (class_posterior(densities)[:, upright] > 0.99).all()
 
 
-def test_refused_discriminative_nets_say_why():
+def test_invalid_discriminative_nets_are_refused_with_the_reason():
     with pytest.raises(ValueError, match="object"):
         DiscriminativeConvNet(Architecture(LAYERS, top="object"), 3)
     with pytest.raises(ValueError, match="at least 2, not 1"):

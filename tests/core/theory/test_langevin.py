@@ -51,7 +51,7 @@ def test_eq19_coefficients_by_hand():
 
 
 @pytest.mark.parametrize("boundary", ["valid", "torus"])
-def test_the_generator_decides_the_noise_and_moves_on(boundary):
+def test_the_generator_determines_the_noise_and_advances(boundary):
     one = case("one", [(3, 3, 2)], (8, 8), boundary)
     generator, same = seeded(3), seeded(3)
     first = langevin_step(one.net, one.images, 0.3, generator, boundary=boundary)
@@ -61,7 +61,7 @@ def test_the_generator_decides_the_noise_and_moves_on(boundary):
     assert not torch.equal(first, langevin_step(one.net, one.images, 0.3, generator, boundary=boundary))
 
 
-def test_given_noise_leaves_the_generator_alone():
+def test_given_noise_does_not_advance_the_generator():
     one = case("one", [(3, 3, 2)], (9, 9), "valid")
     generator = seeded(3)
     langevin_step(one.net, one.images, 0.3, generator, noise=torch.zeros_like(one.images))

@@ -95,13 +95,13 @@ def test_eq22_on_one_piece_the_contribution_is_the_inner_product_with_the_basis_
 
 
 @pytest.mark.parametrize(("boundary", "side"), [("valid", 17), ("torus", 18)])
-def test_line2_chains_begin_blank_and_on_the_torus_fit_the_stride(boundary, side):
+def test_line2_chains_start_at_zero_and_on_the_torus_fit_the_stride(boundary, side):
     params = with_(image_size=17, boundary=boundary)
     chains = first_chains(TrainingSet.of(pictures(size=17)), params, architecture_of(params, 1), torch.Generator())
     assert torch.equal(chains, torch.zeros(2, 1, side, side))
 
 
-def test_line2_chains_can_begin_as_noise_of_the_reference():
+def test_line2_chains_can_start_as_reference_noise():
     params = with_(initialization="noise", reference_std=3.0, image_size=64, num_chains=16)
     chains = first_chains(
         TrainingSet.of(pictures()), params, architecture_of(params, 1), torch.Generator().manual_seed(0)
@@ -109,14 +109,14 @@ def test_line2_chains_can_begin_as_noise_of_the_reference():
     assert chains.std().item() == pytest.approx(3.0, rel=0.02)
 
 
-def test_line2_chains_can_begin_as_the_pictures_in_turn():
+def test_line2_chains_can_start_as_the_pictures_in_turn():
     params = with_(initialization="data", num_chains=5)
     images = pictures(count=2)
     chains = first_chains(TrainingSet.of(images), params, architecture_of(params, 1), torch.Generator())
     assert torch.equal(chains, images[[0, 1, 0, 1, 0]])
 
 
-def test_line4_persistent_chains_continue_and_contrastive_ones_begin_at_the_observed_pictures():
+def test_line4_persistent_chains_continue_and_contrastive_ones_start_at_the_observed_pictures():
     images = pictures().double()
     for contrastive in (False, True):
         params = with_(ONE_STAGE, boundary="padded", contrastive=contrastive, step_size=1e-9)
@@ -150,7 +150,7 @@ def test_learn_grows_the_layers_one_by_one_and_reports_each_iteration():
     assert state.net.architecture == architecture_of(params, channels=1)
 
 
-def test_learn_goes_on_from_a_state_as_if_it_had_not_been_stopped():
+def test_learn_continues_from_a_state_as_if_it_had_not_been_stopped():
     params = with_(iterations=6)
     whole = learn(pictures(), params)
     stopped = learn(pictures(), params, callback=lambda progress, _: progress.step == 8)

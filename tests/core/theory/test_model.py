@@ -134,7 +134,7 @@ def test_map_sizes_on_the_plane_are_those_of_the_maps(case):
 
 
 @pytest.mark.parametrize("one", [one for one in CASES if one.boundary == "torus"], ids=lambda one: one.name)
-def test_on_the_torus_the_top_map_has_one_position_a_stride(one):
+def test_on_the_torus_the_top_map_has_one_position_per_stride(one):
     stride = one.net.architecture.total_stride
     maps = one.net.feature_maps(one.images, "torus")[: len(one.net.architecture.layers)]
     assert tuple(maps[-1].shape[2:]) == tuple(side // stride for side in one.images.shape[2:])
@@ -146,7 +146,7 @@ def test_on_the_torus_the_top_map_has_one_position_a_stride(one):
     [one for one in CASES if one.boundary == "torus" and not one.net.has_top_filter],  # an object has its place
     ids=lambda one: one.name,
 )
-def test_on_the_torus_a_shift_by_the_total_stride_leaves_the_score(one):
+def test_on_the_torus_a_shift_by_the_total_stride_keeps_the_score(one):
     stride = one.net.architecture.total_stride
     score = one.net.score(one.images, "torus")
     for shift in [(stride, 0), (0, stride), (2 * stride, -stride)]:
@@ -201,7 +201,7 @@ def test_halo_is_never_negative():
     ("field", "value"),
     [("filters", 0), ("filters", -1), ("kernel_size", 0), ("stride", 0), ("kernel_size", 2.5), ("filters", "4")],
 )
-def test_refused_layers_are_named_with_their_value(field, value):
+def test_invalid_layers_are_refused_with_their_value(field, value):
     with pytest.raises(ValueError, match=f"{field}.*{value!r}"):
         ConvLayer(**{"filters": 4, "kernel_size": 3, "stride": 1, field: value})
 
@@ -217,7 +217,7 @@ def test_refused_layers_are_named_with_their_value(field, value):
         ("top", "pyramid"),
     ],
 )
-def test_refused_architectures_name_the_field(field, value):
+def test_invalid_architectures_are_refused_with_the_field(field, value):
     with pytest.raises(ValueError, match=field):
         Architecture(**{"layers": (ConvLayer(2, 3),), field: value})
 
@@ -239,13 +239,13 @@ def test_map_sizes_names_the_layer_whose_filter_does_not_fit():
         ((1, 1, 8, 8), "torus", r"\(N, 3, H, W\)"),
     ],
 )
-def test_refused_pictures_are_told_their_shape_and_what_is_asked(shape, boundary, what):
+def test_refused_pictures_are_named_with_their_shape_and_the_expected_one(shape, boundary, what):
     net = GenerativeConvNet(Architecture((ConvLayer(2, 3, 2), ConvLayer(2, 3))))
     with pytest.raises(ValueError, match=what):
         net.score(torch.zeros(shape), boundary)
 
 
-def test_parameters_are_float32_and_decided_by_the_generator():
+def test_parameters_are_float32_and_determined_by_the_generator():
     shape = Architecture((ConvLayer(4, 3), ConvLayer(2, 3)))
     one, same, other = (GenerativeConvNet(shape, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert {parameter.dtype for parameter in one.parameters()} == {torch.float32}
@@ -302,7 +302,7 @@ def test_add_layer_under_an_objects_or_a_categorys_top_keeps_the_lower_layers_an
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("filters", [5, 8])
-def test_add_layer_keeps_an_objects_score_where_its_filter_is_laid_on_what_it_saw(boundary, filters):
+def test_add_layer_keeps_an_objects_score_for_the_pictures_it_covered(boundary, filters):
     """On every boundary the filter moves with what the new layer passes on; only the plane loses a rim of it."""
     size = 14
     net = random_net(shaped([(5, 3, 1)], "object", boundary, size), seed=2).float()
@@ -322,7 +322,7 @@ def test_add_layer_keeps_an_objects_score_where_its_filter_is_laid_on_what_it_sa
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_add_layer_keeps_about_what_raises_a_categorys_score(boundary):
+def test_add_layer_roughly_keeps_the_positive_part_of_a_categorys_score(boundary):
     """The new filters' own weights begin at one; the old ones' are in their shares, but for those below zero."""
     size = 12
     net = random_net(shaped([(4, 3, 1)], "category", boundary, size), seed=4).float()
@@ -334,7 +334,7 @@ def test_add_layer_keeps_about_what_raises_a_categorys_score(boundary):
     torch.testing.assert_close(taller.score(images, boundary), raised, rtol=0.1, atol=1.0)
 
 
-def test_add_layer_keeps_the_filters_that_an_object_weighs_most_where_the_new_ones_are_fewer():
+def test_add_layer_with_fewer_filters_keeps_those_with_an_objects_largest_weights():
     net = random_net(shaped([(5, 3, 1)], "object", "valid", 10), seed=6).float()
     with torch.no_grad():
         net.weights[-1].mul_(torch.tensor([0.1, 3.0, 0.2, 5.0, 0.3]).view(1, 5, 1, 1))

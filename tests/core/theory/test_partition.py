@@ -112,7 +112,7 @@ def test_where_all_units_stay_active_log_z_is_that_of_the_gaussian(top, boundary
     assert found.value == pytest.approx(expected, abs=4 * found.standard_error + 1e-9 * abs(expected))
 
 
-def test_the_way_leads_from_white_noise_to_the_model_and_each_pieces_variance_falls_by_the_same_factor():
+def test_annealing_goes_from_white_noise_to_the_model_and_each_pieces_variance_falls_by_the_same_factor():
     annealing = annealing_of(pixel_net(1.0, 0.0, 2.0), 0, start_std=10.0, temperatures=8)
     assert annealing.betas[0] == 0
     assert annealing.betas[-1] == pytest.approx(1)
@@ -193,7 +193,7 @@ def test_a_transition_leaves_the_tempered_density_invariant_across_pieces(beta, 
     assert distance(always_taken.images) > 3
 
 
-def test_a_picture_that_runs_away_is_not_taken():
+def test_a_diverging_picture_is_rejected():
     """Where the energy is no number, the chain stays where it is."""
     annealing = annealing_of(pixel_net(1.0, 0.0), 3)
     chains = annealing.first((5, 1, 1, 1))
@@ -223,7 +223,7 @@ def test_the_estimate_does_not_overflow():
     assert found.value == pytest.approx(5000 + math.log(2))
 
 
-def test_the_generator_decides_theestimate():
+def test_the_generator_determines_the_estimate():
     one = case("one", [(3, 3, 2)], (6, 6), "torus")
     first, same, other = (
         log_partition(one.net, (6, 6), boundary="torus", generator=seeded(seed), chains=4, temperatures=5)
@@ -233,7 +233,7 @@ def test_the_generator_decides_theestimate():
     assert first != other
 
 
-def test_the_global_generator_has_no_say_and_the_net_stays_as_it_is():
+def test_the_global_generator_and_the_net_are_left_alone():
     one = case("one", [(3, 3, 2)], (7, 7), "valid")
     before, weights = torch.get_rng_state(), one.net.weights[0].clone()
     log_partition(one.net, (7, 7), generator=seeded(), chains=2, temperatures=3)
@@ -272,7 +272,7 @@ def test_the_work_can_be_interrupted_at_each_transition():
         ({"size": (2, 2)}, "smaller than the net's window"),
     ],
 )
-def test_refused_settings_say_what_is_asked(settings, what):
+def test_refused_settings_name_the_requirement(settings, what):
     net = GenerativeConvNet(Architecture((ConvLayer(2, 3),), 1))
     with pytest.raises(ValueError, match=what):
         log_partition(net, settings.pop("size", (5, 5)), generator=seeded(), **settings)

@@ -136,7 +136,7 @@ def test_theorem1_the_segments_do_cross_borders_of_every_layer_at_which_the_basi
 
 
 @pytest.mark.parametrize("top", ["object", "category"])
-def test_prop2_find_mode_says_so_where_it_comes_to_rest_between_two_pieces(top):
+def test_prop2_find_mode_reports_no_convergence_between_two_pieces(top):
     """An object's ReLU, or a category's negative weight, can make the energy least on a border, where no mean lies."""
     net = _two_slopes(top)
     assert reconstruct(net, pixel(0.5)).item() == pytest.approx(2.0)
@@ -148,7 +148,7 @@ def test_prop2_find_mode_says_so_where_it_comes_to_rest_between_two_pieces(top):
 
 
 @pytest.mark.parametrize("top", ["object", "category"])
-def test_prop2_find_mode_says_so_when_it_is_stopped_early(top):
+def test_prop2_find_mode_reports_an_early_stop(top):
     stopped = [
         find_mode(one.net, one.images, max_steps=0, boundary=one.boundary)
         for one in CASES
@@ -205,7 +205,7 @@ def memories(count=4, size=16):
     ],
     ids=["prototype", "two layers"],
 )
-def test_prop2_after_one_step_contrastive_divergence_noisy_pictures_fall_back_to_their_own(layers, near):
+def test_prop2_after_one_step_contrastive_divergence_noisy_pictures_return_to_their_originals(layers, near):
     """Hopfield's memory (sec. 6): from a picture under noise the dynamics finds a mode beside that picture.
 
     Distances are in units of a picture's size; between two pictures there is more than one.
