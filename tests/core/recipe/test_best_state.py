@@ -143,7 +143,10 @@ def test_the_final_health_is_that_of_the_best_state():
     ("settings", "reason"),
     [
         ({"contrastive": True, "boundary": "padded"}, "must be false with contrastive"),
-        ({"patch_size": 6, "boundary": "valid", "layers": [{"filters": 2, "kernel_size": 3}]}, "patch_size of at least 7 pixels"),
+        (
+            {"patch_size": 6, "boundary": "valid", "layers": [{"filters": 2, "kernel_size": 3}]},
+            "patch_size of at least 7 pixels",
+        ),
     ],
 )
 def test_settings_without_comparable_pictures_are_refused(settings, reason):
