@@ -162,9 +162,11 @@ def test_prop2_a_converged_mode_is_its_own_reconstruction_and_a_local_energy_min
         energy = one.net.energy(found, boundary)
         for size in (1e-4, 1e-5):  # within the piece, whose border may lie near
             for _ in range(5):
-                away = size * one.variance**0.5 * torch.randn(found.shape, generator=generator, dtype=found.dtype)
+                direction = torch.randn(found.shape, generator=generator, dtype=found.dtype)
+                direction /= direction.flatten(1).norm(dim=1)[:, None, None, None]  # a shorter step is lost in rounding
+                away = size * one.variance**0.5 * direction
                 assert (one.net.energy(found + away, boundary) > energy).all(), one.name
-    assert converged >= 6
+    assert converged >= 8
 
 
 @every_case
