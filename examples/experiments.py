@@ -78,10 +78,10 @@ def _objects(files: Sequence[Path], params: LearningParams, options: argparse.Na
     _save(options.out / "object.png", [*pixels.to(torch.uint8)[: len(synthesized)], *synthesized], columns=6)
     real, drawn = pixels.flatten(1), synthesized.float().flatten(1)
     scale = real.shape[1] ** 0.5
-    nearest = torch.cdist(drawn, real).min(dim=1).values / scale
+    distances = torch.cdist(drawn, real).min(dim=1).values / scale
     return {
-        "nearest_training_picture": nearest.mean().item(),
-        "farthest_from_its_nearest": nearest.max().item(),
+        "nearest_training_picture": distances.mean().item(),
+        "farthest_from_its_nearest": distances.max().item(),
         "median_between_training_pictures": torch.pdist(real).median().item() / scale,
         "median_between_synthesized": torch.pdist(drawn).median().item() / scale,
         **_run_figures(state, seconds),

@@ -67,8 +67,8 @@ def slow_light(picture: Tensor, std: float | None, known: Tensor | None = None) 
     colours = ((centred - light) * weight).flatten(1)
     axis = torch.linalg.eigh(colours @ colours.T)[1][:, -1]
     hue = _blurred(centred - light, weight, HUE_SHARE * std)
-    beside: Tensor = hue - axis[:, None, None] * torch.einsum("c,chw->hw", axis, hue)
-    return light + beside
+    orthogonal: Tensor = hue - axis[:, None, None] * torch.einsum("c,chw->hw", axis, hue)
+    return light + orthogonal
 
 
 def _weighed(picture: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
