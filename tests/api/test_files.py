@@ -1,4 +1,4 @@
-"""Stored files over HTTP: ETag, Range, HEAD, and all of a job's in one zip."""
+"""Downloads: ETag, Range, HEAD, and all of a job's files as one zip."""
 
 import io
 import zipfile
@@ -10,12 +10,12 @@ from support.http import Api, problem
 from core.jobs import outcomes, requests
 from core.jobs.results import NewArtifact
 
-CONTENT = bytes(range(256)) * 9000  # more than one piece
+CONTENT = bytes(range(256)) * 9000  # more than one chunk
 SIZE = len(CONTENT)
 
 
-def _done(api: Api, **files: bytes) -> str:
-    """A job that is done, with files."""
+def _succeeded_job(api: Api, **files: bytes) -> str:
+    """Return the id of a succeeded job with these files; `_` stands for the dot of a name."""
     lease = rows.claimed(api.database)
     results = []
     for name, content in files.items():
@@ -27,17 +27,17 @@ def _done(api: Api, **files: bytes) -> str:
 
 @pytest.fixture
 def url(api: Api) -> str:
-    return f"/v1/jobs/{_done(api, a_png=CONTENT)}/artifacts/a.png"
+    return f"/v1/jobs/{_succeeded_job(api, a_png=CONTENT)}/artifacts/a.png"
 
 
 def test_a_file_matches_its_entry_in_the_job(api: Api, url: str) -> None:
-    (told,) = api.client.get(url.rsplit("/", 2)[0]).json()["artifacts"]
-    answer = api.client.get(told["url"])
+    (shown,) = api.client.get(url.rsplit("/", 2)[0]).json()["artifacts"]
+    answer = api.client.get(shown["url"])
     assert (answer.status_code, answer.content) == (200, CONTENT)
-    assert told["url"] == url
-    assert (told["bytes"], told["width"], told["height"]) == (SIZE, 3, 4)
-    assert answer.headers["etag"] == f'"{told["sha256"]}"'
-    assert answer.headers["content-type"] == told["media_type"] == "image/png"
+    assert shown["url"] == url
+    assert (shown["bytes"], shown["width"], shown["height"]) == (SIZE, 3, 4)
+    assert answer.headers["etag"] == f'"{shown["sha256"]}"'
+    assert answer.headers["content-type"] == shown["media_type"] == "image/png"
     assert answer.headers["content-length"] == str(SIZE)
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -105,7 +105,7 @@ def test_a_missing_file_is_not_found(api: Api, url: str) -> None:
 
 
 def test_an_empty_file_is_sent(api: Api) -> None:
-    url = f"/v1/jobs/{_done(api, e_png=b'')}/artifacts/e.png"
+    url = f"/v1/jobs/{_succeeded_job(api, e_png=b'')}/artifacts/e.png"
     answer = api.client.get(url)
     assert (answer.status_code, answer.content) == (200, b"")
     problem(api.client.get(url, headers={"Range": "bytes=0-"}), 416)
@@ -113,12 +113,12 @@ def test_an_empty_file_is_sent(api: Api) -> None:
 
 @pytest.mark.parametrize("name", ["b.png", "%2e%2e%2fa.png", "%00", "a.png%00"])
 def test_an_unknown_artifact_is_not_found(each_api: Api, name: str) -> None:
-    job_id = _done(each_api, a_png=b"abc")
+    job_id = _succeeded_job(each_api, a_png=b"abc")
     problem(each_api.client.get(f"/v1/jobs/{job_id}/artifacts/{name}"), 404)
 
 
 def test_all_files_are_sent_as_one_zip(each_api: Api) -> None:
-    job_id = _done(each_api, a_png=CONTENT, b_png=b"second", c_png=b"")
+    job_id = _succeeded_job(each_api, a_png=CONTENT, b_png=b"second", c_png=b"")
     answer = each_api.client.get(f"/v1/jobs/{job_id}/artifacts.zip")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
     assert job_id in answer.headers["content-disposition"]
@@ -143,15 +143,15 @@ def test_a_model_is_downloaded_and_deleted_with_its_file(each_api: Api) -> None:
     model = rows.new_model()
     model = type(model)(model.id, "m", each_api.blobs.put(lease.path("m"), CONTENT), model.params, 1)
     outcomes.succeed(each_api.database, lease, [], rows.DONE, model=model)
-    told = each_api.client.get(f"/v1/models/{model.id}").json()
-    assert (told["bytes"], told["job_id"]) == (SIZE, lease.job_id)
-    assert each_api.client.get("/v1/models").json()["data"] == [told]
-    answer = each_api.client.get(told["url"])
+    shown = each_api.client.get(f"/v1/models/{model.id}").json()
+    assert (shown["bytes"], shown["job_id"]) == (SIZE, lease.job_id)
+    assert each_api.client.get("/v1/models").json()["data"] == [shown]
+    answer = each_api.client.get(shown["url"])
     assert answer.content == CONTENT
     assert answer.headers["content-disposition"] == f'attachment; filename="{model.id}.safetensors"'
     job = each_api.post({"kind": "sample", "model_id": model.id}).json()
     problem(each_api.client.delete(f"/v1/models/{model.id}"), 409)
     each_api.client.post(f"/v1/jobs/{job['id']}/cancel")
     assert each_api.client.delete(f"/v1/models/{model.id}").status_code == 204
-    problem(each_api.client.get(told["url"]), 404)
+    problem(each_api.client.get(shown["url"]), 404)
     problem(each_api.client.get(f"/v1/models/{model.id}"), 404)

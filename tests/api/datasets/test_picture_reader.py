@@ -1,4 +1,4 @@
-"""Every picture that we say we read is read, upright, in sRGB, 8 bits a channel; every other is refused and named."""
+"""Pictures are stored upright, in sRGB, with 8 bits per channel; files that cannot be read are refused by name."""
 
 import io
 import struct
@@ -21,8 +21,8 @@ ALPHA = {"LA", "P+t", "RGBA"}
 GREY = {"1", "L", "LA", "I;16", "I"}
 
 
-def _learned(api: Api, content: bytes, name: str = "a.png") -> Image.Image:
-    """What is stored of a picture."""
+def _stored(api: Api, content: bytes, name: str = "a.png") -> Image.Image:
+    """Upload a picture and return the stored one."""
     answer = api.upload((name, content))
     assert answer.status_code == 201, answer.text
     (image,) = answer.json()["images"]
@@ -30,7 +30,7 @@ def _learned(api: Api, content: bytes, name: str = "a.png") -> Image.Image:
     picture = pictures.decoded(stored.content)
     assert stored.headers["content-type"] == "image/png"
     assert (picture.format, picture.size) == ("PNG", (image["width"], image["height"]))
-    assert _chunks(stored.content) == {b"IHDR", b"IDAT", b"IEND"}, "nothing of the file but its pixels is kept"
+    assert _chunks(stored.content) == {b"IHDR", b"IDAT", b"IEND"}, "only pixels are stored"
     return picture
 
 
@@ -44,7 +44,7 @@ def _chunks(png: bytes) -> set[bytes]:
 
 
 def _refused(api: Api, content: bytes, *statuses: int, name: str = "bad.png") -> str:
-    """The reason; the file is named, nothing is stored."""
+    """Upload a good picture and `content`; check that it is refused by name, and return the reason."""
     before = api.stored()
     error = problem(api.upload(("good.png", pictures.png()), (name, content)), *statuses)
     assert [(one["field"], one["file"]) for one in error["errors"]] == [("images[1]", name)]
@@ -56,9 +56,9 @@ def _refused(api: Api, content: bytes, *statuses: int, name: str = "bad.png") ->
 def test_every_mode_of_every_format_is_read(api: Api, format_: str, mode: str) -> None:
     options = {"quality": 100} if format_ == "JPEG" else {"lossless": True} if format_ == "WEBP" else {}
     content = pictures.encoded(pictures.in_mode(mode), format_, **options)
-    stored = _learned(api, content, f"a.{format_.lower()}")
+    stored = _stored(api, content, f"a.{format_.lower()}")
     grey = mode in GREY and format_ not in ("WEBP",)
-    # WebP knows no grey, and BMP's alpha is not always told.
+    # WebP has no grey; whether BMP's alpha is read depends on Pillow.
     if (format_, mode) != ("BMP", "RGBA"):
         assert stored.mode == ("L" if grey else "RGB") + ("A" if mode in ALPHA else "")
     with Image.open(io.BytesIO(content)) as opened:
@@ -73,14 +73,14 @@ def test_every_mode_of_every_format_is_read(api: Api, format_: str, mode: str) -
 @pytest.mark.parametrize("level", [0, 1, 128, 129, 256, 32767, 65534, 65535])
 def test_grey_of_16_bits_becomes_the_nearest_of_8(api: Api, format_: str, level: int) -> None:
     picture = Image.fromarray(np.full((3, 3), level, np.uint16))
-    stored = _learned(api, pictures.encoded(picture, format_))
+    stored = _stored(api, pictures.encoded(picture, format_))
     assert set(np.asarray(stored).ravel()) == {round(level / 257)}
 
 
 def test_grey_of_16_bits_in_the_other_byte_order(api: Api) -> None:
     levels = np.linspace(0, 65535, 12).astype(">u2").reshape(3, 4)
     picture = Image.frombytes("I;16B", (4, 3), levels.tobytes())
-    stored = _learned(api, pictures.encoded(picture, "TIFF"))
+    stored = _stored(api, pictures.encoded(picture, "TIFF"))
     assert np.array_equal(np.asarray(stored), np.round(levels.astype(float) / 257))
 
 
@@ -91,7 +91,7 @@ def test_a_picture_is_turned_upright(api: Api, format_: str, orientation: int) -
     exif[0x0112] = orientation
     options = {"JPEG": {"quality": 100}, "WEBP": {"lossless": True}}.get(format_, {})
     content = pictures.encoded(pictures.colors(), format_, exif=exif, **options)
-    stored = _learned(api, content)
+    stored = _stored(api, content)
     with Image.open(io.BytesIO(content)) as opened:
         expected = ImageOps.exif_transpose(opened).convert("RGB")
     assert stored.size == ((7, 12) if orientation > 4 else (12, 7))
@@ -110,11 +110,11 @@ def test_colours_are_converted_to_srgb_by_the_embedded_profile(api: Api, mode: s
         options["transparency"] = (0, 0, 255)
     elif mode == "P+t":
         options["transparency"] = 3
-    stored = _learned(api, pictures.encoded(red, "PNG", **options))
+    stored = _stored(api, pictures.encoded(red, "PNG", **options))
     assert stored.mode == ("RGBA" if mode in ("RGBA", "P+t", "RGB+t") else "RGB")
     pixel = stored.getpixel((0, 0))
     assert isinstance(pixel, tuple)
-    assert pixel[1] > 200 > 60 > pixel[0]  # the file's red is our green
+    assert pixel[1] > 200 > 60 > pixel[0]  # the profile swaps red and green
     if mode == "RGBA":
         assert pixel[3] == 100
 
@@ -122,16 +122,16 @@ def test_colours_are_converted_to_srgb_by_the_embedded_profile(api: Api, mode: s
 def test_an_invalid_profile_is_ignored_and_not_stored(api: Api) -> None:
     for mode in ("RGB", "L", "RGBA"):
         content = pictures.encoded(pictures.in_mode(mode), "PNG", icc_profile=b"no profile at all")
-        stored = _learned(api, content)
+        stored = _stored(api, content)
         assert np.array_equal(np.asarray(stored), np.asarray(pictures.in_mode(mode)))
 
 
 def test_a_transparent_colour_becomes_alpha(api: Api) -> None:
     picture = Image.new("RGB", (2, 1), (1, 2, 3))
     picture.putpixel((1, 0), (9, 9, 9))
-    stored = _learned(api, pictures.encoded(picture, "PNG", transparency=(1, 2, 3)))
+    stored = _stored(api, pictures.encoded(picture, "PNG", transparency=(1, 2, 3)))
     assert [stored.getpixel((x, 0)) for x in (0, 1)] == [(1, 2, 3, 0), (9, 9, 9, 255)]
-    grey = _learned(api, pictures.encoded(picture.convert("L"), "PNG", transparency=9))
+    grey = _stored(api, pictures.encoded(picture.convert("L"), "PNG", transparency=9))
     assert grey.mode == "LA"
     assert grey.getpixel((1, 0)) == (9, 0)
 
@@ -139,27 +139,27 @@ def test_a_transparent_colour_becomes_alpha(api: Api) -> None:
 def test_metadata_is_not_stored(api: Api) -> None:
     exif = Image.Exif()
     exif[0x010E] = "where I live"
-    stored = _learned(api, pictures.encoded(pictures.colors(), "JPEG", exif=exif, comment="secret", dpi=(300, 300)))
+    stored = _stored(api, pictures.encoded(pictures.colors(), "JPEG", exif=exif, comment="secret", dpi=(300, 300)))
     assert not stored.info
 
 
 def test_the_first_picture_of_an_mpo_is_read(api: Api) -> None:
-    """As cameras write them (MPO); every viewer shows the first."""
+    """Cameras write MPO files: a photograph followed by previews. Viewers show the first."""
     second = pictures.colors(5, 5)
     content = pictures.encoded(pictures.colors(), "MPO", save_all=True, append_images=[second])
-    assert _learned(api, content, "a.jpg").size == (12, 7)
+    assert _stored(api, content, "a.jpg").size == (12, 7)
 
 
 def test_the_format_is_not_taken_from_the_name(api: Api) -> None:
-    assert _learned(api, pictures.png(), "a.jpg").size == (12, 7)
-    assert _learned(api, pictures.png(), "a.svg").size == (12, 7)
+    assert _stored(api, pictures.png(), "a.jpg").size == (12, 7)
+    assert _stored(api, pictures.png(), "a.svg").size == (12, 7)
 
 
 def test_the_largest_allowed_sizes_are_read(api: Api) -> None:
     side, pixels = LIMITS["GENCONVNET_MAX_PICTURE_SIDE"], LIMITS["GENCONVNET_MAX_PICTURE_PIXELS"]
-    assert _learned(api, pictures.encoded(Image.new("L", (side, 1)), "PNG")).size == (side, 1)
-    assert _learned(api, pictures.encoded(Image.new("L", (1000, pixels // 1000)), "PNG")).size == (1000, 1000)
-    assert _learned(api, pictures.png(1, 1)).size == (1, 1)
+    assert _stored(api, pictures.encoded(Image.new("L", (side, 1)), "PNG")).size == (side, 1)
+    assert _stored(api, pictures.encoded(Image.new("L", (1000, pixels // 1000)), "PNG")).size == (1000, 1000)
+    assert _stored(api, pictures.png(1, 1)).size == (1, 1)
 
 
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script/></svg>'
@@ -189,7 +189,7 @@ def test_other_formats_are_refused(api: Api, name: str, content: bytes) -> None:
 
 
 def _bomb(width: int, height: int) -> bytes:
-    """A PNG that only says so."""
+    """Return a PNG whose header claims this size, with almost no pixels."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

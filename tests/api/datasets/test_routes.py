@@ -1,5 +1,6 @@
-"""Uploads: all of it or nothing, within bounds, and never an error of ours."""
+"""Datasets over HTTP: an upload is stored whole or not at all, within limits; listing, names and deletion."""
 
+import io
 import random
 import socket
 import struct
@@ -84,7 +85,7 @@ def test_a_picture_whose_file_is_missing_is_not_found(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "shown"),
     [
         ("../../etc/passwd", "passwd"),
         ("C:\\pictures\\a.png", "a.png"),
@@ -95,10 +96,10 @@ def test_a_picture_whose_file_is_missing_is_not_found(api: Api) -> None:
         ("\U0001f600.png", "\U0001f600.png"),
     ],
 )
-def test_a_filename_is_cleaned_and_shown(each_api: Api, given: str, told: str) -> None:
+def test_a_filename_is_cleaned_and_shown(each_api: Api, given: str, shown: str) -> None:
     answer = each_api.upload((given, pictures.png()))
     assert answer.status_code == 201, answer.text
-    assert answer.json()["images"][0]["filename"] == told
+    assert answer.json()["images"][0]["filename"] == shown
 
 
 @pytest.mark.parametrize("name", ["n" * 200, "\U0001f600" * 200, "", "<script>", "' OR 1=1 --"])
@@ -169,8 +170,6 @@ def test_every_zip_compression_is_read(api: Api, packing: int) -> None:
 
 
 def _linked() -> bytes:
-    import io
-
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         entry = zipfile.ZipInfo("bad.png")
@@ -181,7 +180,7 @@ def _linked() -> bytes:
 
 
 def _flagged(flag: int) -> bytes:
-    """An entry that says that it is encrypted (1)."""
+    """Return a zip whose entry bad.png has this flag in its headers; 1 means encrypted."""
     content = bytearray(pictures.zipped({"a.png": pictures.png(), "bad.png": pictures.png()}))
     for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         at = content.rfind(signature)
@@ -189,35 +188,33 @@ def _flagged(flag: int) -> bytes:
     return bytes(content)
 
 
-def _torn() -> bytes:
+def _corrupt() -> bytes:
     content = bytearray(pictures.zipped({"a.png": pictures.png(), "bad.png": pictures.png()}, zipfile.ZIP_STORED))
     content[content.rfind(b"IDAT") + 6] ^= 0xFF
     return bytes(content)
 
 
 BAD_ENTRIES = {
-    "a link": (_linked(), (422,)),
-    "encrypted": (_flagged(1), (422,)),
-    "a wrong checksum": (_torn(), (422,)),
-    "a zip in a zip": (pictures.zipped({"a.png": pictures.png(), "bad.png": pictures.zipped({"b": b"b"})}), (415,)),
-    "text": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"text"}), (415,)),
-    "empty": (pictures.zipped({"a.png": pictures.png(), "bad.png": b""}), (415,)),
-    "a bomb by ratio": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"\0" * 400_000}), (413,)),
+    "a link": (_linked(), 422, "is a link"),
+    "encrypted": (_flagged(1), 422, "is encrypted"),
+    "a wrong checksum": (_corrupt(), 422, "cannot be unpacked"),
+    "text": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"text"}), 415, "not a PNG"),
+    "empty": (pictures.zipped({"a.png": pictures.png(), "bad.png": b""}), 415, "not a PNG"),
     "too large": (
         pictures.zipped({"a.png": pictures.png(), "bad.png": random.Random(0).randbytes(600_001)}, zipfile.ZIP_STORED),
-        (413,),
+        413,
+        "too large",
     ),
-    "an SVG": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"<svg/>"}), (415,)),
+    "an SVG": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"<svg/>"}), 415, "not a PNG"),
 }
 
 
-@pytest.mark.parametrize(("content", "statuses"), BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
-def test_a_zip_with_a_bad_entry_is_refused_naming_the_entry(
-    api: Api, content: bytes, statuses: tuple[int, ...]
-) -> None:
+@pytest.mark.parametrize(("content", "status", "reason"), BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
+def test_a_zip_with_a_bad_entry_is_refused_naming_the_entry(api: Api, content: bytes, status: int, reason: str) -> None:
     before = api.stored()
-    (error,) = problem(api.upload_zip(content), *statuses)["errors"]
+    (error,) = problem(api.upload_zip(content), status)["errors"]
     assert (error["field"], error["file"]) == ("archive[1]", "bad.png")
+    assert reason in error["message"]
     assert api.stored() == before
 
 
@@ -241,14 +238,14 @@ def test_a_file_that_is_not_a_zip_of_pictures_is_refused(api: Api, content: byte
 
 def test_a_zip_that_unpacks_to_more_than_the_body_limit_is_refused(api: Api) -> None:
     before = api.stored()
-    half = random.Random(0).randbytes(2_000) + b"\0" * 300_000  # shrinks just little enough
+    half = random.Random(0).randbytes(2_000) + b"\0" * 300_000  # just below the ratio that is refused
     content = pictures.zipped({f"{index:02d}.png": pictures.png() + half for index in range(12)})
     problem(api.upload_zip(content), 413, 422)
     assert api.stored() == before
 
 
 def _raw(api: Api, head: bytes, pieces: list[bytes]) -> bytes:
-    """The answer to a request that is written by hand, so far as the server takes it."""
+    """Send a request as raw bytes until the server closes the connection; return the response."""
     with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
         try:
             connection.sendall(head)
@@ -301,38 +298,3 @@ def test_an_incomplete_body_stores_nothing(api: Api) -> None:
 def test_random_bytes_are_refused(api: Api, content: bytes) -> None:
     problem(api.upload(("a.png", content)), 415, 422)
     problem(api.upload_zip(content), 415, 422)
-
-
-SEEDS = [
-    *(pictures.encoded(pictures.colors(30, 20), one) for one in ("PNG", "JPEG", "WEBP", "TIFF", "BMP")),
-    pictures.encoded(pictures.in_mode("I;16"), "PNG"),
-    pictures.encoded(pictures.in_mode("P+t"), "PNG", icc_profile=pictures.swapped_profile()),
-    pictures.encoded(pictures.in_mode("CMYK"), "TIFF", compression="tiff_lzw"),
-    pictures.encoded(pictures.colors(), "MPO", save_all=True, append_images=[pictures.colors(5, 5)]),
-]
-ZIPS = [pictures.zipped({"a.png": pictures.png(), "b.png": pictures.png()}, way) for way in (0, 8, 12, 14)]
-
-
-def _mutated(seed: bytes, changes: list[tuple[int, int]]) -> bytes:
-    content = bytearray(seed)
-    for place, value in changes:
-        content[place % len(content)] = value
-    return bytes(content)
-
-
-CHANGES = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=6)
-
-
-@FUZZ
-@given(seed=st.sampled_from(SEEDS), changes=CHANGES, cut=st.integers(0, 40))
-def test_any_change_to_a_picture_is_answered(api: Api, seed: bytes, changes: list[tuple[int, int]], cut: int) -> None:
-    content = _mutated(seed, changes)
-    answer = api.upload(("a.png", content[: len(content) - cut]))
-    assert answer.status_code in (201, 413, 415, 422), answer.text
-
-
-@FUZZ
-@given(seed=st.sampled_from(ZIPS), changes=CHANGES)
-def test_any_change_to_a_zip_is_answered(api: Api, seed: bytes, changes: list[tuple[int, int]]) -> None:
-    answer = api.upload_zip(_mutated(seed, changes))
-    assert answer.status_code in (201, 413, 415, 422), answer.text

@@ -23,7 +23,7 @@ from api.cli import app
 from core.jobs import outcomes, requests, running
 from core.storage.tables import AuditEntry
 
-POSTERS = 8
+CLIENTS = 8
 DAY = 86_400.0
 
 
@@ -90,17 +90,17 @@ def test_a_job_without_its_checkpoint_file_cannot_be_resumed(each_api: Api, each
 def test_of_concurrent_resumes_one_succeeds(each_api: Api, each_dataset: str) -> None:
     job = _accepted(each_api, _train(each_dataset))
     each_api.client.post(f"/v1/jobs/{job['id']}/cancel")
-    with ThreadPoolExecutor(POSTERS) as pool:
-        answers = pool.map(lambda _: each_api.client.post(f"/v1/jobs/{job['id']}/resume"), range(POSTERS))
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = pool.map(lambda _: each_api.client.post(f"/v1/jobs/{job['id']}/resume"), range(CLIENTS))
         counts = Counter(answer.status_code for answer in answers)
-    assert counts == {202: 1, 409: POSTERS - 1}
+    assert counts == {202: 1, 409: CLIENTS - 1}
 
 
 def test_of_different_concurrent_requests_with_one_key_one_succeeds(each_api: Api, each_dataset: str) -> None:
-    bodies = [_train(each_dataset, params={"iterations": index}) for index in range(1, POSTERS + 1)]
-    with ThreadPoolExecutor(POSTERS) as pool:
+    bodies = [_train(each_dataset, params={"iterations": index}) for index in range(1, CLIENTS + 1)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
         counts = Counter(answer.status_code for answer in pool.map(lambda body: each_api.post(body, "k"), bodies))
-    assert counts == {202: 1, 409: POSTERS - 1}
+    assert counts == {202: 1, 409: CLIENTS - 1}
     assert rows.count(each_api.database)["jobs"] == 1
 
 
@@ -108,8 +108,8 @@ def test_one_key_at_two_apis_creates_one_job(postgresql_api: Api, tmp_path: Path
     other = Api(tmp_path, valkey.url, postgresql_api.database.engine.url.render_as_string(hide_password=False))
     apis = (postgresql_api, other)
     dataset_id = rows.add_dataset(other.database).id
-    with ThreadPoolExecutor(POSTERS) as pool:
-        answers = list(pool.map(lambda index: apis[index % 2].post(_train(dataset_id), "k"), range(POSTERS)))
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(lambda index: apis[index % 2].post(_train(dataset_id), "k"), range(CLIENTS)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert rows.count(other.database)["jobs"] == 1

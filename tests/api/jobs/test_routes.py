@@ -1,4 +1,4 @@
-"""Jobs over HTTP: refused with the field's name, accepted once, listed, canceled, resumed, deleted."""
+"""Jobs over HTTP: invalid ones are refused by field, valid ones created once, listed, canceled, resumed, deleted."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from core.recipe.presets import PRESETS
 from core.schemas.jobs import Queue
 from core.schemas.sampling import SHARD_PICTURES
 
-POSTERS = 8
+CLIENTS = 8
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -211,8 +211,8 @@ def test_an_invalid_idempotency_key_is_refused(api: Api, dataset: str, key: str)
 
 
 def test_concurrent_requests_with_one_key_create_one_job(each_api: Api, each_dataset: str) -> None:
-    with ThreadPoolExecutor(POSTERS) as pool:
-        answers = list(pool.map(lambda _: _accepted(each_api, _train(each_dataset), "k")["id"], range(POSTERS)))
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(lambda _: _accepted(each_api, _train(each_dataset), "k")["id"], range(CLIENTS)))
     assert len(set(answers)) == 1
     assert rows.count(each_api.database)["jobs"] == 1
 
@@ -284,7 +284,7 @@ def test_canceling_a_running_job_leaves_the_end_to_its_worker(each_api: Api) -> 
 
 
 def _ended(api: Api, dataset_id: str, end: str) -> str:
-    """The address of a job of 10 iterations that has ended so."""
+    """Return the URL of a job of 10 iterations that has ended with the status `end`."""
     url = f"/v1/jobs/{_accepted(api, _train(dataset_id, iterations=10))['id']}"
     lease = rows.claim(api.database)
     if end == "succeeded":

@@ -1,4 +1,4 @@
-"""Jobs that put finished models to use, over HTTP: refused with the field or the file, or accepted fully resolved."""
+"""Jobs that use finished models: invalid ones are refused by field or file, accepted ones have all parameters."""
 
 from typing import Any
 
@@ -219,15 +219,15 @@ def test_pictures_with_nothing_to_paint_or_to_keep_are_refused(each_api: Api) ->
     }
     dataset_id = each_api.upload(*contents.items()).json()["id"]
     body = problem(each_api.post(_body("inpaint", dataset_id, model_id)), 422)
-    told = {error["file"]: error["message"] for error in body["errors"]}
+    messages = {error["file"]: error["message"] for error in body["errors"]}
     assert {error["field"] for error in body["errors"]} == {"dataset_id"}
-    assert list(told) == ["opaque.png", "nothing.png", "everything.png", "at the cropped side.png"]
-    assert "no alpha channel" in told["opaque.png"]
-    assert "nothing is transparent" in told["nothing.png"]
-    assert "everything is transparent" in told["everything.png"]
-    assert "nothing is transparent" in told["at the cropped side.png"]
+    assert list(messages) == ["opaque.png", "nothing.png", "everything.png", "at the cropped side.png"]
+    assert "no alpha channel" in messages["opaque.png"]
+    assert "nothing is transparent" in messages["nothing.png"]
+    assert "everything is transparent" in messages["everything.png"]
+    assert "nothing is transparent" in messages["at the cropped side.png"]
     assert "opaque.png" in body["detail"]
-    assert rows.count(each_api.database)["jobs"] == 1  # that which learned the model
+    assert rows.count(each_api.database)["jobs"] == 1  # the one that learned the model
 
 
 def test_too_many_inpaintings_are_refused(api: Api, model: str) -> None:
