@@ -1,4 +1,4 @@
-"""Running APIs, one on each kind of database, that the tests of a session share."""
+"""APIs that all tests of a session share, one on SQLite and one on PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from core.storage.tables import Base
 
 @pytest.fixture(scope="session")
 def _valkey() -> Iterator[Valkey]:
-    """A broker of their own: the reconcilers in these APIs ring for as long as the session lasts."""
+    """The broker of these APIs and of no other: their reconcilers notify for as long as the session lasts."""
     with valkey_server.running() as server:
         yield server
 
@@ -39,36 +39,36 @@ def _api_postgresql(
         api.stop()
 
 
-def _in_turn(running: Api, broker: Valkey) -> Iterator[Api]:
-    """With no rows and no news; whatever the test asks, nothing breaks on our side."""
+def _emptied(running: Api, broker: Valkey) -> Iterator[Api]:
+    """Yield the API without rows and events; afterwards check that no request made it fail with a 500."""
     broker.flush()
     _empty(running.database)
     running.breakages()
     running.client.cookies.clear()
     yield running
-    _empty(running.database)  # nobody is to ring for a job of this test in the next
+    _empty(running.database)  # otherwise the reconciler notifies for this test's jobs in the next
     assert running.breakages() == []
 
 
 @pytest.fixture
 def api(_api_sqlite: Api, _valkey: Valkey) -> Iterator[Api]:
-    """Where the kind of database plays no part."""
-    yield from _in_turn(_api_sqlite, _valkey)
+    """The API on SQLite, for tests that do not depend on the database."""
+    yield from _emptied(_api_sqlite, _valkey)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def each_api(request: pytest.FixtureRequest, _valkey: Valkey) -> Iterator[Api]:
-    yield from _in_turn(request.getfixturevalue(f"_api_{request.param}"), _valkey)
+    yield from _emptied(request.getfixturevalue(f"_api_{request.param}"), _valkey)
 
 
 @pytest.fixture
 def postgresql_api(_api_postgresql: Api, _valkey: Valkey) -> Iterator[Api]:
-    yield from _in_turn(_api_postgresql, _valkey)
+    yield from _emptied(_api_postgresql, _valkey)
 
 
 @pytest.fixture
 def dataset(api: Api) -> str:
-    """The id of one small picture, uploaded."""
+    """The id of a dataset of one small picture."""
     return str(api.upload(("a.png", pictures.png())).json()["id"])
 
 
@@ -79,7 +79,7 @@ def each_dataset(each_api: Api) -> str:
 
 @pytest.fixture
 def own_api(tmp_path: Path, own_valkey: Valkey) -> Iterator[Api]:
-    """An API whose broker the test may stop."""
+    """An API of the test's own, whose process and broker it may stop."""
     api = Api(tmp_path, own_valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}")
     yield api
     api.stop()
