@@ -22,7 +22,7 @@ from api.disk_space import find_shortage
 from api.embedded import broker as embedded_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect
-from core.broker.heartbeat import listening
+from core.broker.heartbeat import count_workers
 from core.jobs.counts import counted
 from core.schemas.jobs import Queue
 from core.schemas.times import DAY_SECONDS
@@ -241,7 +241,7 @@ def _check_broker(settings: ApiSettings) -> str:
 
 def _check_workers(settings: ApiSettings) -> str:
     with _connect(settings) as redis:
-        workers = {queue: listening(redis, queue) for queue in Queue}
+        workers = {queue: count_workers(redis, queue) for queue in Queue}
     for queue, number in workers.items():
         if number == 0:
             raise CheckFailed(

@@ -12,7 +12,7 @@ from api.app_state import AppState
 from api.disk_space import find_shortage, local_folders
 from api.errors import problem_response
 from api.metrics import ServiceMonitor
-from core.broker.heartbeat import listening
+from core.broker.heartbeat import count_workers
 from core.schemas.jobs import Queue
 from core.storage import revision
 
@@ -59,7 +59,7 @@ def _checks(monitor: ServiceMonitor) -> dict[str, Callable[[], object]]:
 
 
 def _check_workers(monitor: ServiceMonitor, queue: Queue) -> None:
-    if listening(monitor.redis, queue) == 0:
+    if count_workers(monitor.redis, queue) == 0:
         raise LookupError(f"no worker listens to the queue {queue.value}")
 
 

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from api.app_state import AppState
 from api.timed_probes import Probes, TimedProbes
 from core.broker.connection import connect
-from core.broker.heartbeat import listening, samples
+from core.broker.heartbeat import count_workers, read_metrics
 from core.jobs.counts import Counts, counted
 from core.schemas.jobs import Queue
 from core.storage.access import Access
@@ -54,8 +54,8 @@ class ServiceMonitor:
         database = self.app_state.database.scoped_to(Access())
         probes: Probes = {
             "rows": lambda: counted(database),
-            "workers": lambda: {queue: listening(self.redis, queue) for queue in Queue},
-            "samples": lambda: samples(self.redis),
+            "workers": lambda: {queue: count_workers(self.redis, queue) for queue in Queue},
+            "samples": lambda: read_metrics(self.redis),
         }
         return self.probes.run(probes, PROBE_SECONDS)
 

@@ -4,7 +4,7 @@ import socket
 import sys
 
 from core.broker.connection import connect
-from core.broker.heartbeat import listening
+from core.broker.heartbeat import count_workers
 from core.runtime.settings import Settings
 from core.schemas.jobs import Queue
 
@@ -16,7 +16,7 @@ def worker_name(queue: Queue, process: str) -> str:
 
 def main(queue: Queue) -> None:
     with connect(Settings().broker_url) as redis:
-        if listening(redis, queue, worker_name(queue, "*")) == 0:
+        if count_workers(redis, queue, worker_name(queue, "*")) == 0:
             raise SystemExit(f"no worker of {socket.gethostname()} listens to the queue {queue.value}")
 
 

@@ -57,7 +57,7 @@ class JobContext:
         data = running.record(self.database, self.claim, self._progress, self._points).model_dump()
         if self._points:
             data["metrics"] = dict(self._points[-1][1])
-        events.tell(self.redis, self.claim.public_id, "progress", data)
+        events.publish(self.redis, self.claim.public_id, "progress", data)
         self._points.clear()
         self._recorded_at = time.monotonic()
 
@@ -107,7 +107,7 @@ class JobContext:
         # Each version has a path of its own, so that a reader never gets half of one and half of the next.
         stored = self.publish("preview.png", "image/png", content, size, stored_as=f"preview-{step:07d}.png")
         data = {"step": step, "url": f"/v1/jobs/{self.claim.job_id}/artifacts/preview.png", "sha256": stored.sha256}
-        events.tell(self.redis, self.claim.job_id, "preview", data)
+        events.publish(self.redis, self.claim.job_id, "preview", data)
 
     def checkpoint(self, name: str, content: bytes) -> None:
         """From now on the job goes on from here, whoever takes it; what was measured on the way here is kept too."""
@@ -137,4 +137,4 @@ class JobContext:
         name: events.EventName = "done" if status.final else "status"
         if status.final:
             metrics.JOBS_FINISHED.labels(self.claim.kind.value, status.value).inc()
-        events.tell(self.redis, self.claim.public_id, name, {"status": status.value, **more})
+        events.publish(self.redis, self.claim.public_id, name, {"status": status.value, **more})

@@ -16,7 +16,7 @@ from prometheus_client import (
 )
 from redis import Redis, RedisError
 
-from core.broker.heartbeat import BEAT_SECONDS, leave_samples
+from core.broker.heartbeat import BEAT_SECONDS, publish_metrics
 from core.recipe.learner import TrainingProgress
 from core.runtime.background import BackgroundThread
 
@@ -81,4 +81,4 @@ class MetricsPublisher:
     def _publish(self) -> None:
         if self._device.type == "cuda":
             DEVICE_MEMORY.labels(str(self._device)).set(torch.cuda.memory_reserved(self._device))
-        leave_samples(self._redis, self._worker, generate_latest(REGISTRY).decode())
+        publish_metrics(self._redis, self._worker, generate_latest(REGISTRY).decode())

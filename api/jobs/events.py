@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.app_state import AppState
 from core.broker import events
-from core.broker.broadcaster import AWAY_SECONDS, End, EventBroadcaster, Look
+from core.broker.broadcaster import RETRY_SECONDS, EventBroadcaster, FindEnds, JobEnd
 from core.broker.events import BEGINNING, Event
 from core.jobs import requests
 from core.schemas.jobs import JobStatus
@@ -25,10 +25,10 @@ from core.storage.tables import Job
 MAX_ID_PART = (1 << 64) - 1  # Redis counts in 64 bits
 
 
-def job_end_reader(database: Database) -> Look:
+def job_end_reader(database: Database) -> FindEnds:
     """Return the function by which EventBroadcaster reads which jobs have ended or were deleted."""
 
-    async def read(job_ids: Collection[str]) -> Mapping[str, End | None]:
+    async def read(job_ids: Collection[str]) -> Mapping[str, JobEnd | None]:
         try:
             rows = await run_in_threadpool(requests.find_several, database, job_ids)
         except SQLAlchemyError as error:
@@ -39,11 +39,11 @@ def job_end_reader(database: Database) -> Look:
     return read
 
 
-def job_end(row: Job) -> End:
+def job_end(row: Job) -> JobEnd:
     """Return the end of a job that has ended."""
     assert row.finished_at is not None
     data = {"status": row.status} if row.error is None else {"status": row.status, "error": row.error}
-    return End(int(row.finished_at * 1000), data)
+    return JobEnd(int(row.finished_at * 1000), data)
 
 
 def has_received_end(row: Job, last_event_id: str | None) -> bool:
@@ -57,7 +57,7 @@ async def stream_events(app_state: AppState, job_id: str, last_event_id: str | N
 
     A job that has ended always gets exactly one `done`, read from its row if the broker has lost it.
     """
-    with await app_state.broadcaster.listen(job_id) as queue:
+    with await app_state.broadcaster.subscribe(job_id) as queue:
         cursor = StreamCursor(last_event_id)
         async for event in _replay(app_state.broadcaster, job_id, cursor):
             yield event
@@ -74,7 +74,7 @@ async def _replay(broadcaster: EventBroadcaster, job_id: str, cursor: "StreamCur
     while True:
         end = None
         try:
-            ends = await broadcaster.ends([job_id])
+            ends = await broadcaster.find_ends([job_id])
             end = ends.get(job_id)
             if job_id in ends and end is None:  # the job has been deleted
                 cursor.ended = True
@@ -86,7 +86,7 @@ async def _replay(broadcaster: EventBroadcaster, job_id: str, cursor: "StreamCur
                         yield event
         except (RedisError, OSError):
             if end is None and not broadcaster.closed:
-                await asyncio.sleep(AWAY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
         if end is not None:
             for event in cursor.advance(end):
@@ -112,9 +112,9 @@ class StreamCursor:
         self._after_done = bool(end)  # what workers still write after a `done` is dropped until the next `status`
         self._pending_done: Event | None = None
 
-    def advance(self, item: Event | End) -> list[ServerSentEvent]:
+    def advance(self, item: Event | JobEnd) -> list[ServerSentEvent]:
         """Return the events to send now that `item` has arrived, oldest first."""
-        if isinstance(item, End):
+        if isinstance(item, JobEnd):
             self.ended = True
             return [ServerSentEvent(event="done", id=f"{self.last_id}.{item.at}", data=item.data)]
         if not events.is_later(item.id, self.last_id) or (self._after_done and item.name != "status"):

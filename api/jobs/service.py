@@ -40,7 +40,7 @@ def cancel(app_state: AppState, job_id: str) -> Job:
     """Cancel a job, or ask its worker to. Raises NotFound, or Conflict if the job has ended."""
     job = requests.cancel(app_state.database, job_id)
     if job.status == JobStatus.CANCELED:
-        app_state.best_effort.submit(lambda: events.tell(app_state.redis, job.id, "done", {"status": job.status}))
+        app_state.best_effort.submit(lambda: events.publish(app_state.redis, job.id, "done", {"status": job.status}))
     return job
 
 
@@ -88,7 +88,7 @@ def _announce(app_state: AppState, job: Job) -> None:
     job_id, shards, queue = job.id, job.shards, JobKind(job.kind).queue
 
     def announce() -> None:
-        events.tell(app_state.redis, job_id, "status", {"status": JobStatus.QUEUED.value})
+        events.publish(app_state.redis, job_id, "status", {"status": JobStatus.QUEUED.value})
         for _ in range(max(shards, 1)):
             if not app_state.notifier.notify(queue, job_id):
                 return

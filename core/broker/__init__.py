@@ -1,1 +1,1 @@
-"""The notifier between the rooms, and the news of running jobs. Nothing here is of record: all of it may be lost."""
+"""Job notifications, job events and worker heartbeats over Redis. Losing any of it costs time, never a job."""

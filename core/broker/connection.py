@@ -1,4 +1,4 @@
-"""How to reach the broker: one URL, redis:// or rediss:// or unix://, for redis-py and for Celery."""
+"""Connections to the broker, by one URL (redis://, rediss:// or unix://) for both redis-py and Celery."""
 
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -17,25 +17,25 @@ SOCKET_TIMEOUT_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 5
 
 
-def connect(broker_url: str, seconds: float | None = None) -> Redis:
-    """A client that gives up on a silent broker, and decodes nothing; after `seconds`, and for good, where given."""
+def connect(broker_url: str, timeout_seconds: float | None = None) -> Redis:
+    """Return a client that gives up on a silent broker. With `timeout_seconds` it does so then, without a retry."""
     return Redis.from_url(
         broker_url,
-        socket_timeout=seconds or SOCKET_TIMEOUT_SECONDS,
-        socket_connect_timeout=seconds or CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=timeout_seconds or SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=timeout_seconds or CONNECT_TIMEOUT_SECONDS,
         health_check_interval=5,
-        **({} if seconds is None else {"retry": Retry(NoBackoff(), 0)}),
+        **({} if timeout_seconds is None else {"retry": Retry(NoBackoff(), 0)}),
     )
 
 
 def connect_async(broker_url: str) -> AsyncRedis:
-    """The same for asyncio; it waits longer for an answer, since it reads streams that may be silent."""
+    """Return a client for asyncio. It waits longer for an answer, because it reads streams that may be silent."""
     return AsyncRedis.from_url(broker_url, socket_timeout=60, socket_connect_timeout=CONNECT_TIMEOUT_SECONDS)
 
 
 def celery_app(broker_url: str) -> "Celery":
-    """Celery, set so that it may lose or double a message but never blocks: the rows are the truth."""
-    from celery import Celery  # here, since it takes long, and `import api.app` does without
+    """Return a Celery app that may lose or double a message but never blocks, because the database holds the jobs."""
+    from celery import Celery  # not at the top: it is slow, and `import api.app` does not need it
 
     app = Celery("genconvnet", broker=_celery_url(broker_url), backend=None, set_as_current=False)
     app.conf.update(
@@ -47,14 +47,14 @@ def celery_app(broker_url: str) -> "Celery":
         },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        task_acks_late=False,  # the lease in the row replaces acknowledgements
+        task_acks_late=False,  # leases replace acknowledgements
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_enable_remote_control=False,
-        worker_proc_alive_timeout=120,  # a child imports torch before it says that it is up
+        worker_proc_alive_timeout=120,  # the child imports torch before it reports that it is up
         worker_send_task_events=False,
         task_ignore_result=True,
         task_serializer="json",

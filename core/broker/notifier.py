@@ -1,6 +1,6 @@
 """Notify workers that their queue holds a job. The message carries the job's id and nothing else.
 
-Sending is best effort: `core.jobs.reconciler` notifies again for every job that waits unnoticed.
+Sending is best effort, because `core.jobs.reconciler` notifies again of every job that waits without a message.
 """
 
 import structlog
@@ -14,23 +14,25 @@ log = structlog.get_logger()
 
 
 class JobNotifier:
+    """Sends notifications, without waiting for a broker that is away."""
+
     def __init__(self, broker_url: str) -> None:
         self._celery = celery_app(broker_url)
-        # Else kombu, whatever send_task is told, tries again for seconds, while a client waits for its answer.
+        # Without this, kombu retries for seconds even with `retry=False`, while a client waits for its answer.
         self._celery.conf.broker_transport_options = {**self._celery.conf.broker_transport_options, "max_retries": 0}
         self._redis = connect(broker_url)
 
     def notify(self, queue: Queue, job_id: str) -> bool:
-        """Tell the workers of `queue`; false where the broker did not take it, which the reconciler makes good."""
+        """Notify the workers of `queue`. Return False if the broker did not take the message."""
         try:
             self._celery.send_task(RUN_TASK, args=[job_id], queue=queue.value, retry=False)
         except (OperationalError, RedisError, OSError) as error:
-            log.warning("bell_not_heard", job_id=job_id, error=str(error))
+            log.warning("notification_failed", job_id=job_id, error=str(error))
             return False
         return True
 
     def pending(self, queue: Queue) -> int:
-        """Messages that no worker has taken yet. Raises RedisError."""
+        """Return the number of messages that no worker has taken yet. Raises RedisError."""
         return int(self._redis.llen(queue.value))
 
     def close(self) -> None:

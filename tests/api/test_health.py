@@ -22,7 +22,7 @@ from support.waiting import until
 
 from api.app import create_app
 from api.settings import ApiSettings
-from core.broker.heartbeat import leave_samples
+from core.broker.heartbeat import publish_metrics
 from core.schemas.jobs import Queue
 
 WAITING = 60  # more than there are threads that serve requests
@@ -115,9 +115,9 @@ def test_a_killed_broker_is_named(own_api: Api, own_valkey: Valkey) -> None:
 def test_what_no_worker_would_leave_is_passed_over(api: Api, valkey: Valkey, left: str) -> None:
     good = "# HELP genconvnet_y_total Y.\n# TYPE genconvnet_y_total counter\ngenconvnet_y_total 3.0\n"
     with valkey.client() as redis:
-        leave_samples(redis, "bad", left)
-        leave_samples(redis, "good", good)
-        leave_samples(redis, "other", good.replace("genconvnet", "others"))
+        publish_metrics(redis, "bad", left)
+        publish_metrics(redis, "good", good)
+        publish_metrics(redis, "other", good.replace("genconvnet", "others"))
     time.sleep(1.1)  # longer than an answer is kept
     told = api.client.get("/metrics").raise_for_status().text
     assert 'genconvnet_y_total{worker="good"} 3.0' in told

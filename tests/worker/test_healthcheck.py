@@ -8,7 +8,7 @@ from redis import Redis
 from support.valkey import Valkey
 from support.waiting import until
 
-from core.broker.heartbeat import WorkerHeartbeat, listening
+from core.broker.heartbeat import WorkerHeartbeat, count_workers
 from core.schemas.jobs import Queue
 from worker.healthcheck import worker_name
 
@@ -18,10 +18,10 @@ def test_a_worker_is_healthy_while_it_listens_on_this_machine(valkey: Valkey, re
     elsewhere = WorkerHeartbeat(redis, Queue.TRAIN, "train@elsewhere:1")
     here = WorkerHeartbeat(redis, Queue.TRAIN, worker_name(Queue.TRAIN, "1"))
     elsewhere.start()
-    _until_listening(redis, 1)
+    _until_counted(redis, 1)
     assert "no worker of" in _told(valkey)
     here.start()
-    _until_listening(redis, 2)
+    _until_counted(redis, 2)
     assert _told(valkey) == ""
     for worker in (here, elsewhere):
         worker.stop()
@@ -36,5 +36,5 @@ def _told(valkey: Valkey) -> str:
     return done.stderr
 
 
-def _until_listening(redis: Redis, workers: int) -> None:
-    until(lambda: listening(redis, Queue.TRAIN) == workers)
+def _until_counted(redis: Redis, workers: int) -> None:
+    until(lambda: count_workers(redis, Queue.TRAIN) == workers)

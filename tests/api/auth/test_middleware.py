@@ -115,7 +115,7 @@ def test_an_event_stream_ends_when_its_key_is_revoked(api: Api, valkey: Valkey) 
     listener.start()
     with valkey.client() as redis:
         for step in range(60):
-            events.tell(redis, job_id, "progress", {"step": step})
+            events.publish(redis, job_id, "progress", {"step": step})
             if step == 5:
                 assert not ended.is_set()
                 keys.revoke(api.database, ada.id)

@@ -54,9 +54,9 @@ def _finished_job(api: Api, valkey: Valkey, count: int = 3) -> str:
     lease = rows.claimed(api.database)
     with valkey.client() as redis:
         for iteration in range(count):
-            events.tell(redis, lease.job_id, "progress", {"iteration": iteration})
+            events.publish(redis, lease.job_id, "progress", {"iteration": iteration})
         outcomes.succeed(api.database, lease, [], rows.DONE)
-        events.tell(redis, lease.job_id, "done", {"status": "succeeded"})
+        events.publish(redis, lease.job_id, "done", {"status": "succeeded"})
     return lease.job_id
 
 
@@ -101,10 +101,10 @@ def test_events_are_sent_as_they_happen(api: Api, valkey: Valkey) -> None:
     listener.start()
     with valkey.client() as redis:
         for iteration in range(3):
-            events.tell(redis, lease.job_id, "progress", {"iteration": iteration})
+            events.publish(redis, lease.job_id, "progress", {"iteration": iteration})
             until(lambda expected=iteration + 1: len(received) == expected)
         outcomes.succeed(api.database, lease, [], rows.DONE)
-        events.tell(redis, lease.job_id, "done", {"status": "succeeded"})
+        events.publish(redis, lease.job_id, "done", {"status": "succeeded"})
     listener.join(PATIENCE_SECONDS)
     assert [one.name for one in received] == ["progress"] * 3 + ["done"]
 
@@ -148,8 +148,8 @@ def test_a_client_that_has_received_the_end_gets_204(api: Api, valkey: Valkey) -
 def test_events_after_the_end_are_not_sent_and_done_is_sent_once(api: Api, valkey: Valkey) -> None:
     job_id = _finished_job(api, valkey)
     with valkey.client() as redis:
-        events.tell(redis, job_id, "progress", {"iteration": 99})  # a shard may not know yet that another has failed
-        events.tell(redis, job_id, "done", {"status": "succeeded"})
+        events.publish(redis, job_id, "progress", {"iteration": 99})  # a shard may not know yet that another has failed
+        events.publish(redis, job_id, "done", {"status": "succeeded"})
     assert [one.name for one in _listen(api, job_id)] == ["progress"] * 3 + ["done"]
 
 
@@ -158,12 +158,12 @@ def test_a_last_event_id_from_before_the_broker_was_wiped_misses_nothing(api: Ap
     received: list[ReceivedEvent] = []
     listener = threading.Thread(target=_listen, args=(api, lease.job_id, "9999999999999-5", received))
     with valkey.client() as redis:
-        events.tell(redis, lease.job_id, "progress", {"iteration": 0})
+        events.publish(redis, lease.job_id, "progress", {"iteration": 0})
         listener.start()
         until(lambda: len(received) == 1)
-        events.tell(redis, lease.job_id, "progress", {"iteration": 1})
+        events.publish(redis, lease.job_id, "progress", {"iteration": 1})
         outcomes.succeed(api.database, lease, [], rows.DONE)
-        events.tell(redis, lease.job_id, "done", {"status": "succeeded"})
+        events.publish(redis, lease.job_id, "done", {"status": "succeeded"})
     listener.join(PATIENCE_SECONDS)
     assert [(one.name, one.data.get("iteration")) for one in received] == [
         ("progress", 0),
@@ -184,11 +184,11 @@ def test_many_streams_receive_the_same_events_over_one_broker_connection(api: Ap
 
         for number, listener in enumerate(listeners):
             listener.start()
-            events.tell(redis, lease.job_id, "progress", {"iteration": number})
+            events.publish(redis, lease.job_id, "progress", {"iteration": number})
             assert blocked_readers() <= 1
         until(lambda: blocked_readers() == 1)
         outcomes.succeed(api.database, lease, [], rows.DONE)
-        events.tell(redis, lease.job_id, "done", {"status": "succeeded"})
+        events.publish(redis, lease.job_id, "done", {"status": "succeeded"})
     for listener in listeners:
         listener.join(PATIENCE_SECONDS)
     assert len(received) == 40
@@ -200,7 +200,7 @@ def test_a_stream_continues_after_a_restart_of_the_api(own_api: Api, own_valkey:
     lease = rows.claimed(own_api.database)
     with own_valkey.client() as redis:
         for iteration in range(3):
-            events.tell(redis, lease.job_id, "progress", {"iteration": iteration})
+            events.publish(redis, lease.job_id, "progress", {"iteration": iteration})
         before: list[ReceivedEvent] = []
         open_stream = threading.Thread(target=_listen, args=(own_api, lease.job_id, None, before))
         open_stream.start()
@@ -212,7 +212,7 @@ def test_a_stream_continues_after_a_restart_of_the_api(own_api: Api, own_valkey:
         assert [one.data["iteration"] for one in before] == [0, 1, 2]
         again = Api(own_api.data_dir.parent, own_valkey.url, str(own_api.database.engine.url))
         outcomes.succeed(again.database, lease, [], rows.DONE)
-        events.tell(redis, lease.job_id, "done", {"status": "succeeded"})
+        events.publish(redis, lease.job_id, "done", {"status": "succeeded"})
         assert [one.data.get("iteration") for one in _listen(again, lease.job_id, before[1].id)] == [2, None]
         again.stop()
 
@@ -237,12 +237,12 @@ def test_deleting_a_job_ends_its_stream(api: Api, valkey: Valkey) -> None:
     received: list[ReceivedEvent] = []
     listener = threading.Thread(target=_listen, args=(api, job_id, None, received))
     with valkey.client() as redis:
-        events.tell(redis, job_id, "status", {"status": "queued"})
+        events.publish(redis, job_id, "status", {"status": "queued"})
         listener.start()
         until(lambda: len(received) == 1)
         requests.cancel(api.database, job_id)
         requests.delete(api.database, job_id)
-        events.tell(redis, job_id, "done", {"status": "canceled"})
+        events.publish(redis, job_id, "done", {"status": "canceled"})
     listener.join(PATIENCE_SECONDS)
     assert not listener.is_alive()
     assert len(received) == 1
