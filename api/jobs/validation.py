@@ -24,66 +24,66 @@ from core.storage import datasets, models
 from core.storage.tables import DatasetImage, Model
 
 
-def resolve(app_state: AppState, asked: AnyJobIn) -> NewJob:
+def resolve(app_state: AppState, body: AnyJobIn) -> NewJob:
     """Return the job to create. Raises Problem for settings that cannot work, NotFound for an unknown id."""
     return replace(
-        _new_job(app_state, asked),
+        _new_job(app_state, body),
         request_id=correlation_id.get(),
-        priority=asked.priority,
-        time_limit_seconds=time_limit(app_state, asked.time_limit_seconds) or app_state.settings.max_job_seconds,
+        priority=body.priority,
+        time_limit_seconds=time_limit(app_state, body.time_limit_seconds) or app_state.settings.max_job_seconds,
     )
 
 
-def time_limit(app_state: AppState, asked: float | None) -> float | None:
-    """Return the time limit asked for. Raises Problem if it exceeds the one for all jobs."""
+def time_limit(app_state: AppState, seconds: float | None) -> float | None:
+    """Return the time limit that a client asks for. Raises Problem if it exceeds the one for all jobs."""
     most = app_state.settings.max_job_seconds
-    if asked is not None and most is not None and asked > most:
+    if seconds is not None and most is not None and seconds > most:
         raise validation_problem(
             [{"field": "time_limit_seconds", "message": f"must be at most {most:g}, the limit for all jobs"}]
         )
-    return asked
+    return seconds
 
 
-def _new_job(app_state: AppState, asked: AnyJobIn) -> NewJob:
-    match asked:
+def _new_job(app_state: AppState, body: AnyJobIn) -> NewJob:
+    match body:
         case TrainJobIn():
-            return _train(app_state, asked)
+            return _train(app_state, body)
         case SampleJobIn():
-            return _sample(app_state, asked)
+            return _sample(app_state, body)
         case ReconstructJobIn():
-            return _reconstruct(app_state, asked)
+            return _reconstruct(app_state, body)
         case InpaintJobIn():
-            return _inpaint(app_state, asked)
+            return _inpaint(app_state, body)
         case ClassifyJobIn():
-            return _classify(app_state, asked)
+            return _classify(app_state, body)
 
 
-def _train(app_state: AppState, asked: TrainJobIn) -> NewJob:
-    preset = PRESETS.get(asked.preset)
+def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
+    preset = PRESETS.get(body.preset)
     if preset is None:
-        message = f"unknown preset {asked.preset!r}; the presets are {', '.join(sorted(PRESETS))}"
+        message = f"unknown preset {body.preset!r}; the presets are {', '.join(sorted(PRESETS))}"
         raise validation_problem([{"field": "preset", "message": message}])
-    datasets.find(app_state.database, asked.dataset_id)
-    overrides: Mapping[str, Any] = asked.params.model_dump(exclude_unset=True)
+    datasets.find(app_state.database, body.dataset_id)
+    overrides: Mapping[str, Any] = body.params.model_dump(exclude_unset=True)
     with _params_errors_as_problem():
         params = LearningParams.model_validate({**preset.model_dump(), **overrides}).seeded(_draw_seed())
     return NewJob(
         kind=JobKind.TRAIN,
         params=params.model_dump(mode="json"),
-        preset=asked.preset,
-        dataset_id=asked.dataset_id,
+        preset=body.preset,
+        dataset_id=body.dataset_id,
         progress=Progress(stages=params.stages, iterations=params.iterations),
     )
 
 
-def _sample(app_state: AppState, asked: SampleJobIn) -> NewJob:
-    learned = _learned_settings(models.find(app_state.database, asked.model_id))
+def _sample(app_state: AppState, body: SampleJobIn) -> NewJob:
+    learned = _learned_settings(models.find(app_state.database, body.model_id))
     with _params_errors_as_problem():
-        params = asked.params.resolved(learned, _draw_seed())
+        params = body.params.resolved(learned, _draw_seed())
     return NewJob(
         kind=JobKind.SAMPLE,
         params=params.model_dump(mode="json"),
-        model_id=asked.model_id,
+        model_id=body.model_id,
         progress=_sample_progress(params),
         shards=tuple(
             NewShard(shard.first, shard.params.model_dump(mode="json"), _sample_progress(shard.params))
@@ -96,23 +96,23 @@ def _sample_progress(params: ResolvedSampleParams) -> Progress:
     return Progress(stages=params.count, iterations=params.steps)
 
 
-def _reconstruct(app_state: AppState, asked: ReconstructJobIn) -> NewJob:
-    _require_whole_pictures("model_id", models.find(app_state.database, asked.model_id))
-    dataset = datasets.find(app_state.database, asked.dataset_id)
+def _reconstruct(app_state: AppState, body: ReconstructJobIn) -> NewJob:
+    _require_whole_pictures("model_id", models.find(app_state.database, body.model_id))
+    dataset = datasets.find(app_state.database, body.dataset_id)
     return NewJob(
         kind=JobKind.RECONSTRUCT,
-        params=asked.params.model_dump(mode="json"),
-        model_id=asked.model_id,
-        dataset_id=asked.dataset_id,
-        progress=Progress(stages=len(dataset.images), iterations=asked.params.passes),
+        params=body.params.model_dump(mode="json"),
+        model_id=body.model_id,
+        dataset_id=body.dataset_id,
+        progress=Progress(stages=len(dataset.images), iterations=body.params.passes),
     )
 
 
-def _inpaint(app_state: AppState, asked: InpaintJobIn) -> NewJob:
-    learned = _require_whole_pictures("model_id", models.find(app_state.database, asked.model_id))
-    images = datasets.find(app_state.database, asked.dataset_id).images
+def _inpaint(app_state: AppState, body: InpaintJobIn) -> NewJob:
+    learned = _require_whole_pictures("model_id", models.find(app_state.database, body.model_id))
+    images = datasets.find(app_state.database, body.dataset_id).images
     with _params_errors_as_problem():
-        params = asked.params.resolved(learned, _draw_seed())
+        params = body.params.resolved(learned, _draw_seed())
     results = len(images) * params.count
     if results > MAX_RESULTS:
         message = f"{len(images)} pictures x {params.count} are {results} results, more than {MAX_RESULTS}"
@@ -121,21 +121,21 @@ def _inpaint(app_state: AppState, asked: InpaintJobIn) -> NewJob:
     return NewJob(
         kind=JobKind.INPAINT,
         params=params.model_dump(mode="json"),
-        model_id=asked.model_id,
-        dataset_id=asked.dataset_id,
+        model_id=body.model_id,
+        dataset_id=body.dataset_id,
         progress=Progress(stages=results, iterations=params.steps),
     )
 
 
-def _classify(app_state: AppState, asked: ClassifyJobIn) -> NewJob:
-    _require_comparable([models.find(app_state.database, model_id) for model_id in asked.model_ids])
-    datasets.find(app_state.database, asked.dataset_id)
-    params = asked.params.resolved(tuple(asked.model_ids), _draw_seed())
+def _classify(app_state: AppState, body: ClassifyJobIn) -> NewJob:
+    _require_comparable([models.find(app_state.database, model_id) for model_id in body.model_ids])
+    datasets.find(app_state.database, body.dataset_id)
+    params = body.params.resolved(tuple(body.model_ids), _draw_seed())
     return NewJob(
         kind=JobKind.CLASSIFY,
         params=params.model_dump(mode="json"),
         model_ids=params.model_ids,
-        dataset_id=asked.dataset_id,
+        dataset_id=body.dataset_id,
         progress=Progress(stages=len(params.model_ids), iterations=params.all_steps),
     )
 
