@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from support.client import TINY
+from support.models import model_file
 from support.service import Service
 
 LARGE = {"count": 1, "width": 8192, "height": 8192, "steps": 50}
@@ -16,8 +17,8 @@ def dataset(service: Service) -> str:
 
 
 @pytest.fixture(scope="module")
-def models(service: Service, dataset: str) -> list[str]:
-    return [service.succeeded(service.train(dataset, iterations=5, seed=seed))["model_id"] for seed in (1, 2)]
+def models(service: Service) -> list[str]:
+    return [service.import_model(model_file(seed=seed)) for seed in (1, 2)]
 
 
 @pytest.mark.parametrize("after_seconds", [0.0, 0.5, pytest.param(1.5, marks=pytest.mark.exhaustive)])
@@ -43,10 +44,8 @@ def test_a_running_job_is_canceled(
     assert service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
 
 
-def test_a_large_canvas_is_canceled_during_its_first_step(service: Service, dataset: str) -> None:
-    layers = [{"filters": 64, "kernel_size": 7, "stride": 1}]
-    least = {"iterations": 1, "num_chains": 1, "langevin_steps": 1}
-    model_id = service.succeeded(service.train(dataset, image_size=96, layers=layers, **least))["model_id"]
+def test_a_large_canvas_is_canceled_during_its_first_step(service: Service) -> None:
+    model_id = service.import_model(model_file(filters=64, kernel_size=7, stride=1, side=96))
     params = {**LARGE, "width": 2560, "height": 2560}
     job_id = service.post_job({"kind": "sample", "model_id": model_id, "params": params})
     job = service.wait(job_id, lambda job: job["progress"]["fraction"] > 0)

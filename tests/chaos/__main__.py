@@ -2,10 +2,10 @@
 
     PYTHONPATH=tests python -m chaos [--seed 7] [--seconds 300] [--jobs 200] [--database postgresql] [--only FAULT ...]
 
-Prints its seed first: with the same seed the same faults come in the same order, at about the same moments. On a
-violation it exits with 1 and keeps its folder: history.jsonl tells what was asked, answered and done to the service and
-when, service.log is what every process said, data/ is the data folder as it was left. Look up a violation's job id in
-both files; `--only` tries one kind of fault alone.
+It prints its seed first: the same seed causes the same faults in the same order, at about the same moments. On a
+violation it exits with 1 and keeps its folder: history.jsonl has the requests, answers and faults with their times,
+service.log is the log of all processes, data/ is the data folder. Look up a violation's job id in both files; `--only`
+causes one kind of fault alone.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from chaos.faults import FAULTS
-from chaos.storm import Storm, run
+from chaos.run import ChaosSettings, run
 
 
 def main() -> int:
@@ -27,12 +27,12 @@ def main() -> int:
     parser.add_argument("--settle-seconds", type=float, default=900.0)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS))
-    asked = parser.parse_args()
-    sys.stdout.write(f"chaos: --seed {asked.seed} --database {asked.database}\n")
+    given = parser.parse_args()
+    sys.stdout.write(f"chaos: --seed {given.seed} --database {given.database}\n")
     sys.stdout.flush()
     folder = Path(tempfile.mkdtemp(prefix="genconvnet-chaos-"))
-    storm = Storm(asked.seed, asked.seconds, asked.jobs, asked.database, asked.settle_seconds, asked.only)
-    report = run(storm, folder)
+    settings = ChaosSettings(given.seed, given.seconds, given.jobs, given.database, given.settle_seconds, given.only)
+    report = run(settings, folder)
     sys.stdout.write(report.table())
     if report.violations:
         sys.stdout.write(f"kept: {folder}\n")

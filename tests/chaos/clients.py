@@ -1,4 +1,4 @@
-"""Clients who ask until they are answered, and a history of all that was asked and answered."""
+"""Clients that repeat each request until it is answered, and a history of all requests, answers and faults."""
 
 import json
 import threading
@@ -9,23 +9,23 @@ from random import Random
 from typing import Any
 
 import httpx
-from chaos.plan import Wanted, noise
+from chaos.workload import JobRequest, noise
+from support.client import FINAL
 
-PATIENCE_SECONDS = 10.0  # for one answer
+TIMEOUT_SECONDS = 10.0  # of one request
 PAUSE_SECONDS = 0.3  # before a request is repeated
-FINAL = ("succeeded", "failed", "canceled")
 
 
 class History:
-    """Lines of JSON, in the order in which things came about."""
+    """A file with a line of JSON for each event, in their order."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: list[dict[str, Any]] = []
-        self._began_at, self._lock = time.monotonic(), threading.Lock()
+        self._started_at, self._lock = time.monotonic(), threading.Lock()
 
     def add(self, what: str, **about: object) -> None:
-        entry = {"at": round(time.monotonic() - self._began_at, 3), "what": what, **about}
+        entry = {"at": round(time.monotonic() - self._started_at, 3), "what": what, **about}
         with self._lock, self.path.open("a") as file:
             self.entries.append(entry)
             file.write(json.dumps(entry) + "\n")
@@ -36,14 +36,14 @@ class History:
 
 
 class Client(threading.Thread):
-    """Posts its share of the jobs, each under a key, at its leisure; cancels, resumes and uploads among them."""
+    """Posts its share of the jobs over `seconds`, each under a key; cancels and resumes some, and uploads pictures."""
 
     def __init__(
         self,
         number: int,
         url: str,
         history: History,
-        jobs: Sequence[Wanted],
+        jobs: Sequence[JobRequest],
         bodies: dict[str, dict[str, Any]],
         *,
         seed: int,
@@ -52,42 +52,42 @@ class Client(threading.Thread):
         super().__init__(name=f"client-{number}")
         self._url, self._history, self._jobs, self._bodies = url, history, jobs, bodies
         self._random, self._pause = Random(f"{seed}/{number}"), seconds / max(len(jobs), 1)
-        self._client = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)
-        self.gives_up = threading.Event()
-        self.broke: BaseException | None = None
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        self.stopping = threading.Event()
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            for wanted in self._jobs:
-                self._one(wanted)
-                self.gives_up.wait(self._random.uniform(0, 2 * self._pause))
+            for request in self._jobs:
+                self._do(request)
+                self.stopping.wait(self._random.uniform(0, 2 * self._pause))
         except BaseException as error:
-            self.broke = error
+            self.error = error
         finally:
             self._client.close()
 
-    def _one(self, wanted: Wanted) -> None:
-        job_id = self._post(wanted)
+    def _do(self, request: JobRequest) -> None:
+        job_id = self._post(request)
         if job_id is None:
             return
-        if wanted.again:
-            self._post(wanted)
-        if wanted.cancel:
-            self.gives_up.wait(self._random.uniform(0, 2))
-            self._canceled(job_id, resume=wanted.resume)
+        if request.again:
+            self._post(request)
+        if request.cancel:
+            self.stopping.wait(self._random.uniform(0, 2))
+            self._cancel(job_id, resume=request.resume)
         if self._random.random() < 1 / 8:
             self._upload()
 
-    def _post(self, wanted: Wanted) -> str | None:
-        body, headers = self._bodies[wanted.like], {"Idempotency-Key": wanted.key}
+    def _post(self, request: JobRequest) -> str | None:
+        body, headers = self._bodies[request.control], {"Idempotency-Key": request.key}
         answer = self._until(202, "POST", "/v1/jobs", json=body, headers=headers)
         if answer is None:
             return None
         job_id: str = answer.json()["id"]
-        self._history.add("accepted", key=wanted.key, like=wanted.like, job=job_id)
+        self._history.add("accepted", key=request.key, control=request.control, job=job_id)
         return job_id
 
-    def _canceled(self, job_id: str, *, resume: bool) -> None:
+    def _cancel(self, job_id: str, *, resume: bool) -> None:
         self._history.add("cancel", job=job_id)
         self._until(202, "POST", f"/v1/jobs/{job_id}/cancel", or_else=409)
         if not resume or not self._has_ended(job_id):
@@ -99,7 +99,7 @@ class Client(threading.Thread):
         while (answer := self._until(200, "GET", f"/v1/jobs/{job_id}")) is not None:
             if answer.json()["status"] in FINAL:
                 return True
-            self.gives_up.wait(PAUSE_SECONDS)
+            self.stopping.wait(PAUSE_SECONDS)
         return False
 
     def _upload(self) -> None:
@@ -108,16 +108,16 @@ class Client(threading.Thread):
         if answer is not None:
             self._history.add("uploaded", dataset=answer.json()["id"])
 
-    def _until(self, status: int, method: str, path: str, or_else: int = 0, **request: Any) -> httpx.Response | None:
-        """Ask until the answer is one of both; None where the client gave up. Any answer but a 503 is of record."""
-        while not self.gives_up.is_set():
+    def _until(self, status: int, method: str, path: str, or_else: int = 0, **content: Any) -> httpx.Response | None:
+        """Repeat a request until the answer has one of both statuses; None if the client is to stop."""
+        while not self.stopping.is_set():
             try:
-                answer = self._client.request(method, path, **request)
+                answer = self._client.request(method, path, **content)
             except httpx.HTTPError as error:
                 self._history.add("unanswered", path=path, error=repr(error))
             else:
                 if answer.status_code in (status, or_else):
                     return answer
                 self._history.add("refused", path=path, status=answer.status_code, body=answer.text[:500])
-            self.gives_up.wait(PAUSE_SECONDS)
+            self.stopping.wait(PAUSE_SECONDS)
         return None

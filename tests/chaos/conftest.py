@@ -1,4 +1,4 @@
-"""A service in parts for the tests that break them one by one."""
+"""Rigs for the tests that break the service: a whole one that they share, and their own."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +9,11 @@ from chaos.rig import Rig
 
 @pytest.fixture
 def start_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-    """Start one, with `database_url` and GENCONVNET_ variables; it is stopped at the test's end."""
+    """A function that starts a rig, given the parameters of Rig; all of them are stopped at the test's end."""
     started: list[Rig] = []
 
-    def start(database_url: str | None = None, folder: Path = tmp_path, **environment: str) -> Rig:
-        started.append(Rig(folder / f"rig-{len(started)}", database_url, **environment))
+    def start(folder: Path = tmp_path, **parameters: object) -> Rig:
+        started.append(Rig(folder / f"rig-{len(started)}", **parameters))
         started[-1].start()
         return started[-1]
 
@@ -22,9 +22,9 @@ def start_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         rig.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """One that the tests of a module use in turn; each leaves it whole."""
+    """A rig that tests use in turn; each leaves it ready."""
     shared = Rig(tmp_path_factory.mktemp("shared") / "rig")
     shared.start()
     yield shared

@@ -1,16 +1,14 @@
-"""What may befall the service. Each fault happens to a running rig, and is over when its function returns."""
+"""The faults of a chaos run. Each happens to a running rig, and is over when its function returns."""
 
 import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
-from chaos.rig import LEASE_SECONDS, Rig
-from redis import RedisError
+from chaos.rig import LEASE_SECONDS, WORKERS, Rig
 from sqlalchemy import func, select, update
 from support.postgres import OwnServer
 
@@ -20,13 +18,12 @@ from core.runtime.settings import Settings
 from core.schemas.jobs import JobStatus, Queue
 from core.storage.tables import Job
 
-WORKERS = ("worker-train", "worker-sample-1", "worker-sample-2")
 HOUR = 3600.0
 
 
 @dataclass
-class Scene:
-    """Where faults happen; `postgres` where the rows lie in one."""
+class Target:
+    """The rig that faults happen to, and the PostgreSQL server of its database, None for SQLite."""
 
     rig: Rig
     random: Random
@@ -35,64 +32,64 @@ class Scene:
     def any_worker(self) -> str:
         return self.random.choice(WORKERS)
 
-    def a_while(self, least: float, most: float) -> float:
+    def seconds(self, least: float, most: float) -> float:
         return self.random.uniform(least, most)
 
 
-def worker_killed(scene: Scene) -> None:
-    scene.rig.send(scene.any_worker(), signal.SIGKILL)
+def worker_killed(target: Target) -> None:
+    target.rig.send(target.any_worker(), signal.SIGKILL)
 
 
-def child_killed(scene: Scene) -> None:
-    for pid in scene.rig.children(scene.any_worker()):
-        scene.rig.kill(pid, signal.SIGKILL)
+def child_killed(target: Target) -> None:
+    for pid in target.rig.children(target.any_worker()):
+        target.rig.kill(pid, signal.SIGKILL)
 
 
-def killed_between_files_and_row(scene: Scene) -> None:
-    """A child is killed as soon as another result of its job lies on the disk."""
-    name = scene.any_worker()
-    before, deadline = _results(scene.rig), time.monotonic() + 3
+def killed_between_files_and_row(target: Target) -> None:
+    """Kill a worker's child as soon as another picture is on the disk."""
+    name = target.any_worker()
+    before, deadline = _results(target.rig), time.monotonic() + 3
     while time.monotonic() < deadline:
-        if _results(scene.rig) > before:
+        if _results(target.rig) > before:
             break
         time.sleep(0.002)
-    for pid in scene.rig.children(name):
-        scene.rig.kill(pid, signal.SIGKILL)
+    for pid in target.rig.children(name):
+        target.rig.kill(pid, signal.SIGKILL)
 
 
-def api_killed(scene: Scene) -> None:
-    scene.rig.send("api", signal.SIGKILL)
+def api_killed(target: Target) -> None:
+    target.rig.send("api", signal.SIGKILL)
 
 
-def broker_killed(scene: Scene) -> None:
-    with scene.rig.down("broker"):
-        time.sleep(scene.a_while(0, 1))
+def broker_killed(target: Target) -> None:
+    with target.rig.down("broker"):
+        time.sleep(target.seconds(0, 1))
 
 
-def broker_wiped(scene: Scene) -> None:
-    with scene.rig.down("broker"):
-        scene.rig.wipe_broker()
+def broker_wiped(target: Target) -> None:
+    with target.rig.down("broker"):
+        target.rig.wipe_broker()
 
 
-def broker_away(scene: Scene) -> None:
-    with scene.rig.down("broker"):
-        time.sleep(scene.a_while(2, 5))
+def broker_away(target: Target) -> None:
+    with target.rig.down("broker"):
+        time.sleep(target.seconds(2, 5))
 
 
-def broker_silent(scene: Scene) -> None:
-    """Its connections stay open, and nobody answers."""
-    scene.rig.send("broker", signal.SIGSTOP, scene.a_while(2, 6))
+def broker_silent(target: Target) -> None:
+    """Stop the broker's process: its connections stay open and nothing answers."""
+    target.rig.send("broker", signal.SIGSTOP, target.seconds(2, 6))
 
 
-def database_away(scene: Scene) -> None:
-    """PostgreSQL is stopped as a crash does it; SQLite is locked from outside."""
-    seconds = scene.a_while(2, 6)
-    if scene.postgres is not None:
-        scene.postgres.stop()
+def database_away(target: Target) -> None:
+    """Stop PostgreSQL as a crash does; lock SQLite from outside."""
+    seconds = target.seconds(2, 6)
+    if target.postgres is not None:
+        target.postgres.stop()
         time.sleep(seconds)
-        scene.postgres.start()
+        target.postgres.start()
         return
-    lock = sqlite3.connect(scene.rig.data_dir / "genconvnet.sqlite3", isolation_level=None, timeout=30)
+    lock = sqlite3.connect(target.rig.data_dir / "genconvnet.sqlite3", isolation_level=None, timeout=30)
     try:
         lock.execute("BEGIN EXCLUSIVE")
         time.sleep(seconds)
@@ -100,20 +97,20 @@ def database_away(scene: Scene) -> None:
         lock.close()
 
 
-def worker_deployed(scene: Scene) -> None:
-    scene.rig.send(scene.any_worker(), signal.SIGTERM)
+def worker_deployed(target: Target) -> None:
+    target.rig.send(target.any_worker(), signal.SIGTERM)
 
 
-def zombie(scene: Scene) -> None:
-    """A worker stands still for longer than its lease, and then goes on as if nothing had been."""
-    scene.rig.send_all(scene.any_worker(), signal.SIGSTOP, LEASE_SECONDS + scene.a_while(0.5, 2))
+def zombie(target: Target) -> None:
+    """Stop a worker and its child for longer than its lease, and let them go on."""
+    target.rig.send_all(target.any_worker(), signal.SIGSTOP, LEASE_SECONDS + target.seconds(0.5, 2))
 
 
-def rung_twice(scene: Scene) -> None:
-    """Every job that has not ended is rung for again, several times at once."""
-    with scene.rig.database.read() as session:
+def notified_twice(target: Target) -> None:
+    """Notify workers again of jobs that have not ended, of each twice at once."""
+    with target.rig.database.read() as session:
         found = session.execute(select(Job.queue, Job.id).where(Job.finished_at.is_(None), Job.shards == 0)).all()
-    notifier = JobNotifier(scene.rig.broker_url)
+    notifier = JobNotifier(target.rig.broker_url)
     for queue, job_id in found[:20]:
         threads = [threading.Thread(target=notifier.notify, args=(Queue(queue), job_id)) for _ in range(2)]
         for thread in threads:
@@ -123,29 +120,29 @@ def rung_twice(scene: Scene) -> None:
     notifier.close()
 
 
-def clock_set(scene: Scene) -> None:
-    """Moving all leases by an hour is what setting the database's clock by an hour does to them."""
-    hour = scene.random.choice((HOUR, -HOUR))
+def clock_set(target: Target) -> None:
+    """Move all leases by an hour, as setting the database's clock would."""
+    hour = target.random.choice((HOUR, -HOUR))
     moved = {column: getattr(Job, column) + hour for column in ("leased_at", "lease_until", "notified_at")}
-    with scene.rig.database.write() as session:
+    with target.rig.database.write() as session:
         session.execute(update(Job).where(Job.finished_at.is_(None)).values(moved))
 
 
-def claimed_and_lost(scene: Scene) -> None:
-    """Someone takes jobs beside the workers, in parallel, and is never heard of again."""
-    queue = scene.random.choice(list(Queue))
+def claimed_and_lost(target: Target) -> None:
+    """Claim jobs in two threads, and never work on them."""
+    queue = target.random.choice(list(Queue))
 
-    def take() -> None:
-        leases.claim(scene.rig.database, queue, "a stranger", LEASE_SECONDS)
+    def claim() -> None:
+        leases.claim(target.rig.database, queue, "a lost worker", LEASE_SECONDS)
 
-    threads = [threading.Thread(target=take) for _ in range(2)]
+    threads = [threading.Thread(target=claim) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
 
-FAULTS: dict[str, Callable[[Scene], None]] = {
+FAULTS: dict[str, Callable[[Target], None]] = {
     function.__name__: function
     for function in (
         worker_killed,
@@ -159,7 +156,7 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
         database_away,
         worker_deployed,
         zombie,
-        rung_twice,
+        notified_twice,
         clock_set,
         claimed_and_lost,
     )
@@ -167,19 +164,13 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
 
 
 def unfinished(rig: Rig) -> int:
-    """How many jobs have not ended."""
+    """Return the number of jobs that have not ended."""
     waiting = Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)) & Job.parent_seq.is_(None)
     with rig.database.read() as session:
         return session.scalar(select(func.count()).where(waiting)) or 0
 
 
-def messages(rig: Rig) -> dict[str, int]:
-    """In the broker, by queue; empty where it does not answer."""
-    with suppress(RedisError, OSError), rig.redis() as redis:
-        return {queue.value: int(redis.llen(queue.value)) for queue in Queue}
-    return {}
-
-
 def _results(rig: Rig) -> int:
+    """Return the number of pictures that jobs have stored."""
     folder = Settings(data_dir=rig.data_dir).data_dir / "blobs" / "jobs"
     return sum(1 for path in folder.rglob("*.png") if not path.name.startswith("preview"))

@@ -1,7 +1,7 @@
-"""The service as separate real processes, all of which may be killed, stopped, cut off and started again.
+"""The service as separate real processes, each of which a test may kill, stop, cut off and start again.
 
-They are those of `genconvnet serve`, with two workers that sample. It is the rig that starts again what dies, always at
-once, where the supervisor would wait longer and longer.
+They are the processes of `genconvnet serve`. The rig starts a dead one again at once; the supervisor would wait longer
+and longer.
 """
 
 import os
@@ -19,6 +19,8 @@ from pathlib import Path
 import httpx
 import psutil
 from redis import Redis
+from support.client import ServiceClient
+from support.service import QUICK, slowed
 
 from api.embedded import broker
 from api.embedded.serve import PYTHON, workers
@@ -26,25 +28,30 @@ from api.embedded.supervisor import SupervisedProcess
 from core.broker.connection import connect
 from core.runtime.processes import with_starter
 from core.runtime.settings import Settings
+from core.schemas.jobs import Queue
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 
+ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 4.0
-QUICK = {
+START_SECONDS = 120
+SETTINGS = {
+    **QUICK,
     "GENCONVNET_LEASE_SECONDS": str(LEASE_SECONDS),
     "GENCONVNET_HEARTBEAT_SECONDS": "0.5",
     "GENCONVNET_RECONCILE_SECONDS": "1",
-    "GENCONVNET_THREADS": "1",
-    "GENCONVNET_NICENESS": "0",
     "GENCONVNET_LOG_FORMAT": "json",
 }
-START_SECONDS = 120
+TRAIN, SAMPLE_1, SAMPLE_2 = "worker-train", "worker-sample-1", "worker-sample-2"
+WORKERS = (TRAIN, SAMPLE_1, SAMPLE_2)
 
 
 class Rig:
-    """`parts` by their names: broker, api, worker-train, worker-sample-1 and -2."""
+    """Processes by their names: broker, api, and those of WORKERS that `workers` names."""
 
-    def __init__(self, folder: Path, database_url: str | None = None, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, database_url: str | None = None, only: tuple[str, ...] = WORKERS, **environment: str
+    ) -> None:
         self.folder, self.data_dir, self.log = folder, folder / "data", folder / "service.log"
         self.data_dir.mkdir(parents=True)
         self._sockets = Path(tempfile.mkdtemp(prefix="genconvnet-chaos-"))  # a socket's path must be short
@@ -54,65 +61,67 @@ class Rig:
         settings = Settings(data_dir=self.data_dir, database_url=database_url)
         self.database, self.blobs = Database(settings.rows_url), Blobs(settings.blobs_url)
         self.environment = {
-            **QUICK,
+            **SETTINGS,
             "GENCONVNET_DATA_DIR": str(self.data_dir),
             "GENCONVNET_DATABASE_URL": settings.rows_url,
             "GENCONVNET_BROKER_URL": self.broker_url,
             "GENCONVNET_PORT": str(port),
+            "PYTHONPATH": str(ROOT),
             "TMPDIR": str(self._sockets),
             **environment,
         }
         command = broker.command(broker.find_server(), self.socket, self.broker_dir)
-        made = [
+        parts = [
             SupervisedProcess("broker", command),
-            *workers(2, self.environment),
+            *(part for part in workers(2, self.environment) if part.name in only),
             SupervisedProcess("api", [*PYTHON, "api"], self.environment),
         ]
-        self.parts = {part.name: _Logged(part, self.log) for part in made}
-        self.at_end = ExitStack()
-        self._ended = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="keeper")  # its children go when it goes
+        self.processes = {part.name: _Process(part, self.log) for part in parts}
+        self.client = ServiceClient(self.url, self.log, retry=True)
+        self._absent = {f"worker:{queue}" for queue in Queue if not any(queue in name for name in only)}
+        self._stopping = threading.Event()
+        self._restarter = threading.Thread(target=self._restart_dead, name="restarter")  # its children end with it
 
     def start(self) -> None:
-        self._keeper.start()
+        self._restarter.start()
         self.wait_until_ready()
 
     def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
-        """Raises TimeoutError where /readyz does not say so in time."""
-        deadline, said = time.monotonic() + seconds, "nothing"
+        """Wait until /readyz misses nothing that the rig has. Raises TimeoutError if that takes too long."""
+        deadline, seen = time.monotonic() + seconds, "nothing"
         while time.monotonic() < deadline:
             try:
                 answer = httpx.get(f"{self.url}/readyz", timeout=10)
-                if answer.status_code == 200:
+                if answer.is_success or {part["field"] for part in answer.json()["errors"]} <= self._absent:
                     return
-                said = answer.text
+                seen = answer.text
             except httpx.HTTPError as error:
-                said = repr(error)
+                seen = repr(error)
             time.sleep(0.1)
-        raise TimeoutError(f"not ready after {seconds:g} s: {said}\n{self.log.read_text()[-3000:]}")
+        raise TimeoutError(f"not ready after {seconds:g} s: {seen}\n{self.log.read_text()[-3000:]}")
 
     def pid(self, name: str) -> int | None:
-        """Of the part's process, where it runs."""
-        process = self.parts[name].part.process
+        """Return the process's id, None if it is not running."""
+        process = self.processes[name].part.process
         return process.pid if process is not None and process.poll() is None else None
 
     def send(self, name: str, number: signal.Signals, seconds: float = 0.0) -> bool:
-        """To the part's process; where it is to stop, it goes on after `seconds`. False where there is none."""
+        """Send a signal to a process; resume one that is to stop after `seconds`. Return False if it is not running."""
         return self.kill(self.pid(name), number, seconds)
 
     def send_all(self, name: str, number: signal.Signals, seconds: float = 0.0) -> bool:
-        """To the part's process and its children."""
-        family = self.family(name)
-        for one in family:
-            self.kill(one, number)
-        return self._go_on(family, number, seconds)
+        """Do the same to a process and its children."""
+        pids = self.pid_and_children(name)
+        for pid in pids:
+            self.kill(pid, number)
+        return self._resume_after(pids, number, seconds)
 
-    def family(self, name: str) -> list[int]:
+    def pid_and_children(self, name: str) -> list[int]:
         pid = self.pid(name)
         return [] if pid is None else [pid, *self.children(name)]
 
     def children(self, name: str) -> list[int]:
-        """The processes that do a worker's work."""
+        """Return the processes that do a worker's jobs."""
         try:
             found = psutil.Process(self.pid(name)).children(recursive=True) if self.pid(name) else []
             return [one.pid for one in found if "spawn_main" in str(one.cmdline())]
@@ -120,30 +129,37 @@ class Rig:
             return []
 
     @contextmanager
+    def slow_training(self) -> Iterator[None]:
+        """Slow down the training worker's job, so that a short one can be disturbed."""
+        (child,) = self.children(TRAIN)
+        with slowed(psutil.Process(child)):
+            yield
+
+    @contextmanager
     def down(self, name: str) -> Iterator[None]:
-        """The part is killed, and is not started again before the block ends."""
-        part = self.parts[name]
-        part.held = True
+        """Kill the process, and do not start it again before the block ends."""
+        process = self.processes[name]
+        process.stays_down = True
         try:
             self.send(name, signal.SIGKILL)
             while self.pid(name) is not None:
                 time.sleep(0.02)
             yield
         finally:
-            part.held = False
+            process.stays_down = False
 
     def wipe_broker(self) -> None:
         shutil.rmtree(self.broker_dir)
         self.broker_dir.mkdir()
 
     def stop(self) -> None:
-        """As a deployment stops it: nothing is killed that goes by itself in time."""
-        self._ended.set()
-        self._keeper.join()
+        """Stop all processes as a deployment does: SIGTERM first."""
+        self._stopping.set()
+        self._restarter.join()
 
     def close(self) -> None:
-        self.at_end.close()
-        if self._keeper.is_alive():
+        self.client.close()
+        if self._restarter.is_alive():
             self.stop()
         self.database.dispose()
         shutil.rmtree(self._sockets, ignore_errors=True)
@@ -158,49 +174,50 @@ class Rig:
             os.kill(pid, number)
         except ProcessLookupError:
             return False
-        return self._go_on([pid], number, seconds)
+        return self._resume_after([pid], number, seconds)
 
-    def _go_on(self, pids: list[int], number: signal.Signals, seconds: float = 0.0) -> bool:
+    def _resume_after(self, pids: list[int], number: signal.Signals, seconds: float = 0.0) -> bool:
         if number is signal.SIGSTOP and seconds:
             time.sleep(seconds)
             for pid in pids:
                 self.kill(pid, signal.SIGCONT, 0.0)
         return True
 
-    def _keep(self) -> None:
-        for part in self.parts.values():
-            part.keep()
-            if part.part.name == "broker":
-                broker.wait_until_up(self.socket)
-        while not self._ended.wait(0.1):
-            for part in self.parts.values():
-                part.keep()
-        for name in ("api", *(name for name in self.parts if name.startswith("worker")), "broker"):
-            self.parts[name].part.stop()
+    def _restart_dead(self) -> None:
+        with ExitStack() as stack:
+            for name in ("broker", *(name for name in self.processes if name.startswith("worker")), "api"):
+                stack.callback(self.processes[name].part.stop)  # the last is stopped first
+            for process in self.processes.values():
+                process.start_if_dead()
+                if process.part.name == "broker":
+                    broker.wait_until_up(self.socket)
+            while not self._stopping.wait(0.1):
+                for process in self.processes.values():
+                    process.start_if_dead()
 
 
-class _Logged:
-    """A part that writes to the rig's log, and is started again at once."""
+class _Process:
+    """A part of the service that writes to the rig's log."""
 
     def __init__(self, part: SupervisedProcess, log: Path) -> None:
-        self.part, self._log, self.held, self.starts = part, log, False, 0
+        self.part, self._log, self.stays_down = part, log, False
 
-    def keep(self) -> None:
+    def start_if_dead(self) -> None:
         process = self.part.process
-        if self.held or (process is not None and process.poll() is None):
+        if self.stays_down or (process is not None and process.poll() is None):
             return
         with self._log.open("ab") as log:
             self.part.process = subprocess.Popen(
                 self.part.command,
-                env={**_kept_environment(), **self.part.environment, **with_starter()},
+                env={**_environment(), **self.part.environment, **with_starter()},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        self.starts += 1
 
 
-def _kept_environment() -> Mapping[str, str]:
+def _environment() -> Mapping[str, str]:
+    """Return the environment without our settings, and without the path of the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("GENCONVNET_", "PYTHONPATH"))}
 
 

@@ -1,29 +1,29 @@
-"""The machine has too little: no room on the disk, no memory for a job."""
+"""The disk is full, or there is no memory for a job."""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from chaos.requests import Asking
-from chaos.rig import Rig
+from chaos.rig import SAMPLE_1, SAMPLE_2, TRAIN, Rig
 from support import pictures
+from support.models import model_file
 
-ROOM_BYTES = 24 << 20
+DISK_BYTES = 24 << 20
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with little room, unmounted at the end."""
+    """A small file system of its own, unmounted at the end."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if os.geteuid() == 0:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOM_BYTES}", "none", str(folder)]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(folder)]
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             yield folder
@@ -35,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """Not a byte is left on the file system of `folder` until the block ends."""
+    """Leave not a byte on the file system of `folder` until the block ends."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 20, 4096, 1):
@@ -50,42 +50,53 @@ def full(folder: Path) -> Iterator[None]:
         filler.unlink()
 
 
-def test_a_full_disk_refuses_cleanly_and_goes_on_when_there_is_room(
+def test_a_full_disk_refuses_requests_and_the_job_goes_on_when_there_is_room(
     small_disk: Path, start_rig: Callable[..., Rig]
 ) -> None:
-    rig = start_rig(folder=small_disk, GENCONVNET_MIN_FREE_BYTES="0")  # so that writing itself is what fails
-    ask = Asking(rig)
-    job_id = ask.train(iterations=1500)
-    body = {"kind": "train", "dataset_id": ask.upload(), "preset": "quick"}
-    ask.learning(job_id)
-    with full(small_disk):
-        files = {"images": ("stripes.png", pictures.stripes(), "image/png")}
-        answers = [ask.client.post("/v1/datasets", files=files), ask.client.post("/v1/jobs", json=body)]
-        time.sleep(4)
-        answers += [ask.client.post("/v1/datasets", files=files), ask.client.post("/v1/jobs", json=body)]
+    # Nothing is refused for want of room in advance: writing itself fails.
+    rig = start_rig(folder=small_disk, only=(TRAIN,), GENCONVNET_MIN_FREE_BYTES="0")
+    client = rig.client
+    body = {"kind": "train", "dataset_id": client.upload(), "preset": "quick"}
+    files = {"images": ("stripes.png", pictures.stripes(), "image/png")}
+    job_id = client.train(iterations=250)
+    client.running(job_id)
+    with rig.slow_training(), full(small_disk):
+        answers = [client.http.post("/v1/datasets", files=files), client.http.post("/v1/jobs", json=body)]
+        time.sleep(4)  # a checkpoint is due, and fails
+        answers += [client.http.post("/v1/datasets", files=files), client.http.post("/v1/jobs", json=body)]
         for answer in answers:
             assert answer.status_code in (503, 507), answer.text
             assert answer.headers["content-type"] == "application/problem+json"
             assert "room" in answer.json()["detail"], answer.text
-        assert ask.client.get("/healthz").status_code == 200
+        assert client.http.get("/healthz").status_code == 200
     rig.wait_until_ready()
-    ask.succeeded(job_id)
-    ask.succeeded(ask.train())
+    client.succeeded(job_id)
+    client.succeeded(client.train())
     assert not [path for path in (rig.data_dir / "blobs").rglob("*#*") if path.is_file()]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process's memory")
 def test_a_job_without_memory_fails_and_its_worker_does_the_next(rig: Rig) -> None:
-    ask = Asking(rig)
-    model_id = ask.succeeded(ask.train())["model_id"]
-    children = [pid for name in ("worker-sample-1", "worker-sample-2") for pid in rig.children(name)]
-    for pid in children:
-        limited = psutil.Process(pid)
-        size = limited.memory_info().vms + (64 << 20)
-        limited.rlimit(psutil.RLIMIT_AS, (size, size))
+    client = rig.client
+    model_id = client.import_model(model_file())
     large = {"count": 1, "width": 8192, "height": 8192, "steps": 1, "seed": 1}
-    job = ask.ended(ask.accepted({"kind": "sample", "model_id": model_id, "params": large}))
+    with little_memory(pid for name in (SAMPLE_1, SAMPLE_2) for pid in rig.children(name)):
+        job = client.finished(client.post_job({"kind": "sample", "model_id": model_id, "params": large}))
     assert job["status"] == "failed", job
     assert job["error"]["type"] in ("out-of-memory", "worker-lost"), job
     small = {"count": 1, "width": 32, "height": 32, "steps": 5, "seed": 1}
-    ask.succeeded(ask.accepted({"kind": "sample", "model_id": model_id, "params": small}))
+    client.succeeded(client.post_job({"kind": "sample", "model_id": model_id, "params": small}))
+
+
+@contextmanager
+def little_memory(pids: Iterable[int]) -> Iterator[None]:
+    """Allow the processes 64 MiB of address space more than they have."""
+    limits = {}
+    for process in map(psutil.Process, pids):
+        limits[process] = _, hard = process.rlimit(psutil.RLIMIT_AS)
+        process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + (64 << 20), hard))
+    assert limits
+    yield
+    for process, limit in limits.items():
+        with suppress(psutil.NoSuchProcess):  # killed for want of memory
+            process.rlimit(psutil.RLIMIT_AS, limit)

@@ -54,6 +54,13 @@ class ServiceClient:
         dataset_id = dataset_id or self.upload()
         return self.post_job({"kind": "train", "dataset_id": dataset_id, "params": {**TINY, **params}})
 
+    def import_model(self, content: bytes) -> str:
+        """Upload a model file; return the model's id."""
+        answer = self.http.post("/v1/models", files={"model": ("m.safetensors", content)}, data={"name": "imported"})
+        assert answer.status_code == 201, answer.text
+        model_id: str = answer.json()["id"]
+        return model_id
+
     def job(self, job_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}").raise_for_status().json()
         return found
@@ -102,6 +109,10 @@ class ServiceClient:
         """Return what was measured in each iteration of a training job."""
         points: list[dict[str, Any]] = self.http.get(f"/v1/jobs/{job_id}/metrics").raise_for_status().json()["data"]
         return points
+
+    def checksums(self, job: dict[str, Any]) -> dict[str, str]:
+        """Return the SHA-256 of each artifact by its name, except of the preview, which depends on when it was made."""
+        return {one["name"]: one["sha256"] for one in job["artifacts"] if one["name"] != "preview.png"}
 
     def artifact(self, job: dict[str, Any], name: str) -> bytes:
         return self.http.get(f"/v1/jobs/{job['id']}/artifacts/{name}").raise_for_status().content
