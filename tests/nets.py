@@ -57,7 +57,7 @@ def top_size(architecture: Architecture, size: tuple[int, int], boundary: Bounda
     """Return the size of the maps that an object's filter covers on pictures of `size` (H, W)."""
     if architecture.top != "object":
         return None
-    height, width = (architecture.covering(side, boundary).top_size for side in size)
+    height, width = (architecture.with_top_size(side, boundary).top_size for side in size)
     return height[0], width[0]
 
 

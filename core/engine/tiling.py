@@ -54,12 +54,15 @@ class Tile:
 def needs_tiles(architecture: Architecture, canvas: Tensor) -> bool:
     """Return True if the net's maps of a picture (N, C, H, W) take too much memory to compute it as a whole."""
     height, width = canvas.shape[2:]
-    return architecture.map_numbers * height * width * canvas.element_size() > MAX_UNTILED_BYTES[canvas.device.type]
+    return (
+        architecture.map_values_per_pixel * height * width * canvas.element_size()
+        > MAX_UNTILED_BYTES[canvas.device.type]
+    )
 
 
 def tile_side(architecture: Architecture, canvas: Tensor) -> int:
     """Return the side of a tile in pixels: what TILE_BYTES allow, but at least as much as lies around the tile."""
-    pixels = TILE_BYTES[canvas.device.type] / (architecture.map_numbers * canvas.element_size())
+    pixels = TILE_BYTES[canvas.device.type] / (architecture.map_values_per_pixel * canvas.element_size())
     around = 2 * (architecture.receptive_field - 1)
     return max(math.isqrt(int(pixels)) - around, 2 * around, architecture.total_stride)
 

@@ -27,8 +27,8 @@ from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams
 from core.theory.learning import (
     Algorithm1,
-    Comparison,
     LearningProgress,
+    LikelihoodGradient,
     architecture_of,
     grow,
     precision_of,
@@ -112,7 +112,7 @@ class Learner:
     def measure_health(self) -> Health:
         """Measure the present state on the first training pictures, and the pictures that it shows."""
         state = self.state
-        health = self._health(self.algorithm.compare(self.examples.to(state.chains), state.chains))
+        health = self._health(self.algorithm.likelihood_gradient(self.examples.to(state.chains), state.chains))
         return replace(health, shown_std=rms(render_chains(state.net, state.chains, self.params, self.engine)))
 
     @property
@@ -133,8 +133,8 @@ class Learner:
         first, boundary = net.weights[0].detach(), boundary_of_pictures(self.params.boundary)
         return adam(net, learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first)))
 
-    def _health(self, comparison: Comparison) -> Health:
-        return measure_health(self.state.chains, self.pictures.std, comparison.synthesized, comparison.observed)
+    def _health(self, gradient: LikelihoodGradient) -> Health:
+        return measure_health(self.state.chains, self.pictures.std, gradient.synthesized, gradient.observed)
 
     def _progress(self, health: Health) -> TrainingProgress:
         return TrainingProgress(

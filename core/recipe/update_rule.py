@@ -13,7 +13,7 @@ from core.recipe.scaling import Whitening
 from core.recipe.schedule import learning_rate, warm_up
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
-from core.theory.learning import Comparison, LearningState, set_gradients
+from core.theory.learning import LearningState, LikelihoodGradient, set_gradients
 from core.theory.model import GenerativeConvNet
 
 SCORE_SCALING = 0.05  # largest change of the score's scale in one iteration, as a logarithm
@@ -26,14 +26,14 @@ class ScaledAdam:
         self.params, self.whitening = params, whitening
         self.is_texture = is_texture(params)
 
-    def apply(self, state: LearningState, comparison: Comparison) -> None:
+    def apply(self, state: LearningState, gradient: LikelihoodGradient) -> None:
         """Move the weights along H_obs - H_syn (eq. 21)."""
         assert isinstance(state, TrainingState)
         params, net = self.params, state.net
         rate = learning_rate(params, state.iteration, state.learning_rate_scale)
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        set_gradients(net, comparison)
+        set_gradients(net, gradient)
         biases = [bias.detach().clone() for bias in net.biases]
         whitened_step(net, state.optimizer, self.whitening)
         if self.is_texture:
@@ -41,7 +41,7 @@ class ScaledAdam:
         if not params.contrastive:  # its chains hardly move, so they say little about the score's scale
             # A texture's follows the learning rate: once that is small, a faster one would outrun what it balances.
             speed = rate / params.learning_rate if self.is_texture else warm_up(params, state.iteration)
-            scale_score(net, comparison.observed.score, comparison.synthesized.score, speed)
+            scale_score(net, gradient.observed.score, gradient.synthesized.score, speed)
 
 
 def is_texture(params: LearningParams) -> bool:

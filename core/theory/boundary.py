@@ -1,4 +1,4 @@
-"""How a picture ends: on the plane, on the torus, or padded with its mean.
+"""What the filters see beyond a picture's edges: nothing, its periodic continuation, or its mean.
 
 On the plane ("valid") a filter is applied only where it lies inside the picture, so few filters cover the pixels at the
 rim. On the torus ("torus") the picture continues periodically: every pixel is covered alike and the picture tiles. The
@@ -54,6 +54,7 @@ def unwrap(wrapped: Tensor, halo: int) -> Tensor:
 
 
 def _fold(wrapped: Tensor, halo: int, dim: int) -> Tensor:
+    """Fold the halo back along one dimension."""
     size = wrapped.shape[dim] - halo
     folded = wrapped.narrow(dim, 0, size).clone()
     for start in range(size, size + halo, size):

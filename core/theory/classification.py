@@ -4,6 +4,7 @@ A category's density p_c(I; w) = exp[f_c(I; w)] q(I) / Z_c(w) (eq. 4) can be com
 known. `core.theory.partition.log_partition` estimates it.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,23 +15,7 @@ from torch import Tensor, nn
 from core.pictures.images import Levels
 from core.schemas.geometry import Boundary
 from core.theory.model import INITIAL_WEIGHT_STD, Architecture, GenerativeConvNet
-from core.theory.partition import LogPartition, log_density, log_partition
-
-__all__ = [
-    "CategoryModel",
-    "DiscriminativeConvNet",
-    "LogPartition",
-    "category_biases",
-    "category_log_priors",
-    "category_models",
-    "class_log_densities",
-    "class_posterior",
-    "learned_biases",
-    "log_density",
-    "log_partition",
-    "posterior",
-    "reduce_to_base",
-]
+from core.theory.partition import LogPartition, log_density
 
 
 class DiscriminativeConvNet(nn.Module):
@@ -43,7 +28,7 @@ class DiscriminativeConvNet(nn.Module):
     def __init__(self, architecture: Architecture, categories: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         if architecture.top == "object":
-            raise ValueError("a category weighs the highest filters (eq. 2); an object's one filter leaves no choice")
+            raise ValueError('a category weighs the highest filters (eq. 2), but top "object" has only one')
         if categories < 2:
             raise ValueError(f"categories must be at least 2, not {categories}")
         generator = generator or torch.Generator()
@@ -98,7 +83,7 @@ def learned_biases(scores: Tensor, labels: Tensor, iterations: int = 1000) -> Te
     """Return b_c by maximum likelihood of the labels for fixed scores f_c (Def. 1); b_1 = 0. -> (C,), float64.
 
     scores (N, C), labels (N,) from 0 to C - 1. The likelihood is maximal if Σ_n p(c | I_n) equals the count of each
-    label; each round adds the logarithm of the missing factor. If the densities fit the pictures imperfectly, this
+    label; each iteration adds the logarithm of the missing factor. If the densities fit the pictures imperfectly, this
     classifies better than -log Z_c. Raises ValueError for a category without a picture.
     """
     scores = scores.double()
@@ -121,8 +106,7 @@ def reduce_to_base(net: DiscriminativeConvNet, base: int = 0) -> DiscriminativeC
     Eq. 3 does not change if one function of I is subtracted from all f_c + b_c. f_c - f_base has the form of eq. 2 on
     the same layers with weights w_c,k - w_base,k, so every discriminative net can be reduced.
     """
-    reduced = _like(net)
-    reduced.load_state_dict(net.state_dict())
+    reduced = copy.deepcopy(net)
     reduced.category_weights.sub_(net.category_weights[base].clone())
     reduced.category_biases.sub_(net.category_biases[base].clone())
     return reduced
@@ -158,10 +142,7 @@ def class_posterior(log_densities: Tensor, log_priors: Tensor | None = None) -> 
 
 
 def _pixel_log_density(model: CategoryModel, pictures: Tensor) -> Tensor:
+    """Return log p(picture | c) of one model; see `class_log_densities`. -> (N,)."""
     images = model.levels.standardize(pictures.to(model.net.weights[0]))
     density = log_density(model.net, images, model.partition, model.boundary)
     return density + images[0].numel() * math.log(model.levels.gain)
-
-
-def _like(net: DiscriminativeConvNet) -> DiscriminativeConvNet:
-    return DiscriminativeConvNet(net.trunk.architecture, len(net.category_biases)).to(net.category_biases)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.schemas.geometry import Boundary
-from core.theory.model import GenerativeConvNet
+from core.theory.model import GenerativeConvNet, squared_norm
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def reconstruction_loss(net: GenerativeConvNet, images: Tensor, boundary: Bounda
     """
     decoding = top_down(net, encode(net, images, boundary), net.extend(images, boundary), boundary)
     difference = images - net.architecture.reference_std**2 * decoding.basis
-    return difference.square().sum(dim=(1, 2, 3)) / 2
+    return squared_norm(difference) / 2
 
 
 @torch.no_grad()
@@ -171,11 +171,12 @@ def top_coefficients(net: GenerativeConvNet, active: Tensor, dtype: torch.dtype)
 
 def _rounding(net: GenerativeConvNet, images: Tensor, energy: Tensor) -> Tensor:
     """Return the rounding error of an energy (N,): some units in the last place of its two terms."""
-    prior = images.square().sum(dim=(1, 2, 3)) / (2 * net.architecture.reference_std**2)
+    prior = squared_norm(images) / (2 * net.architecture.reference_std**2)
     return 16 * torch.finfo(images.dtype).eps * (prior + (prior - energy).abs())
 
 
 def _relative(difference: Tensor, images: Tensor) -> Tensor:
+    """Return ‖difference‖ / ‖I‖, or ‖difference‖ if I = 0. (N, C, H, W) -> (N,)."""
     size = images.flatten(1).norm(dim=1)
     distance = difference.flatten(1).norm(dim=1)
     return torch.where(size > 0, distance / size.clamp_min(torch.finfo(size.dtype).tiny), distance)

@@ -1,7 +1,7 @@
-"""Algorithm 1: learn by maximum likelihood, comparing observed with synthesized pictures (eq. 21-24).
+"""Algorithm 1: learn by maximum likelihood from observed and synthesized pictures (eq. 21-24).
 
-`Algorithm1.iterate` is one turn of the loop, to be read beside the paper's lines 4 to 6. `learn` runs it from the first
-layer to the last (sec. 7). What makes it robust and sharp on photographs is not here: core/recipe/ hands it in.
+`Algorithm1.iterate` is lines 4 to 7 of the paper's loop. `learn` repeats it for each stage, from the first layer to the
+last (sec. 7). What core/recipe/ adds for photographs is passed in as arguments: `observe`, `dynamics`, `update_rule`.
 """
 
 from collections.abc import Callable
@@ -40,6 +40,7 @@ class LearningState:
         self.iteration += 1
 
     def finish_stage(self) -> None:
+        """Count a completed stage."""
         self.stage += 1
 
     def begin_stage(self, net: GenerativeConvNet, optimizer: torch.optim.Optimizer) -> None:
@@ -48,15 +49,20 @@ class LearningState:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Line 5: H_obs and H_syn, the mean gradients ∂f/∂w on observed and on synthesized pictures (eq. 21)."""
+class LikelihoodGradient:
+    """Line 5: H_obs and H_syn, the means of ∂f/∂w over the observed and over the synthesized pictures.
+
+    H_obs - H_syn is the gradient of the log-likelihood (eq. 21).
+    """
 
     observed: ScoreGradient
     synthesized: ScoreGradient
 
 
 class UpdateRule(Protocol):
-    def apply(self, state: LearningState, comparison: Comparison) -> None:
+    """How line 6 moves the weights."""
+
+    def apply(self, state: LearningState, gradient: LikelihoodGradient) -> None:
         """Line 6: move the weights uphill on the log-likelihood, along H_obs - H_syn. Leave the chains alone."""
 
 
@@ -81,9 +87,10 @@ class LearningProgress:
 
 
 class Algorithm1:
-    """Algorithm 1 with its state between two iterations.
+    """The loop of Algorithm 1, and its state between two iterations.
 
     observe: draws the observed pictures (M, C, H, W) of one iteration, in grey levels about their mean.
+    dynamics: how the chains move. update_rule: line 6. engine: computes Langevin steps and gradients.
     check_interrupt: called after each Langevin step; an exception that it raises ends learning.
     """
 
@@ -102,19 +109,23 @@ class Algorithm1:
         self.observe, self.dynamics, self.update_rule = observe, dynamics, update_rule
         self.check_interrupt = check_interrupt
 
-    def iterate(self) -> Comparison:
-        """Run one iteration of Algorithm 1."""
+    def iterate(self) -> LikelihoodGradient:
+        """Run one iteration of Algorithm 1, and return H_obs and H_syn."""
         observed = self.observe(self.state.generator)
-        chains = self.sample(observed)  # line 4
-        comparison = self.compare(observed, chains)  # line 5
-        self.update_rule.apply(self.state, comparison)  # line 6
+        # Line 4: L steps of Langevin dynamics (eq. 19), starting from the current chains Ĩ_m.
+        chains = self.sample(observed)
+        # Line 5: H_obs = Σ_m ∂f(I_m; w)/∂w / M and H_syn = Σ_m ∂f(Ĩ_m; w)/∂w / M̃.
+        gradient = self.likelihood_gradient(observed, chains)
+        # Line 6: w <- w + η (H_obs - H_syn).
+        self.update_rule.apply(self.state, gradient)
+        # Line 7: t <- t + 1.
         self.state.finish_iteration(chains)
-        return comparison
+        return gradient
 
     def sample(self, observed: Tensor) -> Tensor:
-        """Line 4: L Langevin steps of each chain (eq. 19), (M̃, C, H, W).
+        """Line 4: return the chains (M̃, C, H, W) after L Langevin steps (eq. 19).
 
-        A chain continues where it was; in contrastive divergence it begins at an observed picture.
+        They start from the current chains, in contrastive divergence from the observed pictures.
         """
         start = observed if self.params.contrastive else self.state.chains
         return self.engine.run(
@@ -126,27 +137,28 @@ class Algorithm1:
             lambda _: self.check_interrupt(),
         )
 
-    def compare(self, observed: Tensor, synthesized: Tensor) -> Comparison:
-        """Line 5: compute H_obs and H_syn (eq. 21). Both (N, C, H, W)."""
+    def likelihood_gradient(self, observed: Tensor, synthesized: Tensor) -> LikelihoodGradient:
+        """Line 5: return H_obs and H_syn (eq. 21). Both arguments are pictures (N, C, H, W)."""
         net, boundary = self.state.net, self.params.boundary
-        return Comparison(
+        return LikelihoodGradient(
             observed=self.engine.gradient(net, observed, boundary_of_pictures(boundary)),
             synthesized=self.engine.gradient(net, synthesized, boundary),
         )
 
 
 class GradientAscent:
-    """Line 6 alone. The step sizes η_t, which the paper leaves open, are the optimizer's."""
+    """Line 6 as printed. The optimizer chooses the step size η."""
 
-    def apply(self, state: LearningState, comparison: Comparison) -> None:
-        set_gradients(state.net, comparison)
+    def apply(self, state: LearningState, gradient: LikelihoodGradient) -> None:
+        """Take one step of the optimizer along H_obs - H_syn."""
+        set_gradients(state.net, gradient)
         state.optimizer.step()
 
 
-def set_gradients(net: GenerativeConvNet, comparison: Comparison) -> None:
-    """Set each parameter's `.grad` to H_syn - H_obs: optimizers descend, the log-likelihood ascends."""
-    gradients = zip(comparison.observed.parameters, comparison.synthesized.parameters, strict=True)
-    for parameter, (observed, synthesized) in zip(net.parameters(), gradients, strict=True):
+def set_gradients(net: GenerativeConvNet, gradient: LikelihoodGradient) -> None:
+    """Set each parameter's `.grad` to H_syn - H_obs, because optimizers descend and the log-likelihood must rise."""
+    parts = zip(net.parameters(), gradient.observed.parameters, gradient.synthesized.parameters, strict=True)
+    for parameter, observed, synthesized in parts:
         parameter.grad = synthesized - observed
 
 
@@ -159,8 +171,8 @@ def learn(
 ) -> LearningState:
     """Run Algorithm 1 as the paper states it, from the beginning or from `state`, and return the final state.
 
-    images (M, C, H, W) in grey levels about their mean. Weights start as N(0, 0.01²) and Adam takes the steps. It
-    reads neither `bounded`, `random_lattice`, `picture_noise` nor `keep_nearest`: those are `core.recipe.learner`'s.
+    images (M, C, H, W) in grey levels about their mean. Weights start as N(0, 0.01²) and Adam takes the steps.
+    `bounded`, `random_lattice`, `picture_noise` and `keep_nearest` are ignored; `core.recipe.learner` implements them.
     `callback(progress, state)` is called after each iteration; learning stops if it returns True. Raises ValueError if
     params.seed is None.
     """
@@ -195,7 +207,7 @@ def learn(
 
 @dataclass(frozen=True)
 class Start:
-    """Lines 1 and 2: the initial weights and chains (M̃, C, S, S), and the generator that learning goes on with."""
+    """Lines 1 and 2: the initial weights and chains (M̃, C, S, S), and the generator for all later random numbers."""
 
     net: GenerativeConvNet
     chains: Tensor
@@ -265,15 +277,15 @@ def grow(
 
 
 def architecture_of(params: LearningParams, channels: int) -> Architecture:
-    """Return the complete net that `params` describe, for pictures of `channels` channels."""
+    """Return the architecture of the complete net that `params` describe, for pictures of `channels` channels."""
     layers = tuple(ConvLayer(layer.filters, layer.kernel_size, layer.stride) for layer in params.layers)
-    return Architecture(layers, channels, params.reference_std, params.top).covering(params.side, params.boundary)
+    return Architecture(layers, channels, params.reference_std, params.top).with_top_size(params.side, params.boundary)
 
 
 def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> Architecture:
-    """Return the net of one stage, counted from 0, while the layers are grown one by one (sec. 7)."""
+    """Return the architecture of one stage, counted from 0, while the layers are grown one by one (sec. 7)."""
     depth = min(stage, params.stages - 1) + 1 if params.layerwise else len(whole.layers)
-    return whole.truncated(depth).covering(params.side, params.boundary)
+    return whole.truncated(depth).with_top_size(params.side, params.boundary)
 
 
 def precision_of(params: LearningParams) -> Precision:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from core.schemas import geometry
 from core.schemas.geometry import Boundary
 from core.schemas.learning import Top
-from core.theory.boundary import surround, unwrap, wrap
+from core.theory.boundary import crop, surround, unwrap, wrap
 
 INITIAL_WEIGHT_STD = 0.01  # with w = 0 exactly, 1(0 > 0) = 0 and no filter could ever learn
 INITIAL_TOP_WEIGHT_STD = 0.001  # smaller for an object's filter, because it sums over thousands of positions
@@ -85,8 +85,8 @@ class Architecture:
         return geometry.map_sizes(self.layers, size)
 
     @property
-    def map_numbers(self) -> float:
-        """Numbers in all layers' maps per pixel of a large picture; memory is proportional to it."""
+    def map_values_per_pixel(self) -> float:
+        """Values in the maps of all layers together, per pixel of a large picture. Memory is proportional to it."""
         stride, count = 1, 0.0
         for layer in self.layers:
             stride *= layer.stride
@@ -102,7 +102,7 @@ class Architecture:
             below = layer.filters
         return count
 
-    def covering(self, size: int, boundary: Boundary) -> "Architecture":
+    def with_top_size(self, size: int, boundary: Boundary) -> "Architecture":
         """Return this architecture for pictures of `size` pixels, with `top_size` set for an object's filter."""
         if self.top != "object":
             return self
@@ -114,7 +114,7 @@ class Architecture:
         return geometry.top_side(self.layers, size, boundary)
 
     def truncated(self, depth: int) -> "Architecture":
-        """Return the net of the lowest `depth` layers, as while the layers are grown one by one (sec. 7)."""
+        """Return the architecture of the lowest `depth` layers, for growing layers one by one (sec. 7)."""
         return replace(self, layers=self.layers[:depth], top_size=None)
 
 
@@ -142,7 +142,7 @@ class GenerativeConvNet(nn.Module):
         category = architecture.top == "category"
         self.register_parameter("category_weights", nn.Parameter(torch.ones(below)) if category else None)
         if architecture.top_size is not None:
-            self._cover(architecture.top_size, generator)
+            self._add_top_filter(architecture.top_size, generator)
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -151,17 +151,16 @@ class GenerativeConvNet(nn.Module):
 
     @property
     def has_top_filter(self) -> bool:
+        """True if the last of `weights` is an object's top filter."""
         return len(self.weights) > len(self.architecture.layers)
 
     def feature_maps(self, images: Tensor, boundary: Boundary = "valid") -> list[Tensor]:
         """Return [F^(l) * I], l = 1.. (eq. 1): a list of (N, filters, H_l, W_l); an object's ends with (N, 1, 1, 1)."""
         maps: list[Tensor] = []
         current = self.extend(images, boundary)
-        for index in range(len(self.architecture.layers)):
-            current = functional.relu(convolve(current, self.weights[index], self.biases[index], self.strides[index]))
+        for weight, bias, stride in zip(self.weights, self.biases, self.strides, strict=True):
+            current = functional.relu(convolve(current, weight, bias, stride))
             maps.append(current)
-        if self.architecture.top == "object":
-            maps.append(functional.relu(functional.conv2d(current, self.weights[-1], self.biases[-1])))
         return maps
 
     def score(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
@@ -175,7 +174,7 @@ class GenerativeConvNet(nn.Module):
 
     def energy(self, images: Tensor, boundary: Boundary = "valid") -> Tensor:
         """Return ‖I‖² / 2σ² - f(I; w), the negative log density up to a constant (eq. 5, 8, 18). -> (N,)."""
-        prior = images.square().sum(dim=(1, 2, 3)) / (2 * self.architecture.reference_std**2)
+        prior = squared_norm(images) / (2 * self.architecture.reference_std**2)
         return prior - self.score(images, boundary)
 
     def extend(self, images: Tensor, boundary: Boundary) -> Tensor:
@@ -216,19 +215,19 @@ class GenerativeConvNet(nn.Module):
         halo = self.architecture.halo
         if boundary == "torus":
             return unwrap(extended, halo)
-        return extended[..., halo:-halo, halo:-halo] if boundary == "padded" and halo else extended
+        return crop(extended, halo) if boundary == "padded" else extended
 
     def _check_top(self, size: tuple[int, int]) -> None:
         """Raise ValueError if an object's filter does not cover maps of `size` (H_L, W_L); create a missing one."""
         if not self.has_top_filter:
-            self._cover(size, torch.Generator())
+            self._add_top_filter(size, torch.Generator())
             self.architecture = replace(self.architecture, top_size=size)
         if self.architecture.top_size != size:
             raise ValueError(
-                f"the object's filter covers maps of {self.architecture.top_size} positions, these pictures give {size}"
+                f"the object's filter covers maps of {self.architecture.top_size} positions, these pictures have {size}"
             )
 
-    def _cover(self, size: tuple[int, int], generator: torch.Generator) -> None:
+    def _add_top_filter(self, size: tuple[int, int], generator: torch.Generator) -> None:
         """Create an object's filter over maps of `size`, with a bias of one so that it fires at first."""
         like = self.weights[0]
         weight = torch.empty(1, self.architecture.layers[-1].filters, *size)
@@ -263,9 +262,9 @@ def add_layer(
 
     The new layer starts as a pass-through, so that the new score is close to the old one and the chains stay valid.
     Each filter below is distributed over the new filters with random shares that sum to one. An object's top filter is
-    kept: the filters below with its largest weights each pass to a new filter of their own, as many as there are. A
-    little noise, N(0, 0.01²), breaks the symmetry. `top_size` is what an object's filter will cover, by default the
-    size of its maps on the plane after the new layer; `boundary` is that of the pictures.
+    kept instead: each new filter passes on one filter below, those first to which the top filter gives most weight.
+    Noise N(0, 0.01²) breaks the symmetry. `top_size` (height, width) is the size of the maps that an object's filter
+    will cover, by default that on the plane after the new layer. `boundary` is that of the pictures.
     """
     architecture = net.architecture
     device = net.weights[0].device
@@ -295,21 +294,29 @@ def add_layer(
         if net.has_top_filter:
             grown.biases[-1].copy_(net.biases[-1])
             grown.weights[-1].zero_()
-            grown.weights[-1][:, : len(kept)] = _moved(net.weights[-1][:, kept], layer, grown.weights[-1], boundary)
+            grown.weights[-1][:, : len(kept)] = _resampled(net.weights[-1][:, kept], layer, grown.weights[-1], boundary)
     return grown.to(device)
 
 
-def _moved(filters: Tensor, layer: ConvLayer, onto: Tensor, boundary: Boundary) -> Tensor:
-    """Shift an object's filter to the centre of `layer`'s kernel: (1, K, H, W) -> (1, K, size of `onto`)."""
+def _resampled(filters: Tensor, layer: ConvLayer, onto: Tensor, boundary: Boundary) -> Tensor:
+    """Resample an object's filter for the maps above a new `layer`: (1, K, H, W) -> (1, K, height and width of `onto`).
+
+    The new layer passes on every `stride`-th position, at the centre of its kernel.
+    """
     middle, stride = (layer.kernel_size - 1) // 2, layer.stride
     before = layer.kernel_size - stride if boundary == "padded" else 0  # positions by which the padding has grown
-    moved = filters
+    resampled = filters
     for dim in (2, 3):
-        places = torch.arange(onto.shape[dim], device=filters.device) * stride + middle - before
+        rows_or_columns = torch.arange(onto.shape[dim], device=filters.device) * stride + middle - before
         side = filters.shape[dim]
-        inside = ((places >= 0) & (places < side)) | (boundary == "torus")
-        moved = moved.index_select(dim, places % side) * inside.view(-1, *(1,) * (3 - dim))
-    return moved * stride**2
+        inside = ((rows_or_columns >= 0) & (rows_or_columns < side)) | (boundary == "torus")
+        resampled = resampled.index_select(dim, rows_or_columns % side) * inside.view(-1, *(1,) * (3 - dim))
+    return resampled * stride**2
+
+
+def squared_norm(images: Tensor) -> Tensor:
+    """Return ‖I‖². (N, C, H, W) -> (N,)."""
+    return images.square().sum(dim=(1, 2, 3))
 
 
 def positions(maps: Sequence[Tensor]) -> int:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from core.schemas.geometry import Boundary
 from core.theory.decoding import find_mode, top_down
-from core.theory.model import GenerativeConvNet
+from core.theory.model import GenerativeConvNet, squared_norm
 
-ACCEPTANCE = 0.6  # target of the pilot chains when they tune the step sizes
+TARGET_ACCEPTANCE = 0.6  # which the pilot chains tune the step sizes to
 TUNING_RATE = 0.5  # change of log step size per difference in acceptance
-LARGEST_ARC = math.pi / 2  # of a transition; on one piece a quarter of a circle decorrelates most
-PILOT_SHARE = 4  # chains per pilot chain
+MAX_ARC = math.pi / 2  # of a transition, in radians; on one piece a quarter of a circle decorrelates most
+CHAINS_PER_PILOT = 4
 DESCENTS, DESCENT_STEPS = 2, 10  # pictures, and steps towards their modes, to estimate the model's spread
 
 
@@ -41,7 +41,7 @@ class Chains:
     basis: Tensor
 
     def where(self, chosen: Tensor, others: "Chains") -> "Chains":
-        """Return these chains where `chosen` (N,) is true, and `others` elsewhere."""
+        """Return the chains whose `chosen` (N,) is true from these, and the rest from `others`."""
         wide = chosen[:, None, None, None]
         return Chains(
             torch.where(wide, self.images, others.images),
@@ -78,8 +78,8 @@ def log_partition(
         )
     shape = (net.architecture.channels, *size)
     start_std = spread(net, (DESCENTS, *shape), boundary, generator)
-    annealing = Annealing(net, boundary, generator, start_std, temperatures, steps, interrupt or _go_on)
-    step_sizes = annealing.tuned_step_sizes((-(-chains // PILOT_SHARE), *shape))
+    annealing = Annealing(net, boundary, generator, start_std, temperatures, steps, interrupt or _never_interrupt)
+    step_sizes = annealing.tuned_step_sizes((-(-chains // CHAINS_PER_PILOT), *shape))
     return estimate(annealing.log_weights((chains, *shape), step_sizes))
 
 
@@ -127,13 +127,13 @@ class Annealing:
 
         Adapting to the chains that are used would bias Z.
         """
-        largest = LARGEST_ARC / (self.steps + 1)  # so that one leapfrog step is stable too
+        largest = MAX_ARC / (self.steps + 1)  # so that one leapfrog step is stable too
         step_size, step_sizes = largest, []
-        chains = self.first(shape)
+        chains = self.initial_chains(shape)
         for beta in self.betas[1:]:
             step_sizes.append(step_size)
             chains, acceptance = self.transition(chains, beta, step_size)
-            step_size = min(largest, step_size * math.exp(TUNING_RATE * (acceptance - ACCEPTANCE)))
+            step_size = min(largest, step_size * math.exp(TUNING_RATE * (acceptance - TARGET_ACCEPTANCE)))
         return step_sizes
 
     def log_weights(self, shape: tuple[int, ...], step_sizes: list[float]) -> Tensor:
@@ -141,47 +141,51 @@ class Annealing:
 
         |D| log(s / σ) + Σ_t (β_t - β_t-1) [f(I_t) - (1/σ² - 1/s²) ‖I_t‖² / 2], |D| counting the channels too.
         """
-        chains = self.first(shape)
+        chains = self.initial_chains(shape)
         widening = self.start_std / self.net.architecture.reference_std
         weights = chains.score.new_full((shape[0],), math.prod(shape[1:]) * math.log(widening), dtype=torch.float64)
         change = self.precision(1) - self.precision(0)
         for (before, beta), step_size in zip(pairwise(self.betas), step_sizes, strict=True):
-            weights += (beta - before) * (chains.score - change * _square(chains.images) / 2).double()
+            weights += (beta - before) * (chains.score - change * squared_norm(chains.images) / 2).double()
             chains, _ = self.transition(chains, beta, step_size)
         return weights
 
-    def first(self, shape: tuple[int, ...]) -> Chains:
-        return self.look(self.start_std * _noise(shape, self.net, self.generator))
+    def initial_chains(self, shape: tuple[int, ...]) -> Chains:
+        """Draw chains of `shape` (N, C, H, W) from N(0, s²)."""
+        return self.evaluate(self.start_std * _noise(shape, self.net, self.generator))
 
-    def look(self, images: Tensor) -> Chains:
+    def evaluate(self, images: Tensor) -> Chains:
+        """Return pictures (N, C, H, W) with their score and basis."""
         maps = self.net.feature_maps(images, self.boundary)
         pattern = tuple(feature_map > 0 for feature_map in maps)
         decoding = top_down(self.net, pattern, self.net.extend(images, self.boundary), self.boundary)
         return Chains(images, self.net.scores_of(maps[-1]), decoding.basis)
 
     def transition(self, chains: Chains, beta: float, step_size: float) -> tuple[Chains, float]:
-        """Make a Hamiltonian transition that leaves the density at β invariant; return its mean acceptance too.
+        """Return the chains after a Hamiltonian transition, and the mean acceptance probability.
+
+        The transition leaves the density at β invariant.
 
         Momenta P ~ N(0, 1) move the pictures along d²I/dt² = β B - λ_β I by `steps` leapfrog steps, which nearly
         conserve ‖P‖² / 2 + λ_β ‖I‖² / 2 - β f(I); the Metropolis test corrects the error.
         """
         precision = self.precision(beta)
         time = step_size / math.sqrt(precision)
-        moment = _noise(tuple(chains.images.shape), self.net, self.generator)
-        there, final = chains, moment
+        momentum = _noise(tuple(chains.images.shape), self.net, self.generator)
+        moved, final_momentum = chains, momentum
         for _ in range(self.steps):
             self.interrupt()
-            half_way = final + time / 2 * (beta * there.basis - precision * there.images)
-            there = self.look(there.images + time * half_way)
-            final = half_way + time / 2 * (beta * there.basis - precision * there.images)
+            half_way = final_momentum + time / 2 * (beta * moved.basis - precision * moved.images)
+            moved = self.evaluate(moved.images + time * half_way)
+            final_momentum = half_way + time / 2 * (beta * moved.basis - precision * moved.images)
         log_ratio = (
-            beta * (there.score - chains.score)
-            - precision / 2 * _inner(there.images - chains.images, there.images + chains.images)
-            - _inner(final - moment, final + moment) / 2
+            beta * (moved.score - chains.score)
+            - precision / 2 * _inner(moved.images - chains.images, moved.images + chains.images)
+            - _inner(final_momentum - momentum, final_momentum + momentum) / 2
         )
         probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)  # a picture that diverged is rejected
         drawn = torch.rand(probability.shape, generator=self.generator, device=probability.device)
-        return there.where(drawn < probability, chains), probability.mean().item()
+        return moved.where(drawn < probability, chains), probability.mean().item()
 
 
 def estimate(log_weights: Tensor) -> LogPartition:
@@ -209,17 +213,15 @@ def spread(net: GenerativeConvNet, shape: tuple[int, ...], boundary: Boundary, g
 
 
 def _noise(shape: tuple[int, ...], net: GenerativeConvNet, generator: torch.Generator) -> Tensor:
+    """Draw Z ~ N(0, 1) in the dtype of the net's weights."""
     like = net.weights[0]
     return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
 
 
 def _inner(one: Tensor, other: Tensor) -> Tensor:
+    """Return the inner product of each pair of pictures. (N, C, H, W) twice -> (N,)."""
     return (one * other).sum(dim=(1, 2, 3))
 
 
-def _square(images: Tensor) -> Tensor:
-    return images.square().sum(dim=(1, 2, 3))
-
-
-def _go_on() -> None:
-    """The default of `interrupt`: never interrupt."""
+def _never_interrupt() -> None:
+    """Do nothing: the default of `interrupt`."""

@@ -25,7 +25,7 @@ class Prototype:
 
     @classmethod
     def of(cls, net: GenerativeConvNet) -> "Prototype":
-        """Return the prototype model that a net of one layer is. Raises ValueError if the net is of another form."""
+        """Return a net of one layer as a prototype model. Raises ValueError if the net has another form."""
         if len(net.weights) != 1 or net.category_weights is not None:
             raise ValueError(f"a prototype has one layer and sums its filters (Def. 4), not {net.architecture}")
         return cls(net.weights[0].detach(), net.biases[0].detach(), net.architecture.reference_std)
@@ -48,7 +48,7 @@ class Prototype:
         return means.view(-1, *self.dictionary.shape[1:])
 
     def reconstruct(self, patches: Tensor) -> Tensor:
-        """Return the auto-encoding I -> δ -> σ² Σ_k δ_k w_k. (M, C, S, S) -> (M, C, S, S)."""
+        """Encode and decode: I -> δ -> σ² Σ_k δ_k w_k. (M, C, S, S) -> (M, C, S, S)."""
         return self.mean(self.activations(patches))
 
     def step(self, patches: Tensor, step_size: float, noise: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def whitening_of(images, kernel_size=5, reference_std=SIGMA):
 def scaled(top="convolutional", boundary="valid", layers=LAYERS, images=None, whiten=True, reference_std=SIGMA):
     """A net scaled on pictures, and those pictures under the noise that it saw."""
     images = examples() if images is None else images
-    architecture = Architecture(layers, images.shape[1], reference_std, top).covering(images.shape[-1], boundary)
+    architecture = Architecture(layers, images.shape[1], reference_std, top).with_top_size(images.shape[-1], boundary)
     net = GenerativeConvNet(architecture).double()
     whitening = whitening_of(images, layers[0].kernel_size, reference_std) if whiten else Whitening()
     scale_weights(net, images, boundary, whitening.to(images), seeded())

@@ -14,9 +14,9 @@ from core.pictures.training_set import TrainingSet
 from core.theory.decoding import encode, top_down
 from core.theory.learning import (
     Algorithm1,
-    Comparison,
     GradientAscent,
     LearningState,
+    LikelihoodGradient,
     architecture_of,
     draw_observed,
     first_chains,
@@ -65,10 +65,10 @@ def test_eq21_the_gradient_is_observed_minus_synthesized_and_line6_steps_along_i
 
     observed, synthesized = mean_gradients(images, "valid"), mean_gradients(chains, boundary)
     before = [parameter.detach().clone() for parameter in net.parameters()]
-    comparison = algorithm.iterate()
+    gradient = algorithm.iterate()
     torch.testing.assert_close(state.chains, chains, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(comparison.observed.parameters, observed, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(comparison.synthesized.parameters, synthesized, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(gradient.observed.parameters, observed, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(gradient.synthesized.parameters, synthesized, rtol=1e-9, atol=1e-9)
     for parameter, old, obs, syn in zip(net.parameters(), before, observed, synthesized, strict=True):
         torch.testing.assert_close(parameter.detach() - old, 0.01 * (obs - syn), rtol=1e-9, atol=1e-12)
     assert state.iteration == iterations_before + 1
@@ -84,14 +84,14 @@ def test_eq22_on_one_piece_the_contribution_is_the_inner_product_with_the_basis_
     patterns = [encode(net, images, boundary) for images in (observed, synthesized)]
     assert all(torch.equal(one, other) for one, other in zip(*patterns, strict=True))
     count = positions(net.feature_maps(observed, boundary))
-    comparison = Comparison(*(ReferenceEngine().gradient(net, one, boundary) for one in (observed, synthesized)))
+    gradient = LikelihoodGradient(*(ReferenceEngine().gradient(net, one, boundary) for one in (observed, synthesized)))
     basis = top_down(net, patterns[0], net.extend(observed, boundary), boundary).basis
     inner = (basis * (observed - synthesized)).sum()
     expected = torch.autograd.grad(inner, list(net.parameters()), allow_unused=True, materialize_grads=True)
     assert any(one.abs().max() > 1e-6 for one in expected)
-    differences = zip(comparison.observed.parameters, comparison.synthesized.parameters, strict=True)
-    for (obs, syn), gradient in zip(differences, expected, strict=True):
-        torch.testing.assert_close(count * (obs - syn), gradient, rtol=1e-9, atol=1e-12)
+    differences = zip(gradient.observed.parameters, gradient.synthesized.parameters, strict=True)
+    for (obs, syn), one in zip(differences, expected, strict=True):
+        torch.testing.assert_close(count * (obs - syn), one, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("boundary", "side"), [("valid", 17), ("torus", 18)])

@@ -145,7 +145,7 @@ def test_on_one_piece_a_transition_leaves_the_gaussian_as_it_is(beta, start_std)
     mean = beta / precision * decode(net, torch.zeros(1, 1, 9, 9, dtype=torch.float64)).basis
     std = precision**-0.5
     start = mean + std * torch.randn(2000, 1, 9, 9, generator=seeded(6), dtype=torch.float64)
-    chains = annealing.look(start)
+    chains = annealing.evaluate(start)
     for step_size in (0.1, 0.4, 1.0):
         moved, acceptance = annealing.transition(chains, beta, step_size)
         assert acceptance > {0.1: 0.98, 0.4: 0.8, 1.0: 0.1}[step_size]
@@ -176,7 +176,7 @@ def test_a_transition_leaves_the_tempered_density_invariant_across_pieces(beta, 
     cumulative /= cumulative[-1].clone()
     count = 40_000
     drawn = torch.searchsorted(cumulative, torch.rand(count, generator=seeded(7), dtype=torch.float64))
-    chains = annealing.look(line[drawn])
+    chains = annealing.evaluate(line[drawn])
 
     def distance(images):
         """Kolmogorov and Smirnov's, in its standard units: above 1.95 in one of a thousand."""
@@ -196,7 +196,7 @@ def test_a_transition_leaves_the_tempered_density_invariant_across_pieces(beta, 
 def test_a_diverging_picture_is_rejected():
     """Where the energy is no number, the chain stays where it is."""
     annealing = annealing_of(pixel_net(1.0, 0.0), 3)
-    chains = annealing.first((5, 1, 1, 1))
+    chains = annealing.initial_chains((5, 1, 1, 1))
     moved, acceptance = annealing.transition(chains, 1.0, math.nan)
     assert acceptance == 0
     assert torch.equal(moved.images, chains.images)
@@ -292,7 +292,7 @@ def test_chains_carry_the_score_and_basis_of_their_pictures():
     one = case("one", [(3, 3, 2), (2, 2, 1)], (9, 9), "valid")
     annealing = annealing_of(one.net, seed=0, temperatures=1)
     with torch.no_grad():
-        chains = annealing.look(one.images)
+        chains = annealing.evaluate(one.images)
         for _ in range(5):
             chains, _ = annealing.transition(chains, 0.7, 0.9)
     decoding = decode(one.net, chains.images)
