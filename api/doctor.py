@@ -23,7 +23,7 @@ from api.embedded import broker as embedded_broker
 from api.settings import ApiSettings
 from core.broker.connection import connect
 from core.broker.heartbeat import count_workers
-from core.jobs.counts import counted
+from core.jobs.counts import count_jobs
 from core.schemas.jobs import Queue
 from core.schemas.times import DAY_SECONDS
 from core.storage import keys, orphaned_files, revision
@@ -164,7 +164,7 @@ def _check_clock(database: Database) -> str:
 
 
 def _check_jobs(database: Database) -> str:
-    counts = counted(database)
+    counts = count_jobs(database)
     waiting = sum(counts.depth.values())
     oldest = max(counts.oldest_seconds.values())
     with database.read() as session:

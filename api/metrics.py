@@ -18,7 +18,7 @@ from api.app_state import AppState
 from api.timed_probes import Probes, TimedProbes
 from core.broker.connection import connect
 from core.broker.heartbeat import count_workers, read_metrics
-from core.jobs.counts import Counts, counted
+from core.jobs.counts import JobCounts, count_jobs
 from core.schemas.jobs import Queue
 from core.storage.access import Access
 
@@ -53,7 +53,7 @@ class ServiceMonitor:
     def _query(self) -> dict[str, Any]:
         database = self.app_state.database.scoped_to(Access())
         probes: Probes = {
-            "rows": lambda: counted(database),
+            "rows": lambda: count_jobs(database),
             "workers": lambda: {queue: count_workers(self.redis, queue) for queue in Queue},
             "samples": lambda: read_metrics(self.redis),
         }
@@ -70,7 +70,7 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         results = self._query()
         yield _up(results)
-        if isinstance(results["rows"], Counts):
+        if isinstance(results["rows"], JobCounts):
             yield from _job_metrics(results["rows"])
         if isinstance(results["workers"], dict):
             workers = GaugeMetricFamily("genconvnet_workers", "Workers that listen to a queue.", labels=["queue"])
@@ -88,7 +88,7 @@ def _up(results: Mapping[str, Any]) -> Metric:
     return up
 
 
-def _job_metrics(counts: Counts) -> Iterator[Metric]:
+def _job_metrics(counts: JobCounts) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("genconvnet_jobs", "Jobs by kind and status.", labels=["kind", "status"])
     for (kind, status), number in counts.jobs.items():
         jobs.add_metric([kind, status], number)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.settings import ApiSettings
 from core.jobs import retention
-from core.jobs.retention import Kept, Outdated
+from core.jobs.retention import OutdatedJob, RetentionPolicy
 from core.runtime.background import BackgroundThread
 from core.schemas.times import DAY_SECONDS
 from core.storage import orphaned_files, restore
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 class SweepResult:
     """What was deleted or, in a dry run, would be: jobs, orphaned files, and the number of idempotency keys."""
 
-    jobs: list[Outdated]
+    jobs: list[OutdatedJob]
     files: list[BlobInfo]
     keys: int
 
@@ -35,7 +35,7 @@ class SweepResult:
 
 def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: bool = False) -> SweepResult:
     """Delete what the settings no longer keep, or only list it. Several processes may sweep at once."""
-    kept = Kept(settings.keep_jobs_days, settings.keep_bytes, settings.idempotency_days)
+    policy = RetentionPolicy(settings.keep_jobs_days, settings.keep_bytes, settings.idempotency_days)
     age = settings.orphan_days * DAY_SECONDS
     files = list(orphaned_files.find(database, blobs, age))
     if not dry_run:
@@ -44,12 +44,12 @@ def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: b
         restore.clear_stale_marker(database, blobs)
     jobs = [
         job
-        for job in retention.outdated(database, blobs, kept)
+        for job in retention.find_outdated(database, blobs, policy)
         if dry_run or retention.delete_job(database, blobs, job)
     ]
-    keys = retention.old_keys(database, kept)
+    keys = retention.count_old_keys(database, policy)
     if keys and not dry_run:
-        retention.forget_keys(database, kept)
+        retention.delete_old_keys(database, policy)
     return SweepResult(jobs, files, keys)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.pagination import Time
-from core.schemas.times import moment
+from core.schemas.times import utc_datetime
 from core.storage.tables import ApiKey
 
 
@@ -32,5 +32,5 @@ class SessionOut(BaseModel):
     def of(cls, row: ApiKey | None) -> "SessionOut":
         if row is None:
             return cls(key=None)
-        expires_at = moment(row.expires_at) if row.expires_at is not None else None
+        expires_at = utc_datetime(row.expires_at) if row.expires_at is not None else None
         return cls(key=KeyOut(id=row.id, name=row.name, prefix=row.prefix, admin=row.admin, expires_at=expires_at))

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from api.pagination import Time
-from core.schemas.times import moment
+from core.schemas.times import utc_datetime
 from core.storage.tables import Dataset
 
 
@@ -37,4 +37,4 @@ class DatasetOut(BaseModel):
             )
             for image in row.images
         ]
-        return cls(id=row.id, name=row.name, created_at=moment(row.created_at), images=images)
+        return cls(id=row.id, name=row.name, created_at=utc_datetime(row.created_at), images=images)

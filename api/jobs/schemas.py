@@ -11,7 +11,7 @@ from core.schemas.jobs import JobKind, JobStatus, Progress
 from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import SampleParams
-from core.schemas.times import moment
+from core.schemas.times import utc_datetime
 from core.storage.tables import Job
 
 Id = Annotated[str, Field(min_length=1, max_length=40)]
@@ -161,9 +161,9 @@ class JobOut(BaseModel):
             id=row.id,
             kind=row.kind,
             status=row.status,
-            created_at=moment(row.created_at),
-            started_at=moment(row.started_at) if row.started_at else None,
-            finished_at=moment(row.finished_at) if row.finished_at else None,
+            created_at=utc_datetime(row.created_at),
+            started_at=utc_datetime(row.started_at) if row.started_at else None,
+            finished_at=utc_datetime(row.finished_at) if row.finished_at else None,
             priority=row.priority,
             queue_position=queue_position,
             attempt=row.attempt,

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.pagination import Time
-from core.schemas.times import moment
+from core.schemas.times import utc_datetime
 from core.storage.tables import Model
 
 
@@ -25,7 +25,7 @@ class ModelOut(BaseModel):
         return cls(
             id=row.id,
             name=row.name,
-            created_at=moment(row.created_at),
+            created_at=utc_datetime(row.created_at),
             job_id=row.job_id,
             params=row.params,
             channels=row.channels,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, HttpUrl, PlainSerializer, UrlConstra
 
 from api.auth.exposure import is_address
 from api.pagination import Time
-from core.schemas.times import moment
+from core.schemas.times import utc_datetime
 from core.storage.tables import Delivery, Webhook
 
 MAX_URL = 2000
@@ -46,7 +46,7 @@ class WebhookOut(BaseModel):
 
     @classmethod
     def of(cls, row: Webhook) -> "WebhookOut":
-        return cls(id=row.id, url=row.url, created_at=moment(row.created_at))
+        return cls(id=row.id, url=row.url, created_at=utc_datetime(row.created_at))
 
 
 class NewWebhookOut(WebhookOut):
@@ -83,7 +83,7 @@ class DeliveryOut(BaseModel):
             attempts=row.attempts,
             response_status=row.response_status,
             error=row.error,
-            created_at=moment(row.created_at),
-            next_at=moment(row.next_at) if row.next_at is not None else None,
-            delivered_at=moment(row.delivered_at) if row.delivered_at is not None else None,
+            created_at=utc_datetime(row.created_at),
+            next_at=utc_datetime(row.next_at) if row.next_at is not None else None,
+            delivered_at=utc_datetime(row.delivered_at) if row.delivered_at is not None else None,
         )

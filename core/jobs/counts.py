@@ -1,4 +1,4 @@
-"""How many jobs there are, and how long they wait."""
+"""Numbers of jobs, and how long they wait, for the metrics."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,20 @@ from core.storage.tables import Job
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Of jobs as their owners see them by (kind, status); of what waits by (queue, kind), shards apart; by queue."""
+class JobCounts:
+    """jobs: number of jobs, as their owners see them, by (kind, status).
+
+    depth: number of waiting jobs by (queue, kind), each shard counted.
+    oldest_seconds: how long the oldest waiting job of each queue has waited.
+    """
 
     jobs: dict[tuple[str, str], int]
     depth: dict[tuple[str, str], int]
     oldest_seconds: dict[str, float]
 
 
-def counted(database: Database) -> Counts:
-    """Every kind, status and queue is there, if only with 0."""
+def count_jobs(database: Database) -> JobCounts:
+    """Return the counts, with a 0 for every kind, status and queue that has none."""
     jobs = {(kind.value, status.value): 0 for kind in JobKind for status in JobStatus}
     depth = {(kind.queue.value, kind.value): 0 for kind in JobKind}
     oldest = {queue.value: 0.0 for queue in Queue}
@@ -34,4 +38,4 @@ def counted(database: Database) -> Counts:
         for queue, kind, count, seconds in session.execute(of_queues.group_by(Job.queue, Job.kind)):
             depth[str(queue), str(kind)] = count
             oldest[str(queue)] = max(oldest[str(queue)], seconds)
-    return Counts(jobs, depth, oldest)
+    return JobCounts(jobs, depth, oldest)

@@ -1,4 +1,4 @@
-"""What is kept for how long: jobs that ended, by age and by the room that their files take, and idempotency keys."""
+"""How long ended jobs and idempotency keys are kept: find and delete those that are not."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from core.storage.tables import Artifact, IdempotencyKey, Job
 
 
 @dataclass(frozen=True)
-class Kept:
-    """For how long jobs stay after their end, and how many bytes their files may take in all; None for no bound."""
+class RetentionPolicy:
+    """Days to keep ended jobs, most bytes of their files in all (None: no limit), days to keep idempotency keys."""
 
     jobs_days: float | None = None
     max_bytes: int | None = None
@@ -28,37 +28,37 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Outdated:
-    """A job that is not kept, how many bytes its files take, and when it ended."""
+class OutdatedJob:
+    """A job to delete, the size of its files, and when it ended."""
 
     job_id: str
     bytes: int
     finished_at: float
 
 
-def outdated(database: Database, blobs: Blobs, kept: Kept) -> Iterator[Outdated]:
-    """The jobs that are not kept, those that ended first before the others.
+def find_outdated(database: Database, blobs: Blobs, policy: RetentionPolicy) -> Iterator[OutdatedJob]:
+    """Yield the jobs to delete, those that ended first before the others.
 
-    The files of jobs that ended last may stay, as many as there is room for; models, datasets and jobs that have not
-    ended are not counted, and stay always.
+    If the files of ended jobs exceed `max_bytes`, the jobs that ended last are policy. Models, datasets and unfinished jobs
+    are always kept, and do not count.
     """
-    if kept.jobs_days is None and kept.max_bytes is None:
+    if policy.jobs_days is None and policy.max_bytes is None:
         return
     ended = _ended(database)
-    old = {one.seq for one in ended if kept.jobs_days is not None and one.age > kept.jobs_days * DAY_SECONDS}
-    if kept.max_bytes is None:
+    old = {one.seq for one in ended if policy.jobs_days is not None and one.age > policy.jobs_days * DAY_SECONDS}
+    if policy.max_bytes is None:
         ended = [one for one in ended if one.seq in old]
     sizes = _sizes(database, blobs, {one.seq for one in ended})
     stored_bytes = sizes.total()
     for one in ended:
-        if one.seq not in old and stored_bytes <= (kept.max_bytes or 0):
+        if one.seq not in old and stored_bytes <= (policy.max_bytes or 0):
             return
         stored_bytes -= sizes[one.seq]
-        yield Outdated(one.job_id, sizes[one.seq], one.finished_at)
+        yield OutdatedJob(one.job_id, sizes[one.seq], one.finished_at)
 
 
-def delete_job(database: Database, blobs: Blobs, job: Outdated) -> bool:
-    """False where its owner has resumed or deleted it meanwhile, also where it has ended again since."""
+def delete_job(database: Database, blobs: Blobs, job: OutdatedJob) -> bool:
+    """Delete a job and its files. Return False if its owner has deleted or resumed it since it was found."""
     try:
         blobs.delete(*requests.delete(database, job.job_id, job.finished_at))
     except (Conflict, NotFound):
@@ -66,23 +66,23 @@ def delete_job(database: Database, blobs: Blobs, job: Outdated) -> bool:
     return True
 
 
-def old_keys(database: Database, kept: Kept) -> int:
-    """How many idempotency keys are no longer known."""
+def count_old_keys(database: Database, policy: RetentionPolicy) -> int:
+    """Return the number of idempotency keys to delete."""
     with database.read() as session:
-        return session.scalar(select(func.count()).select_from(IdempotencyKey).where(_old(kept))) or 0
+        return session.scalar(select(func.count()).select_from(IdempotencyKey).where(_old(policy))) or 0
 
 
-def forget_keys(database: Database, kept: Kept) -> None:
+def delete_old_keys(database: Database, policy: RetentionPolicy) -> None:
     with database.write() as session:
-        session.execute(delete(IdempotencyKey).where(_old(kept)))
+        session.execute(delete(IdempotencyKey).where(_old(policy)))
 
 
-def _old(kept: Kept) -> ColumnElement[bool]:
-    return IdempotencyKey.created_at < now() - kept.keys_days * DAY_SECONDS
+def _old(policy: RetentionPolicy) -> ColumnElement[bool]:
+    return IdempotencyKey.created_at < now() - policy.keys_days * DAY_SECONDS
 
 
 class _Ended(NamedTuple):
-    """A job that its owner sees; `age` in seconds since its end."""
+    """An ended job that its owner sees; `age` is in seconds since its end."""
 
     seq: int
     job_id: str
@@ -91,7 +91,7 @@ class _Ended(NamedTuple):
 
 
 def _ended(database: Database) -> list[_Ended]:
-    """Every job that has ended, the first to end first."""
+    """Return all ended jobs, those that ended first before the others."""
     final = Job.status.in_([status for status in JobStatus if status.final])
     query = select(Job.seq, Job.id, Job.finished_at, now() - Job.finished_at).where(final, Job.parent_seq.is_(None))
     with database.read() as session:
@@ -100,7 +100,7 @@ def _ended(database: Database) -> list[_Ended]:
 
 
 def _sizes(database: Database, blobs: Blobs, wanted: set[int]) -> Counter[int]:
-    """How many bytes the files of jobs take, those of their shards included: by the job's seq."""
+    """Return the bytes of the files of jobs and their shards, by the job's seq."""
     whole = func.coalesce(Job.parent_seq, Job.seq)
     results = select(whole, func.sum(Artifact.bytes)).join(Artifact, Artifact.job_seq == Job.seq).group_by(whole)
     with database.read() as session:
@@ -108,6 +108,6 @@ def _sizes(database: Database, blobs: Blobs, wanted: set[int]) -> Counter[int]:
         checkpoints = session.execute(select(whole, Job.checkpoint).where(Job.checkpoint.is_not(None))).all()
     for seq, path in checkpoints:
         if seq in wanted and path is not None:
-            with suppress(BlobMissing):  # its owner, or another sweep, was faster
+            with suppress(BlobMissing):  # its owner or another sweep has deleted it
                 sizes[seq] += blobs.size(path)
     return sizes

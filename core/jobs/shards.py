@@ -83,7 +83,7 @@ def record_progress(session: Session, job: Job, progress: Progress) -> Progress:
         return progress
     session.flush()
     every = session.scalars(select(Job.progress).where(Job.parent_seq == job.parent_seq))
-    joined = Progress.joined([Progress.model_validate(one) for one in every], progress)
+    joined = Progress.of_shards([Progress.model_validate(one) for one in every], progress)
     job.parent.progress = joined.model_dump()
     return joined
 

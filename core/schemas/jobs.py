@@ -1,4 +1,4 @@
-"""What a job is: its kinds, its states, how far it has come."""
+"""Kinds, queues, statuses and progress of jobs."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 class JobKind(StrEnum):
     TRAIN = "train"  # a dataset -> a model and its synthesized pictures
     SAMPLE = "sample"  # a model -> new pictures
-    RECONSTRUCT = "reconstruct"  # a model and a dataset -> the pictures as the model's auto-encoder gives them back
-    INPAINT = "inpaint"  # a model and a dataset -> the pictures, their transparent parts painted
-    CLASSIFY = "classify"  # models and a dataset -> which of the models each picture comes from, as probabilities
+    RECONSTRUCT = "reconstruct"  # a model and a dataset -> the pictures as the model's auto-encoder reconstructs them
+    INPAINT = "inpaint"  # a model and a dataset -> the pictures with their transparent parts filled in
+    CLASSIFY = "classify"  # models and a dataset -> the probability of each model for each picture
 
     @property
     def queue(self) -> "Queue":
@@ -19,16 +19,16 @@ class JobKind(StrEnum):
 
 
 class Queue(StrEnum):
-    TRAIN = "train"  # long work
-    SAMPLE = "sample"  # short work, which never waits behind an hour of training
+    TRAIN = "train"  # long jobs
+    SAMPLE = "sample"  # short jobs, which never wait behind an hour of training
 
 
 class JobStatus(StrEnum):
     QUEUED = "queued"  # accepted, waiting for a worker
-    RUNNING = "running"  # a worker holds its lease
-    SUCCEEDED = "succeeded"  # its results are complete
-    FAILED = "failed"  # it ended without them; `error` says why
-    CANCELED = "canceled"  # its owner stopped it
+    RUNNING = "running"  # a worker has leased it
+    SUCCEEDED = "succeeded"  # ended with all its results
+    FAILED = "failed"  # ended without results; `error` says why
+    CANCELED = "canceled"  # ended by its owner
 
     @property
     def final(self) -> bool:
@@ -36,7 +36,7 @@ class JobStatus(StrEnum):
 
 
 class Progress(BaseModel):
-    """How far a job has come. `iteration` counts within `stage`; `fraction` is of the whole; the ETA is in seconds."""
+    """Progress of a job: `iteration` within `stage`, `fraction` of the whole, and the time left in seconds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,20 +48,20 @@ class Progress(BaseModel):
     eta_seconds: float | None = None
 
     @classmethod
-    def joined(cls, shards: Sequence["Progress"], latest: "Progress") -> "Progress":
-        """Of a whole job, from that of its shards, one of which has just told `latest`.
+    def of_shards(cls, shards: Sequence["Progress"], latest: "Progress") -> "Progress":
+        """Return the progress of a split job; `latest` is the progress that one of the shards has just reported.
 
-        The fraction is their mean, each counting for its stages. The ETA supposes that those at work go on at their
-        pace, and that as many always are.
+        The fraction is the mean of the shards', weighted by their stages. The time left assumes that as many shards
+        keep running as now, each at its present rate.
         """
         stages = sum(one.stages for one in shards)
         left = sum(one.stages * (1 - one.fraction) for one in shards)
-        pace = sum(one.stages * (1 - one.fraction) / one.eta_seconds for one in shards if one.eta_seconds)
+        rate = sum(one.stages * (1 - one.fraction) / one.eta_seconds for one in shards if one.eta_seconds)
         return cls(
             stage=sum(one.stage for one in shards),
             stages=stages,
             iteration=latest.iteration,
             iterations=latest.iterations,
             fraction=1 - left / stages,
-            eta_seconds=round(left / pace, 1) if pace else None if left else 0.0,
+            eta_seconds=round(left / rate, 1) if rate else None if left else 0.0,
         )

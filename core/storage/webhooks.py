@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from core.schemas.times import moment, rfc3339
+from core.schemas.times import rfc3339, utc_datetime
 from core.storage import audit
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.clock import now
@@ -102,14 +102,14 @@ def _payload(job: Job) -> dict[str, Any]:
     assert job.finished_at is not None
     return {
         "type": f"job.{job.status}",
-        "timestamp": rfc3339(moment(job.finished_at)),
+        "timestamp": rfc3339(utc_datetime(job.finished_at)),
         "data": {
             "id": job.id,
             "kind": job.kind,
             "status": job.status,
-            "created_at": rfc3339(moment(job.created_at)),
-            "started_at": rfc3339(moment(job.started_at)) if job.started_at is not None else None,
-            "finished_at": rfc3339(moment(job.finished_at)),
+            "created_at": rfc3339(utc_datetime(job.created_at)),
+            "started_at": rfc3339(utc_datetime(job.started_at)) if job.started_at is not None else None,
+            "finished_at": rfc3339(utc_datetime(job.finished_at)),
             "attempt": job.attempt,
             "error": job.error,
             "dataset_id": job.dataset_id,

@@ -88,7 +88,7 @@ def test_a_job_resumed_since_it_was_listed_is_not_deleted(database: Database, bl
     lease = rows.claimed(database)
     outcomes.fail(database, lease, {"type": "t", "detail": "d"})
     rows.alter(database, lease.job_id, finished_at=time.time() - 11 * DAY)
-    (listed,) = retention.outdated(database, blobs, retention.Kept(jobs_days=10))
+    (listed,) = retention.find_outdated(database, blobs, retention.RetentionPolicy(jobs_days=10))
     requests.resume(database, lease.job_id)
     if ends_again:
         outcomes.fail(database, rows.claim(database), {"type": "t", "detail": "d"})

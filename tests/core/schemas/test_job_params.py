@@ -77,11 +77,11 @@ def test_many_pictures_are_split_into_shards_by_their_number_and_size(count, sid
 def test_the_progress_of_a_split_job_is_joined_from_its_shards():
     waits, works = Progress(stages=8), Progress(stage=4, stages=8, fraction=0.5, eta_seconds=4.0)
     ended = Progress(stage=1, stages=1, fraction=1.0, eta_seconds=0.0)
-    assert Progress.joined([waits, waits], waits).eta_seconds is None
-    joined = Progress.joined([waits, works, ended], works)
+    assert Progress.of_shards([waits, waits], waits).eta_seconds is None
+    joined = Progress.of_shards([waits, works, ended], works)
     assert (joined.stage, joined.stages, joined.eta_seconds) == (5, 17, 12.0)
     assert joined.fraction == pytest.approx(5 / 17)
-    assert Progress.joined([ended, ended], ended) == Progress(stage=2, stages=2, fraction=1.0, eta_seconds=0.0)
+    assert Progress.of_shards([ended, ended], ended) == Progress(stage=2, stages=2, fraction=1.0, eta_seconds=0.0)
 
 
 def test_inpainting_takes_absent_settings_from_the_model():
