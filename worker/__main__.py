@@ -1,4 +1,4 @@
-"""`python -P -m worker QUEUE`: one worker process, as `genconvnet worker` starts it."""
+"""`python -P -m worker QUEUE`: one worker, as `genconvnet worker` starts it."""
 
 import sys
 

@@ -1,12 +1,13 @@
-"""A worker: Celery listens to the notifier of one queue, a child process does the work (`worker.child_process`).
+"""A worker: Celery listens to one queue, and a process of its own does the work (`worker.work_process`).
 
-Celery's process never touches torch. It tells that it listens, reconciles, and on SIGTERM has its child hand the job
-back before it goes.
+Celery's process never imports torch. It sends the worker's heartbeat, runs the reconciler, and on SIGTERM lets the work
+process release its job before it ends.
 """
 
 import os
 import secrets
 import warnings
+from collections.abc import Callable
 
 import celery.apps.worker
 import structlog
@@ -21,10 +22,10 @@ from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.schemas.jobs import Queue
 from core.storage.database import Database
-from worker.child_process import Child
 from worker.healthcheck import worker_name
 from worker.queue_poller import QueuePoller
 from worker.settings import WorkerSettings
+from worker.work_process import WorkProcess
 
 log = structlog.get_logger()
 
@@ -38,68 +39,61 @@ def main(queue: Queue) -> None:
     structlog.contextvars.bind_contextvars(worker=name)
     database = Database(settings.rows_url)
     database.migrate_when_available()
-    redis = connect(settings.broker_url)
     notifier = JobNotifier(settings.broker_url)
-    child = Child(settings, queue, name, database)
+    process = WorkProcess(settings, queue, name, database)
     reconciler = Reconciler(database, notifier, settings.reconcile_seconds)
-    presence = WorkerHeartbeat(redis, queue, name)
-    lookout = QueuePoller(lambda: child.work(heard_of=""))
+    heartbeat = WorkerHeartbeat(connect(settings.broker_url), queue, name)
+    poller = QueuePoller(process.run_jobs)
     app = celery_app(settings.broker_url)
 
     @app.task(name=RUN_TASK)  # type: ignore[untyped-decorator]
-    def run(job_id: str) -> None:
-        # The message only says that there is work; the rows say which job is next.
-        child.work(heard_of=job_id)
-        lookout.linger()
+    def run(_job_id: str) -> None:
+        process.run_jobs()  # of the whole queue: the message only says that there is work
+        poller.start_polling()
 
-    # Celery keeps weak references to receivers: each is held by this frame for as long as the worker runs.
-    def started(**_: object) -> None:
+    def start() -> None:
         try:
-            child.start()
-        except RuntimeError as error:  # which Celery would log, and go on with a worker that does nothing
-            log.critical("child_did_not_start", error=str(error))
-            raise SystemExit(1) from error  # whoever runs this worker starts it again
+            process.start()
+        except RuntimeError as error:  # Celery would log it, and keep a worker running that does nothing
+            log.critical("work_process_did_not_start", error=str(error))
+            raise SystemExit(1) from error  # the supervisor starts the worker again
         reconciler.start()
-        presence.start()
+        heartbeat.start()
         log.info("worker_listens", queue=queue.value)
 
-    def stopping(**_: object) -> None:
+    def stop() -> None:
         log.info("worker_stops", queue=queue.value)
-        child.stop()
+        process.stop()
 
-    celery.apps.worker.safe_say = _said_in_the_log
-    signals.setup_logging.connect(_set_up_already)
-    signals.worker_ready.connect(started)
-    signals.worker_shutting_down.connect(stopping)
-    # Celery warns of root because of pickle, which is never accepted here.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
-    arguments = [
-        "--quiet",
-        "worker",
-        "--queues",
-        queue.value,
-        "--hostname",
-        name,
-        "--pool",
-        "threads",
-        "--concurrency",
-        "1",
-    ]
+    _connect_signals(start, stop)
     try:
-        app.worker_main(
-            [*arguments, "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
-        )
+        app.worker_main(_celery_arguments(queue, name))
     finally:
-        presence.stop()
+        heartbeat.stop()
         reconciler.stop()
-        child.close()
+        process.close()
         notifier.close()
         database.dispose()
 
 
-def _set_up_already(**_: object) -> None:
-    """Where something hears this signal, Celery leaves the log and its level as they are."""
+def _connect_signals(start: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Call `start` when Celery is ready and `stop` when it shuts down; leave logging as it is configured."""
+
+    def leave_logging(**_: object) -> None:
+        """Celery configures logging itself unless a receiver is connected to this signal."""
+
+    signals.setup_logging.connect(leave_logging, weak=False)
+    signals.worker_ready.connect(lambda **_: start(), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: stop(), weak=False)
+    # Celery prints a line of its own on each Unix signal, which is not JSON; `worker_stops` says the same.
+    celery.apps.worker.safe_say = lambda *_: None
+    # Celery warns if it runs as root because of pickle, which this worker never accepts.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
-def _said_in_the_log(*_: object) -> None:
-    """Celery prints a line of its own on every signal, which is no JSON; `worker_stops` says it."""
+def _celery_arguments(queue: Queue, name: str) -> list[str]:
+    """Return the command line of a worker with one thread, which listens to `queue`."""
+    listen = ["--quiet", "worker", "--queues", queue.value, "--hostname", name]
+    one_thread = ["--pool", "threads", "--concurrency", "1"]
+    alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [*listen, *one_thread, *alone, "--loglevel", "WARNING"]

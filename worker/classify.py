@@ -1,4 +1,4 @@
-"""The `classify` job: which of several models, each a category, a dataset's pictures come from."""
+"""The `classify` job: classify a dataset's pictures, with one model for each category."""
 
 import json
 import math
@@ -18,17 +18,17 @@ from core.schemas.learning import MAX_SEED, LearningParams
 from core.storage.tables import DatasetImage
 from core.theory.classification import CategoryModel, class_log_densities, class_posterior
 from core.theory.partition import log_partition
-from worker.errors import Diverged
+from worker.errors import NonFiniteResult
 from worker.inputs import batches, dataset_rows, open_model
 from worker.job_context import JobContext
 from worker.progress import ProgressReporter
 
-RELIABLE_SAMPLES = 2.0  # chains that carry the estimate of log Z; fewer is one
+MIN_EFFECTIVE_SAMPLES = 2.0  # below it a single chain carries the estimate of log Z
 
 
 @dataclass(frozen=True)
 class _Category:
-    """One of the job's models, as a category. Its pictures are `size` x `size` pixels in `channels` channels."""
+    """A category: one of the job's models, for pictures of `size` x `size` pixels with `channels` channels."""
 
     model_id: str
     model: CategoryModel
@@ -40,58 +40,64 @@ class _Category:
         return self.params.image_size
 
 
-def classify(desk: JobContext) -> None:
-    """log Z of each model, then p(c | I) of each picture by Bayes' rule, all models being equally likely before."""
-    params = ResolvedClassifyParams.model_validate(desk.claim.params)
-    rows = dataset_rows(desk)
-    pace = ProgressReporter(desk, len(params.model_ids), params.all_steps)
-    categories = [_category(desk, params, index, pace) for index in range(len(params.model_ids))]
-    found = {
+def classify(context: JobContext) -> None:
+    """Estimate log Z of each model, then p(c | I) of each picture by Bayes' rule with equal priors."""
+    params = ResolvedClassifyParams.model_validate(context.lease.params)
+    rows = dataset_rows(context)
+    progress = ProgressReporter(context, len(params.model_ids), params.all_steps)
+    categories = [_load_category(context, params, index, progress) for index in range(len(params.model_ids))]
+    report = {
         "models": list(params.model_ids),
-        "pictures": _pictures(desk, rows, categories),
-        "log_partitions": [{"model_id": one.model_id, **asdict(one.model.partition)} for one in categories],
-        "remarks": _remarks(categories),
+        "pictures": _classify_pictures(context, rows, categories),
+        "log_partitions": [
+            {"model_id": category.model_id, **asdict(category.model.partition)} for category in categories
+        ],
+        "remarks": _find_warnings(categories),
     }
-    content = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
-    desk.add_artifact("classification.json", "application/json", content)
-    desk.succeed(metrics=_summary(found))
+    content = json.dumps(report, ensure_ascii=False, allow_nan=False).encode()
+    context.add_artifact("classification.json", "application/json", content)
+    context.succeed(metrics=_summary(report))
 
 
-def _category(desk: JobContext, params: ResolvedClassifyParams, index: int, pace: ProgressReporter) -> _Category:
-    """The model of that index, its log Z estimated."""
+def _load_category(
+    context: JobContext, params: ResolvedClassifyParams, index: int, progress: ProgressReporter
+) -> _Category:
+    """Load the model with this index and estimate its log Z. Raises NonFiniteResult."""
     model_id = params.model_ids[index]
-    model = open_model(desk, model_id)
+    model = open_model(context, model_id)
     size, boundary = model.params.image_size, boundary_of_pictures(model.params.boundary)
     steps = count()
     partition = log_partition(
         model.net,
         (size, size),
         boundary=boundary,
-        generator=torch.Generator(desk.device).manual_seed((params.seed + index) % (MAX_SEED + 1)),
+        generator=torch.Generator(context.device).manual_seed((params.seed + index) % (MAX_SEED + 1)),
         chains=params.chains,
         temperatures=params.temperatures,
         steps=params.steps,
-        interrupt=lambda: pace.tell(index, index + 1, next(steps)),
+        interrupt=lambda: progress.report(index, index + 1, next(steps)),
     )
     if not math.isfinite(partition.value):
-        raise Diverged(f"the normalizing constant of model {model_id} came out as {partition.value}")
+        raise NonFiniteResult(f"the normalizing constant of model {model_id} came out as {partition.value}")
     category = CategoryModel(model.net, model.levels, partition, boundary)
     return _Category(model_id, category, model.params, len(model.levels.mean))
 
 
-def _pictures(desk: JobContext, rows: Sequence[DatasetImage], categories: Sequence[_Category]) -> list[dict[str, Any]]:
-    """p(c | I) of each picture of `rows`, a batch at a time. All categories are of one size."""
+def _classify_pictures(
+    context: JobContext, rows: Sequence[DatasetImage], categories: Sequence[_Category]
+) -> list[dict[str, Any]]:
+    """Return p(c | I) of each picture, computed in batches. All categories have the same size and channels."""
     ids, size, channels = [one.model_id for one in categories], categories[0].size, categories[0].channels
-    even_light = _even_light(categories)
-    told: list[dict[str, Any]] = []
+    even_light = _common_even_light(categories)
+    results: list[dict[str, Any]] = []
     for batch in batches(rows, size):
-        desk.lease.check()
+        context.renewer.check_stop()
         pictures = torch.stack(
-            [evened(read_picture(desk.blobs.get(row.blob), size, channels), even_light) for row in batch]
+            [evened(read_picture(context.blobs.get(row.blob), size, channels), even_light) for row in batch]
         )
-        densities = class_log_densities([one.model for one in categories], pictures.to(desk.device)).double()
+        densities = class_log_densities([one.model for one in categories], pictures.to(context.device)).double()
         for row, density, probabilities in zip(batch, densities, class_posterior(densities), strict=True):
-            told.append(
+            results.append(
                 {
                     "index": row.index,
                     "filename": row.filename,
@@ -100,39 +106,41 @@ def _pictures(desk: JobContext, rows: Sequence[DatasetImage], categories: Sequen
                     "log_densities": dict(zip(ids, density.tolist(), strict=True)),
                 }
             )
-    return told
+    return results
 
 
-def _even_light(categories: Sequence[_Category]) -> float | None:
-    """What the pictures are evened by, where all models were learned from such; else they are left as they are."""
+def _common_even_light(categories: Sequence[_Category]) -> float | None:
+    """Return the models' `even_light` if it is the same for all; otherwise None, and pictures stay as they are."""
     first, *others = {one.params.even_light for one in categories}
     return None if others else first
 
 
-def _remarks(categories: Sequence[_Category]) -> list[str]:
-    """What makes the answer unsure, in words that a user understands. core/README.md has what was measured of each."""
+def _find_warnings(categories: Sequence[_Category]) -> list[str]:
+    """Return what makes the result unreliable, for users to read. core/README.md has the measurements behind it."""
     found = []
     if len({one.params.even_light for one in categories}) > 1:
-        found.append("the models were learned from pictures whose light was evened differently: none was evened here")
+        found.append(
+            "the models were learned from pictures whose light was evened differently: here no picture was evened"
+        )
     for one in categories:
-        if one.model.partition.effective_samples < RELIABLE_SAMPLES:
+        if one.model.partition.effective_samples < MIN_EFFECTIVE_SAMPLES:
             found.append(f"log Z of model {one.model_id} rests on a single chain: it may be far too low")
         if one.params.boundary == "torus":
             found.append(
-                f"model {one.model_id} was learned on the torus, but pictures end: boundary padded suits better"
+                f"model {one.model_id} was learned on the torus, but pictures have edges: use boundary padded instead"
             )
     if len({one.model.levels.gain for one in categories}) > 1:
-        found.append("the models were learned at contrasts of their own: contrast null for all of them suits better")
+        found.append("the models were learned at different contrasts: use contrast null for all of them instead")
     if len({one.params.reference_std for one in categories}) > 1:
-        found.append("the models were learned with different reference_std: one for all of them suits better")
+        found.append("the models were learned with different reference_std: use one value for all of them instead")
     return found
 
 
-def _summary(found: dict[str, Any]) -> dict[str, Any]:
-    """The job's metrics: how many pictures each model is the likeliest for, and how sure log Z is."""
-    chosen = Counter(one["most_likely"] for one in found["pictures"])
+def _summary(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the job's metrics: for how many pictures each model is the most likely, and the estimates of log Z."""
+    chosen = Counter(picture["most_likely"] for picture in report["pictures"])
     return {
-        "most_likely": {model_id: chosen[model_id] for model_id in found["models"]},
-        "log_partitions": found["log_partitions"],
-        "remarks": found["remarks"],
+        "most_likely": {model_id: chosen[model_id] for model_id in report["models"]},
+        "log_partitions": report["log_partitions"],
+        "remarks": report["remarks"],
     }

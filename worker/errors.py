@@ -1,4 +1,4 @@
-"""What may end a job's work, beyond what its lease says."""
+"""Errors that end a job or make it try again, and what tells them apart."""
 
 import errno
 import sqlite3
@@ -8,32 +8,34 @@ from redis import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 TRANSIENT = (OperationalError, InterfaceError, RedisError, BlobError, OSError)
-"""What may be gone at the next try. The job waits and tries again; after three failures it ends."""
+"""Errors after which the job is tried again, up to `core.jobs.leases.MAX_FAILURES` times."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-AWAY_STATES = ("08", "57P")  # classes of PostgreSQL: connection lost, server going down or starting
-AWAY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN)
-
-
-class Diverged(ArithmeticError):
-    """The arithmetic ran away to what is no number; the same job would end so again."""
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+UNAVAILABLE_SQLITE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN)
+UNAVAILABLE_POSTGRESQL = ("08", "57P")  # SQLSTATE classes: connection lost; server shutting down or starting
+DISK_FULL_POSTGRESQL = "53100"
 
 
-def is_database_away(error: BaseException) -> bool:
-    """The database does not answer for now, which is no fault of the job's."""
+class NonFiniteResult(ArithmeticError):
+    """A computation resulted in infinity or NaN. Trying the job again would give the same."""
+
+
+def is_database_unavailable(error: BaseException) -> bool:
+    """Return True if the database does not answer at the moment, which is not the job's fault."""
     if not isinstance(error, DBAPIError):
         return False
     if isinstance(error.orig, sqlite3.Error):
-        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in AWAY_CODES
-    state = getattr(error.orig, "sqlstate", None)  # none where the server could not even say it
-    return error.connection_invalidated or state is None or state.startswith(AWAY_STATES)
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in UNAVAILABLE_SQLITE
+    state = getattr(error.orig, "sqlstate", None)  # None if the server could not send one
+    return error.connection_invalidated or state is None or state.startswith(UNAVAILABLE_POSTGRESQL)
 
 
 def is_storage_full(error: BaseException) -> bool:
-    """There is no room for the job's files, or for its row."""
+    """Return True if there is no space left for the job's files or rows."""
     if isinstance(error, OSError):
-        return error.errno in FULL
+        return error.errno in DISK_FULL_ERRNOS
     if isinstance(error, DBAPIError):
         code = getattr(error.orig, "sqlite_errorcode", None)
-        return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == "53100"
-    return isinstance(error, BlobError) and any(f"os error {number}" in str(error) for number in FULL)
+        return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == DISK_FULL_POSTGRESQL
+    # obstore has no type for it.
+    return isinstance(error, BlobError) and any(f"os error {number}" in str(error) for number in DISK_FULL_ERRNOS)

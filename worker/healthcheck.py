@@ -1,4 +1,4 @@
-"""`python -P -m worker.healthcheck QUEUE`: fails where no worker of this machine says that it listens to the queue."""
+"""`python -P -m worker.healthcheck QUEUE`: exit with an error if no worker on this machine listens to the queue."""
 
 import socket
 import sys
@@ -10,7 +10,7 @@ from core.schemas.jobs import Queue
 
 
 def worker_name(queue: Queue, process: str) -> str:
-    """What a worker of this machine is called; `process` tells it from others."""
+    """Return the name of a worker on this machine; `process` distinguishes the machine's workers."""
     return f"{queue.value}@{socket.gethostname()}:{process}"
 
 

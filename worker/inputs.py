@@ -1,4 +1,4 @@
-"""What a job works from: a finished model, and the pictures of a dataset, a few at a time."""
+"""The inputs of a job: a finished model, and the pictures of a dataset in batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from core.storage.tables import DatasetImage
 from core.synthesis.trained_model import TrainedModel, load_model
 from worker.job_context import JobContext
 
-BATCH_PIXELS = 1 << 18  # of all pictures that are worked on at once
-MAX_BATCH = 16
+BATCH_PIXELS = 1 << 18  # of all pictures in a batch together
+MAX_BATCH = 16  # pictures
 
 
-def open_model(desk: JobContext, model_id: str | None) -> TrainedModel:
-    """The model, its net and chains on the worker's device. Raises NotFound, BlobMissing or BrokenFile."""
+def open_model(context: JobContext, model_id: str | None) -> TrainedModel:
+    """Load a model onto the worker's device. Raises NotFound, BlobMissing or BrokenFile."""
     assert model_id is not None
-    model = load_model(desk.blobs.get(models.find(desk.database, model_id).blob))
-    return TrainedModel(model.net.to(desk.device), model.levels, model.chains.to(desk.device), model.params)
+    model = load_model(context.blobs.get(models.find(context.database, model_id).blob))
+    return TrainedModel(model.net.to(context.device), model.levels, model.chains.to(context.device), model.params)
 
 
 @dataclass(frozen=True)
-class Frame:
-    """How a model looks at a picture that it did not draw, so that it knows pixels at the rim as well as others.
+class BoundaryHandling:
+    """How to show a given picture to a model, so that the net sees the pixels at its edges as well as any others.
 
-    margin: pixels by which the picture is continued by its own mirror image. stride: that of the net, where the chains
-    are periodic and may be laid anywhere at its multiples; None where their pixels keep their places.
+    boundary: the boundary condition of the net. margin: pixels by which to mirror the picture beyond its edges.
+    stride: chains may be shifted by multiples of it; None if their pixels have fixed positions.
     """
 
     boundary: Boundary
@@ -33,22 +33,22 @@ class Frame:
     stride: int | None = None
 
     @classmethod
-    def of(cls, model: TrainedModel) -> "Frame":
-        """What was learned on the torus is at home anywhere on the plane; all else where it was learned."""
+    def of(cls, model: TrainedModel) -> "BoundaryHandling":
+        """Mirror pictures for models learned on the torus; others see pictures as they were learned."""
         if model.params.boundary != "torus":
             return cls(model.params.boundary)
         architecture = model.net.architecture
         return cls("valid", architecture.halo, architecture.total_stride)
 
 
-def dataset_rows(desk: JobContext) -> Sequence[DatasetImage]:
-    """The pictures of the job's dataset, as rows. Raises NotFound."""
-    assert desk.claim.dataset_id is not None
-    return datasets.find(desk.database, desk.claim.dataset_id).images
+def dataset_rows(context: JobContext) -> Sequence[DatasetImage]:
+    """Return the rows of the pictures in the job's dataset. Raises NotFound."""
+    assert context.lease.dataset_id is not None
+    return datasets.find(context.database, context.lease.dataset_id).images
 
 
 def batches(rows: Sequence[DatasetImage], size: int) -> Iterator[Sequence[DatasetImage]]:
-    """Runs of rows, few enough to be worked on at once as pictures of `size` x `size` pixels."""
-    most = max(1, min(MAX_BATCH, BATCH_PIXELS // size**2))
-    for first in range(0, len(rows), most):
-        yield rows[first : first + most]
+    """Split rows into batches of pictures of `size` x `size` pixels that fit into memory together."""
+    length = max(1, min(MAX_BATCH, BATCH_PIXELS // size**2))
+    for first in range(0, len(rows), length):
+        yield rows[first : first + length]

@@ -1,4 +1,4 @@
-"""What a job's work is given: where things are stored, and how to tell how far it has come."""
+"""What the handler of a job works with: storage, device and lease, and methods that record progress and results."""
 
 import time
 from collections.abc import Mapping
@@ -9,17 +9,19 @@ import structlog
 import torch
 from obstore.exceptions import BaseError as BlobError
 from redis import Redis
+from torch import Tensor
 
 from core.broker import events
 from core.jobs import outcomes, running
 from core.jobs.leases import JobLease
 from core.jobs.results import NewArtifact, NewModel
+from core.pictures.images import write_picture
 from core.schemas.jobs import JobStatus, Progress
 from core.storage.blobs import Blobs, StoredBlob
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
 from worker import metrics
-from worker.lease import LeaseRenewer
+from worker.lease_renewer import LeaseRenewer
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -27,114 +29,127 @@ log = structlog.get_logger()
 
 @dataclass
 class JobContext:
-    """One job's place of work. Every write checks the lease, and raises LeaseLost where it is gone."""
+    """One attempt at a job. Every method that writes to the database raises LeaseLost if the lease is lost."""
 
     database: Database
     blobs: Blobs
     redis: Redis
     settings: WorkerSettings
     device: torch.device
-    lease: LeaseRenewer
+    renewer: LeaseRenewer
     artifacts: list[NewArtifact] = field(default_factory=list)
     _points: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
     _progress: Progress = field(default_factory=Progress)
     _recorded_at: float = 0.0
 
     @property
-    def claim(self) -> JobLease:
-        return self.lease.claim
+    def lease(self) -> JobLease:
+        return self.renewer.lease
 
-    def progress(self, progress: Progress, point: tuple[int, Mapping[str, Any]] | None = None) -> None:
-        """How far the job has come and what was measured; written at most every `progress_seconds`."""
+    def begin(self) -> None:
+        """Record that the work begins. Publish the status unless the job's owner already sees it running."""
+        if (attempt := running.begin(self.database, self.lease)) is not None:
+            self.publish_status(JobStatus.RUNNING, attempt=attempt)
+
+    def set_metrics(self, **values: Any) -> None:
+        """Replace the job's metrics, such as those of an earlier attempt."""
+        running.set_metrics(self.database, self.lease, values)
+
+    def report_progress(self, progress: Progress, point: tuple[int, Mapping[str, Any]] | None = None) -> None:
+        """Set the progress and add a point (step, measured values); write them at most every `progress_seconds`."""
         self._progress = progress
         if point is not None:
             self._points.append(point)
         if time.monotonic() - self._recorded_at >= self.settings.progress_seconds:
-            self.flush()
+            self.flush_progress()
 
-    def flush(self) -> None:
-        """Write what `progress` was told and has not written yet."""
-        data = running.record(self.database, self.claim, self._progress, self._points).model_dump()
+    def flush_progress(self) -> None:
+        """Write and publish what `report_progress` has collected."""
+        data = running.record(self.database, self.lease, self._progress, self._points).model_dump()
         if self._points:
             data["metrics"] = dict(self._points[-1][1])
-        events.publish(self.redis, self.claim.public_id, "progress", data)
+        events.publish(self.redis, self.lease.public_id, "progress", data)
         self._points.clear()
         self._recorded_at = time.monotonic()
 
-    def note(self, **facts: Any) -> None:
-        """What holds of the work from its beginning: shown among the job's metrics."""
-        running.set_metrics(self.database, self.claim, facts)
+    def store_file(self, name: str, content: bytes) -> StoredBlob:
+        """Store a file of this attempt."""
+        return self.blobs.put(self.lease.path(name), content)
 
-    def store(self, name: str, content: bytes) -> StoredBlob:
-        """Keep a file of this attempt."""
-        return self.blobs.put(self.claim.path(name), content)
+    def add_picture(self, name: str, pixels: Tensor) -> None:
+        """Add pixels (C, H, W), uint8, to the results as a PNG; see `add_artifact`."""
+        self.add_artifact(name, "image/png", write_picture(pixels), _size(pixels))
 
     def add_artifact(self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None = None) -> None:
-        """A file among the job's results; shown when the job succeeds, or at once where it is a shard's.
+        """Add a file to the results. It is published when the job succeeds; that of a shard is published at once.
 
-        `size` is (width, height).
+        `size` is (width, height) of a picture.
         """
-        if self.claim.parent_seq is not None:
-            self.publish(name, media_type, content, size)
+        if self.lease.parent_seq is not None:
+            self._publish_artifact(name, media_type, content, size)
             return
         width, height = size or (None, None)
-        self.artifacts.append(NewArtifact(name, media_type, self.store(name, content), width, height))
+        self.artifacts.append(NewArtifact(name, media_type, self.store_file(name, content), width, height))
 
-    def discard(self) -> None:
-        """Remove the results that were added, of an attempt that shows none."""
-        try:
-            self.blobs.delete(*(artifact.stored.blob for artifact in self.artifacts))
-        except BlobError as error:  # they take up room, and harm nobody
-            log.warning("results_not_removed", error=str(error))
-        self.artifacts.clear()
+    def publish_picture(self, name: str, pixels: Tensor) -> None:
+        """Publish pixels (C, H, W), uint8, as a PNG before the job ends; replace an earlier one of this name."""
+        self._publish_artifact(name, "image/png", write_picture(pixels), _size(pixels))
 
-    def publish(
+    def publish_preview(self, step: int, pixels: Tensor) -> None:
+        """Publish pixels (C, H, W), uint8, as preview.png, and an event that says so."""
+        # Each version has a path of its own, so that no reader gets half of one version and half of the next.
+        stored_as, content = f"preview-{step:07d}.png", write_picture(pixels)
+        stored = self._publish_artifact("preview.png", "image/png", content, _size(pixels), stored_as)
+        data = {"step": step, "url": f"/v1/jobs/{self.lease.job_id}/artifacts/preview.png", "sha256": stored.sha256}
+        events.publish(self.redis, self.lease.job_id, "preview", data)
+
+    def _publish_artifact(
         self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None, stored_as: str | None = None
     ) -> StoredBlob:
-        """Show a file among the job's artifacts now, before the job has ended; it takes the place of an earlier one."""
-        stored = self.store(stored_as or name, content)
+        stored = self.store_file(stored_as or name, content)
         artifact = NewArtifact(name, media_type, stored, *(size or ()))
         try:
-            replaced = running.publish(self.database, self.claim, artifact)
+            replaced = running.publish(self.database, self.lease, artifact)
         except LeaseLost:
             self.blobs.delete(stored.blob)
             raise
         self.blobs.delete(*replaced)
         return stored
 
-    def preview(self, step: int, content: bytes, size: tuple[int, int]) -> None:
-        """Show a picture of the work so far as preview.png."""
-        # Each version has a path of its own, so that a reader never gets half of one and half of the next.
-        stored = self.publish("preview.png", "image/png", content, size, stored_as=f"preview-{step:07d}.png")
-        data = {"step": step, "url": f"/v1/jobs/{self.claim.job_id}/artifacts/preview.png", "sha256": stored.sha256}
-        events.publish(self.redis, self.claim.job_id, "preview", data)
+    def delete_artifacts(self) -> None:
+        """Delete the files of the results that were added, because this attempt will not publish them."""
+        try:
+            self.blobs.delete(*(artifact.stored.blob for artifact in self.artifacts))
+        except BlobError as error:  # the files take up space but do no harm
+            log.warning("artifacts_not_deleted", error=str(error))
+        self.artifacts.clear()
 
-    def checkpoint(self, name: str, content: bytes) -> None:
-        """From now on the job goes on from here, whoever takes it; what was measured on the way here is kept too."""
-        self.flush()
-        self.blobs.delete(*running.checkpoint(self.database, self.claim, self.store(name, content)))
+    def store_checkpoint(self, name: str, content: bytes) -> None:
+        """Store a checkpoint, from which the next attempt goes on, and write the progress up to it."""
+        self.flush_progress()
+        self.blobs.delete(*running.checkpoint(self.database, self.lease, self.store_file(name, content)))
 
     def succeed(self, *, metrics: dict[str, Any] | None = None, model: NewModel | None = None) -> None:
-        """The job's end with all that was added."""
-        self.flush()
+        """End the job with the results that were added."""
+        self.flush_progress()
         done = self._progress.model_copy(update={"fraction": 1.0, "eta_seconds": 0.0})
-        success = outcomes.succeed(self.database, self.claim, self.artifacts, done, metrics=metrics, model=model)
+        success = outcomes.succeed(self.database, self.lease, self.artifacts, done, metrics=metrics, model=model)
         self.blobs.delete(*success.replaced)
         if success.job_ended:
-            self.tell_status(JobStatus.SUCCEEDED)
-
-    def begin(self) -> None:
-        """Tell that the work begins, where its owner does not see it running already."""
-        if (attempt := running.begin(self.database, self.claim)) is not None:
-            self.tell_status(JobStatus.RUNNING, attempt=attempt)
+            self.publish_status(JobStatus.SUCCEEDED)
 
     def release(self) -> None:
-        """Leave the job to another worker."""
-        if (status := outcomes.release(self.database, self.claim)) is not None:
-            self.tell_status(status)
+        """Return the job to its queue."""
+        if (status := outcomes.release(self.database, self.lease)) is not None:
+            self.publish_status(status)
 
-    def tell_status(self, status: JobStatus, **more: object) -> None:
+    def publish_status(self, status: JobStatus, **details: object) -> None:
+        """Publish the job's new status as an event, and count jobs that have ended."""
         name: events.EventName = "done" if status.final else "status"
         if status.final:
-            metrics.JOBS_FINISHED.labels(self.claim.kind.value, status.value).inc()
-        events.publish(self.redis, self.claim.public_id, name, {"status": status.value, **more})
+            metrics.JOBS_FINISHED.labels(self.lease.kind.value, status.value).inc()
+        events.publish(self.redis, self.lease.public_id, name, {"status": status.value, **details})
+
+
+def _size(pixels: Tensor) -> tuple[int, int]:
+    return pixels.shape[2], pixels.shape[1]

@@ -1,4 +1,4 @@
-"""A worker's own Prometheus metrics. It has no port: `MetricsPublisher` leaves the samples in the broker."""
+"""Prometheus metrics of a worker. A worker has no port, so `MetricsPublisher` hands them to the API through Redis."""
 
 import time
 from collections.abc import Iterator
@@ -27,42 +27,42 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 ProcessCollector(namespace="genconvnet_worker", registry=REGISTRY)
 JOBS_FINISHED = Counter(
-    "genconvnet_jobs_finished_total", "Jobs that a worker brought to an end.", ["kind", "outcome"], registry=REGISTRY
+    "genconvnet_jobs_finished_total", "Jobs that a worker finished.", ["kind", "outcome"], registry=REGISTRY
 )
-LEASES_LOST = Counter("genconvnet_leases_lost_total", "Jobs that a worker held and lost.", registry=REGISTRY)
+LEASES_LOST = Counter("genconvnet_leases_lost_total", "Jobs whose lease a worker lost.", registry=REGISTRY)
 ITERATION_SECONDS = Histogram(
-    "genconvnet_learning_iteration_seconds", "Of one iteration of learning.", buckets=BUCKETS, registry=REGISTRY
+    "genconvnet_learning_iteration_seconds", "Duration of a learning iteration.", buckets=BUCKETS, registry=REGISTRY
 )
 CHAIN_STD_RATIO = Gauge(
     "genconvnet_chain_std_ratio",
-    "Standard deviation of the chains by that of the pictures, at the last iteration.",
+    "Standard deviation of the chains over that of the pictures, at the last iteration.",
     registry=REGISTRY,
 )
 ACTIVE_RATIO = Gauge(
     "genconvnet_active_units_ratio", "Share of a layer's units active on the chains.", ["layer"], registry=REGISTRY
 )
 RECOVERIES = Gauge(
-    "genconvnet_learning_recoveries", "How often the present training went back to a good state.", registry=REGISTRY
+    "genconvnet_learning_recoveries", "How often the present training was rolled back.", registry=REGISTRY
 )
 DEVICE_MEMORY = Gauge(
-    "genconvnet_device_memory_bytes", "Of the GPU, held by the worker.", ["device"], registry=REGISTRY
+    "genconvnet_device_memory_bytes", "GPU memory that the worker has reserved.", ["device"], registry=REGISTRY
 )
 
 
-def timed(iterations: Iterator[T]) -> Iterator[T]:
-    """The same, each of them measured."""
+def observe_durations(iterations: Iterator[T]) -> Iterator[T]:
+    """Yield the items of `iterations`, and record how long each takes."""
     while True:
         began_at = time.perf_counter()
         try:
-            one = next(iterations)
+            item = next(iterations)
         except StopIteration:
             return
         ITERATION_SECONDS.observe(time.perf_counter() - began_at)
-        yield one
+        yield item
 
 
-def learned(progress: TrainingProgress) -> None:
-    """How well learning is."""
+def record_training(progress: TrainingProgress) -> None:
+    """Set the gauges of learning to the values of the last iteration."""
     health = progress.health
     CHAIN_STD_RATIO.set(health.chain_std / health.data_std if health.data_std else float("nan"))
     RECOVERIES.set(progress.recoveries)
@@ -71,12 +71,18 @@ def learned(progress: TrainingProgress) -> None:
 
 
 class MetricsPublisher:
-    """A thread that leaves what was measured in the broker, for the API's /metrics."""
+    """A thread that writes the metrics to Redis every BEAT_SECONDS, for the API's /metrics."""
 
     def __init__(self, redis: Redis, worker: str, device: torch.device) -> None:
         self._redis, self._worker, self._device = redis, worker, device
         expected = (RedisError, OSError)
-        BackgroundThread("metrics", self._publish, every_seconds=BEAT_SECONDS, expected=expected).start()
+        self._thread = BackgroundThread("metrics", self._publish, every_seconds=BEAT_SECONDS, expected=expected)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._thread.stop(join_seconds=BEAT_SECONDS)
 
     def _publish(self) -> None:
         if self._device.type == "cuda":

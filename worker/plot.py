@@ -1,4 +1,4 @@
-"""The curves of learning, as a picture."""
+"""Plot the metrics of a training job over its iterations."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -7,35 +7,51 @@ from typing import Any
 import matplotlib as mpl
 
 mpl.use("Agg")
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH, HEIGHT, DOTS_PER_INCH = 9.0, 6.0, 100
 
+Points = Sequence[Mapping[str, Any]]
 
-def plot_metrics(series: Sequence[Mapping[str, Any]]) -> tuple[bytes, tuple[int, int]]:
-    """The metrics of a training job -> a PNG and its (width, height)."""
+
+def plot_metrics(points: Points) -> tuple[bytes, tuple[int, int]]:
+    """Return a PNG of a training job's metrics, and its (width, height)."""
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS_PER_INCH, layout="constrained")
-    spread, active, score = figure.subplots(3, 1, sharex=True)
-    steps = [point["step"] for point in series]
-    spread.plot(steps, [point["chain_std"] for point in series], label="chains")
-    spread.plot(steps, [point["data_std"] for point in series], "--", label="training pictures")
-    spread.set_ylabel("std, grey levels")
-    spread.legend(loc="lower right", fontsize=8)
-    for layer in range(max((len(point["active_share"]) for point in series), default=0)):
-        shown = [point for point in series if len(point["active_share"]) > layer]
-        active.plot(
-            [point["step"] for point in shown],
-            [point["active_share"][layer] for point in shown],
-            label=f"layer {layer + 1}",
-        )
-    active.set_ylim(0, 1)
-    active.set_ylabel("units active")
-    if series:
-        active.legend(loc="lower right", fontsize=8)
-    score.plot(steps, [point["score_difference"] for point in series], linewidth=0.8)
-    score.set_yscale("symlog")
-    score.set_ylabel("f(real) - f(chains)")
-    score.set_xlabel("iteration")
+    std_axes, active_axes, score_axes = figure.subplots(3, 1, sharex=True)
+    _plot_std(std_axes, points)
+    _plot_active_share(active_axes, points)
+    _plot_score_difference(score_axes, points)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue(), (round(WIDTH * DOTS_PER_INCH), round(HEIGHT * DOTS_PER_INCH))
+
+
+def _plot_std(axes: Axes, points: Points) -> None:
+    steps = _values(points, "step")
+    axes.plot(steps, _values(points, "chain_std"), label="chains")
+    axes.plot(steps, _values(points, "data_std"), "--", label="training pictures")
+    axes.set_ylabel("std, grey levels")
+    axes.legend(loc="lower right", fontsize=8)
+
+
+def _plot_active_share(axes: Axes, points: Points) -> None:
+    for layer in range(max((len(point["active_share"]) for point in points), default=0)):
+        grown = [point for point in points if len(point["active_share"]) > layer]
+        shares = [point["active_share"][layer] for point in grown]
+        axes.plot(_values(grown, "step"), shares, label=f"layer {layer + 1}")
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("units active")
+    if points:
+        axes.legend(loc="lower right", fontsize=8)
+
+
+def _plot_score_difference(axes: Axes, points: Points) -> None:
+    axes.plot(_values(points, "step"), _values(points, "score_difference"), linewidth=0.8)
+    axes.set_yscale("symlog")
+    axes.set_ylabel("f(real) - f(chains)")
+    axes.set_xlabel("iteration")
+
+
+def _values(points: Points, name: str) -> list[Any]:
+    return [point[name] for point in points]

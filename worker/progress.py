@@ -1,4 +1,4 @@
-"""How far a job of several equal parts has come, told step by step."""
+"""Report the progress of a job that consists of several equal parts."""
 
 import time
 
@@ -7,20 +7,23 @@ from worker.job_context import JobContext
 
 
 class ProgressReporter:
-    """`parts` in turn, of `steps` steps each at the most, and `after` more that are not shown as such."""
+    """Progress of `parts` parts of `steps` steps each.
 
-    def __init__(self, desk: JobContext, parts: int, steps: int, after: int = 0) -> None:
-        self._desk, self._parts, self._steps, self._all = desk, parts, steps, steps + after
+    `extra_steps` count as work of each part, but are not shown as steps.
+    """
+
+    def __init__(self, context: JobContext, parts: int, steps: int, extra_steps: int = 0) -> None:
+        self._context, self._parts, self._steps, self._all_steps = context, parts, steps, steps + extra_steps
         self._began_at = time.monotonic()
 
-    def tell(self, done: int, current: int, step: float) -> None:
-        """`done` parts are over, `step` of the next ones is too; `current`, from 1, is the last that is worked on.
+    def report(self, done: int, current: int, step: float) -> None:
+        """Report that `done` parts are complete, and `step` steps of the parts up to number `current` (from 1).
 
-        Raises what `LeaseRenewer.check` raises where there is reason to stop.
+        Raises what `LeaseRenewer.check_stop` raises.
         """
-        self._desk.lease.check()
-        fraction = (done + (current - done) * min(step / self._all, 1.0)) / self._parts
-        self._desk.progress(
+        self._context.renewer.check_stop()
+        fraction = (done + (current - done) * min(step / self._all_steps, 1.0)) / self._parts
+        self._context.report_progress(
             Progress(
                 stage=current,
                 stages=self._parts,

@@ -1,7 +1,7 @@
-"""Looking for the next job where the broker is slow to tell of it.
+"""Poll the queue for a while after each job, because the broker delivers the next message late.
 
-Celery waits for messages two seconds at a time, and a worker that was busy when such a wait began hears of none before
-it is over. So for a little longer than that, after each job, the worker looks at the rows itself.
+Celery waits for messages in intervals of two seconds, and a worker that was busy when an interval began receives
+nothing before it ends. Polling bridges this time.
 """
 
 import threading
@@ -10,27 +10,28 @@ from collections.abc import Callable
 
 from core.runtime.background import BackgroundThread
 
-LOOK_SECONDS = 0.1  # between two looks
-LINGER_SECONDS = 2.5  # after the last job
+POLL_INTERVAL_SECONDS = 0.1
+POLL_DURATION_SECONDS = 2.5  # longer than Celery's interval
 
 
 class QueuePoller:
-    """A thread that calls `look` again and again for a while after each `linger`."""
+    """A thread that calls `poll` every POLL_INTERVAL_SECONDS for a while after each `start_polling`."""
 
-    def __init__(self, look: Callable[[], None]) -> None:
-        self._look = look
+    def __init__(self, poll: Callable[[], None]) -> None:
+        self._poll = poll
         self._until = 0.0
         self._changed = threading.Condition()
-        self._thread = BackgroundThread("queue-poller", self._poll)
+        self._thread = BackgroundThread("queue-poller", self._poll_once)
         self._thread.start()
 
-    def linger(self) -> None:
+    def start_polling(self) -> None:
+        """Poll for POLL_DURATION_SECONDS from now."""
         with self._changed:
-            self._until = time.monotonic() + LINGER_SECONDS
+            self._until = time.monotonic() + POLL_DURATION_SECONDS
             self._changed.notify()
 
-    def _poll(self) -> None:
+    def _poll_once(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: time.monotonic() < self._until)
-        self._thread.wait(LOOK_SECONDS)
-        self._look()
+        self._thread.wait(POLL_INTERVAL_SECONDS)
+        self._poll()

@@ -1,8 +1,7 @@
-"""From a ring of the notifier to the end of a job: claim, work, and one honest outcome."""
+"""Claim jobs, do their work, and record how each ends."""
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 import torch
@@ -20,10 +19,10 @@ from core.storage.errors import LeaseLost, NotFound
 from worker import metrics
 from worker.classify import classify
 from worker.device import choose_device
-from worker.errors import TRANSIENT, Diverged, is_database_away, is_storage_full
+from worker.errors import TRANSIENT, NonFiniteResult, is_database_unavailable, is_storage_full
 from worker.inpaint import inpaint
 from worker.job_context import JobContext
-from worker.lease import Canceled, LeaseRenewer, Stopping, TimeUp
+from worker.lease_renewer import JobCanceled, LeaseRenewer, TimeLimitReached, WorkerStopping
 from worker.reconstruct import reconstruct
 from worker.sample import sample
 from worker.settings import WorkerSettings
@@ -37,14 +36,14 @@ HANDLERS: dict[JobKind, Callable[[JobContext], None]] = {
     JobKind.CLASSIFY: classify,
 }
 
-RETRY_SECONDS = 10.0  # after the first transient failure; three times as long after the next
-AWAY_SECONDS = 1.0  # between two tries to reach a database that is away
+RETRY_SECONDS = 10.0  # after the first transient failure; three times as long after each further one
+DATABASE_RETRY_SECONDS = 1.0  # while the database does not answer
 
 log = structlog.get_logger()
 
 
-class Runner:
-    """What one working process holds open for all its jobs."""
+class JobRunner:
+    """Runs the jobs of one queue, one after the other, in this process."""
 
     def __init__(self, settings: WorkerSettings, queue: Queue, name: str, stopping: Callable[[], bool]) -> None:
         self._settings, self._queue, self._name, self._stopping = settings, queue, name, stopping
@@ -52,109 +51,125 @@ class Runner:
         self._blobs = Blobs(settings.blobs_url)
         self._redis = connect(settings.broker_url)
         self._device = choose_device(settings)
-        metrics.MetricsPublisher(self._redis, name, self._device)
+        self._metrics_publisher = metrics.MetricsPublisher(self._redis, name, self._device)
+        self._metrics_publisher.start()
 
-    def run_next(self, tell_claim: Callable[[JobLease], None]) -> bool:
-        """Do the next job of the queue; false where there is none. `tell_claim` learns which before the work begins."""
+    def close(self) -> None:
+        self._metrics_publisher.stop()
+        self._redis.close()
+        self._database.dispose()
+
+    def run_next(self, on_claim: Callable[[JobLease], None]) -> bool:
+        """Claim and run the next job; call `on_claim` before its work begins. Return False if there is no job."""
         try:
-            claim = leases.claim(self._database, self._queue, self._name, self._settings.lease_seconds)
-        except DBAPIError as error:  # the job is safe in its row, and will be rung for again
+            lease = leases.claim(self._database, self._queue, self._name, self._settings.lease_seconds)
+        except DBAPIError as error:  # the job stays in its row, and workers are notified of it again
             log.warning("claim_failed", error=str(error))
             return False
-        if claim is None:
+        if lease is None:
             return False
-        tell_claim(claim)
-        about = {"job_id": claim.public_id, "request_id": claim.request_id}
-        if claim.parent_id is not None:
-            about["shard_id"] = claim.job_id
-        with structlog.contextvars.bound_contextvars(**about):
-            self._run(claim)
+        on_claim(lease)
+        log_context = {"job_id": lease.public_id, "request_id": lease.request_id}
+        if lease.parent_id is not None:
+            log_context["shard_id"] = lease.job_id
+        with structlog.contextvars.bound_contextvars(**log_context):
+            self._run(lease)
         return True
 
-    def _run(self, claim: JobLease) -> None:
-        log.info("job_begins", kind=claim.kind.value, attempt=claim.attempt)
-        lease = LeaseRenewer(
+    def _run(self, lease: JobLease) -> None:
+        log.info("job_begins", kind=lease.kind.value, attempt=lease.attempt)
+        renewer = LeaseRenewer(
             self._database,
-            claim,
+            lease,
             lease_seconds=self._settings.lease_seconds,
             heartbeat_seconds=self._settings.heartbeat_seconds,
             stopping=self._stopping,
+            on_canceled=lambda: self._publish_canceled(context),
             stall_seconds=self._settings.stall_seconds,
         )
-        desk = JobContext(self._database, self._blobs, self._redis, self._settings, self._device, lease)
+        context = JobContext(self._database, self._blobs, self._redis, self._settings, self._device, renewer)
         try:
-            self._work(desk)
+            self._work(context)
         except LeaseLost as error:
             log.warning("job_left", reason=str(error))
-            if lease.ended_by_owner:
-                desk.discard()
+            if renewer.ended_canceled:
+                context.delete_artifacts()
             else:
                 metrics.LEASES_LOST.inc()
-        except DBAPIError as error:  # not even its end could be written: the lease runs out, and it is tried again
+        except DBAPIError as error:  # the outcome could not be written: the lease expires, and the job is tried again
             log.warning("job_left", reason=str(error))
 
-    def _work(self, desk: JobContext) -> None:
-        claim = desk.claim
-        desk.lease.after_end = partial(self._tell_canceled, desk)
+    def _work(self, context: JobContext) -> None:
+        """Do the work of the job and record its outcome. Raises LeaseLost, or DBAPIError if that cannot be written."""
         try:
-            desk.begin()
-            with desk.lease:
-                HANDLERS[claim.kind](desk)
+            context.begin()
+            with context.renewer:
+                HANDLERS[context.lease.kind](context)
             log.info("job_succeeded")
-        except Canceled:
-            if not desk.lease.ended_by_owner:
-                outcomes.cancel(self._database, claim)
-                self._tell_canceled(desk)
-            desk.discard()
-        except TimeUp:
-            self._fail(desk, "time-limit", "workers have held the job for as long as its time limit lets them")
-            desk.discard()
-        except Stopping:
-            desk.release()
-            desk.discard()
-            log.info("job_handed_back")
+        except JobCanceled:
+            if not context.renewer.ended_canceled:
+                outcomes.cancel(self._database, context.lease)
+                self._publish_canceled(context)
+            context.delete_artifacts()
+        except TimeLimitReached:
+            self._fail(context, "time-limit", "workers have spent the job's time limit on it")
+            context.delete_artifacts()
+        except WorkerStopping:
+            context.release()
+            context.delete_artifacts()
+            log.info("job_released")
         except LeaseLost:
             raise
-        except LearningDiverged as error:
-            self._fail(desk, "learning-diverged", str(error))
-        except Diverged as error:
-            self._fail(desk, "diverged", str(error))
-        except (NotFound, BlobMissing, BrokenFile) as error:
-            self._fail(desk, "input-missing", str(error))
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            self._fail(desk, "out-of-memory", f"the job needs more memory than the worker has: {error}")
-        except TRANSIENT as error:
-            self._wait_for_another_try(desk, error)
         except Exception as error:
-            if "can't allocate memory" in str(error):  # how torch says it on the CPU
-                self._fail(desk, "out-of-memory", f"the job needs more memory than the worker has: {error}")
-                return
-            log.exception("job_broke")
-            self._fail(desk, "internal-error", f"{type(error).__name__}: {error}")
+            self._handle_error(context, error)
 
-    def _wait_for_another_try(self, desk: JobContext, error: Exception) -> None:
-        """Leave the job for a while. The absence of a database is not counted as a failure of the job."""
-        log.warning("job_waits_for_another_try", error=str(error))
+    def _handle_error(self, context: JobContext, error: Exception) -> None:
+        """Fail the job with a problem type and reason, or have it tried again if the error is transient."""
+        match error:
+            case LearningDiverged():
+                self._fail(context, "learning-diverged", str(error))
+            case NonFiniteResult():
+                self._fail(context, "diverged", str(error))
+            case NotFound() | BlobMissing() | BrokenFile():
+                self._fail(context, "input-missing", str(error))
+            case _ if _is_out_of_memory(error):
+                self._fail(context, "out-of-memory", f"the job needs more memory than the worker has: {error}")
+            case _ if isinstance(error, TRANSIENT):
+                self._retry_later(context, error)
+            case _:
+                log.error("job_crashed", exc_info=error)
+                self._fail(context, "internal-error", f"{type(error).__name__}: {error}")
+
+    def _retry_later(self, context: JobContext, error: Exception) -> None:
+        """Abandon the job for a while. It counts as a failure of the job unless the database did not answer."""
+        log.warning("job_retried_later", error=str(error))
         type_ = "storage-full" if is_storage_full(error) else "unavailable"
         reason = {"type": type_, "detail": f"{type(error).__name__}: {error}"}
-        away = is_database_away(error)
+        unavailable = is_database_unavailable(error)
         while True:
             try:
-                outcomes.abandon(self._database, desk.claim, reason, RETRY_SECONDS, count_failure=not away)
+                outcomes.abandon(self._database, context.lease, reason, RETRY_SECONDS, count_failure=not unavailable)
             except DBAPIError as again:
-                if not is_database_away(again) or self._stopping():
+                if not is_database_unavailable(again) or self._stopping():
                     raise
-                away = True
-                time.sleep(AWAY_SECONDS)
+                unavailable = True
+                time.sleep(DATABASE_RETRY_SECONDS)
             else:
-                return desk.discard()
+                return context.delete_artifacts()
 
-    def _tell_canceled(self, desk: JobContext) -> None:
-        desk.tell_status(JobStatus.CANCELED)
+    def _publish_canceled(self, context: JobContext) -> None:
+        context.publish_status(JobStatus.CANCELED)
         log.info("job_canceled")
 
-    def _fail(self, desk: JobContext, type_: str, detail: str) -> None:
+    def _fail(self, context: JobContext, type_: str, detail: str) -> None:
         error = {"type": type_, "detail": detail}
-        outcomes.fail(self._database, desk.claim, error)
-        desk.tell_status(JobStatus.FAILED, error=error)
+        outcomes.fail(self._database, context.lease, error)
+        context.publish_status(JobStatus.FAILED, error=error)
         log.warning("job_failed", error_type=type_, detail=detail)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return True for errors of Python, CUDA and PyTorch's CPU allocator, which raises a plain RuntimeError."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

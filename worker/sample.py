@@ -1,4 +1,4 @@
-"""The `sample` job: new pictures of any size from a finished model."""
+"""The `sample` job: draw new pictures of any size from a finished model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics
-from core.pictures.images import resize_periodic, write_picture
+from core.pictures.images import resize_periodic
 from core.recipe.denoising import basis_passes
 from core.recipe.learner import dynamics_of
 from core.recipe.rendering import tone_of
@@ -24,27 +24,26 @@ from worker.job_context import JobContext
 from worker.progress import ProgressReporter
 
 
-def sample(desk: JobContext) -> None:
-    """Draw `count` pictures, or a shard's share of them.
+def sample(context: JobContext) -> None:
+    """Draw `count` pictures, or those of one shard.
 
-    Each has a seed of its own, so that none depends on how many are asked for, nor on who draws the others: on
-    processors of one kind, byte for byte.
+    Each picture has its own seed. So it does not depend on the number of pictures or on the worker: on processors of
+    one kind the files are equal, byte for byte.
     """
-    params = ResolvedSampleParams.model_validate(desk.claim.params)
-    press = _Sampler.of(open_model(desk, desk.claim.model_id), params, desk.device)
-    desk.note(precision=press.engine.precision)
-    pace = ProgressReporter(desk, params.count, params.steps, press.cleaning)
+    params = ResolvedSampleParams.model_validate(context.lease.params)
+    sampler = _Sampler.of(open_model(context, context.lease.model_id), params, context.device)
+    context.set_metrics(precision=sampler.engine.precision)
+    progress = ProgressReporter(context, params.count, params.steps, sampler.denoising_steps)
     for done in range(params.count):
-        index = desk.claim.first + done
-        pixels = press.picture(index, partial(pace.tell, done, done + 1))
-        name = f"synthesized-{index:03d}.png"
-        desk.add_artifact(name, "image/png", write_picture(pixels), (params.width, params.height))
-    desk.succeed()
+        index = context.lease.first + done
+        pixels = sampler.draw(index, partial(progress.report, done, done + 1))
+        context.add_picture(f"synthesized-{index:03d}.png", pixels)
+    context.succeed()
 
 
 @dataclass(frozen=True)
 class _Sampler:
-    """A model, set up to draw what a job asks for."""
+    """A model, prepared to draw the pictures of a job."""
 
     model: TrainedModel
     params: ResolvedSampleParams
@@ -55,7 +54,7 @@ class _Sampler:
 
     @classmethod
     def of(cls, model: TrainedModel, params: ResolvedSampleParams, device: torch.device) -> "_Sampler":
-        # An object's net and one of patches are bound to their size; every other draws on a torus of any size.
+        # Nets of objects and of patches draw pictures of their own size only; all others draw on a torus of any size.
         fixed = LearnedSettings.model_validate(model.params.model_dump()).only_size is not None
         learned = dynamics_of(model.params, model.levels.box)
         boundary = model.params.boundary if fixed else "torus"
@@ -64,16 +63,19 @@ class _Sampler:
         return cls(model, params, dynamics, engine, tone_of(model.net, model.chains, model.params, engine), device)
 
     @property
-    def cleaning(self) -> int:
-        """What it takes to clean a picture of its noise, in Langevin steps."""
+    def denoising_steps(self) -> int:
+        """The cost of denoising a picture, in Langevin steps."""
         return basis_passes(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
 
-    def picture(self, index: int, after_step: Callable[[float], None]) -> Tensor:
-        """Number `index` of the job's -> (C, height, width) bytes. `after_step` is told of steps and of `cleaning`."""
+    def draw(self, index: int, after_step: Callable[[float], None]) -> Tensor:
+        """Return picture `index` of the job as (C, height, width), uint8.
+
+        `after_step(steps done)` is called after each Langevin step; denoising counts as `denoising_steps` more.
+        """
         params, model = self.params, self.model
 
         def after_part(share: float) -> None:
-            after_step(params.steps + share * self.cleaning)
+            after_step(params.steps + share * self.denoising_steps)
 
         chains = synthesize(
             model.net,
@@ -88,18 +90,16 @@ class _Sampler:
             after_step=after_step,
         )
         noise_std = model.params.picture_noise
-        developed = render(
-            model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, after_part
-        )
-        pixels: Tensor = developed[0]
-        del chains  # of a large canvas the most of the memory
-        # On the torus the sides are multiples of the net's stride, a few pixels more than asked for at the most.
+        rendered = render(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, after_part)
+        pixels: Tensor = rendered[0]
+        del chains  # most of the memory of a large canvas
+        # On the torus the sides are multiples of the net's stride, so they may be a few pixels too large.
         if params.tileable:
             return resize_periodic(pixels, params.height, params.width)
         return pixels[:, : params.height, : params.width]
 
     def _start(self, index: int) -> Tensor:
-        """The chains the model was learned with; where a picture begins as one of them, the one whose turn it is."""
+        """Return the model's chains to start from; for pictures of fixed size the one whose turn it is."""
         chains = self.model.chains
         if self.dynamics.boundary == "torus":
             return chains

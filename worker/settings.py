@@ -8,14 +8,14 @@ from core.runtime.settings import Settings
 
 
 class WorkerSettings(Settings):
-    threads: Annotated[int | None, Field(ge=1, description="Processor threads of a job; all cores when absent.")] = None
+    threads: Annotated[int | None, Field(ge=1, description="Processor threads of a job; all cores if absent.")] = None
     device: Annotated[
-        str, Field(description="auto, cpu, or a torch device such as cuda:0; auto takes a GPU where there is one.")
+        str, Field(description="auto, cpu, or a torch device such as cuda:0; auto uses a GPU if there is one.")
     ] = "auto"
     niceness: Annotated[
-        int, Field(ge=0, le=19, description="By how much a job's work stands back, so that the API answers meanwhile.")
+        int, Field(ge=0, le=19, description="Unix niceness of the work, so that the API stays responsive.")
     ] = 10
     preview_seconds: Annotated[
-        float, Field(gt=0, description="Between two pictures of the chains while they learn.")
+        float, Field(gt=0, description="Time between two previews of the chains while they learn.")
     ] = 5.0
-    progress_seconds: Annotated[float, Field(gt=0, description="Between two writings of a job's progress.")] = 0.5
+    progress_seconds: Annotated[float, Field(gt=0, description="Time between two writes of a job's progress.")] = 0.5

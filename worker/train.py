@@ -1,4 +1,4 @@
-"""The `train` job: a dataset in, a model and its synthesized pictures out."""
+"""The `train` job: learn a model from a dataset by Algorithm 1, and synthesize pictures."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.jobs import requests
 from core.jobs.results import NewModel
-from core.pictures.images import Levels, filter_sheet, read_picture, sheet, to_pixels, write_picture
+from core.pictures.images import Levels, filter_sheet, read_picture, sheet, to_pixels
 from core.pictures.training_set import DEFAULT_MAX_BATCH, TrainingSet, measure_levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_warnings
@@ -27,45 +27,45 @@ from core.theory.decoding import reconstruct
 from core.theory.model import Architecture
 from worker import metrics
 from worker.job_context import JobContext
-from worker.lease import Stopping, TimeUp
+from worker.lease_renewer import TimeLimitReached, WorkerStopping
 from worker.plot import plot_metrics
 
-KEPT_CHAINS = 4  # go with the model, for sampling to start from
-KEPT_OBJECTS = 64  # where a chain is not laid out anew but taken as it is, all that differ count
-SHOWN_PICTURES = 4  # of the dataset, on a contact sheet
-RECONSTRUCTED_PICTURES = 16  # of the dataset, where contrastive divergence has learned to
+KEPT_CHAINS = 4  # stored with the model, for sampling to start from
+KEPT_FIXED_CHAINS = 64  # if samples start as whole chains instead of patches of them, more chains mean more variety
+SHEET_PICTURES = 4  # of the dataset, on a contact sheet
+RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
 
 
-def train(desk: JobContext) -> None:
-    """Algorithm 1 on the job's dataset, from its last checkpoint where there is one."""
-    params = LearningParams.model_validate(desk.claim.params)
-    pictures, levels = _load(desk, params)
-    checkpoint = desk.claim.checkpoint
-    state = load_checkpoint(desk.blobs.get(checkpoint), desk.device) if checkpoint else None
-    learner = Learner(pictures, params, state, check_interrupt=desk.lease.check_owner)
-    work = _Training(desk, learner, levels)
-    work.run()
+def train(context: JobContext) -> None:
+    """Run Algorithm 1 on the job's dataset, from the last checkpoint if there is one."""
+    params = LearningParams.model_validate(context.lease.params)
+    pictures, levels = _load_pictures(context, params)
+    checkpoint = context.lease.checkpoint
+    state = load_checkpoint(context.blobs.get(checkpoint), context.device) if checkpoint else None
+    learner = Learner(pictures, params, state, check_interrupt=context.renewer.check_canceled)
+    _TrainingRun(context, learner, levels).run()
 
 
-class _Training:
-    """One attempt at a training job."""
+class _TrainingRun:
+    """One attempt at a training job: it learns, and stores previews, checkpoints and results."""
 
-    def __init__(self, desk: JobContext, learner: Learner, levels: Levels) -> None:
-        self.desk, self.learner, self.levels = desk, learner, levels
+    def __init__(self, context: JobContext, learner: Learner, levels: Levels) -> None:
+        self.context, self.learner, self.levels = context, learner, levels
         self.params = learner.params
-        self.pace = _Pace(learner.architecture, self.params)
+        self.time_estimate = _TimeEstimate(learner.architecture, self.params)
         self.previewed_at = self.saved_at = time.monotonic()
 
     def run(self) -> None:
-        self.desk.note(precision=self.learner.engine.precision)
-        self.desk.progress(self._standing())
-        for learned in metrics.timed(self.learner.iterate()):
-            self._tell(learned)
-            self._keep(learned)
+        self.context.set_metrics(precision=self.learner.engine.precision)
+        self.context.report_progress(self._progress_at_start())
+        for progress in metrics.observe_durations(self.learner.iterate()):
+            self._report(progress)
+            self._publish_when_due(progress)
+            self._save_when_due()
         self._finish()
 
-    def _standing(self) -> Progress:
-        """How far an earlier attempt has come."""
+    def _progress_at_start(self) -> Progress:
+        """Return the progress of earlier attempts."""
         state, params = self.learner.state, self.params
         done = state.stage * params.iterations + (state.iteration if state.stage < params.stages else 0)
         return Progress(
@@ -76,100 +76,102 @@ class _Training:
             fraction=done / (params.stages * params.iterations),
         )
 
-    def _tell(self, learned: TrainingProgress) -> None:
-        metrics.learned(learned)
-        progress = Progress(
-            stage=learned.stage,
-            stages=learned.stages,
-            iteration=learned.iteration,
-            iterations=learned.iterations,
-            fraction=learned.fraction,
-            eta_seconds=self.pace.remaining_seconds(learned),
+    def _report(self, progress: TrainingProgress) -> None:
+        metrics.record_training(progress)
+        job_progress = Progress(
+            stage=progress.stage,
+            stages=progress.stages,
+            iteration=progress.iteration,
+            iterations=progress.iterations,
+            fraction=progress.fraction,
+            eta_seconds=self.time_estimate.remaining_seconds(progress),
         )
-        self.desk.progress(progress, (learned.step, _measured(learned, self.levels.gain)))
+        self.context.report_progress(job_progress, (progress.step, _metrics_point(progress, self.levels.gain)))
 
-    def _keep(self, learned: TrainingProgress) -> None:
-        """Previews, sheets and checkpoints, each when it is due; and out, when it is time."""
-        now = time.monotonic()
-        if learned.iteration == learned.iterations:
-            self._publish_sheet(f"contact-sheet-{learned.stage}.png")
-        if now - self.previewed_at >= self.desk.settings.preview_seconds:
-            self._preview(learned.step)
+    def _publish_when_due(self, progress: TrainingProgress) -> None:
+        """Publish a contact sheet after each stage, and a preview every `preview_seconds`."""
+        due = time.monotonic() - self.previewed_at >= self.context.settings.preview_seconds
+        if progress.iteration == progress.iterations:
+            self.context.publish_picture(f"contact-sheet-{progress.stage}.png", self._contact_sheet())
+        if due:
+            self.context.publish_preview(progress.step, sheet(list(self._synthesized())))
             self.previewed_at = time.monotonic()
-        if now - self.saved_at >= self.params.checkpoint_seconds:
+
+    def _save_when_due(self) -> None:
+        """Store a checkpoint every `checkpoint_seconds`. If the work has to stop, store one if possible and raise."""
+        if time.monotonic() - self.saved_at >= self.params.checkpoint_seconds:
             self._save()
         try:
-            self.desk.lease.check()
-        except (Stopping, TimeUp):
+            self.context.renewer.check_stop()
+        except (WorkerStopping, TimeLimitReached):
             self._save()
             raise
 
     def _save(self) -> None:
         state = self.learner.state
         name = f"checkpoint-{state.stage}-{state.iteration}.safetensors"
-        self.desk.checkpoint(name, save_checkpoint(state, self.params))
+        self.context.store_checkpoint(name, save_checkpoint(state, self.params))
         self.saved_at = time.monotonic()
 
-    def _preview(self, step: int) -> None:
-        pixels = sheet(list(self._chains()))
-        self.desk.preview(step, write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
+    def _contact_sheet(self) -> Tensor:
+        """Return training pictures and synthesized pictures; after contrastive divergence, reconstructed ones."""
+        pictures = self._first_pictures(SHEET_PICTURES)
+        learned = self._reconstructed(pictures) if self.params.contrastive else self._synthesized()
+        columns = len(pictures) if self.params.contrastive else None
+        return sheet([*to_pixels(pictures, self.levels), *learned], columns=columns)
 
-    def _publish_sheet(self, name: str) -> None:
-        shown = self._first_pictures(SHOWN_PICTURES)
-        made = self._reconstructed(shown) if self.params.contrastive else self._chains()
-        pixels = sheet([*to_pixels(shown, self.levels), *made], columns=len(shown) if self.params.contrastive else None)
-        self.desk.publish(name, "image/png", write_picture(pixels), (pixels.shape[2], pixels.shape[1]))
-
-    def _first_pictures(self, most: int) -> Tensor:
-        """Of the dataset, as they are learned, but whole where patches are."""
-        return self.learner.pictures.read(range(min(most, self.learner.pictures.count)))
+    def _first_pictures(self, count: int) -> Tensor:
+        """Return the first `count` training pictures as they are learned, whole even if patches are learned."""
+        return self.learner.pictures.read(range(min(count, self.learner.pictures.count)))
 
     def _reconstructed(self, pictures: Tensor) -> Tensor:
-        """Contrastive divergence learns to reconstruct (Prop. 3): what became of these pictures, one pass each."""
+        """Reconstruct training pictures in one pass, which is what contrastive divergence learns (Prop. 3)."""
         pictures = pictures[..., : self.params.side, : self.params.side]
         return to_pixels(reconstruct(self.learner.state.net, pictures, self.params.boundary), self.levels)
 
-    def _chains(self) -> Tensor:
-        """What the chains synthesized, clean, at the size asked for: on the torus they may be a few pixels larger."""
-        size = self.params.side
-        return to_pixels(render_chains(self.learner.state.net, self.learner.state.chains, self.params), self.levels)[
-            ..., :size, :size
-        ]
+    def _synthesized(self) -> Tensor:
+        """Return the denoised chains (N, C, S, S), uint8. On the torus chains may be a few pixels larger: cut them."""
+        state, size = self.learner.state, self.params.side
+        return to_pixels(render_chains(state.net, state.chains, self.params), self.levels)[..., :size, :size]
 
     def _finish(self) -> None:
-        desk, state = self.desk, self.learner.state
+        """Store a last checkpoint, the pictures, the metrics and the model, and end the job."""
+        context, net = self.context, self.learner.state.net
         self._save()
-        for index, pixels in enumerate(self._chains()):
-            desk.add_artifact(f"synthesized-{index:03d}.png", "image/png", write_picture(pixels), _size(pixels))
+        for index, pixels in enumerate(self._synthesized()):
+            context.add_picture(f"synthesized-{index:03d}.png", pixels)
         if self.params.contrastive and self.params.patch_size is None:
             for index, pixels in enumerate(self._reconstructed(self._first_pictures(RECONSTRUCTED_PICTURES))):
-                desk.add_artifact(f"reconstructed-{index:03d}.png", "image/png", write_picture(pixels), _size(pixels))
-        filters = filter_sheet(state.net.weights[0])
-        desk.add_artifact("filters.png", "image/png", write_picture(filters), _size(filters))
-        series = requests.metrics(desk.database, desk.claim.job_id)
-        desk.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
+                context.add_picture(f"reconstructed-{index:03d}.png", pixels)
+        context.add_picture("filters.png", filter_sheet(net.weights[0]))
+        series = requests.metrics(context.database, context.lease.job_id)
+        context.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)
-        desk.add_artifact("metrics.png", "image/png", plot, size)
-        bound = self.params.top == "object" or self.params.patch_size is not None
-        kept = KEPT_OBJECTS if bound else KEPT_CHAINS
-        model = TrainedModel(state.net, self.levels, state.chains[:kept], self.params)
-        stored = desk.store("model.safetensors", save_model(model))
-        about = NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
-        desk.succeed(metrics=self._outcome(), model=about)
+        context.add_artifact("metrics.png", "image/png", plot, size)
+        model = self._store_model()
+        context.succeed(metrics=self._final_metrics(), model=model)
 
-    def _outcome(self) -> dict[str, Any]:
-        """How healthy learning ended, what it went through on the way, and in what arithmetic."""
+    def _store_model(self) -> NewModel:
+        state, params = self.learner.state, self.params
+        fixed = params.top == "object" or params.patch_size is not None
+        kept = KEPT_FIXED_CHAINS if fixed else KEPT_CHAINS
+        model = TrainedModel(state.net, self.levels, state.chains[:kept], params)
+        stored = self.context.store_file("model.safetensors", save_model(model))
+        return NewModel(new_id("model"), None, stored, params.model_dump(mode="json"), len(self.levels.mean))
+
+    def _final_metrics(self) -> dict[str, Any]:
+        """Return the health at the end, warnings about it, the number of recoveries, and the precision."""
         health = self.learner.measure_health()
         return {
-            **_in_levels(health, self.levels.gain),
+            **_health_metrics(health, self.levels.gain),
             "remarks": find_warnings(health, self.learner.state.net.has_top_filter),
             "recoveries": self.learner.state.recoveries,
             "precision": self.learner.engine.precision,
         }
 
 
-class _Pace:
-    """How long the rest will take: the iterations of a stage cost as its net does."""
+class _TimeEstimate:
+    """Estimates the remaining time, from the cost of an iteration in each stage."""
 
     def __init__(self, architecture: Architecture, params: LearningParams) -> None:
         depths = range(1, params.stages + 1) if params.layerwise else [len(architecture.layers)]
@@ -178,66 +180,66 @@ class _Pace:
         self._began_at = time.monotonic()
         self._done = 0
 
-    def remaining_seconds(self, learned: TrainingProgress) -> float:
-        self._done += self._costs[learned.stage - 1]
-        seconds = (time.monotonic() - self._began_at) / self._done
-        left = (self._iterations - learned.iteration) * self._costs[learned.stage - 1]
-        return round(seconds * (left + self._iterations * sum(self._costs[learned.stage :])), 1)
+    def remaining_seconds(self, progress: TrainingProgress) -> float:
+        """Return the estimate. Call it once after each iteration."""
+        self._done += self._costs[progress.stage - 1]
+        seconds_per_cost = (time.monotonic() - self._began_at) / self._done
+        left = (self._iterations - progress.iteration) * self._costs[progress.stage - 1]
+        return round(seconds_per_cost * (left + self._iterations * sum(self._costs[progress.stage :])), 1)
 
 
-def _load(desk: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels]:
-    """The dataset's pictures, prepared for learning; held in memory where they are few. Grey where all of them are."""
-    assert desk.claim.dataset_id is not None
-    rows = datasets.find(desk.database, desk.claim.dataset_id).images
+def _load_pictures(context: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels]:
+    """Return the dataset's pictures as a training set, and their levels. They are grey if all pictures are.
+
+    Few pictures are held in memory; many are read from storage for each batch.
+    """
+    assert context.lease.dataset_id is not None
+    rows = datasets.find(context.database, context.lease.dataset_id).images
     channels = 1 if all(row.mode in ("L", "LA") for row in rows) else 3
 
-    def one(index: int) -> Tensor:
-        picture = read_picture(desk.blobs.get(rows[index].blob), params.image_size, channels)
+    def read_one(index: int) -> Tensor:
+        picture = read_picture(context.blobs.get(rows[index].blob), params.image_size, channels)
         return evened(picture, params.even_light)
 
-    def all_in_turn() -> Iterator[Tensor]:
+    def read_all() -> Iterator[Tensor]:
         for index in range(len(rows)):
-            desk.lease.check()
-            yield one(index)
+            context.renewer.check_stop()
+            yield read_one(index)
 
-    held = list(all_in_turn()) if len(rows) <= DEFAULT_MAX_BATCH else None  # no more than one iteration may ask for
+    in_memory = list(read_all()) if len(rows) <= DEFAULT_MAX_BATCH else None
     own_mean = params.even_light is not None
-    levels, std = measure_levels(held or _EachTime(all_in_turn), params.contrast, own_mean)
+    levels, std = measure_levels(in_memory or _Rereading(read_all), params.contrast, own_mean)
 
-    def read(indices: Sequence[int]) -> Tensor:
-        desk.lease.check_owner()  # reading a batch from the store may take long
-        pictures = torch.stack([held[index] if held else one(index) for index in indices])
-        return levels.standardize(pictures, own_mean).to(desk.device)
+    def read_batch(indices: Sequence[int]) -> Tensor:
+        context.renewer.check_canceled()  # reading a batch from storage may take long
+        pictures = torch.stack([in_memory[index] if in_memory else read_one(index) for index in indices])
+        return levels.standardize(pictures, own_mean).to(context.device)
 
-    return TrainingSet(len(rows), channels, std, levels.box, desk.device, read), levels
+    return TrainingSet(len(rows), channels, std, levels.box, context.device, read_batch), levels
 
 
 @dataclass(frozen=True)
-class _EachTime:
-    """TrainingSet that are read anew each time that they are gone through."""
+class _Rereading:
+    """An iterable of pictures that reads them again each time it is iterated."""
 
-    begin: Callable[[], Iterator[Tensor]]
+    read_all: Callable[[], Iterator[Tensor]]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return self.begin()
+        return self.read_all()
 
 
-def _measured(learned: TrainingProgress, gain: float) -> Mapping[str, Any]:
-    """The signs of an iteration, deviations in the grey levels of the user's own pictures."""
+def _metrics_point(progress: TrainingProgress, gain: float) -> Mapping[str, Any]:
+    """Return what is stored of one iteration; see `_health_metrics`."""
     return {
-        "stage": learned.stage,
-        "iteration": learned.iteration,
-        "learning_rate": learned.learning_rate,
-        "recoveries": learned.recoveries,
-        **_in_levels(learned.health, gain),
+        "stage": progress.stage,
+        "iteration": progress.iteration,
+        "learning_rate": progress.learning_rate,
+        "recoveries": progress.recoveries,
+        **_health_metrics(progress.health, gain),
     }
 
 
-def _in_levels(health: Health, gain: float) -> dict[str, Any]:
-    """What was asked for of them, deviations in the grey levels of the user's own pictures."""
-    signs = {name: sign for name, sign in asdict(health).items() if sign is not None}
-    return {name: sign / gain if name.endswith("_std") else sign for name, sign in signs.items()}
-
-
-def _size(pixels: Tensor) -> tuple[int, int]:
-    return pixels.shape[2], pixels.shape[1]
+def _health_metrics(health: Health, gain: float) -> dict[str, Any]:
+    """Return the measured values; standard deviations are divided by `gain`, so in the pictures' own grey levels."""
+    values = {name: value for name, value in asdict(health).items() if value is not None}
+    return {name: value / gain if name.endswith("_std") else value for name, value in values.items()}

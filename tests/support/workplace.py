@@ -1,5 +1,6 @@
 """A worker's place without the worker: its handlers, on real rows, files and broker, in the test's own process."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from core.storage.tables import Dataset, DatasetImage, Job, new_id
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.model import GenerativeConvNet
 from worker.job_context import JobContext
-from worker.lease import LeaseRenewer
+from worker.lease_renewer import LeaseRenewer
 from worker.runner import HANDLERS
 from worker.settings import WorkerSettings
 
@@ -55,34 +56,38 @@ class Workplace:
         if chains is None:
             chains = torch.zeros(1, net.architecture.channels, params.side, params.side)
         content = save_model(TrainedModel(net, levels, chains, params))
-        held = rows.claimed(self.database)
-        stored = self.blobs.put(held.path("model.safetensors"), content)
+        lease = rows.claimed(self.database)
+        stored = self.blobs.put(lease.path("model.safetensors"), content)
         model = NewModel(new_id("model"), None, stored, params.model_dump(mode="json"), net.architecture.channels)
-        outcomes.succeed(self.database, held, [], rows.DONE, model=model)
+        outcomes.succeed(self.database, lease, [], rows.DONE, model=model)
         return model.id
 
     def work(self, new: NewJob, meanwhile: Callable[[JobContext], None] = lambda _: None) -> Job:
         """Do the job, which is the only one of its queue; its row when it has ended. What ends the work is raised."""
-        self.desk = self.begin(new)
-        with self.desk.lease:
-            meanwhile(self.desk)
-            HANDLERS[new.kind](self.desk)
-        return requests.find(self.database, self.desk.claim.job_id)
+        self.context = self.begin(new)
+        with self.context.renewer:
+            meanwhile(self.context)
+            HANDLERS[new.kind](self.context)
+        return requests.find(self.database, self.context.lease.job_id)
+
+    def cancel_soon(self, context: JobContext) -> None:
+        """Cancel the job in a moment, while it is at work; an argument for `work`."""
+        threading.Timer(0.1, requests.cancel, (self.database, context.lease.job_id)).start()
 
     def begin(self, new: NewJob) -> JobContext:
         """A job, claimed."""
-        return self.desk_of(rows.claimed(self.database, new))
+        return self.context_of(rows.claimed(self.database, new))
 
-    def desk_of(self, held: JobLease) -> JobContext:
+    def context_of(self, lease: JobLease) -> JobContext:
         settings = self._settings
-        lease = LeaseRenewer(
+        renewer = LeaseRenewer(
             self.database,
-            held,
+            lease,
             lease_seconds=rows.LONG,
             heartbeat_seconds=settings.heartbeat_seconds,
             stopping=lambda: self.stopping(),
         )
-        return JobContext(self.database, self.blobs, self._redis, settings, torch.device("cpu"), lease)
+        return JobContext(self.database, self.blobs, self._redis, settings, torch.device("cpu"), renewer)
 
     def file(self, job: Job, name: str) -> bytes:
         return self.blobs.get(next(one.blob for one in job.artifacts if one.name == name))

@@ -1,40 +1,38 @@
-"""The health check of a worker's container."""
+"""The health check of a worker's container (worker/healthcheck.py)."""
 
 import os
 import subprocess
 import sys
 
+import pytest
 from redis import Redis
 from support.valkey import Valkey
 from support.waiting import until
 
 from core.broker.heartbeat import WorkerHeartbeat, count_workers
 from core.schemas.jobs import Queue
+from worker import healthcheck
 from worker.healthcheck import worker_name
 
 
-def test_a_worker_is_healthy_while_it_listens_on_this_machine(valkey: Valkey, redis: Redis) -> None:
-    assert "no worker of" in _told(valkey)
+def test_a_machine_is_healthy_while_a_worker_on_it_listens(valkey: Valkey, redis: Redis, monkeypatch) -> None:
+    monkeypatch.setenv("GENCONVNET_BROKER_URL", valkey.url)
     elsewhere = WorkerHeartbeat(redis, Queue.TRAIN, "train@elsewhere:1")
     here = WorkerHeartbeat(redis, Queue.TRAIN, worker_name(Queue.TRAIN, "1"))
     elsewhere.start()
-    _until_counted(redis, 1)
-    assert "no worker of" in _told(valkey)
+    until(lambda: count_workers(redis, Queue.TRAIN) == 1)
+    with pytest.raises(SystemExit, match="no worker of"):
+        healthcheck.main(Queue.TRAIN)
     here.start()
-    _until_counted(redis, 2)
-    assert _told(valkey) == ""
-    for worker in (here, elsewhere):
-        worker.stop()
+    until(lambda: count_workers(redis, Queue.TRAIN) == 2)
+    healthcheck.main(Queue.TRAIN)
+    for heartbeat in (here, elsewhere):
+        heartbeat.stop()
 
 
-def _told(valkey: Valkey) -> str:
-    """What the check prints where it fails, or nothing."""
-    command = [sys.executable, "-P", "-m", "worker.healthcheck", "train"]
+def test_the_command_fails_without_a_worker(valkey: Valkey) -> None:
+    command = [sys.executable, "-P", "-m", "worker.healthcheck", "sample"]
     environment = {**os.environ, "GENCONVNET_BROKER_URL": valkey.url}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode == 0) == (done.stderr == "")
-    return done.stderr
-
-
-def _until_counted(redis: Redis, workers: int) -> None:
-    until(lambda: count_workers(redis, Queue.TRAIN) == workers)
+    assert done.returncode == 1
+    assert "no worker of" in done.stderr

@@ -1,4 +1,4 @@
-"""Looking for the next job after one (worker/queue_poller.py)."""
+"""Polling for the next job after one (worker/queue_poller.py)."""
 
 import threading
 
@@ -6,26 +6,26 @@ import worker.queue_poller
 from worker.queue_poller import QueuePoller
 
 
-def test_it_looks_after_a_job_until_it_has_lingered_and_again_after_the_next(monkeypatch):
-    monkeypatch.setattr(worker.queue_poller, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(worker.queue_poller, "LINGER_SECONDS", 0.1)
-    looks, looked = [], threading.Event()
+def test_it_polls_for_a_while_after_each_job(monkeypatch):
+    monkeypatch.setattr(worker.queue_poller, "POLL_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(worker.queue_poller, "POLL_DURATION_SECONDS", 0.1)
+    polls, polled = [], threading.Event()
 
-    def look():
-        looks.append(None)
-        looked.set()
+    def poll():
+        polls.append(None)
+        polled.set()
 
-    lookout = QueuePoller(look)
-    assert not looked.wait(0.2), "nothing was done yet, so there is nothing to linger after"
+    poller = QueuePoller(poll)
+    assert not polled.wait(0.1), "no job has been done yet"
     for _ in range(2):
-        lookout.linger()
-        assert looked.wait(10)
-        quiet = threading.Event()
+        poller.start_polling()
+        assert polled.wait(10)
+        pause = threading.Event()
         for _ in range(1000):
-            before = len(looks)
-            quiet.wait(0.3)
-            if len(looks) == before:
+            before = len(polls)
+            pause.wait(0.2)
+            if len(polls) == before:
                 break
         else:
-            raise AssertionError("it never rested")
-        looked.clear()
+            raise AssertionError("polling never ended")
+        polled.clear()

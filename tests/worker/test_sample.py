@@ -1,4 +1,4 @@
-"""The `sample` job, whole and in shards: the same pictures."""
+"""The `sample` job, whole and in shards."""
 
 import json
 import threading
@@ -44,20 +44,21 @@ def sampling(workplace: Workplace, *, split: bool, steps: int = 2) -> NewJob:
     return NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id, shards=tuple(shards))
 
 
-def draw(desk: JobContext) -> None:
-    desk.begin()
-    with desk.lease:
-        sample(desk)
+def draw(context: JobContext) -> None:
+    context.begin()
+    with context.renewer:
+        sample(context)
 
 
-def test_a_split_job_gives_the_pictures_of_a_whole_one_whoever_draws_first(workplace: Workplace, redis: Redis) -> None:
+def test_shards_in_any_order_draw_the_pictures_of_the_whole_job(workplace: Workplace, redis: Redis) -> None:
     whole = workplace.work(sampling(workplace, split=False))
     job_id = rows.accept(workplace.database, sampling(workplace, split=True))
-    desks = [workplace.desk_of(rows.claim(workplace.database, Queue.SAMPLE)) for _ in range(3)]
-    for desk in desks[::-1]:
-        draw(desk)
-        told = rows.row(workplace.database, job_id)
-        assert len(told.artifacts) in (1, 1 + SHARD_PICTURES, COUNT), "pictures are shown as they are made"
+    contexts = [workplace.context_of(rows.claim(workplace.database, Queue.SAMPLE)) for _ in range(3)]
+    published = []
+    for context in contexts[::-1]:
+        draw(context)
+        published.append(len(rows.row(workplace.database, job_id).artifacts))
+    assert published == [1, 1 + SHARD_PICTURES, COUNT], "each shard publishes its pictures at once"
     job = rows.row(workplace.database, job_id)
     assert (job.status, job.progress["fraction"], job.progress["stage"]) == (JobStatus.SUCCEEDED, 1.0, COUNT)
     names = [f"synthesized-{index:03d}.png" for index in range(COUNT)]
@@ -65,16 +66,16 @@ def test_a_split_job_gives_the_pictures_of_a_whole_one_whoever_draws_first(workp
     assert [one.name for one in job.artifacts] == [one.name for one in whole.artifacts] == names
     assert [workplace.file(job, name) for name in names] == [workplace.file(whole, name) for name in names]
     entries = [fields for _, fields in redis.xrange(f"genconvnet:events:{job_id}")]  # type: ignore[union-attr]
-    heard = [(entry[b"name"].decode(), json.loads(entry[b"data"])) for entry in entries]
-    assert heard[0] == ("status", {"status": "running", "attempt": 1})
-    assert heard[-1] == ("done", {"status": "succeeded"})
-    fractions = [data["fraction"] for name, data in heard[1:-1] if name == "progress"]
-    assert len(fractions) == len(heard) - 2
+    events = [(entry[b"name"].decode(), json.loads(entry[b"data"])) for entry in entries]
+    assert events[0] == ("status", {"status": "running", "attempt": 1})
+    assert events[-1] == ("done", {"status": "succeeded"})
+    fractions = [data["fraction"] for name, data in events[1:-1] if name == "progress"]
+    assert len(fractions) == len(events) - 2
     assert fractions == sorted(fractions)
 
 
-def test_progress_goes_on_while_a_picture_is_cleaned_of_its_noise(workplace: Workplace, monkeypatch) -> None:
-    """At each of the lattice's places: as much work as 9 steps, here after 3."""
+def test_progress_is_reported_during_denoising(workplace: Workplace, monkeypatch) -> None:
+    """Denoising over the 3 x 3 stride phases takes as long as 9 steps, here after 3."""
     learned = LearningParams.model_validate(
         {
             "image_size": 18,
@@ -88,18 +89,18 @@ def test_progress_goes_on_while_a_picture_is_cleaned_of_its_noise(workplace: Wor
     net = random_net(architecture_of(learned, 1), 3).float()
     model_id = workplace.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05))
     params = ResolvedSampleParams(count=1, width=18, height=18, steps=3, step_size=0.8, seed=7)
-    told: list[Progress] = []
-    monkeypatch.setattr(JobContext, "progress", lambda _, progress: told.append(progress))
+    reported: list[Progress] = []
+    monkeypatch.setattr(JobContext, "report_progress", lambda _, progress: reported.append(progress))
     workplace.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
-    found = [(one.iteration, round(12 * one.fraction, 6)) for one in told]
+    found = [(one.iteration, round(12 * one.fraction, 6)) for one in reported]
     assert found == [(0, 0), (0, 0), (1, 1), (2, 2), (3, 3), (3, 12)]
 
 
-def test_a_sample_is_given_the_tone_that_its_models_chains_ask_for(workplace: Workplace, monkeypatch) -> None:
-    asked, gains = [], iter((1.0, 1.2))
+def test_a_sample_gets_the_tone_of_its_models_chains(workplace: Workplace, monkeypatch) -> None:
+    calls, gains = [], iter((1.0, 1.2))
 
-    def tone_of(*given: object) -> Tone:
-        asked.append(given)
+    def tone_of(*arguments: object) -> Tone:
+        calls.append(arguments)
         return Tone(next(gains))
 
     monkeypatch.setattr(worker.sample, "tone_of", tone_of)
@@ -108,12 +109,12 @@ def test_a_sample_is_given_the_tone_that_its_models_chains_ask_for(workplace: Wo
     plain, toned = (np.asarray(decoded(file), dtype=float) for file in files)
     inside = (toned > 0) & (toned < 255)
     assert inside.mean() > 0.5
-    assert np.abs(toned - (plain.mean() + 1.2 * (plain - plain.mean())))[inside].max() < 6  # cut and rounded
+    assert np.abs(toned - (plain.mean() + 1.2 * (plain - plain.mean())))[inside].max() < 6  # clipped and rounded
     assert np.abs(toned - plain).max() > 6
-    assert [(len(chains), params.image_size) for _, chains, params, _ in asked] == [(1, 16)] * 2
+    assert [(len(chains), params.image_size) for _, chains, params, _ in calls] == [(1, 16)] * 2
 
 
-def test_pictures_of_an_object_begin_at_all_of_its_chains_in_turn(workplace: Workplace) -> None:
+def test_pictures_of_an_object_start_from_its_chains_in_turn(workplace: Workplace) -> None:
     learned = LearningParams.model_validate(
         {
             "image_size": 16,
@@ -133,16 +134,16 @@ def test_pictures_of_an_object_begin_at_all_of_its_chains_in_turn(workplace: Wor
     assert means == pytest.approx([120, 160, 80, 120, 160, 80, 120], abs=2)  # -2 / 0.05 = 40 grey levels less
 
 
-def test_a_canceled_job_stops_who_draws_and_leaves_no_file_behind(workplace: Workplace) -> None:
+def test_a_canceled_shard_stops_and_leaves_no_file_behind(workplace: Workplace) -> None:
     job_id = rows.accept(workplace.database, sampling(workplace, split=True, steps=2000))
-    desk = workplace.desk_of(rows.claim(workplace.database, Queue.SAMPLE))
+    context = workplace.context_of(rows.claim(workplace.database, Queue.SAMPLE))
     threading.Timer(0.3, requests.cancel, (workplace.database, job_id)).start()
     with pytest.raises(LeaseLost):
-        draw(desk)
+        draw(context)
     job = rows.row(workplace.database, job_id)
     assert job.status == JobStatus.CANCELED
     with pytest.raises(LeaseLost):
-        desk.publish("synthesized-000.png", "image/png", b"late", None)
+        context.publish_picture("synthesized-000.png", torch.zeros(1, 2, 2, dtype=torch.uint8))
     workplace.blobs.delete(*requests.delete(workplace.database, job_id))
     with pytest.raises(LookupError):
-        workplace.blobs.get(desk.claim.path("synthesized-000.png"))
+        workplace.blobs.get(context.lease.path("synthesized-000.png"))

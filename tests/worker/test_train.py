@@ -12,7 +12,6 @@ from support.workplace import Workplace
 
 from core.jobs.requests import NewJob
 from core.pictures.images import read_picture, standardize, to_pixels
-from core.pictures.training_set import DEFAULT_MAX_BATCH
 from core.recipe.lighting import evened
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learning import LearningParams
@@ -21,7 +20,7 @@ from core.theory.decoding import reconstruct
 from worker import train
 
 SIZE = 16
-MANY = DEFAULT_MAX_BATCH + 20
+FEW, MANY = 5, 8  # pictures; up to FEW are held in memory
 
 
 def noise(seed: int) -> bytes:
@@ -35,8 +34,13 @@ def training(dataset_id: str, **settings) -> NewJob:
     return NewJob(kind=JobKind.TRAIN, params=params.model_dump(mode="json"), dataset_id=dataset_id)
 
 
-class Reading:
-    """`read_picture`, and how many of the pictures that it gave are still there."""
+@pytest.fixture(autouse=True)
+def _hold_few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "DEFAULT_MAX_BATCH", FEW)
+
+
+class CountedReading:
+    """`read_picture`, counting its calls and the most pictures that were in memory at once."""
 
     def __init__(self) -> None:
         self.alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
@@ -49,15 +53,14 @@ class Reading:
         return picture
 
 
-@pytest.mark.parametrize("count", [2, MANY])
-def test_pictures_are_learned_without_their_slow_light(workplace: Workplace, count):
-    """Whether they are held or read; and each about its own mean."""
+@pytest.mark.parametrize("count", [FEW, MANY])
+def test_pictures_are_learned_with_even_light_about_their_own_mean(workplace: Workplace, count):
     contents = {f"n{index:03d}": noise(index) for index in range(count)}
     rows.accept(workplace.database, training(workplace.add_dataset(**contents), even_light=4.0, contrast=50.0))
-    desk = workplace.desk_of(rows.claim(workplace.database))
-    desk.begin()
-    with desk.lease:
-        found, levels = train._load(desk, LearningParams.model_validate(desk.claim.params))
+    context = workplace.context_of(rows.claim(workplace.database))
+    context.begin()
+    with context.renewer:
+        found, levels = train._load_pictures(context, LearningParams.model_validate(context.lease.params))
         images = found.read(range(count))
     even = torch.stack([evened(read_picture(content, SIZE, 1), 4.0) for content in contents.values()])
     expected, expected_levels = standardize(even, 50.0, own_mean=True)
@@ -66,21 +69,22 @@ def test_pictures_are_learned_without_their_slow_light(workplace: Workplace, cou
     assert found.std == pytest.approx(50.0, rel=1e-4)
 
 
-@pytest.mark.parametrize("count", [5, MANY])
-def test_pictures_are_held_where_few_and_else_read_for_each_batch(workplace: Workplace, monkeypatch, count):
-    reading = Reading()
+@pytest.mark.parametrize("count", [FEW, MANY])
+def test_few_pictures_are_held_and_many_are_read_for_each_batch(workplace: Workplace, monkeypatch, count):
+    reading = CountedReading()
     monkeypatch.setattr(train, "read_picture", reading)
     dataset_id = workplace.add_dataset(**{f"n{index:03d}": noise(index) for index in range(count)})
     job = workplace.work(training(dataset_id, batch_size=3))
     assert job.status == JobStatus.SUCCEEDED
-    if count == 5:
+    if count == FEW:
         assert reading.count == reading.most == count
     else:
         assert reading.count >= count + 3 * 3
-        assert reading.most <= 6  # a batch of three, or a handful to begin with and for the sheet
+        assert reading.most <= 6 < MANY  # a batch of 3, or the first pictures for scaling and for the contact sheet
 
 
-def test_contrastive_training_ends_with_the_pictures_reconstructed_and_how_healthy_it_was(workplace: Workplace):
+def test_contrastive_training_ends_with_reconstructions_and_health(workplace: Workplace, monkeypatch):
+    monkeypatch.setattr(train, "find_warnings", lambda *_: ["a warning"])
     contents = [noise(seed) for seed in range(3)]
     dataset_id = workplace.add_dataset(**{f"n{index}": content for index, content in enumerate(contents)})
     settings = {"contrastive": True, "boundary": "padded", "reference_std": 5.0, "step_size": 2.0, "contrast": 20.0}
@@ -91,7 +95,7 @@ def test_contrastive_training_ends_with_the_pictures_reconstructed_and_how_healt
         f"reconstructed-00{n}.png" for n in range(3)
     ]
     assert {"contact-sheet-1.png", "filters.png", "metrics.json", "metrics.png"} <= set(names)
-    model = load_model(workplace.blobs.get(workplace.desk.claim.path("model.safetensors")))
+    model = load_model(workplace.blobs.get(workplace.context.lease.path("model.safetensors")))
     for index, content in enumerate(contents):
         made = np.asarray(pictures.decoded(workplace.file(job, f"reconstructed-{index:03d}.png")))
         assert made.shape == (SIZE, SIZE)
@@ -100,7 +104,7 @@ def test_contrastive_training_ends_with_the_pictures_reconstructed_and_how_healt
         assert np.abs(made.astype(int) - expected).max() <= 1  # rounding
     assert job.metrics["recoveries"] == 0
     assert job.metrics["precision"] == "float32", "auto is, for contrastive divergence"
-    assert all(isinstance(remark, str) for remark in job.metrics["remarks"])
+    assert job.metrics["remarks"] == ["a warning"]
     series = json.loads(workplace.file(job, "metrics.json"))
     assert [one["iteration"] for one in series] == [1, 2, 3]
     assert job.metrics["chain_std"] == series[-1]["chain_std"]
@@ -109,7 +113,7 @@ def test_contrastive_training_ends_with_the_pictures_reconstructed_and_how_healt
     )
 
 
-def test_other_training_reconstructs_nothing(workplace: Workplace):
+def test_training_without_contrastive_divergence_reconstructs_nothing(workplace: Workplace):
     job = workplace.work(training(workplace.add_dataset(a=noise(1))))
     names = [one.name for one in job.artifacts]
     assert not [name for name in names if name.startswith("reconstructed")]

@@ -1,0 +1,38 @@
+"""Main functions for the work process of `worker.work_process`, which spawns them by name."""
+
+import time
+from multiprocessing.connection import Connection
+
+from core.jobs import leases
+from core.schemas.jobs import JobKind, Queue
+from core.storage.database import Database
+from worker import work_process
+from worker.settings import WorkerSettings
+
+real_main = work_process._main
+
+
+def claim_and_sleep(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -> None:
+    """Claim a job and never finish it. Imports no torch, so it starts fast."""
+    pipe.send(work_process.READY)
+    pipe.recv()
+    pipe.send(leases.claim(Database(settings.rows_url), queue, name, settings.lease_seconds))
+    time.sleep(600)
+
+
+def stall_once(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -> None:
+    """Run the real main function with a training job that takes no step. The next process is `claim_and_sleep`."""
+    stalled = settings.data_dir / "stalled"
+    if stalled.exists():
+        claim_and_sleep(pipe, settings, queue, name)
+        return
+    stalled.touch()
+    from worker.runner import HANDLERS
+
+    HANDLERS[JobKind.TRAIN] = lambda _: time.sleep(600)
+    real_main(pipe, settings, queue, name)
+
+
+def fail(*_: object) -> None:
+    """End before the process is ready."""
+    raise SystemExit(1)

@@ -1,0 +1,88 @@
+"""The `classify` job, from its row to its results."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import pictures
+from support.finished_models import SIZE, add_model, learning_params, noise_png
+
+import worker.classify
+from core.jobs.requests import NewJob
+from core.pictures.images import Levels, read_picture
+from core.recipe.lighting import evened
+from core.schemas.classification import ClassifyParams
+from core.schemas.jobs import JobKind
+from core.schemas.learning import LearningParams
+from core.theory.learning import architecture_of
+from core.theory.model import GenerativeConvNet
+from worker.lease_renewer import JobCanceled
+
+
+def classification(dataset_id: str, *model_ids: str, **params) -> NewJob:
+    values = ClassifyParams(**{"temperatures": 5, "steps": 1, **params}).resolved(model_ids, seed=5).model_dump()
+    return NewJob(kind=JobKind.CLASSIFY, params=values, model_ids=model_ids, dataset_id=dataset_id)
+
+
+@pytest.mark.parametrize("others", [4.0, None])
+def test_pictures_are_evened_if_all_models_learned_from_evened_ones(workplace, monkeypatch, others):
+    seen = []
+    monkeypatch.setattr(
+        worker.classify,
+        "class_log_densities",
+        lambda models, images: seen.append(images) or torch.zeros(1, len(models)),
+    )
+    one, _ = add_model(workplace, boundary="padded", even_light=4.0)
+    other, _ = add_model(workplace, boundary="padded", even_light=others, seed=4)
+    job = workplace.work(classification(workplace.add_dataset(a=noise_png(1)), one, other))
+    picture = read_picture(noise_png(1), SIZE, 1)
+    assert torch.equal(seen[0][0], evened(picture, others))
+    assert any("evened differently" in warning for warning in job.metrics["remarks"]) == (others is None)
+
+
+def gaussian(mean: float, levels: Levels) -> tuple[GenerativeConvNet, LearningParams]:
+    """A model with p = N(mean, σ²) for each pixel, σ = 2, in its own levels: one unit per pixel, always active."""
+    params = learning_params(layers=[{"filters": 1, "kernel_size": 1}], boundary="valid")
+    net = GenerativeConvNet(architecture_of(params, len(levels.mean)))
+    with torch.no_grad():
+        net.weights[0].fill_(mean / params.reference_std**2)
+        net.biases[0].fill_(100.0)
+    return net, params
+
+
+def test_two_gaussian_models_classify_by_bayes_rule(workplace):
+    dark, bright = Levels(torch.tensor([118.0]), 0.25), Levels(torch.tensor([122.0]), 0.2)
+    ids = [workplace.add_model(*gaussian(mean, levels), levels) for mean, levels in ((-0.5, dark), (0.25, bright))]
+    contents = {f"p{level}": pictures.encoded(Image.new("L", (SIZE, SIZE), level), "PNG") for level in (110, 128)}
+    job = workplace.work(classification(workplace.add_dataset(**contents), *ids, chains=8, temperatures=100, steps=8))
+    assert [one.name for one in job.artifacts] == ["classification.json"]
+    found = json.loads(workplace.file(job, "classification.json"))
+    assert found["models"] == ids
+    assert [one["model_id"] for one in found["log_partitions"]] == ids
+    assert all(one["standard_error"] < 0.5 for one in found["log_partitions"])
+    for one, level in zip(found["pictures"], (110, 128), strict=True):
+        expected = []
+        for mean, levels in ((-0.5, dark), (0.25, bright)):
+            center, std = levels.mean.item() + mean / levels.gain, 2 / levels.gain
+            density = -((level - center) ** 2) / (2 * std**2) - math.log(std * math.sqrt(2 * math.pi))
+            expected.append(SIZE * SIZE * density)
+        densities = [one["log_densities"][id_] for id_ in ids]
+        assert densities == pytest.approx(expected, abs=2)
+        posterior = torch.tensor(densities, dtype=torch.float64).softmax(dim=0).tolist()
+        assert [one["probabilities"][id_] for id_ in ids] == pytest.approx(posterior)
+        assert one["most_likely"] == ids[int(np.argmax(expected))]
+    assert {one["most_likely"] for one in found["pictures"]} == set(ids)
+    assert job.metrics["most_likely"] == dict.fromkeys(ids, 1)
+    assert job.metrics["log_partitions"] == found["log_partitions"]
+    assert job.progress["stages"] == 2
+
+
+def test_a_canceled_job_stops_during_its_work(workplace):
+    ids = [add_model(workplace, seed=seed)[0] for seed in (3, 4)]
+    with pytest.raises(JobCanceled):
+        workplace.work(
+            classification(workplace.add_dataset(a=noise_png(1)), *ids, temperatures=10_000), workplace.cancel_soon
+        )

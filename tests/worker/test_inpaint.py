@@ -1,0 +1,121 @@
+"""The `inpaint` job, from its row to its results."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from nets import random_net
+from support.finished_models import (
+    LEVELS,
+    SIZE,
+    add_model,
+    learning_params,
+    levels_of,
+    pixels_of,
+    png_with_hole,
+)
+
+from core.jobs.requests import NewJob
+from core.pictures.images import MaskedPicture, read_masked_picture
+from core.recipe.lighting import Light
+from core.schemas.inpainting import InpaintParams, ResolvedInpaintParams
+from core.schemas.jobs import JobKind, JobStatus
+from core.schemas.learned import LearnedSettings
+from core.synthesis.trained_model import TrainedModel
+from core.theory.learning import architecture_of
+from worker import inpaint
+from worker.errors import NonFiniteResult
+from worker.lease_renewer import JobCanceled, WorkerStopping
+
+
+def resolved(**params) -> ResolvedInpaintParams:
+    learned = LearnedSettings.model_validate(learning_params().model_dump())
+    return InpaintParams(**{"steps": 5, **params}).resolved(learned, seed=11)
+
+
+def inpainting(model_id: str, dataset_id: str, **params) -> NewJob:
+    values = resolved(**params).model_dump()
+    return NewJob(kind=JobKind.INPAINT, params=values, model_id=model_id, dataset_id=dataset_id)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_known_pixels_stay_and_the_others_are_painted(workplace, channels):
+    model_id, _ = add_model(workplace, channels)
+    contents = {"a": png_with_hole(1), "b": png_with_hole(2, size=40, channels=1)}
+    job = workplace.work(inpainting(model_id, workplace.add_dataset(**contents), count=2))
+    assert job.status == JobStatus.SUCCEEDED
+    assert [one.name for one in job.artifacts] == [f"inpainted-{index:03d}.png" for index in range(4)]
+    about = job.metrics["inpaintings"]
+    assert [(one["name"], one["picture"], one["filename"]) for one in about] == [
+        ("inpainted-000.png", 0, "a.png"),
+        ("inpainted-001.png", 0, "a.png"),
+        ("inpainted-002.png", 1, "b.png"),
+        ("inpainted-003.png", 1, "b.png"),
+    ]
+    for one in about:
+        masked = read_masked_picture(contents[one["filename"][0]], SIZE, channels)
+        found = pixels_of(workplace.file(job, one["name"]))
+        assert torch.equal(found[:, masked.known].float(), masked.pixels[:, masked.known])
+        assert one["unknown_fraction"] == pytest.approx(1 - masked.known.float().mean().item(), abs=1e-3)
+    first, second = (pixels_of(workplace.file(job, f"inpainted-00{index}.png")) for index in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_a_variant_does_not_depend_on_the_number_of_variants(workplace):
+    model_id, _ = add_model(workplace)
+    dataset_id = workplace.add_dataset(a=png_with_hole(1), b=png_with_hole(2))
+    one = workplace.work(inpainting(model_id, dataset_id, count=1))
+    three = workplace.work(inpainting(model_id, dataset_id, count=3))
+    for index in range(2):
+        found = workplace.file(three, f"inpainted-{3 * index:03d}.png")
+        assert found == workplace.file(one, f"inpainted-{index:03d}.png")
+
+
+def test_a_chain_that_diverges_fails_with_its_reason(workplace):
+    net = random_net(architecture_of(learning_params(), 1), 3).float()
+    with torch.no_grad():
+        net.weights[0].fill_(3e38)
+    model_id = workplace.add_model(net, learning_params(), LEVELS)
+    with pytest.raises(NonFiniteResult, match="smaller"):
+        workplace.work(inpainting(model_id, workplace.add_dataset(a=png_with_hole(1)), steps=20))
+
+
+def test_painted_pixels_have_the_light_of_their_surroundings():
+    params = learning_params(boundary="padded")
+    net = random_net(architecture_of(params, 3), 3).float()
+    masked = read_masked_picture(png_with_hole(1), SIZE, 3)
+    light = Light.of(masked.pixels, 4.0, masked.known)
+    progress = SimpleNamespace(report=lambda *_: None)
+
+    def painted(params, pixels):
+        model = TrainedModel(net, levels_of(3), torch.zeros(1, 3, SIZE, SIZE), params)
+        picture, variant = MaskedPicture(pixels, masked.known), inpaint._Variant(0, 0, 7)
+        return inpaint._inpaint_variant(model, picture, resolved(), variant, progress, torch.device("cpu")).float()
+
+    evened = painted(params.model_copy(update={"even_light": 4.0}), masked.pixels)
+    plain = painted(params, light.without(masked.pixels))
+    new = ~masked.known & (plain > 0).all(dim=0) & (plain < 255).all(dim=0)
+    assert new.any()
+    torch.testing.assert_close(evened[:, new], light.given_to(plain).clamp(0, 255)[:, new], rtol=0, atol=1.01)
+    assert light.shift[:, new].std() > 3
+
+
+def test_the_results_of_a_stopped_job_are_deleted(workplace):
+    model_id, _ = add_model(workplace)
+    new = inpainting(model_id, workplace.add_dataset(a=png_with_hole(1)), count=9)
+    workplace.stopping = lambda: len(workplace.context.artifacts) == 3
+    with pytest.raises(WorkerStopping):
+        workplace.work(new)
+    paths = [one.stored.blob for one in workplace.context.artifacts]
+    workplace.context.delete_artifacts()
+    assert len(paths) == 3
+    for path in paths:
+        with pytest.raises(LookupError):
+            workplace.blobs.get(path)
+
+
+def test_a_canceled_job_stops_during_its_work(workplace):
+    model_id, _ = add_model(workplace)
+    new = inpainting(model_id, workplace.add_dataset(a=png_with_hole(1)), count=64, steps=10_000)
+    with pytest.raises(JobCanceled):
+        workplace.work(new, workplace.cancel_soon)

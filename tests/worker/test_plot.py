@@ -1,0 +1,16 @@
+"""The plot of a training job's metrics (worker/plot.py)."""
+
+from support.pictures import decoded
+
+from worker.plot import plot_metrics
+
+
+def point(step: int, *active_share: float) -> dict[str, object]:
+    return {"step": step, "chain_std": 40.0, "data_std": 50.0, "active_share": active_share, "score_difference": -3.0}
+
+
+def test_layers_that_grow_later_and_an_empty_series_are_plotted() -> None:
+    for points in ([point(1, 0.5), point(2, 0.5, 0.25)], []):
+        content, size = plot_metrics(points)
+        assert decoded(content).size == size == (900, 600)
+    assert plot_metrics([point(1, 0.5), point(2, 0.5)])[0] != plot_metrics([point(1, 0.5), point(2, 0.25)])[0]

@@ -1,0 +1,94 @@
+"""Work processes that hang are killed, and their jobs are tried again."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import psutil
+import pytest
+from support import rows, work_processes
+from support.waiting import until
+
+from core.jobs.reconciler import count_claimable
+from core.schemas.jobs import JobStatus, Queue
+from core.storage.database import Database
+from worker import work_process
+from worker.settings import WorkerSettings
+from worker.work_process import WorkProcess
+
+Start = Callable[..., WorkProcess]
+
+
+@pytest.fixture
+def start(worker_settings: WorkerSettings, sqlite_database: Database, monkeypatch) -> Iterator[Start]:
+    """Start a work process with this main function and these settings."""
+    started: list[WorkProcess] = []
+
+    def start(main: Callable[..., None], **settings: float) -> WorkProcess:
+        monkeypatch.setattr(work_process, "_main", main)
+        process = WorkProcess(worker_settings.model_copy(update=settings), Queue.TRAIN, "w", sqlite_database)
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.close()
+
+
+def test_a_process_whose_work_stalls_is_killed_and_the_job_is_tried_again(
+    start: Start, sqlite_database: Database
+) -> None:
+    job_id = rows.accept(sqlite_database)
+    process = start(work_processes.stall_once, stall_seconds=0.5)
+    first = process._process.pid
+    process.run_jobs()
+    job = rows.row(sqlite_database, job_id)
+    assert (job.status, job.failures, job.worker) == (JobStatus.RUNNING, 1, None)
+    assert job.error is not None
+    assert job.error["type"] == "stalled"
+    assert count_claimable(sqlite_database, Queue.TRAIN) == 1
+    assert process._process.pid != first, "a new process has started"
+
+
+def test_a_suspended_process_without_a_job_is_killed(start: Start, sqlite_database: Database) -> None:
+    job_id = rows.accept(sqlite_database)
+    process = start(work_processes.claim_and_sleep, lease_seconds=0.3)
+    first = psutil.Process(process._process.pid)
+    first.suspend()
+    process.run_jobs()
+    assert not first.is_running()
+    assert rows.row(sqlite_database, job_id).status == JobStatus.QUEUED
+    assert process._process.is_alive(), "a new process has started"
+
+
+def test_a_suspended_process_is_killed_when_its_lease_has_expired(start: Start, sqlite_database: Database) -> None:
+    job_id = rows.accept(sqlite_database)
+    process = start(work_processes.claim_and_sleep, lease_seconds=0.5)
+    first = psutil.Process(process._process.pid)
+
+    def suspend() -> None:
+        until(lambda: rows.row(sqlite_database, job_id).status == JobStatus.RUNNING)
+        first.send_signal(signal.SIGSTOP)
+
+    suspending = threading.Thread(target=suspend)
+    suspending.start()
+    process.run_jobs()
+    suspending.join()
+    assert not first.is_running()
+    assert rows.row(sqlite_database, job_id).failures == 1
+    assert count_claimable(sqlite_database, Queue.TRAIN) == 1
+
+
+def test_a_process_that_ends_before_it_is_ready_raises(start: Start) -> None:
+    with pytest.raises(RuntimeError, match=r"did not start \(exit 1\)"):
+        start(work_processes.fail)
+
+
+def test_a_stopping_worker_takes_no_more_jobs(start: Start, sqlite_database: Database) -> None:
+    job_id = rows.accept(sqlite_database)
+    with closing(start(work_processes.claim_and_sleep)) as process:
+        process.stop()
+        process.run_jobs()
+    assert rows.row(sqlite_database, job_id).status == JobStatus.QUEUED

@@ -1,0 +1,170 @@
+"""The process that does a worker's work. It alone imports torch and uses the device.
+
+It is spawned, not forked, because a process that has used CUDA must not be forked. It does many jobs, so that the next
+one starts at once. If it dies, killed by a signal or out of memory, its parent frees the job for another attempt and
+starts a new process.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.jobs import leases, outcomes
+from core.jobs.leases import JobLease
+from core.runtime.logs import configure_logs
+from core.runtime.processes import die_with_parent
+from core.schemas.jobs import Queue
+from core.storage.database import Database
+from core.storage.errors import LeaseLost
+from worker.settings import WorkerSettings
+
+# The parent sends RUN. The process sends READY once, then for each RUN the lease of every job it claims, and DONE.
+RUN, READY, DONE = "run", "ready", "done"
+SILENT_PERIODS = 2  # once it may be between two jobs, or waiting for the database to return
+
+log = structlog.get_logger()
+
+
+class WorkProcess:
+    """The parent's handle on the process."""
+
+    def __init__(self, settings: WorkerSettings, queue: Queue, name: str, database: Database) -> None:
+        self._arguments = (settings, queue, name)
+        self._database, self._lease_seconds = database, settings.lease_seconds
+        self._context = multiprocessing.get_context("spawn")
+        self._stopping = False
+        self._start_lock = threading.Lock()
+        self._pipe_lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready. Raises RuntimeError if it ends before."""
+        with self._start_lock:
+            if self._stopping:
+                return
+            self._pipe, theirs = self._context.Pipe()
+            self._process = self._context.Process(target=_main, args=(theirs, *self._arguments), name="genconvnet-work")
+            self._process.start()
+            theirs.close()
+        try:
+            assert self._pipe.recv() == READY
+        except EOFError as error:
+            self._process.join()
+            raise RuntimeError(f"the work process did not start (exit {self._process.exitcode})") from error
+
+    def run_jobs(self) -> None:
+        """Let the process do the jobs of its queue until none is left, and wait for it.
+
+        If the worker is stopping, do nothing: the jobs stay in their rows, and workers are notified of them again.
+        """
+        with self._pipe_lock:
+            if not self._stopping:
+                self._run_jobs()
+
+    def _run_jobs(self) -> None:
+        lease: JobLease | None = None
+        try:
+            self._pipe.send(RUN)
+            while (message := self._receive(lease)) != DONE:
+                lease = message if isinstance(message, JobLease) else lease
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.join()
+            job_id = lease.job_id if lease else None
+            log.warning("work_process_died", exit_code=self._process.exitcode, job_id=job_id)
+            if lease is not None:
+                self._abandon(lease)
+            try:
+                self.start()
+            except RuntimeError as error:  # `run_jobs` finds the pipe closed the next time, and tries again
+                log.warning("work_process_did_not_start", error=str(error))
+
+    def _receive(self, lease: JobLease | None) -> str | JobLease:
+        """Return the next message of the process. Raises EOFError if it has ended.
+
+        A process that sends nothing and holds no valid lease is suspended or stuck, and is killed. It is spared while
+        the database does not answer, because it may be waiting for the database.
+        """
+        silent = 0
+        while not self._pipe.poll(self._lease_seconds):
+            silent = 0 if self._may_be_working(lease) else silent + 1
+            if silent == SILENT_PERIODS:
+                log.error("work_process_hangs", job_id=lease.job_id if lease else None)
+                self._process.kill()
+        message: str | JobLease = self._pipe.recv()
+        return message
+
+    def _may_be_working(self, lease: JobLease | None) -> bool:
+        """Return True if the process holds a valid lease, or if the database does not answer."""
+        try:
+            if lease is not None:
+                return leases.is_valid(self._database, lease)
+            self._database.ping()
+        except SQLAlchemyError:
+            return True
+        return False
+
+    def stop(self) -> None:
+        """Ask the process to release its job and end; do not wait for it."""
+        with self._start_lock:
+            self._stopping = True
+            if process := getattr(self, "_process", None):
+                process.terminate()
+
+    def close(self) -> None:
+        """Stop the process and wait until it has ended."""
+        self.stop()
+        if process := getattr(self, "_process", None):
+            process.join(timeout=20)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def _abandon(self, lease: JobLease) -> None:
+        with contextlib.suppress(LeaseLost):
+            try:
+                outcomes.abandon(self._database, lease)
+                outcomes.end_lost(self._database)  # at once if the job is not to be tried again
+            except SQLAlchemyError as error:  # the lease will expire
+                log.warning("job_not_abandoned", job_id=lease.job_id, error=str(error))
+
+
+def _main(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -> None:
+    """Run jobs whenever the parent sends a message, until SIGTERM or the end of the parent."""
+    os.setsid()  # the parent handles the terminal's signals
+    die_with_parent()
+    os.nice(settings.niceness)
+    configure_logs(settings)
+    structlog.contextvars.bind_contextvars(worker=name)
+    stopping = waiting = False  # not threading.Event: its lock may be held by the code that the signal interrupts
+
+    def on_terminate(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+        if waiting:
+            raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, on_terminate)
+
+    # OpenMP threads must sleep while they wait: spinning makes another worker on the same cores up to 15 times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from worker.runner import JobRunner  # imports torch, which must happen in this process only
+
+    with contextlib.closing(JobRunner(settings, queue, name, lambda: stopping)) as runner:
+        pipe.send(READY)
+        while not stopping:
+            waiting = True
+            try:
+                pipe.recv()
+            except EOFError:
+                return
+            finally:
+                waiting = False
+            # Do not wait for another message: the broker takes half a second to deliver one to a busy worker.
+            while runner.run_next(on_claim=pipe.send) and not stopping:
+                pass
+            pipe.send(DONE)
