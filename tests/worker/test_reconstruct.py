@@ -1,6 +1,7 @@
 """The `reconstruct` job, from its row to its results."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from support.finished_models import (
     rebuild,
 )
 
+import worker.inputs
 from core.jobs.requests import NewJob
 from core.pictures.images import Levels, read_picture, to_bytes, to_pixels
 from core.recipe.lighting import Light
@@ -26,6 +28,7 @@ from core.theory import decoding
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 from worker.inputs import MAX_BATCH
+from worker.job_context import JobContext
 from worker.lease_renewer import JobCanceled
 from worker.reconstruct import SHEET_PICTURES
 
@@ -132,8 +135,10 @@ def test_more_pictures_than_a_batch_keep_their_order(workplace):
     assert torch.equal(sheet[:, SIZE + 2 :, :SIZE], pixels_of(workplace.file(job, "reconstructed-000.png")))
 
 
-def test_a_canceled_job_stops_during_its_work(workplace):
+def test_a_canceled_job_stops_during_its_work(workplace, monkeypatch):
+    monkeypatch.setattr(JobContext, "report_progress", lambda *_: time.sleep(0.02))  # the work would last seconds
+    monkeypatch.setattr(worker.inputs, "MAX_BATCH", 1)
     model_id, _ = add_model(workplace)
-    many = workplace.add_dataset(**{f"p{index}": noise_png(index) for index in range(MAX_BATCH)})
+    many = workplace.add_dataset(**{f"p{index}": noise_png(index) for index in range(20)})
     with pytest.raises(JobCanceled):
-        workplace.work(reconstruction(model_id, many, mode="attractor", steps=10_000), workplace.cancel_soon)
+        workplace.work(reconstruction(model_id, many, mode="attractor"), workplace.cancel_soon)
