@@ -23,20 +23,16 @@ def _valkey() -> Iterator[Valkey]:
 
 @pytest.fixture(scope="session")
 def _api_sqlite(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("api-sqlite")
-    api = Api(folder, _valkey.url, f"sqlite:///{folder / 'rows.sqlite3'}")
-    yield api
-    api.stop()
+    with Api(tmp_path_factory.mktemp("api-sqlite"), _valkey.url) as api:
+        yield api
 
 
 @pytest.fixture(scope="session")
 def _api_postgresql(
     tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey, postgres_server: PostgresServer
 ) -> Iterator[Api]:
-    with postgres_server.fresh() as url:
-        api = Api(tmp_path_factory.mktemp("api-postgresql"), _valkey.url, url)
+    with postgres_server.fresh() as url, Api(tmp_path_factory.mktemp("api-postgresql"), _valkey.url, url) as api:
         yield api
-        api.stop()
 
 
 def _emptied(running: Api, broker: Valkey) -> Iterator[Api]:
@@ -80,9 +76,8 @@ def each_dataset(each_api: Api) -> str:
 @pytest.fixture
 def own_api(tmp_path: Path, own_valkey: Valkey) -> Iterator[Api]:
     """An API of the test's own, whose process and broker it may stop."""
-    api = Api(tmp_path, own_valkey.url, f"sqlite:///{tmp_path / 'rows.sqlite3'}")
-    yield api
-    api.stop()
+    with Api(tmp_path, own_valkey.url) as api:
+        yield api
 
 
 def _empty(database: Database) -> None:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from support import rows
@@ -26,9 +26,11 @@ LIMITS = {
 
 
 class Api:
-    """A running API, and the rows and files behind it."""
+    """A running API, its rows and its files. As a context manager it stops at the end of the block."""
 
-    def __init__(self, folder: Path, broker_url: str, database_url: str, **environment: str) -> None:
+    def __init__(self, folder: Path, broker_url: str, database_url: str | None = None, **environment: str) -> None:
+        """Start an API in `folder` and wait until it answers. Its database is a SQLite file there unless given."""
+        database_url = database_url or f"sqlite:///{folder / 'rows.sqlite3'}"
         self.port = _free_port()
         self.data_dir = folder / "data with spaces"
         self.log = folder / "api.log"
@@ -53,6 +55,12 @@ class Api:
         self._wait()
         self.database = Database(database_url)
         self.blobs = Blobs((self.data_dir / "blobs").resolve().as_uri())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         self.client.close()
