@@ -1,4 +1,4 @@
-"""Whose rows: one key sees its own alone, whatever it asks for; what sees all sees all."""
+"""A key sees only its own rows in every query; an admin sees all rows."""
 
 import pytest
 from sqlalchemy import func, select
@@ -24,7 +24,7 @@ def bob(database: Database) -> Database:
     return _as_new_key(database, "bob")
 
 
-_OF_A_JOB = (requests.find, requests.metrics, requests.cancel, requests.resume, requests.delete)
+_JOB_CALLS = (requests.find, requests.metrics, requests.cancel, requests.resume, requests.delete)
 
 
 def _as_new_key(database: Database, name: str) -> Database:
@@ -35,10 +35,10 @@ def _as_new_key(database: Database, name: str) -> Database:
         return database.scoped_to(Access(owner=key.seq, sees_all=False))
 
 
-def test_anothers_rows_look_absent_to_every_call(ada: Database, bob: Database) -> None:
+def test_rows_of_another_key_look_absent_to_every_call(ada: Database, bob: Database) -> None:
     dataset = rows.add_dataset(ada).id
     job = rows.accept(ada, rows.train(dataset))
-    for call, id_ in ((datasets.find, dataset), (datasets.delete, dataset), *((call, job) for call in _OF_A_JOB)):
+    for call, id_ in ((datasets.find, dataset), (datasets.delete, dataset), *((call, job) for call in _JOB_CALLS)):
         with pytest.raises(NotFound) as foreign:
             call(bob, id_)
         with pytest.raises(NotFound) as absent:
@@ -52,7 +52,7 @@ def test_anothers_rows_look_absent_to_every_call(ada: Database, bob: Database) -
     assert [row.id for row in requests.listing(ada, limit=9)] == [job]
 
 
-def test_one_who_sees_all_sees_all_and_owns_what_it_adds(database: Database, ada: Database) -> None:
+def test_an_admin_sees_all_rows_and_owns_those_it_adds(database: Database, ada: Database) -> None:
     theirs = rows.add_dataset(ada).id
     assert datasets.find(database, theirs).owner_seq == ada.access.owner
     admin = database.scoped_to(Access(owner=ada.access.owner, sees_all=True))
@@ -61,34 +61,34 @@ def test_one_who_sees_all_sees_all_and_owns_what_it_adds(database: Database, ada
     assert len(datasets.listing(admin, limit=9)) == 3
 
 
-def test_a_model_belongs_to_the_owner_of_the_job_that_learned_it(database: Database, ada: Database) -> None:
+def test_a_model_belongs_to_the_owner_of_its_training_job(database: Database, ada: Database) -> None:
     rows.accept(ada, rows.train())
     model = rows.new_model()
     outcomes.succeed(database, rows.claim(database), [], rows.DONE, model=model)
     assert models.find(ada, model.id).owner_seq == ada.access.owner
 
 
-def test_a_place_in_the_queue_counts_everyones_jobs(ada: Database, bob: Database) -> None:
+def test_the_queue_position_counts_the_jobs_of_all_owners(ada: Database, bob: Database) -> None:
     rows.accept(ada)
     behind = rows.row(bob, rows.accept(bob))
     assert requests.queue_positions(bob, [behind]) == {behind.id: 2}
 
 
-def test_shards_belong_to_their_jobs_owner(database: Database, ada: Database) -> None:
+def test_shards_belong_to_the_owner_of_their_job(database: Database, ada: Database) -> None:
     job = rows.accept(ada, rows.split())
     assert {shard.owner_seq for shard in rows.shards(database, job)} == {ada.access.owner}
     assert rows.claim(database, Queue.SAMPLE).parent_id == job
 
 
 def test_two_owners_may_use_the_same_idempotency_key(ada: Database, bob: Database) -> None:
-    asked = Idempotency("same", b"x" * 32)
-    mine, theirs = (rows.accept(seen, idempotency=asked) for seen in (ada, bob))
+    key = Idempotency("same", b"x" * 32)
+    mine, theirs = (rows.accept(owner, idempotency=key) for owner in (ada, bob))
     assert mine != theirs
-    assert rows.accept(ada, idempotency=asked) == mine
+    assert rows.accept(ada, idempotency=key) == mine
 
 
 @pytest.mark.parametrize("table", [Dataset, Job, Model])
-def test_no_form_of_query_escapes(table: type[Owned], ada: Database, bob: Database) -> None:
+def test_every_form_of_query_is_restricted_to_the_owner(table: type[Owned], ada: Database, bob: Database) -> None:
     rows.add_dataset(ada)
     rows.add_model(ada)
     with ada.read() as mine, bob.read() as theirs:
@@ -98,6 +98,6 @@ def test_no_form_of_query_escapes(table: type[Owned], ada: Database, bob: Databa
             assert found[1] in ([], [0])
 
 
-def test_every_table_with_an_owner_is_narrowed() -> None:
+def test_every_table_with_an_owner_column_is_restricted() -> None:
     owned = {mapper.local_table.name for mapper in Base.registry.mappers if issubclass(mapper.class_, Owned)}
     assert owned == {name for name, table in Base.metadata.tables.items() if "owner_seq" in table.columns}

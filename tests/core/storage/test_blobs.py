@@ -1,4 +1,4 @@
-"""Files by path."""
+"""The blob store, in a local folder and on an S3-compatible server."""
 
 import hashlib
 import threading
@@ -13,16 +13,16 @@ from core.runtime.settings import Settings
 from core.storage.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobStoreUnavailable
 
 CONTENT = bytes(range(256)) * 20
-TRANSIENT = (BaseError, ConnectionError)  # as worker.runner has it
+TRANSIENT = (BaseError, ConnectionError)  # as in worker/runner.py
 
 
 @pytest.fixture
 def blobs(each_blobs: Blobs) -> Blobs:
-    """All of this holds for a folder and for an S3-compatible store."""
+    """A folder and an S3-compatible store in turn."""
     return each_blobs
 
 
-def test_what_was_put_is_got_and_described(blobs: Blobs) -> None:
+def test_get_returns_what_put_stored_and_put_returns_its_size_and_sha256(blobs: Blobs) -> None:
     stored = blobs.put("jobs/j/1/a.png", CONTENT)
     assert (stored.blob, stored.bytes, stored.sha256) == (
         "jobs/j/1/a.png",
@@ -33,46 +33,46 @@ def test_what_was_put_is_got_and_described(blobs: Blobs) -> None:
     assert list(blobs.paths()) == ["jobs/j/1/a.png"]
 
 
-def test_a_second_put_takes_the_place_of_the_first(blobs: Blobs) -> None:
+def test_a_second_put_replaces_the_first(blobs: Blobs) -> None:
     blobs.put("a", CONTENT)
     blobs.put("a", b"new")
     assert blobs.get("a") == b"new"
 
 
-@pytest.mark.parametrize(("start", "length"), [(0, 5120), (0, 1), (5119, 1), (100, 1000), (7, 0)])
-def test_stream_gives_the_part_asked_for(blobs: Blobs, start: int, length: int) -> None:
+def test_stream_yields_the_requested_range(blobs: Blobs) -> None:
     blobs.put("a", CONTENT)
-    assert b"".join(blobs.stream("a", start, length)) == CONTENT[start : start + length]
+    for start, length in ((0, 5120), (0, 1), (5119, 1), (100, 1000), (7, 0)):
+        assert b"".join(blobs.stream("a", start, length)) == CONTENT[start : start + length]
 
 
-def test_stream_gives_a_large_file_in_pieces(blobs: Blobs) -> None:
+def test_stream_yields_a_large_file_in_chunks(blobs: Blobs) -> None:
     content = CONTENT * 500
     blobs.put("a", content)
-    pieces = list(blobs.stream("a", 0, len(content)))
-    assert len(pieces) == len(content) // STREAM_CHUNK_BYTES + 1
-    assert b"".join(pieces) == content
+    chunks = list(blobs.stream("a", 0, len(content)))
+    assert len(chunks) == len(content) // STREAM_CHUNK_BYTES + 1
+    assert b"".join(chunks) == content
 
 
-def test_an_empty_file_is_a_file(blobs: Blobs) -> None:
+def test_an_empty_file_can_be_stored(blobs: Blobs) -> None:
     blobs.put("a", b"")
     assert blobs.get("a") == b""
     assert list(blobs.stream("a", 0, 0)) == []
 
 
-def test_delete_removes_and_passes_over_what_is_not_there(blobs: Blobs) -> None:
+def test_delete_ignores_paths_that_do_not_exist(blobs: Blobs) -> None:
     blobs.put("x/a", CONTENT)
     blobs.delete("x/a", "x/b", "y/c")
     assert list(blobs.paths()) == []
 
 
-def test_what_is_missing_says_so(blobs: Blobs) -> None:
+def test_a_missing_file_raises_blob_missing_with_its_path(blobs: Blobs) -> None:
     with pytest.raises(BlobMissing, match="x/a"):
         blobs.get("x/a")
     with pytest.raises(BlobMissing, match="x/a"):
         next(blobs.stream("x/a", 0, 1))
 
 
-def test_ping_passes_where_the_folder_is_empty_or_not(blobs: Blobs) -> None:
+def test_ping_succeeds_with_and_without_files(blobs: Blobs) -> None:
     blobs.ping()
     blobs.put("datasets/d/0.png", CONTENT)
     blobs.ping()
@@ -88,7 +88,7 @@ def test_the_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert files == [tmp_path / name / "blobs" / "a" / "b"]
 
 
-def test_a_reader_never_sees_half_of_a_file(blobs: Blobs) -> None:
+def test_a_reader_never_sees_a_partial_file(blobs: Blobs) -> None:
     versions = [bytes([number]) * 300_000 for number in range(2)]
     blobs.put("a", versions[0])
     done = threading.Event()
@@ -105,9 +105,9 @@ def test_a_reader_never_sees_half_of_a_file(blobs: Blobs) -> None:
     writer.join()
 
 
-def test_files_come_while_others_of_their_folder_go(blobs: Blobs) -> None:
+def test_files_are_added_while_others_in_their_folder_are_deleted(blobs: Blobs) -> None:
     def churn(name: str) -> None:
-        for _ in range(40):
+        for _ in range(15):
             blobs.put(f"x/y/{name}", CONTENT)
             assert blobs.get(f"x/y/{name}") == CONTENT
             blobs.delete(f"x/y/{name}")
@@ -116,7 +116,7 @@ def test_files_come_while_others_of_their_folder_go(blobs: Blobs) -> None:
         list(pool.map(churn, "abcd"))
 
 
-def test_an_absent_bucket_is_told_from_a_missing_file(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_bucket_is_unavailable_and_not_a_missing_file(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     blobs = Blobs("s3://no-such-bucket/files")
@@ -126,7 +126,8 @@ def test_an_absent_bucket_is_told_from_a_missing_file(s3_server: S3, monkeypatch
         blobs.ping()
 
 
-def test_a_store_that_is_away_is_transient_and_back_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_stops_raises_transient_errors_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.storage.blobs.RETRIES", 1)
     server = S3()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)

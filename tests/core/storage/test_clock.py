@@ -1,4 +1,7 @@
-"""The database's clock is set by an hour, which is what moving all that it wrote by an hour the other way is."""
+"""The database's clock is set back or forward by an hour.
+
+The tests move all times in the database by an hour the other way, which has the same effect.
+"""
 
 import pytest
 from sqlalchemy import update
@@ -16,7 +19,7 @@ HOUR = 3600.0
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["set back", "set forward"])
 def moved(request: pytest.FixtureRequest) -> float:
-    """By how many seconds what was written has moved."""
+    """The number of seconds that are added to all times in the database."""
     seconds: float = request.param
     return seconds
 
@@ -27,26 +30,26 @@ def _move(database: Database, seconds: float) -> None:
         session.execute(update(Job).values({column.key: column + seconds for column in times}))
 
 
-def test_a_lost_workers_job_goes_to_another_at_once_and_no_strike_more(database: Database, moved: float) -> None:
-    held = rows.claimed(database)
+def test_a_job_whose_lease_is_not_renewed_can_be_claimed_by_another_worker(database: Database, moved: float) -> None:
+    lease = rows.claimed(database)
     _move(database, moved)
     again = rows.claim(database, worker="other")
-    assert (again.job_id, again.attempt) == (held.job_id, 2)
+    assert (again.job_id, again.attempt) == (lease.job_id, 2)
     with pytest.raises(LeaseLost):
-        outcomes.succeed(database, held, [], rows.DONE)
+        outcomes.succeed(database, lease, [], rows.DONE)
     outcomes.succeed(database, again, [], rows.DONE)
-    assert rows.row(database, held.job_id).status == JobStatus.SUCCEEDED
+    assert rows.row(database, lease.job_id).status == JobStatus.SUCCEEDED
 
 
-def test_a_living_worker_that_renews_first_keeps_its_job(database: Database, moved: float) -> None:
-    held = rows.claimed(database)
+def test_a_worker_that_renews_its_lease_first_keeps_its_job(database: Database, moved: float) -> None:
+    lease = rows.claimed(database)
     _move(database, moved)
-    leases.renew(database, held, rows.LONG)
+    leases.renew(database, lease, rows.LONG)
     assert leases.claim(database, Queue.TRAIN, "other", rows.LONG) is None
-    outcomes.succeed(database, held, [], rows.DONE)
+    outcomes.succeed(database, lease, [], rows.DONE)
 
 
-def test_a_job_that_waits_is_rung_for_again(database: Database, moved: float) -> None:
+def test_a_queued_job_is_notified_again(database: Database, moved: float) -> None:
     job_id = rows.accept(database)
     assert take_unnotified(database, Queue.TRAIN, rows.LONG, 10) == [job_id]
     _move(database, moved)
@@ -54,8 +57,8 @@ def test_a_job_that_waits_is_rung_for_again(database: Database, moved: float) ->
     assert rows.claim(database).job_id == job_id
 
 
-def test_a_job_that_is_kept_back_for_a_while_is_not_kept_for_an_hour(database: Database, moved: float) -> None:
-    held = rows.claimed(database)
-    outcomes.abandon(database, held, {"type": "unavailable", "detail": "away"}, wait_seconds=rows.LONG)
+def test_a_job_that_was_abandoned_for_a_minute_can_be_claimed_at_once(database: Database, moved: float) -> None:
+    lease = rows.claimed(database)
+    outcomes.abandon(database, lease, {"type": "unavailable", "detail": "away"}, wait_seconds=rows.LONG)
     _move(database, moved)
-    assert rows.claim(database).job_id == held.job_id
+    assert rows.claim(database).job_id == lease.job_id

@@ -1,4 +1,4 @@
-"""Keys: kept as hashes, good until revoked or expired; what they may have; the log of what was done with them."""
+"""Keys are stored as hashes and valid until revoked or expired; their limits; the audit log."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from core.storage.keys import NewKey
 from core.storage.tables import ApiKey
 
 
-def test_a_key_is_long_and_known_again_by_its_hash_alone(database: Database) -> None:
+def test_a_key_has_256_random_bits_and_only_its_hash_is_stored(database: Database) -> None:
     made = [keys.create(database, NewKey(name)) for name in ("ada", "bob")]
     for one in made:
         assert one.key.startswith("gcn_")
@@ -30,12 +30,12 @@ def test_a_key_is_long_and_known_again_by_its_hash_alone(database: Database) -> 
 
 
 @pytest.mark.parametrize("given", ["", "gcn_", "gcn_" + "A" * 43, "\udc80", "\x00", "x" * 10_000])
-def test_what_is_no_key_is_not_known(database: Database, given: str) -> None:
+def test_malformed_and_unknown_keys_are_not_found(database: Database, given: str) -> None:
     keys.create(database, NewKey("ada"))
     assert keys.find(database, given) is None
 
 
-def test_a_revoked_key_is_good_no_longer(database: Database) -> None:
+def test_a_revoked_key_is_invalid(database: Database) -> None:
     made = keys.create(database, NewKey("ada"))
     assert keys.any_unrevoked(database)
     assert keys.is_valid(database, made.row.id)
@@ -49,7 +49,7 @@ def test_a_revoked_key_is_good_no_longer(database: Database) -> None:
         keys.revoke(database, "key_none")
 
 
-def test_an_expired_key_is_no_good_and_opens_no_door(database: Database) -> None:
+def test_an_expired_key_is_invalid_and_does_not_make_the_service_public(database: Database) -> None:
     made = keys.create(database, NewKey("ada", expires_days=1))
     assert made.row.expires_at == pytest.approx(made.row.created_at + 86_400, abs=5)
     assert keys.find(database, made.key) is not None
@@ -60,7 +60,7 @@ def test_an_expired_key_is_no_good_and_opens_no_door(database: Database) -> None
     assert keys.any_unrevoked(database)
 
 
-def test_no_more_unfinished_jobs_than_a_key_may_have_however_many_ask_at_once(database: Database) -> None:
+def test_concurrent_requests_cannot_exceed_max_unfinished_jobs(database: Database) -> None:
     ada, bob = holder(database, "ada", max_unfinished_jobs=2), holder(database, "bob")
     accepted, refused = _at_once(6, lambda: rows.accept(ada.database, rows.split()))
     assert (len(accepted), len(refused)) == (2, 4)
@@ -72,7 +72,7 @@ def test_no_more_unfinished_jobs_than_a_key_may_have_however_many_ask_at_once(da
         requests.resume(ada.database, accepted[0])
 
 
-def test_no_more_bytes_than_a_key_may_store_however_many_upload_at_once(database: Database) -> None:
+def test_concurrent_uploads_cannot_exceed_max_stored_bytes(database: Database) -> None:
     ada = holder(database, "ada", max_stored_bytes=7)  # a picture of the tests has 3
     stored, refused = _at_once(4, lambda: rows.add_dataset(ada.database).id)
     assert (len(stored), len(refused)) == (2, 2)
@@ -82,18 +82,18 @@ def test_no_more_bytes_than_a_key_may_store_however_many_upload_at_once(database
     rows.add_dataset(ada.database)
 
 
-def test_results_and_models_count_as_stored(database: Database) -> None:
+def test_results_and_models_count_as_stored_bytes(database: Database) -> None:
     ada = holder(database, "ada", max_stored_bytes=9)
     rows.add_dataset(ada.database)
     job_id = rows.accept(ada.database)
-    held = rows.claim(database)
-    rows.outcomes.succeed(database, held, [rows.artifact()], rows.DONE, model=rows.new_model())
-    for more in (rows.accept, rows.add_dataset, lambda seen: requests.resume(seen, job_id)):
+    lease = rows.claim(database)
+    rows.outcomes.succeed(database, lease, [rows.artifact()], rows.DONE, model=rows.new_model())
+    for call in (rows.accept, rows.add_dataset, lambda database: requests.resume(database, job_id)):
         with pytest.raises(LimitReached, match="9 of them are in use"):
-            more(ada.database)
+            call(ada.database)
 
 
-def test_what_is_done_is_logged_with_it_and_what_fails_is_not(database: Database) -> None:
+def test_the_audit_log_records_successful_actions_only(database: Database) -> None:
     ada = holder(database, "ada")
     dataset = rows.add_dataset(ada.database).id
     job_id = rows.accept(ada.database, rows.train(dataset))
@@ -104,9 +104,9 @@ def test_what_is_done_is_logged_with_it_and_what_fails_is_not(database: Database
         done(ada.database, job_id)
     datasets.delete(ada.database, dataset)
     keys.revoke(database, ada.id)
-    said = [(entry.key_id, entry.action, entry.subject) for entry in audit.latest(database, 100)]
+    entries = [(entry.key_id, entry.action, entry.subject) for entry in audit.latest(database, 100)]
     verbs = ("create", "cancel", "resume", "cancel", "delete")
-    assert said == [
+    assert entries == [
         (None, "key.create", ada.id),
         (ada.id, "dataset.create", dataset),
         *((ada.id, f"job.{verb}", job_id) for verb in verbs),
@@ -116,7 +116,7 @@ def test_what_is_done_is_logged_with_it_and_what_fails_is_not(database: Database
     assert [entry.action for entry in audit.latest(database, 2)] == ["dataset.delete", "key.revoke"]
 
 
-def test_what_an_admins_job_needs_is_not_deleted_under_it(database: Database) -> None:
+def test_a_dataset_that_an_admins_job_needs_cannot_be_deleted_by_its_owner(database: Database) -> None:
     ada, admin = holder(database, "ada"), holder(database, "root", admin=True)
     dataset = rows.add_dataset(ada.database).id
     job_id = rows.accept(admin.database, rows.train(dataset))
@@ -126,15 +126,15 @@ def test_what_an_admins_job_needs_is_not_deleted_under_it(database: Database) ->
 
 
 def _at_once(times: int, call: Callable[[], str]) -> tuple[list[str], list[str]]:
-    """What so many threads got, and what the others were told."""
-    got: list[str] = []
+    """Call from `times` threads at once. Return the results, and the messages of LimitReached."""
+    results: list[str] = []
     refused: list[str] = []
     start = threading.Barrier(times)
 
     def run() -> None:
         start.wait()
         try:
-            got.append(call())
+            results.append(call())
         except LimitReached as error:
             refused.append(str(error))
 
@@ -143,4 +143,4 @@ def _at_once(times: int, call: Callable[[], str]) -> tuple[list[str], list[str]]
         thread.start()
     for thread in threads:
         thread.join()
-    return got, refused
+    return results, refused

@@ -1,5 +1,6 @@
-"""The schema, made by migrations, is the one that the tables' classes say."""
+"""Migrations: the schema is that of `core.storage.tables`, and rows of every released schema are kept."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import JSON, Column, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from support import rows
+from support import migrations, rows
 
 from core.jobs import running
 from core.jobs.requests import Idempotency
@@ -21,15 +20,16 @@ from core.runtime.settings import Settings
 from core.schemas.jobs import Queue
 from core.storage import revision
 from core.storage.backup import tables_of
-from core.storage.database import MIGRATIONS, Database
+from core.storage.database import Database
 from core.storage.tables import Base
 
-TOGETHER = 4
+PROCESSES = 4
 NEWEST = revision.known()[-1]
+RENAMED = {"strikes": "failures", "rung_at": "notified_at"}  # columns renamed by revision 0005
 MIGRATE = """
 import os, sys
 from core.storage.database import Database
-import alembic.command, alembic.runtime.migration  # what takes time is done before they start
+import alembic.command, alembic.runtime.migration  # slow imports are done before the processes start
 url, together = sys.argv[1], int(sys.argv[2])
 read, write = os.pipe()
 children = []
@@ -37,7 +37,7 @@ for _ in range(together):
     child = os.fork()
     if child == 0:
         os.close(write)
-        os.read(read, 1)  # until the other end is closed: all at once
+        os.read(read, 1)  # returns when the parent closes its end, in all processes at once
         Database(url).migrate()
         sys.exit(0)
     children.append(child)
@@ -53,78 +53,46 @@ def empty(empty_database_url: str) -> Iterator[Database]:
     opened.dispose()
 
 
-def test_migrating_nothing_makes_every_table(empty: Database) -> None:
+def test_an_empty_database_gets_every_table(empty: Database) -> None:
     with pytest.raises(SQLAlchemyError):
         empty.ping()
     empty.migrate()
     empty.ping()
     assert set(inspect(empty.engine).get_table_names()) == {*Base.metadata.tables, "alembic_version"}
+    with empty.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     rows.accept(empty, rows.train(rows.add_dataset(empty).id))
 
 
-def test_the_migrated_schema_is_that_of_the_tables(empty: Database) -> None:
-    empty.migrate()
-    with empty.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-
-
-def test_rows_of_the_first_schema_are_kept_by_the_next(empty: Database) -> None:
-    _migrate(empty, "0001")
-    job = "'job_1', 'sample', 'sample', 'queued', '{\"count\": 2}', 'model_1', 1.5, '{}', '{}', 0, 0, 0, false"
-    columns = "id, kind, queue, status, params, model_id, created_at, progress, metrics, attempt, strikes, token"
+@pytest.mark.parametrize("released", revision.known()[:-1])
+def test_upgrade_keeps_a_row_of_every_table_and_downgrade_restores_it(empty: Database, released: str) -> None:
+    migrations.upgrade(empty, released)
     with empty.write() as session:
-        session.execute(text(f"INSERT INTO jobs ({columns}, cancel_requested) VALUES ({job})"))
-    empty.migrate()
-    found = rows.row(empty, "job_1")
-    assert (found.kind, found.params, found.model_id, found.created_at) == ("sample", {"count": 2}, "model_1", 1.5)
-    assert rows.claim(empty, Queue.SAMPLE).model_ids == ()
-    _migrate(empty, "0001", back=True)
-    with empty.read() as session:
-        assert session.scalars(text("SELECT id FROM jobs")).all() == ["job_1"]
-
-
-def test_going_back_from_shards_leaves_whole_jobs_and_their_files(empty: Database) -> None:
-    _migrate(empty, "0002")
-    columns = "id, kind, queue, status, params, created_at, progress, metrics, attempt, strikes, token"
-    job = "'job_1', 'sample', 'sample', 'succeeded', '{\"count\": 2}', 1.5, '{}', '{}', 0, 0, 0, false"
-    file = "1, 'synthesized-000.png', 'image/png', 3, 'x', 'nowhere/0'"
-    with empty.write() as session:
-        session.execute(text(f"INSERT INTO jobs ({columns}, cancel_requested) VALUES ({job})"))
-        session.execute(text(f"INSERT INTO artifacts (job_seq, name, media_type, bytes, sha256, blob) VALUES ({file})"))
-    empty.migrate()
-    kept = rows.row(empty, "job_1")
-    assert (kept.shards, kept.parent_seq, kept.first, len(kept.artifacts)) == (0, None, 0, 1)
-    split = rows.accept(empty, rows.split())
-    running.begin(empty, rows.claim(empty, Queue.SAMPLE))
-    _migrate(empty, "0002", back=True)
-    with empty.read() as session:
-        found = session.execute(text("SELECT id, status FROM jobs ORDER BY seq")).all()
-        assert found == [("job_1", "succeeded"), (split, "queued")]
-        assert session.scalars(text("SELECT name FROM artifacts")).all() == ["synthesized-000.png"]
-
-
-RENAMED = {"strikes": "failures", "rung_at": "notified_at"}  # columns, by revision 0005
-
-
-@pytest.mark.parametrize("released", revision.known())
-def test_a_row_of_every_table_of_every_released_schema_is_kept(empty: Database, released: str) -> None:
-    _migrate(empty, released)
-    with empty.write() as session:
-        tables = tables_of(session.connection())
-        for table in tables:
-            session.execute(table.insert(), {column.name: _some_value(column) for column in table.columns})
-        before = {table.name: dict(session.execute(select(table)).mappings().one()) for table in tables}
-    empty.migrate()
-    with empty.read() as session:
         for table in tables_of(session.connection()):
-            if table.name in before:
-                after = dict(session.execute(select(table)).mappings().one())
-                expected = {RENAMED.get(name, name): value for name, value in before[table.name].items()}
-                assert {**after, **expected} == after, table.name
+            session.execute(table.insert(), {column.name: _some_value(column) for column in table.columns})
+    before = _one_row_of_each_table(empty)
+    assert "artifacts" in before
+    empty.migrate()
+    after = _one_row_of_each_table(empty)
+    for table, row in before.items():
+        kept = {RENAMED.get(column, column): value for column, value in row.items()}
+        assert {**after[table], **kept} == after[table], table
+    migrations.downgrade(empty, released)
+    assert _one_row_of_each_table(empty) == before
+
+
+def _one_row_of_each_table(database: Database) -> dict[str, dict[str, Any]]:
+    """Return the row of each table that has one, by the table's name."""
+    with database.read() as session:
+        found = {
+            table.name: session.execute(select(table)).mappings().all() for table in tables_of(session.connection())
+        }
+    assert all(len(rows) <= 1 for rows in found.values())
+    return {table: dict(rows[0]) for table, rows in found.items() if rows}
 
 
 def _some_value(column: Column[Any]) -> Any:
-    """One for every number, so that each row refers to the one row of another table, and no job is its own parent."""
+    """Return 1 for every number, so that each foreign key is valid, and no parent for the job."""
     if column.name == "parent_seq":
         return None
     if isinstance(column.type, JSON):
@@ -132,38 +100,68 @@ def _some_value(column: Column[Any]) -> Any:
     return {int: 1, float: 1.5, bool: True, str: "x", bytes: b"x" * 32}[column.type.python_type]
 
 
-def test_idempotency_keys_outlive_their_new_owners_column(empty: Database) -> None:
-    _migrate(empty, "0003")
-    columns = "id, kind, queue, status, params, created_at, progress, metrics, attempt, strikes, token"
-    job = "'job_1', 'sample', 'sample', 'queued', '{}', 1.5, '{}', '{}', 0, 0, 0, false"
+def test_a_job_of_the_first_schema_can_be_claimed_after_the_upgrade(empty: Database) -> None:
+    migrations.upgrade(empty, "0001")
+    _insert_job(empty, status="queued", model_id="model_1")
+    empty.migrate()
+    job = rows.row(empty, "job_1")
+    assert (job.kind, job.params, job.model_id, job.created_at) == ("sample", {"count": 2}, "model_1", 1.5)
+    lease = rows.claim(empty, Queue.SAMPLE)
+    assert (lease.job_id, lease.model_ids) == ("job_1", ())
+
+
+def test_downgrade_turns_a_split_job_into_one_that_is_queued_as_a_whole(empty: Database) -> None:
+    migrations.upgrade(empty, "0002")
+    _insert_job(empty, status="succeeded")
+    artifact = "1, 'synthesized-000.png', 'image/png', 3, 'x', 'nowhere/0'"
     with empty.write() as session:
-        session.execute(text(f"INSERT INTO jobs ({columns}, cancel_requested) VALUES ({job})"))
-        asked = text("INSERT INTO idempotency_keys (key, request_sha256, job_seq) VALUES ('mine', :sha256, 1)")
-        session.execute(asked, {"sha256": b"x" * 32})
+        session.execute(
+            text(f"INSERT INTO artifacts (job_seq, name, media_type, bytes, sha256, blob) VALUES ({artifact})")
+        )
+    empty.migrate()
+    kept = rows.row(empty, "job_1")
+    assert (kept.shards, kept.parent_seq, kept.first, len(kept.artifacts)) == (0, None, 0, 1)
+    split = rows.accept(empty, rows.split())
+    running.begin(empty, rows.claim(empty, Queue.SAMPLE))
+    migrations.downgrade(empty, "0002")
+    with empty.read() as session:
+        found = session.execute(text("SELECT id, status FROM jobs ORDER BY seq")).all()
+        assert found == [("job_1", "succeeded"), (split, "queued")]
+        assert session.scalars(text("SELECT name FROM artifacts")).all() == ["synthesized-000.png"]
+
+
+def test_idempotency_keys_are_kept_when_they_get_an_owner(empty: Database) -> None:
+    migrations.upgrade(empty, "0003")
+    _insert_job(empty, status="queued")
+    with empty.write() as session:
+        key = text("INSERT INTO idempotency_keys (key, request_sha256, job_seq) VALUES ('mine', :sha256, 1)")
+        session.execute(key, {"sha256": b"x" * 32})
     empty.migrate()
     assert rows.accept(empty, rows.sample(), Idempotency("mine", b"x" * 32)) == "job_1"
-    _migrate(empty, "0003", back=True)
+    migrations.downgrade(empty, "0003")
     empty.migrate()
     assert rows.accept(empty, rows.sample(), Idempotency("mine", b"x" * 32)) == "job_1"
 
 
-def _migrate(database: Database, revision: str, *, back: bool = False) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with database.engine.connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        (command.downgrade if back else command.upgrade)(config, revision)
+def _insert_job(database: Database, status: str, model_id: str | None = None) -> None:
+    """Insert a sample job by the column names of revisions 0001 to 0004."""
+    values = {"status": status, "model_id": model_id, "cancel_requested": False}
+    columns = "id, kind, queue, params, created_at, progress, metrics, attempt, strikes, token"
+    job = "'job_1', 'sample', 'sample', '{\"count\": 2}', 1.5, '{}', '{}', 0, 0, 0"
+    statement = f"INSERT INTO jobs ({columns}, {', '.join(values)}) VALUES ({job}, :{', :'.join(values)})"
+    with database.write() as session:
+        session.execute(text(statement).bindparams(**values))
 
 
-def test_migrating_again_changes_nothing_and_keeps_the_rows(database: Database) -> None:
+def test_a_second_migration_changes_no_row(database: Database) -> None:
     job_id = rows.accept(database)
     before = rows.everything(database, job_id)
     database.migrate()
     assert rows.everything(database, job_id) == before
 
 
-def test_processes_that_start_together_migrate_in_turn(empty_database_url: str) -> None:
-    program = [sys.executable, "-P", "-c", MIGRATE, empty_database_url, str(TOGETHER)]
+def test_processes_that_start_together_migrate_one_at_a_time(empty_database_url: str) -> None:
+    program = [sys.executable, "-P", "-c", MIGRATE, empty_database_url, str(PROCESSES)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     database = Database(empty_database_url)
@@ -172,18 +170,10 @@ def test_processes_that_start_together_migrate_in_turn(empty_database_url: str) 
     database.dispose()
 
 
-def test_the_databases_clock_is_the_time_since_1970(database: Database) -> None:
-    import time
-
-    created = rows.row(database, rows.accept(database)).created_at
-    assert created == pytest.approx(time.time(), abs=5)
-
-
 @pytest.mark.parametrize("name", ["with spaces and ü", "per%20cent", "hash#mark", "what?", "plus+and&"])
-def test_the_data_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+def test_the_data_folder_may_have_any_name(sqlite_template: Path, tmp_path: Path, name: str) -> None:
     database = Database(Settings(data_dir=tmp_path / name).rows_url)
-    database.migrate()
+    shutil.copy(sqlite_template, tmp_path / name / "genconvnet.sqlite3")
     rows.accept(database)
     database.dispose()
-    assert (tmp_path / name / "genconvnet.sqlite3").is_file()
     assert [path.name for path in tmp_path.iterdir()] == [name]

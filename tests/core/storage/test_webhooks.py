@@ -1,4 +1,4 @@
-"""What webhooks are told: written with the end of a job, once, to its owner's alone; sent by one sender at a time."""
+"""Deliveries are written once, when a job of the webhook's owner finishes, and claimed by one sender at a time."""
 
 import pytest
 from sqlalchemy import func, select, update
@@ -14,11 +14,11 @@ from core.storage.errors import Conflict, LeaseLost, NotFound
 from core.storage.tables import ApiKey, Delivery, new_id
 
 URL = "https://example.org/hook"
-TAKEN, REFUSED = Outcome(204, None), Outcome(500, "answered 500")
+ACCEPTED, REFUSED = Outcome(204, None), Outcome(500, "answered 500")
 
 
 def _owner(database: Database) -> Database:
-    """The database as a new key sees it."""
+    """Create a key and return the database restricted to it."""
     with database.write() as session:
         id_ = new_id("key")
         key = ApiKey(id=id_, name="n", prefix="p", sha256=id_.encode().ljust(32)[:32])
@@ -35,7 +35,7 @@ def _claim(database: Database, lease_seconds: float = rows.LONG) -> list[DueDeli
     return deliveries.claim(database, [], 100, lease_seconds)
 
 
-def test_every_kind_of_end_is_told_once(database: Database) -> None:
+def test_every_final_status_is_delivered_once(database: Database) -> None:
     webhook = webhooks.add(database, URL)
     done, failed, canceled, lost = (rows.claimed(database) for _ in range(4))
     outcomes.succeed(database, done, [], rows.DONE)
@@ -54,7 +54,7 @@ def test_every_kind_of_end_is_told_once(database: Database) -> None:
     ]
 
 
-def test_a_split_job_is_told_once_and_none_of_its_shards(database: Database) -> None:
+def test_a_split_job_is_delivered_once_and_its_shards_are_not(database: Database) -> None:
     webhook = webhooks.add(database, URL)
     succeeded = rows.accept(database, rows.split())
     for _ in range(3):
@@ -71,7 +71,7 @@ def test_a_split_job_is_told_once_and_none_of_its_shards(database: Database) -> 
     ]
 
 
-def test_the_webhooks_of_others_are_neither_told_nor_seen(database: Database) -> None:
+def test_webhooks_of_other_owners_get_no_delivery_and_are_not_visible(database: Database) -> None:
     one, other = _owner(database), _owner(database)
     mine, theirs, nobodys = webhooks.add(one, URL), webhooks.add(other, URL), webhooks.add(database, URL)
     job_id = rows.accept(one)
@@ -96,16 +96,16 @@ def test_the_webhooks_of_others_are_neither_told_nor_seen(database: Database) ->
         webhooks.redeliver(other, theirs.id, delivery.id)
 
 
-def test_an_end_that_does_not_count_is_not_told(database: Database) -> None:
+def test_a_worker_that_lost_its_lease_causes_no_delivery(database: Database) -> None:
     webhook = webhooks.add(database, URL)
     lost = rows.claimed(database)
     rows.expire(database, lost.job_id)
-    held = rows.claim(database)
+    lease = rows.claim(database)
     with pytest.raises(LeaseLost):
         outcomes.succeed(database, lost, [], rows.DONE)
     assert _events(database, webhook.id) == []
-    outcomes.succeed(database, held, [], rows.DONE)
-    assert _events(database, webhook.id) == [(held.job_id, "job.succeeded")]
+    outcomes.succeed(database, lease, [], rows.DONE)
+    assert _events(database, webhook.id) == [(lease.job_id, "job.succeeded")]
 
 
 def _one_due(database: Database) -> str:
@@ -119,28 +119,28 @@ def _row(database: Database, webhook_id: str) -> Delivery:
     return found
 
 
-def test_two_senders_do_not_take_the_same(database: Database) -> None:
+def test_a_claimed_delivery_is_not_claimed_again(database: Database) -> None:
     webhook_id = _one_due(database)
     (due,) = _claim(database)
     assert _claim(database) == []
-    deliveries.record_outcome(database, due, TAKEN, [])
+    deliveries.record_outcome(database, due, ACCEPTED, [])
     assert _claim(database) == []
     found = _row(database, webhook_id)
     assert (found.status, found.attempts, found.response_status, found.next_at) == ("delivered", 1, 204, None)
 
 
-def test_what_a_lost_sender_held_is_taken_over_and_its_late_word_does_not_count(database: Database) -> None:
+def test_a_delivery_of_a_dead_sender_is_claimed_again_and_its_late_outcome_is_ignored(database: Database) -> None:
     webhook_id = _one_due(database)
     (lost,) = _claim(database, lease_seconds=-1)
-    (taken,) = _claim(database)
-    assert (taken.id, taken.attempt) == (lost.id, 2)
+    (reclaimed,) = _claim(database)
+    assert (reclaimed.id, reclaimed.attempt) == (lost.id, 2)
     deliveries.record_outcome(database, lost, REFUSED, [])
     assert _row(database, webhook_id).status == "pending"
-    deliveries.record_outcome(database, taken, TAKEN, [])
+    deliveries.record_outcome(database, reclaimed, ACCEPTED, [])
     assert _row(database, webhook_id).status == "delivered"
 
 
-def test_attempts_follow_the_waits_and_end(database: Database) -> None:
+def test_failed_attempts_are_repeated_after_each_wait_and_then_fail_for_good(database: Database) -> None:
     webhook_id = _one_due(database)
     for attempt, wait in enumerate((100.0, 300.0), start=1):
         (due,) = _claim(database)
@@ -161,7 +161,7 @@ def test_attempts_follow_the_waits_and_end(database: Database) -> None:
     assert [due.attempt for due in _claim(database)] == [4]
 
 
-def test_one_message_a_webhook_is_taken_at_a_time_the_oldest_first(database: Database) -> None:
+def test_one_delivery_per_webhook_is_claimed_at_a_time_oldest_first(database: Database) -> None:
     one, other = webhooks.add(database, URL), webhooks.add(database, URL)
     for _ in range(3):
         requests.cancel(database, rows.accept(database))
@@ -173,7 +173,7 @@ def test_one_message_a_webhook_is_taken_at_a_time_the_oldest_first(database: Dat
     assert len(deliveries.claim(database, [], 1, rows.LONG)) == 1
 
 
-def test_a_webhook_that_is_gone_takes_its_messages_with_it(database: Database) -> None:
+def test_deleting_a_gone_webhook_deletes_its_deliveries(database: Database) -> None:
     webhook_id = _one_due(database)
     (due,) = _claim(database)
     deliveries.delete_webhook(database, due)
@@ -181,17 +181,17 @@ def test_a_webhook_that_is_gone_takes_its_messages_with_it(database: Database) -
         webhooks.find(database, webhook_id)
     assert rows.count(database)["deliveries"] == 0
     assert [entry.subject for entry in audit.latest(database, 10) if entry.action == "webhook.gone"] == [webhook_id]
-    next_id = _one_due(database)  # with the numbers of what went, where the database is SQLite
-    deliveries.record_outcome(database, due, TAKEN, [])
+    next_id = _one_due(database)  # SQLite reuses the seq of the deleted rows
+    deliveries.record_outcome(database, due, ACCEPTED, [])
     deliveries.delete_webhook(database, due)
     assert _row(database, next_id).status == "pending"
 
 
-def test_the_log_forgets_what_is_settled_and_old(database: Database) -> None:
+def test_old_finished_deliveries_are_deleted_and_pending_ones_are_kept(database: Database) -> None:
     webhook_id = _one_due(database)
     requests.cancel(database, rows.accept(database))
     (due,) = _claim(database)
-    deliveries.record_outcome(database, due, TAKEN, [])
+    deliveries.record_outcome(database, due, ACCEPTED, [])
     deliveries.delete_finished(database, 60)
     assert len(_events(database, webhook_id)) == 2
     deliveries.delete_finished(database, -60)
