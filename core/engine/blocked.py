@@ -63,7 +63,7 @@ class BlockedNet:
         )
 
     def with_packed_weights(self, layout: Layout, count: int) -> "BlockedNet":
-        """Return this net with its weights in oneDNN's order, which oneDNN would otherwise make anew in every pass.
+        """Return this net with its weights in oneDNN's order, so that oneDNN need not reorder them in every pass.
 
         The order is chosen for chunks of `count` pictures of this layout; other chunks are computed too, only slower.
         """
@@ -178,7 +178,7 @@ class BlockedNet:
         return functional.pad(extended, (0, 0, 0, 0, 0, missing)) if missing else extended
 
     def _top_coefficients(self, top_maps: Tensor) -> Tensor:
-        """B^(L) ∘ δ^(L); see `core.theory.decoding.top_coefficients`."""
+        """Return B^(L) ∘ δ^(L); see `core.theory.decoding.top_coefficients`."""
         active = top_maps.sign()  # no element is negative
         return active if self.category_weights is None else active * self.category_weights
 
@@ -190,7 +190,7 @@ class BlockedNet:
         return masked
 
     def _deconvolve(self, coefficients: Tensor, index: int, size: torch.Size) -> Tensor:
-        """Transposed convolution of `coefficients` with a layer's filters, to maps of `size` (height, width)."""
+        """Apply the transpose of a layer's convolution to `coefficients` -> maps of `size` (height, width)."""
         down = self.packed[index].down if self.packed else None
         if down is None:
             return deconvolve(coefficients, self.weights[index], self.strides[index], size)
@@ -251,6 +251,7 @@ class _GradientSums:
     units: tuple[int, ...]
 
     def plus(self, other: "_GradientSums") -> "_GradientSums":
+        """Return the sums over the pictures of both."""
         return _GradientSums(
             weights=tuple(map(torch.add, self.weights, other.weights)),
             biases=tuple(map(torch.add, self.biases, other.biases)),
@@ -286,10 +287,9 @@ def _has_fused_convolution() -> bool:
 
 
 def _count_active(layer: Tensor) -> int:
-    """Return how many units of a layer are above zero; none is below.
+    """Return how many units of a layer are above zero; after the ReLU none is below.
 
-    Without negative numbers these are the ones whose bits, read as an integer, are not zero, and integers are counted
-    14 to 24 times as fast.
+    A positive number is not zero if its bits are read as an integer, and integers are counted 14 to 24 times as fast.
     """
     return int(torch.count_nonzero(layer.view(INTEGER_TYPES[layer.element_size()])))
 

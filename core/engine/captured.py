@@ -77,7 +77,7 @@ class CapturedSteps:
 
     @property
     def chains(self) -> Tensor:
-        """A copy of the chains, (N, C s², blocks)."""
+        """Return a copy of the chains, (N, C s², blocks)."""
         return self._chains.clone()
 
     def _capture(self) -> None:
@@ -156,7 +156,7 @@ class CapturedRunner:
 
 
 def _rolled(images: Tensor, phase: Tensor) -> Tensor:
-    """`images.roll(phase, dims=(2, 3))` for a phase (2,) on the device, which a graph reads anew in each replay."""
+    """Return `images.roll(phase, dims=(2, 3))` for a phase (2,) on the device, which a graph reads in each replay."""
     for dim, by in ((2, phase[0]), (3, phase[1])):
         side = images.shape[dim]
         images = images.index_select(dim, (torch.arange(side, device=images.device) - by) % side)

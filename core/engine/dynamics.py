@@ -22,6 +22,10 @@ class Dynamics:
     box: ColourBox | None = None
     random_lattice: bool = False
 
+    def draw_phase(self, stride: int, generator: torch.Generator) -> tuple[int, int]:
+        """Draw the stride phase of the next step (`random_phase`); (0, 0) without `random_lattice`."""
+        return random_phase(stride, generator) if self.random_lattice else (0, 0)
+
 
 def roll_to_random_phase(images: Tensor, stride: int, generator: torch.Generator | None) -> Tensor:
     """Roll periodic pictures (N, C, H, W) by 0 to `stride` - 1 random pixels down and to the right, all alike.

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.backends import cudnn
 
 from core.engine.blocked import BlockedNet
-from core.engine.dynamics import Dynamics, random_phase
+from core.engine.dynamics import Dynamics
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, project_blocks_
 from core.engine.noise import Noise, noise_per_picture
@@ -74,7 +74,7 @@ class FastEngine:
         noises = [list(islice(noise, len(start))) for start in starts]
         chunks = parallel_map(partial(_ChainChunk, blocked, layout, dynamics), starts, noises)
         for step in range(1, steps + 1):
-            phase = random_phase(net.architecture.total_stride, generator) if dynamics.random_lattice else None
+            phase = dynamics.draw_phase(net.architecture.total_stride, generator)
             parallel_map(lambda chunk, phase=phase: chunk.step(phase), chunks)
             if after_step is not None:
                 after_step(step)
@@ -116,9 +116,9 @@ class _ChainChunk:
         self._box = None if dynamics.box is None else dynamics.box.to(blocks)
         self._channels = net.net.architecture.channels
 
-    def step(self, phase: tuple[int, int] | None) -> None:
-        """Take one Langevin step, after rolling the chains by `phase` (down, right) if it is given."""
-        if phase is not None:
+    def step(self, phase: tuple[int, int]) -> None:
+        """Roll the chains by `phase` (down, right) and take one Langevin step."""
+        if phase != (0, 0):
             rolled = self._layout.from_blocks(self.blocks).roll(phase, dims=(2, 3))
             self.blocks.copy_(self._layout.to_blocks(rolled))
         basis = self._net.chunk_basis(self.blocks, self._layout)

@@ -47,13 +47,13 @@ class Layout:
         return cls(stride, size, origin, (rows, columns), before, (height, width), boundary == "torus")
 
     def to_blocks(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C s², blocks), channels innermost in memory. May be a view of `images`."""
+        """Convert pictures (N, C, H, W) to blocks (N, C s², blocks), channels innermost. May return a view."""
         bottom, right = self._pixels_beyond
         blocks = functional.pixel_unshuffle(_pad(images, (self.origin, right, self.origin, bottom)), self.stride)
         return blocks.contiguous(memory_format=torch.channels_last)
 
     def from_blocks(self, blocks: Tensor) -> Tensor:
-        """Inverse of `to_blocks`. (N, C s², blocks) -> (N, C, H, W)."""
+        """Convert blocks back, the inverse of `to_blocks`. (N, C s², blocks) -> (N, C, H, W)."""
         images = functional.pixel_shuffle(blocks, self.stride)
         height, width = self.size
         return images[..., self.origin : self.origin + height, self.origin : self.origin + width].contiguous()
@@ -68,12 +68,12 @@ class Layout:
         return self.to_blocks(like.new_ones(1, like.shape[1] // self.stride**2, *self.size))
 
     def extend(self, blocks: Tensor, dtype: torch.dtype) -> Tensor:
-        """`GenerativeConvNet.extend` for blocks: what the filters see. (N, C s², blocks) -> (N, C s², extended)."""
+        """Do for blocks what `GenerativeConvNet.extend` does. (N, C s², blocks) -> (N, C s², extended)."""
         extended = wrap(blocks, self._halo) if self.periodic else _pad(blocks, self._padding)
         return extended.to(dtype, memory_format=torch.channels_last)
 
     def fold_back(self, extended: Tensor) -> Tensor:
-        """Adjoint of `extend`. (N, C s², extended) -> (N, C s², blocks)."""
+        """Fold what `extend` added back onto the picture; its adjoint. (N, C s², extended) -> (N, C s², blocks)."""
         if self.periodic:
             return unwrap(extended, self._halo)
         return _pad(extended, [-side for side in self._padding])
@@ -98,7 +98,7 @@ class Layout:
 
 
 def project_blocks_(blocks: Tensor, box: ColourBox, channels: int) -> None:
-    """`ColourBox.project` in place, for pictures in blocks (N, C s², blocks)."""
+    """Apply `ColourBox.project` in place to pictures in blocks (N, C s², blocks)."""
     pixels = blocks.unflatten(1, (channels, -1))  # type: ignore[no-untyped-call]
     pixels.copy_(box.project(pixels))
 
@@ -110,10 +110,10 @@ def filters_to_blocks(weight: Tensor, stride: int) -> Tensor:
 
 
 def filters_from_blocks(weight: Tensor, stride: int, kernel_size: int) -> Tensor:
-    """Inverse of `filters_to_blocks`, also for gradients. (filters, C s², m, m) -> (filters, C, k, k)."""
+    """Undo `filters_to_blocks`, also for gradients. (filters, C s², m, m) -> (filters, C, k, k)."""
     return functional.pixel_shuffle(weight, stride)[..., :kernel_size, :kernel_size]
 
 
 def _pad(images: Tensor, sides: Sequence[int]) -> Tensor:
-    """`functional.pad`, but without a copy if all `sides` are zero."""
+    """Pad with zeros as `functional.pad` does, but without a copy if all `sides` are zero."""
     return functional.pad(images, list(sides)) if any(sides) else images

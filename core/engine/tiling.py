@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.engine.dynamics import Dynamics, random_phase
+from core.engine.dynamics import Dynamics
 from core.engine.interface import Engine
 from core.engine.noise import Noise
 from core.schemas.geometry import round_up
@@ -113,9 +113,7 @@ def run_in_tiles(
     next_canvas, noise = torch.empty_like(canvas), Noise(generator)
     coefficients = langevin_coefficients(dynamics.step_size, net.architecture.reference_std)
     for step in range(steps):
-        phase = (0, 0)
-        if dynamics.random_lattice:
-            phase = random_phase(net.architecture.total_stride, generator)
+        phase = dynamics.draw_phase(net.architecture.total_stride, generator)
         noise.fill(next_canvas.view(-1), coefficients.noise)
         next_canvas.add_(canvas, alpha=coefficients.image)
         parts = list(tiles(net.architecture, canvas, side, phase))
@@ -155,6 +153,9 @@ def map_tiles(
 def _span(
     first: int, end: int, before: int, after: int, whole: int, device: torch.device
 ) -> tuple[slice, Tensor, slice]:
-    """For lines `first` to `end`: their slice of the canvas, their window's lines, their slice of the window."""
+    """Return three things for a tile's lines `first` to `end`.
+
+    Their slice of the canvas, the lines of their window, and their slice of the window.
+    """
     window = torch.arange(first - before, end + after, device=device) % whole
     return slice(first, end), window, slice(before, before + end - first)

@@ -32,6 +32,7 @@ class ColourBox:
         return cls(low[:, None, None], high[:, None, None], axes.to(low))
 
     def to(self, like: Tensor) -> "ColourBox":
+        """Return this box with the dtype and on the device of `like`."""
         return ColourBox(self.low.to(like), self.high.to(like), None if self.axes is None else self.axes.to(like))
 
     def widened(self, by: float) -> "ColourBox":
@@ -41,7 +42,7 @@ class ColourBox:
     def project(self, images: Tensor) -> Tensor:
         """Move each pixel outside of the box to the nearest point of the box. images (N, C, ...) -> same shape.
 
-        Langevin dynamics so projected samples the density confined to the box (Bubeck, Eldan, Lehec 2018).
+        Langevin dynamics with this projection samples the density confined to the box (Bubeck, Eldan, Lehec 2018).
         """
         box = self.to(images)
         low, high = (level.reshape(-1, *(1,) * (images.ndim - 2)) for level in (box.low, box.high))
@@ -53,4 +54,5 @@ class ColourBox:
 
 
 def _extent(colours: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the smallest and the largest value of each row. (C, K) -> (C,), (C,)."""
     return colours.amin(dim=1), colours.amax(dim=1)

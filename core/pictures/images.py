@@ -124,10 +124,15 @@ def standardize(pictures: Tensor, contrast: float | None = None, own_mean: bool 
     """
     mean = pictures.mean(dim=(0, 2, 3))
     centred = Levels(mean).standardize(pictures, own_mean)
-    gain = gain_for(float(centred.square().mean().sqrt()), contrast)
+    gain = gain_for(rms(centred), contrast)
     stretched = centred * gain
     colours = stretched.movedim(1, 0).flatten(1)
     return stretched, Levels(mean, gain, ColourBox.enclosing(stretched, colours @ colours.T))
+
+
+def rms(images: Tensor) -> float:
+    """Return the root mean square of all values."""
+    return images.detach().square().mean().sqrt().item()
 
 
 def gain_for(std: float, contrast: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Which pixels of a picture are known: opaque ones are, transparent ones are not. No torch here, for the API."""
+"""Find the known pixels of a picture, which are its opaque ones. Without torch, because the API imports this."""
 
 import io
 

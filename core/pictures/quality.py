@@ -222,7 +222,7 @@ def _nearest_distance(pictures: Tensor, source: Tensor, seed: int, *, overlappin
 
 
 def _as_batch(pictures: Tensor) -> Tensor:
-    """(C, H, W) or (N, C, H, W) -> (N, C, H, W), on the CPU, in float32."""
+    """Return one picture (C, H, W) or several (N, C, H, W) as (N, C, H, W), on the CPU, in float32."""
     pictures = pictures.detach().cpu().float()
     return pictures if pictures.ndim == 4 else pictures[None]
 

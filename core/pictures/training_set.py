@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.pictures.colour_box import ColourBox
-from core.pictures.images import Levels, gain_for
+from core.pictures.images import Levels, gain_for, rms
 
 DEFAULT_MAX_BATCH = 64  # pictures in an iteration if the settings give no batch_size
 PICTURES_PER_PATCH_BATCH = 8  # pictures that the patches of one iteration are cut from
@@ -32,10 +32,9 @@ class TrainingSet:
     @classmethod
     def of(cls, images: Tensor, levels: Levels | None = None) -> "TrainingSet":
         """Hold images (M, C, H, W) in memory. box: that of `levels`, or each channel's extremes without `levels`."""
-        std = images.square().mean().sqrt().item()
         own = ColourBox(images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None])
         box = own if levels is None else levels.box
-        return cls(len(images), images.shape[1], std, box, images.device, lambda indices: images[list(indices)])
+        return cls(len(images), images.shape[1], rms(images), box, images.device, lambda indices: images[list(indices)])
 
     def draw(self, size: int | None, generator: torch.Generator) -> Tensor:
         """Draw `size` different pictures (None: all, at most `DEFAULT_MAX_BATCH`) -> (size, C, H, W)."""

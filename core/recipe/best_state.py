@@ -1,4 +1,4 @@
-"""End a stage with its best state: a chain wanders, and the last moment is not its best."""
+"""End a stage with its best state instead of its last one, because the chains vary from iteration to iteration."""
 
 from torch import Tensor
 
@@ -9,11 +9,11 @@ from core.recipe.rendering import render_chains
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
 
-COMPARED_SHARE = 0.9  # of a stage's iterations come first: before, the weights still move
-COMPARED_ITERATIONS = 4  # between two comparisons
-COMPARED_DIRECTIONS = 64
-COMPARED_SEED = 1  # other directions than those that `core.pictures.quality` judges by in the end
-TOLERATED_GRID = 1.8  # times the training pictures'; a state whose net's stride shows more counts as farther away
+FIRST_COMPARED = 0.9  # share of a stage's iterations after which states are compared; before, the weights still move
+COMPARISON_INTERVAL = 4  # iterations between two comparisons
+DIRECTIONS = 64  # of the sliced Wasserstein distance
+DIRECTIONS_SEED = 1  # other directions than those of the final assessment, `core.pictures.quality.assess`
+TOLERATED_GRID_PEAK = 1.8  # times the training pictures'; above it the distance is multiplied by the excess
 
 
 class BestStateSelection:
@@ -27,13 +27,13 @@ class BestStateSelection:
 
     def forget_outdated(self, state: TrainingState) -> None:
         """Forget a best state that was kept too early, because learning now continues beyond its planned end."""
-        state.forget_best_before(COMPARED_SHARE * self.params.iterations)
+        state.forget_best_before(FIRST_COMPARED * self.params.iterations)
 
     def consider(self, state: TrainingState, health: Health) -> None:
-        """Keep the state if it is the best so far. Only late in a stage, now and then, and only if it is healthy."""
+        """Keep the state if it is the best so far, is healthy, and if a comparison is due late in the stage."""
         params = self.params
-        late = state.iteration >= COMPARED_SHARE * params.iterations
-        due = (params.iterations - state.iteration) % COMPARED_ITERATIONS == 0
+        late = state.iteration >= FIRST_COMPARED * params.iterations
+        due = (params.iterations - state.iteration) % COMPARISON_INTERVAL == 0
         if params.keep_nearest and late and due and not find_warnings(health):
             state.keep_if_best(self._distance(state))
 
@@ -43,7 +43,8 @@ class BestStateSelection:
             state.restore_best()
 
     def _distance(self, state: TrainingState) -> float:
+        """Return the distance of the state's pictures to the training pictures, larger if the net's stride shows."""
         made = render_chains(state.net, state.chains, self.params, self.engine)
-        distance = sliced_wasserstein(made, self.examples, directions=COMPARED_DIRECTIONS, seed=COMPARED_SEED)
+        distance = sliced_wasserstein(made, self.examples, directions=DIRECTIONS, seed=DIRECTIONS_SEED)
         grid = relative_grid_peak(made, self.examples, self.stride) or 1.0
-        return distance * max(1.0, grid / TOLERATED_GRID)
+        return distance * max(1.0, grid / TOLERATED_GRID_PEAK)

@@ -1,4 +1,4 @@
-"""Checkpoint files, from which interrupted learning goes on."""
+"""Write and read checkpoint files, from which interrupted learning resumes."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ _HAS_BEST = "nearest"  # the field's name in the file
 
 
 def save_checkpoint(state: TrainingState, params: LearningParams) -> bytes:
-    """Return a file of everything that decides how learning goes on, including the good states and the best one."""
+    """Return a file with the whole state, the good states and the best one, from which learning can resume."""
     best = [state.best] if state.best else []
     snapshots = [state.snapshot(), *best, *state.good_states]
     tensors = {
@@ -33,7 +33,7 @@ def save_checkpoint(state: TrainingState, params: LearningParams) -> bytes:
 
 
 def load_checkpoint(content: bytes, device: torch.device) -> TrainingState:
-    """Return the state that was saved. On the CPU, learning goes on from it bit-identically. Raises BrokenFile."""
+    """Return the state that was saved. On the CPU, learning resumes from it bit-identically. Raises BrokenFile."""
     tensors, about = load_tensors(content, CHECKPOINT_FORMAT, OLDER_FORMAT)
     try:
         params = LearningParams.model_validate(about["params"])

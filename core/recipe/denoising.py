@@ -22,7 +22,7 @@ def denoise(
     noise_std: float,
     boundary: Boundary = "valid",
     random_lattice: bool = False,
-    compute_basis: BasisFunction | None = None,
+    compute_basis: BasisFunction = basis,
 ) -> Tensor:
     """Return the posterior mean of the clean picture: I + s² (B - I/σ²) with s = `noise_std`, in grey levels.
 
@@ -36,9 +36,12 @@ def denoise(
     if not noise_std:
         return images
     shrunk = images * (1 - (noise_std / net.architecture.reference_std) ** 2)
-    compute_basis = compute_basis or basis
-    mean = phase_averaged_basis(net, images, boundary, compute_basis) if random_lattice else None
-    return shrunk.add_(compute_basis(net, images, boundary) if mean is None else mean, alpha=noise_std**2)
+    average = (
+        phase_averaged_basis(net, images, boundary, compute_basis)
+        if random_lattice
+        else compute_basis(net, images, boundary)
+    )
+    return shrunk.add_(average, alpha=noise_std**2)
 
 
 def basis_passes(net: GenerativeConvNet, noise_std: float, random_lattice: bool) -> int:

@@ -1,8 +1,8 @@
 """Diagnose the two ways in which learning fails, from the chains and the share of active units.
 
-A layer without active units is dead: it passes nothing up and no gradient down. Chains that are far more widely spread
-than the pictures have exploded. Both show within a few iterations, and `core.recipe.recovery` returns to an earlier
-state with a smaller learning rate.
+A layer without active units is dead: it passes nothing up and no gradient down. Chains that are spread far wider than
+the pictures have exploded. Both show within a few iterations; `core.recipe.recovery` then returns to an earlier state
+with a smaller learning rate.
 """
 
 import math
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from core.engine import ScoreGradient
+from core.pictures.images import rms
 
 EXPLODED_STD_RATIO = 3.0  # times the pictures' spread; chains beyond it never come back
 WIDE_STD_RATIO = 1.6  # pictures with few large shapes reach it for a while
@@ -40,13 +41,6 @@ class Health:
     shown_std: float | None = None
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """What is wrong, in words for the user."""
-
-    reason: str
-
-
 def measure_health(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:
     """Measure the chains (N, C, H, W), and the net's response to them and to the pictures."""
     return Health(
@@ -63,51 +57,47 @@ def is_wide(health: Health, reference_std: float) -> bool:
     return not health.chain_std < WIDE_STD_RATIO * max(health.data_std, reference_std)
 
 
-def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: bool = False) -> Diagnosis | None:
-    """Return what is wrong, or None if learning is alive. wide_for: iterations in a row with wide chains.
+def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: bool = False) -> str | None:
+    """Return why learning failed, in words for the user; None if it has not.
 
-    bounded: chains within a colour box often leap to its bounds and come back; only staying there is a failure.
+    wide_for: iterations in a row with wide chains.
+    bounded: chains in a colour box often jump to its bounds and return. Only staying there is a failure.
     """
     limit = math.inf if bounded else EXPLODED_STD_RATIO * max(health.data_std, reference_std)
     if wide_for > PATIENCE or not health.chain_std < limit:
-        return Diagnosis(
+        return (
             f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, "
             f"the pictures' {health.data_std:.3g}"
         )
     if not abs(health.score_difference) < float("inf"):
-        return Diagnosis("the scores are no longer finite numbers")
+        return "the scores are no longer finite numbers"
     for index, (chains, data) in enumerate(zip(health.active_share, health.data_active_share, strict=True), start=1):
         if max(chains, data) < DEAD_ACTIVE_SHARE:
-            return Diagnosis(f"layer {index} died: none of its units is active any more, so nothing can be learned")
+            return f"layer {index} died: none of its units is active any more, so nothing can be learned"
     return None
 
 
 def is_steady(chains: Tensor, data_std: float, reference_std: float) -> bool:
-    """Return True if the chains (M̃, C, S, S) are hardly wider spread than the pictures."""
+    """Return True if the chains (M̃, C, S, S) are spread little wider than the pictures."""
     return rms(chains) < STEADY_STD_RATIO * max(data_std, reference_std)
 
 
 def find_warnings(health: Health, has_top_filter: bool = False) -> list[str]:
     """Return the warnings about the end of a run, in words for the user; none if it is healthy.
 
-    has_top_filter: the top layer is an object's one unit, which has to fire on all pictures.
+    has_top_filter: the top layer is an object's one unit, which must be active on all pictures and is not judged.
     """
     found = []
     stds = [std for std in (health.chain_std, health.shown_std) if std is not None]
     ratios = [std / health.data_std if health.data_std else math.inf for std in stds]
-    amiss = [ratio for ratio in ratios if not abs(ratio - 1) <= TOLERATED_CONTRAST]  # nor what is not a number
-    if amiss:
+    wrong = [ratio for ratio in ratios if not abs(ratio - 1) <= TOLERATED_CONTRAST]  # also true for NaN
+    if wrong:
         found.append(
-            f"the synthesized pictures' contrast is {amiss[-1]:.2f} times the training pictures': "
-            + ("more iterations may help" if amiss[-1] < 1 else "a smaller learning_rate may help")
+            f"the synthesized pictures' contrast is {wrong[-1]:.2f} times the training pictures': "
+            + ("more iterations may help" if wrong[-1] < 1 else "a smaller learning_rate may help")
         )
     judged = health.active_share[:-1] if has_top_filter else health.active_share
     for index, share in enumerate(judged, start=1):
         if not TOLERATED_ACTIVE[0] <= share <= TOLERATED_ACTIVE[1]:
             found.append(f"{share:.0%} of the units of layer {index} are active: it does little for the model")
     return found
-
-
-def rms(images: Tensor) -> float:
-    """Root mean square, in grey levels."""
-    return images.detach().square().mean().sqrt().item()

@@ -1,7 +1,8 @@
 """Algorithm 1 as jobs run it: `core.theory.learning` with the recipe's parts.
 
-weights scaled to the pictures (scaling.py), noise and stride phases (`draw_observed`), confined chains (`dynamics_of`),
-the update rule (update_rule.py), recovery (recovery.py), best-state selection (best_state.py).
+The parts are: weights scaled to the pictures (scaling.py), noise and stride phases (`draw_augmented`), chains in a
+colour box (`dynamics_of`), the update rule (update_rule.py), recovery (recovery.py), best-state selection
+(best_state.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -14,9 +15,10 @@ from torch import Tensor
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics, random_phase
 from core.pictures.colour_box import ColourBox
+from core.pictures.images import rms
 from core.pictures.training_set import TrainingSet, cut_patches
 from core.recipe.best_state import BestStateSelection
-from core.recipe.diagnosis import Health, measure_health, rms
+from core.recipe.diagnosis import Health, measure_health
 from core.recipe.recovery import Recovery
 from core.recipe.rendering import render_chains
 from core.recipe.scaling import Whitening, learning_rate_scales, scale_weights
@@ -30,11 +32,11 @@ from core.theory.learning import (
     LearningProgress,
     LikelihoodGradient,
     architecture_of,
+    draw_observed,
     grow,
     precision_of,
     start_learning,
 )
-from core.theory.learning import draw_observed as draw_clean
 from core.theory.model import GenerativeConvNet
 
 EXAMPLES = 4  # training pictures that weights are scaled on and states are compared with
@@ -53,8 +55,8 @@ class Learner:
     """Algorithm 1 with the recipe, and its state between two iterations.
 
     images: training pictures (M, C, H, W), in grey levels about their mean. state: to resume from. engine: chosen by
-    params and device if None. check_interrupt: called after each Langevin step; what it raises ends learning. Raises
-    ValueError if params.seed is None.
+    params and device if None. check_interrupt: called after each Langevin step; an exception that it raises ends
+    learning. Raises ValueError if params.seed is None.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class Learner:
         self.algorithm = Algorithm1(
             params,
             self.state,
-            observe=partial(draw_observed, self.pictures, params, stride),
+            observe=partial(draw_augmented, self.pictures, params, stride),
             dynamics=dynamics_of(params, self.pictures.box),
             update_rule=ScaledAdam(params, self.whitening),
             engine=self.engine,
@@ -110,7 +112,7 @@ class Learner:
         return self._health(self.algorithm.iterate())
 
     def measure_health(self) -> Health:
-        """Measure the present state on the first training pictures, and the pictures that it shows."""
+        """Measure the health of the present state on the first training pictures, with `shown_std`."""
         state = self.state
         health = self._health(self.algorithm.likelihood_gradient(self.examples.to(state.chains), state.chains))
         return replace(health, shown_std=rms(render_chains(state.net, state.chains, self.params, self.engine)))
@@ -167,9 +169,12 @@ def learn(
     return learner.state
 
 
-def draw_observed(pictures: TrainingSet, params: LearningParams, stride: int, generator: torch.Generator) -> Tensor:
-    """Draw the observed pictures of one iteration (M, C, H, W), at a random stride phase and under noise if asked."""
-    images = draw_clean(pictures, params, generator)
+def draw_augmented(pictures: TrainingSet, params: LearningParams, stride: int, generator: torch.Generator) -> Tensor:
+    """Draw the observed pictures of one iteration (M, C, H, W).
+
+    `random_lattice` crops them to a random stride phase, `picture_noise` adds white noise.
+    """
+    images = draw_observed(pictures, params, generator)
     if params.random_lattice:
         down, right = random_phase(stride, generator)
         images = images[..., down:, right:]
@@ -179,7 +184,7 @@ def draw_observed(pictures: TrainingSet, params: LearningParams, stride: int, ge
 
 
 def dynamics_of(params: LearningParams, box: ColourBox) -> Dynamics:
-    """Return how the chains of `params` move; if bounded, within `box` plus room for noise of σ."""
+    """Return how the chains of `params` move; if bounded, within `box` widened by σ."""
     bounds = box.widened(params.reference_std) if params.bounded else None
     return Dynamics(params.step_size, params.boundary, bounds, params.random_lattice)
 

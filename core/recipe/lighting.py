@@ -1,9 +1,9 @@
 """Remove slow changes of light and hue from a picture, and restore them.
 
-A net cannot represent changes that span more than the window of its top units. Learning does not ignore them: the chain
-gathers them in one place, a smear of bright and dark or of two false colours, so that the mean over the picture is
-right (docs/decisions/0006-even-light.md). They are therefore removed before a texture is learned, and the rest is
-stretched to the contrast of the whole.
+A net cannot represent changes that span more than the window of its top units, but has to match them on average. The
+chains then show them in one place, as a smear of bright and dark or of two false colours
+(docs/decisions/0006-even-light.md). They are therefore removed before a texture is learned, and the rest is stretched
+to the contrast of the whole.
 """
 
 import math
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 HUE_SHARE = 0.5  # of the blur's width: hues are evened over this share of the distance
-LEAST_WEIGHT = 1e-4  # smallest weight that a local mean may be divided by
+MIN_WEIGHT = 1e-4  # smallest weight that a local mean may be divided by
 TINY = 1e-6  # grey levels
-MOST_STRETCH = 1.2  # limit for a picture that is mostly slow light
+MAX_STRETCH = 1.2  # limit for a picture that is mostly slow light
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Light:
         slow = slow_light(picture, std, known)
         if std is None:
             return cls(1.0, slow)
-        weight, mean = _weighed(picture, known)
+        weight, mean = _weights_and_mean(picture, known)
         whole, rest = (((one - mean) * weight).square().sum().sqrt() for one in (picture, picture - slow))
-        stretch = min(max(float(whole / rest.clamp_min(TINY)), 1.0), MOST_STRETCH) if whole > TINY else 1.0
+        stretch = min(max(float(whole / rest.clamp_min(TINY)), 1.0), MAX_STRETCH) if whole > TINY else 1.0
         return cls(stretch, stretch * slow + (stretch - 1) * mean)
 
     def without(self, picture: Tensor) -> Tensor:
@@ -61,35 +61,35 @@ def slow_light(picture: Tensor, std: float | None, known: Tensor | None = None) 
     """
     if std is None:
         return torch.zeros_like(picture)
-    weight, mean = _weighed(picture, known)
+    weight, mean = _weights_and_mean(picture, known)
     centred = picture - mean
-    light = _blurred(centred, weight, std)
+    light = _local_mean(centred, weight, std)
     colours = ((centred - light) * weight).flatten(1)
     axis = torch.linalg.eigh(colours @ colours.T)[1][:, -1]
-    hue = _blurred(centred - light, weight, HUE_SHARE * std)
+    hue = _local_mean(centred - light, weight, HUE_SHARE * std)
     orthogonal: Tensor = hue - axis[:, None, None] * torch.einsum("c,chw->hw", axis, hue)
     return light + orthogonal
 
 
-def _weighed(picture: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
+def _weights_and_mean(picture: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return each pixel's weight (1, H, W) and the weighted mean (C, 1, 1)."""
     weight = torch.ones_like(picture[:1]) if known is None else known[None].to(picture)
     return weight, (picture * weight).sum(dim=(1, 2), keepdim=True) / weight.sum().clamp_min(1)
 
 
-def _blurred(picture: Tensor, weight: Tensor, std: float) -> Tensor:
+def _local_mean(picture: Tensor, weight: Tensor, std: float) -> Tensor:
     """Return the weighted local mean, or zero if no weighted pixel is near."""
-    return _slow(picture * weight, std) / _slow(weight, std).clamp_min(LEAST_WEIGHT)
+    return _blur(picture * weight, std) / _blur(weight, std).clamp_min(MIN_WEIGHT)
 
 
-def _slow(picture: Tensor, std: float) -> Tensor:
+def _blur(picture: Tensor, std: float) -> Tensor:
     """Blur (C, H, W), the picture continued by its mirror image."""
-    down, across = (_blur(side, std).to(picture) for side in picture.shape[1:])
-    slow: Tensor = down @ picture @ across.T
-    return slow
+    down, across = (_blur_matrix(side, std).to(picture) for side in picture.shape[1:])
+    blurred: Tensor = down @ picture @ across.T
+    return blurred
 
 
-def _blur(side: int, std: float) -> Tensor:
+def _blur_matrix(side: int, std: float) -> Tensor:
     """Return a Gaussian blur with mirrored ends (side, side): a cosine of ω is scaled by exp(-ω² std² / 2).
 
     A mirrored line is a sum of these cosines, those of the DCT (Strang 1999).

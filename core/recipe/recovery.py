@@ -32,13 +32,13 @@ class Recovery:
         Raises LearningDiverged after MAX_RECOVERIES.
         """
         state.count_wide(is_wide(health, self.params.reference_std))
-        diagnosis = diagnose(health, self.params.reference_std, state.wide_for, self.params.bounded)
-        if diagnosis is None:
+        reason = diagnose(health, self.params.reference_std, state.wide_for, self.params.bounded)
+        if reason is None:
             return False
         if state.recoveries >= MAX_RECOVERIES:
             rate = learning_rate(self.params, state.iteration, state.learning_rate_scale)
             raise LearningDiverged(
-                f"{diagnosis.reason}. Learning returned to a good state {state.recoveries} times, each time with a "
+                f"{reason}. Learning returned to a good state {state.recoveries} times, each time with a "
                 f"smaller learning rate, down to {rate:.2g}, without success. Try a smaller learning_rate or step_size"
             )
         state.roll_back(RECOVERY_SCALE)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.pictures.images import rms
 from core.pictures.training_set import cut_patches
 from core.schemas.geometry import Boundary
 from core.theory.decoding import basis
@@ -54,6 +55,7 @@ class Whitening:
         return cls(matrix.float(), inverse.float())
 
     def to(self, like: Tensor) -> "Whitening":
+        """Return this whitening with the dtype and on the device of `like`."""
         if self.matrix is None or self.inverse is None:
             return self
         return Whitening(self.matrix.to(like), self.inverse.to(like))
@@ -112,14 +114,10 @@ def learning_rate_scales(
     below = net.extend(examples, boundary)
     for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
         moved = whitening.coordinates(weight) if index == 0 else weight
-        scales[id(weight)] = WEIGHT_RATE * _size(moved) / math.sqrt(weight[0].numel())
+        scales[id(weight)] = WEIGHT_RATE * rms(moved) / math.sqrt(weight[0].numel())
         responses = convolve(below, weight, bias, net.strides[index])
-        scales[id(bias)] = BIAS_RATE * _size(responses)
+        scales[id(bias)] = BIAS_RATE * rms(responses)
         below = functional.relu(responses)
     if net.category_weights is not None:
         scales[id(net.category_weights)] = WEIGHT_RATE / math.sqrt(len(net.category_weights))
     return [scales[id(parameter)] for parameter in net.parameters()]
-
-
-def _size(values: Tensor) -> float:
-    return float(values.square().mean().sqrt())

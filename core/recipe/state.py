@@ -50,6 +50,7 @@ class TrainingState(LearningState):
             self.stage -= 1
 
     def begin_stage(self, net: GenerativeConvNet, optimizer: torch.optim.Optimizer) -> None:
+        """Continue with a net that has one more layer, and forget the good states of the smaller net."""
         super().begin_stage(net, optimizer)
         self.good_states.clear()
 

@@ -6,44 +6,44 @@ from torch import Tensor
 
 from core.schemas.learning import LearningParams
 
-MOST_GAIN = 1.2  # and at least 1 / 1.2; larger errors are a failure of learning, which should show
+MAX_GAIN = 1.2  # and at least 1 / 1.2; larger errors are a failure of learning, which should show
 
 
 @dataclass(frozen=True)
 class Tone:
     """The correction of denoised pictures (N, C, H, W), in grey levels about the training pictures' mean.
 
-    gain: factor on the contrast. The posterior mean σ²B is flatter than the clean pictures that it averages over. most:
-    limit in grey levels for moving a channel's mean; a single picture, a finite sample, differs from the mean of its
-    density.
+    gain: factor on the contrast. The posterior mean σ²B is flatter than the clean pictures that it averages over.
+    max_shift: limit in grey levels for moving a channel's mean. A single picture differs from the mean of its density.
     """
 
     gain: float = 1.0
-    most: float = 0.0
+    max_shift: float = 0.0
 
     @staticmethod
-    def suits(params: LearningParams) -> bool:
-        """Return True if mean and contrast of every picture are known: for evenly lit textures that were stretched.
+    def applies_to(params: LearningParams) -> bool:
+        """Return True if the mean and contrast of all pictures are known: for evenly lit textures that were stretched.
 
-        Elsewhere smears take up contrast, and amplifying the rest does harm (docs/decisions/0006-even-light.md).
+        In other pictures smears take up a part of the contrast, and amplifying the rest does harm
+        (docs/decisions/0006-even-light.md).
         """
         texture = params.top == "convolutional" and not params.contrastive and params.patch_size is None
         return texture and params.even_light is not None and params.contrast is not None and params.picture_noise > 0
 
     @classmethod
     def of(cls, clean: Tensor, params: LearningParams) -> "Tone":
-        """Measure the correction on a net's own denoised pictures; the identity if `suits` returns False."""
-        if not cls.suits(params):
+        """Measure the correction on a net's own denoised pictures; the identity if `applies_to` returns False."""
+        if not cls.applies_to(params):
             return cls()
         assert params.contrast is not None
         std = float(means((clean - means(clean)).square()).mean().sqrt())
-        gain = min(max(params.contrast / max(std, 1.0), 1 / MOST_GAIN), MOST_GAIN)
+        gain = min(max(params.contrast / max(std, 1.0), 1 / MAX_GAIN), MAX_GAIN)
         return cls(gain, params.reference_std)
 
-    def give(self, clean: Tensor, mean: Tensor | None = None) -> Tensor:
+    def apply(self, clean: Tensor, mean: Tensor | None = None) -> Tensor:
         """Correct pictures (N, C, H, W). mean (N, C, 1, 1): of the whole pictures, if these are tiles of them."""
         mean = means(clean) if mean is None else mean
-        return (clean - mean) * self.gain + mean - mean.clamp(-self.most, self.most)
+        return (clean - mean) * self.gain + mean - mean.clamp(-self.max_shift, self.max_shift)
 
 
 def means(pictures: Tensor) -> Tensor:

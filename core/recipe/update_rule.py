@@ -38,8 +38,8 @@ class ScaledAdam:
         whitened_step(net, state.optimizer, self.whitening)
         if self.is_texture:
             centre_biases(net, biases)
-        if not params.contrastive:  # its chains hardly move, so they say little about the score's scale
-            # A texture's follows the learning rate: once that is small, a faster one would outrun what it balances.
+        if not params.contrastive:  # those chains hardly move, so they say little about the score's scale
+            # For a texture the scale slows down with the learning rate, so that the weights can keep up with it.
             speed = rate / params.learning_rate if self.is_texture else warm_up(params, state.iteration)
             scale_score(net, gradient.observed.score, gradient.synthesized.score, speed)
 
@@ -66,8 +66,8 @@ def whitened_step(net: GenerativeConvNet, optimizer: torch.optim.Optimizer, whit
 def centre_biases(net: GenerativeConvNet, before: Sequence[Tensor]) -> None:
     """Restore the mean over each layer's biases to what it was `before` the step.
 
-    Chains that lag a little behind the pictures ask for ever higher biases, and Adam, which amplifies small gradients,
-    would raise them until every unit fires and f is linear.
+    If the chains lag a little behind the pictures, the gradient keeps raising the biases. Adam amplifies such small
+    gradients, until every unit is active and f is linear.
     """
     for bias, old in zip(net.biases, before, strict=True):
         bias.sub_((bias - old).mean())
@@ -75,10 +75,10 @@ def centre_biases(net: GenerativeConvNet, before: Sequence[Tensor]) -> None:
 
 @torch.no_grad()
 def scale_score(net: GenerativeConvNet, observed: float, synthesized: float, speed: float) -> None:
-    """Scale f towards the likelier size, where the log-likelihood's gradient is f(observed) - f(synthesized).
+    """Multiply f by a factor near 1, up or down as the log-likelihood's gradient f(observed) - f(synthesized) says.
 
-    The contrast of the pictures depends on this one direction, and Adam, which moves every weight alike, hardly follows
-    it among the noise of the others. speed: share of SCORE_SCALING, 0 to 1.
+    The contrast of the pictures depends on this one direction. Adam moves every weight alike and hardly follows it.
+    speed: share of SCORE_SCALING, 0 to 1.
     """
     size = abs(observed) + abs(synthesized)
     if 0 < size < math.inf:

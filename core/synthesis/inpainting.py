@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.engine.dynamics import Dynamics, random_phase
+from core.engine.dynamics import Dynamics
 from core.recipe.denoising import denoise
+from core.synthesis.sampling import PATCHES_PER_SIDE
 from core.theory.langevin import langevin_step
 from core.theory.model import GenerativeConvNet
 
-PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
-BEST_FITS = 4  # best fitting patches, of which one is drawn, so that versions of a picture differ
+BEST_FITS = 4  # number of best fitting patches; one of them is drawn, so that versions of a picture differ
 MARGIN = 8  # pixels around a patch that are compared with what is already known or laid
 
 
@@ -47,7 +47,7 @@ def inpaint(
     for step in range(1, steps + 1):
         noise = torch.randn(images.shape, generator=generator, device=images.device) if noise_std else 0.0
         noisy = images + noise_std * noise
-        down, right = random_phase(stride, generator) if dynamics.random_lattice else (0, 0)
+        down, right = dynamics.draw_phase(stride, generator)
         moved = painted.roll((down, right), (2, 3))
         moved = langevin_step(net, moved, dynamics.step_size, generator, boundary=dynamics.boundary)
         moved = moved.roll((-down, -right), (2, 3))

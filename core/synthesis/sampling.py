@@ -16,7 +16,7 @@ from core.schemas.geometry import Boundary, round_up
 from core.theory.model import GenerativeConvNet
 
 PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
-CANDIDATES = 48  # random patches, of which the best fitting is laid
+CANDIDATES = 48  # random patches; the best fitting one is laid
 MARGIN = 6  # pixels around a patch that are compared with what is already laid
 
 
@@ -41,7 +41,7 @@ def synthesize(
     turn, because the net may depend on the position within an object.
     `after_step(steps done)` is called after each step, with 0 after each row of the patchwork, and with fractions of a
     step for pictures that are computed in tiles; an exception it raises ends the run.
-    Raises ValueError if another size is asked for than that of `start`, except on the torus.
+    Raises ValueError if (height, width) is not the size of `start`, except on the torus.
     """
     if dynamics.boundary == "torus":
         stride = net.architecture.total_stride
@@ -77,7 +77,7 @@ def render(
 
     def render_window(window: Tensor, boundary: Boundary) -> Tensor:
         denoised = denoise(net, window, noise_std, boundary, dynamics.random_lattice, engine.basis)
-        return to_pixels(tone.give(denoised, mean), levels)
+        return to_pixels(tone.apply(denoised, mean), levels)
 
     if dynamics.boundary != "torus":
         return render_window(chains, dynamics.boundary)
@@ -97,7 +97,7 @@ def patchwork(
 
     For each place, CANDIDATES random patches are compared with what is already laid around it, and the one with the
     smallest squared difference is laid. Patches begin at multiples of the net's stride, anywhere on the chains. The
-    picture is no sample of the model where patches meet; the Langevin dynamics repairs these seams in fewer steps than
+    picture is not a sample of the model along the seams; the Langevin dynamics repairs these seams in fewer steps than
     it needs to grow structure from noise.
     `after_row` is called after each row of patches; an exception it raises ends the work.
     """

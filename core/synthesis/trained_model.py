@@ -63,7 +63,7 @@ def load_model(content: bytes) -> TrainedModel:
 
 
 def _colours(tensors: dict[str, Tensor], channels: int) -> ColourBox | None:
-    """Take the colour box out of `tensors`; return None for older files. Raises ValueError if it is no box."""
+    """Take the colour box out of `tensors`; return None for older files. Raises ValueError if they are not a box."""
     if not tensors.keys() & set(COLOURS):
         return None
     low, high, axes = (tensors.pop(name).float() for name in COLOURS)

@@ -1,4 +1,4 @@
-"""Ending with the state whose pictures come nearest (`keep_nearest`; core/theory/learning.py, core/recipe/state.py)."""
+"""`keep_nearest`: a stage ends with the state whose pictures are nearest to the training pictures."""
 
 import math
 
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from core.pictures.quality import grid_peak, relative_grid_peak
 from core.recipe import best_state
-from core.recipe.best_state import COMPARED_ITERATIONS, TOLERATED_GRID
+from core.recipe.best_state import COMPARISON_INTERVAL, TOLERATED_GRID_PEAK
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health
 from core.recipe.learner import Learner, learn
@@ -34,47 +34,47 @@ def images_of(count=1):
 
 @pytest.fixture(autouse=True)
 def _half(monkeypatch):
-    """Compared is the last half, so that there are several states of few iterations."""
-    monkeypatch.setattr(best_state, "COMPARED_SHARE", 0.5)
+    """Compare states of the last half, so that a few iterations have several of them."""
+    monkeypatch.setattr(best_state, "FIRST_COMPARED", 0.5)
 
 
 def test_states_are_compared_only_when_the_learning_rate_is_small(monkeypatch):
     monkeypatch.undo()
     learner = Learner(images_of(), params_of())
-    learner.state.iteration = round(best_state.COMPARED_SHARE * ITERATIONS)
+    learner.state.iteration = round(best_state.FIRST_COMPARED * ITERATIONS)
     assert learner.learning_rate < 0.05 * params_of().learning_rate
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """Distances that are dictated, in the order of the comparisons, and the states that were compared."""
+def set_and_record(monkeypatch):
+    """Return a function that sets the distances of the comparisons in order, and a callback that records states."""
     seen = []
 
-    def dictate(*distances, ailing=()):
+    def set_distances(*distances, unhealthy=()):
         left = list(distances)
         monkeypatch.setattr(best_state, "sliced_wasserstein", lambda *_, **__: left.pop(0))
         monkeypatch.setattr(best_state, "relative_grid_peak", lambda *_: 1.0)
         healthy = iter(range(10**6))
-        monkeypatch.setattr(best_state, "find_warnings", lambda _: ["ails"] if next(healthy) in ailing else [])
+        monkeypatch.setattr(best_state, "find_warnings", lambda _: ["unhealthy"] if next(healthy) in unhealthy else [])
         return seen
 
-    def keep(progress, state):
+    def record(progress, state):
         seen.append((progress.iteration, state.net.weights[0].detach().clone(), state.chains.clone()))
 
-    return dictate, keep
+    return set_distances, record
 
 
 def compared():
     half = range(ITERATIONS // 2, ITERATIONS + 1)
-    return [iteration for iteration in half if (ITERATIONS - iteration) % COMPARED_ITERATIONS == 0]
+    return [iteration for iteration in half if (ITERATIONS - iteration) % COMPARISON_INTERVAL == 0]
 
 
 @pytest.mark.parametrize("best", [0, 2, 5])
-def test_learning_ends_with_the_best_of_the_compared_states(told, best):
-    dictate, keep = told
+def test_learning_ends_with_the_best_of_the_compared_states(set_and_record, best):
+    set_distances, record = set_and_record
     assert len(compared()) == 6
-    seen = dictate(*[1.0 if index == best else 2.0 + index for index in range(6)])
-    state = learn(images_of(), params_of(), callback=keep)
+    seen = set_distances(*[1.0 if index == best else 2.0 + index for index in range(6)])
+    state = learn(images_of(), params_of(), callback=record)
     iteration, weights, chains = seen[compared()[best] - 1]
     assert iteration == compared()[best]
     assert torch.equal(state.net.weights[0], weights)
@@ -83,19 +83,21 @@ def test_learning_ends_with_the_best_of_the_compared_states(told, best):
     assert state.best is None
 
 
-def test_an_unhealthy_state_is_never_kept_and_without_a_healthy_one_the_last_is(told):
-    dictate, keep = told
-    seen = dictate(1.0, 2.0, 3.0, 4.0, 5.0, ailing={0})
-    kept = learn(images_of(), params_of(), callback=keep)
-    assert torch.equal(kept.chains, seen[compared()[1] - 1][2]), "the first, nearest of all had it been compared, ailed"
+def test_an_unhealthy_state_is_never_kept_and_without_a_healthy_one_the_last_is(set_and_record):
+    set_distances, record = set_and_record
+    seen = set_distances(1.0, 2.0, 3.0, 4.0, 5.0, unhealthy={0})
+    kept = learn(images_of(), params_of(), callback=record)
+    assert torch.equal(kept.chains, seen[compared()[1] - 1][2]), (
+        "the first state has the smallest distance, but is unhealthy"
+    )
     seen.clear()
-    dictate(ailing=range(ITERATIONS))
-    assert torch.equal(learn(images_of(), params_of(), callback=keep).chains, seen[-1][2])
+    set_distances(unhealthy=range(ITERATIONS))
+    assert torch.equal(learn(images_of(), params_of(), callback=record).chains, seen[-1][2])
 
 
 def test_a_grid_counts_as_distance(monkeypatch):
     monkeypatch.setattr(best_state, "sliced_wasserstein", lambda *_, **__: 3.0)
-    monkeypatch.setattr(best_state, "relative_grid_peak", lambda *_: 2 * TOLERATED_GRID)
+    monkeypatch.setattr(best_state, "relative_grid_peak", lambda *_: 2 * TOLERATED_GRID_PEAK)
     monkeypatch.setattr(best_state, "find_warnings", lambda _: [])
     learner = Learner(images_of(), params_of())
     for progress in learner.iterate():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from core.recipe.lighting import HUE_SHARE, MOST_STRETCH, Light, evened, slow_light
+from core.recipe.lighting import HUE_SHARE, MAX_STRETCH, Light, evened, slow_light
 
 SIDE = 64
 
@@ -27,7 +27,7 @@ def test_the_part_of_a_wave_that_the_blur_leaves_is_removed(half_periods, std):
     wave = cosine(half_periods)[None]
     picture, kept = 120 + 30 * wave, 1 - faded(half_periods, std)
     torch.testing.assert_close(picture - slow_light(picture, std), 120 + 30 * kept * wave, rtol=0, atol=1e-9)
-    stretched = min(MOST_STRETCH * kept, 1.0)
+    stretched = min(MAX_STRETCH * kept, 1.0)
     torch.testing.assert_close(evened(picture, std), 120 + 30 * stretched * wave, rtol=0, atol=1e-9)
 
 
@@ -44,14 +44,14 @@ def test_the_rest_has_the_contrast_of_the_whole_and_light_is_restored(hole):
     torch.testing.assert_close(of_even, std, rtol=1e-4, atol=0)
     torch.testing.assert_close(even[:, known].mean(dim=1), picture[:, known].mean(dim=1), rtol=0, atol=0.5)
     torch.testing.assert_close(light.given_to(even), picture)
-    assert 1.05 < light.stretch < MOST_STRETCH
+    assert 1.05 < light.stretch < MAX_STRETCH
 
 
 def test_a_picture_that_is_mostly_slow_light_is_stretched_only_so_far():
     generator = torch.Generator().manual_seed(4)
     picture = 120 + torch.randn(1, SIDE, SIDE, generator=generator, dtype=torch.float64) + 80 * cosine(1)
     light = Light.of(picture, 8.0)
-    assert light.stretch == MOST_STRETCH
+    assert light.stretch == MAX_STRETCH
     assert light.without(picture).std() < 15
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.recipe.presets import PRESETS
-from core.recipe.tone import MOST_GAIN, Tone, means
+from core.recipe.tone import MAX_GAIN, Tone, means
 from core.schemas.learning import LayerParams, LearningParams
 
 TEXTURE = PRESETS["texture-cpu"]
@@ -19,7 +19,7 @@ def pictures(means, std):
 
 def test_tone_restores_each_pictures_mean_and_the_contrast_of_all():
     clean = pictures([[3.0, -2.0, 0.5], [-4.0, 0.0, 7.0]], 45.0)
-    found = Tone.of(clean, TEXTURE).give(clean)
+    found = Tone.of(clean, TEXTURE).apply(clean)
     torch.testing.assert_close(found.mean(dim=(2, 3)), torch.zeros(2, 3, dtype=torch.float64), rtol=0, atol=1e-9)
     assert found.square().mean().sqrt() == pytest.approx(TEXTURE.contrast, rel=1e-9)
 
@@ -28,16 +28,16 @@ def test_tiles_get_the_tone_of_the_whole_picture():
     clean = pictures([[3.0, -2.0, 0.5]], 45.0)
     tone = Tone.of(clean, TEXTURE)
     mean = means(clean)
-    parts = [tone.give(part, mean) for part in clean.tensor_split(2, dim=3)]
-    assert torch.equal(torch.cat(parts, dim=3), tone.give(clean))
+    parts = [tone.apply(part, mean) for part in clean.tensor_split(2, dim=3)]
+    assert torch.equal(torch.cat(parts, dim=3), tone.apply(clean))
 
 
-@pytest.mark.parametrize(("std", "gain"), [(20.0, MOST_GAIN), (90.0, 1 / MOST_GAIN), (0.0, MOST_GAIN)])
+@pytest.mark.parametrize(("std", "gain"), [(20.0, MAX_GAIN), (90.0, 1 / MAX_GAIN), (0.0, MAX_GAIN)])
 def test_large_errors_of_tone_remain_visible(std, gain):
     clean = pictures([[60.0, -60.0, 0.0]], std)
     tone = Tone.of(clean, TEXTURE)
     assert tone.gain == pytest.approx(gain)
-    found = tone.give(clean)
+    found = tone.apply(clean)
     moved = (clean - found).mean(dim=(0, 2, 3))
     assert (found - found.mean(dim=(2, 3), keepdim=True)).square().mean().sqrt() == pytest.approx(gain * std, abs=1e-9)
     assert moved.tolist() == pytest.approx([TEXTURE.reference_std, -TEXTURE.reference_std, 0.0], abs=1e-9)
@@ -59,9 +59,9 @@ def test_pictures_of_unknown_mean_or_contrast_are_not_changed(other):
     clean = pictures([[3.0, -2.0, 0.5]], 45.0)
     assert Tone.of(clean, TEXTURE) != Tone()
     params = TEXTURE.model_copy(update=other)
-    assert not Tone.suits(params)
+    assert not Tone.applies_to(params)
     assert Tone.of(clean, params) == Tone()
-    torch.testing.assert_close(Tone().give(clean), clean, rtol=0, atol=1e-12)
+    torch.testing.assert_close(Tone().apply(clean), clean, rtol=0, atol=1e-12)
 
 
 def test_even_light_has_bounds():

@@ -10,7 +10,7 @@ from core.pictures.images import Levels
 from core.recipe.learner import dynamics_of
 from core.recipe.presets import PRESETS
 from core.recipe.rendering import tone_of
-from core.recipe.tone import MOST_GAIN, means
+from core.recipe.tone import MAX_GAIN, means
 from core.schemas.learning import LearningParams
 from core.synthesis.sampling import render, synthesize
 from core.theory.learning import architecture_of
@@ -58,7 +58,7 @@ def drawn(
 def test_a_seed_gives_the_same_picture_on_any_number_of_threads(channels, dtype):
     params = PRESETS["texture-cpu"].model_copy(update={"image_size": SIZE, "random_lattice": False})
     gain, *made = drawn(params, channels, dtype, 1)
-    assert 1 / MOST_GAIN < gain < MOST_GAIN
+    assert 1 / MAX_GAIN < gain < MAX_GAIN
     for threads in (2, 3):
         other_gain, *others = drawn(params, channels, dtype, threads)
         assert other_gain == gain
