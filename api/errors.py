@@ -1,6 +1,5 @@
 """Maps exceptions, including those of core/, to responses in the form application/problem+json (RFC 9457)."""
 
-import errno
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -10,28 +9,19 @@ from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from obstore.exceptions import BaseError as BlobError
-from redis import RedisError
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from core.schemas.jobs import JobKind
-from core.storage.blobs import BlobMissing, BlobStoreUnavailable
-from core.storage.database import UNAVAILABLE, UnknownCommit
+from core.storage.blobs import BlobMissing
+from core.storage.database import UnknownCommit
 from core.storage.errors import Conflict, LimitReached, NotFound
+from core.storage.failures import SERVICES, is_disk_full, unavailable_service
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
 CLOSE_CONNECTION = {"Connection": "close"}
 LOCATIONS = ("body", "query", "path", "header")
-SERVICES: dict[type[Exception], str] = {
-    RedisError: "broker",
-    BlobError: "file storage",
-    BlobStoreUnavailable: "file storage",
-    **dict.fromkeys(UNAVAILABLE, "database"),
-}
-"""The service that an exception of each type says is unavailable."""
-DISK_FULL_MESSAGES = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 
 log = structlog.get_logger()
 
@@ -74,11 +64,10 @@ def unavailable_response(error: Exception) -> JSONResponse:
         log.warning("disk_full", error=str(error))
         return problem_response(507, "the disk is full; nothing was changed")
     log.warning("service_unavailable", error=str(error))
-    service = next(name for kind, name in SERVICES.items() if isinstance(error, kind))
     outcome = (
         "it is not known whether the change took effect" if isinstance(error, UnknownCommit) else "nothing was changed"
     )
-    detail = f"the {service} is unavailable at the moment; {outcome}"
+    detail = f"the {unavailable_service(error)} is unavailable at the moment; {outcome}"
     return problem_response(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
@@ -180,7 +169,7 @@ def install(app: FastAPI) -> None:
         return problem_response(422, "the request contains a value that cannot be stored")
 
     def _unavailable(_: Request, error: Exception) -> JSONResponse:
-        if not isinstance(error, tuple(SERVICES)) and not is_disk_full(error):
+        if unavailable_service(error) is None and not is_disk_full(error):
             raise error
         return unavailable_response(error)
 
@@ -194,10 +183,3 @@ def install(app: FastAPI) -> None:
         headers = {"X-Request-ID": correlation_id.get() or "", **CLOSE_CONNECTION}
         detail = "internal error; the server's log has the details under this request's id"
         return problem_response(500, detail, headers=headers)
-
-
-def is_disk_full(error: Exception) -> bool:
-    """Return True if the error says that a disk is full: the one for files or the database's."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return any(words in str(error) for words in DISK_FULL_MESSAGES)

@@ -20,8 +20,9 @@ from api.middleware.body_limit import BodyLimitMiddleware
 from api.settings import ApiSettings
 from core.storage import keys, quotas
 from core.storage.access import Access
-from core.storage.database import UNAVAILABLE, Database
+from core.storage.database import Database
 from core.storage.errors import LimitReached
+from core.storage.failures import DATABASE_UNAVAILABLE
 from core.storage.tables import ApiKey
 
 PROBES = frozenset({"/healthz", "/readyz"})
@@ -97,7 +98,7 @@ class AuthMiddleware:
                 self._check(scope, database)
             else:
                 await run_in_threadpool(self._check, scope, database)
-        except (Problem, LimitReached, *UNAVAILABLE, RedisError) as error:
+        except (Problem, LimitReached, *DATABASE_UNAVAILABLE, RedisError) as error:
             return _refusal(error)
         return None
 
@@ -180,5 +181,5 @@ class _RevocableStream:
     def _is_valid(self) -> bool:
         try:
             return keys.is_valid(self._database, self._key_id)
-        except UNAVAILABLE:  # keep the stream while the database is unavailable
+        except DATABASE_UNAVAILABLE:  # keep the stream while the database is unavailable
             return True

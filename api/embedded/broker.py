@@ -3,14 +3,15 @@
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from redis import Redis, RedisError
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 MAX_SOCKET_PATH = 100  # bytes; the system allows 104 to 108
 START_SECONDS = 20
+PING_SECONDS = 0.03  # between two attempts to reach a server that starts
 MAX_MEMORY = "256mb"  # for job notifications and events
 
 
@@ -96,14 +97,13 @@ def wait_until_up(
     socket: Path, seconds: float = START_SECONDS, *, has_exited: Callable[[], bool] = lambda: False
 ) -> None:
     """Wait until the server answers. Raises NoBroker after `seconds`, or at once if its process has exited."""
-    client = Redis(unix_socket_path=str(socket), socket_timeout=2)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not has_exited():
+    attempts = Retrying(
+        retry=retry_if_exception_type((RedisError, OSError)),
+        stop=lambda attempt: has_exited() or stop_after_delay(seconds)(attempt),
+        wait=wait_fixed(PING_SECONDS),
+    )
+    with Redis(unix_socket_path=str(socket), socket_timeout=2) as client:
         try:
-            client.ping()
-        except (RedisError, OSError):
-            time.sleep(0.03)
-        else:
-            client.close()
-            return
-    raise NoBroker("the broker did not start: its log is above")
+            attempts(client.ping)
+        except RetryError as error:
+            raise NoBroker("the broker did not start: its log is above") from error

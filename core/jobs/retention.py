@@ -39,8 +39,8 @@ class OutdatedJob:
 def find_outdated(database: Database, blobs: Blobs, policy: RetentionPolicy) -> Iterator[OutdatedJob]:
     """Yield the jobs to delete, those that ended first before the others.
 
-    If the files of ended jobs exceed `max_bytes`, the jobs that ended last are policy. Models, datasets and unfinished jobs
-    are always kept, and do not count.
+    If the files of ended jobs exceed `max_bytes`, the jobs that ended last are kept. Models, datasets and unfinished
+    jobs are always kept, and do not count.
     """
     if policy.jobs_days is None and policy.max_bytes is None:
         return

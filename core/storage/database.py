@@ -1,7 +1,6 @@
 """Connections, transactions and migrations, for SQLite and PostgreSQL."""
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -12,11 +11,20 @@ import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from core.storage.access import Access, AccessSession
+from core.storage.failures import sqlite_code
 
 BUSY_TIMEOUT_SECONDS = 30
 WAL_RETRY_SECONDS = 0.01
@@ -30,8 +38,6 @@ POSTGRES_TIMEOUTS = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-UNAVAILABLE = (OperationalError, PoolTimeout)
-"""Errors that mean that the database does not answer, or that all connections of the pool are in use."""
 
 log = structlog.get_logger()
 
@@ -102,15 +108,14 @@ class Database:
 
     def migrate_when_available(self) -> None:
         """Wait until the server accepts connections, then migrate. Raises OperationalError after a timeout."""
-        deadline = time.monotonic() + (STARTUP_TIMEOUT_SECONDS if self.engine.dialect.name != "sqlite" else 0)
-        while True:
-            try:
-                return self.migrate()
-            except OperationalError as error:
-                if time.monotonic() >= deadline:
-                    raise
-                log.warning("database_not_up", error=str(error.orig))
-                time.sleep(STARTUP_RETRY_SECONDS)
+        attempts = Retrying(
+            retry=retry_if_exception_type(OperationalError),
+            stop=stop_after_delay(0 if self.engine.dialect.name == "sqlite" else STARTUP_TIMEOUT_SECONDS),
+            wait=wait_fixed(STARTUP_RETRY_SECONDS),
+            before_sleep=_log_not_up,
+            reraise=True,
+        )
+        attempts(self.migrate)
 
     def dispose(self) -> None:
         self.engine.dispose()
@@ -135,6 +140,12 @@ class _Migrations:
         from alembic import command
 
         command.downgrade(self._config, revision)
+
+
+def _log_not_up(attempt: RetryCallState) -> None:
+    error = attempt.outcome.exception() if attempt.outcome else None
+    assert isinstance(error, OperationalError)
+    log.warning("database_not_up", error=str(error.orig))
 
 
 @contextmanager
@@ -186,18 +197,19 @@ def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and sqlite_code(error) == sqlite3.SQLITE_BUSY
+
+
+@retry(
+    retry=retry_if_exception(_is_busy),
+    stop=stop_after_delay(BUSY_TIMEOUT_SECONDS),
+    wait=wait_fixed(WAL_RETRY_SECONDS),
+    reraise=True,
+)
 def _enable_write_ahead_log(connection: Any) -> None:
-    """Switch to WAL mode. SQLite does not wait if another connection holds a lock here, so retry until the timeout."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                raise
-            time.sleep(WAL_RETRY_SECONDS)
-        else:
-            return
+    """Switch to WAL mode. SQLite itself does not wait if another connection holds a lock here, hence the retry."""
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:
