@@ -67,7 +67,7 @@ def test_a_full_disk_refuses_requests_and_the_job_goes_on_when_there_is_room(
         for answer in answers:
             assert answer.status_code in (503, 507), answer.text
             assert answer.headers["content-type"] == "application/problem+json"
-            assert "room" in answer.json()["detail"], answer.text
+            assert "disk is full" in answer.json()["detail"], answer.text
         assert client.http.get("/healthz").status_code == 200
     rig.wait_until_ready()
     client.succeeded(job_id)
