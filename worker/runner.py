@@ -16,10 +16,11 @@ from core.schemas.model_file import BrokenFile
 from core.storage.blobs import BlobMissing, Blobs
 from core.storage.database import Database
 from core.storage.errors import LeaseLost, NotFound
+from core.storage.failures import TRANSIENT, is_database_unavailable, is_disk_full
 from worker import metrics
 from worker.classify import classify
 from worker.device import choose_device
-from worker.errors import TRANSIENT, NonFiniteResult, is_database_unavailable, is_storage_full
+from worker.errors import NonFiniteResult
 from worker.inpaint import inpaint
 from worker.job_context import JobContext
 from worker.lease_renewer import JobCanceled, LeaseRenewer, TimeLimitReached, WorkerStopping
@@ -143,7 +144,7 @@ class JobRunner:
     def _retry_later(self, context: JobContext, error: Exception) -> None:
         """Abandon the job for a while. It counts as a failure of the job unless the database did not answer."""
         log.warning("job_retried_later", error=str(error))
-        type_ = "storage-full" if is_storage_full(error) else "unavailable"
+        type_ = "storage-full" if is_disk_full(error) else "unavailable"
         reason = {"type": type_, "detail": f"{type(error).__name__}: {error}"}
         unavailable = is_database_unavailable(error)
         while True:
