@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from nets import BOUNDARIES, CASES, EXHAUSTIVE_CASES, Case, case, parametrized
+from nets import BOUNDARIES, CASES, EXHAUSTIVE_CASES, Case, case, parametrized, seeded
 from torch import Tensor
 
 from core.engine.dynamics import Dynamics, random_phase
@@ -82,10 +82,6 @@ def in_double_precision(case: Case) -> Case:
 
 def layout_of(case: Case) -> Layout:
     return Layout.of(case.net.architecture, (case.images.shape[2], case.images.shape[3]), case.boundary)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def relative(found: Tensor, expected: Tensor) -> float:

@@ -61,6 +61,28 @@ def top_size(architecture: Architecture, size: tuple[int, int], boundary: Bounda
     return height[0], width[0]
 
 
+def seeded(seed: int = 0) -> torch.Generator:
+    """Return a generator on the CPU."""
+    return torch.Generator().manual_seed(seed)
+
+
+def blank_net(reference_std: float, bias: float = 0.0) -> GenerativeConvNet:
+    """Return one layer with zero weights: f is constant, so the density is q."""
+    net = GenerativeConvNet(Architecture((ConvLayer(1, 1),), channels=1, reference_std=reference_std)).double()
+    with torch.no_grad():
+        net.weights[0].zero_()
+        net.biases[0].fill_(bias)
+    return net
+
+
+def stationary_variance(reference_std: float, step_size: float) -> float:
+    """Return the variance of a pixel under eq. 19 with a constant B.
+
+    x' = a x + c + ε Z with a = 1 - ε² / 2σ², so v = a² v + ε² = σ² / (1 - ε² / 4σ²).
+    """
+    return reference_std**2 / (1 - step_size**2 / (4 * reference_std**2))
+
+
 def case(
     name: str,
     layers: list[tuple[int, int, int]],

@@ -62,7 +62,7 @@ def kill(state):
 
 
 def blow_up(state):
-    """Filters so strong that each Langevin step throws the chains further."""
+    """Make the filters so strong that the chains diverge."""
     with torch.no_grad():
         state.net.weights[0].normal_(0, 1000, generator=torch.Generator().manual_seed(0))
 
@@ -73,14 +73,14 @@ def poison(state):
 
 
 class Sabotage:
-    """A callback that spoils the state once, after `step`, and keeps what it was told."""
+    """A callback that spoils the state once, after `step`, and keeps the progress of each call."""
 
     def __init__(self, spoil, step, stop=None):
         self.spoil, self.step, self.stop = spoil, step, stop
-        self.told, self.done = [], False
+        self.progress, self.done = [], False
 
     def __call__(self, progress, state):
-        self.told.append(progress)
+        self.progress.append(progress)
         if progress.step == self.step and not self.done:
             self.spoil(state)
             self.done = True

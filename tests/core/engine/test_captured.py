@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 import torch
-from engines import a_box, every_engine_case, in_single_precision, layout_of, seeded
-from nets import Case, case
+from engines import a_box, every_engine_case, in_single_precision, layout_of
+from nets import Case, case, seeded
 
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from nets import case, every_case
+from nets import case, every_case, seeded
 
 from core.engine.dynamics import Dynamics, roll_to_random_phase
 from core.engine.reference import run_chains
@@ -18,10 +18,6 @@ ON_THE_TORUS = [
     case("torus_every_4", [(3, 3, 2), (3, 3, 2)], (8, 12), "torus", top="category"),
 ]
 every_torus = pytest.mark.parametrize("case", ON_THE_TORUS, ids=lambda case: case.name)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def box(channels, low=-1.0, high=0.5):

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from engines import GivenNoise, a_box, every_engine_case, layout_of, noises, relative, seeded, stepped
+from engines import GivenNoise, a_box, every_engine_case, layout_of, noises, relative, stepped
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import BOUNDARIES, Case, case, random_cases
+from nets import BOUNDARIES, Case, case, random_cases, seeded
 
 from core.engine import FastEngine, ReferenceEngine, fast
 from core.engine.dynamics import Dynamics

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from engines import ENGINE_CASES, every_engine_case, layout_of, seeded
+from engines import ENGINE_CASES, every_engine_case, layout_of
 from hypothesis import given, settings
-from nets import case, random_cases
+from nets import case, random_cases, seeded
 from torch.nn import functional
 
 from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from engines import seeded
+from nets import seeded
 
 from core.engine.noise import STREAMS, Noise
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from engines import relative, seeded
-from nets import case
+from engines import relative
+from nets import case, seeded
 
 from core.engine.blocked import BlockedNet
 from core.engine.layout import Layout

@@ -2,32 +2,14 @@
 
 import pytest
 import torch
-from nets import case, every_case, random_net
+from nets import blank_net, case, every_case, random_net, seeded, stationary_variance
 
 from core.engine import reference
 from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.theory.decoding import decode
 from core.theory.langevin import langevin_step
-from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def blank_net(reference_std, bias=0.0):
-    """Return one layer with zero weights: f is constant, so the density is q."""
-    net = GenerativeConvNet(Architecture((ConvLayer(1, 1),), channels=1, reference_std=reference_std)).double()
-    with torch.no_grad():
-        net.weights[0].zero_()
-        net.biases[0].fill_(bias)
-    return net
-
-
-def stationary_variance(reference_std, step_size):
-    """Of eq. 19 with a constant B: x' = a x + c + ε Z with a = 1 - ε² / 2σ², so v = a² v + ε² = σ² / (1 - ε² / 4σ²)."""
-    return reference_std**2 / (1 - step_size**2 / (4 * reference_std**2))
+from core.theory.model import Architecture, ConvLayer
 
 
 def test_with_a_generator_the_global_one_is_not_used():

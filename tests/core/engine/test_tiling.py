@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from engines import GivenNoise, a_box, in_single_precision, noises, relative, seeded, stepped
-from nets import case
+from engines import GivenNoise, a_box, in_single_precision, noises, relative, stepped
+from nets import case, seeded
 
 from core.engine import FastEngine, ReferenceEngine, tiling
 from core.engine.dynamics import Dynamics

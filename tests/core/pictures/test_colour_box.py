@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from nets import seeded
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels
@@ -10,10 +11,6 @@ from core.schemas.model_file import BrokenFile
 from core.synthesis.trained_model import TrainedModel, load_model, save_model
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def pictures(count=3, channels=3):

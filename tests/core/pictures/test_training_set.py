@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from nets import seeded
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, standardize
@@ -13,10 +14,6 @@ from core.pictures.training_set import (
     cut_patches,
     measure_levels,
 )
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def numbered(count=3, channels=2, height=6, width=7):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from nets import seeded
 
 from core.pictures.images import filter_sheet
 from core.pictures.training_set import cut_patches
@@ -14,10 +15,6 @@ EXACT = {"rtol": 1e-9, "atol": 1e-9}
 SHAPES = [(5, 7, 1, 1.0), (3, 4, 3, 2.5), (1, 6, 2, 0.7), (10, 12, 1, 1.0)]  # patch size, filters, channels, σ
 
 every_shape = pytest.mark.parametrize(("size", "filters", "channels", "reference_std"), SHAPES)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def bars(count=3, size=24):

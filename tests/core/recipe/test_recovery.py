@@ -35,13 +35,13 @@ def spoilt(request):
 def test_a_failure_is_noticed_soon_and_rolled_back_with_a_smaller_rate(spoil, step):
     sabotage = Sabotage(spoil, step)
     state = learn(pictures(), PARAMS, callback=sabotage)
-    steps = [progress.step for progress in sabotage.told]
-    unnoticed = [progress for progress in sabotage.told[step:] if progress.recoveries == 0]
+    steps = [progress.step for progress in sabotage.progress]
+    unnoticed = [progress for progress in sabotage.progress[step:] if progress.recoveries == 0]
     assert len(unnoticed) <= 3
-    after = sabotage.told[step + len(unnoticed)]
+    after = sabotage.progress[step + len(unnoticed)]
     assert after.recoveries == 1
     assert after.step <= step  # gone back, not on
-    before = sabotage.told[steps.index(after.step)]
+    before = sabotage.progress[steps.index(after.step)]
     assert after.learning_rate == pytest.approx(RECOVERY_SCALE * before.learning_rate)
     assert state.recoveries == 1
     assert steps[-1] == STEPS
@@ -68,7 +68,7 @@ def test_learning_restored_from_a_snapshot_alone_can_recover():
     sabotage = Sabotage(kill, step=12)
     state = learn(pictures(), PARAMS, state=through_snapshot(stopped, PARAMS), callback=sabotage)
     assert state.recoveries == 1
-    assert min(progress.step for progress in sabotage.told if progress.recoveries == 1) > 10
+    assert min(progress.step for progress in sabotage.progress if progress.recoveries == 1) > 10
 
 
 @pytest.mark.parametrize(

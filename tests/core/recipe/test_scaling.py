@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from nets import random_net
+from nets import random_net, seeded
 
 from core.recipe.scaling import (
     BIAS_RATE,
@@ -25,10 +25,6 @@ LAYERS = (ConvLayer(12, 5, 2), ConvLayer(10, 3), ConvLayer(8, 3))
 SIGMA = 8.0
 
 
-def seeded(seed=SEED):
-    return torch.Generator().manual_seed(seed)
-
-
 def examples(count=3, channels=2, size=28):
     """Soft shapes with faint detail, as photographs have: most of their strength lies in slow changes."""
     rough = torch.randn(count, channels, size, size, generator=seeded(1), dtype=torch.float64)
@@ -47,8 +43,8 @@ def scaled(top="convolutional", boundary="valid", layers=LAYERS, images=None, wh
     architecture = Architecture(layers, images.shape[1], reference_std, top).with_top_size(images.shape[-1], boundary)
     net = GenerativeConvNet(architecture).double()
     whitening = whitening_of(images, layers[0].kernel_size, reference_std) if whiten else Whitening()
-    scale_weights(net, images, boundary, whitening.to(images), seeded())
-    return net, images + reference_std * torch.randn(images.shape, generator=seeded())
+    scale_weights(net, images, boundary, whitening.to(images), seeded(SEED))
+    return net, images + reference_std * torch.randn(images.shape, generator=seeded(SEED))
 
 
 def responses(net, images, boundary):
@@ -133,7 +129,7 @@ def test_scaling_draws_from_its_generator_only():
 
 def test_filters_and_their_whitened_coordinates_are_each_others_inverse():
     whitening = whitening_of(examples())
-    filters = torch.randn(7, 2, 5, 5, generator=seeded(), dtype=torch.float64)
+    filters = torch.randn(7, 2, 5, 5, generator=seeded(SEED), dtype=torch.float64)
     torch.testing.assert_close(whitening.filters(whitening.coordinates(filters)), filters, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(whitening.coordinates(whitening.filters(filters)), filters, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(whitening.matrix, whitening.matrix.T, rtol=1e-5, atol=1e-6)
@@ -154,8 +150,8 @@ def test_whitening_makes_the_components_of_patches_more_equally_strong():
 
 def test_filters_of_too_many_inputs_are_not_whitened():
     side = math.isqrt(WHITENED_INPUTS) + 1
-    whitening = Whitening.of(torch.randn(1, 1, side + 4, side + 4, generator=seeded()), side, 1.0)
-    filters = torch.randn(2, 1, side, side, generator=seeded())
+    whitening = Whitening.of(torch.randn(1, 1, side + 4, side + 4, generator=seeded(SEED)), side, 1.0)
+    filters = torch.randn(2, 1, side, side, generator=seeded(SEED))
     assert torch.equal(whitening.filters(filters), filters)
     assert torch.equal(whitening.coordinates(filters), filters)
 

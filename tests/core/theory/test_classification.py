@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from nets import random_net
+from nets import random_net, seeded
 
 from core.pictures.images import Levels, standardize
 from core.recipe.learner import learn
@@ -27,10 +27,6 @@ EXACT = {"rtol": 1e-9, "atol": 1e-9}
 BOUNDARIES = ["valid", "torus", "padded"]
 LAYERS = (ConvLayer(3, 3, 2), ConvLayer(4, 2))
 PRIORS = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def discriminative_net(layers=LAYERS, *, channels=2, reference_std=1.5, categories=3, seed=0):

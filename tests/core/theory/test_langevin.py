@@ -1,27 +1,8 @@
 import pytest
 import torch
-from nets import case, every_case
+from nets import blank_net, case, every_case, seeded
 
 from core.theory.langevin import LangevinCoefficients, langevin_coefficients, langevin_step
-from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def blank_net(reference_std, bias=0.0):
-    """One layer with zero weights: q alone, f a constant."""
-    net = GenerativeConvNet(Architecture((ConvLayer(1, 1),), channels=1, reference_std=reference_std)).double()
-    with torch.no_grad():
-        net.weights[0].zero_()
-        net.biases[0].fill_(bias)
-    return net
-
-
-def stationary_variance(reference_std, step_size):
-    """Of eq. 19 with a constant B: x' = a x + c + ε Z with a = 1 - ε² / 2σ², so v = a² v + ε² = σ² / (1 - ε² / 4σ²)."""
-    return reference_std**2 / (1 - step_size**2 / (4 * reference_std**2))
 
 
 @every_case

@@ -5,15 +5,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from nets import BOUNDARIES, case, random_net
+from nets import BOUNDARIES, case, random_net, seeded
 
 from core.theory.decoding import decode
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 from core.theory.partition import Annealing, LogPartition, estimate, log_density, log_partition, spread
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def pixel_net(weight, bias, reference_std=1.0):

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from nets import random_net
+from nets import random_net, seeded
 
 from core.theory.decoding import basis, decode, reconstruct
 from core.theory.langevin import langevin_step
@@ -11,10 +11,6 @@ EXACT = {"rtol": 1e-9, "atol": 1e-9}
 SHAPES = [(5, 7, 1, 1.0), (3, 4, 3, 2.5), (1, 6, 2, 0.7), (10, 12, 1, 1.0)]  # patch size, filters, channels, σ
 
 every_shape = pytest.mark.parametrize(("size", "filters", "channels", "reference_std"), SHAPES)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def general_net(size, filters, channels, reference_std):
