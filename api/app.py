@@ -94,16 +94,18 @@ async def _lifespan(app: FastAPI, settings: ApiSettings) -> AsyncIterator[None]:
     app.state.app_state = app_state
     app_state.decoders.start()
     app.state.monitor = ServiceMonitor(app_state)
-    yield
-    sender.stop()
-    app.state.monitor.close()
-    app_state.decoders.close()
-    sweeper.stop()
-    reconciler.stop()
-    await app_state.broadcaster.aclose()
-    app_state.redis.close()
-    app_state.notifier.close()
-    app_state.database.dispose()
+    try:
+        yield
+    finally:
+        sender.stop()
+        app.state.monitor.close()
+        app_state.decoders.close()
+        sweeper.stop()
+        reconciler.stop()
+        await app_state.broadcaster.aclose()
+        app_state.redis.close()
+        app_state.notifier.close()
+        app_state.database.dispose()
 
 
 def _open(settings: ApiSettings) -> AppState:
