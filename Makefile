@@ -48,11 +48,12 @@ service: $(READY) ## how soon the service starts and begins a job; what training
 load: $(READY) ## what the service bears while it learns: reads, event streams, jobs, uploads; three to eight minutes
 	$(BIN)/python benchmarks/load.py
 
-check: $(READY) ## lint, format, types, import rules
+check: $(READY) ## lint, format, types, import rules, names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/plain_names.py
 
 format: $(READY) ## put the source in its form
 	$(BIN)/ruff check --fix .

@@ -35,11 +35,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
     files = (path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file())
-    assert held == {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    assert names == {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
     for needed in ("api/web/*.html", "core/storage/migrations/env.py", "core/storage/migrations/versions/*.py"):
-        assert any(Path(name).match(needed) for name in held), needed
+        assert any(Path(name).match(needed) for name in names), needed
 
 
 def test_the_installed_api_brings_no_torch(installed: Path) -> None:

@@ -106,19 +106,19 @@ def _belongings(api: Api, owner: Holder) -> dict[str, str]:
     dataset = rows.add_dataset(owner.database)
     api.blobs.put(dataset.images[0].blob, b"abc")
     rows.accept(owner.database, rows.train(dataset.id))
-    held = rows.claim(api.database)
-    result = NewArtifact("a.png", "image/png", api.blobs.put(held.path("a.png"), b"abc"), 3, 4)
-    weights = api.blobs.put(held.path("weights"), b"abc")
+    lease = rows.claim(api.database)
+    result = NewArtifact("a.png", "image/png", api.blobs.put(lease.path("a.png"), b"abc"), 3, 4)
+    weights = api.blobs.put(lease.path("weights"), b"abc")
     model = NewModel(new_id("model"), None, weights, dict(rows.PARAMS), 1)
-    outcomes.succeed(api.database, held, [result], rows.DONE, model=model)
+    outcomes.succeed(api.database, lease, [result], rows.DONE, model=model)
     canceled = requests.cancel(owner.database, rows.accept(owner.database)).id
     queued = rows.accept(owner.database, rows.sample(None))
     webhook = webhooks.add(owner.database, "https://192.0.2.1/")
-    told = Delivery(id=new_id("msg"), webhook_seq=webhook.seq, job_id=held.job_id, event="job.succeeded", payload={})
+    told = Delivery(id=new_id("msg"), webhook_seq=webhook.seq, job_id=lease.job_id, event="job.succeeded", payload={})
     told.status = "failed"
     with api.database.write() as session:
         session.add(told)
-    ids = {"done": held.job_id, "canceled": canceled, "queued": queued}
+    ids = {"done": lease.job_id, "canceled": canceled, "queued": queued}
     return {**ids, "dataset": dataset.id, "model": model.id, "webhook": webhook.id, "delivery": told.id}
 
 
@@ -139,17 +139,17 @@ ABSENT = {noun: f"{noun}_none" for noun in ("dataset", "model", "done", "cancele
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
-def test_every_operation_stands_in_exactly_one_table(operation: Operation) -> None:
+def test_every_operation_is_in_exactly_one_table(operation: Operation) -> None:
     tables = (OPEN, ANYONES, LISTINGS, IN_THE_BODY, OF_A_ROW)
     assert [operation in table for table in tables].count(True) == 1, "say who may call it, in this file"
 
 
-def test_the_document_served_is_the_one_that_is_walked(api: Api) -> None:
+def test_the_served_openapi_document_is_the_tested_one(api: Api) -> None:
     assert _operations(api.client.get("/openapi.json").json()) == OPERATIONS
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one not in OPEN], ids=" ".join)
-def test_without_a_key_nothing(api: Api, people: People, operation: Operation) -> None:
+def test_without_a_key_every_operation_is_refused(api: Api, people: People, operation: Operation) -> None:
     path = _path(operation, _belongings(api, people.ada)) if operation in OF_A_ROW else operation[1]
     wrong = Holder("key_none", people.ada.key[:-1] + "?", api.database)
     for who in (None, wrong):
@@ -161,7 +161,7 @@ def test_without_a_key_nothing(api: Api, people: People, operation: Operation) -
 
 
 @pytest.mark.parametrize("operation", OF_A_ROW, ids=" ".join)
-def test_anothers_row_looks_exactly_like_an_absent_one(api: Api, people: People, operation: Operation) -> None:
+def test_another_keys_row_looks_like_an_absent_one(api: Api, people: People, operation: Operation) -> None:
     method, ids = operation[0], _belongings(api, people.ada)
     foreign = ask(api, people.bob, method, _path(operation, ids), json=OF_A_ROW[operation].json)
     absent = ask(api, people.bob, method, _path(operation, ABSENT), json=OF_A_ROW[operation].json)
@@ -170,7 +170,7 @@ def test_anothers_row_looks_exactly_like_an_absent_one(api: Api, people: People,
 
 
 @pytest.mark.parametrize("operation", OF_A_ROW, ids=" ".join)
-def test_the_owner_and_an_admin_get_what_they_ask_for(api: Api, people: People, operation: Operation) -> None:
+def test_the_owner_and_an_admin_have_access(api: Api, people: People, operation: Operation) -> None:
     case = OF_A_ROW[operation]
     for who in (people.ada, people.admin):
         for queued in requests.listing(api.database, limit=100):
@@ -180,7 +180,7 @@ def test_the_owner_and_an_admin_get_what_they_ask_for(api: Api, people: People, 
 
 
 @pytest.mark.parametrize("operation", sorted(LISTINGS), ids=" ".join)
-def test_a_listing_holds_ones_own_alone(api: Api, people: People, operation: Operation) -> None:
+def test_a_listing_contains_only_the_keys_own_rows(api: Api, people: People, operation: Operation) -> None:
     _belongings(api, people.ada)
     path = operation[1]
     seen = {who.id: ask(api, who, "GET", path).json()["data"] for who in (people.ada, people.bob, people.admin)}
@@ -193,7 +193,7 @@ def test_a_listing_holds_ones_own_alone(api: Api, people: People, operation: Ope
 
 
 @pytest.mark.parametrize(("operation", "body"), [(one, body) for one, bodies in IN_THE_BODY.items() for body in bodies])
-def test_anothers_row_named_in_a_body_looks_absent(
+def test_another_keys_row_in_a_request_body_looks_absent(
     api: Api, people: People, operation: Operation, body: dict[str, Any]
 ) -> None:
     ids = _belongings(api, people.ada)
@@ -223,7 +223,7 @@ def test_two_keys_may_use_one_idempotency_key(api: Api, people: People) -> None:
     assert made[people.ada.id] != made[people.bob.id]
 
 
-def test_what_is_uploaded_belongs_to_the_key_that_uploads(api: Api, people: People) -> None:
+def test_an_upload_belongs_to_its_key(api: Api, people: People) -> None:
     files = [("images", ("a.png", pictures.png()))]
     made = ask(api, people.ada, "POST", "/v1/datasets", files=files).json()
     assert ask(api, people.bob, "GET", made["images"][0]["url"]).status_code == 404
@@ -236,7 +236,7 @@ def test_the_metrics_are_for_admins(api: Api, people: People) -> None:
     assert "handler=" in ask(api, people.admin, "GET", "/metrics").text
 
 
-def test_what_the_gate_refuses_is_counted(api: Api, people: People) -> None:
+def test_requests_refused_by_the_middleware_are_counted(api: Api, people: People) -> None:
     def refused() -> float:
         told = text_string_to_metric_families(ask(api, people.admin, "GET", "/metrics").text)
         where = {"handler": "/v1/jobs", "method": "GET", "status": "4xx"}
@@ -248,7 +248,7 @@ def test_what_the_gate_refuses_is_counted(api: Api, people: People) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/", "/web/app.js", "/web/style.css", "/docs", "/openapi.json"])
-def test_what_is_open_is_open(api: Api, people: People, path: str) -> None:
+def test_open_operations_need_no_key(api: Api, people: People, path: str) -> None:
     assert people
     assert ask(api, None, "GET", path).status_code == 200
 
@@ -256,6 +256,6 @@ def test_what_is_open_is_open(api: Api, people: People, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/nowhere", "/%2fhealthz", "/healthz/", "/healthz/../v1/jobs", "/web/", "/v1", "/v1/session/"]
 )
-def test_nothing_else_is_open(api: Api, people: People, path: str) -> None:
+def test_all_other_operations_need_a_key(api: Api, people: People, path: str) -> None:
     assert people
     problem(ask(api, None, "GET", path), 401)

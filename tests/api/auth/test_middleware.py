@@ -1,4 +1,4 @@
-"""The gate: who is let in, from where, how often; and before any body is taken."""
+"""Authentication and limits: who may send requests, from where, how many, before any body is received."""
 
 import socket
 import subprocess
@@ -34,7 +34,7 @@ def test_a_body_without_a_key_is_not_received(api: Api) -> None:
 
 
 @pytest.mark.parametrize("length", [200 * MEBIBYTE, None])
-def test_a_body_without_end_is_not_received_where_keys_are_handed_in(api: Api, length: int | None) -> None:
+def test_an_endless_sign_in_body_is_not_received(api: Api, length: int | None) -> None:
     holder(api.database, "ada")
     answer, sent = _post(api, "/v1/session", length)
     assert b"HTTP/1.1 413" in answer
@@ -52,7 +52,7 @@ def test_a_body_without_end_is_not_received_where_keys_are_handed_in(api: Api, l
     ],
 )
 @pytest.mark.parametrize("expecting", [b"", b"Expect: 100-continue\r\n"])
-def test_an_answer_before_the_bodys_end_closes_the_connection(
+def test_a_response_before_the_end_of_the_body_closes_the_connection(
     api: Api, request_line: bytes, status: int, expecting: bytes
 ) -> None:
     head = request_line + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
@@ -67,14 +67,14 @@ def test_an_answer_before_the_bodys_end_closes_the_connection(
     assert b"\r\nconnection: close\r\n" in head.lower()
 
 
-def test_an_answer_to_a_whole_body_leaves_the_connection_open(api: Api) -> None:
+def test_a_response_to_a_complete_body_keeps_the_connection_open(api: Api) -> None:
     for answer in (api.post({}), api.upload(("a.png", pictures.png())), api.client.get("/v1/jobs")):
         assert "connection" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["FOO", "TRACE", "CONNECT", "A" * 500])
 @pytest.mark.parametrize("path", ["/v1/jobs", "/", "/healthz", "/v1/nowhere"])
-def test_a_method_that_nothing_knows_is_refused_and_not_counted_by_its_name(api: Api, method: str, path: str) -> None:
+def test_an_unknown_method_is_refused_and_gets_no_metric_of_its_own(api: Api, method: str, path: str) -> None:
     refused = api.client.request(method, path)
     problem(refused, 405)
     assert "GET" in refused.headers["allow"].split(", ")
@@ -85,7 +85,7 @@ def test_a_method_that_nothing_knows_is_refused_and_not_counted_by_its_name(api:
     assert f'method="{method}"' not in api.client.get("/metrics").text
 
 
-def test_the_page_stands_in_no_frame(api: Api) -> None:
+def test_the_page_cannot_be_framed(api: Api) -> None:
     for path in ("/", "/web/app.js", "/web/style.css"):
         assert "frame-ancestors 'none'" in api.client.get(path).headers["content-security-policy"].split("; ")
 
@@ -132,7 +132,7 @@ def test_without_keys_a_foreign_host_is_refused(api: Api, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8000", "[::1]"])
-def test_loopback_has_several_names(api: Api, host: str) -> None:
+def test_every_loopback_name_is_accepted(api: Api, host: str) -> None:
     assert api.client.get("/v1/jobs", headers={"Host": host}).status_code == 200
 
 
@@ -180,7 +180,7 @@ def test_the_page_signs_in_and_out_by_a_cookie(api: Api) -> None:
     assert 'genconvnet_key=""' in left.headers["set-cookie"]
 
 
-def test_a_cookie_over_tls_stays_there(api: Api) -> None:
+def test_a_cookie_set_over_tls_is_secure(api: Api) -> None:
     ada = holder(api.database, "ada")
     for scheme in ("http", "https"):  # as a proxy on this machine says it
         answer = api.client.post("/v1/session", json={"key": ada.key}, headers={"X-Forwarded-Proto": scheme})
@@ -197,7 +197,7 @@ def test_refused_sign_ins_are_logged_and_do_not_fill_the_log(api: Api) -> None:
     assert {one.request_id for one in refused} == {"guess"}
 
 
-def test_the_audit_log_tells_key_and_request(api: Api) -> None:
+def test_the_audit_log_names_key_and_request(api: Api) -> None:
     ada = holder(api.database, "ada")
     answer = api.client.post(
         "/v1/datasets", files=[("images", ("a.png", pictures.png()))], headers={**ada.headers, "X-Request-ID": "r-1"}
@@ -207,20 +207,20 @@ def test_the_audit_log_tells_key_and_request(api: Api) -> None:
     assert found == ("dataset.create", answer.json()["id"], ada.id, "r-1")
 
 
-def test_each_key_may_send_so_many_requests_a_minute_to_all_apis_together(own_api: Api, own_valkey: Valkey) -> None:
+def test_the_request_rate_of_a_key_is_limited_over_all_apis(own_api: Api, own_valkey: Valkey) -> None:
     ada = holder(own_api.database, "ada", requests_per_minute=4)
     bob = holder(own_api.database, "bob", requests_per_minute=4)
-    beside = Api(own_api.log.parent / "..", own_valkey.url, str(own_api.database.engine.url))
+    other_api = Api(own_api.log.parent / "..", own_valkey.url, str(own_api.database.engine.url))
     try:
-        answers = [ask(api, ada, "GET", "/v1/jobs") for api in (own_api, beside) * 3]
+        answers = [ask(api, ada, "GET", "/v1/jobs") for api in (own_api, other_api) * 3]
         assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
         assert "requests_per_minute" in problem(answers[-1], 429)["detail"]
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
-        assert ask(beside, bob, "GET", "/v1/jobs").status_code == 200
+        assert ask(other_api, bob, "GET", "/v1/jobs").status_code == 200
         own_valkey.stop()
         assert ask(own_api, ada, "GET", "/v1/jobs").status_code == 200
     finally:
-        beside.stop()
+        other_api.stop()
 
 
 def test_a_key_without_room_is_refused_before_its_upload(api: Api) -> None:
@@ -236,7 +236,7 @@ def test_a_key_without_room_is_refused_before_its_upload(api: Api) -> None:
     assert sent < 20 * MEBIBYTE
 
 
-def test_a_key_with_enough_unfinished_jobs_is_told_so(api: Api) -> None:
+def test_a_key_with_too_many_unfinished_jobs_is_refused(api: Api) -> None:
     ada = holder(api.database, "ada", max_unfinished_jobs=1)
     wanted = {"kind": "train", "dataset_id": rows.add_dataset(ada.database).id}
     assert ask(api, ada, "POST", "/v1/jobs", json=wanted).status_code == 202
@@ -245,7 +245,7 @@ def test_a_key_with_enough_unfinished_jobs_is_told_so(api: Api) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
-def test_no_log_holds_a_key(own_api: Api, own_valkey: Valkey) -> None:
+def test_no_log_contains_a_key(own_api: Api, own_valkey: Valkey) -> None:
     ada = holder(own_api.database, "ada", requests_per_minute=30)
     lost = holder(own_api.database, "lost")
     keys.revoke(own_api.database, lost.id)
@@ -289,12 +289,12 @@ def test_no_log_holds_a_key(own_api: Api, own_valkey: Valkey) -> None:
         ("127.0.0.1", "", True),
     ],
 )
-def test_who_can_reach_the_service_is_known(host: str, published_on: str | None, expected: bool) -> None:
+def test_exposure_is_determined_by_the_listening_address(host: str, published_on: str | None, expected: bool) -> None:
     assert is_exposed(ApiSettings(host=host, published_on=published_on)) is expected
 
 
 @pytest.mark.parametrize("part", ["api", "serve"])
-def test_open_to_others_without_keys_it_does_not_start(part: str, tmp_path: Path) -> None:
+def test_exposed_without_keys_the_api_does_not_start(part: str, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("genconvnet")), part, "--host", "0.0.0.0", "--port", "0"]
     done = subprocess.run(
         [*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
@@ -304,7 +304,7 @@ def test_open_to_others_without_keys_it_does_not_start(part: str, tmp_path: Path
     assert "--without-keys" in done.stderr
 
 
-def test_open_to_others_with_a_key_every_request_needs_one(tmp_path: Path, valkey: Valkey) -> None:
+def test_exposed_with_a_key_every_request_needs_one(tmp_path: Path, valkey: Valkey) -> None:
     url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
     database = Database(url)
     database.migrate()
@@ -327,7 +327,7 @@ def test_open_to_others_with_a_key_every_request_needs_one(tmp_path: Path, valke
         database.dispose()
 
 
-def test_open_to_others_without_keys_when_told_so_in_words(tmp_path: Path, valkey: Valkey) -> None:
+def test_exposed_without_keys_if_explicitly_allowed(tmp_path: Path, valkey: Valkey) -> None:
     url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
     told = {"GENCONVNET_WITHOUT_KEYS": "true", "GENCONVNET_ALLOWED_HOSTS": "our.example, other.example"}
     api = Api(
@@ -344,7 +344,7 @@ def test_open_to_others_without_keys_when_told_so_in_words(tmp_path: Path, valke
         api.stop()
 
 
-def test_published_on_loopback_a_container_needs_no_keys(tmp_path: Path, valkey: Valkey) -> None:
+def test_a_container_published_on_loopback_needs_no_keys(tmp_path: Path, valkey: Valkey) -> None:
     """As docker-compose.yml has it."""
     url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
     api = Api(tmp_path, valkey.url, url, GENCONVNET_HOST="0.0.0.0", GENCONVNET_PUBLISHED_ON="127.0.0.1:8000")
@@ -355,7 +355,7 @@ def test_published_on_loopback_a_container_needs_no_keys(tmp_path: Path, valkey:
         api.stop()
 
 
-def test_the_commands_make_list_and_revoke_keys_and_show_who_did_what(tmp_path: Path) -> None:
+def test_the_commands_create_list_and_revoke_keys_and_show_the_audit_log(tmp_path: Path) -> None:
     place = ("--data-dir", str(tmp_path))
     key, advice = _command("keys", "create", "ada", "--admin", "--max-unfinished-jobs", "3", *place)
     assert key.startswith("gcn_")
@@ -369,7 +369,7 @@ def test_the_commands_make_list_and_revoke_keys_and_show_who_did_what(tmp_path: 
     assert [("key.create" in line, "key.revoke" in line) for line in said] == [(True, False), (False, True)]
 
 
-def test_the_commands_work_on_the_database_that_is_named(postgres_server: PostgresServer) -> None:
+def test_the_commands_use_the_configured_database(postgres_server: PostgresServer) -> None:
     with postgres_server.fresh() as url:
         key = _command("keys", "create", "ada", "--expires-days", "1", GENCONVNET_DATABASE_URL=url)[0]
         database = Database(url)
@@ -410,7 +410,7 @@ def _post(api: Api, path: str, length: int | None, who: Holder | None = None) ->
     return answer, sent
 
 
-def test_only_uploads_may_be_long(api: Api) -> None:
+def test_only_uploads_may_have_a_long_body(api: Api) -> None:
     """JSON is parsed whole, in memory, where every request is served."""
     long = {"content": b'{"x": [' + b"[]," * 400_000 + b"[]]}", "headers": {"Content-Type": "application/json"}}
     for path in ("/v1/jobs", "/v1/webhooks", "/v1/jobs/job_x/resume"):
