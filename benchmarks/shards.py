@@ -21,6 +21,7 @@ from service_client import run_job, running_service, seconds_between, upload
 from core.recipe.presets import PRESETS
 from core.runtime.processes import core_count
 
+ITERATIONS = 20  # of learning; every net of the preset draws at the same speed
 COLUMNS = ("workers", "threads each", "pictures/s", "times the first", "same pictures")
 
 
@@ -63,14 +64,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def learn(client: httpx.Client, preset: str) -> str:
-    """Learn the example texture for a few iterations and return the model's id.
-
-    More iterations would change nothing: every net of the preset draws at the same speed.
-    """
-    params = {"iterations": 20, "seed": 1}
-    return str(
-        run_job(client, {"kind": "train", "dataset_id": upload(client), "preset": preset, "params": params})["model_id"]
-    )
+    """Learn the example texture for a few iterations and return the model's id."""
+    params = {"iterations": ITERATIONS, "seed": 1}
+    job = run_job(client, {"kind": "train", "dataset_id": upload(client), "preset": preset, "params": params})
+    return str(job["model_id"])
 
 
 def measure(client: httpx.Client, model_id: str, options: argparse.Namespace, workers: int, threads: int) -> Result:

@@ -105,7 +105,8 @@ TINY = (
 )
 
 
-def test_quality_runs_from_pictures_to_report(tmp_path, capsys):
+def test_quality_runs_from_pictures_to_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(methods, "DRAWS", 3)  # as many as the contact sheet shows
     colour = tmp_path / "colour.png"
     colour.write_bytes(write_picture(noise(3, 50, 60).clamp(0, 255).to(torch.uint8)))
     out = tmp_path / "out"
@@ -133,6 +134,7 @@ def test_quality_reports_learning_that_diverges_and_counts_it_as_the_worst(tmp_p
         raise LearningDiverged("again and again")
 
     monkeypatch.setattr(methods.Learner, "iterate", diverge)
+    monkeypatch.setattr(methods, "DRAWS", 1)
     picture = str(ROOT / "examples" / "texture.png")
     report = tmp_path / "elsewhere.json"
     options = ["--size", "48", "--seed", "1", "2", "--out", str(tmp_path), "--json", str(report)]
@@ -163,7 +165,8 @@ def test_quality_refuses_invalid_options_before_it_learns(arguments, reason, cap
     assert reason in capsys.readouterr().err
 
 
-def test_shards_compares_the_pictures_of_all_workers(capsys):
+def test_shards_compares_the_pictures_of_all_workers(capsys, monkeypatch):
+    monkeypatch.setattr(shards, "ITERATIONS", 1)
     tiny = ["--preset", "quick", "--workers", "1", "--count", "9", "--size", "32", "--steps", "1", "--repeat", "1"]
     assert shards.main(tiny) == 0
     header, _, *lines = capsys.readouterr().out.splitlines()
