@@ -1,11 +1,11 @@
 """Claim jobs, do their work, and record how each ends."""
 
-import time
 from collections.abc import Callable
 
 import structlog
 import torch
 from sqlalchemy.exc import DBAPIError
+from tenacity import Retrying, retry_if_exception, wait_fixed
 
 from core.broker.connection import connect
 from core.jobs import leases, outcomes
@@ -146,17 +146,17 @@ class JobRunner:
         log.warning("job_retried_later", error=str(error))
         type_ = "storage-full" if is_disk_full(error) else "unavailable"
         reason = {"type": type_, "detail": f"{type(error).__name__}: {error}"}
-        unavailable = is_database_unavailable(error)
-        while True:
-            try:
-                outcomes.abandon(self._database, context.lease, reason, RETRY_SECONDS, count_failure=not unavailable)
-            except DBAPIError as again:
-                if not is_database_unavailable(again) or self._stopping():
-                    raise
-                unavailable = True
-                time.sleep(DATABASE_RETRY_SECONDS)
-            else:
-                return context.delete_artifacts()
+        attempts = Retrying(
+            retry=retry_if_exception(is_database_unavailable),
+            stop=lambda _: self._stopping(),
+            wait=wait_fixed(DATABASE_RETRY_SECONDS),
+            reraise=True,
+        )
+        for attempt in attempts:
+            with attempt:
+                to_blame = attempt.retry_state.attempt_number == 1 and not is_database_unavailable(error)
+                outcomes.abandon(self._database, context.lease, reason, RETRY_SECONDS, count_failure=to_blame)
+        context.delete_artifacts()
 
     def _publish_canceled(self, context: JobContext) -> None:
         context.publish_status(JobStatus.CANCELED)

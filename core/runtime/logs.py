@@ -11,7 +11,7 @@ from core.runtime.settings import Settings
 
 
 def configure_logs(settings: Settings) -> None:
-    """Send our own and the libraries' logs to standard error in one form."""
+    """Write our own and the libraries' logs to standard error in the same format."""
     readable = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -37,15 +37,15 @@ def configure_logs(settings: Settings) -> None:
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
     logging.captureWarnings(True)
-    sys.excepthook = _log_break
-    threading.excepthook = lambda broke: _log_break(broke.exc_type, broke.exc_value, broke.exc_traceback)
-    for chatty in ("alembic", "celery.worker.strategy", "celery.app.trace", "kombu", "httpx", "matplotlib", "PIL"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda failure: _log_uncaught(failure.exc_type, failure.exc_value, failure.exc_traceback)
+    for name in ("alembic", "celery.worker.strategy", "celery.app.trace", "kombu", "httpx", "matplotlib", "PIL"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _log_break(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    """What ends a process or a thread is a line as any other."""
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """Log an exception that ends a process or a thread in the same format as everything else."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error or kind(), trace)
         return
-    structlog.get_logger().critical("broke", exc_info=(kind, error, trace))
+    structlog.get_logger().critical("uncaught_exception", exc_info=(kind, error, trace))

@@ -1,4 +1,4 @@
-"""Where rows, blobs and the broker are: the settings that every process shares. Variables begin with GENCONVNET_."""
+"""The settings that all processes share, read from environment variables that begin with GENCONVNET_."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +11,11 @@ PREFIX = "GENCONVNET_"
 
 
 class BadSettings(ValueError):
-    """Settings that cannot be; the message names each variable."""
+    """Invalid settings. The message names each variable."""
 
 
 class Settings(BaseSettings):
-    """Raises BadSettings."""
+    """Raises BadSettings if a variable is invalid."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
@@ -26,21 +26,21 @@ class Settings(BaseSettings):
             wrong = [f"{PREFIX}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
             raise BadSettings("; ".join(wrong)) from error
 
-    data_dir: Annotated[Path, Field(description="Folder of rows and blobs where no other place is named.")] = Path(
-        "genconvnet-data"
-    )
+    data_dir: Annotated[
+        Path, Field(description="Folder for the database and files, unless other locations are given.")
+    ] = Path("genconvnet-data")
     database_url: Annotated[
         str | None,
         Field(
             pattern=r"^(sqlite|postgresql(\+psycopg)?)://",
-            description="Such as postgresql+psycopg://user@host/name; SQLite in the data folder when absent.",
+            description="For example postgresql+psycopg://user@host/name. Default: SQLite in the data folder.",
         ),
     ] = None
     blob_url: Annotated[
         str | None,
         Field(
             pattern=r"^(file|s3)://",
-            description="Where blobs lie, such as s3://bucket/prefix; the data folder when absent.",
+            description="Location of the files, for example s3://bucket/prefix. Default: the data folder.",
         ),
     ] = None
     broker_url: Annotated[
@@ -51,16 +51,19 @@ class Settings(BaseSettings):
         ),
     ] = "redis://127.0.0.1:6379/0"
     lease_seconds: Annotated[
-        float, Field(ge=1, description="A worker that is not heard of for so long has lost its job.")
+        float, Field(ge=1, description="Length of a lease: a worker that does not renew it in time loses its job.")
     ] = 20.0
     heartbeat_seconds: Annotated[
-        float, Field(gt=0, description="Between two renewals of a lease, at which a cancellation is noticed too.")
+        float,
+        Field(gt=0, description="Interval between two renewals of a lease. A cancellation is noticed at a renewal."),
     ] = 1.0
     stall_seconds: Annotated[
         float,
-        Field(gt=0, description="A worker whose job makes no step for so long is killed."),
+        Field(gt=0, description="A worker whose job makes no progress for this long is killed."),
     ] = 600.0
-    reconcile_seconds: Annotated[float, Field(gt=0, description="Between two looks for jobs that wait unheard.")] = 5.0
+    reconcile_seconds: Annotated[
+        float, Field(gt=0, description="Interval between two checks for waiting jobs that no worker was notified of.")
+    ] = 5.0
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
     log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error|critical)$")] = "INFO"
 

@@ -129,7 +129,7 @@ def test_an_unavailable_database_does_not_count_as_a_failure_of_the_job(
         context.database.dispose()
         context.flush_progress()
 
-    monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=allow_connections))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=allow_connections))
     run_one(worker_settings.model_copy(update={"database_url": url}), monkeypatch, handler)
     assert waits == [runner.DATABASE_RETRY_SECONDS]
     job = rows.row(database, job_id)

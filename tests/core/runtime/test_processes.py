@@ -1,4 +1,4 @@
-"""A process that is to end with the one that started it."""
+"""Child processes end with their parent."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from core.runtime.processes import with_starter
 WAITS = "import time; from core.runtime.processes import die_with_starter; die_with_starter(); time.sleep(600)"
 
 
-def test_a_process_whose_starter_was_gone_before_it_had_imported_anything_ends() -> None:
+def test_a_process_ends_if_its_starter_ended_while_it_was_importing() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     environment = {**os.environ, **dict.fromkeys(with_starter(), str(gone.pid))}
