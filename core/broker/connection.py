@@ -54,7 +54,6 @@ def celery_app(broker_url: str) -> "Celery":
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_enable_remote_control=False,
-        worker_proc_alive_timeout=120,  # the child imports torch before it reports that it is up
         worker_send_task_events=False,
         task_ignore_result=True,
         task_serializer="json",

@@ -20,7 +20,7 @@ from core.storage.database import Database
 from core.storage.errors import LeaseLost
 from core.storage.tables import Job, claim_order
 
-MAX_FAILURES = 3  # claims in a row whose worker was lost
+MAX_FAILURES = 3  # claims since the last checkpoint, after which a job is not tried again
 CLOCK_SLACK = 5.0  # seconds; times further in the future were written before the database's clock was set back
 
 

@@ -1,4 +1,4 @@
-"""Diagnose the two ways in which learning fails, from the chains and the share of active units.
+"""Diagnose how learning fails, from the chains and the share of active units.
 
 A layer without active units is dead: it passes nothing up and no gradient down. Chains that are spread far wider than
 the pictures have exploded. Both show within a few iterations; `core.recipe.recovery` then returns to an earlier state

@@ -123,7 +123,7 @@ class Job(Owned, Base):
     """A job, its lease and its results.
 
     token: fencing token, raised by each claim; writes with an older token are refused.
-    attempt: number of claims. failures: successive claims that were lost without writing a checkpoint.
+    attempt: number of claims. failures: claims since the last checkpoint, the present one included.
     shards: number of jobs that this one is split into (`core.jobs.shards`), which are claimed in its place; 0 if none.
     parent_seq: the split job that a shard belongs to. first: number of the first result of a shard.
     priority: jobs of higher priority are claimed first, and older jobs first among equals.
