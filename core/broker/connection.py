@@ -18,7 +18,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 
 
 def connect(broker_url: str, timeout_seconds: float | None = None) -> Redis:
-    """Return a client that gives up on a silent broker. With `timeout_seconds` it does so then, without a retry."""
+    """Return a client that times out if the broker does not answer. With `timeout_seconds` it does not retry."""
     return Redis.from_url(
         broker_url,
         socket_timeout=timeout_seconds or SOCKET_TIMEOUT_SECONDS,

@@ -48,7 +48,7 @@ def split(parent: Job, shards: Sequence[NewShard]) -> list[Job]:
 
 
 def lock_parent(session: Session, parent_seq: int | None) -> None:
-    """Lock the parent's row, if there is one; to be called before the shard's row is locked."""
+    """Lock the parent's row, if there is one; call it before the shard's row is locked."""
     if parent_seq is not None:
         session.scalar(select(Job).where(Job.seq == parent_seq).with_for_update())
 

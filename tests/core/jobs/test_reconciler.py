@@ -216,11 +216,11 @@ def test_racing_reconcilers_take_each_job_once(database: Database) -> None:
     accepted = [rows.accept(database) for _ in range(20)]
     together = threading.Barrier(RACERS)
 
-    def look(_: Any) -> list[str]:
+    def take(_: Any) -> list[str]:
         together.wait()
         return take_unnotified(database, Queue.TRAIN, rows.LONG, 20)
 
     with ThreadPoolExecutor(RACERS) as pool:
-        taken = [job_id for one in pool.map(look, range(RACERS)) for job_id in one]
+        taken = [job_id for one in pool.map(take, range(RACERS)) for job_id in one]
     taken += take_unnotified(database, Queue.TRAIN, rows.LONG, 20)
     assert sorted(taken) == sorted(accepted)

@@ -248,7 +248,7 @@ def test_deleting_a_job_deletes_its_shards_and_returns_every_file(database: Data
 
 @pytest.mark.parametrize("seed", range(2))
 def test_concurrent_workers_and_an_owner_never_deadlock(database: Database, seed: int) -> None:
-    """Whatever each does, in whatever order, there is no deadlock, and a finished job agrees with its shards."""
+    """No order of their actions deadlocks, and a finished job agrees with its shards."""
     made = [rows.accept(database, rows.split(shards=4)) for _ in range(4)]
     left = threading.Event()
 
