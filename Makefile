@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help setup demo serve test test-all chaos quality speed bench-gpu service load check format clean
 
@@ -22,10 +23,10 @@ serve: $(READY) ## the whole service on http://127.0.0.1:8000
 	$(BIN)/genconvnet serve
 
 test: $(READY) ## every test, with real servers and processes
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+	$(PYTEST)
 
 test-all: $(READY) ## the same and the exhaustive variants of its tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "" --numprocesses 3 --dist loadscope --no-loadscope-reorder
+	$(PYTEST) -m ""
 
 chaos: $(READY) ## five minutes of faults on 200 jobs, every promise checked; CHAOS="--seed 7 --database postgresql"
 	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)

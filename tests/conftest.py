@@ -16,6 +16,42 @@ from support.valkey import Valkey
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 
+# Fixtures that start processes for a whole session. Each group of tests that use them runs in one process of xdist.
+SHARED_FIXTURES = {
+    "service": "service",
+    "rig": "rig",
+    "own_api": "own_api",
+    "api": "api",
+    "each_api": "api",
+    "postgresql_api": "api",
+}
+# Beginnings of the names of groups; what takes longest starts first.
+FIRST = ("service", "rig", "tests/chaos", "tests/acceptance", "api", "own_api", "tests/api", "tests/observability")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests into groups for `--dist loadgroup`, and the longest groups first."""
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    ranks = {
+        group: next((i for i, start in enumerate(FIRST) if group.startswith(start)), 99) for group in groups.values()
+    }
+    items.sort(key=lambda item: ranks[groups[item]])
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the name of the fixture that the test shares; else its function in chaos/, else its module."""
+    names = getattr(item, "fixturenames", ())
+    if shared := next((group for name, group in SHARED_FIXTURES.items() if name in names), None):
+        return shared
+    module = item.path.relative_to(item.config.rootpath).as_posix()
+    return f"{module}:{item.name.split('[')[0]}" if "/chaos/" in module else module
+
+
+def _rank(group: str) -> int:
+    return next((place for place, start in enumerate(FIRST) if group.startswith(start)), len(FIRST))
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:

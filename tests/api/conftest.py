@@ -73,11 +73,41 @@ def each_dataset(each_api: Api) -> str:
     return str(each_api.upload(("a.png", pictures.png())).json()["id"])
 
 
+@pytest.fixture(scope="session")
+def _stoppable_valkey() -> Iterator[Valkey]:
+    with valkey_server.running() as server:
+        yield server
+
+
 @pytest.fixture
-def own_api(tmp_path: Path, own_valkey: Valkey) -> Iterator[Api]:
-    """An API of the test's own, whose process and broker it may stop."""
-    with Api(tmp_path, own_valkey.url) as api:
-        yield api
+def own_valkey(_stoppable_valkey: Valkey) -> Valkey:
+    """The broker of `own_api`, running and empty; the test may stop it."""
+    if not _stoppable_valkey.is_running:
+        _stoppable_valkey.start()
+    _stoppable_valkey.flush()
+    return _stoppable_valkey
+
+
+@pytest.fixture(scope="session")
+def _own_apis() -> Iterator[list[Api]]:
+    """The processes started for `own_api`; the last may be running."""
+    started: list[Api] = []
+    yield started
+    for api in started:
+        api.stop()
+
+
+@pytest.fixture
+def own_api(_own_apis: list[Api], own_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Api:
+    """An empty API, whose process and broker the test may stop."""
+    if not _own_apis or _own_apis[-1].process.poll() is not None:
+        _own_apis.append(Api(tmp_path_factory.mktemp("own-api"), own_valkey.url))
+    api = _own_apis[-1]
+    _empty(api.database)
+    for path in api.stored()[1]:
+        Path(path).unlink()
+    api.client.cookies.clear()
+    return api
 
 
 def _empty(database: Database) -> None:

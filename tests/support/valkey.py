@@ -30,6 +30,10 @@ class Valkey:
         self._process = subprocess.Popen(broker.command(broker.find_server(), self.socket, self.folder))
         broker.wait_until_up(self.socket)
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def stop(self) -> None:
         """As a crash does it."""
         if self._process is not None:
