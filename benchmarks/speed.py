@@ -10,7 +10,6 @@ whose speed drifts drifts for all of it; each figure is the median of its turns.
 import argparse
 import multiprocessing
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from experiment_1 import run_experiment_1
 from report import write_json
 from samplers import FLOAT32, LOOP, TORCHEBM, experiment_1_net, noise_pictures, samplers
 from speed_report import markdown, plot
-from timing import describe_machine, median_seconds, peak_bytes, start_memory_peak
+from timing import MEBIBYTE, describe_machine, median_seconds, peak_bytes, start_memory_peak
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,23 +30,17 @@ from core.engine.dynamics import Dynamics
 from core.engine.fast import can_capture_graphs
 from core.engine.noise import noise_per_picture
 from core.engine.parallel import parallel_map
-from core.pictures.images import Levels, read_picture, sheet, to_pixels, write_picture
-from core.pictures.quality import distance_ratio
+from core.pictures.images import Levels
 from core.pictures.training_set import TrainingSet
-from core.recipe.diagnosis import find_warnings
 from core.recipe.learner import Learner
-from core.recipe.preparation import prepare_for
 from core.recipe.presets import PRESETS
-from core.recipe.rendering import render_chains
 from core.theory.model import Architecture
 
-TEXTURE = Path(__file__).parents[1] / "examples" / "texture.png"
 SIZE, CHAINS = 225, 16
 CHAIN_COUNTS = (1, 4, 16, 64)
 SIZES = (64, 128, 256, 512, 1024)
 MATRIX = 4096  # side of the matrices whose product gives the machine's limit
 MATRIX_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -225,34 +219,6 @@ def measure_step(name: str, chains: int, size: int, device_name: str, precision:
     before = start_memory_peak(device)
     seconds = median_seconds({name: partial(sampler, images, 2)}, max(turns // 2, 1), device)[name] / 2
     return Row(name, chains, size, seconds, (peak_bytes(device) - before) / MEBIBYTE)
-
-
-def run_experiment_1(device: torch.device, precision: str, out: Path) -> dict[str, Any]:
-    """Run Experiment 1 as printed on examples/texture.png; write its chains to `out` and return its figures.
-
-    16 chains of 224 x 224, three layers grown one after the other, 700 iterations of ten steps for each.
-    """
-    params = PRESETS["texture"].model_copy(update={"seed": 1, "precision": precision})
-    picture = read_picture(TEXTURE.read_bytes(), params.image_size, 3)[None].to(device)
-    images, levels = prepare_for(params, picture)
-    learner = Learner(TrainingSet.of(images, levels), params)
-    before, began_at = start_memory_peak(device), time.perf_counter()
-    for progress in learner.iterate():
-        if progress.step % 100 == 0:
-            sys.stderr.write(
-                f"{progress.fraction:4.0%} after {time.perf_counter() - began_at:.0f} s, {progress.health}\n"
-            )
-    seconds, peak_mib = time.perf_counter() - began_at, (peak_bytes(device) - before) / MEBIBYTE
-    synthesized = to_pixels(render_chains(learner.state.net, learner.state.chains, params), levels)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "experiment-1.png").write_bytes(write_picture(sheet([*picture.cpu().to(torch.uint8), *synthesized])))
-    return {
-        "seconds": seconds,
-        "peak_mib": peak_mib,
-        "recoveries": learner.state.recoveries,
-        "remarks": find_warnings(learner.measure_health()),
-        "distance_ratio": distance_ratio(synthesized.float(), picture[0].cpu()),
-    }
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+MEBIBYTE = 1 << 20
+
 
 def median_seconds(tasks: Mapping[str, Callable[[], object]], turns: int, device: torch.device) -> dict[str, float]:
     """Return the median seconds of each task. The tasks take turns; a first turn is not counted.

@@ -52,11 +52,7 @@ def main(queue: Queue) -> None:
         poller.start_polling()
 
     def start() -> None:
-        try:
-            process.start()
-        except RuntimeError as error:  # Celery would log it, and keep a worker running that does nothing
-            log.critical("work_process_did_not_start", error=str(error))
-            raise SystemExit(1) from error  # the supervisor starts the worker again
+        _start_process(process)
         reconciler.start()
         heartbeat.start()
         log.info("worker_listens", queue=queue.value)
@@ -74,6 +70,15 @@ def main(queue: Queue) -> None:
         process.close()
         notifier.close()
         database.dispose()
+
+
+def _start_process(process: WorkProcess) -> None:
+    """Start the work process. End the worker if that fails, so that its supervisor starts it again."""
+    try:
+        process.start()
+    except RuntimeError as error:  # Celery would log it, and keep a worker running that does nothing
+        log.critical("work_process_did_not_start", error=str(error))
+        raise SystemExit(1) from error
 
 
 def _connect_signals(start: Callable[[], None], stop: Callable[[], None]) -> None:
