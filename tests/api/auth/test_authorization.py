@@ -1,6 +1,6 @@
-"""The authorization matrix: every operation of the OpenAPI document, asked for by everyone.
+"""The authorization matrix: every operation of the OpenAPI document, called without a key, by its owner and by others.
 
-An operation that stands in none of the tables below fails: whoever adds a route says here who may call it.
+A test fails for an operation that is in none of the tables below, so each new route must be added to one of them.
 """
 
 import warnings
@@ -27,7 +27,7 @@ Operation = tuple[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """What the owner gets, of which of their jobs, with which body."""
+    """A request on a row: the status its owner gets, the state of the job it needs, and the body."""
 
     status: int
     job: str = "done"
@@ -35,15 +35,15 @@ class Case:
 
 
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/v1/session"), ("DELETE", "/v1/session")}
-ANYONES = {
+WITH_ANY_KEY = {
     ("GET", "/v1/presets"),
     ("GET", "/v1/session"),
     ("POST", "/v1/datasets"),
     ("POST", "/v1/models"),
     ("POST", "/v1/webhooks"),
-}  # with a key; no row is asked for
+}  # operations on no existing row
 LISTINGS = {("GET", f"/v1/{noun}") for noun in ("datasets", "jobs", "models", "webhooks")}
-IN_THE_BODY: dict[Operation, list[dict[str, Any]]] = {  # each with an id that {dataset_id} or {model_id} stands for
+ID_IN_BODY: dict[Operation, list[dict[str, Any]]] = {  # {dataset_id} and {model_id} are replaced by ids
     ("POST", "/v1/jobs"): [
         {"kind": "train", "dataset_id": "{dataset_id}"},
         {"kind": "sample", "model_id": "{model_id}"},
@@ -51,7 +51,7 @@ IN_THE_BODY: dict[Operation, list[dict[str, Any]]] = {  # each with an id that {
         {"kind": "classify", "model_ids": ["{model_id}", "{model_id}"], "dataset_id": "{dataset_id}"},
     ],
 }
-OF_A_ROW = {
+ID_IN_PATH = {
     ("GET", "/v1/datasets/{dataset_id}"): Case(200),
     ("DELETE", "/v1/datasets/{dataset_id}"): Case(204),
     ("GET", "/v1/datasets/{dataset_id}/images/{index}"): Case(200),
@@ -78,7 +78,7 @@ OF_A_ROW = {
 
 def _document() -> dict[str, Any]:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Duplicate Operation ID")  # a route's GET and HEAD are named alike
+        warnings.filterwarnings("ignore", message="Duplicate Operation ID")  # GET and HEAD of a route share a name
         return create_app(ApiSettings()).openapi()
 
 
@@ -101,8 +101,8 @@ def people(api: Api) -> People:
     return People(holder(api.database, "ada"), holder(api.database, "bob"), holder(api.database, "root", admin=True))
 
 
-def _belongings(api: Api, owner: Holder) -> dict[str, str]:
-    """A dataset, jobs of each state that matters here and a model, with their files. Ids by what stands for them."""
+def _create_rows(api: Api, owner: Holder) -> dict[str, str]:
+    """Create a dataset, a job in each state needed, a model and a webhook, with their files. Return the ids by name."""
     dataset = rows.add_dataset(owner.database)
     api.blobs.put(dataset.images[0].blob, b"abc")
     rows.accept(owner.database, rows.train(dataset.id))
@@ -114,21 +114,23 @@ def _belongings(api: Api, owner: Holder) -> dict[str, str]:
     canceled = requests.cancel(owner.database, rows.accept(owner.database)).id
     queued = rows.accept(owner.database, rows.sample(None))
     webhook = webhooks.add(owner.database, "https://192.0.2.1/")
-    told = Delivery(id=new_id("msg"), webhook_seq=webhook.seq, job_id=lease.job_id, event="job.succeeded", payload={})
-    told.status = "failed"
+    delivery = Delivery(
+        id=new_id("msg"), webhook_seq=webhook.seq, job_id=lease.job_id, event="job.succeeded", payload={}
+    )
+    delivery.status = "failed"
     with api.database.write() as session:
-        session.add(told)
+        session.add(delivery)
     ids = {"done": lease.job_id, "canceled": canceled, "queued": queued}
-    return {**ids, "dataset": dataset.id, "model": model.id, "webhook": webhook.id, "delivery": told.id}
+    return {**ids, "dataset": dataset.id, "model": model.id, "webhook": webhook.id, "delivery": delivery.id}
 
 
 def _path(operation: Operation, ids: Mapping[str, str]) -> str:
     named = {f"{noun}_id": ids[noun] for noun in ("dataset", "model", "webhook", "delivery")}
-    return operation[1].format(job_id=ids[OF_A_ROW[operation].job], index="0", name="a.png", **named)
+    return operation[1].format(job_id=ids[ID_IN_PATH[operation].job], index="0", name="a.png", **named)
 
 
 def _without(answer: httpx.Response, ids: Mapping[str, str]) -> tuple[int, str, set[str]]:
-    """An answer, but for the ids in it."""
+    """Return status, text without ids, and header names of an answer."""
     text = answer.text
     for id_ in ids.values():
         text = text.replace(id_, "ID")
@@ -140,17 +142,17 @@ ABSENT = {noun: f"{noun}_none" for noun in ("dataset", "model", "done", "cancele
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
 def test_every_operation_is_in_exactly_one_table(operation: Operation) -> None:
-    tables = (OPEN, ANYONES, LISTINGS, IN_THE_BODY, OF_A_ROW)
-    assert [operation in table for table in tables].count(True) == 1, "say who may call it, in this file"
+    tables = (OPEN, WITH_ANY_KEY, LISTINGS, ID_IN_BODY, ID_IN_PATH)
+    assert [operation in table for table in tables].count(True) == 1, "add it to one table of this file"
 
 
-def test_the_served_openapi_document_is_the_tested_one(api: Api) -> None:
+def test_the_served_document_is_the_one_tested_here(api: Api) -> None:
     assert _operations(api.client.get("/openapi.json").json()) == OPERATIONS
 
 
-@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one not in OPEN], ids=" ".join)
-def test_without_a_key_every_operation_is_refused(api: Api, people: People, operation: Operation) -> None:
-    path = _path(operation, _belongings(api, people.ada)) if operation in OF_A_ROW else operation[1]
+@pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if operation not in OPEN], ids=" ".join)
+def test_without_a_valid_key_every_operation_is_refused(api: Api, people: People, operation: Operation) -> None:
+    path = _path(operation, _create_rows(api, people.ada)) if operation in ID_IN_PATH else operation[1]
     wrong = Holder("key_none", people.ada.key[:-1] + "?", api.database)
     for who in (None, wrong):
         answer = ask(api, who, operation[0], path)
@@ -160,28 +162,28 @@ def test_without_a_key_every_operation_is_refused(api: Api, people: People, oper
             problem(answer, 401)
 
 
-@pytest.mark.parametrize("operation", OF_A_ROW, ids=" ".join)
-def test_another_keys_row_looks_like_an_absent_one(api: Api, people: People, operation: Operation) -> None:
-    method, ids = operation[0], _belongings(api, people.ada)
-    foreign = ask(api, people.bob, method, _path(operation, ids), json=OF_A_ROW[operation].json)
-    absent = ask(api, people.bob, method, _path(operation, ABSENT), json=OF_A_ROW[operation].json)
+@pytest.mark.parametrize("operation", ID_IN_PATH, ids=" ".join)
+def test_another_owners_row_is_answered_like_an_unknown_id(api: Api, people: People, operation: Operation) -> None:
+    method, ids = operation[0], _create_rows(api, people.ada)
+    foreign = ask(api, people.bob, method, _path(operation, ids), json=ID_IN_PATH[operation].json)
+    absent = ask(api, people.bob, method, _path(operation, ABSENT), json=ID_IN_PATH[operation].json)
     assert foreign.status_code == 404
     assert _without(foreign, ids) == _without(absent, ABSENT)
 
 
-@pytest.mark.parametrize("operation", OF_A_ROW, ids=" ".join)
-def test_the_owner_and_an_admin_have_access(api: Api, people: People, operation: Operation) -> None:
-    case = OF_A_ROW[operation]
+@pytest.mark.parametrize("operation", ID_IN_PATH, ids=" ".join)
+def test_the_owner_and_an_admin_are_served(api: Api, people: People, operation: Operation) -> None:
+    case = ID_IN_PATH[operation]
     for who in (people.ada, people.admin):
         for queued in requests.listing(api.database, limit=100):
             rows.alter(api.database, queued.id, status="canceled")
-        answer = ask(api, who, operation[0], _path(operation, _belongings(api, people.ada)), json=case.json)
+        answer = ask(api, who, operation[0], _path(operation, _create_rows(api, people.ada)), json=case.json)
         assert answer.status_code == case.status, answer.text
 
 
 @pytest.mark.parametrize("operation", sorted(LISTINGS), ids=" ".join)
-def test_a_listing_contains_only_the_keys_own_rows(api: Api, people: People, operation: Operation) -> None:
-    _belongings(api, people.ada)
+def test_a_listing_contains_only_the_owners_rows(api: Api, people: People, operation: Operation) -> None:
+    _create_rows(api, people.ada)
     path = operation[1]
     seen = {who.id: ask(api, who, "GET", path).json()["data"] for who in (people.ada, people.bob, people.admin)}
     assert seen[people.bob.id] == []
@@ -192,11 +194,13 @@ def test_a_listing_contains_only_the_keys_own_rows(api: Api, people: People, ope
     assert _without(foreign, {"it": last}) == _without(absent, {"it": "none"})
 
 
-@pytest.mark.parametrize(("operation", "body"), [(one, body) for one, bodies in IN_THE_BODY.items() for body in bodies])
-def test_another_keys_row_in_a_request_body_looks_absent(
+@pytest.mark.parametrize(
+    ("operation", "body"), [(operation, body) for operation, bodies in ID_IN_BODY.items() for body in bodies]
+)
+def test_another_owners_row_in_a_body_is_answered_like_an_unknown_id(
     api: Api, people: People, operation: Operation, body: dict[str, Any]
 ) -> None:
-    ids = _belongings(api, people.ada)
+    ids = _create_rows(api, people.ada)
     foreign, absent = (
         ask(api, people.bob, *operation, json=_filled(body, {"dataset_id": of["dataset"], "model_id": of["model"]}))
         for of in (ids, ABSENT)
@@ -207,20 +211,21 @@ def test_another_keys_row_in_a_request_body_looks_absent(
 
 def _filled(value: Any, ids: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        return {name: _filled(one, ids) for name, one in value.items()}
+        return {name: _filled(item, ids) for name, item in value.items()}
     if isinstance(value, list):
-        return [_filled(one, ids) for one in value]
+        return [_filled(item, ids) for item in value]
     return value.format(**ids)
 
 
-def test_two_keys_may_use_one_idempotency_key(api: Api, people: People) -> None:
-    made = {}
+def test_two_keys_may_use_the_same_idempotency_key(api: Api, people: People) -> None:
+    datasets = {who.id: rows.add_dataset(who.database).id for who in (people.ada, people.bob)}
+    job_ids = []
     for who in (people.ada, people.bob, people.ada):
-        body = {"kind": "train", "dataset_id": made.get(who.id, ("", rows.add_dataset(who.database).id))[1]}
+        body = {"kind": "train", "dataset_id": datasets[who.id]}
         answer = api.client.post("/v1/jobs", json=body, headers={**who.headers, "Idempotency-Key": "same"})
         assert answer.status_code == 202
-        assert made.setdefault(who.id, (answer.json()["id"], body["dataset_id"]))[0] == answer.json()["id"]
-    assert made[people.ada.id] != made[people.bob.id]
+        job_ids.append(answer.json()["id"])
+    assert job_ids[0] == job_ids[2] != job_ids[1]
 
 
 def test_an_upload_belongs_to_its_key(api: Api, people: People) -> None:
@@ -230,17 +235,19 @@ def test_an_upload_belongs_to_its_key(api: Api, people: People) -> None:
     assert ask(api, people.ada, "GET", made["images"][0]["url"]).status_code == 200
 
 
-def test_the_metrics_are_for_admins(api: Api, people: People) -> None:
+def test_only_admins_read_the_metrics(api: Api, people: People) -> None:
     problem(ask(api, None, "GET", "/metrics"), 401)
     problem(ask(api, people.ada, "GET", "/metrics"), 403)
     assert "handler=" in ask(api, people.admin, "GET", "/metrics").text
 
 
-def test_requests_refused_by_the_middleware_are_counted(api: Api, people: People) -> None:
+def test_refused_requests_are_counted(api: Api, people: People) -> None:
     def refused() -> float:
-        told = text_string_to_metric_families(ask(api, people.admin, "GET", "/metrics").text)
-        where = {"handler": "/v1/jobs", "method": "GET", "status": "4xx"}
-        return sum(one.value for family in told for one in family.samples if where.items() <= one.labels.items())
+        families = text_string_to_metric_families(ask(api, people.admin, "GET", "/metrics").text)
+        labels = {"handler": "/v1/jobs", "method": "GET", "status": "4xx"}
+        return sum(
+            sample.value for family in families for sample in family.samples if labels.items() <= sample.labels.items()
+        )
 
     before = refused()
     problem(ask(api, None, "GET", "/v1/jobs"), 401)
@@ -248,7 +255,7 @@ def test_requests_refused_by_the_middleware_are_counted(api: Api, people: People
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/", "/web/app.js", "/web/style.css", "/docs", "/openapi.json"])
-def test_open_operations_need_no_key(api: Api, people: People, path: str) -> None:
+def test_open_pages_need_no_key(api: Api, people: People, path: str) -> None:
     assert people
     assert ask(api, None, "GET", path).status_code == 200
 
@@ -256,6 +263,6 @@ def test_open_operations_need_no_key(api: Api, people: People, path: str) -> Non
 @pytest.mark.parametrize(
     "path", ["/nowhere", "/%2fhealthz", "/healthz/", "/healthz/../v1/jobs", "/web/", "/v1", "/v1/session/"]
 )
-def test_all_other_operations_need_a_key(api: Api, people: People, path: str) -> None:
+def test_all_other_paths_need_a_key(api: Api, people: People, path: str) -> None:
     assert people
     problem(ask(api, None, "GET", path), 401)

@@ -1,4 +1,4 @@
-"""Authentication and limits: who may send requests, from where, how many, before any body is received."""
+"""Keys, cookies, hosts, origins and rate limits, all checked before a request's body is received."""
 
 import socket
 import subprocess
@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import pictures, rows
+from support import in_process, pictures, rows
 from support.http import Api, problem
 from support.keys import Holder, ask, holder
 from support.postgres import PostgresServer
 from support.valkey import Valkey
+from typer.testing import CliRunner
 
-from api.auth.exposure import is_exposed
+from api.auth.exposure import is_exposed, require_keys
+from api.cli import app
 from api.settings import ApiSettings
 from core.broker import events
 from core.storage import audit, keys
@@ -30,11 +32,11 @@ def test_a_body_without_a_key_is_not_received(api: Api) -> None:
     answer, sent = _post(api, "/v1/datasets", 200 * MEBIBYTE)
     assert b"HTTP/1.1 401" in answer
     assert b"application/problem+json" in answer
-    assert sent < 20 * MEBIBYTE  # what the system itself holds on its way
+    assert sent < 20 * MEBIBYTE  # the operating system buffers some
 
 
 @pytest.mark.parametrize("length", [200 * MEBIBYTE, None])
-def test_an_endless_sign_in_body_is_not_received(api: Api, length: int | None) -> None:
+def test_an_endless_sign_in_is_not_received(api: Api, length: int | None) -> None:
     holder(api.database, "ada")
     answer, sent = _post(api, "/v1/session", length)
     assert b"HTTP/1.1 413" in answer
@@ -52,7 +54,7 @@ def test_an_endless_sign_in_body_is_not_received(api: Api, length: int | None) -
     ],
 )
 @pytest.mark.parametrize("expecting", [b"", b"Expect: 100-continue\r\n"])
-def test_a_response_before_the_end_of_the_body_closes_the_connection(
+def test_an_answer_before_the_bodys_end_closes_the_connection(
     api: Api, request_line: bytes, status: int, expecting: bytes
 ) -> None:
     head = request_line + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
@@ -61,20 +63,20 @@ def test_a_response_before_the_end_of_the_body_closes_the_connection(
         answer = b""
         while found := connection.recv(65536):
             answer += found
-    *interim, head = answer.removesuffix(b"\r\n\r\n").split(b"HTTP/1.1 ")[1:]
-    assert all(one.startswith(b"100") for one in interim)
-    assert head.startswith(b"%d " % status)
-    assert b"\r\nconnection: close\r\n" in head.lower()
+    *interim, final = answer.removesuffix(b"\r\n\r\n").split(b"HTTP/1.1 ")[1:]
+    assert all(head.startswith(b"100") for head in interim)
+    assert final.startswith(b"%d " % status)
+    assert b"\r\nconnection: close\r\n" in final.lower()
 
 
-def test_a_response_to_a_complete_body_keeps_the_connection_open(api: Api) -> None:
+def test_an_answer_to_a_whole_body_leaves_the_connection_open(api: Api) -> None:
     for answer in (api.post({}), api.upload(("a.png", pictures.png())), api.client.get("/v1/jobs")):
         assert "connection" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["FOO", "TRACE", "CONNECT", "A" * 500])
 @pytest.mark.parametrize("path", ["/v1/jobs", "/", "/healthz", "/v1/nowhere"])
-def test_an_unknown_method_is_refused_and_gets_no_metric_of_its_own(api: Api, method: str, path: str) -> None:
+def test_an_unknown_method_is_refused_and_does_not_become_a_label(api: Api, method: str, path: str) -> None:
     refused = api.client.request(method, path)
     problem(refused, 405)
     assert "GET" in refused.headers["allow"].split(", ")
@@ -85,7 +87,7 @@ def test_an_unknown_method_is_refused_and_gets_no_metric_of_its_own(api: Api, me
     assert f'method="{method}"' not in api.client.get("/metrics").text
 
 
-def test_the_page_cannot_be_framed(api: Api) -> None:
+def test_the_page_forbids_framing(api: Api) -> None:
     for path in ("/", "/web/app.js", "/web/style.css"):
         assert "frame-ancestors 'none'" in api.client.get(path).headers["content-security-policy"].split("; ")
 
@@ -96,7 +98,7 @@ def test_a_revoked_key_is_refused_at_once(each_api: Api) -> None:
     keys.revoke(each_api.database, ada.id)
     problem(ask(each_api, ada, "GET", "/v1/jobs"), 401)
     keys.revoke(each_api.database, bob.id)
-    assert ask(each_api, None, "GET", "/v1/jobs").status_code == 200  # on loopback, without any key
+    assert ask(each_api, None, "GET", "/v1/jobs").status_code == 200  # on loopback, once no key is left
     problem(ask(each_api, ada, "GET", "/v1/jobs"), 401)
 
 
@@ -132,7 +134,7 @@ def test_without_keys_a_foreign_host_is_refused(api: Api, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8000", "[::1]"])
-def test_every_loopback_name_is_accepted(api: Api, host: str) -> None:
+def test_without_keys_every_loopback_name_is_accepted(api: Api, host: str) -> None:
     assert api.client.get("/v1/jobs", headers={"Host": host}).status_code == 200
 
 
@@ -148,7 +150,7 @@ def test_every_loopback_name_is_accepted(api: Api, host: str) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("with_key", [True, False])
-def test_pages_of_other_origins_do_not_write(api: Api, headers: dict[str, str], with_key: bool) -> None:
+def test_pages_of_other_origins_cannot_write(api: Api, headers: dict[str, str], with_key: bool) -> None:
     key = holder(api.database, "ada").headers if with_key else {}
     before = api.stored()
     for method, path in (("POST", "/v1/datasets"), ("POST", "/v1/session"), ("DELETE", "/v1/jobs/none")):
@@ -169,20 +171,20 @@ def test_the_page_signs_in_and_out_by_a_cookie(api: Api) -> None:
     assert answer.json()["key"]["name"] == "ada"
     cookie = answer.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
-    bearing = {"Cookie": cookie.partition(";")[0]}
-    assert api.client.get(f"/v1/datasets/{dataset.id}", headers=bearing).status_code == 200
-    wanted = {"kind": "train", "dataset_id": dataset.id}
-    problem(api.client.post("/v1/jobs", json=wanted, headers=bearing), 403)
-    problem(api.client.post("/v1/jobs", json=wanted, headers={**bearing, **FOREIGN}), 403)
-    assert api.client.post("/v1/jobs", json=wanted, headers={**bearing, **own}).status_code == 202
-    left = api.client.delete("/v1/session", headers={**bearing, **own})
+    with_cookie = {"Cookie": cookie.partition(";")[0]}
+    assert api.client.get(f"/v1/datasets/{dataset.id}", headers=with_cookie).status_code == 200
+    body = {"kind": "train", "dataset_id": dataset.id}
+    problem(api.client.post("/v1/jobs", json=body, headers=with_cookie), 403)
+    problem(api.client.post("/v1/jobs", json=body, headers={**with_cookie, **FOREIGN}), 403)
+    assert api.client.post("/v1/jobs", json=body, headers={**with_cookie, **own}).status_code == 202
+    left = api.client.delete("/v1/session", headers={**with_cookie, **own})
     assert left.status_code == 204
     assert 'genconvnet_key=""' in left.headers["set-cookie"]
 
 
-def test_a_cookie_set_over_tls_is_secure(api: Api) -> None:
+def test_the_cookie_is_marked_secure_over_https(api: Api) -> None:
     ada = holder(api.database, "ada")
-    for scheme in ("http", "https"):  # as a proxy on this machine says it
+    for scheme in ("http", "https"):  # set by a proxy on this machine
         answer = api.client.post("/v1/session", json={"key": ada.key}, headers={"X-Forwarded-Proto": scheme})
         assert ("Secure" in answer.headers["set-cookie"].split("; ")) is (scheme == "https")
         api.client.cookies.clear()
@@ -192,12 +194,12 @@ def test_refused_sign_ins_are_logged_and_do_not_fill_the_log(api: Api) -> None:
     holder(api.database, "ada")
     for _ in range(30):
         problem(api.client.post("/v1/session", json={"key": "gcn_wrong"}, headers={"X-Request-ID": "guess"}), 401)
-    refused = [one for one in audit.latest(api.database, 100) if one.action == "session.refuse"]
+    refused = [entry for entry in audit.latest(api.database, 100) if entry.action == "session.refuse"]
     assert 0 < len(refused) <= 10
-    assert {one.request_id for one in refused} == {"guess"}
+    assert {entry.request_id for entry in refused} == {"guess"}
 
 
-def test_the_audit_log_names_key_and_request(api: Api) -> None:
+def test_the_audit_log_records_key_and_request(api: Api) -> None:
     ada = holder(api.database, "ada")
     answer = api.client.post(
         "/v1/datasets", files=[("images", ("a.png", pictures.png()))], headers={**ada.headers, "X-Request-ID": "r-1"}
@@ -207,23 +209,18 @@ def test_the_audit_log_names_key_and_request(api: Api) -> None:
     assert found == ("dataset.create", answer.json()["id"], ada.id, "r-1")
 
 
-def test_the_request_rate_of_a_key_is_limited_over_all_apis(own_api: Api, own_valkey: Valkey) -> None:
-    ada = holder(own_api.database, "ada", requests_per_minute=4)
-    bob = holder(own_api.database, "bob", requests_per_minute=4)
-    other_api = Api(own_api.log.parent / "..", own_valkey.url, str(own_api.database.engine.url))
-    try:
-        answers = [ask(api, ada, "GET", "/v1/jobs") for api in (own_api, other_api) * 3]
+def test_all_apis_count_the_requests_of_a_key_together(api: Api, tmp_path: Path, valkey: Valkey) -> None:
+    ada = holder(api.database, "ada", requests_per_minute=4)
+    bob = holder(api.database, "bob", requests_per_minute=4)
+    with Api(tmp_path, valkey.url, str(api.database.engine.url)) as other_api:
+        answers = [ask(one, ada, "GET", "/v1/jobs") for one in (api, other_api) * 3]
         assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
         assert "requests_per_minute" in problem(answers[-1], 429)["detail"]
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
         assert ask(other_api, bob, "GET", "/v1/jobs").status_code == 200
-        own_valkey.stop()
-        assert ask(own_api, ada, "GET", "/v1/jobs").status_code == 200
-    finally:
-        other_api.stop()
 
 
-def test_a_key_without_room_is_refused_before_its_upload(api: Api) -> None:
+def test_a_key_without_space_is_refused_before_its_upload(api: Api) -> None:
     ada = holder(api.database, "ada", max_stored_bytes=9)  # a picture of rows.add_dataset has 3
     before = api.stored()
     answer = ask(api, ada, "POST", "/v1/datasets", files=[("images", ("a.png", pictures.png()))])
@@ -236,11 +233,11 @@ def test_a_key_without_room_is_refused_before_its_upload(api: Api) -> None:
     assert sent < 20 * MEBIBYTE
 
 
-def test_a_key_with_too_many_unfinished_jobs_is_refused(api: Api) -> None:
+def test_a_key_at_its_limit_of_unfinished_jobs_gets_429(api: Api) -> None:
     ada = holder(api.database, "ada", max_unfinished_jobs=1)
-    wanted = {"kind": "train", "dataset_id": rows.add_dataset(ada.database).id}
-    assert ask(api, ada, "POST", "/v1/jobs", json=wanted).status_code == 202
-    answer = ask(api, ada, "POST", "/v1/jobs", json=wanted)
+    body = {"kind": "train", "dataset_id": rows.add_dataset(ada.database).id}
+    assert ask(api, ada, "POST", "/v1/jobs", json=body).status_code == 202
+    answer = ask(api, ada, "POST", "/v1/jobs", json=body)
     assert "max_unfinished_jobs" in problem(answer, 429)["detail"]
     assert int(answer.headers["retry-after"]) > 0
 
@@ -262,7 +259,7 @@ def test_no_log_contains_a_key(own_api: Api, own_valkey: Valkey) -> None:
             answer = own_api.client.post("/v1/session", json=body)
             assert who.key not in answer.text
     own_valkey.stop()
-    ask(own_api, ada, "GET", "/v1/jobs")
+    assert ask(own_api, ada, "GET", "/v1/jobs").status_code == 200  # without Redis, requests are not counted
     own_api.stop()
     log = own_api.log.read_text()
     assert "requests_not_counted" in log
@@ -289,12 +286,12 @@ def test_no_log_contains_a_key(own_api: Api, own_valkey: Valkey) -> None:
         ("127.0.0.1", "", True),
     ],
 )
-def test_exposure_is_determined_by_the_listening_address(host: str, published_on: str | None, expected: bool) -> None:
+def test_exposure_follows_from_host_and_published_port(host: str, published_on: str | None, expected: bool) -> None:
     assert is_exposed(ApiSettings(host=host, published_on=published_on)) is expected
 
 
 @pytest.mark.parametrize("part", ["api", "serve"])
-def test_exposed_without_keys_the_api_does_not_start(part: str, tmp_path: Path) -> None:
+def test_an_exposed_service_without_keys_does_not_start(part: str, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("genconvnet")), part, "--host", "0.0.0.0", "--port", "0"]
     done = subprocess.run(
         [*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
@@ -304,95 +301,91 @@ def test_exposed_without_keys_the_api_does_not_start(part: str, tmp_path: Path) 
     assert "--without-keys" in done.stderr
 
 
-def test_exposed_with_a_key_every_request_needs_one(tmp_path: Path, valkey: Valkey) -> None:
-    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
-    database = Database(url)
+def test_an_exposed_service_with_a_key_always_requires_one(tmp_path: Path, valkey: Valkey) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'rows.sqlite3'}")
     database.migrate()
     ada = holder(database, "ada")
-    api = Api(tmp_path, valkey.url, url, GENCONVNET_HOST="0.0.0.0")
-    try:
-        assert (
-            ask(
-                api,
-                ada,
-                "GET",
-                "/v1/jobs",
-            ).status_code
-            == 200
-        )
+    with Api(tmp_path, valkey.url, GENCONVNET_HOST="0.0.0.0") as api:
+        assert ask(api, ada, "GET", "/v1/jobs").status_code == 200
         keys.revoke(database, ada.id)
-        problem(ask(api, None, "GET", "/v1/jobs"), 401)  # unlike on loopback, though no key is left
-    finally:
-        api.stop()
-        database.dispose()
+        problem(ask(api, None, "GET", "/v1/jobs"), 401)  # unlike on loopback, even though no key is left
+    database.dispose()
 
 
-def test_exposed_without_keys_if_explicitly_allowed(tmp_path: Path, valkey: Valkey) -> None:
-    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
-    told = {"GENCONVNET_WITHOUT_KEYS": "true", "GENCONVNET_ALLOWED_HOSTS": "our.example, other.example"}
-    api = Api(
-        tmp_path, valkey.url, url, GENCONVNET_HOST="0.0.0.0", GENCONVNET_ALLOWED_ORIGINS="https://b.example", **told
+def test_an_exposed_service_runs_without_keys_if_configured(tmp_path: Path, valkey: Valkey) -> None:
+    settings = ApiSettings(
+        data_dir=tmp_path,
+        broker_url=valkey.url,
+        host="0.0.0.0",
+        without_keys=True,
+        allowed_hosts="our.example, other.example",
+        allowed_origins="https://b.example",
     )
-    try:
-        for host in ("our.example", "other.example:80", "192.168.1.5:8000", f"127.0.0.1:{api.port}"):
-            assert api.client.get("/v1/jobs", headers={"Host": host}).status_code == 200
-        problem(api.client.get("/v1/jobs", headers={"Host": "evil.example"}), 421)
-        allowed = {"Origin": "https://b.example", "Sec-Fetch-Site": "cross-site"}
-        problem(api.client.post("/v1/jobs", json={}, headers=allowed), 422)
-        problem(api.client.post("/v1/jobs", json={}, headers=FOREIGN), 403)
-    finally:
-        api.stop()
+    with in_process.running(settings) as api:
+        require_keys(settings, api.app_state.database)
+        for host in ("our.example", "other.example:80", "192.168.1.5:8000", "127.0.0.1:8000"):
+            assert api.get("/v1/jobs", host=host).status_code == 200
+        problem(api.get("/v1/jobs", host="evil.example"), 421)
+        allowed = {"origin": "https://b.example", "sec_fetch_site": "cross-site"}
+        problem(api.request("POST", "/v1/jobs", {}, **allowed), 422)
+        problem(api.request("POST", "/v1/jobs", {}, origin=FOREIGN["Origin"]), 403)
 
 
 def test_a_container_published_on_loopback_needs_no_keys(tmp_path: Path, valkey: Valkey) -> None:
-    """As docker-compose.yml has it."""
-    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}"
-    api = Api(tmp_path, valkey.url, url, GENCONVNET_HOST="0.0.0.0", GENCONVNET_PUBLISHED_ON="127.0.0.1:8000")
-    try:
-        assert api.client.get("/v1/jobs").status_code == 200
-        problem(api.client.get("/v1/jobs", headers={"Host": "192.168.1.5:8000"}), 421)
-    finally:
-        api.stop()
+    """As in docker-compose.yml."""
+    settings = ApiSettings(data_dir=tmp_path, broker_url=valkey.url, host="0.0.0.0", published_on="127.0.0.1:8000")
+    with in_process.running(settings) as api:
+        require_keys(settings, api.app_state.database)
+        assert api.get("/v1/jobs").status_code == 200
+        problem(api.get("/v1/jobs", host="192.168.1.5:8000"), 421)
 
 
-def test_the_commands_create_list_and_revoke_keys_and_show_the_audit_log(tmp_path: Path) -> None:
-    place = ("--data-dir", str(tmp_path))
-    key, advice = _command("keys", "create", "ada", "--admin", "--max-unfinished-jobs", "3", *place)
+def test_the_commands_create_list_and_revoke_keys_and_show_the_audit_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.commands.database.configure_logs", lambda _: None)
+
+    def run(*words: str) -> tuple[str, str]:
+        done = CliRunner().invoke(app, [*words, "--data-dir", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        return done.stdout, done.stderr
+
+    key, advice = run("keys", "create", "ada", "--admin", "--max-unfinished-jobs", "3")
     assert key.startswith("gcn_")
     assert key.strip() not in advice
     key_id = advice.split(",")[0]
-    listed = _command("keys", "list", *place)[0]
+    listed = run("keys", "list")[0]
     assert all(word in listed for word in (key_id, "ada", key[:10], "admin", "3 unfinished jobs"))
     assert key.strip() not in listed
-    assert "No key is left" in _command("keys", "revoke", key_id, *place)[1]
-    said = _command("audit", *place)[0].splitlines()
-    assert [("key.create" in line, "key.revoke" in line) for line in said] == [(True, False), (False, True)]
+    assert "No key is left" in run("keys", "revoke", key_id)[1]
+    entries = run("audit")[0].splitlines()
+    assert [("key.create" in line, "key.revoke" in line) for line in entries] == [(True, False), (False, True)]
 
 
 def test_the_commands_use_the_configured_database(postgres_server: PostgresServer) -> None:
     with postgres_server.fresh() as url:
-        key = _command("keys", "create", "ada", "--expires-days", "1", GENCONVNET_DATABASE_URL=url)[0]
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("genconvnet")), "keys", "create", "ada", "--expires-days", "1"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env={"PATH": "/usr/bin", "GENCONVNET_DATABASE_URL": url},
+        )
         database = Database(url)
-        found = keys.find(database, key.strip())
-        assert found is not None
-        assert found.expires_at is not None
+        row = keys.find(database, done.stdout.strip())
+        assert row is not None
+        assert row.expires_at is not None
         database.dispose()
 
 
-def _command(*words: str, **environment: str) -> tuple[str, str]:
-    command = [str(Path(sys.executable).with_name("genconvnet")), *words]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env={"PATH": "/usr/bin", **environment}
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
-
-
 def _post(api: Api, path: str, length: int | None, who: Holder | None = None) -> tuple[bytes, int]:
-    """The answer to a body of zeros, chunked where it has no length, and how much of it was taken."""
+    """Send a body of zeros, chunked if it has no length. Return the answer and the number of bytes that were sent."""
     framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-    bearing = "".join(f"{name}: {value}\r\n" for name, value in (who.headers if who else {}).items())
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{bearing}{framing}\r\n\r\n"
+    authorization = "".join(f"{name}: {value}\r\n" for name, value in (who.headers if who else {}).items())
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{authorization}{framing}\r\n\r\n"
+    )
     piece = b"10000\r\n" + b"0" * 65536 + b"\r\n" if length is None else b"0" * 65536
     sent, answer, deadline = 0, b"", time.monotonic() + 20
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
@@ -410,8 +403,8 @@ def _post(api: Api, path: str, length: int | None, who: Holder | None = None) ->
     return answer, sent
 
 
-def test_only_uploads_may_have_a_long_body(api: Api) -> None:
-    """JSON is parsed whole, in memory, where every request is served."""
+def test_only_uploads_may_exceed_1_mib(api: Api) -> None:
+    """JSON is read into memory and parsed in the event loop that serves all requests."""
     long = {"content": b'{"x": [' + b"[]," * 400_000 + b"[]]}", "headers": {"Content-Type": "application/json"}}
     for path in ("/v1/jobs", "/v1/webhooks", "/v1/jobs/job_x/resume"):
         problem(api.client.post(path, **long), 413)
