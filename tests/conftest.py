@@ -11,6 +11,7 @@ from support import postgres
 from support import valkey as valkey_server
 from support.postgres import PostgresServer
 from support.s3 import S3
+from support.service import Service
 from support.valkey import Valkey
 
 from core.storage.blobs import Blobs
@@ -151,6 +152,19 @@ def own_valkey() -> Iterator[Valkey]:
 def redis(valkey: Valkey) -> Iterator[Redis]:
     with valkey.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running `genconvnet serve` that tests use in turn; each ends the jobs it began.
+
+    No lease expires by itself while the tests last.
+    """
+    settings = {"LEASE_SECONDS": "600", "NICENESS": "1", "WEBHOOKS_TO_PRIVATE_ADDRESSES": "true"}
+    environment = {f"GENCONVNET_{name}": value for name, value in settings.items()}
+    running = Service(tmp_path_factory.mktemp("service") / "data", **environment)
+    yield running
+    running.stop()
 
 
 def sqlite_copy(template: Path, folder: Path) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -165,8 +166,9 @@ def test_quality_refuses_invalid_options_before_it_learns(arguments, reason, cap
     assert reason in capsys.readouterr().err
 
 
-def test_shards_compares_the_pictures_of_all_workers(capsys, monkeypatch):
+def test_shards_compares_the_pictures_of_all_workers(capsys, monkeypatch, service):
     monkeypatch.setattr(shards, "ITERATIONS", 1)
+    monkeypatch.setattr(shards, "running_service", lambda *_: nullcontext(service.http))
     tiny = ["--preset", "quick", "--workers", "1", "--count", "9", "--size", "32", "--steps", "1", "--repeat", "1"]
     assert shards.main(tiny) == 0
     header, _, *lines = capsys.readouterr().out.splitlines()

@@ -1,19 +1,9 @@
-"""Running services: one that the tests of this folder share, and others for those that stop theirs."""
+"""Services for the tests that stop theirs; the others share `service` of the whole suite."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 from support.service import Service
-
-
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that tests use in turn; each ends the jobs it began. No lease expires by itself while tests last."""
-    settings = {"LEASE_SECONDS": "600", "NICENESS": "1", "WEBHOOKS_TO_PRIVATE_ADDRESSES": "true"}
-    environment = {f"GENCONVNET_{name}": value for name, value in settings.items()}
-    running = Service(tmp_path_factory.mktemp("service") / "data", **environment)
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")
