@@ -1,4 +1,4 @@
-"""Real parts for the tests: a Valkey, a SQLite file and a PostgreSQL server. None of them is ever passed over."""
+"""Servers, databases and blob stores for the tests. They are real, and no test is skipped for want of one."""
 
 import shutil
 import uuid
@@ -62,7 +62,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with our tables, to be copied."""
+    """A SQLite file with our tables, for copies."""
     path = tmp_path_factory.mktemp("template") / "rows.sqlite3"
     database = Database(f"sqlite:///{path}")
     database.migrate()
@@ -72,7 +72,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with our tables and no row, of each kind in turn."""
+    """The URL of a database with our tables and no rows, of each kind."""
     if request.param == "sqlite":
         return sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
     server: PostgresServer = request.getfixturevalue("postgres_server")
@@ -81,7 +81,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A fresh database without any table, of each kind in turn."""
+    """The URL of a database without tables, of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.sqlite3'}"
         return
@@ -98,7 +98,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
-    """Where the kind of database plays no part."""
+    """A database for tests that do not depend on its kind."""
     opened = Database(sqlite_copy(sqlite_template, tmp_path))
     yield opened
     opened.dispose()
@@ -119,7 +119,7 @@ def s3_server() -> Iterator[S3]:
 
 @pytest.fixture(params=["folder", "s3"])
 def each_blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blobs:
-    """An empty place for files, of each kind in turn."""
+    """An empty blob store of each kind."""
     if request.param == "folder":
         return Blobs((tmp_path / "blobs").as_uri())
     server: S3 = request.getfixturevalue("s3_server")
@@ -136,14 +136,14 @@ def _valkey() -> Iterator[Valkey]:
 
 @pytest.fixture
 def valkey(_valkey: Valkey) -> Valkey:
-    """The session's broker, empty."""
+    """The broker of the session, empty."""
     _valkey.flush()
     return _valkey
 
 
 @pytest.fixture
 def own_valkey() -> Iterator[Valkey]:
-    """A broker of the test's own, to be stopped and started; it is running."""
+    """A running broker that the test may stop and start."""
     with valkey_server.running() as server:
         yield server
 

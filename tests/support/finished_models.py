@@ -7,7 +7,7 @@ import torch
 from nets import random_net
 from PIL import Image
 from support import pictures
-from support.workplace import Workplace
+from support.worker_harness import WorkerHarness
 
 from core.pictures.images import Levels
 from core.schemas.learning import LearningParams
@@ -29,11 +29,11 @@ def levels_of(channels: int) -> Levels:
     return Levels(LEVELS.mean.repeat(channels), LEVELS.gain)
 
 
-def add_model(workplace: Workplace, channels: int = 1, seed: int = 3, **changes) -> tuple[str, GenerativeConvNet]:
+def add_model(harness: WorkerHarness, channels: int = 1, seed: int = 3, **changes) -> tuple[str, GenerativeConvNet]:
     """Store a model with `levels_of(channels)`; return its id and its net."""
     params = learning_params(**changes)
     net = random_net(architecture_of(params, channels), seed).float()
-    return workplace.add_model(net, params, levels_of(channels)), net
+    return harness.add_model(net, params, levels_of(channels)), net
 
 
 def noise_png(seed: int, *, channels: int = 1, size: int = SIZE) -> bytes:

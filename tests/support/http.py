@@ -70,12 +70,12 @@ class Api:
             self.database.dispose()
 
     def stored(self) -> tuple[dict[str, int], set[str]]:
-        """How many rows there are, and which files."""
+        """Return the number of rows of each table, and the paths of all files."""
         folder = self.data_dir / "blobs"
         return rows.count(self.database), {str(path) for path in folder.rglob("*") if path.is_file()}
 
     def breakages(self) -> list[dict[str, Any]]:
-        """What the log says of requests that broke on our side since this was asked last."""
+        """Return the log lines of requests that failed with a 500 since the last call."""
         with self.log.open() as log:
             log.seek(self._read)
             lines = [line for line in log if '"request_broke"' in line]
@@ -109,7 +109,7 @@ class Api:
 
 
 def problem(answer: httpx.Response, *statuses: int) -> dict[str, Any]:
-    """The answer is a problem of one of `statuses`, in its form."""
+    """Check that the answer is a problem document with one of `statuses`; return it."""
     assert answer.status_code in statuses, (answer.status_code, answer.text)
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
@@ -121,7 +121,7 @@ def problem(answer: httpx.Response, *statuses: int) -> dict[str, Any]:
 
 
 def fields(answer: httpx.Response, status: int = 422) -> list[str]:
-    """Which fields the answer names."""
+    """Return the fields that the problem names."""
     return [error["field"] for error in problem(answer, status)["errors"]]
 
 

@@ -1,4 +1,4 @@
-"""Keys for the tests, and clients that bear them."""
+"""Keys for the tests, and requests with them."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from core.storage.keys import NewKey
 
 @dataclass(frozen=True)
 class Holder:
-    """Someone with a key: what they send with a request, and the database as they see it."""
+    """Someone with a key: the headers of their requests, and the database scoped to their access."""
 
     id: str
     key: str

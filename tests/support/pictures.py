@@ -1,4 +1,4 @@
-"""Pictures in every form in which they may come."""
+"""Pictures in all formats and modes that clients may upload."""
 
 import io
 import zipfile
@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 12, 7
 
 
 def colors(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
-    """Each corner of another colour."""
+    """Return a picture whose corners have different colours."""
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return Image.fromarray(np.stack([across, down, 255 - across], axis=-1).astype(np.uint8))
 
@@ -28,7 +28,7 @@ def png(width: int = WIDTH, height: int = HEIGHT) -> bytes:
 
 
 def stripes() -> bytes:
-    """A small grey texture to learn."""
+    """Return a small grey texture to learn, as a PNG."""
     rows = np.arange(48)
     levels = 128 + 80 * np.sign(np.sin(rows[:, None] / 2.2)) * np.ones((48, 48))
     return encoded(Image.fromarray(levels.astype(np.uint8)), "PNG")
@@ -37,7 +37,7 @@ def stripes() -> bytes:
 def with_hole(
     width: int = WIDTH, height: int = HEIGHT, *, hole: tuple[int, int, int, int], grey: bool = False
 ) -> bytes:
-    """The colours, transparent in `hole` (left, top, right, bottom)."""
+    """Return the picture of `colors` as a PNG, transparent in `hole` (left, top, right, bottom)."""
     picture = colors(width, height).convert("LA" if grey else "RGBA")
     alpha = Image.new("L", picture.size, 255)
     alpha.paste(0, hole)
@@ -57,7 +57,7 @@ def decoded(content: bytes) -> Image.Image:
 
 
 def in_mode(mode: str) -> Image.Image:
-    """The colours in a mode of Pillow; `P+t` has a palette with a transparent entry."""
+    """Return the picture of `colors` in a mode of Pillow; `P+t` has a palette with a transparent entry."""
     if mode == "P+t":
         picture = colors().quantize(8)
         picture.info["transparency"] = 0
@@ -84,7 +84,7 @@ def zipped(entries: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED
 
 
 def swapped_profile() -> bytes:
-    """An ICC profile whose red is our green, and the other way round."""
+    """Return an ICC profile of sRGB with red and green exchanged."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = int.from_bytes(profile[128:132], "big")
     places = {bytes(profile[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}

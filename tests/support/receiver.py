@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server in a thread, which answers as the test says."""
+"""A receiver of webhooks: an HTTP server in a thread, whose answers the test chooses."""
 
 import ssl
 import threading
@@ -24,13 +24,13 @@ class Received:
         return self.headers["webhook-id"]
 
     def verified(self, secret: str) -> dict[str, Any]:
-        """What it says, its signature being right."""
+        """Return the payload. Raises if the signature is wrong."""
         payload: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
         return payload
 
 
 class Receiver:
-    """`answers`: the status of each answer in turn, the last for all that follow; or a function that gives one."""
+    """`answers` are the statuses, or functions that return one, of the answers in turn; the last one is repeated."""
 
     def __init__(
         self, *answers: int | Callable[[], int], location: str | None = None, tls: ssl.SSLContext | None = None
@@ -51,7 +51,7 @@ class Receiver:
                         self.send_header("Location", outer._location)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
-                except OSError:  # the sender has gone
+                except OSError:  # the sender has disconnected
                     return
 
             def log_message(self, *_: object) -> None:
@@ -72,7 +72,7 @@ class Receiver:
         return answer if isinstance(answer, int) else answer()
 
     def wait(self, count: int, seconds: float = PATIENCE_SECONDS) -> list[Received]:
-        """The first `count` requests, once they are there."""
+        """Wait for `count` requests; return them."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.received) >= count, seconds), self.received
             return self.received[:count]

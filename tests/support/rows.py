@@ -1,4 +1,4 @@
-"""Rows for the tests: what a client's requests and a worker's work leave behind."""
+"""Create and change rows as requests of clients and the work of workers do."""
 
 import itertools
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ from core.storage.tables import Artifact, Base, Dataset, DatasetImage, Job, new_
 
 PARAMS: Mapping[str, Any] = PRESETS["quick"].seeded(7).model_dump(mode="json")
 DONE = Progress(stage=1, stages=2, iteration=150, iterations=150, fraction=1.0, eta_seconds=0.0)
-LONG = 60.0  # seconds that no test takes
+LONG = 60.0  # seconds, more than any test takes
 _numbers = itertools.count()
 
 
 def stored(path: str | None = None) -> StoredBlob:
-    """A file's description; there is no such file."""
+    """Return the description of a file that does not exist."""
     return StoredBlob(path or f"nowhere/{next(_numbers)}", 3, "0" * 64)
 
 
@@ -58,7 +58,7 @@ def sample(model_id: str | None = None) -> NewJob:
 
 
 def split(model_id: str | None = None, shards: int = 3) -> NewJob:
-    """A sample job of two pictures a shard."""
+    """Return a sampling job of two pictures for each shard."""
     progress = Progress(stages=2, iterations=1)
     parts = (NewShard(2 * number, {"count": 2, "steps": 1}, progress) for number in range(shards))
     params = {"count": 2 * shards, "steps": 1}
@@ -71,19 +71,19 @@ def classify(*model_ids: str, dataset_id: str | None = None) -> NewJob:
 
 
 def accept(database: Database, new: NewJob | None = None, idempotency: Idempotency | None = None) -> str:
-    """The id of a job that waits."""
+    """Accept a job, by default a training job; return its id."""
     return requests.accept(database, new or train(), idempotency).id
 
 
 def claim(database: Database, queue: Queue = Queue.TRAIN, *, worker: str = "w", seconds: float = LONG) -> JobLease:
-    """There is a job to claim."""
+    """Claim the next job of the queue, which must have one."""
     lease = leases.claim(database, queue, worker, seconds)
     assert lease is not None
     return lease
 
 
 def claimed(database: Database, new: NewJob | None = None) -> JobLease:
-    """A job that a worker holds, the only one of its queue."""
+    """Accept a job and claim it; it must be the only one in its queue."""
     new = new or train()
     job_id = accept(database, new)
     lease = claim(database, new.kind.queue)
@@ -100,7 +100,7 @@ def new_model(params: Mapping[str, Any] = PARAMS, channels: int = 1) -> NewModel
 
 
 def add_model(database: Database, channels: int = 1, **params: Any) -> str:
-    """The id of a model, learned by a job that is done. `params` take the place of those it was learned with."""
+    """Add a model and the training job that made it; return its id. `params` replace parameters of the job."""
     lease = claimed(database)
     model = new_model({**PARAMS, **params}, channels)
     outcomes.succeed(database, lease, [], DONE, model=model)
@@ -112,25 +112,25 @@ def row(database: Database, job_id: str) -> Job:
 
 
 def shards(database: Database, job_id: str) -> list[Job]:
-    """The rows of a split job's shards."""
+    """Return the rows of a split job's shards."""
     with database.read() as session:
         parent = session.scalars(select(Job.seq).where(Job.id == job_id)).one()
         return list(session.scalars(select(Job).where(Job.parent_seq == parent).order_by(Job.seq)))
 
 
 def alter(database: Database, job_id: str, **values: Any) -> None:
-    """Write columns behind the store's back."""
+    """Set columns of the job's row directly."""
     with database.write() as session:
         session.execute(update(Job).where(Job.id == job_id).values(**values))
 
 
 def expire(database: Database, job_id: str) -> None:
-    """Let the job's lease have run out."""
+    """Set the end of the job's lease to the past."""
     alter(database, job_id, lease_until=1.0)
 
 
 def everything(database: Database, job_id: str) -> dict[str, Any]:
-    """All that is written of a job, to be compared."""
+    """Return everything stored about a job, for comparisons."""
     job = row(database, job_id)
     columns = {column.key: getattr(job, column.key) for column in Job.__table__.columns}
     files = [{column.key: getattr(one, column.key) for column in Artifact.__table__.columns} for one in job.artifacts]
@@ -138,7 +138,7 @@ def everything(database: Database, job_id: str) -> dict[str, Any]:
 
 
 def count(database: Database) -> dict[str, int]:
-    """How many rows each table has, but for the audit log, which only grows."""
+    """Return the number of rows of each table, except of the audit log, which only grows."""
     with database.read() as session:
         return {
             name: session.scalar(select(func.count()).select_from(table)) or 0

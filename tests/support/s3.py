@@ -1,4 +1,4 @@
-"""A server of the S3 interface for the tests: moto's, in a process of its own."""
+"""An S3 server for the tests: moto's, in a process of its own."""
 
 import socket
 import subprocess
@@ -10,7 +10,7 @@ START_SECONDS = 30
 
 
 class S3:
-    """It knows nothing between two starts. `environment` is how to reach it."""
+    """It is empty after each start. `environment` has the variables by which clients find it."""
 
     def __init__(self) -> None:
         with socket.socket() as probe:
@@ -43,7 +43,7 @@ class S3:
             self._process = None
 
     def make_bucket(self, name: str) -> str:
-        """The URL of a place for files in a new bucket."""
+        """Create a bucket; return the URL of a folder in it, as GENCONVNET_BLOB_URL takes it."""
         import boto3
 
         client = boto3.client(

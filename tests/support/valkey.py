@@ -1,4 +1,4 @@
-"""A real broker for the tests: the server that `genconvnet serve` runs, started the same way."""
+"""A Valkey server for the tests, started as `genconvnet serve` starts its own."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from core.schemas.jobs import Queue
 
 
 class Valkey:
-    """A server on a Unix socket of its own. It can be stopped and started again, and then has kept what it appended."""
+    """A server on a Unix socket of its own, which a test can stop and start again with its data."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="genconvnet-valkey-"))  # a socket's path must be short
@@ -35,7 +35,7 @@ class Valkey:
         return self._process is not None
 
     def stop(self) -> None:
-        """As a crash does it."""
+        """Kill the server."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -64,7 +64,7 @@ def running() -> Iterator[Valkey]:
 
 
 def messages(redis: Redis, queue: Queue = Queue.TRAIN) -> list[str]:
-    """The ids in the messages that wait, in the order in which they came. They carry nothing else."""
+    """Return the job ids of the waiting messages, oldest first. Messages carry nothing else."""
     found = []
     for raw in reversed(redis.lrange(queue.value, 0, -1)):
         message: dict[str, Any] = json.loads(raw)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from redis import Redis
 from support.valkey import Valkey
-from support.workplace import Workplace
+from support.worker_harness import WorkerHarness
 
 from core.storage.blobs import Blobs
 from core.storage.database import Database
@@ -16,8 +16,8 @@ torch.set_num_threads(1)  # pictures this small gain nothing from more threads
 
 
 @pytest.fixture
-def workplace(sqlite_database: Database, blobs: Blobs, redis: Redis, tmp_path: Path) -> Workplace:
-    return Workplace(sqlite_database, blobs, redis, tmp_path)
+def harness(sqlite_database: Database, blobs: Blobs, redis: Redis, tmp_path: Path) -> WorkerHarness:
+    return WorkerHarness(sqlite_database, blobs, redis, tmp_path)
 
 
 @pytest.fixture

@@ -28,16 +28,16 @@ def classification(dataset_id: str, *model_ids: str, **params) -> NewJob:
 
 
 @pytest.mark.parametrize("others", [4.0, None])
-def test_pictures_are_evened_if_all_models_learned_from_evened_ones(workplace, monkeypatch, others):
+def test_pictures_are_evened_if_all_models_learned_from_evened_ones(harness, monkeypatch, others):
     seen = []
     monkeypatch.setattr(
         worker.classify,
         "class_log_densities",
         lambda models, images: seen.append(images) or torch.zeros(1, len(models)),
     )
-    one, _ = add_model(workplace, boundary="padded", even_light=4.0)
-    other, _ = add_model(workplace, boundary="padded", even_light=others, seed=4)
-    job = workplace.work(classification(workplace.add_dataset(a=noise_png(1)), one, other))
+    one, _ = add_model(harness, boundary="padded", even_light=4.0)
+    other, _ = add_model(harness, boundary="padded", even_light=others, seed=4)
+    job = harness.work(classification(harness.add_dataset(a=noise_png(1)), one, other))
     picture = read_picture(noise_png(1), SIZE, 1)
     assert torch.equal(seen[0][0], evened(picture, others))
     assert any("evened differently" in warning for warning in job.metrics["remarks"]) == (others is None)
@@ -53,13 +53,13 @@ def gaussian(mean: float, levels: Levels) -> tuple[GenerativeConvNet, LearningPa
     return net, params
 
 
-def test_two_gaussian_models_classify_by_bayes_rule(workplace):
+def test_two_gaussian_models_classify_by_bayes_rule(harness):
     dark, bright = Levels(torch.tensor([118.0]), 0.25), Levels(torch.tensor([122.0]), 0.2)
-    ids = [workplace.add_model(*gaussian(mean, levels), levels) for mean, levels in ((-0.5, dark), (0.25, bright))]
+    ids = [harness.add_model(*gaussian(mean, levels), levels) for mean, levels in ((-0.5, dark), (0.25, bright))]
     contents = {f"p{level}": pictures.encoded(Image.new("L", (SIZE, SIZE), level), "PNG") for level in (110, 128)}
-    job = workplace.work(classification(workplace.add_dataset(**contents), *ids, chains=8, temperatures=100, steps=8))
+    job = harness.work(classification(harness.add_dataset(**contents), *ids, chains=8, temperatures=100, steps=8))
     assert [one.name for one in job.artifacts] == ["classification.json"]
-    found = json.loads(workplace.file(job, "classification.json"))
+    found = json.loads(harness.file(job, "classification.json"))
     assert found["models"] == ids
     assert [one["model_id"] for one in found["log_partitions"]] == ids
     assert all(one["standard_error"] < 0.5 for one in found["log_partitions"])
@@ -80,9 +80,9 @@ def test_two_gaussian_models_classify_by_bayes_rule(workplace):
     assert job.progress["stages"] == 2
 
 
-def test_a_canceled_job_stops_during_its_work(workplace):
-    ids = [add_model(workplace, seed=seed)[0] for seed in (3, 4)]
+def test_a_canceled_job_stops_during_its_work(harness):
+    ids = [add_model(harness, seed=seed)[0] for seed in (3, 4)]
     with pytest.raises(JobCanceled):
-        workplace.work(
-            classification(workplace.add_dataset(a=noise_png(1)), *ids, temperatures=10_000), workplace.cancel_soon
+        harness.work(
+            classification(harness.add_dataset(a=noise_png(1)), *ids, temperatures=10_000), harness.cancel_soon
         )

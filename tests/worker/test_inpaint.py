@@ -39,10 +39,10 @@ def inpainting(model_id: str, dataset_id: str, **params) -> NewJob:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_known_pixels_stay_and_the_others_are_painted(workplace, channels):
-    model_id, _ = add_model(workplace, channels)
+def test_known_pixels_stay_and_the_others_are_painted(harness, channels):
+    model_id, _ = add_model(harness, channels)
     contents = {"a": png_with_hole(1), "b": png_with_hole(2, size=40, channels=1)}
-    job = workplace.work(inpainting(model_id, workplace.add_dataset(**contents), count=2))
+    job = harness.work(inpainting(model_id, harness.add_dataset(**contents), count=2))
     assert job.status == JobStatus.SUCCEEDED
     assert [one.name for one in job.artifacts] == [f"inpainted-{index:03d}.png" for index in range(4)]
     about = job.metrics["inpaintings"]
@@ -54,30 +54,30 @@ def test_known_pixels_stay_and_the_others_are_painted(workplace, channels):
     ]
     for one in about:
         masked = read_masked_picture(contents[one["filename"][0]], SIZE, channels)
-        found = pixels_of(workplace.file(job, one["name"]))
+        found = pixels_of(harness.file(job, one["name"]))
         assert torch.equal(found[:, masked.known].float(), masked.pixels[:, masked.known])
         assert one["unknown_fraction"] == pytest.approx(1 - masked.known.float().mean().item(), abs=1e-3)
-    first, second = (pixels_of(workplace.file(job, f"inpainted-00{index}.png")) for index in range(2))
+    first, second = (pixels_of(harness.file(job, f"inpainted-00{index}.png")) for index in range(2))
     assert not torch.equal(first, second)
 
 
-def test_a_variant_does_not_depend_on_the_number_of_variants(workplace):
-    model_id, _ = add_model(workplace)
-    dataset_id = workplace.add_dataset(a=png_with_hole(1), b=png_with_hole(2))
-    one = workplace.work(inpainting(model_id, dataset_id, count=1))
-    three = workplace.work(inpainting(model_id, dataset_id, count=3))
+def test_a_variant_does_not_depend_on_the_number_of_variants(harness):
+    model_id, _ = add_model(harness)
+    dataset_id = harness.add_dataset(a=png_with_hole(1), b=png_with_hole(2))
+    one = harness.work(inpainting(model_id, dataset_id, count=1))
+    three = harness.work(inpainting(model_id, dataset_id, count=3))
     for index in range(2):
-        found = workplace.file(three, f"inpainted-{3 * index:03d}.png")
-        assert found == workplace.file(one, f"inpainted-{index:03d}.png")
+        found = harness.file(three, f"inpainted-{3 * index:03d}.png")
+        assert found == harness.file(one, f"inpainted-{index:03d}.png")
 
 
-def test_a_chain_that_diverges_fails_with_its_reason(workplace):
+def test_a_chain_that_diverges_fails_with_its_reason(harness):
     net = random_net(architecture_of(learning_params(), 1), 3).float()
     with torch.no_grad():
         net.weights[0].fill_(3e38)
-    model_id = workplace.add_model(net, learning_params(), LEVELS)
+    model_id = harness.add_model(net, learning_params(), LEVELS)
     with pytest.raises(NonFiniteResult, match="smaller"):
-        workplace.work(inpainting(model_id, workplace.add_dataset(a=png_with_hole(1)), steps=20))
+        harness.work(inpainting(model_id, harness.add_dataset(a=png_with_hole(1)), steps=20))
 
 
 def test_painted_pixels_have_the_light_of_their_surroundings():
@@ -100,22 +100,22 @@ def test_painted_pixels_have_the_light_of_their_surroundings():
     assert light.shift[:, new].std() > 3
 
 
-def test_the_results_of_a_stopped_job_are_deleted(workplace):
-    model_id, _ = add_model(workplace)
-    new = inpainting(model_id, workplace.add_dataset(a=png_with_hole(1)), count=9)
-    workplace.stopping = lambda: len(workplace.context.artifacts) == 3
+def test_the_results_of_a_stopped_job_are_deleted(harness):
+    model_id, _ = add_model(harness)
+    new = inpainting(model_id, harness.add_dataset(a=png_with_hole(1)), count=9)
+    harness.stopping = lambda: len(harness.context.artifacts) == 3
     with pytest.raises(WorkerStopping):
-        workplace.work(new)
-    paths = [one.stored.blob for one in workplace.context.artifacts]
-    workplace.context.delete_artifacts()
+        harness.work(new)
+    paths = [one.stored.blob for one in harness.context.artifacts]
+    harness.context.delete_artifacts()
     assert len(paths) == 3
     for path in paths:
         with pytest.raises(LookupError):
-            workplace.blobs.get(path)
+            harness.blobs.get(path)
 
 
-def test_a_canceled_job_stops_during_its_work(workplace):
-    model_id, _ = add_model(workplace)
-    new = inpainting(model_id, workplace.add_dataset(a=png_with_hole(1)), count=64, steps=10_000)
+def test_a_canceled_job_stops_during_its_work(harness):
+    model_id, _ = add_model(harness)
+    new = inpainting(model_id, harness.add_dataset(a=png_with_hole(1)), count=64, steps=10_000)
     with pytest.raises(JobCanceled):
-        workplace.work(new, workplace.cancel_soon)
+        harness.work(new, harness.cancel_soon)

@@ -10,7 +10,7 @@ from redis import Redis
 from support import pictures, rows
 from support.postgres import PostgresServer
 from support.waiting import until
-from support.workplace import Workplace
+from support.worker_harness import WorkerHarness
 
 from core.jobs import leases, outcomes, requests
 from core.schemas.jobs import JobKind, JobStatus, Queue
@@ -74,14 +74,14 @@ def test_a_job_fails_at_its_time_limit_and_keeps_its_checkpoint(
     assert job.checkpoint is not None
 
 
-def test_training_stores_a_checkpoint_at_its_time_limit(workplace: Workplace) -> None:
+def test_training_stores_a_checkpoint_at_its_time_limit(harness: WorkerHarness) -> None:
     given = {"image_size": 16, "layers": [{"filters": 4, "kernel_size": 5}], "iterations": 100_000, "seed": 1}
     params = LearningParams.model_validate({**given, "num_chains": 2, "langevin_steps": 1, "checkpoint_seconds": 600})
-    dataset_id = workplace.add_dataset(a=pictures.png(16, 16))
+    dataset_id = harness.add_dataset(a=pictures.png(16, 16))
     new = rows.NewJob(JobKind.TRAIN, params.model_dump(mode="json"), dataset_id=dataset_id, time_limit_seconds=0.3)
     with pytest.raises(TimeLimitReached):
-        workplace.work(new)
-    assert rows.row(workplace.database, workplace.context.lease.job_id).checkpoint is not None
+        harness.work(new)
+    assert rows.row(harness.database, harness.context.lease.job_id).checkpoint is not None
 
 
 @pytest.mark.parametrize("full", ["disk", "database"])

@@ -10,7 +10,7 @@ from nets import random_net
 from redis import Redis
 from support import rows
 from support.pictures import decoded
-from support.workplace import Workplace
+from support.worker_harness import WorkerHarness
 
 import worker.sample
 from core.engine import choose_engine
@@ -30,12 +30,12 @@ from worker.sample import sample
 COUNT = 2 * SHARD_PICTURES + 1
 
 
-def sampling(workplace: Workplace, *, split: bool, steps: int = 2) -> NewJob:
+def sampling(harness: WorkerHarness, *, split: bool, steps: int = 2) -> NewJob:
     learned = LearningParams.model_validate(
         {"image_size": 16, "layers": [{"filters": 4, "kernel_size": 5}], "reference_std": 2.0, "step_size": 0.8}
     )
     net = random_net(architecture_of(learned, 1), 3).float()
-    model_id = workplace.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05))
+    model_id = harness.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05))
     params = ResolvedSampleParams(count=COUNT, width=20, height=16, steps=steps, step_size=0.8, seed=7)
     shards = [
         NewShard(shard.first, shard.params.model_dump(), Progress(stages=shard.params.count))
@@ -50,21 +50,21 @@ def draw(context: JobContext) -> None:
         sample(context)
 
 
-def test_shards_in_any_order_draw_the_pictures_of_the_whole_job(workplace: Workplace, redis: Redis) -> None:
-    whole = workplace.work(sampling(workplace, split=False))
-    job_id = rows.accept(workplace.database, sampling(workplace, split=True))
-    contexts = [workplace.context_of(rows.claim(workplace.database, Queue.SAMPLE)) for _ in range(3)]
+def test_shards_in_any_order_draw_the_pictures_of_the_whole_job(harness: WorkerHarness, redis: Redis) -> None:
+    whole = harness.work(sampling(harness, split=False))
+    job_id = rows.accept(harness.database, sampling(harness, split=True))
+    contexts = [harness.context_of(rows.claim(harness.database, Queue.SAMPLE)) for _ in range(3)]
     published = []
     for context in contexts[::-1]:
         draw(context)
-        published.append(len(rows.row(workplace.database, job_id).artifacts))
+        published.append(len(rows.row(harness.database, job_id).artifacts))
     assert published == [1, 1 + SHARD_PICTURES, COUNT], "each shard publishes its pictures at once"
-    job = rows.row(workplace.database, job_id)
+    job = rows.row(harness.database, job_id)
     assert (job.status, job.progress["fraction"], job.progress["stage"]) == (JobStatus.SUCCEEDED, 1.0, COUNT)
     names = [f"synthesized-{index:03d}.png" for index in range(COUNT)]
     assert job.metrics == whole.metrics == {"precision": choose_engine("auto", torch.device("cpu")).precision}
     assert [one.name for one in job.artifacts] == [one.name for one in whole.artifacts] == names
-    assert [workplace.file(job, name) for name in names] == [workplace.file(whole, name) for name in names]
+    assert [harness.file(job, name) for name in names] == [harness.file(whole, name) for name in names]
     entries = [fields for _, fields in redis.xrange(f"genconvnet:events:{job_id}")]  # type: ignore[union-attr]
     events = [(entry[b"name"].decode(), json.loads(entry[b"data"])) for entry in entries]
     assert events[0] == ("status", {"status": "running", "attempt": 1})
@@ -74,7 +74,7 @@ def test_shards_in_any_order_draw_the_pictures_of_the_whole_job(workplace: Workp
     assert fractions == sorted(fractions)
 
 
-def test_progress_is_reported_during_denoising(workplace: Workplace, monkeypatch) -> None:
+def test_progress_is_reported_during_denoising(harness: WorkerHarness, monkeypatch) -> None:
     """Denoising over the 3 x 3 stride phases takes as long as 9 steps, here after 3."""
     learned = LearningParams.model_validate(
         {
@@ -87,16 +87,16 @@ def test_progress_is_reported_during_denoising(workplace: Workplace, monkeypatch
         }
     )
     net = random_net(architecture_of(learned, 1), 3).float()
-    model_id = workplace.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05))
+    model_id = harness.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05))
     params = ResolvedSampleParams(count=1, width=18, height=18, steps=3, step_size=0.8, seed=7)
     reported: list[Progress] = []
     monkeypatch.setattr(JobContext, "report_progress", lambda _, progress: reported.append(progress))
-    workplace.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
+    harness.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
     found = [(one.iteration, round(12 * one.fraction, 6)) for one in reported]
     assert found == [(0, 0), (0, 0), (1, 1), (2, 2), (3, 3), (3, 12)]
 
 
-def test_a_sample_gets_the_tone_of_its_models_chains(workplace: Workplace, monkeypatch) -> None:
+def test_a_sample_gets_the_tone_of_its_models_chains(harness: WorkerHarness, monkeypatch) -> None:
     calls, gains = [], iter((1.0, 1.2))
 
     def tone_of(*arguments: object) -> Tone:
@@ -104,8 +104,8 @@ def test_a_sample_gets_the_tone_of_its_models_chains(workplace: Workplace, monke
         return Tone(next(gains))
 
     monkeypatch.setattr(worker.sample, "tone_of", tone_of)
-    jobs_done = [workplace.work(sampling(workplace, split=False)) for _ in range(2)]
-    files = [workplace.file(job, "synthesized-000.png") for job in jobs_done]
+    jobs_done = [harness.work(sampling(harness, split=False)) for _ in range(2)]
+    files = [harness.file(job, "synthesized-000.png") for job in jobs_done]
     plain, toned = (np.asarray(decoded(file), dtype=float) for file in files)
     inside = (toned > 0) & (toned < 255)
     assert inside.mean() > 0.5
@@ -114,7 +114,7 @@ def test_a_sample_gets_the_tone_of_its_models_chains(workplace: Workplace, monke
     assert [(len(chains), params.image_size) for _, chains, params, _ in calls] == [(1, 16)] * 2
 
 
-def test_pictures_of_an_object_start_from_its_chains_in_turn(workplace: Workplace) -> None:
+def test_pictures_of_an_object_start_from_its_chains_in_turn(harness: WorkerHarness) -> None:
     learned = LearningParams.model_validate(
         {
             "image_size": 16,
@@ -127,23 +127,23 @@ def test_pictures_of_an_object_start_from_its_chains_in_turn(workplace: Workplac
     )
     chains = torch.tensor([-2.0, 0.0, 2.0])[:, None, None, None].expand(3, 1, 16, 16)
     net = random_net(architecture_of(learned, 1), 3).float()
-    model_id = workplace.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05), chains.contiguous())
+    model_id = harness.add_model(net, learned.seeded(1), Levels(torch.tensor([120.0]), 0.05), chains.contiguous())
     params = ResolvedSampleParams(count=7, width=16, height=16, steps=1, step_size=0.01, seed=7)
-    job = workplace.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
-    means = [np.asarray(decoded(workplace.file(job, f"synthesized-{index:03d}.png"))).mean() for index in range(7)]
+    job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
+    means = [np.asarray(decoded(harness.file(job, f"synthesized-{index:03d}.png"))).mean() for index in range(7)]
     assert means == pytest.approx([120, 160, 80, 120, 160, 80, 120], abs=2)  # -2 / 0.05 = 40 grey levels less
 
 
-def test_a_canceled_shard_stops_and_leaves_no_file_behind(workplace: Workplace) -> None:
-    job_id = rows.accept(workplace.database, sampling(workplace, split=True, steps=2000))
-    context = workplace.context_of(rows.claim(workplace.database, Queue.SAMPLE))
-    threading.Timer(0.3, requests.cancel, (workplace.database, job_id)).start()
+def test_a_canceled_shard_stops_and_leaves_no_file_behind(harness: WorkerHarness) -> None:
+    job_id = rows.accept(harness.database, sampling(harness, split=True, steps=2000))
+    context = harness.context_of(rows.claim(harness.database, Queue.SAMPLE))
+    threading.Timer(0.3, requests.cancel, (harness.database, job_id)).start()
     with pytest.raises(LeaseLost):
         draw(context)
-    job = rows.row(workplace.database, job_id)
+    job = rows.row(harness.database, job_id)
     assert job.status == JobStatus.CANCELED
     with pytest.raises(LeaseLost):
         context.publish_picture("synthesized-000.png", torch.zeros(1, 2, 2, dtype=torch.uint8))
-    workplace.blobs.delete(*requests.delete(workplace.database, job_id))
+    harness.blobs.delete(*requests.delete(harness.database, job_id))
     with pytest.raises(LookupError):
-        workplace.blobs.get(context.lease.path("synthesized-000.png"))
+        harness.blobs.get(context.lease.path("synthesized-000.png"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from support import pictures, rows
-from support.workplace import Workplace
+from support.worker_harness import WorkerHarness
 
 from core.jobs.requests import NewJob
 from core.pictures.images import read_picture, standardize, to_pixels
@@ -54,10 +54,10 @@ class CountedReading:
 
 
 @pytest.mark.parametrize("count", [FEW, MANY])
-def test_pictures_are_learned_with_even_light_about_their_own_mean(workplace: Workplace, count):
+def test_pictures_are_learned_with_even_light_about_their_own_mean(harness: WorkerHarness, count):
     contents = {f"n{index:03d}": noise(index) for index in range(count)}
-    rows.accept(workplace.database, training(workplace.add_dataset(**contents), even_light=4.0, contrast=50.0))
-    context = workplace.context_of(rows.claim(workplace.database))
+    rows.accept(harness.database, training(harness.add_dataset(**contents), even_light=4.0, contrast=50.0))
+    context = harness.context_of(rows.claim(harness.database))
     context.begin()
     with context.renewer:
         found, levels = train._load_pictures(context, LearningParams.model_validate(context.lease.params))
@@ -70,11 +70,11 @@ def test_pictures_are_learned_with_even_light_about_their_own_mean(workplace: Wo
 
 
 @pytest.mark.parametrize("count", [FEW, MANY])
-def test_few_pictures_are_held_and_many_are_read_for_each_batch(workplace: Workplace, monkeypatch, count):
+def test_few_pictures_are_held_and_many_are_read_for_each_batch(harness: WorkerHarness, monkeypatch, count):
     reading = CountedReading()
     monkeypatch.setattr(train, "read_picture", reading)
-    dataset_id = workplace.add_dataset(**{f"n{index:03d}": noise(index) for index in range(count)})
-    job = workplace.work(training(dataset_id, batch_size=3))
+    dataset_id = harness.add_dataset(**{f"n{index:03d}": noise(index) for index in range(count)})
+    job = harness.work(training(dataset_id, batch_size=3))
     assert job.status == JobStatus.SUCCEEDED
     if count == FEW:
         assert reading.count == reading.most == count
@@ -83,21 +83,21 @@ def test_few_pictures_are_held_and_many_are_read_for_each_batch(workplace: Workp
         assert reading.most <= 6 < MANY  # a batch of 3, or the first pictures for scaling and for the contact sheet
 
 
-def test_contrastive_training_ends_with_reconstructions_and_health(workplace: Workplace, monkeypatch):
+def test_contrastive_training_ends_with_reconstructions_and_health(harness: WorkerHarness, monkeypatch):
     monkeypatch.setattr(train, "find_warnings", lambda *_: ["a warning"])
     contents = [noise(seed) for seed in range(3)]
-    dataset_id = workplace.add_dataset(**{f"n{index}": content for index, content in enumerate(contents)})
+    dataset_id = harness.add_dataset(**{f"n{index}": content for index, content in enumerate(contents)})
     settings = {"contrastive": True, "boundary": "padded", "reference_std": 5.0, "step_size": 2.0, "contrast": 20.0}
-    job = workplace.work(training(dataset_id, **settings))
+    job = harness.work(training(dataset_id, **settings))
     assert job.status == JobStatus.SUCCEEDED
     names = [one.name for one in job.artifacts]
     assert [name for name in names if name.startswith("reconstructed")] == [
         f"reconstructed-00{n}.png" for n in range(3)
     ]
     assert {"contact-sheet-1.png", "filters.png", "metrics.json", "metrics.png"} <= set(names)
-    model = load_model(workplace.blobs.get(workplace.context.lease.path("model.safetensors")))
+    model = load_model(harness.blobs.get(harness.context.lease.path("model.safetensors")))
     for index, content in enumerate(contents):
-        made = np.asarray(pictures.decoded(workplace.file(job, f"reconstructed-{index:03d}.png")))
+        made = np.asarray(pictures.decoded(harness.file(job, f"reconstructed-{index:03d}.png")))
         assert made.shape == (SIZE, SIZE)
         known = model.levels.standardize(read_picture(content, SIZE, 1)[None])
         expected = to_pixels(reconstruct(model.net, known, "padded"), model.levels)[0, 0].numpy()
@@ -105,7 +105,7 @@ def test_contrastive_training_ends_with_reconstructions_and_health(workplace: Wo
     assert job.metrics["recoveries"] == 0
     assert job.metrics["precision"] == "float32", "auto is, for contrastive divergence"
     assert job.metrics["remarks"] == ["a warning"]
-    series = json.loads(workplace.file(job, "metrics.json"))
+    series = json.loads(harness.file(job, "metrics.json"))
     assert [one["iteration"] for one in series] == [1, 2, 3]
     assert job.metrics["chain_std"] == series[-1]["chain_std"]
     assert job.metrics["data_std"] == pytest.approx(
@@ -113,8 +113,8 @@ def test_contrastive_training_ends_with_reconstructions_and_health(workplace: Wo
     )
 
 
-def test_training_without_contrastive_divergence_reconstructs_nothing(workplace: Workplace):
-    job = workplace.work(training(workplace.add_dataset(a=noise(1))))
+def test_training_without_contrastive_divergence_reconstructs_nothing(harness: WorkerHarness):
+    job = harness.work(training(harness.add_dataset(a=noise(1))))
     names = [one.name for one in job.artifacts]
     assert not [name for name in names if name.startswith("reconstructed")]
     assert [name for name in names if name.startswith("synthesized")] == ["synthesized-000.png", "synthesized-001.png"]

@@ -1,4 +1,4 @@
-"""A worker's place without the worker: its handlers, on real rows, files and broker, in the test's own process."""
+"""Run the worker's job handlers in the test's process, on a real database, blob store and broker."""
 
 import threading
 from collections.abc import Callable
@@ -30,8 +30,8 @@ from worker.runner import HANDLERS
 from worker.settings import WorkerSettings
 
 
-class Workplace:
-    """Datasets, models and jobs, whose files are really there."""
+class WorkerHarness:
+    """Creates datasets, models and jobs with their files, and does the jobs."""
 
     def __init__(self, database: Database, blobs: Blobs, redis: Redis, folder: Path) -> None:
         self.database, self.blobs, self._redis = database, blobs, redis
@@ -39,7 +39,7 @@ class Workplace:
         self.stopping: Callable[[], bool] = lambda: False
 
     def add_dataset(self, **pictures: bytes) -> str:
-        """As the API stores them; name=content."""
+        """Store pictures, given as name=content, as the API does; return the dataset's id."""
         dataset = Dataset(id=new_id("dataset"), name=None, images=[])
         for index, (name, content) in enumerate(pictures.items()):
             one = read_picture(UploadedFile("images", f"{name}.png", content), Limits.of(ApiSettings()))
@@ -52,7 +52,7 @@ class Workplace:
     def add_model(
         self, net: GenerativeConvNet, params: LearningParams, levels: Levels, chains: torch.Tensor | None = None
     ) -> str:
-        """A model that some job has learned; one blank chain unless others are given."""
+        """Store a model as a training job does, with one blank chain unless `chains` are given; return its id."""
         if chains is None:
             chains = torch.zeros(1, net.architecture.channels, params.side, params.side)
         content = save_model(TrainedModel(net, levels, chains, params))
@@ -63,7 +63,10 @@ class Workplace:
         return model.id
 
     def work(self, new: NewJob, meanwhile: Callable[[JobContext], None] = lambda _: None) -> Job:
-        """Do the job, which is the only one of its queue; its row when it has ended. What ends the work is raised."""
+        """Do the job, which must be the only one in its queue; return its row. Raises what its handler raises.
+
+        `meanwhile` is called before the handler, while the lease is being renewed.
+        """
         self.context = self.begin(new)
         with self.context.renewer:
             meanwhile(self.context)
@@ -75,7 +78,7 @@ class Workplace:
         threading.Timer(0.1, requests.cancel, (self.database, context.lease.job_id)).start()
 
     def begin(self, new: NewJob) -> JobContext:
-        """A job, claimed."""
+        """Accept and claim a job."""
         return self.context_of(rows.claimed(self.database, new))
 
     def context_of(self, lease: JobLease) -> JobContext:
