@@ -113,17 +113,17 @@ def _check_torch() -> str:
     if importlib.util.find_spec("torch") is None:
         raise CheckSkipped("not installed; only workers need it: pip install 'genconvnet[worker]'")
     command = [sys.executable, "-P", "-c", TORCH_SCRIPT]
-    seen = subprocess.run(command, capture_output=True, text=True, timeout=TORCH_SECONDS, check=False)
-    if seen.returncode != 0:
-        reason = (seen.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TORCH_SECONDS, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
         raise CheckFailed(reason, "reinstall it: pip install --force-reinstall torch")
-    if "no GPU" in seen.stdout and shutil.which("nvidia-smi"):
+    if "no GPU" in done.stdout and shutil.which("nvidia-smi"):
         advice = (
             "a GPU driver is installed, but PyTorch finds no GPU: install a build for it, see "
             "https://pytorch.org/get-started/locally/"
         )
-        raise CheckFailed(seen.stdout.strip(), advice)
-    return seen.stdout.strip()
+        raise CheckFailed(done.stdout.strip(), advice)
+    return done.stdout.strip()
 
 
 def _check_data_folder(settings: ApiSettings) -> str:
@@ -185,7 +185,8 @@ def _check_keys(settings: ApiSettings, database: Database) -> str:
     if is_exposed(settings) and not exist:
         if not settings.without_keys:
             raise CheckFailed(
-                f"other machines can reach {address}, and there is no key", "genconvnet keys create NAME --admin"
+                f"other machines can reach {address}, and there is no key",
+                "create one: genconvnet keys create NAME --admin",
             )
         return f"none; everyone who can reach {address} may use the service (GENCONVNET_WITHOUT_KEYS)"
     return f"{'required' if exist else 'not required'}; the service is reached on {address}"

@@ -1,4 +1,4 @@
-"""The OpenAPI document tells the truth: whatever it allows or forbids is sent, and the answers are as it says."""
+"""The API behaves as its OpenAPI document says: generated valid and invalid requests get documented answers."""
 
 import contextlib
 import os
@@ -14,44 +14,44 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from support.http import Api
 
 SEED = int(os.environ.get("GENCONVNET_TEST_SEED", "5"))
-FEW = settings(
+GENERATED = settings(
     max_examples=5,
     deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-TRUE = [not_a_server_error, content_type_conformance, response_schema_conformance]
+CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture
 def document(api: Api) -> BaseSchema:
     print(f"GENCONVNET_TEST_SEED={SEED}")  # noqa: T201
     document = schemathesis.openapi.from_url(f"{api.client.base_url}/openapi.json")
-    return document.exclude(path="/readyz")  # says 503 here, and is right: there is no worker
+    return document.exclude(path="/readyz")  # it answers 503, because no worker runs
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
-def test_every_answer_is_as_the_document_says(document: BaseSchema, mode: GenerationMode) -> None:
-    asked = 0
+def test_every_answer_conforms_to_the_document(document: BaseSchema, mode: GenerationMode) -> None:
+    calls = 0
     for operation in document.get_all_operations():
 
         @seed(SEED)
-        @FEW
+        @GENERATED
         @given(case=operation.ok().as_strategy(generation_mode=mode))
-        def answered(case: Case) -> None:
-            nonlocal asked
-            asked += 1
-            case.call_and_validate(checks=TRUE, timeout=20)
+        def call(case: Case) -> None:
+            nonlocal calls
+            calls += 1
+            case.call_and_validate(checks=CHECKS, timeout=20)
 
-        with contextlib.suppress(Unsatisfiable):  # a call that takes nothing can be given nothing wrong
-            answered()
-    assert asked > 40
+        with contextlib.suppress(Unsatisfiable):  # an operation without parameters has no invalid request
+            call()
+    assert calls > 40
 
 
-def test_every_call_documents_its_problems(api: Api) -> None:
+def test_every_operation_documents_its_problems(api: Api) -> None:
     paths = api.client.get("/openapi.json").json()["paths"]
-    calls = [call for path in paths.values() for call in path.values()]
-    assert len(calls) > 20
-    for call in calls:
-        assert "application/problem+json" in call["responses"]["4XX"]["content"]
+    operations = [operation for path in paths.values() for operation in path.values()]
+    assert len(operations) > 20
+    for operation in operations:
+        assert "application/problem+json" in operation["responses"]["4XX"]["content"]
