@@ -1,4 +1,4 @@
-"""What is handed out: the wheel, and the files that deploy it."""
+"""The wheel, and the files for Docker Compose."""
 
 import os
 import re
@@ -6,10 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zipfile import ZipFile
 
 import pytest
 import yaml
+from sqlalchemy import make_url
+
+from api.auth.exposure import is_exposed, keys_required
+from api.embedded.serve import WORKER_STOP_SECONDS
+from api.settings import ApiSettings
+from core.runtime.settings import Settings
+from core.schemas.jobs import Queue
+from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("api", "core", "worker")
@@ -26,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, unpacked into a folder of its own as pip does it; what it needs is that of the tests."""
+    """A folder into which pip has installed the wheel; its dependencies are those of the tests."""
     folder = tmp_path_factory.mktemp("installed")
     pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check")
     _run(*pip, "--target", str(folder), str(wheel), cwd=folder)
@@ -42,48 +51,103 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path
         assert any(Path(name).match(needed) for name in names), needed
 
 
-def test_the_installed_api_brings_no_torch(installed: Path) -> None:
-    code = "import sys, api.app; print(api.__file__, 'torch' in sys.modules, 'worker' in sys.modules)"
-    said = _run(sys.executable, "-P", "-c", code, cwd=installed, PYTHONPATH=str(installed))
-    assert said.split() == [str(installed / "api" / "__init__.py"), "False", "False"]
-
-
-def test_the_installed_wheel_migrates_an_empty_database(installed: Path, tmp_path: Path) -> None:
-    code = (
-        "from core.runtime.settings import Settings; from core.storage import database; "
-        "opened = database.Database(Settings().rows_url); opened.migrate(); opened.ping(); print(database.__file__)"
-    )
-    place = {"PYTHONPATH": str(installed), "GENCONVNET_DATA_DIR": str(tmp_path)}
-    assert _run(sys.executable, "-P", "-c", code, cwd=tmp_path, **place).startswith(str(installed))
+def test_the_installed_api_migrates_an_empty_database_and_imports_no_torch(installed: Path, tmp_path: Path) -> None:
+    code = """if True:
+        import sys
+        import api.app
+        from core.runtime.settings import Settings
+        from core.storage.database import Database
+        database = Database(Settings().rows_url)
+        database.migrate()
+        database.ping()
+        print(api.__file__, "torch" in sys.modules, "worker" in sys.modules)
+    """
+    environment = {"PYTHONPATH": str(installed), "GENCONVNET_DATA_DIR": str(tmp_path)}
+    printed = _run(sys.executable, "-P", "-c", code, cwd=tmp_path, **environment)
+    assert printed.split() == [str(installed / "api" / "__init__.py"), "False", "False"]
 
 
 def test_the_command_is_there(installed: Path) -> None:
-    said = _run(str(installed / "bin" / "genconvnet"), "--help", cwd=installed, PYTHONPATH=str(installed))
-    assert all(command in said for command in ("serve", "api", "worker"))
+    printed = _run(str(installed / "bin" / "genconvnet"), "--help", cwd=installed, PYTHONPATH=str(installed))
+    assert all(command in printed for command in ("serve", "api", "worker"))
 
 
-@pytest.fixture(scope="session")
-def compose() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+def compose(file: str = "docker-compose.yml", **variables: str) -> dict[str, Any]:
+    """Return a compose file's services as Docker Compose sees them with these variables set."""
+    given = {"POSTGRES_PASSWORD": "a", "REDIS_PASSWORD": "b", **variables}
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        assert name in given or default is not None, f"{name} has no value"
+        return given.get(name) or default or ""
+
+    text = re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*)|:\?[^}]*)?\}", value, (ROOT / file).read_text())
+    services: dict[str, Any] = yaml.safe_load(text)["services"]
+    return services
 
 
-def test_compose_runs_all_parts_and_keeps_them_running(compose: dict[str, Any]) -> None:
-    assert set(compose["services"]) == {"api", "worker-train", "worker-sample", "postgres", "redis"}
-    for name, service in compose["services"].items():
+def settings_of(service: dict[str, Any], kind: type[Settings], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return the settings that a service reads from its environment, each of which must be known."""
+    known = {f"GENCONVNET_{name.upper()}" for name in (*ApiSettings.model_fields, *WorkerSettings.model_fields)}
+    assert set(service["environment"]) <= known
+    for name, value in service["environment"].items():
+        monkeypatch.setenv(name, value)
+    return kind()
+
+
+def test_compose_has_a_worker_for_every_queue_and_checks_the_health_of_all() -> None:
+    services = compose()
+    workers = {name: service for name, service in services.items() if service.get("command", [""])[0] == "worker"}
+    assert sorted(service["command"][-1] for service in workers.values()) == sorted(Queue)
+    for name, service in workers.items():
+        assert service["healthcheck"]["test"][-1] == service["command"][-1], name
+        assert float(service["stop_grace_period"].removesuffix("s")) >= WORKER_STOP_SECONDS, name
+    volumes = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["volumes"]
+    for name, service in services.items():
         assert service["restart"] == "unless-stopped", name
         assert service["healthcheck"]["test"], name
-        assert "stop_grace_period" in service, name
         for volume in service["volumes"]:
-            assert volume.split(":")[0] in compose["volumes"], name
+            assert volume.split(":")[0] in volumes, name
 
 
-def test_no_part_has_more_rights_than_it_needs(compose: dict[str, Any]) -> None:
-    for name, service in compose["services"].items():
+def test_the_services_of_compose_have_valid_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, service in compose().items():
+        if name not in ("postgres", "redis"):
+            kind = ApiSettings if name == "api" else WorkerSettings
+            settings = settings_of(service, kind, monkeypatch)
+            assert make_url(settings.database_url or "").host in compose()
+            assert urlsplit(settings.broker_url).hostname in compose()
+
+
+def test_every_setting_of_the_example_exists() -> None:
+    """GENCONVNET_PUBLISH is a variable of docker-compose.yml itself."""
+    known = {f"GENCONVNET_{name.upper()}" for name in (*ApiSettings.model_fields, *WorkerSettings.model_fields)}
+    named = set(re.findall(r"(?m)^#?(GENCONVNET_\w+)=", (ROOT / ".env.example").read_text()))
+    assert "GENCONVNET_PUBLISH" in named
+    assert named - {"GENCONVNET_PUBLISH"} <= known
+
+
+@pytest.mark.parametrize(("publish", "exposed"), [({}, False), ({"GENCONVNET_PUBLISH": "0.0.0.0:80"}, True)])
+def test_only_the_api_is_published_and_knows_where(
+    publish: dict[str, str], exposed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on this machine alone by default; on any other address it requires keys."""
+    services = compose(**publish)
+    assert [name for name, service in services.items() if "ports" in service] == ["api"]
+    settings = settings_of(services["api"], ApiSettings, monkeypatch)
+    assert isinstance(settings, ApiSettings)
+    assert services["api"]["ports"] == [f"{settings.published_on}:{settings.port}"]
+    assert settings.host == "0.0.0.0"  # of the container, or no port could be published
+    assert is_exposed(settings) == keys_required(settings) == exposed
+
+
+def test_no_part_has_more_rights_than_it_needs() -> None:
+    for name, service in compose().items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges"], name
         assert "privileged" not in service, name
-    services = compose["services"]
+    services = compose()
     for name in ("api", "worker-train", "worker-sample"):
         assert services[name]["user"] == "10001:10001"
         assert "cap_add" not in services[name], name
@@ -92,18 +156,6 @@ def test_no_part_has_more_rights_than_it_needs(compose: dict[str, Any]) -> None:
     last_stages = [stage for stage in re.split(r"(?m)^FROM ", dockerfile) if re.match(r"runtime AS", stage)]
     assert len(last_stages) == 2
     assert all("\nUSER 10001:10001\n" in stage for stage in last_stages)
-
-
-def test_only_the_api_is_published_and_on_this_machine_alone(compose: dict[str, Any]) -> None:
-    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert published == {"api": ["${GENCONVNET_PUBLISH:-127.0.0.1:8000}:8000"]}
-
-
-def test_the_api_is_told_where_it_is_published_so_that_it_knows_who_reaches_it(compose: dict[str, Any]) -> None:
-    environment = compose["services"]["api"]["environment"]
-    assert environment["GENCONVNET_PUBLISHED_ON"] == "${GENCONVNET_PUBLISH:-127.0.0.1:8000}"
-    assert environment["GENCONVNET_HOST"] == "0.0.0.0"
-    assert "GENCONVNET_WITHOUT_KEYS" not in environment
 
 
 def test_compose_asks_for_every_secret_and_holds_none() -> None:
@@ -116,12 +168,17 @@ def test_compose_asks_for_every_secret_and_holds_none() -> None:
         assert {value for key, value in given if SECRET.search(key)} <= {"ASKED", ""}, name
 
 
-def test_the_gpu_switch_changes_parts_that_there_are(compose: dict[str, Any]) -> None:
-    with_gpu = yaml.safe_load((ROOT / "compose.gpu.yml").read_text())["services"]
-    assert set(with_gpu) == {"worker-train", "worker-sample"}
-    for name, service in with_gpu.items():
-        assert service["image"] != compose["services"][name]["image"]
-        assert service["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+def test_the_gpu_file_changes_workers_of_compose(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = compose()
+    changed = compose("compose.gpu.yml")
+    assert set(changed) == {name for name, service in services.items() if service.get("command", [""])[0] == "worker"}
+    for name, service in changed.items():
+        assert service["image"] != services[name]["image"]
+        (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert device["capabilities"] == ["gpu"]
+        settings = settings_of(service, WorkerSettings, monkeypatch)
+        assert isinstance(settings, WorkerSettings)
+        assert settings.device == "cuda"
 
 
 def _run(*command: str, cwd: Path, **environment: str) -> str:
