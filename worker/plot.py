@@ -2,13 +2,10 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH, HEIGHT, DOTS_PER_INCH = 9.0, 6.0, 100
 
@@ -17,6 +14,8 @@ Points = Sequence[Mapping[str, Any]]
 
 def plot_metrics(points: Points) -> tuple[bytes, tuple[int, int]]:
     """Return a PNG of a training job's metrics, and its (width, height)."""
+    from matplotlib.figure import Figure  # here, because it takes half a second and most processes never plot
+
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS_PER_INCH, layout="constrained")
     std_axes, active_axes, score_axes = figure.subplots(3, 1, sharex=True)
     _plot_std(std_axes, points)
@@ -27,7 +26,7 @@ def plot_metrics(points: Points) -> tuple[bytes, tuple[int, int]]:
     return buffer.getvalue(), (round(WIDTH * DOTS_PER_INCH), round(HEIGHT * DOTS_PER_INCH))
 
 
-def _plot_std(axes: Axes, points: Points) -> None:
+def _plot_std(axes: "Axes", points: Points) -> None:
     steps = _values(points, "step")
     axes.plot(steps, _values(points, "chain_std"), label="chains")
     axes.plot(steps, _values(points, "data_std"), "--", label="training pictures")
@@ -35,7 +34,7 @@ def _plot_std(axes: Axes, points: Points) -> None:
     axes.legend(loc="lower right", fontsize=8)
 
 
-def _plot_active_share(axes: Axes, points: Points) -> None:
+def _plot_active_share(axes: "Axes", points: Points) -> None:
     for layer in range(max((len(point["active_share"]) for point in points), default=0)):
         grown = [point for point in points if len(point["active_share"]) > layer]
         shares = [point["active_share"][layer] for point in grown]
@@ -46,7 +45,7 @@ def _plot_active_share(axes: Axes, points: Points) -> None:
         axes.legend(loc="lower right", fontsize=8)
 
 
-def _plot_score_difference(axes: Axes, points: Points) -> None:
+def _plot_score_difference(axes: "Axes", points: Points) -> None:
     axes.plot(_values(points, "step"), _values(points, "score_difference"), linewidth=0.8)
     axes.set_yscale("symlog")
     axes.set_ylabel("f(real) - f(chains)")

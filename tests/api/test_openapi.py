@@ -15,7 +15,6 @@ from support.http import Api
 
 SEED = int(os.environ.get("GENCONVNET_TEST_SEED", "5"))
 GENERATED = settings(
-    max_examples=5,
     deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
@@ -32,12 +31,13 @@ def document(api: Api) -> BaseSchema:
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
-def test_every_answer_conforms_to_the_document(document: BaseSchema, mode: GenerationMode) -> None:
+@pytest.mark.parametrize("examples", [2, pytest.param(20, marks=pytest.mark.exhaustive)])
+def test_every_answer_conforms_to_the_document(document: BaseSchema, mode: GenerationMode, examples: int) -> None:
     calls = 0
     for operation in document.get_all_operations():
 
         @seed(SEED)
-        @GENERATED
+        @settings(GENERATED, max_examples=examples)
         @given(case=operation.ok().as_strategy(generation_mode=mode))
         def call(case: Case) -> None:
             nonlocal calls
