@@ -245,7 +245,9 @@ def test_refused_requests_are_counted(api: Api, people: People) -> None:
     def refused() -> float:
         families = text_string_to_metric_families(ask(api, people.admin, "GET", "/metrics").text)
         labels = {"handler": "/v1/jobs", "method": "GET", "status": "4xx"}
-        samples = [sample for family in families for sample in family.samples if labels.items() <= sample.labels.items()]
+        samples = [
+            sample for family in families for sample in family.samples if labels.items() <= sample.labels.items()
+        ]
         return sum(sample.value for sample in samples if sample.name == "http_requests_total")
 
     before = refused()
