@@ -30,6 +30,7 @@ SHARED_FIXTURES = {
 FIRST = ("service", "rig", "tests/chaos", "tests/acceptance", "api", "own_api", "tests/api", "tests/observability")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests into groups for `--dist loadgroup`, and the longest groups first."""
     groups = {item: _group(item) for item in items}
