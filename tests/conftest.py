@@ -4,7 +4,6 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -14,42 +13,42 @@ from support.postgres import PostgresServer
 from support.s3 import S3
 from support.service import Service
 from support.valkey import Valkey
-from xdist.scheduler import LoadScopeScheduling
 
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 
-# Modules whose tests share processes, by the fixture that starts them. They form one group, which one process of xdist
-# runs; every other module is a group of its own.
-SHARED = {
-    "service": ("benchmark_of_shards", "cancel", "end_to_end", "faults", "models_at_work", "notifications"),
-    "rig": ("broker_outage", "kills", "memory"),
+# Fixtures that start processes for a whole session. Each group of tests that use them runs in one process of xdist.
+SHARED_FIXTURES = {
+    "service": "service",
+    "rig": "rig",
+    "own_api": "own_api",
+    "api": "api",
+    "each_api": "api",
+    "postgresql_api": "api",
 }
-FOLDERS = {"service": "tests/acceptance", "rig": "tests/chaos"}
-GROUPS = {f"{FOLDERS[group]}/test_{name}.py": group for group, names in SHARED.items() for name in names}
 # Beginnings of the names of groups; what takes longest starts first.
-FIRST = ("service", "rig", "tests/acceptance", "tests/chaos", "tests/api", "tests/observability", "tests/worker")
+FIRST = ("service", "rig", "tests/chaos", "tests/acceptance", "api", "own_api", "tests/api", "tests/observability")
 
 
-class GroupScheduling(LoadScopeScheduling):
-    """Gives whole groups of tests to the processes of xdist. Its own groups do not work with pytest 9.2."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return _group(nodeid)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
-    return GroupScheduling(config, log)
-
-
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: _rank(_group(item.nodeid)))
+    """Put the tests into groups for `--dist loadgroup`, and the longest groups first."""
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    ranks = {
+        group: next((i for i, start in enumerate(FIRST) if group.startswith(start)), 99) for group in groups.values()
+    }
+    items.sort(key=lambda item: ranks[groups[item]])
 
 
-def _group(nodeid: str) -> str:
-    module = nodeid.split("::")[0]
-    return GROUPS.get(module, module)
+def _group(item: pytest.Item) -> str:
+    """Return the name of the fixture that the test shares; else its function in chaos/, else its module."""
+    names = getattr(item, "fixturenames", ())
+    if shared := next((group for name, group in SHARED_FIXTURES.items() if name in names), None):
+        return shared
+    module = item.path.relative_to(item.config.rootpath).as_posix()
+    return f"{module}:{item.name.split('[')[0]}" if "/chaos/" in module else module
 
 
 def _rank(group: str) -> int:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import methods
 import pytest
 import quality
 import samplers
+import shards
 import speed
 import torch
 from PIL import Image
@@ -162,6 +164,17 @@ def test_quality_refuses_invalid_options_before_it_learns(arguments, reason, cap
     with pytest.raises(SystemExit):
         quality.main(arguments)
     assert reason in capsys.readouterr().err
+
+
+def test_shards_compares_the_pictures_of_all_workers(capsys, monkeypatch, service):
+    monkeypatch.setattr(shards, "ITERATIONS", 1)
+    monkeypatch.setattr(shards, "running_service", lambda *_: nullcontext(service.http))
+    tiny = ["--preset", "quick", "--workers", "1", "--count", "9", "--size", "32", "--steps", "1", "--repeat", "1"]
+    assert shards.main(tiny) == 0
+    header, _, *lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert [cell.strip() for cell in lines[0].strip("|").split("|")][::4] == ["1", "yes"]
+    assert len(header) == len(lines[0])
 
 
 def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):

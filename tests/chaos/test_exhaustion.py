@@ -1,15 +1,18 @@
-"""The disk is full."""
+"""The disk is full, or there is no memory for a job."""
 
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
-from chaos.rig import TRAIN, Rig
+from chaos.rig import SAMPLE_1, SAMPLE_2, TRAIN, Rig
 from support import pictures
+from support.models import model_file
 
 DISK_BYTES = 24 << 20
 
@@ -70,3 +73,30 @@ def test_a_full_disk_refuses_requests_and_the_job_goes_on_when_there_is_room(
     client.succeeded(job_id)
     client.succeeded(client.train())
     assert not [path for path in (rig.data_dir / "blobs").rglob("*#*") if path.is_file()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process's memory")
+def test_a_job_without_memory_fails_and_its_worker_does_the_next(rig: Rig) -> None:
+    client = rig.client
+    model_id = client.import_model(model_file())
+    large = {"count": 1, "width": 8192, "height": 8192, "steps": 1, "seed": 1}
+    with little_memory(pid for name in (SAMPLE_1, SAMPLE_2) for pid in rig.children(name)):
+        job = client.finished(client.post_job({"kind": "sample", "model_id": model_id, "params": large}))
+    assert job["status"] == "failed", job
+    assert job["error"]["type"] in ("out-of-memory", "worker-lost"), job
+    small = {"count": 1, "width": 32, "height": 32, "steps": 5, "seed": 1}
+    client.succeeded(client.post_job({"kind": "sample", "model_id": model_id, "params": small}))
+
+
+@contextmanager
+def little_memory(pids: Iterable[int]) -> Iterator[None]:
+    """Allow the processes 64 MiB of address space more than they have."""
+    limits = {}
+    for process in map(psutil.Process, pids):
+        limits[process] = _, hard = process.rlimit(psutil.RLIMIT_AS)
+        process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + (64 << 20), hard))
+    assert limits
+    yield
+    for process, limit in limits.items():
+        with suppress(psutil.NoSuchProcess):  # killed for want of memory
+            process.rlimit(psutil.RLIMIT_AS, limit)
