@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.service import GENCONVNET, Service, slowed
 
-ITERATIONS = 250
+ITERATIONS = 150
 
 
 def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(

@@ -31,7 +31,7 @@ def document(api: Api) -> BaseSchema:
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
-@pytest.mark.parametrize("examples", [5, pytest.param(20, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("examples", [2, pytest.param(20, marks=pytest.mark.exhaustive)])
 def test_every_answer_conforms_to_the_document(document: BaseSchema, mode: GenerationMode, examples: int) -> None:
     calls = 0
     for operation in document.get_all_operations():
@@ -46,7 +46,7 @@ def test_every_answer_conforms_to_the_document(document: BaseSchema, mode: Gener
 
         with contextlib.suppress(Unsatisfiable):  # an operation without parameters has no invalid request
             call()
-    assert calls > 40
+    assert calls > 25
 
 
 def test_every_operation_documents_its_problems(api: Api) -> None:

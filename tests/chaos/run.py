@@ -29,6 +29,7 @@ class ChaosSettings:
     faults: Sequence[str] = tuple(FAULTS)
     pause_seconds: float = 1.5  # between two faults, on average
     iterations: int = workload.ITERATIONS  # of a training job
+    seeds: Sequence[int] = workload.SEEDS  # of the distinct training jobs
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def run(settings: ChaosSettings, folder: Path) -> Report:
         stack.callback(rig.close)
         rig.start()
         history = History(folder / "history.jsonl")
-        controls, bodies = _control_jobs(rig.client, settings.iterations)
+        controls, bodies = _control_jobs(rig.client, settings)
         target = Target(rig, Random(settings.seed), server)
-        requests = workload.requests(Random(settings.seed), settings.jobs, CLIENTS)
+        requests = workload.requests(Random(settings.seed), settings.jobs, CLIENTS, settings.seeds)
         shares = [[one for one in requests if one.client == number] for number in range(CLIENTS)]
         clients = [
             Client(number, rig.url, history, share, bodies, seed=settings.seed, seconds=settings.seconds)
@@ -76,12 +77,12 @@ def run(settings: ChaosSettings, folder: Path) -> Report:
         return Report(found, done, outcomes, unreferenced, settled, history.path)
 
 
-def _control_jobs(client: ServiceClient, iterations: int) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+def _control_jobs(client: ServiceClient, settings: ChaosSettings) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """Do each distinct job undisturbed; return the jobs' ids and their requests, by name."""
     dataset = client.upload()
-    trained = _done(client, workload.bodies(dataset, {}, iterations))
+    trained = _done(client, workload.bodies(dataset, {}, settings.iterations, settings.seeds))
     models = {name: job["model_id"] for name, job in trained.items()}
-    bodies = workload.bodies(dataset, models, iterations)
+    bodies = workload.bodies(dataset, models, settings.iterations, settings.seeds)
     others = _done(client, {name: body for name, body in bodies.items() if name not in trained})
     return {name: job["id"] for name, job in {**trained, **others}.items()}, bodies
 

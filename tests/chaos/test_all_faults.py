@@ -17,7 +17,9 @@ BRIEF = (
     "clock_set",
     "claimed_and_lost",
 )
-SHORT = ChaosSettings(seed=20, seconds=5, jobs=12, settle_seconds=300, faults=BRIEF, pause_seconds=0.2, iterations=100)
+SHORT = ChaosSettings(
+    seed=20, seconds=2, jobs=12, settle_seconds=300, faults=BRIEF, pause_seconds=0.2, iterations=100, seeds=(1,)
+)
 LONG = ChaosSettings(seed=20, seconds=30, jobs=48, settle_seconds=600)
 
 

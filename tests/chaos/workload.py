@@ -1,7 +1,7 @@
 """The jobs of a chaos run: a few distinct requests, each done once undisturbed, and many equal ones among faults."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -27,11 +27,13 @@ class JobRequest:
     again: bool = False  # post it once more under its key, after it was accepted
 
 
-def bodies(dataset_id: str, models: Mapping[str, str], iterations: int) -> dict[str, dict[str, Any]]:
+def bodies(
+    dataset_id: str, models: Mapping[str, str], iterations: int, seeds: Sequence[int]
+) -> dict[str, dict[str, Any]]:
     """Return each distinct request by its name; `models` are the ids of trained models by the names of their jobs."""
     found: dict[str, dict[str, Any]] = {}
     params = {**TINY, "iterations": iterations}
-    for seed in SEEDS:
+    for seed in seeds:
         name = f"train-{seed}"
         found[name] = {"kind": "train", "dataset_id": dataset_id, "params": {**params, "seed": seed}}
         if name not in models:
@@ -49,7 +51,7 @@ def bodies(dataset_id: str, models: Mapping[str, str], iterations: int) -> dict[
     return found
 
 
-def requests(random: Random, jobs: int, clients: int) -> list[JobRequest]:
+def requests(random: Random, jobs: int, clients: int, seeds: Sequence[int]) -> list[JobRequest]:
     """Return requests of all kinds. A third trains; one in eight is canceled, and half of those are resumed."""
     kinds = ("train", "train", "sample", "sample", "split", "reconstruct")
     found = []
@@ -57,7 +59,7 @@ def requests(random: Random, jobs: int, clients: int) -> list[JobRequest]:
         cancel = random.random() < 1 / 8
         found.append(
             JobRequest(
-                control=f"{kinds[number % len(kinds)]}-{random.choice(SEEDS)}",
+                control=f"{kinds[number % len(kinds)]}-{random.choice(seeds)}",
                 key=f"job-{number}",
                 client=number % clients,
                 cancel=cancel,
