@@ -3,18 +3,18 @@
 import asyncio
 import resource
 import socket
-import sys
 
 import uvicorn
 
 from api.app import create_app
-from api.auth.exposure import KeysRequired, require_keys
+from api.auth.exposure import require_keys
+from api.listening import listen
 from api.settings import ApiSettings
 from api.uploads.header_timeout import protocol_with_header_timeout
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
-from core.runtime.settings import BadSettings
-from core.storage.database import Database
+from core.runtime.startup import exit_if_refused
+from core.storage.startup import check_blob_folder, open_database
 
 GRACEFUL_SECONDS = 8
 UPLOAD_GRACE_SECONDS = 4  # then uploads that are still being decoded are refused and their files deleted
@@ -37,20 +37,15 @@ def main() -> None:
     settings = ApiSettings()
     configure_logs(settings)
     die_with_starter()
+    check_blob_folder(settings)
     # Before uvicorn handles signals, so that SIGTERM ends the process at once while it waits for the database.
-    database = Database(settings.rows_url)
-    database.migrate_when_available()
-    try:
+    with open_database(settings) as database:
         require_keys(settings, database)
-    except KeysRequired as error:
-        sys.exit(f"genconvnet api: {error}")
-    database.dispose()
+    sockets = listen(settings.host, settings.port)
     _raise_open_files_limit()
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,  # see AccessLogMiddleware
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -58,7 +53,7 @@ def main() -> None:
         server_header=False,
         http=protocol_with_header_timeout(settings.headers_seconds),
     )
-    _Server(config).run()
+    _Server(config).run(sockets)
 
 
 def _raise_open_files_limit() -> None:
@@ -70,7 +65,5 @@ def _raise_open_files_limit() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with exit_if_refused("genconvnet api"):
         main()
-    except BadSettings as error:
-        sys.exit(f"genconvnet api: {error}")

@@ -13,7 +13,7 @@ from api.commands.doctor import doctor
 from api.commands.options import DataDir
 from api.settings import ApiSettings
 from core.runtime.logs import configure_logs
-from core.runtime.settings import BadSettings
+from core.runtime.startup import exit_if_refused
 from core.schemas.jobs import Queue
 
 app = typer.Typer(
@@ -41,17 +41,12 @@ app.command("audit")(audit.show)
 @app.command()
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
     """Run everything on this machine: broker, workers and API. Ctrl-C stops it; no accepted job is lost."""
-    from api.embedded.serve import CannotServe
     from api.embedded.serve import serve as run
 
     settings = _settings(host, port, data_dir, without_keys)
     configure_logs(settings)
     broker_url = settings.broker_url if "broker_url" in settings.model_fields_set else None
-    try:
-        run(settings, broker_url)
-    except CannotServe as error:
-        typer.secho(f"genconvnet serve: {error}", err=True, fg="red")
-        raise typer.Exit(1) from error
+    run(settings, broker_url)
 
 
 @app.command()
@@ -84,10 +79,8 @@ app.command()(restore)
 
 
 def main() -> None:
-    try:
+    with exit_if_refused("genconvnet"):
         app()
-    except BadSettings as error:
-        sys.exit(f"genconvnet: {error}")
 
 
 def _settings(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from redis import Redis
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from api.auth.exposure import is_exposed, reachable_address
 from api.disk_space import find_shortage
@@ -30,6 +31,7 @@ from core.storage import keys, orphaned_files, revision
 from core.storage.blobs import Blobs
 from core.storage.clock import now
 from core.storage.database import Database
+from core.storage.startup import advice_for, reason_of
 from core.storage.tables import Artifact, DatasetImage, Job, Model
 
 MAX_CLOCK_SKEW_SECONDS, MAX_WAIT_SECONDS, SAMPLED_FILES, TORCH_SECONDS = 5.0, 3600.0, 200, 120
@@ -76,6 +78,8 @@ def run_checks(settings: ApiSettings, deep: bool) -> Iterator[CheckResult]:
             yield CheckResult(name, None, str(reason))
         except CheckFailed as failure:
             yield CheckResult(name, False, failure.message, failure.advice)
+        except DBAPIError as error:
+            yield CheckResult(name, False, reason_of(error), advice_for(error))
         except Exception as error:  # any other error also means that this part does not work
             message = str(error).splitlines()[0] if str(error) else type(error).__name__
             yield CheckResult(name, False, message, default_advice)
@@ -258,10 +262,10 @@ def _connect(settings: ApiSettings) -> Redis:
     if not _is_served(settings.data_dir):
         embedded_broker.find_server()
         raise CheckSkipped("`genconvnet serve` is not running on this folder; it starts its own broker")
-    socket = (settings.data_dir / "broker" / "valkey.sock").resolve()
+    socket = embedded_broker.socket_path(settings.data_dir)
     if not socket.exists():
         raise CheckSkipped(
-            "the folder's path is too long for a socket, so the broker's socket is in a temporary folder"
+            "the folder's path is too long for a socket, so the broker's socket is in the service's temporary folder"
         )
     return connect(f"unix://{socket}", 2.0)
 

@@ -2,12 +2,10 @@
 
 import sys
 
-from core.runtime.settings import BadSettings
+from core.runtime.startup import exit_if_refused
 from core.schemas.jobs import Queue
 from worker.app import main
 
 if __name__ == "__main__":
-    try:
+    with exit_if_refused("genconvnet worker"):
         main(Queue(sys.argv[1]))
-    except BadSettings as error:
-        sys.exit(f"genconvnet worker: {error}")

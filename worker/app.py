@@ -22,6 +22,7 @@ from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.schemas.jobs import Queue
 from core.storage.database import Database
+from core.storage.startup import check_blob_folder, open_database
 from worker.healthcheck import worker_name
 from worker.queue_poller import QueuePoller
 from worker.settings import WorkerSettings
@@ -37,8 +38,11 @@ def main(queue: Queue) -> None:
     die_with_starter()
     name = worker_name(queue, f"{os.getpid()}:{secrets.token_hex(4)}")
     structlog.contextvars.bind_contextvars(worker=name)
-    database = Database(settings.rows_url)
-    database.migrate_when_available()
+    check_blob_folder(settings)
+    with open_database(settings):
+        pass  # with the newest schema from here on
+    # An idle worker keeps no connection, or a PostgreSQL that is stopped would wait for it.
+    database = Database(settings.rows_url, keep_connections=False)
     notifier = JobNotifier(settings.broker_url)
     process = WorkProcess(settings, queue, name, database)
     reconciler = Reconciler(database, notifier, settings.reconcile_seconds)

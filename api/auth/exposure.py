@@ -3,13 +3,14 @@
 import ipaddress
 
 from api.settings import ApiSettings
+from core.runtime.startup import CannotStart
 from core.storage import keys
 from core.storage.database import Database
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class KeysRequired(RuntimeError):
+class KeysRequired(CannotStart):
     """Other machines can reach the service and there is no key yet; the message says what to do."""
 
 
@@ -51,8 +52,8 @@ def require_keys(settings: ApiSettings, database: Database) -> None:
     """Raise KeysRequired if the service needs keys and the database has none."""
     if keys_required(settings) and not keys.any_unrevoked(database):
         raise KeysRequired(
-            f"other machines can reach the service on {reachable_address(settings)}, and there is no key. Create one "
+            f"other machines can reach the service on {reachable_address(settings)}, and there is no key: create one "
             "with `genconvnet keys create NAME --admin` (with compose: `docker compose run --rm api keys create NAME "
-            "--admin`), or listen on 127.0.0.1. If everyone who can reach the service may use it, pass --without-keys "
-            "or set GENCONVNET_WITHOUT_KEYS=true"
+            "--admin`), or listen on 127.0.0.1, or, if everyone who can reach the service may use it, pass "
+            "--without-keys or set GENCONVNET_WITHOUT_KEYS=true"
         )

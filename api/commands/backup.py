@@ -10,6 +10,7 @@ import typer
 
 from api.commands.options import DataDir
 from core.runtime.settings import Settings
+from core.runtime.startup import prepare_folder
 
 
 def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")], data_dir: DataDir = None) -> None:
@@ -52,9 +53,10 @@ def restore(
     from core.storage.database import Database
     from core.storage.restore import NotEmpty
     from core.storage.restore import restore as restore_archive
+    from core.storage.startup import OTHER_FOLDER
 
     settings = _settings(data_dir)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
     with _exclusive(settings.data_dir):
         database = Database(settings.rows_url)
         try:

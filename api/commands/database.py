@@ -7,20 +7,17 @@ from pathlib import Path
 
 from core.runtime.logs import configure_logs
 from core.runtime.settings import Settings
+from core.storage import startup
 from core.storage.database import Database
 
 
 @contextmanager
 def open_database(data_dir: Path | None) -> Iterator[Database]:
-    """Yield the database, migrated to the newest schema. The service may be running meanwhile."""
+    """Yield the database; an empty one gets its tables. The service may be running meanwhile. Raises CannotStart."""
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     configure_logs(settings)
-    database = Database(settings.rows_url)
-    try:
-        database.migrate_when_available()
+    with startup.open_database(settings, upgrade=False) as database:
         yield database
-    finally:
-        database.dispose()
 
 
 def format_time(seconds: float | None) -> str:

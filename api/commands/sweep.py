@@ -7,6 +7,7 @@ from api.settings import ApiSettings
 from core.storage import orphaned_files
 from core.storage.blobs import Blobs
 from core.storage.database import Database
+from core.storage.startup import check_blob_folder, open_database
 
 
 def sweep(settings: ApiSettings, *, dry_run: bool, check: bool) -> None:
@@ -14,15 +15,12 @@ def sweep(settings: ApiSettings, *, dry_run: bool, check: bool) -> None:
 
     If `check`, only list the missing files; raises typer.Exit(1) if there are any.
     """
-    database = Database(settings.rows_url)
-    database.migrate()
-    try:
+    check_blob_folder(settings)
+    with open_database(settings, upgrade=False) as database:
         if check:
             _check(database, Blobs(settings.blobs_url))
         else:
             _sweep(database, Blobs(settings.blobs_url), settings, dry_run)
-    finally:
-        database.dispose()
 
 
 def _sweep(database: Database, blobs: Blobs, settings: ApiSettings, dry_run: bool) -> None:

@@ -1,6 +1,9 @@
 """Runs a Valkey server on a Unix socket in the data folder."""
 
+import hashlib
+import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -9,13 +12,15 @@ from pathlib import Path
 from redis import Redis, RedisError
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from core.runtime.startup import CannotStart
+
 MAX_SOCKET_PATH = 100  # bytes; the system allows 104 to 108
 START_SECONDS = 20
 PING_SECONDS = 0.03  # between two attempts to reach a server that starts
 MAX_MEMORY = "256mb"  # for job notifications and events
 
 
-class NoBroker(RuntimeError):
+class NoBroker(CannotStart):
     """No server is installed, or it does not start; the message says what to do."""
 
 
@@ -40,11 +45,47 @@ def find_server() -> str:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Return a path in the data folder or, if that is too long for a socket, in a new temporary folder."""
+    """Return the path of the socket: in the data folder or, if that is too long, in a folder of the temporary folder.
+
+    A data folder always has the same one. Raises CannotStart if the temporary folder's path is too long as well.
+    """
     path = (data_dir / "broker" / "valkey.sock").resolve()
-    if len(str(path).encode()) <= MAX_SOCKET_PATH:
+    if _is_short(path):
         return path
-    return Path(tempfile.mkdtemp(prefix="genconvnet-")) / "valkey.sock"
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    elsewhere = Path(tempfile.gettempdir()).resolve() / f"genconvnet-{os.geteuid()}-{name}" / "valkey.sock"
+    if not _is_short(elsewhere):
+        raise CannotStart(
+            f"the path of the data folder {data_dir} is too long for a socket, and so is that of the temporary folder: "
+            "choose a shorter one with --data-dir, or set TMPDIR to a short path"
+        )
+    return elsewhere
+
+
+def _is_short(path: Path) -> bool:
+    return len(os.fsencode(path)) <= MAX_SOCKET_PATH
+
+
+def make_socket_folder(data_dir: Path) -> None:
+    """Create the folder of the socket unless it is in the data folder. Raises CannotStart if it is another user's."""
+    folder = socket_path(data_dir).parent
+    if folder == (data_dir / "broker").resolve():
+        return
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        about = folder.lstat()
+    except OSError as error:
+        raise CannotStart(f"{folder} cannot be created ({error.strerror}): set TMPDIR to another folder") from error
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+        raise CannotStart(f"{folder} belongs to another user: have it removed, or set TMPDIR to another folder")
+
+
+def remove_socket_folder(data_dir: Path) -> None:
+    """Remove what `make_socket_folder` has created."""
+    socket = socket_path(data_dir)
+    if socket.parent != (data_dir / "broker").resolve() and socket.parent.exists():
+        socket.unlink(missing_ok=True)
+        socket.parent.rmdir()
 
 
 def command(server: str, socket: Path, folder: Path) -> list[str]:
@@ -106,4 +147,7 @@ def wait_until_up(
         try:
             attempts(client.ping)
         except RetryError as error:
-            raise NoBroker("the broker did not start: its log is above") from error
+            raise NoBroker(
+                "the broker did not start: correct what its log above says, or set GENCONVNET_BROKER_URL to a running "
+                "Redis or Valkey"
+            ) from error

@@ -1,25 +1,26 @@
 """Starts the broker, the API and the workers on one machine and runs them until a signal."""
 
 import fcntl
+import json
 import os
-import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO
 
-import httpx
 import structlog
 
-from api.auth.exposure import KeysRequired, require_keys
+from api.auth.exposure import require_keys
 from api.embedded import broker
 from api.embedded.broker import NoBroker
 from api.embedded.supervisor import SupervisedProcess, Supervisor
+from api.listening import is_alive, listen, own_url
 from api.settings import ApiSettings
 from core.runtime.processes import core_count
+from core.runtime.startup import CannotStart, prepare_folder
 from core.schemas.jobs import Queue
-from core.storage.database import Database
+from core.storage.startup import OTHER_FOLDER, check_blob_folder, open_database
 
 API_START_SECONDS = 60
 WORKER_STOP_SECONDS = 30.0
@@ -28,18 +29,20 @@ PYTHON = (sys.executable, "-P", "-m")
 log = structlog.get_logger()
 
 
-class CannotServe(RuntimeError):
-    """The service cannot start; the message says why and what to do."""
-
-
 def serve(settings: ApiSettings, broker_url: str | None) -> None:
-    """Run the service until SIGTERM or Ctrl-C. Without a `broker_url`, run a broker too. Raises CannotServe."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    lock = _lock(settings.data_dir)
-    port = _port(settings)
-    _require_keys(settings)
-    supervisor = Supervisor()
-    try:
+    """Run the service until SIGTERM or Ctrl-C. Without a `broker_url`, run a broker too. Raises CannotStart.
+
+    Nothing is logged before the first process has started, so that a refusal is all that the user sees.
+    """
+    prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
+    with _locked(settings.data_dir), ExitStack() as cleanup:
+        port = _port(settings)
+        check_blob_folder(settings)
+        with open_database(settings) as database:
+            require_keys(settings, database)  # else the API would refuse to start
+        supervisor = Supervisor()
+        cleanup.callback(broker.remove_socket_folder, settings.data_dir)
+        cleanup.callback(supervisor.close)
         if broker_url is None:
             broker_url = _start_broker(supervisor, settings.data_dir)
         environment = {
@@ -53,14 +56,11 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
         api = SupervisedProcess("api", [*PYTHON, "api"], environment)
         supervisor.start(api)
         supervisor.start(train_worker)
-        _announce(supervisor, api, settings.host, port)
+        _announce(supervisor, api, settings, port)
         for worker in sample_workers:  # after the API answers: their imports would slow down its start
             supervisor.start(worker)
         supervisor.run()
-    finally:
         log.info("stopping")
-        supervisor.close()
-        lock.close()
 
 
 def workers(sample_workers: int, environment: Mapping[str, str]) -> list[SupervisedProcess]:
@@ -81,85 +81,76 @@ def _worker(name: str, queue: Queue, environment: Mapping[str, str]) -> Supervis
     return SupervisedProcess(name, [*PYTHON, "worker", queue.value], environment, WORKER_STOP_SECONDS)
 
 
-def _require_keys(settings: ApiSettings) -> None:
-    """Raise CannotServe if keys are required and there is none: the API would not start, again and again."""
-    database = Database(settings.rows_url)
-    try:
-        database.migrate_when_available()
-        require_keys(settings, database)
-    except KeysRequired as error:
-        raise CannotServe(str(error)) from error
-    finally:
-        database.dispose()
-
-
 def _start_broker(supervisor: Supervisor, data_dir: Path) -> str:
+    """Start a broker and return its URL. Raises CannotStart."""
+    server, path, folder = broker.find_server(), broker.socket_path(data_dir), data_dir / "broker"
+    prepare_folder(folder, "the folder of the broker", OTHER_FOLDER)
+    broker.make_socket_folder(data_dir)
+    broker.shut_down_orphan(path)
+    process = SupervisedProcess("broker", broker.command(server, path, folder), plain_output=True)
+    supervisor.start(process)
     try:
-        server, path = broker.find_server(), broker.socket_path(data_dir)
-        broker.shut_down_orphan(path)
-        process = SupervisedProcess("broker", broker.command(server, path, data_dir / "broker"))
-        supervisor.start(process)
-        try:
-            broker.wait_until_up(path, has_exited=process.has_exited)
-        except NoBroker:
-            if not (process.has_exited() and broker.move_data_away(data_dir / "broker")):
-                raise
-            log.warning("broker_starts_empty", reason="it exited on its stored data, which is not needed")
-            process.start()
-            broker.wait_until_up(path, has_exited=process.has_exited)
-    except NoBroker as error:
-        raise CannotServe(str(error)) from error
+        broker.wait_until_up(path, has_exited=process.has_exited)
+    except NoBroker:
+        if not (process.has_exited() and broker.move_data_away(folder)):
+            raise
+        log.warning("broker_starts_empty", reason="it exited on its stored data, which is not needed")
+        process.start()
+        broker.wait_until_up(path, has_exited=process.has_exited)
     return f"unix://{path}"
 
 
-def _announce(supervisor: Supervisor, api: SupervisedProcess, host: str, port: int) -> None:
+def _announce(supervisor: Supervisor, api: SupervisedProcess, settings: ApiSettings, port: int) -> None:
     """Wait until the API answers, then print its URL."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
     deadline = time.monotonic() + API_START_SECONDS
     while not supervisor.stopping:
+        if is_alive(settings.host, port):
+            line = f"genconvnet is at {own_url(settings.host, port)}  (Ctrl-C stops it)"
+            sys.stdout.write((json.dumps({"event": line}) if settings.log_format == "json" else line) + "\n")
+            sys.stdout.flush()
+            return
+        supervisor.refuse_if_refused()
         if api.has_exited():
-            raise CannotServe("the API did not start: its log is above")
-        try:
-            httpx.get(f"{url}/healthz", timeout=2).raise_for_status()
-        except httpx.HTTPError:
-            if time.monotonic() > deadline:
-                raise CannotServe(f"the API did not answer within {API_START_SECONDS} s") from None
-            time.sleep(0.05)
-            continue
-        sys.stdout.write(f"genconvnet is at {url}  (Ctrl-C stops it)\n")
-        sys.stdout.flush()
-        return
+            raise CannotStart("the API ended while it started: correct what its log above says")
+        if time.monotonic() > deadline:
+            raise CannotStart(
+                f"the API did not answer within {API_START_SECONDS} s: see its log above, and whether the machine is "
+                "overloaded"
+            )
+        time.sleep(0.05)
 
 
-def _lock(data_dir: Path) -> TextIO:
-    """Lock the data folder, so that only one service runs on it. Raises CannotServe if another does."""
-    lock = (data_dir / "serve.lock").open("a+")
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Lock the data folder, so that only one service runs on it. Raises CannotStart if another does."""
+    path = data_dir / "serve.lock"
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = path.open("a+")
     except OSError as error:
-        lock.seek(0)
-        raise CannotServe(
-            f"the data folder {data_dir} is in use by another `genconvnet serve` (process {lock.read().strip()}): "
-            "stop that one, or choose another folder with --data-dir"
-        ) from error
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
+        raise CannotStart(f"{path} cannot be opened ({error.strerror}): make it writable for this user") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise CannotStart(
+                f"the data folder {data_dir} is in use by another `genconvnet serve` (process {lock.read().strip()}): "
+                "stop that one, or choose another folder with --data-dir"
+            ) from error
+        except OSError as error:
+            raise CannotStart(
+                f"{path} cannot be locked ({error.strerror}): choose a folder on another disk with --data-dir"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
 
 
 def _port(settings: ApiSettings) -> int:
-    """Return the configured port or, if that is 0, a free one. Raises CannotServe if it is in use."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise CannotServe(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): choose another with --port, "
-                "or --port 0 for a free one"
-            ) from error
-        port: int = probe.getsockname()[1]
+    """Return the configured port or, if that is 0, a free one. Raises CannotStart if it is in use."""
+    sockets = listen(settings.host, settings.port)
+    port: int = sockets[0].getsockname()[1]
+    for probe in sockets:
+        probe.close()
     return port

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from core.runtime.logs import log_lines
 from core.runtime.processes import with_starter
+from core.runtime.startup import REFUSED
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 30.0
 STABLE_SECONDS = 30.0  # a process that has run for this long is restarted without a pause
@@ -22,24 +24,39 @@ log = structlog.get_logger()
 
 @dataclass
 class SupervisedProcess:
-    """A process that is restarted if it dies. On `stop` it has `stop_seconds` to end before it is killed."""
+    """A process that is restarted if it dies. On `stop` it has `stop_seconds` to end before it is killed.
+
+    `plain_output`: it writes no structured log, so each line of its output is logged as one.
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_seconds: float = 10.0
+    plain_output: bool = False
 
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     restart_at: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
+    starts: int = 0
 
     def start(self) -> None:
         environment = {**os.environ, **self.environment, **with_starter()}
+        output, errors = (subprocess.PIPE, subprocess.STDOUT) if self.plain_output else (None, None)
         # In a session of its own, so that Ctrl-C reaches only the supervisor, which stops its processes in order.
-        self.process = subprocess.Popen(self.command, env=environment, start_new_session=True)
+        self.process = subprocess.Popen(
+            self.command, env=environment, start_new_session=True, stdout=output, stderr=errors
+        )
+        if self.process.stdout is not None:
+            log_lines(self.process.stdout, process=self.name)
         self.started_at = time.monotonic()
         self.restart_at = 0.0
+        self.starts += 1
+
+    def has_refused(self) -> bool:
+        """Return True if the process refused its first start. It has said why, and would refuse again."""
+        return self.starts == 1 and self.process is not None and self.process.poll() == REFUSED
 
     def has_exited(self) -> bool:
         return self.process is not None and self.process.poll() is not None
@@ -71,7 +88,7 @@ class SupervisedProcess:
 
 
 class Supervisor:
-    """Keeps processes running until SIGTERM, SIGINT or SIGHUP."""
+    """Keeps processes running until SIGTERM, SIGINT or SIGHUP, or until one of them refuses its settings."""
 
     def __init__(self) -> None:
         self.processes: list[SupervisedProcess] = []
@@ -86,11 +103,17 @@ class Supervisor:
         self.processes.append(process)
 
     def run(self) -> None:
-        """Restart processes that die, until a signal asks to stop."""
+        """Restart processes that die, until a signal asks to stop. Raises SystemExit; see `refuse_if_refused`."""
         while not self.stopping:
+            self.refuse_if_refused()
             for process in self.processes:
                 process.restart_if_dead()
             time.sleep(CHECK_SECONDS)
+
+    def refuse_if_refused(self) -> None:
+        """Raise SystemExit if a process refused its first start, with the exit code that it had."""
+        if any(process.has_refused() for process in self.processes):
+            raise SystemExit(REFUSED)
 
     def close(self) -> None:
         """Stop the API, then the workers, then the rest in reverse order of their start.

@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 from types import TracebackType
+from typing import IO
 
 import structlog
 
@@ -49,3 +50,15 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
         sys.__excepthook__(kind, error or kind(), trace)
         return
     structlog.get_logger().critical("uncaught_exception", exc_info=(kind, error, trace))
+
+
+def log_lines(output: IO[bytes], **about: object) -> None:
+    """Log each line of another program's output, in a thread that ends with the output."""
+
+    def run() -> None:
+        with output:
+            for line in output:
+                if text := line.decode(errors="replace").strip():
+                    structlog.get_logger().warning("output", text=text, **about)
+
+    threading.Thread(target=run, name="output", daemon=True).start()

@@ -44,12 +44,17 @@ class BlobInfo:
     modified: float
 
 
+def local_folder(url: str) -> Path | None:
+    """Return the folder of a file:// URL, or None for an object store."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
 class Blobs:
     """The blob store at `url` (file:// or s3://)."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self.folder = local_folder(url)
         self._store: ObjectStore = LocalStore(self.folder, mkdir=True) if self.folder is not None else _remote(url)
 
     def put(self, path: str, content: bytes) -> StoredBlob:

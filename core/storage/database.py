@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -25,11 +25,11 @@ from tenacity import (
 
 from core.storage.access import Access, AccessSession
 from core.storage.failures import sqlite_code
+from core.storage.revision import MIGRATIONS, refuse_newer
 
 BUSY_TIMEOUT_SECONDS = 30
 WAL_RETRY_SECONDS = 0.01
 STARTUP_TIMEOUT_SECONDS, STARTUP_RETRY_SECONDS = 120, 1
-MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67656E63  # key of a PostgreSQL advisory lock: processes that start together migrate one at a time
 POSTGRES_TIMEOUTS = {
     "connect_timeout": 5,
@@ -53,8 +53,9 @@ class Database:
     cannot fail with "database is locked" after it has read.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+    def __init__(self, url: str, *, keep_connections: bool = True) -> None:
+        """Open the database at `url`. Without `keep_connections`, each transaction on PostgreSQL has one of its own."""
+        self.engine = _engine(url, keep_connections)
         self.access = Access()
         self._writing = self.engine.execution_options(genconvnet_write=True)
 
@@ -85,10 +86,11 @@ class Database:
             connection.execute(text("SELECT version_num FROM alembic_version"))
 
     def migrate(self) -> None:
-        """Upgrade the schema to the newest revision."""
+        """Upgrade the schema to the newest revision. Raises WrongSchema if it is one of a newer release."""
         with self._writing.connect() as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            refuse_newer(connection)
             _Migrations(connection).up()
 
     def fill_at_revision(self, revision: str, fill: Callable[[Connection], int]) -> int:
@@ -118,6 +120,7 @@ class Database:
         attempts(self.migrate)
 
     def dispose(self) -> None:
+        """Close the connections that no transaction uses. The next transaction opens another."""
         self.engine.dispose()
 
 
@@ -166,13 +169,12 @@ def _detect_unknown_commit(transaction: Session | Connection) -> Iterator[None]:
         raise
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, keep_connections: bool) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         # The encoding is set because psycopg returns bytes for text if the encoding of the server is SQL_ASCII.
-        engine = create_engine(
-            parsed, pool_pre_ping=True, connect_args={"client_encoding": "utf8", **POSTGRES_TIMEOUTS}
-        )
+        pool: dict[str, Any] = {"pool_pre_ping": True} if keep_connections else {"poolclass": NullPool}
+        engine = create_engine(parsed, connect_args={"client_encoding": "utf8", **POSTGRES_TIMEOUTS}, **pool)
         event.listen(engine, "connect", _require_synchronous_commit)
         return engine
     if parsed.database:

@@ -1,11 +1,20 @@
 """The schema revision of a database, and the one that this release needs."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from sqlalchemy import Connection
 
-from core.storage.database import MIGRATIONS, Database
+from core.runtime.startup import CannotStart
+from core.version import VERSION
+
+if TYPE_CHECKING:
+    from core.storage.database import Database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class WrongSchema(RuntimeError):
+class WrongSchema(CannotStart):
     """The schema revision of the database is not that of this release. The message says what to do."""
 
 
@@ -26,17 +35,27 @@ def current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def check(database: Database) -> str:
+def refuse_newer(connection: Connection) -> str | None:
+    """Return the revision of the database, None if it has no tables. Raises WrongSchema if it is a newer release's."""
+    found, revisions = current(connection), known()
+    if found is None or found in revisions:
+        return found
+    raise WrongSchema(
+        f"the schema {found} of the database is newer than this release ({VERSION}, schema {revisions[-1]}): upgrade "
+        "this process, or restore a backup that was made with this release into an empty database"
+    )
+
+
+def check(database: "Database") -> str:
     """Return the revision of the database. Raises WrongSchema if it is not the newest."""
     with database.engine.connect() as connection:
-        found = current(connection)
-    revisions = known()
-    if found == revisions[-1]:
-        return found
+        found = refuse_newer(connection)
+    newest = known()[-1]
     if found is None:
         raise WrongSchema("the database has no tables yet: they are created when the service starts")
-    if found in revisions:
+    if found != newest:
         raise WrongSchema(
-            f"the schema is {found}, this release needs {revisions[-1]}: restart the API, which upgrades it"
+            f"the schema of the database is {found}, and this release ({VERSION}) needs {newest}: restart the API, "
+            "which upgrades it, or use the release that wrote it"
         )
-    raise WrongSchema(f"the schema {found} is newer than this release ({revisions[-1]}): upgrade this process")
+    return found

@@ -1,0 +1,60 @@
+"""Refusals to start: one sentence on standard error that says what to do, and exit code 2."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+REFUSED = 2  # the exit code of a process that was set up or used wrongly
+LOG_FORMAT = "GENCONVNET_LOG_FORMAT"
+
+
+class CannotStart(RuntimeError):
+    """The process was set up so that it cannot start. The message says why and what to do, in one sentence."""
+
+
+@contextmanager
+def exit_if_refused(program: str) -> Iterator[None]:
+    """Report a CannotStart on standard error, and end the process with exit code REFUSED."""
+    try:
+        yield
+    except CannotStart as error:
+        print_refusal(f"{program}: {error}")
+        raise SystemExit(REFUSED) from error
+
+
+def print_refusal(message: str) -> None:
+    """Print one line: plain text, or JSON if GENCONVNET_LOG_FORMAT asks for it.
+
+    It does not go through the logs, because it may be about their settings.
+    """
+    line = " ".join(message.split())
+    if os.environ.get(LOG_FORMAT) == "json":
+        at = datetime.now(UTC).isoformat()
+        line = json.dumps({"event": "cannot_start", "reason": line, "level": "critical", "timestamp": at})
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def prepare_folder(folder: Path, what: str, advice: str) -> None:
+    """Create the folder if it does not exist, and check that files can be written to it.
+
+    `what` names the folder and `advice` says what to do, for the message. Raises CannotStart.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise CannotStart(f"{what} {folder} is not a folder but a file: {advice}") from error
+    except OSError as error:
+        raise CannotStart(f"{what} {folder} cannot be created ({error.strerror}): {advice}") from error
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CannotStart(
+            f"{what} {folder} cannot be written ({error.strerror}): make it writable for this user, or {advice}"
+        ) from error
