@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -35,6 +36,7 @@ def open_database(settings: Settings, *, upgrade: bool = True) -> Iterator[Datab
             if upgrade or _is_empty(database):
                 database.migrate_when_available()
             revision.check(database)
+            _check_writable(database)
         yield database
     finally:
         database.dispose()
@@ -91,6 +93,12 @@ def advice_for(error: DBAPIError) -> str:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return "another program keeps it locked; stop that one"
     return f"make the file and its folder writable for this user, or {OTHER_FOLDER}; the whole path may have 500 bytes"
+
+
+def _check_writable(database: Database) -> None:
+    """Write to the database without a change. SQLite opens a file that may not be written without an error."""
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
 
 def _is_empty(database: Database) -> bool:

@@ -64,7 +64,8 @@ def test_a_succeeded_training_job_is_resumed_with_more_iterations(service: Servi
 def test_a_second_service_is_refused_the_data_folder_and_the_port(service: Service, tmp_path: Path) -> None:
     def refused(*options: str) -> str:
         done = subprocess.run([GENCONVNET, "serve", *options], capture_output=True, text=True, timeout=90, check=False)
-        assert done.returncode == 1
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
         return done.stderr
 
     assert "in use by another" in refused("--port", "0", "--data-dir", str(service.data_dir))

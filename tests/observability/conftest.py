@@ -1,9 +1,14 @@
-"""A service that trained, sampled, refused requests and was stopped: its metrics and its log."""
+"""A service that trained, sampled, refused requests and was stopped: its metrics and its log.
+
+It runs where services are easily broken: behind proxies that do not exist, on IPv6, in a folder whose path is too long
+for a socket.
+"""
 
 import json
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,12 +18,25 @@ from support.service import Service
 from support.waiting import until
 
 SECRET = "key-that-nobody-may-see"
+LONG = Path(*["a" * 60] * 3, "data")
+PROXIES = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "NO_PROXY": "",
+}
+PROXIES |= {name.lower(): value for name, value in PROXIES.items()}
 
 
 @dataclass(frozen=True)
 class ServiceRecord:
-    """Two jobs, the headers of the answers to their requests, /metrics after them, and the whole log."""
+    """Two jobs, the headers of the answers to their requests, /metrics after them, and the whole log.
 
+    `temporary` lists what is ours in the temporary folder while the service ran, and after its end.
+    """
+
+    url: str
+    temporary: tuple[list[str], list[str]]
     trained: dict[str, Any]
     sampled: dict[str, Any]
     headers: dict[str, httpx.Headers]
@@ -32,14 +50,17 @@ class ServiceRecord:
 
 @pytest.fixture(scope="session")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceRecord]:
-    service = Service(tmp_path_factory.mktemp("observed") / "data", GENCONVNET_LOG_FORMAT="json")
+    folder, temporary = tmp_path_factory.mktemp("observed") / LONG, tmp_path_factory.mktemp("temporary")
+    folder.parent.mkdir(parents=True)
+    environment = {"GENCONVNET_LOG_FORMAT": "json", "GENCONVNET_HOST": "::1", "TMPDIR": str(temporary), **PROXIES}
+    service = Service(folder, **environment)
     try:
-        yield _record(service)
+        yield _record(service, temporary)
     finally:
         service.stop()
 
 
-def _record(service: Service) -> ServiceRecord:
+def _record(service: Service, temporary: Path) -> ServiceRecord:
     http = service.http
     body = {"kind": "train", "dataset_id": service.upload(), "params": TINY}
     training = http.post("/v1/jobs", json=body, headers={"X-Request-ID": "the-training"})
@@ -50,10 +71,16 @@ def _record(service: Service) -> ServiceRecord:
     assert http.get("/v1/jobs/none", params={"api_key": SECRET}).status_code == 404
     assert http.post("/v1/jobs", json={"kind": "none"}).status_code == 422
     metrics = _metrics_of_both_workers(service)
+    during = _names(temporary)
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(timeout=60) == 0
     headers = {"train": training.headers, "sample": sampling.headers}
-    return ServiceRecord(trained, sampled, headers, metrics, service.log.read_text().splitlines())
+    lines = service.log.read_text().splitlines()
+    return ServiceRecord(str(http.base_url), (during, _names(temporary)), trained, sampled, headers, metrics, lines)
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith("genconvnet")]
 
 
 def _metrics_of_both_workers(service: Service) -> str:

@@ -86,3 +86,12 @@ def test_every_request_is_logged_once_without_its_query(record: ServiceRecord) -
     assert [line["status"] for line in lines if line["path"] == "/v1/jobs/none"] == [404]
     assert [line["status"] for line in lines if line["method"] == "POST"].count(422) == 1
     assert SECRET not in "\n".join(record.lines)
+
+
+def test_a_service_starts_behind_proxies_on_ipv6_and_leaves_nothing_in_the_temporary_folder(
+    record: ServiceRecord,
+) -> None:
+    assert record.url.startswith("http://[::1]:")
+    during, after = record.temporary
+    assert len(during) == 1, "the socket's folder"
+    assert after == []

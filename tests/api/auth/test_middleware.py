@@ -296,7 +296,8 @@ def test_an_exposed_service_without_keys_does_not_start(part: str, tmp_path: Pat
     done = subprocess.run(
         [*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
     assert "genconvnet keys create" in done.stderr
     assert "--without-keys" in done.stderr
 

@@ -18,6 +18,7 @@ from api.embedded import broker, serve, supervisor
 from api.embedded.supervisor import SupervisedProcess
 from api.settings import ApiSettings
 from core.runtime.settings import BadSettings
+from core.runtime.startup import REFUSED
 from core.schemas.jobs import Queue
 
 EXITS = [sys.executable, "-c", "raise SystemExit(3)"]
@@ -48,7 +49,7 @@ def test_an_invalid_setting_is_named_on_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("genconvnet: GENCONVNET_LEASE_SECONDS: ")
     assert len(done.stderr.splitlines()) == 1
 
@@ -124,6 +125,21 @@ def test_a_process_that_ran_for_long_is_restarted_at_once() -> None:
     process.restart_if_dead()
     assert process.process not in (None, first)
     process.stop()
+
+
+def test_a_process_that_refuses_its_first_start_ends_the_supervisor() -> None:
+    refusing = SupervisedProcess("refuses", [sys.executable, "-c", f"raise SystemExit({REFUSED})"])
+    steady = SupervisedProcess("steady", [sys.executable, "-c", "import time; time.sleep(60)"])
+    supervised = supervisor.Supervisor()
+    for process in (steady, refusing):
+        supervised.start(process)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            supervised.run()
+    finally:
+        supervised.close()
+    assert ended.value.code == REFUSED
+    assert steady.has_exited()
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
