@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from prometheus_fastapi_instrumentator import Instrumentator
-from starlette.formparsers import MultiPartParser
+from starlette.middleware.cors import CORSMiddleware
 
 from api import errors, health, presets
 from api.app_state import AppState
 from api.auth import routes as access
 from api.auth.middleware import AuthMiddleware
+from api.auth.origin import normalized_origins
 from api.best_effort import BestEffortCalls
 from api.datasets import routes as datasets
 from api.datasets.decoder_pool import DecoderPool
@@ -22,13 +23,16 @@ from api.jobs.events import job_end_reader
 from api.metrics import ServiceMonitor
 from api.middleware.access_log import AccessLogMiddleware
 from api.middleware.body_limit import BodyLimitMiddleware
+from api.middleware.head import HeadMiddleware
 from api.middleware.known_methods import KnownMethodsMiddleware
 from api.models import routes as models
-from api.openapi import PROBLEM_RESPONSES, document_authentication
+from api.openapi import PROBLEM_RESPONSES, TITLE, complete_document, operation_id
+from api.public_urls import PublicPrefixMiddleware
 from api.retention_sweep import RetentionSweeper
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter
 from api.uploads.slow_clients import SlowClientMiddleware
+from api.web import reference
 from api.web import routes as web
 from api.webhooks import routes as webhooks
 from api.webhooks.sender import Sender
@@ -40,33 +44,53 @@ from core.storage.blobs import Blobs
 from core.storage.database import Database
 
 VERSION = "0.1.0"
-SPOOL_BYTES = 1 << 14  # a file in a form is held in memory up to this size, and written to disk beyond it
-MAX_FIELDS, FIELD_BYTES = 100, 1 << 16  # of a form's other fields, which are held in memory
+CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+CORS_REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "If-Range",
+    "Last-Event-ID",
+    "Range",
+    "X-Request-ID",
+)
+CORS_RESPONSE_HEADERS = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+)
 _REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:
     """Return the application. Settings not given are read from the environment."""
     settings = settings or ApiSettings()
-    MultiPartParser.spool_max_size = SPOOL_BYTES
     app = FastAPI(
-        title="genconvnet",
+        title=TITLE,
         version=VERSION,
         summary="Learns a generative ConvNet from your pictures.",
         lifespan=lambda app: _lifespan(app, settings),
+        docs_url=None,  # see api/web/reference.py
+        redoc_url=None,
         responses=PROBLEM_RESPONSES,
-        form_limits={"max_files": settings.max_pictures, "max_fields": MAX_FIELDS, "max_part_size": FIELD_BYTES},
+        generate_unique_id_function=operation_id,
     )
     errors.install(app)
-    for routes in (access, datasets, jobs, models, webhooks, presets, health, web):
+    for routes in (access, datasets, jobs, models, webhooks, presets, health, web, reference):
         app.include_router(routes.router)
-    document_authentication(app)
+    complete_document(app)
     _add_middlewares(app, settings)
     return app
 
 
 def _add_middlewares(app: FastAPI, settings: ApiSettings) -> None:
     """Add the middlewares. Each wraps those added before it, so the last one sees a request first."""
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(
         SlowClientMiddleware,
         idle_seconds=settings.upload_idle_seconds,
@@ -75,10 +99,26 @@ def _add_middlewares(app: FastAPI, settings: ApiSettings) -> None:
     )
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(AuthMiddleware, settings=settings)
+    if settings.allowed_origins:
+        _allow_origins(app, settings)  # preflights carry no key
     Instrumentator(should_ignore_untemplated=True).instrument(app)  # also counts requests that AuthMiddleware refuses
     app.add_middleware(KnownMethodsMiddleware)
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda given: bool(_REQUEST_ID.fullmatch(given)))
+    app.add_middleware(PublicPrefixMiddleware, root_path=settings.root_path)
+
+
+def _allow_origins(app: FastAPI, settings: ApiSettings) -> None:
+    """Let the pages of the allowed origins read responses and send every header that we know (CORS)."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=normalized_origins(settings),
+        allow_methods=CORS_METHODS,
+        allow_headers=CORS_REQUEST_HEADERS,
+        expose_headers=CORS_RESPONSE_HEADERS,
+        allow_credentials=settings.allow_credentials,
+        allow_private_network=True,
+    )
 
 
 @asynccontextmanager

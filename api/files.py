@@ -40,18 +40,14 @@ def serve(request: Request, blobs: Blobs, row: FileRow, filename: str, *, downlo
         part = None
     found = _RANGE.fullmatch(part) if part else None
     if found is None or found.groups() == ("", ""):
-        return _respond(request, blobs, row, 0, row.bytes, 200, headers)
+        return _respond(blobs, row, 0, row.bytes, 200, headers)
     start, length = _slice(row.bytes, *found.groups())
     headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{row.bytes}"
-    return _respond(request, blobs, row, start, length, 206, headers)
+    return _respond(blobs, row, start, length, 206, headers)
 
 
-def _respond(
-    request: Request, blobs: Blobs, row: FileRow, start: int, length: int, status: int, headers: dict[str, str]
-) -> Response:
+def _respond(blobs: Blobs, row: FileRow, start: int, length: int, status: int, headers: dict[str, str]) -> Response:
     headers["Content-Length"] = str(length)
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=row.media_type)
     # Read the first chunk before the response starts, so that a missing file is still answered with 404.
     chunks = blobs.stream(row.blob, start, length)
     first = next(chunks, b"")

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from api.public_urls import parse_prefix
 from core.runtime.settings import Settings
 
 MEBIBYTE = 1 << 20
@@ -77,8 +78,16 @@ class ApiSettings(Settings):
     ] = ()
     allowed_origins: Annotated[
         CommaSeparated,
-        Field(description="Other origins whose pages may write, for example https://example.org; comma-separated."),
+        Field(description="Other origins whose pages may use the API, such as https://example.org; comma-separated."),
     ] = ()
+    allow_credentials: Annotated[
+        bool, Field(description="Let the pages of allowed_origins send the session's cookie too.")
+    ] = False
+    root_path: Annotated[
+        str,
+        AfterValidator(parse_prefix),
+        Field(description="Path below which a reverse proxy publishes the service, such as /pictures."),
+    ] = ""
     requests_per_minute: Annotated[int | None, Field(ge=1, description="Limit of a key without its own.")] = None
     max_stored_bytes: Annotated[int | None, Field(ge=1, description="Limit of a key without its own.")] = None
     max_unfinished_jobs: Annotated[int | None, Field(ge=1, description="Limit of a key without its own.")] = None

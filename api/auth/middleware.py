@@ -17,6 +17,8 @@ from api.auth.origin import OriginPolicy
 from api.auth.rate_limiter import RateLimiter
 from api.errors import CLOSE_CONNECTION, Problem, limit_response, problem_response, unavailable_response
 from api.middleware.body_limit import BodyLimitMiddleware
+from api.middleware.json_body import JsonBodyMiddleware
+from api.public_urls import route_path
 from api.settings import ApiSettings
 from core.storage import keys, quotas
 from core.storage.access import Access
@@ -27,7 +29,18 @@ from core.storage.tables import ApiKey
 
 PROBES = frozenset({"/healthz", "/readyz"})
 PAGES = frozenset(
-    {"/", "/web/app.js", "/web/style.css", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", *PROBES}
+    {
+        *PROBES,
+        "/",
+        "/web/app.js",
+        "/web/style.css",
+        "/openapi.json",
+        "/docs",
+        "/docs/swagger-ui-bundle.js",
+        "/docs/swagger-ui.css",
+        "/redoc",
+        "/docs/redoc.standalone.js",
+    }
 )
 OPEN = frozenset(
     {
@@ -55,8 +68,8 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app, self._settings = app, settings
-        self._anonymous_app = BodyLimitMiddleware(app, limit=ANONYMOUS_BODY_BYTES)
-        self._json_app = BodyLimitMiddleware(app, limit=JSON_BODY_BYTES)
+        self._anonymous_app = JsonBodyMiddleware(BodyLimitMiddleware(app, limit=ANONYMOUS_BODY_BYTES))
+        self._json_app = JsonBodyMiddleware(BodyLimitMiddleware(app, limit=JSON_BODY_BYTES))
         self._keys_required = keys_required(settings)
         self._origins = OriginPolicy(settings)
         self._rate_limiter = RateLimiter(settings.broker_url)
@@ -80,7 +93,7 @@ class AuthMiddleware:
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application on an authenticated request."""
-        if (scope["method"], scope["path"]) not in UPLOADS:
+        if (scope["method"], route_path(scope)) not in UPLOADS:
             await self._json_app(scope, receive, send)
             return
         app_state: AppState = scope["app"].state.app_state
@@ -104,7 +117,7 @@ class AuthMiddleware:
 
     def _check(self, scope: Scope, database: Database) -> None:
         """Set the request's state. Raises Problem or LimitReached if the request is refused."""
-        headers, operation = Headers(scope=scope), (scope["method"], scope["path"])
+        headers, operation = Headers(scope=scope), (scope["method"], route_path(scope))
         offered = credentials.find(headers)
         self._origins.check_write(scope["method"], headers, by_cookie=offered is not None and offered.by_cookie)
         state = scope.setdefault("state", {})
@@ -151,7 +164,7 @@ def _refusal(error: Exception) -> Response:
 
 
 def _is_probe(scope: Scope) -> bool:
-    return scope["path"] in PROBES and (scope["method"], scope["path"]) in OPEN
+    return route_path(scope) in PROBES and (scope["method"], route_path(scope)) in OPEN
 
 
 class _RevocableStream:

@@ -10,6 +10,7 @@ from api.app_state import AppState, AppStateDep
 from api.auth.credentials import COOKIE
 from api.auth.middleware import unauthorized
 from api.auth.schemas import SessionIn, SessionOut
+from api.public_urls import public_url
 from core.storage import audit, keys
 
 REFUSALS_PER_MINUTE = 10  # written to the audit log per process, so that guessing keys does not fill the disk
@@ -31,14 +32,14 @@ def sign_in(app_state: AppStateDep, request: Request, response: Response, body: 
         _refusals.record(app_state)
         raise unauthorized(key_sent=True)
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, body.key, httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(COOKIE, body.key, path=public_url("/"), httponly=True, samesite="strict", secure=secure)
     return SessionOut.of(row)
 
 
 @router.delete("", status_code=204)
 def sign_out(request: Request, response: Response) -> None:
     secure = request.url.scheme == "https"
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=secure)
+    response.delete_cookie(COOKIE, path=public_url("/"), httponly=True, samesite="strict", secure=secure)
 
 
 class _RefusalLog:

@@ -9,19 +9,19 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any, Literal
 
 import structlog
-from fastapi import UploadFile
+from starlette.datastructures import UploadFile
 
-from api.datasets.files import DecodedPicture, DecodeTask, PictureRefused, UploadedFile
+from api.datasets.files import DecodedPicture, DecodeTask, PictureRefused, SkippedFile, UploadedFile
 from api.datasets.limits import Limits
 from api.errors import Problem
 
-DecodeResult = DecodedPicture | PictureRefused
+DecodeResult = DecodedPicture | PictureRefused | SkippedFile
 
 START_SECONDS = 60.0  # for a new decoder to become ready; not counted as a picture's time
 
@@ -44,22 +44,25 @@ class DecoderPool:
         self._idle.append(self._spawn())
 
     def decode(
-        self, kind: Literal["picture", "archive"], field: str, filename: str, file: UploadFile
-    ) -> Iterator[DecodeResult]:
-        """Yield the result of a picture, or of each picture in an archive.
+        self, kind: Literal["picture", "archive"], field: str, filename: str, file: UploadFile, bytes_left: int
+    ) -> Generator[DecodeResult, None, int]:
+        """Yield the result of a picture, or of each picture in an archive, and what was skipped there.
 
-        If the decoder dies or takes too long, the result is a PictureRefused.
+        If the decoder dies or takes too long, the result is a PictureRefused. bytes_left: how many bytes may be
+        unpacked. Returns how many still may be afterwards.
         """
-        task: DecodeTask | None = DecodeTask(kind, field, filename, bytes_left=self._limits.max_body_bytes)
+        task: DecodeTask | None = DecodeTask(kind, field, filename, bytes_left)
         while task is not None:
             with self._slots.acquired():
                 decoder = self._take()
                 reusable = False
                 try:
-                    task = yield from decoder.decode(task, _descriptor(file))
+                    turn = yield from decoder.decode(task, _descriptor(file))
                     reusable = decoder.alive
+                    task, bytes_left = turn.next_task, turn.bytes_left
                 finally:
                     self._put_back(decoder, reusable)
+        return bytes_left
 
     @property
     def closed(self) -> bool:
@@ -135,6 +138,14 @@ class _FifoSemaphore:
                     self._free += 1
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """What one turn at a decoder has left: the task for the next turn, and how many bytes may still be unpacked."""
+
+    next_task: DecodeTask | None
+    bytes_left: int
+
+
 class _Decoder:
     """A decoder process and the socket to it."""
 
@@ -153,8 +164,8 @@ class _Decoder:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def decode(self, task: DecodeTask, descriptor: int) -> Generator[DecodeResult, None, DecodeTask | None]:
-        """Yield the results of one turn. Returns the task for the next turn, or None if all is done."""
+    def decode(self, task: DecodeTask, descriptor: int) -> Generator[DecodeResult, None, _Turn]:
+        """Yield the results of one turn, of which a failure of the decoder is one."""
         upload, results = UploadedFile(task.field, task.filename, b""), 0
         try:
             self._pipe.send_bytes(json.dumps(asdict(task)).encode())
@@ -163,10 +174,16 @@ class _Decoder:
                 self._receive(START_SECONDS)
                 self._ready = True
             while (message := self._receive()).keys().isdisjoint(("end", "more")):
+                if "entry" in message:  # what is named if the decoder dies of it
+                    upload = UploadedFile(content=b"", **message["entry"])
+                    continue
                 yield self._result(message)
-                results += 1
+                results += "skipped" not in message
             if "more" in message and results > 0:
-                return replace(task, first_entry=task.first_entry + results, **message["more"])
+                left = message["more"]["bytes_left"]
+                return _Turn(replace(task, first_entry=task.first_entry + results, bytes_left=left), left)
+            if "end" in message:
+                return _Turn(None, message["end"]["bytes_left"])
         except TimeoutError:
             self._reap()
             yield PictureRefused(422, upload, f"takes longer than {self._limits.decode_seconds:g} s to decode")
@@ -175,7 +192,7 @@ class _Decoder:
             yield PictureRefused(
                 422, upload, f"cannot be decoded: its decoder died of it (exit {self._process.returncode})"
             )
-        return None
+        return _Turn(None, task.bytes_left)
 
     def _receive(self, seconds: float | None = None) -> dict[str, Any]:
         """Return the decoder's next message. Raises TimeoutError after `seconds`, by default those for a picture."""
@@ -193,6 +210,8 @@ class _Decoder:
     def _result(self, message: dict[str, Any]) -> DecodeResult:
         if "picture" in message:
             return DecodedPicture(png=self._receive_bytes(), **message["picture"])
+        if "skipped" in message:
+            return SkippedFile(**message["skipped"])
         refused = message["refused"]
         return PictureRefused(refused["status"], UploadedFile(content=b"", **refused["file"]), refused["reason"])
 

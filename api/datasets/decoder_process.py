@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the stacks of its threads would count as memory
 
-from api.datasets.files import DecodeTask, PictureRefused, UploadedFile
+from api.datasets.files import DecodeTask, PictureRefused, SkippedFile, UploadedFile
 from api.datasets.limits import Limits
 from api.datasets.picture_reader import read_picture
 from api.datasets.zip_upload import unpack
@@ -50,13 +50,13 @@ def _confine(limits: Limits) -> None:
 
 
 def _handle(pipe: Connection, task: DecodeTask, file: BinaryIO, limits: Limits) -> None:
-    """Send the result of each picture, then {"end": true}, or {"more": ...} if entries of an archive are left."""
+    """Send the result of each picture, then {"end": ...}, or {"more": ...} if entries of an archive are left."""
     upload = UploadedFile(task.field, task.filename, b"")
-    bytes_left = None
+    last: dict[str, object] = {"end": {"bytes_left": task.bytes_left}}
     _restart_timers(limits)
     try:
         if task.kind == "archive":
-            bytes_left = _decode_entries(pipe, task, file, limits)
+            last = _decode_entries(pipe, task, file, limits)
         else:
             file.seek(0)
             _decode(pipe, replace(upload, content=file.read(limits.max_file_bytes + 1)), limits)
@@ -64,18 +64,26 @@ def _handle(pipe: Connection, task: DecodeTask, file: BinaryIO, limits: Limits) 
         _send_refusal(pipe, error)
     except MemoryError:
         _send_refusal(pipe, _out_of_memory(upload, limits))
-    _send(pipe, {"end": True} if bytes_left is None else {"more": {"bytes_left": bytes_left}})
+    _send(pipe, last)
 
 
-def _decode_entries(pipe: Connection, task: DecodeTask, archive: BinaryIO, limits: Limits) -> int | None:
-    """Decode entries for TURN_SECONDS. Returns how many bytes may still be unpacked, or None if all are done."""
+def _decode_entries(pipe: Connection, task: DecodeTask, archive: BinaryIO, limits: Limits) -> dict[str, object]:
+    """Decode entries for TURN_SECONDS. Returns the last message, with how many bytes may still be unpacked."""
     ends_at, bytes_left = time.monotonic() + TURN_SECONDS, task.bytes_left
-    for upload in unpack(archive, task, limits):
-        _decode(pipe, upload, limits)
-        bytes_left -= len(upload.content)
+
+    def announce(upload: UploadedFile) -> None:
+        _send(pipe, {"entry": _without_content(upload)})
+        _restart_timers(limits)
+
+    for item in unpack(archive, task, limits, announce):
+        if isinstance(item, SkippedFile):
+            _send(pipe, {"skipped": asdict(item)})
+            continue
+        _decode(pipe, item, limits)
+        bytes_left -= len(item.content)
         if time.monotonic() >= ends_at:
-            return bytes_left
-    return None
+            return {"more": {"bytes_left": bytes_left}}
+    return {"end": {"bytes_left": bytes_left}}
 
 
 def _decode(pipe: Connection, upload: UploadedFile, limits: Limits) -> None:
@@ -92,8 +100,11 @@ def _decode(pipe: Connection, upload: UploadedFile, limits: Limits) -> None:
 
 
 def _send_refusal(pipe: Connection, error: PictureRefused) -> None:
-    file = {name: value for name, value in asdict(error.file).items() if name != "content"}
-    _send(pipe, {"refused": {"status": error.status, "reason": error.reason, "file": file}})
+    _send(pipe, {"refused": {"status": error.status, "reason": error.reason, "file": _without_content(error.file)}})
+
+
+def _without_content(upload: UploadedFile) -> dict[str, str | None]:
+    return {"field": upload.field, "filename": upload.filename, "archive": upload.archive}
 
 
 def _out_of_memory(upload: UploadedFile, limits: Limits) -> PictureRefused:

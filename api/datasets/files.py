@@ -1,8 +1,12 @@
 """Uploaded files and what decoding made of them. The API imports this module, so it must not need Pillow."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
+
+CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, line and paragraph breaks
+OVERRIDES = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})  # of the text's direction
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,14 @@ class DecodedPicture:
     mode: str
 
 
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file of an archive that is no picture, and why it was skipped."""
+
+    filename: str
+    reason: str
+
+
 class PictureRefused(Exception):
     """A file cannot be used. status: 413 too large, 415 not a format that we read, 422 broken or out of bounds."""
 
@@ -50,6 +62,14 @@ class PictureRefused(Exception):
 
 
 def clean_name(name: str | None, fallback: str) -> str:
-    """Return the last part of a path, without control characters, shortened to its last 200 characters."""
+    """Return the last part of a path, shortened to its last 200 characters.
+
+    All of Unicode is kept, such as narrow spaces and joiners, except line breaks, control characters, and those that
+    change the direction of the text and so could make a name look like another.
+    """
     last = PurePosixPath((name or "").replace("\\", "/")).name
-    return "".join(letter for letter in last if letter.isprintable())[-200:] or fallback
+    return "".join(letter for letter in last if not _is_control(letter))[-200:] or fallback
+
+
+def _is_control(letter: str) -> bool:
+    return unicodedata.category(letter) in CONTROL_CATEGORIES or unicodedata.bidirectional(letter) in OVERRIDES

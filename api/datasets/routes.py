@@ -3,53 +3,55 @@
 import asyncio
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Request, Response
 
 from api import file_cleanup, files
 from api.app_state import AppState, AppStateDep
 from api.datasets import service
 from api.datasets.decoder_pool import DecodeResult, service_stopping
 from api.datasets.files import clean_name
-from api.datasets.schemas import DatasetOut
+from api.datasets.form import FIELDS, is_archive, pictures_of
+from api.datasets.schemas import DatasetOut, NewDatasetOut
+from api.datasets.service import CreatedDataset
 from api.errors import Problem
+from api.openapi import file_response, form_body
 from api.pagination import After, Limit, Page, page_of
+from api.public_urls import public_url
+from api.uploads.forms import FormFile, UploadFormDep
 from core.storage import datasets
 from core.storage.errors import NotFound
-from core.storage.tables import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, openapi_extra=form_body([], **FIELDS), response_model_exclude_unset=True)
 async def create(
     app_state: AppStateDep,
     request: Request,
     response: Response,
-    images: Annotated[list[UploadFile] | None, File(description="Pictures: PNG, JPEG, WebP, TIFF or BMP.")] = None,
-    archive: Annotated[UploadFile | None, File(description="Or one zip of pictures.")] = None,
-    name: Annotated[str | None, Form(max_length=200, pattern=r"^[^\x00]*$")] = None,
-) -> DatasetOut:
-    """Upload pictures as a dataset. Either all of them are stored or none."""
-    if (archive is None) == (not images):
-        raise Problem(
-            422, "send either images or one archive", [{"field": "images", "message": "or archive is required"}]
-        )
+    form: UploadFormDep,
+) -> NewDatasetOut:
+    """Upload pictures as a dataset. Either all of them are stored or none.
+
+    What people pack into a zip besides pictures, such as captions and the files of their system, is skipped and listed.
+    """
+    files = pictures_of(form)
+    name = form.name()
     disconnected = threading.Event()
-    work = partial(_create, app_state, name, images or [], archive, disconnected)
+    work = partial(_create, app_state, name, files, disconnected)
     watch = asyncio.create_task(_watch_disconnect(request, disconnected))
     try:
-        dataset = await run_sync(work, limiter=app_state.upload_limiter.threads)
+        created = await run_sync(work, limiter=app_state.upload_limiter.threads)
     finally:
         disconnected.set()
         watch.cancel()
-    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
-    return DatasetOut.of(dataset)
+    response.headers["Location"] = public_url(f"/v1/datasets/{created.row.id}")
+    return NewDatasetOut.created(created)
 
 
 async def _watch_disconnect(request: Request, disconnected: threading.Event) -> None:
@@ -60,13 +62,9 @@ async def _watch_disconnect(request: Request, disconnected: threading.Event) -> 
 
 
 def _create(
-    app_state: AppState,
-    name: str | None,
-    images: list[UploadFile],
-    archive: UploadFile | None,
-    disconnected: threading.Event,
-) -> Dataset:
-    with closing(_decode(app_state, images, archive)) as results:
+    app_state: AppState, name: str | None, files: Sequence[FormFile], disconnected: threading.Event
+) -> CreatedDataset:
+    with closing(_decode(app_state, files)) as results:
         return service.create(app_state, name, _until_aborted(app_state, results, disconnected))
 
 
@@ -87,13 +85,16 @@ def _until_aborted(
             raise Problem(422, f"{detail}: send fewer at a time; nothing was stored")
 
 
-def _decode(app_state: AppState, images: list[UploadFile], archive: UploadFile | None) -> Generator[DecodeResult]:
-    if archive is not None:
-        yield from app_state.decoders.decode("archive", "archive", clean_name(archive.filename, "archive.zip"), archive)
-    for index, image in enumerate(images):
-        name = clean_name(image.filename, f"image-{index}")
-        yield from app_state.decoders.decode("picture", f"images[{index}]", name, image)
-        image.file.close()  # an upload may hold thousands of files
+def _decode(app_state: AppState, files: Sequence[FormFile]) -> Generator[DecodeResult]:
+    bytes_left = app_state.settings.max_body_bytes  # that may still be unpacked, of all zips together
+    for index, (field, upload) in enumerate((file.field, file.upload) for file in files):
+        if is_archive(field, upload):
+            name = clean_name(upload.filename, "archive.zip")
+            bytes_left = yield from app_state.decoders.decode("archive", field, name, upload, bytes_left)
+        else:
+            name = clean_name(upload.filename, f"image-{index}")
+            yield from app_state.decoders.decode("picture", field, name, upload, bytes_left)
+        upload.file.close()  # an upload may hold thousands of files
 
 
 @router.get("")
@@ -114,7 +115,7 @@ def delete(app_state: AppStateDep, dataset_id: str) -> None:
     file_cleanup.delete_files(app_state.blobs, datasets.delete(app_state.database, dataset_id))
 
 
-@router.api_route("/{dataset_id}/images/{index}", methods=["GET", "HEAD"], response_class=Response)
+@router.get("/{dataset_id}/images/{index}", response_class=Response, responses=file_response("image/png"))
 def image(app_state: AppStateDep, request: Request, dataset_id: str, index: int) -> Response:
     """Download a picture as it is stored, always PNG. Supports ETag and Range."""
     for row in datasets.find(app_state.database, dataset_id).images:

@@ -1,8 +1,12 @@
 """Datasets as responses show them."""
 
+from typing import Self
+
 from pydantic import BaseModel
 
+from api.datasets.service import CreatedDataset
 from api.pagination import Time
+from api.public_urls import public_url
 from core.schemas.times import utc_datetime
 from core.storage.tables import Dataset
 
@@ -17,6 +21,13 @@ class ImageOut(BaseModel):
     url: str
 
 
+class SkippedOut(BaseModel):
+    """A file of an archive that is not part of the dataset."""
+
+    file: str
+    reason: str
+
+
 class DatasetOut(BaseModel):
     id: str
     name: str | None
@@ -24,7 +35,7 @@ class DatasetOut(BaseModel):
     images: list[ImageOut]
 
     @classmethod
-    def of(cls, row: Dataset) -> "DatasetOut":
+    def of(cls, row: Dataset) -> Self:
         images = [
             ImageOut(
                 index=image.index,
@@ -33,8 +44,21 @@ class DatasetOut(BaseModel):
                 height=image.height,
                 bytes=image.bytes,
                 sha256=image.sha256,
-                url=f"/v1/datasets/{row.id}/images/{image.index}",
+                url=public_url(f"/v1/datasets/{row.id}/images/{image.index}"),
             )
             for image in row.images
         ]
         return cls(id=row.id, name=row.name, created_at=utc_datetime(row.created_at), images=images)
+
+
+class NewDatasetOut(DatasetOut):
+    """A new dataset. `skipped` is there if something in its archives was skipped; it is not shown again."""
+
+    skipped: list[SkippedOut] = []
+
+    @classmethod
+    def created(cls, dataset: CreatedDataset) -> Self:
+        shown = cls.of(dataset.row)
+        if dataset.skipped:
+            shown.skipped = [SkippedOut(file=one.filename, reason=one.reason) for one in dataset.skipped]
+        return shown

@@ -1,10 +1,11 @@
 """Create datasets: all of the pictures are stored or none, and the row is written last."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from api.app_state import AppState
 from api.datasets.decoder_pool import DecodeResult
-from api.datasets.files import DecodedPicture, PictureRefused
+from api.datasets.files import DecodedPicture, PictureRefused, SkippedFile
 from api.disk_space import ensure_disk_space
 from api.errors import Problem
 from api.file_cleanup import delete_on_failure
@@ -12,23 +13,41 @@ from core.storage import datasets
 from core.storage.tables import Dataset, DatasetImage, new_id
 
 
-def create(app_state: AppState, name: str | None, results: Iterable[DecodeResult]) -> Dataset:
+@dataclass(frozen=True)
+class CreatedDataset:
+    """A dataset's row, and the files of archives that are not part of it."""
+
+    row: Dataset
+    skipped: Sequence[SkippedFile]
+
+
+def create(app_state: AppState, name: str | None, results: Iterable[DecodeResult]) -> CreatedDataset:
     """Store a dataset. Raises Problem, naming each refused file, or if the disk is full; then nothing is stored."""
     ensure_disk_space(app_state)
     dataset_id = new_id("dataset")
     dataset = Dataset(id=dataset_id, name=name, images=[])
     refused: list[PictureRefused] = []
+    skipped: list[SkippedFile] = []
     with delete_on_failure(app_state.blobs, lambda: datasets.find(app_state.database, dataset_id)) as paths:
-        for index, result in enumerate(results):
+        for result in results:
             if isinstance(result, PictureRefused):
                 refused.append(result)
+            elif isinstance(result, SkippedFile):
+                skipped.append(result)
             elif not refused:
+                _check_count(app_state, len(dataset.images) + 1)
                 ensure_disk_space(app_state)  # again, because a small upload may hold large pictures
-                dataset.images.append(_store(app_state, dataset_id, index, result))
+                dataset.images.append(_store(app_state, dataset_id, len(dataset.images), result))
                 paths.append(dataset.images[-1].blob)
         if refused:
             raise _refusal(refused)
-        return datasets.add(app_state.database, dataset)
+        return CreatedDataset(datasets.add(app_state.database, dataset), skipped)
+
+
+def _check_count(app_state: AppState, count: int) -> None:
+    """Raise Problem if a dataset may not have `count` pictures; an upload may hold several archives."""
+    if count > (most := app_state.settings.max_pictures):
+        raise Problem(413, f"more than {most} pictures", [{"field": "images", "message": f"at most {most} pictures"}])
 
 
 def _refusal(refused: list[PictureRefused]) -> Problem:

@@ -5,18 +5,27 @@ Nothing is written to the disk, names are never used as paths, and sizes are cou
 
 import stat
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
-from api.datasets.files import DecodeTask, PictureRefused, UploadedFile, clean_name
+from api.datasets.files import DecodeTask, PictureRefused, SkippedFile, UploadedFile, clean_name
 from api.datasets.limits import Limits
 
 MAX_RATIO = 200  # of unpacked to packed size; pictures compress far less
 READ_BYTES = 1 << 16
-IGNORED_FOLDER = "__MACOSX/"
-IGNORED_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
+ZIP_SIGNATURES = (b"PK\3\4", b"PK\5\6")  # of a zip, and of an empty one
+MACOS_FOLDER = "__MACOSX"
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+SYSTEM_FOLDERS = frozenset({"@eadir", "$recycle.bin", "system volume information"})
+TEXT_SUFFIXES = frozenset(
+    {".txt", ".caption", ".tags", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".yaml", ".yml"}
+    | {".md", ".html", ".htm", ".pdf", ".log", ".url", ".xmp", ".md5", ".sha256"}
+)
+UTF8_FLAG = 0x800  # of an entry: its name is UTF-8
+FOLDER_ATTRIBUTE = 0x10  # as MS-DOS and Windows mark folders
 LOCAL_HEADER_BYTES = 30
 ARCHIVE_SIGNATURES = (
     b"PK\3\4",
@@ -30,34 +39,42 @@ ARCHIVE_SIGNATURES = (
 )
 
 
-def unpack(archive: BinaryIO, task: DecodeTask, limits: Limits) -> Iterator[UploadedFile]:
-    """Yield the pictures of a zip in the order of their names, from `task.first_entry` on.
+def unpack(
+    archive: BinaryIO, task: DecodeTask, limits: Limits, announce: Callable[[UploadedFile], None]
+) -> Iterator[UploadedFile | SkippedFile]:
+    """Yield the pictures of a zip in the order of their names, from `task.first_entry` on; first what is skipped.
 
-    Raises PictureRefused, naming the archive and the entry.
+    `announce` is called with each picture, still without content, before it is unpacked. Raises PictureRefused, naming
+    the archive and the entry.
     """
     filename = task.filename
-    archive_file = UploadedFile("archive", filename, b"")
+    archive_file = UploadedFile(task.field, filename, b"")
     try:
         opened = zipfile.ZipFile(archive)
     except MemoryError:
         raise
     except Exception as error:  # zipfile documents BadZipFile for broken files, but raises many others
-        raise PictureRefused(415, archive_file, "not a zip archive") from error
+        raise PictureRefused(415, archive_file, "not a zip archive; send pictures in the field images") from error
     with opened:
         listed = opened.infolist()
-        entries = [entry for entry in listed if not entry.is_dir() and not _is_ignored(entry.filename)]
+        files = [entry for entry in listed if not _is_folder(entry)]
+        skipped = [SkippedFile(_path(entry), reason) for entry in files if (reason := _skip_reason(entry))]
+        entries = [entry for entry in files if not _skip_reason(entry)]
         if not entries:
-            raise PictureRefused(422, archive_file, "the archive holds no pictures")
+            raise PictureRefused(422, archive_file, f"the archive holds no pictures{_and_skipped(skipped)}")
         if len(listed) > 2 * limits.max_pictures or len(entries) > limits.max_pictures:
             raise PictureRefused(422, archive_file, f"{len(listed)} entries, more than {limits.max_pictures} pictures")
         entries.sort(key=lambda entry: entry.filename)
         uploads = [
-            UploadedFile(f"archive[{index}]", clean_name(entry.filename, f"entry-{index}"), b"", filename)
+            UploadedFile(f"{task.field}[{index}]", clean_name(_path(entry), f"entry-{index}"), b"", filename)
             for index, entry in enumerate(entries)
         ]
         _check_directory(entries, uploads, opened.start_dir)
+        if task.first_entry == 0:
+            yield from skipped
         left = task.bytes_left
         for entry, upload in list(zip(entries, uploads, strict=True))[task.first_entry :]:
+            announce(upload)
             content = _read(opened, entry, upload, limits, left)
             left -= len(content)
             yield replace(upload, content=content)
@@ -114,5 +131,38 @@ def _escapes(name: str) -> bool:
     return bool(path.drive or path.root) or ".." in path.parts or "\0" in name
 
 
-def _is_ignored(name: str) -> bool:
-    return name.startswith(IGNORED_FOLDER) or name.rsplit("/", 1)[-1] in IGNORED_FILES
+def _path(entry: zipfile.ZipInfo) -> str:
+    """Return the path of an entry, with slashes. Some tools write backslashes, or UTF-8 without saying so."""
+    path = entry.filename
+    if not entry.flag_bits & UTF8_FLAG:
+        with suppress(UnicodeError):
+            path = path.encode("cp437").decode()
+    return path.replace("\\", "/")
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    marked = bool(entry.external_attr & FOLDER_ATTRIBUTE) and entry.file_size == 0
+    return entry.filename.endswith(("/", "\\")) or marked
+
+
+def _skip_reason(entry: zipfile.ZipInfo) -> str | None:
+    """Return why the entry, by its path, is no picture to learn from; None if it may be one."""
+    *folders, name = _path(entry).split("/")
+    if _escapes(entry.orig_filename):  # refused later
+        return None
+    if name.startswith("._") or MACOS_FOLDER in folders:
+        return "metadata of macOS"
+    if name.lower() in SYSTEM_FILES or any(folder.lower() in SYSTEM_FOLDERS for folder in folders):
+        return "a file of the operating system"
+    if any(part.startswith(".") and part != "." for part in (*folders, name)):
+        return "a hidden file"
+    if PurePosixPath(name).suffix.lower() in TEXT_SUFFIXES:
+        return "text, such as a caption"
+    return None
+
+
+def _and_skipped(skipped: Sequence[SkippedFile]) -> str:
+    if not skipped:
+        return ""
+    shown = ", ".join(f"{clean_name(one.filename, 'a file')} ({one.reason})" for one in skipped[:3])
+    return f"; skipped: {shown}" + (f" and {len(skipped) - 3} more" if len(skipped) > 3 else "")

@@ -7,6 +7,7 @@ broker has lost the stream.
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import ServerSentEvent
@@ -14,6 +15,7 @@ from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.app_state import AppState
+from api.public_urls import public_url
 from core.broker import events
 from core.broker.broadcaster import RETRY_SECONDS, EventBroadcaster, FindEnds, JobEnd
 from core.broker.events import BEGINNING, Event
@@ -125,7 +127,12 @@ class StreamCursor:
         self._after_done = False
         due = [one for one in (self._pending_done, item) if one is not None]
         self._pending_done, self.last_id = None, item.id
-        return [ServerSentEvent(event=one.name, id=one.id, data=one.data) for one in due]
+        return [ServerSentEvent(event=one.name, id=one.id, data=_with_public_url(one.data)) for one in due]
+
+
+def _with_public_url(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an event's data with its `url`, if it has one, as the client of this request reaches it."""
+    return {**data, "url": public_url(data["url"])} if "url" in data else data
 
 
 def is_event_id(text: str) -> bool:

@@ -15,7 +15,9 @@ from api.jobs import service
 from api.jobs.events import has_received_end, is_event_id, stream_events
 from api.jobs.schemas import JobIn, JobOut, ResumeIn
 from api.jobs.zip_stream import stream_zip
+from api.openapi import file_response
 from api.pagination import After, Limit, Page, page_of
+from api.public_urls import public_url
 from core.jobs import requests
 from core.schemas.jobs import JobKind, JobStatus
 from core.storage.blobs import BlobMissing
@@ -52,7 +54,7 @@ def create(
 ) -> JobOut:
     """Queue a job. An accepted job is done even if the broker or a worker fails meanwhile."""
     job = service.create(app_state, body, idempotency_key)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    response.headers["Location"] = public_url(f"/v1/jobs/{job.id}")
     return _job_out(app_state, job)
 
 
@@ -123,7 +125,7 @@ def metrics(app_state: AppStateDep, job_id: str) -> dict[str, list[dict[str, Any
     return {"data": requests.metrics(app_state.database, job_id)}
 
 
-@router.api_route("/{job_id}/artifacts/{name}", methods=["GET", "HEAD"], response_class=Response)
+@router.get("/{job_id}/artifacts/{name}", response_class=Response, responses=file_response("*/*"))
 def artifact(app_state: AppStateDep, request: Request, job_id: str, name: str) -> Response:
     """Download one of the job's files. Supports ETag and Range."""
     try:
@@ -132,7 +134,7 @@ def artifact(app_state: AppStateDep, request: Request, job_id: str, name: str) -
         return _serve(app_state, request, job_id, name)
 
 
-@router.get("/{job_id}/artifacts.zip", response_class=Response)
+@router.get("/{job_id}/artifacts.zip", response_class=Response, responses=file_response("application/zip"))
 def artifacts(app_state: AppStateDep, job_id: str) -> Response:
     """Download all of the job's files. While it runs, the preview is left out because it is replaced all the time."""
     job = requests.find(app_state.database, job_id)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.pagination import Time
+from api.public_urls import public_url
 from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind, JobStatus, Progress
@@ -183,7 +184,7 @@ class JobOut(BaseModel):
                     sha256=artifact.sha256,
                     width=artifact.width,
                     height=artifact.height,
-                    url=f"/v1/jobs/{row.id}/artifacts/{artifact.name}",
+                    url=public_url(f"/v1/jobs/{row.id}/artifacts/{artifact.name}"),
                 )
                 for artifact in row.artifacts
             ],

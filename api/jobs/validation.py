@@ -18,10 +18,12 @@ from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
-from core.schemas.learning import MAX_SEED, LearningParams
+from core.schemas.learning import LearningParams
 from core.schemas.sampling import ResolvedSampleParams
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage, Model
+
+DRAWN_SEEDS = 1 << 53
 
 
 def resolve(app_state: AppState, body: AnyJobIn) -> NewJob:
@@ -210,4 +212,5 @@ def _params_errors_as_problem() -> Iterator[None]:
 
 
 def _draw_seed() -> int:
-    return secrets.randbelow(MAX_SEED)
+    """Return a seed that every JSON reader keeps exactly; many hold numbers in 64-bit floating point."""
+    return secrets.randbelow(DRAWN_SEEDS)

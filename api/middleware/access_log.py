@@ -6,6 +6,8 @@ import structlog
 from asgi_correlation_id import correlation_id
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.public_urls import route_path
+
 log = structlog.get_logger()
 
 
@@ -34,4 +36,4 @@ class AccessLogMiddleware:
             await self._app(scope, receive, send_and_record_status)
         finally:
             seconds = round(time.monotonic() - started_at, 4)
-            log.info("request", method=scope["method"], path=scope["path"], status=status, seconds=seconds)
+            log.info("request", method=scope["method"], path=route_path(scope), status=status, seconds=seconds)

@@ -1,33 +1,43 @@
 """/v1/models"""
 
 from functools import partial
-from typing import Annotated
+from typing import Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import UploadFile
 
 from api import file_cleanup, files
 from api.app_state import AppStateDep
 from api.datasets.files import clean_name
+from api.errors import Problem
 from api.models import service
 from api.models.schemas import ModelOut
+from api.openapi import BINARY, file_response, form_body
 from api.pagination import After, Limit, Page, page_of
+from api.public_urls import public_url
+from api.uploads.forms import NAME_LENGTH, UploadForm, UploadFormDep
 from core.storage import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
+FIELDS: dict[str, Any] = {
+    "model": {**BINARY, "description": "One .safetensors file, as `download` returns it."},
+    "name": {"type": "string", "maxLength": NAME_LENGTH},
+}
 
-@router.post("", status_code=201)
+
+@router.post("", status_code=201, openapi_extra=form_body(["model"], **FIELDS))
 async def create(
     app_state: AppStateDep,
     response: Response,
-    model: Annotated[UploadFile, File(description="One .safetensors file, as `download` returns it.")],
-    name: Annotated[str | None, Form(max_length=200, pattern=r"^[^\x00]*$")] = None,
+    form: UploadFormDep,
 ) -> ModelOut:
     """Import a model that was learned elsewhere. Its settings, shapes and every number are checked."""
+    model, name = _model_file(form), form.name()
     work = partial(service.import_model, app_state, model.file, clean_name(model.filename, "model.safetensors"), name)
     row = await run_sync(work, limiter=app_state.upload_limiter.models)
-    response.headers["Location"] = f"/v1/models/{row.id}"
+    response.headers["Location"] = public_url(f"/v1/models/{row.id}")
     return ModelOut.of(row)
 
 
@@ -43,7 +53,7 @@ def show(app_state: AppStateDep, model_id: str) -> ModelOut:
     return ModelOut.of(models.find(app_state.database, model_id))
 
 
-@router.api_route("/{model_id}/download", methods=["GET", "HEAD"], response_class=Response)
+@router.get("/{model_id}/download", response_class=Response, responses=file_response("application/octet-stream"))
 def download(app_state: AppStateDep, request: Request, model_id: str) -> Response:
     """Download a model: one .safetensors file with the weights and, in its header, how they were learned."""
     row = models.find(app_state.database, model_id)
@@ -54,3 +64,11 @@ def download(app_state: AppStateDep, request: Request, model_id: str) -> Respons
 def delete(app_state: AppStateDep, model_id: str) -> None:
     """Delete a model and its file. 409 while a job that needs it has not ended."""
     file_cleanup.delete_files(app_state.blobs, models.delete(app_state.database, model_id))
+
+
+def _model_file(form: UploadForm) -> UploadFile:
+    """Return the form's file, whatever its field is called: there may be only one. Raises Problem."""
+    if len(form.files) == 1:
+        return form.files[0].upload
+    message = "send one .safetensors file in the field model, as multipart/form-data"
+    raise Problem(422, message, [{"field": "model", "message": message}])

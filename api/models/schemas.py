@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.pagination import Time
+from api.public_urls import public_url
 from core.schemas.times import utc_datetime
 from core.storage.tables import Model
 
@@ -31,5 +32,5 @@ class ModelOut(BaseModel):
             channels=row.channels,
             bytes=row.bytes,
             sha256=row.sha256,
-            url=f"/v1/models/{row.id}/download",
+            url=public_url(f"/v1/models/{row.id}/download"),
         )

@@ -1,4 +1,4 @@
-// The page uses only the public API.
+// The page uses only the public API. Its links are relative, so that it works below any path.
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const SHOWN_PICTURES = 48; // per job; its zip holds all
@@ -18,7 +18,7 @@ class Locked extends Error {} // a key is needed
 async function call(path, options = {}) {
   const answer = await fetch(path, options);
   const body = answer.status === 204 ? null : await answer.json();
-  const signingIn = path === "/v1/session" && options.method === "POST";
+  const signingIn = path === "v1/session" && options.method === "POST";
   if (answer.status === 401 && !signingIn) throw new Locked();
   if (!answer.ok) throw new Error(body.detail ?? answer.statusText);
   return body;
@@ -71,13 +71,14 @@ function pictures(job) {
     .sort((a, b) => order(a.name) - order(b.name) || a.name.localeCompare(b.name))
     .slice(0, SHOWN_PICTURES)
     .map((one) => {
-      const link = element("a", { href: one.url }, element("img", { src: `${one.url}?${one.sha256}`, alt: one.name, loading: "lazy" }));
+      const url = `v1/jobs/${job.id}/artifacts/${encodeURIComponent(one.name)}`;
+      const link = element("a", { href: url }, element("img", { src: `${url}?${one.sha256}`, alt: one.name, loading: "lazy" }));
       return element("figure", {}, link, element("figcaption", { textContent: one.name }));
     });
 }
 
 async function probabilities(job, table) {
-  const { models, pictures } = await call(`/v1/jobs/${job.id}/artifacts/classification.json`);
+  const { models, pictures } = await call(`v1/jobs/${job.id}/artifacts/classification.json`);
   const head = ["picture", ...models.map(modelLabel)].map((text) => element("th", { textContent: text }));
   const rows = pictures.slice(0, SHOWN_ROWS).map((one) => element("tr", {},
     element("td", { textContent: one.filename }),
@@ -103,10 +104,10 @@ function render(job) {
     element("span", { textContent: headline(job) }));
   if (running) {
     const cancel = element("button", { className: "plain", textContent: "Cancel", type: "button" });
-    cancel.onclick = () => attempt(() => post(`/v1/jobs/${job.id}/cancel`, {}));
+    cancel.onclick = () => attempt(() => post(`v1/jobs/${job.id}/cancel`, {}));
     header.append(cancel);
   } else if (job.artifacts.length) {
-    header.append(element("a", { href: `/v1/jobs/${job.id}/artifacts.zip`, textContent: "All files" }));
+    header.append(element("a", { href: `v1/jobs/${job.id}/artifacts.zip`, textContent: "All files" }));
   }
   const article = element("article", {}, header);
   if (running) article.append(element("progress", { max: 1, value: job.progress.fraction, ariaLabel: "progress" }));
@@ -129,12 +130,12 @@ function render(job) {
 function watch(id) {
   if (watched.has(id)) return;
   watched.add(id);
-  const source = new EventSource(`/v1/jobs/${id}/events`);
+  const source = new EventSource(`v1/jobs/${id}/events`);
   let refreshing = false;
   const refresh = async () => {
     if (refreshing) return;
     refreshing = true;
-    await attempt(async () => render(await call(`/v1/jobs/${id}`)));
+    await attempt(async () => render(await call(`v1/jobs/${id}`)));
     refreshing = false;
   };
   for (const name of ["status", "progress", "preview"]) source.addEventListener(name, refresh);
@@ -146,13 +147,13 @@ function watch(id) {
   source.addEventListener("done", async () => {
     source.close();
     watched.delete(id);
-    await attempt(async () => render(await call(`/v1/jobs/${id}`)));
+    await attempt(async () => render(await call(`v1/jobs/${id}`)));
     await attempt(models);
   });
 }
 
 async function models() {
-  const { data } = await call("/v1/models?limit=100");
+  const { data } = await call("v1/models?limit=100");
   data.forEach((one) => known.set(one.id, one));
   for (const select of [$("#sample [name=model_id]"), $("#apply [name=model_id]")]) {
     const chosen = new Set([...select.selectedOptions].map((one) => one.value));
@@ -162,7 +163,7 @@ async function models() {
 }
 
 async function datasets(chosen) {
-  const { data } = await call("/v1/datasets?limit=100");
+  const { data } = await call("v1/datasets?limit=100");
   const label = (one) => `${one.name ?? one.images[0].filename} (${one.images.length})`;
   const select = $("#apply [name=dataset_id]");
   const before = chosen ?? select.value;
@@ -194,7 +195,7 @@ function updateKindFields() {
 }
 
 async function upload(form) {
-  const dataset = await call("/v1/datasets", { method: "POST", body: form });
+  const dataset = await call("v1/datasets", { method: "POST", body: form });
   return dataset.id;
 }
 
@@ -202,13 +203,13 @@ async function upload(form) {
 $("#sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(async () => {
-    await post("/v1/session", { key: new FormData(event.target).get("key") });
+    await post("v1/session", { key: new FormData(event.target).get("key") });
     location.reload();
   });
 });
 
 $("#signed-in button").addEventListener("click", () => attempt(async () => {
-  await call("/v1/session", { method: "DELETE" });
+  await call("v1/session", { method: "DELETE" });
   location.reload();
 }));
 
@@ -218,7 +219,7 @@ $("#train").addEventListener("submit", (event) => {
     const form = new FormData(event.target);
     const preset = form.get("preset");
     form.delete("preset");
-    render(await post("/v1/jobs", { kind: "train", dataset_id: await upload(form), preset }));
+    render(await post("v1/jobs", { kind: "train", dataset_id: await upload(form), preset }));
     await datasets();
   });
 });
@@ -229,7 +230,7 @@ $("#sample").addEventListener("submit", (event) => {
     const form = new FormData(event.target);
     const number = (name) => (form.get(name) ? Number(form.get(name)) : undefined);
     const params = { count: number("count"), width: number("width"), height: number("height"), tileable: form.has("tileable") };
-    render(await post("/v1/jobs", { kind: "sample", model_id: form.get("model_id"), params }));
+    render(await post("v1/jobs", { kind: "sample", model_id: form.get("model_id"), params }));
   });
 });
 
@@ -247,7 +248,7 @@ $("#apply").addEventListener("submit", (event) => {
     }
     const params = { reconstruct: { mode: form.get("mode") }, inpaint: { count: Number(form.get("count")) }, classify: {} }[kind];
     const chosen = kind === "classify" ? { model_ids: form.getAll("model_id") } : { model_id: form.get("model_id") };
-    render(await post("/v1/jobs", { kind, dataset_id, params, ...chosen }));
+    render(await post("v1/jobs", { kind, dataset_id, params, ...chosen }));
   });
 });
 
@@ -257,10 +258,10 @@ $("#apply [name=dataset_id]").addEventListener("change", updateUploadField);
 
 attempt(async () => {
   updateKindFields();
-  const { key } = await call("/v1/session");
+  const { key } = await call("v1/session");
   $("#signed-in").hidden = !key;
   if (key) $("#signed-in span").textContent = `Signed in as ${key.name}.`;
-  const { data } = await call("/v1/presets");
+  const { data } = await call("v1/presets");
   const select = $("#train [name=preset]");
   select.append(...data.map((one) => new Option(one.name, one.name, one.name === "quick", one.name === "quick")));
   const describe = () => ($("#about-preset").textContent = data.find((one) => one.name === select.value).description);
@@ -268,6 +269,6 @@ attempt(async () => {
   describe();
   await models();
   await datasets();
-  const jobs = await call("/v1/jobs?limit=20");
+  const jobs = await call("v1/jobs?limit=20");
   jobs.data.reverse().forEach(render);
 });

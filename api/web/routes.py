@@ -1,9 +1,12 @@
 """GET / and the two files of the page."""
 
+import html
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
+
+from api.public_urls import public_url
 
 HERE = Path(__file__).parent
 # The page may load scripts, styles and pictures only from this service, call only it, and not be framed.
@@ -21,8 +24,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def page() -> FileResponse:
-    return FileResponse(HERE / "index.html", headers=HEADERS)
+def page() -> HTMLResponse:
+    """Return the page. Behind a proxy it names the path of its links, because its own may have no slash at the end."""
+    text = (HERE / "index.html").read_text(encoding="utf-8")
+    base = f'<head>\n  <base href="{html.escape(public_url("/"))}">' if public_url("") else "<head>"
+    return HTMLResponse(text.replace("<head>", base, 1), headers=HEADERS)
 
 
 @router.get("/web/app.js")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from api.app_state import AppStateDep
 from api.errors import validation_problem
 from api.pagination import After, Limit, Page, page_of
+from api.public_urls import public_url
 from api.webhooks.addresses import PrivateAddress, public_address, resolve
 from api.webhooks.schemas import DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut
 from core.storage import webhooks
@@ -34,7 +35,7 @@ async def _checked(app_state: AppStateDep, body: WebhookIn) -> WebhookIn:
 def create(app_state: AppStateDep, response: Response, body: Annotated[WebhookIn, Depends(_checked)]) -> NewWebhookOut:
     """Register a URL to which the end of each of your jobs is sent. The secret is shown only in this response."""
     webhook = webhooks.add(app_state.database, str(body.url))
-    response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
+    response.headers["Location"] = public_url(f"/v1/webhooks/{webhook.id}")
     return NewWebhookOut.of(webhook)
 
 

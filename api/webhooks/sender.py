@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -79,7 +80,8 @@ class Sender:
         except OSError as error:
             return Outcome(None, f"the certificates to trust cannot be read, check SSL_CERT_FILE: {error}")
         private = settings.webhooks_to_private_addresses
-        return await WebhookClient(self._tls, settings.webhook_timeout_seconds, private, self._resolve).deliver(due)
+        client = WebhookClient(self._tls, settings.webhook_timeout_seconds, private, self._resolve)
+        return await client.deliver(_below_root_path(due, settings.root_path))
 
     async def _claim(self) -> list[DueDelivery]:
         """Lease the deliveries that are due, and once an hour delete old ones."""
@@ -124,3 +126,9 @@ class Sender:
         seconds = self._settings.webhook_look_seconds
         await asyncio.wait([stopping, *self._in_flight.values()], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+
+
+def _below_root_path(due: DueDelivery, root_path: str) -> DueDelivery:
+    """Return the delivery with the `url` of its job as clients reach it."""
+    data = due.payload["data"]
+    return replace(due, payload={**due.payload, "data": {**data, "url": root_path + data["url"]}})

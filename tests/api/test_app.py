@@ -1,11 +1,19 @@
 """What holds for all requests: problems, request ids, methods and the OpenAPI document; and the presets."""
 
-import pytest
-from support import rows
-from support.http import Api, problem
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
+from support import in_process, rows
+from support.http import Api, problem
+from support.in_process import InProcessApi
+from support.valkey import Valkey
+
+from api.settings import ApiSettings
 from core.recipe.presets import PRESETS
 from core.schemas.learning import LearningParams
+from core.storage import keys
+from core.storage.keys import NewKey
 
 
 def test_presets_describe_every_parameter(api: Api) -> None:
@@ -63,6 +71,45 @@ def test_the_openapi_document_and_its_page_are_served(api: Api) -> None:
     paths = api.client.get("/openapi.json").json()["paths"]
     assert {"/v1/datasets", "/v1/jobs", "/v1/jobs/{job_id}/events", "/v1/models", "/v1/presets"} <= set(paths)
     assert api.client.get("/docs").status_code == 200
+
+
+@pytest.fixture
+def shared_with_a_page(tmp_path: Path, valkey: Valkey) -> Iterator[InProcessApi]:
+    """An API that the pages of one other origin may use."""
+    settings = ApiSettings(
+        data_dir=tmp_path / "data", broker_url=valkey.url, allowed_origins=("https://Page.example/",)
+    )
+    with in_process.running(settings) as api:
+        yield api
+
+
+def test_pages_of_allowed_origins_read_and_write(shared_with_a_page: InProcessApi) -> None:
+    asked = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization,idempotency-key"}
+    keys.create(
+        shared_with_a_page.app_state.database, NewKey("ada")
+    )  # from now on a key is needed, except for a preflight
+    preflight = shared_with_a_page.request("OPTIONS", "/v1/jobs", Origin="https://page.example", **asked)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "https://page.example"
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    refused = shared_with_a_page.request("POST", "/v1/jobs", {}, Origin="https://page.example")
+    problem(refused, 401)  # which the page can read
+    assert refused.headers["access-control-allow-origin"] == "https://page.example"
+    assert {"Location", "ETag"} <= set(refused.headers["access-control-expose-headers"].split(", "))
+    assert "access-control-allow-credentials" not in {**preflight.headers, **refused.headers}
+
+
+def test_pages_of_other_origins_are_told_nothing(shared_with_a_page: InProcessApi, api: Api) -> None:
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}
+    shared = {name.replace("-", "_"): value for name, value in asked.items()}
+    for method in ("GET", "OPTIONS"):
+        answers = (
+            shared_with_a_page.request(method, "/v1/jobs", **shared),
+            api.client.request(method, "/v1/jobs", headers=asked),
+        )
+        for answer in answers:
+            assert "access-control-allow-origin" not in answer.headers
+            assert answer.is_success == (method == "GET")
 
 
 def test_the_openapi_document_says_how_a_key_is_sent(api: Api) -> None:

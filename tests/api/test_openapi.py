@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+import openapi_spec_validator
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -47,6 +48,15 @@ def test_every_answer_conforms_to_the_document(document: BaseSchema, mode: Gener
         with contextlib.suppress(Unsatisfiable):  # an operation without parameters has no invalid request
             call()
     assert calls > 25
+
+
+def test_the_document_is_valid_and_its_operations_have_names_of_their_own(api: Api) -> None:
+    document = api.client.get("/openapi.json").json()
+    openapi_spec_validator.validate(document)
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert {"datasets_create", "jobs_create", "jobs_events", "models_download"} <= set(names)
 
 
 def test_every_operation_documents_its_problems(api: Api) -> None:

@@ -31,7 +31,7 @@ class Api:
     def __init__(self, folder: Path, broker_url: str, database_url: str | None = None, **environment: str) -> None:
         """Start an API in `folder` and wait until it answers. Its database is a SQLite file there unless given."""
         database_url = database_url or f"sqlite:///{folder / 'rows.sqlite3'}"
-        self.port = _free_port()
+        self.port = free_port()
         self.data_dir = folder / "data with spaces"
         self.log = folder / "api.log"
         self._read = 0
@@ -125,7 +125,7 @@ def fields(answer: httpx.Response, status: int = 422) -> list[str]:
     return [error["field"] for error in problem(answer, status)["errors"]]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -94,6 +94,14 @@ def test_a_picture_whose_file_is_missing_is_not_found(api: Api) -> None:
         ("a\u202eb.png", "ab.png"),
         ("x" * 300 + ".png", "x" * 196 + ".png"),
         ("\U0001f600.png", "\U0001f600.png"),
+        ("9.41.00\u202fPM.png", "9.41.00\u202fPM.png"),  # as macOS names screenshots
+        ("\U0001f469\u200d\U0001f680.png", "\U0001f469\u200d\U0001f680.png"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.png",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.png",
+        ),
+        ("a\u200fb\u00ad\ue000.png", "a\u200fb\u00ad\ue000.png"),
+        ("a\u2028b\u0085c\x1bd.png", "abcd.png"),
     ],
 )
 def test_a_filename_is_cleaned_and_shown(each_api: Api, given: str, shown: str) -> None:

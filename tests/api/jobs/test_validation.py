@@ -68,6 +68,16 @@ def test_an_inpainting_is_accepted_fully_resolved(each_api: Api) -> None:
     assert (job["progress"]["stages"], job["progress"]["iterations"]) == (6, 200)
 
 
+def test_a_drawn_seed_is_exact_in_every_json_reader_and_a_larger_given_one_is_kept(api: Api) -> None:
+    model_id, dataset_id = rows.add_model(api.database), _dataset(api, pictures.png())
+    train, sample = {"kind": "train", "dataset_id": dataset_id}, {"kind": "sample", "model_id": model_id}
+    for body in (train, sample, _body("classify", dataset_id, model_id, rows.add_model(api.database))):
+        drawn = [_accepted(api, body)["params"]["seed"] for _ in range(6)]
+        assert all(float(seed) == seed < 2**53 for seed in drawn)
+        assert len(set(drawn)) == 6
+        assert _accepted(api, {**body, "params": {"seed": 2**63 - 1}})["params"]["seed"] == 2**63 - 1
+
+
 def test_a_classification_is_accepted_fully_resolved(each_api: Api) -> None:
     dataset_id, chosen = _dataset(each_api, pictures.png()), [rows.add_model(each_api.database) for _ in range(3)]
     job = _accepted(each_api, _body("classify", dataset_id, *chosen, temperatures=50, seed=4))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -84,7 +85,7 @@ def test_a_host_with_one_private_address_among_public_ones_is_refused() -> None:
 
 @contextmanager
 def _sending(
-    database: Database, resolve: Resolve, count: int = 1, *, private: bool = True, **more: float
+    database: Database, resolve: Resolve, count: int = 1, *, private: bool = True, **more: Any
 ) -> Iterator[None]:
     settings = ApiSettings(
         webhooks_to_private_addresses=private, webhook_look_seconds=0.02, webhook_retry_scale=0.001, **more
@@ -164,6 +165,15 @@ def test_the_connection_goes_to_the_checked_address_and_the_host_is_resolved_onc
     assert names.asked == [NAME]
     assert received.headers["host"] == f"{NAME}:{receiver.port}"
     assert received.path == "/hook?a=b"
+
+
+def test_the_url_of_a_message_carries_the_root_path(sqlite_database: Database) -> None:
+    with Receiver() as receiver:
+        webhook = _due(sqlite_database, f"http://{NAME}:{receiver.port}/")
+        with _sending(sqlite_database, _Names("127.0.0.1"), root_path="/pictures"):
+            _once(sqlite_database, webhook, lambda one: one.status == "delivered")
+        data = receiver.received[0].verified(webhook.secret)["data"]
+    assert data["url"] == f"/pictures/v1/jobs/{data['id']}"
 
 
 def test_no_proxy_of_the_environment_is_used(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
