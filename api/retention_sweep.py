@@ -1,6 +1,6 @@
 """Deletes expired jobs, orphaned files and old idempotency keys: by `genconvnet sweep`, and by a thread of the API."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from obstore.exceptions import BaseError as BlobError
@@ -22,11 +22,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What was deleted or, in a dry run, would be: jobs, orphaned files, and the number of idempotency keys."""
+    """What was deleted or, in a dry run, would be: jobs, orphaned files, and the number of idempotency keys.
+
+    database_bytes: by how much the file of the database became smaller.
+    """
 
     jobs: list[OutdatedJob]
     files: list[BlobInfo]
     keys: int
+    database_bytes: int = field(default=0, compare=False)
 
     @property
     def bytes(self) -> int:
@@ -50,7 +54,7 @@ def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: b
     keys = retention.count_old_keys(database, policy)
     if keys and not dry_run:
         retention.delete_old_keys(database, policy)
-    return SweepResult(jobs, files, keys)
+    return SweepResult(jobs, files, keys, 0 if dry_run else database.release_free_pages())
 
 
 class RetentionSweeper:
@@ -74,7 +78,12 @@ class RetentionSweeper:
 
     def _sweep(self) -> None:
         result = sweep(self._database, self._blobs, self._settings)
-        if result.jobs or result.files or result.keys:
+        if result.jobs or result.files or result.keys or result.database_bytes:
             log.info(
-                "swept", jobs=len(result.jobs), files=len(result.files), keys=result.keys, freed_bytes=result.bytes
+                "swept",
+                jobs=len(result.jobs),
+                files=len(result.files),
+                keys=result.keys,
+                freed_bytes=result.bytes,
+                freed_database_bytes=result.database_bytes,
             )

@@ -32,6 +32,8 @@ def _sweep(database: Database, blobs: Blobs, settings: ApiSettings, dry_run: boo
     verb = "would be deleted" if dry_run else "were deleted"
     counts = f"{len(result.jobs)} jobs, {len(result.files)} orphaned files and {result.keys} idempotency keys"
     typer.echo(f"{counts} {verb}: {result.bytes} bytes")
+    if result.database_bytes:
+        typer.echo(f"the database's file is {result.database_bytes} bytes smaller")
 
 
 def _check(database: Database, blobs: Blobs) -> None:

@@ -86,7 +86,10 @@ def cancel(app_state: AppStateDep, job_id: str) -> JobOut:
 
 @router.post("/{job_id}/resume", status_code=202)
 def resume(app_state: AppStateDep, job_id: str, body: ResumeIn | None = None) -> JobOut:
-    """Continue a job from its last checkpoint, up to `iterations` if that is given. 409 if it cannot go on."""
+    """Continue a job from its last checkpoint, up to `iterations` if that is given. 409 if it cannot go on.
+
+    A job that ended before its first checkpoint starts anew; `continues_from` says so, also before.
+    """
     return _job_out(app_state, service.resume(app_state, job_id, body or ResumeIn()))
 
 

@@ -146,6 +146,13 @@ class JobOut(BaseModel):
     priority: int
     queue_position: int | None
     attempt: int
+    continues_from: Annotated[
+        Literal["checkpoint", "results", "start"] | None,
+        Field(
+            description="Where the next attempt would begin, also after `resume`: at the last checkpoint, after the "
+            "results of a job of many pictures, or at the start, because nothing is kept yet. Null if all is done."
+        ),
+    ]
     time_limit_seconds: float | None
     progress: Progress
     metrics: dict[str, Any]
@@ -168,6 +175,7 @@ class JobOut(BaseModel):
             priority=row.priority,
             queue_position=queue_position,
             attempt=row.attempt,
+            continues_from=_continues_from(row),
             time_limit_seconds=row.time_limit_seconds,
             progress=Progress.model_validate(row.progress),
             metrics=row.metrics,
@@ -189,3 +197,11 @@ class JobOut(BaseModel):
                 for artifact in row.artifacts
             ],
         )
+
+
+def _continues_from(row: Job) -> Literal["checkpoint", "results", "start"] | None:
+    if row.checkpoint is not None:
+        return "checkpoint"
+    if row.status == JobStatus.SUCCEEDED:
+        return None
+    return "results" if row.shards and row.artifacts else "start"

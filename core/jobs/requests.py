@@ -19,6 +19,9 @@ from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
 from core.storage.tables import NO_OWNER, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, claim_order, new_id
 
+BEGINNING = Progress().model_dump(include={"stage", "iteration", "fraction", "eta_seconds"})
+"""The progress of a job that starts anew, except how much there is to do."""
+
 
 @dataclass(frozen=True)
 class NewJob:
@@ -181,7 +184,7 @@ def cancel(database: Database, job_id: str) -> Job:
 def resume(
     database: Database, job_id: str, params: dict[str, Any] | None = None, time_limit_seconds: float | None = None
 ) -> Job:
-    """Put a job that has ended back into its queue, to go on from its last checkpoint.
+    """Put a job that has ended back into its queue, to go on from its last checkpoint, or to start anew without one.
 
     `params` and `time_limit_seconds` replace the job's if given. The time limit includes the time worked before. Of a
     split job, only the shards that have not succeeded are run again.
@@ -210,6 +213,11 @@ def resume(
             one.cancel_requested = False
             one.error = one.finished_at = one.notified_at = one.worker = one.lease_until = None
             one.failures = 0
+            if one.checkpoint is None and not one.shards:
+                one.progress = {**one.progress, **BEGINNING}
+        if parts:
+            progress = [Progress.model_validate(part.progress) for part in parts]
+            job.progress = Progress.of_shards(progress, Progress.model_validate(resumed[-1].progress)).model_dump()
         audit.add(session, "job.resume", job.id)
         return job
 

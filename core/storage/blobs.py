@@ -102,11 +102,12 @@ class Blobs:
             start += size
 
     def delete(self, *paths: str) -> None:
-        """Delete files. Paths that do not exist are ignored."""
+        """Delete files, and the folders that are empty without them. Paths that do not exist are ignored."""
         for path in paths:
             try:
                 if self.folder is not None:
                     (self.folder / path).unlink()
+                    _remove_empty_parents(self.folder, path)
                 else:
                     self._store.delete(path)
             except (NotFoundError, FileNotFoundError):
@@ -178,6 +179,15 @@ def _walk(root: Path, prefix: str) -> Iterator[BlobInfo]:
             with suppress(FileNotFoundError):  # deleted meanwhile
                 about = path.stat()
                 yield BlobInfo(path.relative_to(root).as_posix(), about.st_size, about.st_mtime)
+
+
+def _remove_empty_parents(folder: Path, path: str) -> None:
+    """Remove the folders of a deleted file below `folder`. One that is not empty is kept; a new file makes its own."""
+    for parent in list((folder / path).relative_to(folder).parents)[:-1]:
+        try:
+            (folder / parent).rmdir()
+        except OSError:  # not empty, or another process was faster
+            return
 
 
 def _fsync(folder: Path, path: str) -> None:

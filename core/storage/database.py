@@ -29,6 +29,7 @@ from core.storage.revision import MIGRATIONS, refuse_newer
 
 BUSY_TIMEOUT_SECONDS = 30
 WAL_RETRY_SECONDS = 0.01
+INCREMENTAL, VACUUM_PAGES = 2, 1000  # the mode in which SQLite gives free pages back on request; pages at a time
 STARTUP_TIMEOUT_SECONDS, STARTUP_RETRY_SECONDS = 120, 1
 MIGRATION_LOCK = 0x67656E63  # key of a PostgreSQL advisory lock: processes that start together migrate one at a time
 POSTGRES_TIMEOUTS = {
@@ -119,6 +120,31 @@ class Database:
         )
         attempts(self.migrate)
 
+    def release_free_pages(self) -> int:
+        """Give the space of deleted rows in a SQLite file back to the disk; return how many bytes.
+
+        Other writers wait for at most VACUUM_PAGES pages at a time. A file of an older release is once written anew as
+        a whole, when a quarter of it is free. PostgreSQL does this itself.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return 0
+        with self.engine.execution_options(genconvnet_autocommit=True).connect() as connection:
+            pages, free = _pragma(connection, "page_count"), _pragma(connection, "freelist_count")
+            if _pragma(connection, "auto_vacuum") == INCREMENTAL:
+                self._vacuum_incrementally(free)
+            elif free * 4 > pages:
+                connection.exec_driver_sql("VACUUM")  # with the mode that each connection asks for
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            return max(0, pages - _pragma(connection, "page_count")) * _pragma(connection, "page_size")
+
+    def _vacuum_incrementally(self, pages: int) -> None:
+        """Give back `pages` free pages, VACUUM_PAGES in a transaction."""
+        for first in range(0, pages, VACUUM_PAGES):
+            with self._writing.begin() as connection:
+                for _ in range(first, min(first + VACUUM_PAGES, pages)):
+                    # One page in each call: Python's driver would stop after the first of several.
+                    connection.exec_driver_sql("PRAGMA incremental_vacuum(1)")
+
     def dispose(self) -> None:
         """Close the connections that no transaction uses. The next transaction opens another."""
         self.engine.dispose()
@@ -194,6 +220,7 @@ def _require_synchronous_commit(connection: Any, _: ConnectionPoolEntry) -> None
 
 def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver must not begin transactions itself
+    connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")  # for a new file, so before anything is written to it
     _enable_write_ahead_log(connection)
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -214,6 +241,13 @@ def _enable_write_ahead_log(connection: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
 
 
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+
 def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("genconvnet_write", False)
+    options = connection.get_execution_options()
+    if options.get("genconvnet_autocommit", False):
+        return
+    writing = options.get("genconvnet_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

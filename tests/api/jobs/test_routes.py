@@ -308,6 +308,21 @@ def test_a_failed_or_canceled_job_resumes(each_api: Api, each_dataset: str, end:
     problem(each_api.client.post(f"{url}/resume"), 409)
 
 
+def test_a_job_says_where_it_would_continue(each_api: Api, each_dataset: str) -> None:
+    posted = _accepted(each_api, _train(each_dataset))
+    url = f"/v1/jobs/{posted['id']}"
+    assert posted["continues_from"] == "start"
+    assert each_api.client.post(f"{url}/cancel").json()["continues_from"] == "start"
+    resumed = each_api.client.post(f"{url}/resume").json()
+    assert (resumed["status"], resumed["continues_from"]) == ("queued", "start")
+    running.checkpoint(each_api.database, rows.claim(each_api.database), each_api.blobs.put("c/1", b"abc"))
+    assert each_api.client.post(f"{url}/cancel").json()["continues_from"] == "checkpoint"
+    rows.alter(each_api.database, posted["id"], status="succeeded")
+    assert each_api.client.get(url).json()["continues_from"] == "checkpoint"  # with more iterations
+    rows.alter(each_api.database, posted["id"], checkpoint=None)
+    assert each_api.client.get(url).json()["continues_from"] is None
+
+
 def test_a_succeeded_job_resumes_only_with_more_iterations(each_api: Api, each_dataset: str) -> None:
     url = _ended(each_api, each_dataset, "succeeded")
     for body in (None, {}, {"params": None}, {"params": {"iterations": 10}}, {"params": {"iterations": 3}}):

@@ -9,7 +9,7 @@ from support import rows
 
 from core.jobs import leases, outcomes, requests, running
 from core.jobs.requests import Idempotency
-from core.schemas.jobs import JobKind, JobStatus, Queue
+from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.storage import datasets, models
 from core.storage.access import Access
 from core.storage.database import Database
@@ -257,6 +257,16 @@ def test_a_job_that_has_ended_is_resumed_from_its_checkpoint(database: Database,
     assert (again.checkpoint, again.params, again.token) == ("c/1", with_more, lease.token + 1)
     with pytest.raises(LeaseLost):
         leases.renew(database, lease, rows.LONG)
+
+
+def test_a_job_without_a_checkpoint_starts_anew(database: Database) -> None:
+    lease = rows.claimed(database)
+    running.record(database, lease, Progress(stage=1, iteration=30, iterations=100, fraction=0.3, eta_seconds=7.0))
+    requests.cancel(database, lease.job_id)
+    outcomes.cancel(database, lease)
+    assert rows.row(database, lease.job_id).progress["iteration"] == 30
+    job = requests.resume(database, lease.job_id)
+    assert Progress.model_validate(job.progress) == Progress(iterations=100)
 
 
 def test_a_job_that_has_not_ended_is_not_resumed(database: Database) -> None:

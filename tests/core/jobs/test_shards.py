@@ -212,6 +212,7 @@ def test_a_resumed_job_runs_only_the_shards_that_have_not_succeeded(database: Da
     job = requests.resume(database, job_id)
     assert (job.status, job.error, job.cancel_requested) == (JobStatus.QUEUED, None, False)
     assert statuses(database, job_id) == ["succeeded", "queued", "queued"]
+    assert job.progress["fraction"] == pytest.approx(1 / SHARDS)
     again = claim(database)
     with pytest.raises(LeaseLost):
         running.publish(database, at_work, picture(2))

@@ -65,6 +65,21 @@ def test_delete_ignores_paths_that_do_not_exist(blobs: Blobs) -> None:
     assert list(blobs.paths()) == []
 
 
+def test_a_folder_is_deleted_with_its_last_file(tmp_path: Path) -> None:
+    blobs = Blobs((tmp_path / "blobs").as_uri())
+    for name in ("jobs/a/1/x", "jobs/a/1/y", "jobs/b/x"):
+        blobs.put(name, CONTENT)
+    blobs.delete("jobs/a/1/x")
+    assert (tmp_path / "blobs/jobs/a/1").is_dir()
+    blobs.delete("jobs/a/1/y")
+    assert [path.name for path in (tmp_path / "blobs/jobs").iterdir()] == ["b"]
+    blobs.delete("jobs/b/x")
+    assert list((tmp_path / "blobs").iterdir()) == []
+    blobs.ping()
+    blobs.put("jobs/a/1/x", CONTENT)
+    assert blobs.get("jobs/a/1/x") == CONTENT
+
+
 def test_a_missing_file_raises_blob_missing_with_its_path(blobs: Blobs) -> None:
     with pytest.raises(BlobMissing, match="x/a"):
         blobs.get("x/a")

@@ -1,5 +1,6 @@
 """Connections: processes wait for a database that starts late or is locked; commits are durable."""
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
+from support import rows
 from support.postgres import PostgresServer
 
+from core.jobs import outcomes, requests, running
+from core.schemas.jobs import Progress
 from core.storage.database import Database
 
 LATE_SECONDS = 0.4
@@ -62,3 +66,37 @@ def test_a_new_sqlite_file_that_another_process_has_locked_is_waited_for(tmp_pat
         leave.join()
         other.close()
         database.dispose()
+
+
+@pytest.mark.parametrize("of_an_older_release", [False, True])
+def test_a_sqlite_file_shrinks_when_rows_are_deleted(tmp_path: Path, of_an_older_release: bool) -> None:
+    path = tmp_path / "rows.sqlite3"
+    if of_an_older_release:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE older (a)")  # fixes the file's mode, in which it keeps free pages
+    database, other = Database(f"sqlite:///{path}"), Database(f"sqlite:///{path}")
+    database.migrate()
+    lease, kept = rows.claimed(database), rows.accept(database)
+    points = [(step, {"error": step / 7, "note": "x" * 100}) for step in range(10_000)]
+    running.record(database, lease, Progress(), points)
+    outcomes.fail(database, lease, {"type": "t", "detail": "d"})
+    assert rows.row(other, kept)  # a connection of another process stays open meanwhile
+    database.release_free_pages()
+    full = path.stat().st_size
+    assert full > 1_000_000
+    requests.delete(database, lease.job_id)
+    released = database.release_free_pages()
+    assert path.stat().st_size == full - released
+    assert path.stat().st_size < 400_000
+    assert path.with_name("rows.sqlite3-wal").stat().st_size == 0
+    assert database.release_free_pages() == 0
+    assert rows.row(other, kept)
+    rows.accept(other)
+    database.dispose()
+    other.dispose()
+
+
+def test_releasing_pages_leaves_postgresql_alone(postgres_server: PostgresServer) -> None:
+    database = Database(postgres_server.emptied())
+    assert database.release_free_pages() == 0
+    database.dispose()
