@@ -10,10 +10,11 @@ from api.app import create_app
 from api.auth.exposure import require_keys
 from api.listening import listen
 from api.settings import ApiSettings
-from api.uploads.header_timeout import protocol_with_header_timeout
+from api.uploads.protocol import protocol_with_header_timeout
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.runtime.startup import exit_if_refused
+from core.runtime.variables import log_unknown
 from core.storage.startup import check_blob_folder, open_database
 
 GRACEFUL_SECONDS = 8
@@ -36,7 +37,8 @@ class _Server(uvicorn.Server):
 def main() -> None:
     settings = ApiSettings()
     configure_logs(settings)
-    die_with_starter()
+    if not die_with_starter():  # else the starter has said it
+        log_unknown()
     check_blob_folder(settings)
     # Before uvicorn handles signals, so that SIGTERM ends the process at once while it waits for the database.
     with open_database(settings) as database:

@@ -23,6 +23,7 @@ from api.jobs.events import job_end_reader
 from api.metrics import ServiceMonitor
 from api.middleware.access_log import AccessLogMiddleware
 from api.middleware.body_limit import BodyLimitMiddleware
+from api.middleware.framing import FramingMiddleware
 from api.middleware.head import HeadMiddleware
 from api.middleware.known_methods import KnownMethodsMiddleware
 from api.models import routes as models
@@ -31,6 +32,7 @@ from api.public_urls import PublicPrefixMiddleware
 from api.retention_sweep import RetentionSweeper
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter
+from api.uploads.protocol import DRAIN_BYTES
 from api.uploads.slow_clients import SlowClientMiddleware
 from api.web import reference
 from api.web import routes as web
@@ -42,8 +44,8 @@ from core.broker.notifier import JobNotifier
 from core.jobs.reconciler import Reconciler
 from core.storage.blobs import Blobs
 from core.storage.database import Database
+from core.version import VERSION
 
-VERSION = "0.1.0"
 CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CORS_REQUEST_HEADERS = (
     "Authorization",
@@ -97,12 +99,15 @@ def _add_middlewares(app: FastAPI, settings: ApiSettings) -> None:
         grace_seconds=settings.upload_grace_seconds,
         bytes_per_second=settings.min_upload_bytes_per_second,
     )
-    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    # A client that may upload this much costs no more if as much again is discarded.
+    limit = settings.max_body_bytes
+    app.add_middleware(BodyLimitMiddleware, limit=limit, drain_bytes=max(2 * limit, DRAIN_BYTES))
     app.add_middleware(AuthMiddleware, settings=settings)
     if settings.allowed_origins:
         _allow_origins(app, settings)  # preflights carry no key
     Instrumentator(should_ignore_untemplated=True).instrument(app)  # also counts requests that AuthMiddleware refuses
     app.add_middleware(KnownMethodsMiddleware)
+    app.add_middleware(FramingMiddleware)
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda given: bool(_REQUEST_ID.fullmatch(given)))
     app.add_middleware(PublicPrefixMiddleware, root_path=settings.root_path)

@@ -10,11 +10,14 @@ import typer
 from api.commands import audit, keys
 from api.commands.backup import backup, restore
 from api.commands.doctor import doctor
+from api.commands.listing import AsJson
 from api.commands.options import DataDir
 from api.settings import ApiSettings
 from core.runtime.logs import configure_logs
 from core.runtime.startup import exit_if_refused
+from core.runtime.variables import log_unknown
 from core.schemas.jobs import Queue
+from core.version import VERSION
 
 app = typer.Typer(
     help="Learns a generative ConvNet from your own pictures and generates new ones.",
@@ -45,6 +48,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, withou
 
     settings = _settings(host, port, data_dir, without_keys)
     configure_logs(settings)
+    log_unknown()
     broker_url = settings.broker_url if "broker_url" in settings.model_fields_set else None
     run(settings, broker_url)
 
@@ -66,16 +70,31 @@ def worker(
 
 
 @app.command()
-def sweep(dry_run: DryRun = False, check: Check = False, data_dir: DataDir = None) -> None:
+def sweep(dry_run: DryRun = False, check: Check = False, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Delete expired jobs, orphaned files and old idempotency keys."""
     from api.commands.sweep import sweep as run
 
-    run(_settings(None, None, data_dir), dry_run=dry_run, check=check)
+    run(_settings(None, None, data_dir), dry_run=dry_run, check=check, as_json=as_json)
 
 
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"genconvnet {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that belong to no command."""
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from api.settings import ApiSettings
 from core.broker.connection import connect
 from core.broker.heartbeat import count_workers
 from core.jobs.counts import count_jobs
+from core.runtime.variables import find_unknown
 from core.schemas.jobs import Queue
 from core.schemas.times import DAY_SECONDS
 from core.storage import keys, orphaned_files, revision
@@ -33,6 +34,7 @@ from core.storage.clock import now
 from core.storage.database import Database
 from core.storage.startup import advice_for, reason_of
 from core.storage.tables import Artifact, DatasetImage, Job, Model
+from core.version import VERSION
 
 MAX_CLOCK_SKEW_SECONDS, MAX_WAIT_SECONDS, SAMPLED_FILES, TORCH_SECONDS = 5.0, 3600.0, 200, 120
 PACKAGES = ("fastapi", "sqlalchemy", "celery", "redis", "obstore")
@@ -89,6 +91,7 @@ def _checks(settings: ApiSettings, deep: bool) -> Iterator[tuple[str, str, Calla
     """Yield, for each check, its name, the advice if it raises an unexpected error, and the function."""
     yield "python", "", _check_python
     yield "torch", "", _check_torch
+    yield "settings", "", _check_variables
     advice = "create it, or choose another folder with --data-dir"
     yield "data folder", advice, lambda: _check_data_folder(settings)
     database = Database(settings.rows_url) if _database_exists(settings) else None
@@ -107,9 +110,16 @@ def _checks(settings: ApiSettings, deep: bool) -> Iterator[tuple[str, str, Calla
         database.dispose()
 
 
+def _check_variables() -> str:
+    """Check that every variable that begins as ours is read: settings that are invalid end the command before."""
+    if unknown := find_unknown():
+        raise CheckFailed("; ".join(map(str, unknown)), "correct the name, or unset the variable")
+    return "every variable that begins with GENCONVNET_ is known"
+
+
 def _check_python() -> str:
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    return f"{platform.python_version()}, {packages}"
+    return f"{platform.python_version()}, genconvnet {VERSION}, {packages}"
 
 
 def _check_torch() -> str:

@@ -64,7 +64,7 @@ def _check_workers(monitor: ServiceMonitor, queue: Queue) -> None:
 
 
 def _check_disk(app_state: AppState) -> None:
-    for folder in local_folders(app_state):
+    for folder in local_folders(app_state).values():
         if shortage := find_shortage(folder, app_state.settings.min_free_bytes):
             raise OSError(shortage)
 

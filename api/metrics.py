@@ -1,12 +1,14 @@
-"""The metrics at /metrics beyond those of requests: jobs and queues from the database, workers from the broker.
+"""The metrics at /metrics beyond those of requests: jobs, queues and bytes from the database, workers from the broker.
 
 Database and broker are queried when Prometheus scrapes, at most once in `CACHE_SECONDS`. If one of them does not
 answer, its metrics are missing, the others are returned, and `genconvnet_up` is 0 for it.
 """
 
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from shutil import disk_usage
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,12 +17,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from api.app_state import AppState
+from api.disk_space import local_folders
 from api.timed_probes import Probes, TimedProbes
 from core.broker.connection import connect
 from core.broker.heartbeat import count_workers, read_metrics
 from core.jobs.counts import JobCounts, count_jobs
 from core.schemas.jobs import Queue
 from core.storage.access import Access
+from core.storage.deliveries import count_pending
+from core.storage.quotas import stored_bytes
+from core.version import VERSION
 
 PROBE_SECONDS = 2.0
 SOCKET_SECONDS = 1.5
@@ -36,7 +42,7 @@ class ServiceMonitor:
         self.probes = TimedProbes()
         self.redis = connect(app_state.settings.broker_url, SOCKET_SECONDS)
         self._registry = CollectorRegistry()
-        self._registry.register(_Collector(self._query))
+        self._registry.register(_Collector(self._query, app_state.settings.revision or "unknown"))
         self._lock = threading.Lock()
         self._text, self._generated_at = b"", float("-inf")
 
@@ -54,6 +60,9 @@ class ServiceMonitor:
         database = self.app_state.database.scoped_to(Access())
         probes: Probes = {
             "rows": lambda: count_jobs(database),
+            "stored": lambda: stored_bytes(database),
+            "backlog": lambda: count_pending(database),
+            "disks": lambda: {name: disk_usage(folder).free for name, folder in local_folders(self.app_state).items()},
             "workers": lambda: {queue: count_workers(self.redis, queue) for queue in Queue},
             "samples": lambda: read_metrics(self.redis),
         }
@@ -61,24 +70,45 @@ class ServiceMonitor:
 
 
 class _Collector(Collector):
-    def __init__(self, query: Callable[[], dict[str, Any]]) -> None:
-        self._query = query
+    def __init__(self, query: Callable[[], dict[str, Any]], revision: str) -> None:
+        self._query, self._revision = query, revision
 
     def describe(self) -> Iterable[Metric]:
         return []  # else the registry would call `collect` on registration
 
     def collect(self) -> Iterator[Metric]:
         results = self._query()
+        yield _build(self._revision)
         yield _up(results)
         if isinstance(results["rows"], JobCounts):
             yield from _job_metrics(results["rows"])
+        if isinstance(results["stored"], dict):
+            text = "Size of all files that rows name, without checkpoints."
+            yield _gauge("genconvnet_stored_bytes", text, "kind", results["stored"])
+        if isinstance(results["backlog"], int):
+            yield GaugeMetricFamily("genconvnet_webhook_backlog", "Webhook messages to be sent.", results["backlog"])
+        if isinstance(results["disks"], dict):
+            text = "Free space on the disk of the local folder of the rows or files."
+            yield _gauge("genconvnet_disk_free_bytes", text, "folder", results["disks"])
         if isinstance(results["workers"], dict):
-            workers = GaugeMetricFamily("genconvnet_workers", "Workers that listen to a queue.", labels=["queue"])
-            for queue, number in results["workers"].items():
-                workers.add_metric([queue.value], number)
-            yield workers
+            yield _gauge("genconvnet_workers", "Workers that listen to a queue.", "queue", results["workers"])
         if isinstance(results["samples"], dict):
             yield from _worker_metrics(results["samples"])
+
+
+def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    """Return a gauge with a sample for each value, whose name is its label's value."""
+    gauge = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        gauge.add_metric([str(value)], number)
+    return gauge
+
+
+def _build(revision: str) -> Metric:
+    labels = {"version": VERSION, "revision": revision, "python": platform.python_version()}
+    build = GaugeMetricFamily("genconvnet_build_info", "Always 1: the release that answers.", labels=list(labels))
+    build.add_metric(list(labels.values()), 1)
+    return build
 
 
 def _up(results: Mapping[str, Any]) -> Metric:

@@ -1,5 +1,6 @@
 """Servers, databases and blob stores for the tests. They are real, and no test is skipped for want of one."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,11 @@ from support.valkey import Valkey
 
 from core.storage.blobs import Blobs
 from core.storage.database import Database
+
+# The tests reach only servers of this machine, whatever proxies its environment names.
+for name in ("ALL_PROXY", "all_proxy"):
+    os.environ.pop(name, None)
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
 
 # Fixtures that start processes for a whole session. Each group of tests that use them runs in one process of xdist.
 SHARED_FIXTURES = {

@@ -20,6 +20,7 @@ from core.broker.notifier import JobNotifier
 from core.jobs.reconciler import Reconciler
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
+from core.runtime.variables import log_unknown
 from core.schemas.jobs import Queue
 from core.storage.database import Database
 from core.storage.startup import check_blob_folder, open_database
@@ -35,7 +36,8 @@ def main(queue: Queue) -> None:
     """Work on the jobs of `queue` until SIGTERM."""
     settings = WorkerSettings()
     configure_logs(settings)
-    die_with_starter()
+    if not die_with_starter():  # else the starter has said it
+        log_unknown()
     name = worker_name(queue, f"{os.getpid()}:{secrets.token_hex(4)}")
     structlog.contextvars.bind_contextvars(worker=name)
     check_blob_folder(settings)

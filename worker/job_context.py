@@ -41,6 +41,12 @@ class JobContext:
     _points: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
     _progress: Progress = field(default_factory=Progress)
     _recorded_at: float = 0.0
+    _began_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """The duration of this attempt until now."""
+        return round(time.monotonic() - self._began_at, 3)
 
     @property
     def lease(self) -> JobLease:

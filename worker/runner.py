@@ -107,7 +107,7 @@ class JobRunner:
             context.begin()
             with context.renewer:
                 HANDLERS[context.lease.kind](context)
-            log.info("job_succeeded")
+            log.info("job_succeeded", kind=context.lease.kind.value, seconds=context.seconds)
         except JobCanceled:
             if not context.renewer.ended_canceled:
                 outcomes.cancel(self._database, context.lease)
@@ -119,7 +119,7 @@ class JobRunner:
         except WorkerStopping:
             context.release()
             context.delete_artifacts()
-            log.info("job_released")
+            log.info("job_released", seconds=context.seconds)
         except LeaseLost:
             raise
         except Exception as error:
@@ -161,13 +161,13 @@ class JobRunner:
 
     def _publish_canceled(self, context: JobContext) -> None:
         context.publish_status(JobStatus.CANCELED)
-        log.info("job_canceled")
+        log.info("job_canceled", seconds=context.seconds)
 
     def _fail(self, context: JobContext, type_: str, detail: str) -> None:
         error = {"type": type_, "detail": detail}
         outcomes.fail(self._database, context.lease, error)
         context.publish_status(JobStatus.FAILED, error=error)
-        log.warning("job_failed", error_type=type_, detail=detail)
+        log.warning("job_failed", error_type=type_, detail=detail, seconds=context.seconds)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -9,7 +9,9 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import structlog
@@ -17,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
-from core.runtime.logs import configure_logs
+from core.runtime.logs import configure_logs, log_lines
 from core.runtime.processes import die_with_parent
 from core.schemas.jobs import Queue
 from core.storage.database import Database
@@ -48,9 +50,14 @@ class WorkProcess:
             if self._stopping:
                 return
             self._pipe, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=_main, args=(theirs, *self._arguments), name="genconvnet-work")
+            output, their_output = self._context.Pipe(duplex=False)
+            arguments = (their_output, _main, theirs, *self._arguments)
+            self._process = self._context.Process(target=_with_output, args=arguments, name="genconvnet-work")
             self._process.start()
             theirs.close()
+            their_output.close()
+            with output:
+                log_lines(os.fdopen(os.dup(output.fileno()), "rb"), "work")
         try:
             assert self._pipe.recv() == READY
         except EOFError as error:
@@ -131,6 +138,18 @@ class WorkProcess:
                 outcomes.end_lost(self._database)  # at once if the job is not to be tried again
             except SQLAlchemyError as error:  # the lease will expire
                 log.warning("job_not_abandoned", job_id=lease.job_id, error=str(error))
+
+
+def _with_output(output: Connection, main: Callable[..., None], *arguments: object) -> None:
+    """Call `main`. The plain lines that libraries in C write to standard error go to `output`: the parent logs them."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)  # for our log
+    with output:
+        os.dup2(output.fileno(), 2)
+    try:
+        main(*arguments)
+    except Exception as error:  # multiprocessing would print it, which is not JSON
+        log.critical("uncaught_exception", exc_info=error)
+        raise SystemExit(1) from error
 
 
 def _main(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -> None:

@@ -7,17 +7,23 @@ from typing import Annotated
 import typer
 
 from api.commands.database import format_time, open_database
+from api.commands.listing import AsJson, json_time, print_json
 from api.commands.options import DataDir
 from core.storage import audit
 
 
 def show(
     limit: Annotated[int, typer.Option(min=1, help="Number of entries, counted from the newest.")] = 50,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Print the newest entries, oldest first: time, key, action, object and request id."""
     with open_database(data_dir) as database:
         for entry in audit.latest(database, limit):
+            if as_json:
+                names = ("key_id", "action", "subject", "request_id", "detail")
+                print_json({"at": json_time(entry.at), **{name: getattr(entry, name) for name in names}})
+                continue
             columns = (
                 format_time(entry.at),
                 entry.key_id or "-",

@@ -4,11 +4,11 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from api.commands.database import format_time, open_database
+from api.commands.listing import AsJson, json_time, print_json, print_table
 from api.commands.options import DataDir
+from core.runtime.startup import REFUSED
 from core.storage import keys
 from core.storage.errors import Conflict, NotFound
 from core.storage.keys import NewKey
@@ -29,6 +29,7 @@ def create(
     requests_per_minute: Annotated[int | None, KeyLimit] = None,
     max_stored_bytes: Annotated[int | None, KeyLimit] = None,
     max_unfinished_jobs: Annotated[int | None, KeyLimit] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the key and what belongs to it as JSON.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Create a key. It is printed once and cannot be shown again."""
@@ -38,6 +39,9 @@ def create(
     with open_database(data_dir) as database:
         created = keys.create(database, new)
         place = database.engine.url.render_as_string(hide_password=True)
+    if as_json:
+        print_json({"key": created.key, **_as_json(created.row)})
+        return
     sys.stdout.write(f"{created.key}\n")
     typer.secho(
         f"{created.row.id}, in {place}. Save it now: it is not shown again. Send it as `Authorization: Bearer KEY`; "
@@ -47,30 +51,54 @@ def create(
 
 
 @app.command("list")
-def listing(data_dir: DataDir = None) -> None:
-    """List all keys, including expired and revoked ones."""
+def listing(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List all keys, including expired and revoked ones, newest first."""
     with open_database(data_dir) as database:
         rows = keys.listing(database)
-    table = Table("id", "name", "prefix", "permissions", "created", "expires", "revoked", box=None)
-    for row in rows:
-        times = (format_time(at) for at in (row.created_at, row.expires_at, row.revoked_at))
-        table.add_row(row.id, row.name, row.prefix, _permissions(row), *times)
-    Console(width=None if sys.stdout.isatty() else 240, markup=False).print(table)
+    if as_json:
+        for row in rows:
+            print_json(_as_json(row))
+        return
+    header = ("id", "name", "prefix", "permissions", "created", "expires", "revoked")
+    times = [tuple(map(format_time, (row.created_at, row.expires_at, row.revoked_at))) for row in rows]
+    about = [(row.id, row.name, row.prefix, _permissions(row)) for row in rows]
+    print_table(header, [(*one, *at) for one, at in zip(about, times, strict=True)])
 
 
 @app.command()
-def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], data_dir: DataDir = None) -> None:
+def revoke(
+    which: Annotated[
+        str,
+        typer.Argument(metavar="KEY", help="Its id, its name, its prefix as `keys list` shows it, or the key itself."),
+    ],
+    data_dir: DataDir = None,
+) -> None:
     """Revoke a key. It is refused from the next request on."""
     with open_database(data_dir) as database:
         try:
-            row = keys.revoke(database, key_id)
+            row = keys.revoke(database, keys.identify(database, which).id)
         except (NotFound, Conflict) as error:
             typer.secho(f"genconvnet keys revoke: {error}", err=True, fg="red")
-            raise typer.Exit(1) from error
+            raise typer.Exit(REFUSED) from error
         any_left = keys.any_unrevoked(database)
     typer.secho(f"revoked {row.id} ({row.name})", err=True)
     if not any_left:
         typer.secho("No key is left: a service that listens only on this machine now needs none.", err=True)
+
+
+def _as_json(row: ApiKey) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "prefix": row.prefix,
+        "admin": row.admin,
+        "requests_per_minute": row.requests_per_minute,
+        "max_stored_bytes": row.max_stored_bytes,
+        "max_unfinished_jobs": row.max_unfinished_jobs,
+        "created_at": json_time(row.created_at),
+        "expires_at": json_time(row.expires_at),
+        "revoked_at": json_time(row.revoked_at),
+    }
 
 
 def _permissions(row: ApiKey) -> str:

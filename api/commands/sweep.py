@@ -2,6 +2,7 @@
 
 import typer
 
+from api.commands.listing import print_json
 from api.retention_sweep import sweep as run_sweep
 from api.settings import ApiSettings
 from core.storage import orphaned_files
@@ -10,7 +11,7 @@ from core.storage.database import Database
 from core.storage.startup import check_blob_folder, open_database
 
 
-def sweep(settings: ApiSettings, *, dry_run: bool, check: bool) -> None:
+def sweep(settings: ApiSettings, *, dry_run: bool, check: bool, as_json: bool) -> None:
     """Sweep and print what was deleted or, if `dry_run`, would be.
 
     If `check`, only list the missing files; raises typer.Exit(1) if there are any.
@@ -18,28 +19,37 @@ def sweep(settings: ApiSettings, *, dry_run: bool, check: bool) -> None:
     check_blob_folder(settings)
     with open_database(settings, upgrade=False) as database:
         if check:
-            _check(database, Blobs(settings.blobs_url))
+            _check(database, Blobs(settings.blobs_url), as_json)
         else:
-            _sweep(database, Blobs(settings.blobs_url), settings, dry_run)
+            _sweep(database, Blobs(settings.blobs_url), settings, dry_run, as_json)
 
 
-def _sweep(database: Database, blobs: Blobs, settings: ApiSettings, dry_run: bool) -> None:
+def _sweep(database: Database, blobs: Blobs, settings: ApiSettings, dry_run: bool, as_json: bool) -> None:
     result = run_sweep(database, blobs, settings, dry_run=dry_run)
     for job in result.jobs:
-        typer.echo(f"{job.job_id}  {job.bytes} bytes")
+        _print(as_json, f"{job.job_id}  {job.bytes} bytes", job_id=job.job_id, bytes=job.bytes)
     for file in result.files:
-        typer.echo(f"{file.path}  {file.bytes} bytes")
+        _print(as_json, f"{file.path}  {file.bytes} bytes", path=file.path, bytes=file.bytes)
     verb = "would be deleted" if dry_run else "were deleted"
     counts = f"{len(result.jobs)} jobs, {len(result.files)} orphaned files and {result.keys} idempotency keys"
-    typer.echo(f"{counts} {verb}: {result.bytes} bytes")
-    if result.database_bytes:
+    totals = {"jobs": len(result.jobs), "files": len(result.files), "idempotency_keys": result.keys}
+    sizes = {"bytes": result.bytes, "database_bytes": result.database_bytes}
+    _print(as_json, f"{counts} {verb}: {result.bytes} bytes", **totals, **sizes, deleted=not dry_run)
+    if result.database_bytes and not as_json:
         typer.echo(f"the database's file is {result.database_bytes} bytes smaller")
 
 
-def _check(database: Database, blobs: Blobs) -> None:
+def _check(database: Database, blobs: Blobs, as_json: bool) -> None:
     missing = list(orphaned_files.find_missing(database, blobs))
     for file in missing:
-        typer.echo(f"{file.owner_id} lacks {file.path}")
-    typer.echo(f"{len(missing)} files are missing")
+        _print(as_json, f"{file.owner_id} lacks {file.path}", owner_id=file.owner_id, missing=file.path)
+    _print(as_json, f"{len(missing)} files are missing", missing_files=len(missing))
     if missing:
         raise typer.Exit(1)
+
+
+def _print(as_json: bool, line: str, **entry: object) -> None:
+    if as_json:
+        print_json(entry)
+    else:
+        typer.echo(line)

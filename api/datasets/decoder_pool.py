@@ -20,6 +20,7 @@ from starlette.datastructures import UploadFile
 from api.datasets.files import DecodedPicture, DecodeTask, PictureRefused, SkippedFile, UploadedFile
 from api.datasets.limits import Limits
 from api.errors import Problem
+from core.runtime.logs import log_lines
 
 DecodeResult = DecodedPicture | PictureRefused | SkippedFile
 
@@ -152,11 +153,16 @@ class _Decoder:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.alive, self._ready = True, False
+        self._log_context: dict[str, Any] = {}
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-m", "api.datasets.decoder_process", str(theirs.fileno())]
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], env=environment, stderr=subprocess.PIPE
+            )
+        assert self._process.stderr is not None
+        log_lines(self._process.stderr, "decoder", lambda: self._log_context)  # libtiff and others write plain lines
         self._pipe = Connection(ours.detach())
         self._pipe.send_bytes(json.dumps(asdict(limits)).encode())
 
@@ -167,6 +173,7 @@ class _Decoder:
     def decode(self, task: DecodeTask, descriptor: int) -> Generator[DecodeResult, None, _Turn]:
         """Yield the results of one turn, of which a failure of the decoder is one."""
         upload, results = UploadedFile(task.field, task.filename, b""), 0
+        self._log_context = {**structlog.contextvars.get_contextvars(), "file": task.filename}
         try:
             self._pipe.send_bytes(json.dumps(asdict(task)).encode())
             send_handle(self._pipe, descriptor, self._process.pid)

@@ -49,7 +49,7 @@ class SupervisedProcess:
             self.command, env=environment, start_new_session=True, stdout=output, stderr=errors
         )
         if self.process.stdout is not None:
-            log_lines(self.process.stdout, process=self.name)
+            log_lines(self.process.stdout, self.name)
         self.started_at = time.monotonic()
         self.restart_at = 0.0
         self.starts += 1

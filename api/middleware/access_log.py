@@ -11,8 +11,15 @@ from api.public_urls import route_path
 log = structlog.get_logger()
 
 
+PROBES = frozenset({"/healthz", "/readyz"})
+
+
 class AccessLogMiddleware:
-    """Log method, path, status and duration of each request. The query is left out: it may hold private data."""
+    """Log client, key, method, path, status and duration of each request, and successful probes at the level DEBUG.
+
+    The query is left out: it may hold private data. The client is the one that X-Forwarded-For names if it comes from a
+    proxy of FORWARDED_ALLOW_IPS.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,4 +43,19 @@ class AccessLogMiddleware:
             await self._app(scope, receive, send_and_record_status)
         finally:
             seconds = round(time.monotonic() - started_at, 4)
-            log.info("request", method=scope["method"], path=route_path(scope), status=status, seconds=seconds)
+            path = route_path(scope)
+            is_quiet = path in PROBES and status < 400
+            about = {"client": _client(scope), **_key(scope)}
+            write = log.debug if is_quiet else log.info
+            write("request", method=scope["method"], path=path, status=status, seconds=seconds, **about)
+
+
+def _client(scope: Scope) -> str | None:
+    """Return the client's address; one of IPv4 that came in by an IPv6 socket is written as such."""
+    return scope["client"][0].removeprefix("::ffff:") if scope.get("client") else None
+
+
+def _key(scope: Scope) -> dict[str, str]:
+    """Return the id of the key that AuthMiddleware found."""
+    key = scope.get("state", {}).get("key")
+    return {} if key is None else {"key_id": key.id}

@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import IO
 
@@ -52,13 +53,16 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
     structlog.get_logger().critical("uncaught_exception", exc_info=(kind, error, trace))
 
 
-def log_lines(output: IO[bytes], **about: object) -> None:
-    """Log each line of another program's output, in a thread that ends with the output."""
+def log_lines(output: IO[bytes], process: str, about: Callable[[], Mapping[str, object]] = dict) -> None:
+    """Log each line that a program writes which has no structured log, in a thread that ends with the output.
+
+    `about` returns what the lines of this moment are about.
+    """
 
     def run() -> None:
         with output:
             for line in output:
                 if text := line.decode(errors="replace").strip():
-                    structlog.get_logger().warning("output", text=text, **about)
+                    structlog.get_logger().warning("output", process=process, text=text, **about())
 
-    threading.Thread(target=run, name="output", daemon=True).start()
+    threading.Thread(target=run, name=f"output-{process}", daemon=True).start()

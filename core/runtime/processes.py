@@ -28,10 +28,15 @@ def die_with_parent(signal_number: signal.Signals = signal.SIGKILL, parent: int 
     threading.Thread(target=_watch, args=(parent, signal_number), name="parent-watch", daemon=True).start()
 
 
-def die_with_starter() -> None:
-    """Call `die_with_parent` with SIGTERM if the process that started this one has asked for it by `with_starter`."""
-    if starter := os.environ.get(_STARTER):
+def die_with_starter() -> bool:
+    """Call `die_with_parent` with SIGTERM if the process that started this one has asked for it by `with_starter`.
+
+    Returns True if it has.
+    """
+    starter = os.environ.get(_STARTER)
+    if starter:
         die_with_parent(signal.SIGTERM, int(starter))
+    return bool(starter)
 
 
 def with_starter() -> dict[str, str]:

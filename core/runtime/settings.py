@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
     log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error|critical)$")] = "INFO"
 
+    revision: Annotated[
+        str | None,
+        Field(description="Commit that the image was built from; the image sets it, the metrics show it."),
+    ] = None
+
     @property
     def rows_url(self) -> str:
         return self.database_url or f"sqlite:///{quote(str((self.data_dir / 'genconvnet.sqlite3').resolve()))}"

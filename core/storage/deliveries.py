@@ -82,6 +82,12 @@ def delete_webhook(database: Database, due: DueDelivery) -> None:
             audit.add(session, "webhook.gone", due.webhook_id)
 
 
+def count_pending(database: Database) -> int:
+    """Return the number of messages, of all owners, that wait to be sent or to be sent again."""
+    with database.read() as session:
+        return session.scalar(select(func.count()).where(Delivery.status == "pending")) or 0
+
+
 def delete_finished(database: Database, seconds: float) -> None:
     """Delete delivered and failed deliveries that are older than `seconds`."""
     with database.write() as session:

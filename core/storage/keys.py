@@ -17,6 +17,7 @@ from core.storage.tables import ApiKey, new_id
 
 TOKEN_PREFIX = "gcn_"
 SECRET_BYTES = 32
+MIN_BEGINNING = 7  # characters of an id or prefix that identify a key: gcn_ or key_ and 3 more
 SHOWN_CHARACTERS = 10  # characters of a key stored in clear to identify it: gcn_ and 6 of the 43 secret ones
 
 
@@ -66,6 +67,30 @@ def listing(database: Database) -> Sequence[ApiKey]:
     """Return every key, including revoked and expired ones, newest first."""
     with database.read() as session:
         return session.scalars(select(ApiKey).order_by(ApiKey.seq.desc())).all()
+
+
+def identify(database: Database, which: str) -> ApiKey:
+    """Return the one key that is meant by its id, its name, the beginning of its id or prefix, or the key itself.
+
+    Unrevoked keys come first. Raises NotFound, or Conflict if several keys could be meant.
+    """
+    rows = listing(database)
+    for meant in (lambda row: row.id == which, lambda row: _is_meant(row, which) and row.revoked_at is None):
+        if len(found := [row for row in rows if meant(row)]) == 1:
+            return found[0]
+        if found:
+            raise Conflict(f"{which!r} may be any of {', '.join(row.id for row in found)}: give the id")
+    if revoked := [row for row in rows if _is_meant(row, which)]:
+        raise Conflict(f"key {revoked[0].id} ({revoked[0].name}) is already revoked")
+    shown = f"{which[:SHOWN_CHARACTERS]}…" if which.startswith(TOKEN_PREFIX) else which  # it may be a whole key
+    raise NotFound("key", shown)
+
+
+def _is_meant(row: ApiKey, which: str) -> bool:
+    if which.startswith(row.prefix) and len(which) > len(row.prefix):
+        return hmac.compare_digest(row.sha256, _sha256(which))
+    is_beginning = len(which) >= MIN_BEGINNING and (row.id.startswith(which) or row.prefix.startswith(which))
+    return row.name == which or is_beginning
 
 
 def revoke(database: Database, key_id: str) -> ApiKey:

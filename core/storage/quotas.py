@@ -55,6 +55,13 @@ def _lock_key(session: Session) -> int:
     return owner
 
 
+def stored_bytes(database: Database) -> dict[str, int]:
+    """Return the size of all files of datasets, results and models, of all owners. Checkpoints are not counted."""
+    columns = {"datasets": DatasetImage.bytes, "results": Artifact.bytes, "models": Model.bytes}
+    with database.read() as session:
+        return {kind: int(session.scalar(select(func.sum(column))) or 0) for kind, column in columns.items()}
+
+
 def _stored_bytes(session: Session, owner: int) -> int:
     """Return the size of all files of the key's datasets, jobs and models."""
     pictures = select(func.sum(DatasetImage.bytes)).join(Dataset, Dataset.seq == DatasetImage.dataset_seq)

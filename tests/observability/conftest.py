@@ -1,7 +1,7 @@
 """A service that trained, sampled, refused requests and was stopped: its metrics and its log.
 
 It runs where services are easily broken: behind proxies that do not exist, on IPv6, in a folder whose path is too long
-for a socket.
+for a socket. One of its settings is misspelt.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support import pictures
 from support.client import TINY
 from support.service import Service
 from support.waiting import until
@@ -52,8 +53,9 @@ class ServiceRecord:
 def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceRecord]:
     folder, temporary = tmp_path_factory.mktemp("observed") / LONG, tmp_path_factory.mktemp("temporary")
     folder.parent.mkdir(parents=True)
-    environment = {"GENCONVNET_LOG_FORMAT": "json", "GENCONVNET_HOST": "::1", "TMPDIR": str(temporary), **PROXIES}
-    service = Service(folder, **environment)
+    settings = {"LOG_FORMAT": "json", "HOST": "::1", "LEASE_SECOND": "3"}
+    environment = {f"GENCONVNET_{name}": value for name, value in settings.items()}
+    service = Service(folder, TMPDIR=str(temporary), **environment, **PROXIES)
     try:
         yield _record(service, temporary)
     finally:
@@ -70,6 +72,8 @@ def _record(service: Service, temporary: Path) -> ServiceRecord:
     sampled = service.succeeded(sampling.json()["id"])
     assert http.get("/v1/jobs/none", params={"api_key": SECRET}).status_code == 404
     assert http.post("/v1/jobs", json={"kind": "none"}).status_code == 422
+    picture = {"images": ("damaged.tif", damaged_tiff())}
+    assert http.post("/v1/datasets", files=picture, headers={"X-Request-ID": "the-picture"}).status_code == 422
     metrics = _metrics_of_both_workers(service)
     during = _names(temporary)
     service.process.send_signal(signal.SIGTERM)
@@ -81,6 +85,14 @@ def _record(service: Service, temporary: Path) -> ServiceRecord:
 
 def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith("genconvnet")]
+
+
+def damaged_tiff() -> bytes:
+    """Return a TIFF on whose compressed pixels libtiff writes a line to standard error."""
+    content = bytearray(pictures.encoded(pictures.in_mode("RGB"), "TIFF", compression="tiff_lzw"))
+    end = int.from_bytes(content[4:8], "little")
+    content[8:end] = bytes(value ^ 0x5A for value in content[8:end])
+    return bytes(content)
 
 
 def _metrics_of_both_workers(service: Service) -> str:

@@ -65,7 +65,18 @@ def installation(tmp_path: Path, own_valkey: Valkey, monkeypatch: pytest.MonkeyP
 def test_nothing_is_wrong_with_a_healthy_installation(installation: Installation) -> None:
     found = installation.examine("--deep", exit_code=0)
     assert all(one["ok"] for one in found.values()), found
-    assert {"python", "torch", "data folder", "database", "clock", "blobs", "files", "broker", "workers"} <= set(found)
+    assert {
+        "python",
+        "torch",
+        "settings",
+        "data folder",
+        "database",
+        "clock",
+        "blobs",
+        "files",
+        "broker",
+        "workers",
+    } <= set(found)
     assert "all 1 exist" in found["files"]["told"]
     environment = {**clean_environment(), **installation.environment}
     command = [GENCONVNET, "doctor"]
@@ -99,6 +110,13 @@ def test_each_fault_of_the_broker_is_named(installation: Installation, own_valke
         assert "allkeys-lru" in faults["broker"]
     own_valkey.stop()
     assert set(installation.faults()) == {"broker", "workers"}
+
+
+def test_a_misspelt_variable_is_named(installation: Installation) -> None:
+    faults = installation.faults(GENCONVNET_LEASE_SECOND="3", genconvnet_threds="1", GENCONVNET_THREADS="1")
+    assert set(faults) == {"settings"}
+    assert "GENCONVNET_LEASE_SECOND is no setting: did you mean GENCONVNET_LEASE_SECONDS?" in faults["settings"]
+    assert "genconvnet_threds" in faults["settings"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(installation: Installation, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from observability.conftest import SECRET, ServiceRecord
 from prometheus_client.parser import text_string_to_metric_families
 from support.client import TINY
 
+from core.version import VERSION
+
 
 def _values(text: str) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
     found: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
@@ -30,6 +32,19 @@ def test_metrics_count_jobs_queues_and_workers(record: ServiceRecord) -> None:
     assert _of(values, "genconvnet_queue_oldest_seconds", queue="sample") == 0
     assert _of(values, "genconvnet_workers", queue="train") == _of(values, "genconvnet_workers", queue="sample") == 1
     assert _of(values, "genconvnet_up", part="database") == _of(values, "genconvnet_up", part="broker") == 1
+
+
+def test_metrics_tell_the_build_and_what_is_stored(record: ServiceRecord) -> None:
+    values = _values(record.metrics)
+    ((labels, value),) = values["genconvnet_build_info"].items()
+    assert (dict(labels)["version"], value) == (VERSION, 1)
+    results = sum(one["bytes"] for job in (record.trained, record.sampled) for one in job["artifacts"])
+    assert _of(values, "genconvnet_stored_bytes", kind="results") == results
+    assert _of(values, "genconvnet_stored_bytes", kind="datasets") > 0
+    assert _of(values, "genconvnet_stored_bytes", kind="models") > 0
+    for folder in ("rows", "files"):
+        assert _of(values, "genconvnet_disk_free_bytes", folder=folder) > 1e6
+    assert _of(values, "genconvnet_webhook_backlog") == 0
 
 
 def test_metrics_of_workers_are_published_by_the_api(record: ServiceRecord) -> None:
@@ -76,6 +91,7 @@ def test_log_lines_of_a_job_have_its_id_and_the_request_id(record: ServiceRecord
         lines = [line for line in lines if line["job_id"] == job["id"]]
         assert [line["event"] for line in lines] == ["job_begins", "job_succeeded"]
         assert {line["request_id"] for line in lines} == {record.headers[kind]["x-request-id"]}
+        assert 0 < lines[-1]["seconds"] < 600
 
 
 def test_every_request_is_logged_once_without_its_query(record: ServiceRecord) -> None:
@@ -84,7 +100,9 @@ def test_every_request_is_logged_once_without_its_query(record: ServiceRecord) -
     assert [(line["method"], line["path"], line["status"]) for line in training] == [("POST", "/v1/jobs", 202)]
     assert training[0]["seconds"] >= 0
     assert [line["status"] for line in lines if line["path"] == "/v1/jobs/none"] == [404]
-    assert [line["status"] for line in lines if line["method"] == "POST"].count(422) == 1
+    jobs = [line["status"] for line in lines if (line["method"], line["path"]) == ("POST", "/v1/jobs")]
+    assert jobs == [202, 202, 422]
+    assert {line["client"] for line in lines} == {"::1"}
     assert SECRET not in "\n".join(record.lines)
 
 
@@ -95,3 +113,18 @@ def test_a_service_starts_behind_proxies_on_ipv6_and_leaves_nothing_in_the_tempo
     during, after = record.temporary
     assert len(during) == 1, "the socket's folder"
     assert after == []
+
+
+def test_lines_that_libraries_write_are_logged_as_json_with_the_request_that_they_are_about(
+    record: ServiceRecord,
+) -> None:
+    lines = [line for line in record.log if line["event"] == "output"]
+    (about_picture, *_) = [line for line in lines if line["process"] == "decoder"]
+    assert "not yet in table" in about_picture["text"]
+    assert (about_picture["request_id"], about_picture["file"]) == ("the-picture", "damaged.tif")
+    assert "broker" in {line["process"] for line in lines}, "Valkey says when it stops"
+
+
+def test_a_misspelt_setting_is_named_once_at_the_start(record: ServiceRecord) -> None:
+    (line,) = [line for line in record.log if line["event"] == "unknown_variable"]
+    assert (line["name"], line["did_you_mean"]) == ("GENCONVNET_LEASE_SECOND", "GENCONVNET_LEASE_SECONDS")

@@ -1,5 +1,6 @@
 """Keys, cookies, hosts, origins and rate limits, all checked before a request's body is received."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -361,6 +362,43 @@ def test_the_commands_create_list_and_revoke_keys_and_show_the_audit_log(
     assert "No key is left" in run("keys", "revoke", key_id)[1]
     entries = run("audit")[0].splitlines()
     assert [("key.create" in line, "key.revoke" in line) for line in entries] == [(True, False), (False, True)]
+
+
+def test_keys_list_cuts_no_id_and_keys_are_revoked_by_name_prefix_or_the_key_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.commands.database.configure_logs", lambda _: None)
+    monkeypatch.setenv("COLUMNS", "20")
+
+    def run(*words: str, exit_code: int = 0) -> tuple[str, str]:
+        done = CliRunner().invoke(app, [*words, "--data-dir", str(tmp_path)])
+        assert done.exit_code == exit_code, done.output
+        return done.stdout, done.stderr
+
+    names = ["ada", "ada", "名前 " * 40, "carl", "dora"]
+    made = [json.loads(run("keys", "create", name, "--json")[0]) for name in names]
+    listed = run("keys", "list")[0].splitlines()
+    assert len(listed) == 1 + len(made)
+    for one in made:
+        assert any(line.startswith(one["id"]) and one["name"].strip() in line for line in listed)
+    as_json = [json.loads(line) for line in run("keys", "list", "--json")[0].splitlines()]
+    assert [one["id"] for one in as_json] == [one["id"] for one in reversed(made)]
+    assert all(one["key"] not in str(as_json) for one in made)
+
+    ambiguous = run("keys", "revoke", "ada", exit_code=2)[1]
+    assert all(one["id"] in ambiguous for one in made[:2])
+    assert made[0]["id"] in run("keys", "revoke", made[0]["id"])[1]
+    assert made[1]["id"] in run("keys", "revoke", "ada")[1], "only one of the name is left"
+    assert "already revoked" in run("keys", "revoke", "ada", exit_code=2)[1]
+    assert made[2]["id"] in run("keys", "revoke", names[2])[1]
+    assert made[3]["id"] in run("keys", "revoke", made[3]["prefix"])[1]
+    wrong = made[4]["key"][:-1] + ("A" if made[4]["key"][-1] != "A" else "B")
+    refused = run("keys", "revoke", wrong, exit_code=2)[1]
+    assert wrong not in refused
+    run("keys", "revoke", "key_", exit_code=2)
+    assert made[4]["id"] in run("keys", "revoke", made[4]["key"])[1]
+    entries = [json.loads(line) for line in run("audit", "--json")[0].splitlines()]
+    assert [entry["subject"] for entry in entries if entry["action"] == "key.revoke"] == [one["id"] for one in made]
 
 
 def test_the_commands_use_the_configured_database(postgres_server: PostgresServer) -> None:

@@ -9,6 +9,8 @@ import signal
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,6 +217,30 @@ def test_an_endless_body_is_refused_and_its_spool_file_never_exceeds_the_limit(a
     assert b" 413 " in answer or answer == b""  # the reset may overtake the answer
     assert 1_000_000 < max(spooled) <= limit
     assert _spooled_bytes(api.process.pid) == 0
+
+
+@pytest.mark.parametrize(("path", "size"), [("/v1/datasets", 8_000_000), ("/v1/jobs", 6_000_000)])
+def test_a_client_that_sends_everything_before_it_reads_sees_that_its_body_is_too_large(
+    api: Api, path: str, size: int
+) -> None:
+    """As urllib does: were the connection closed at once, it would report a reset."""
+    headers = {"Content-Type": "application/octet-stream"}
+    url = f"http://127.0.0.1:{api.port}{path}"
+    request = urllib.request.Request(url, bytes(size), headers, method="POST")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        opener.open(request, timeout=PATIENCE_SECONDS)
+    assert refused.value.code == 413
+    assert json.load(refused.value)["title"]
+    refused.value.close()
+
+
+def test_draining_ends_if_the_client_sends_nothing_more(api: Api) -> None:
+    with socket.create_connection(("127.0.0.1", api.port)) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000000000\r\n\r\n" + OPENING)
+        assert b" 413 " in _receive_all(connection)
+        port, process = connection.getsockname()[1], psutil.Process(api.process.pid)
+        until(lambda: all(one.raddr[1:] != (port,) for one in process.net_connections() if one.raddr))
 
 
 def _spooled_bytes(pid: int) -> int:
