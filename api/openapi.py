@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from api.errors import MEDIA_TYPE
 
 TITLE = "genconvnet"
+OCTETS = "application/octet-stream"
 BINARY: Mapping[str, Any] = {"type": "string", "format": "binary"}  # generators of clients know no other word for bytes
 _TEXT = {"type": "string"}
 _PROBLEM_ERROR = {
@@ -44,8 +45,12 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def file_response(media_type: str) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that sends a file."""
-    return {200: {"description": "The file.", "content": {media_type: {"schema": BINARY}}}}
+    """Return the `responses` of a route that sends a file.
+
+    It also names OCTETS, the one media type whose content every generated client returns as it is.
+    """
+    content = {kind: {"schema": BINARY} for kind in (media_type, OCTETS)}
+    return {200: {"description": "The file.", "content": content}}
 
 
 def form_body(required: list[str], **fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from api.datasets.files import clean_name
 from api.errors import Problem
 from api.models import service
 from api.models.schemas import ModelOut
-from api.openapi import BINARY, file_response, form_body
+from api.openapi import BINARY, OCTETS, file_response, form_body
 from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
 from api.uploads.forms import NAME_LENGTH, UploadForm, UploadFormDep
@@ -53,7 +53,7 @@ def show(app_state: AppStateDep, model_id: str) -> ModelOut:
     return ModelOut.of(models.find(app_state.database, model_id))
 
 
-@router.get("/{model_id}/download", response_class=Response, responses=file_response("application/octet-stream"))
+@router.get("/{model_id}/download", response_class=Response, responses=file_response(OCTETS))
 def download(app_state: AppStateDep, request: Request, model_id: str) -> Response:
     """Download a model: one .safetensors file with the weights and, in its header, how they were learned."""
     row = models.find(app_state.database, model_id)
