@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,10 +18,14 @@ from core.recipe.diagnosis import Health, find_warnings
 from core.recipe.learner import Learner, TrainingProgress
 from core.recipe.lighting import evened
 from core.recipe.rendering import render_chains
+from core.recipe.resemblance import find_differences, measure_resemblance
 from core.schemas.jobs import Progress
-from core.schemas.learning import LearningParams
+from core.schemas.learned import LearnedSettings
+from core.schemas.learning import MAX_PIXELS, LearningParams
+from core.schemas.sampling import SampleParams
 from core.storage import datasets
 from core.storage.tables import new_id
+from core.synthesis.sampler import Sampler
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.decoding import reconstruct
 from core.theory.model import Architecture
@@ -116,6 +120,8 @@ class _TrainingRun:
     def _contact_sheet(self) -> Tensor:
         """Return training pictures and synthesized pictures; after contrastive divergence, reconstructed ones."""
         pictures = self._first_pictures(SHEET_PICTURES)
+        if self.params.patch_size is not None and not self.params.fixed_size:
+            pictures = self.learner.examples[:SHEET_PICTURES]
         learned = self._reconstructed(pictures) if self.params.contrastive else self._synthesized()
         columns = len(pictures) if self.params.contrastive else None
         return sheet([*to_pixels(pictures, self.levels), *learned], columns=columns)
@@ -138,7 +144,9 @@ class _TrainingRun:
         """Store a last checkpoint, the pictures, the metrics and the model, and end the job."""
         context, net = self.context, self.learner.state.net
         self._save()
-        for index, pixels in enumerate(self._synthesized()):
+        model = self._trained_model()
+        results = list(self._results(model))
+        for index, pixels in enumerate(results):
             context.add_picture(f"synthesized-{index:03d}.png", pixels)
         if self.params.contrastive and self.params.patch_size is None:
             for index, pixels in enumerate(self._reconstructed(self._first_pictures(RECONSTRUCTED_PICTURES))):
@@ -148,23 +156,45 @@ class _TrainingRun:
         context.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)
         context.add_artifact("metrics.png", "image/png", plot, size)
-        model = self._store_model()
-        context.succeed(metrics=self._final_metrics(), model=model)
+        context.succeed(metrics=self._final_metrics(torch.stack(results)), model=self._store(model))
 
-    def _store_model(self) -> NewModel:
+    def _results(self, model: TrainedModel) -> Iterable[Tensor]:
+        """Yield the pictures that the job ends with (C, H, W), uint8.
+
+        They are the chains, or if windows were learned, pictures as large as the training pictures.
+        """
+        if self.params.patch_size is None or self.params.fixed_size:
+            yield from self._synthesized()
+            return
+        side = self.params.image_size
+        asked = SampleParams(count=self.params.num_chains, width=side, height=side, seed=self.params.seed)
+        learned = LearnedSettings.model_validate(self.params.model_dump())
+        sampler = Sampler.of(model, asked.resolved(learned, seed=0))
+        for index in range(asked.count):
+            yield sampler.draw(index, lambda _: self.context.renewer.check_stop())
+
+    def _trained_model(self) -> TrainedModel:
         state, params = self.learner.state, self.params
-        fixed = params.top == "object" or params.patch_size is not None
-        kept = KEPT_FIXED_CHAINS if fixed else KEPT_CHAINS
-        model = TrainedModel(state.net, self.levels, state.chains[:kept], params)
-        stored = self.context.store_file("model.safetensors", save_model(model))
-        return NewModel(new_id("model"), None, stored, params.model_dump(mode="json"), len(self.levels.mean))
+        kept = KEPT_FIXED_CHAINS if params.fixed_size else KEPT_CHAINS
+        return TrainedModel(state.net, self.levels, state.chains[:kept], params)
 
-    def _final_metrics(self) -> dict[str, Any]:
-        """Return the health at the end, warnings about it, the number of recoveries, and the precision."""
+    def _store(self, model: TrainedModel) -> NewModel:
+        stored = self.context.store_file("model.safetensors", save_model(model))
+        return NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
+
+    def _final_metrics(self, results: Tensor) -> dict[str, Any]:
+        """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, and remarks on both.
+
+        Also the number of recoveries, and the precision.
+        """
         health = self.learner.measure_health()
+        picture = self.levels.to_grey_levels(self._first_pictures(1).cpu())[0]
+        resemblance = measure_resemblance(results.float(), picture, self.params)
+        remarks = find_warnings(health, self.learner.state.net.has_top_filter)
         return {
             **_health_metrics(health, self.levels.gain),
-            "remarks": find_warnings(health, self.learner.state.net.has_top_filter),
+            **(asdict(resemblance) if resemblance else {}),
+            "remarks": remarks + (find_differences(resemblance) if resemblance else []),
             "recoveries": self.learner.state.recoveries,
             "precision": self.learner.engine.precision,
         }
@@ -191,7 +221,7 @@ class _TimeEstimate:
 def _load_pictures(context: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels]:
     """Return the dataset's pictures as a training set, and their levels. They are grey if all pictures are.
 
-    Few pictures are held in memory; many are read from storage for each batch.
+    Few pictures are held in memory; many, or large ones, are read from storage for each batch.
     """
     assert context.lease.dataset_id is not None
     rows = datasets.find(context.database, context.lease.dataset_id).images
@@ -206,7 +236,8 @@ def _load_pictures(context: JobContext, params: LearningParams) -> tuple[Trainin
             context.renewer.check_stop()
             yield read_one(index)
 
-    in_memory = list(read_all()) if len(rows) <= DEFAULT_MAX_BATCH else None
+    few = len(rows) <= min(DEFAULT_MAX_BATCH, MAX_PIXELS // params.image_size**2)
+    in_memory = list(read_all()) if few else None
     own_mean = params.even_light is not None
     levels, std = measure_levels(in_memory or _Rereading(read_all), params.contrast, own_mean)
 

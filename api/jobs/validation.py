@@ -149,7 +149,7 @@ def _learned_settings(model: Model) -> LearnedSettings:
 def _require_whole_pictures(field: str, model: Model) -> LearnedSettings:
     """Return how the model was learned. Raises Problem if it was from patches, which say nothing of whole pictures."""
     learned = _learned_settings(model)
-    if learned.patch_size is not None:
+    if learned.of_patches:
         message = f"learned from patches of {learned.side} x {learned.side} pixels; a model of whole pictures is needed"
         raise validation_problem([{"field": field, "message": message}])
     return learned

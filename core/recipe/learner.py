@@ -41,6 +41,7 @@ from core.theory.model import GenerativeConvNet
 
 EXAMPLES = 4  # training pictures that weights are scaled on and states are compared with
 EXAMPLE_PATCHES = 256  # cut out of them if patches are learned
+EXAMPLE_WINDOWS = 8  # cut out of them if windows of a texture are learned
 
 
 @dataclass(frozen=True)
@@ -190,11 +191,12 @@ def dynamics_of(params: LearningParams, box: ColourBox) -> Dynamics:
 
 
 def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
-    """Return the first EXAMPLES training pictures on the CPU, or EXAMPLE_PATCHES patches of them, always the same."""
+    """Return the first EXAMPLES training pictures on the CPU, or patches of them, always the same."""
     examples = pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float()
     if params.patch_size is None:
         return examples
-    return cut_patches(examples, params.patch_size, EXAMPLE_PATCHES, torch.Generator().manual_seed(0))
+    count = EXAMPLE_PATCHES if params.fixed_size else EXAMPLE_WINDOWS
+    return cut_patches(examples, params.patch_size, count, torch.Generator().manual_seed(0))
 
 
 def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:

@@ -27,7 +27,7 @@ class Tone:
         In other pictures smears take up a part of the contrast, and amplifying the rest does harm
         (docs/decisions/0006-even-light.md).
         """
-        texture = params.top == "convolutional" and not params.contrastive and params.patch_size is None
+        texture = params.top == "convolutional" and not params.contrastive and not params.fixed_size
         return texture and params.even_light is not None and params.contrast is not None and params.picture_noise > 0
 
     @classmethod

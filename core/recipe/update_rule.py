@@ -45,9 +45,8 @@ class ScaledAdam:
 
 
 def is_texture(params: LearningParams) -> bool:
-    """Return True for whole pictures without a fixed place, learned by persistent chains, all layers at once."""
-    whole = params.top == "convolutional" and params.patch_size is None
-    return whole and not params.contrastive and not params.layerwise
+    """Return True for pictures without a fixed place, learned by persistent chains, all layers at once."""
+    return params.top == "convolutional" and not params.fixed_size and not params.contrastive and not params.layerwise
 
 
 @torch.no_grad()

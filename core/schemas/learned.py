@@ -22,13 +22,18 @@ class LearnedSettings(BaseModel):
 
     @property
     def side(self) -> int:
-        """Side in pixels of the pictures or patches that were learned, and of the chains."""
-        return self.patch_size or self.image_size
+        """Side in pixels of the pictures that were learned; of the patches if only these can be drawn."""
+        return self.patch_size if self.patch_size is not None and self.of_patches else self.image_size
+
+    @property
+    def of_patches(self) -> bool:
+        """Whether it learned patches that are no windows of a texture, and so knows nothing of whole pictures."""
+        return self.patch_size is not None and self.boundary != "torus"
 
     @property
     def only_size(self) -> str | None:
         """Why the model can only draw the size it learned; None if it can draw others."""
-        if self.patch_size is not None:
+        if self.of_patches:
             return f"the model learned patches of {self.side} x {self.side} pixels, and can draw only these"
         if self.top == "object":
             return (

@@ -13,6 +13,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 COLOUR_CHANNELS = 3
 MAX_SEED = 2**63 - 1
 MIN_COMPARED_SIDE = 7  # pixels: pictures are compared by patches of this side
+MAX_IMAGE_SIZE = 4096  # pixels along each side of a training picture
+MAX_WHOLE_SIZE = 1024  # if it is learned whole
 MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration: 64 of the largest
 MAX_WEIGHTS = 2**26  # of a net: 256 MiB; Adam and the kept states take several times as much again
 MAX_UNITS = 2**28  # in a net's maps of one picture: 1 GiB
@@ -39,19 +41,21 @@ class LearningParams(BaseModel):
         int,
         Field(
             ge=16,
-            le=1024,
+            le=MAX_IMAGE_SIZE,
             description="Side in pixels to which training pictures are scaled and cropped; also the side of the "
-            "chains.",
+            f"chains, unless patch_size is set. More than {MAX_WHOLE_SIZE} needs patch_size.",
         ),
     ]
     patch_size: Annotated[
         int | None,
         Field(
+            validate_default=True,  # because image_size may be given without it
             ge=2,
-            le=128,
-            description="Learn from patches with this side in pixels, cut at random places out of the pictures. With "
-            "one layer of this kernel_size the model is the prototype model (Def. 4). Chains are patches too. null: "
-            "learn from whole pictures.",
+            le=512,
+            description="Learn from patches with this side in pixels, cut at random places out of the pictures. Chains "
+            "have this size too. With boundary torus the patches are windows of a texture: learning costs the same "
+            "however large the picture is, and the model draws any size. With other boundaries it draws patches only; "
+            "with one layer of this kernel_size it is the prototype model (Def. 4). null: learn from whole pictures.",
         ),
     ] = None
     layers: Annotated[
@@ -214,6 +218,11 @@ class LearningParams(BaseModel):
         side = info.data.get("image_size")
         if patch_size is not None and side is not None and patch_size > side:
             raise ValueError(f"must be at most image_size, {side}")
+        if patch_size is None and side is not None and side > MAX_WHOLE_SIZE:
+            raise ValueError(
+                f"must be set for an image_size of {side}: pictures larger than {MAX_WHOLE_SIZE} pixels are learned by "
+                "patches of them"
+            )
         return patch_size
 
     @field_validator("layers")
@@ -275,8 +284,6 @@ class LearningParams(BaseModel):
             raise ValueError(
                 "must be valid or padded with top object: an aligned object does not continue periodically"
             )
-        if boundary == "torus" and info.data.get("patch_size") is not None:
-            raise ValueError("must be valid or padded with patch_size: a patch does not continue periodically")
         if boundary == "torus" and info.data.get("contrastive"):
             raise ValueError(
                 "must be valid or padded with contrastive: the training pictures, where the chains begin, do not "
@@ -309,6 +316,11 @@ class LearningParams(BaseModel):
     def side(self) -> int:
         """Side in pixels of the training pictures, or of the patches if `patch_size` is set."""
         return self.patch_size or self.image_size
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether the model draws only the size it learned: an object, or patches that are no windows of a texture."""
+        return self.top == "object" or (self.patch_size is not None and self.boundary != "torus")
 
     @property
     def stages(self) -> int:

@@ -12,7 +12,7 @@ from support import rows
 from support.pictures import decoded
 from support.worker_harness import WorkerHarness
 
-import worker.sample
+import core.synthesis.sampler
 from core.engine import choose_engine
 from core.jobs import requests
 from core.jobs.requests import NewJob
@@ -103,7 +103,7 @@ def test_a_sample_gets_the_tone_of_its_models_chains(harness: WorkerHarness, mon
         calls.append(arguments)
         return Tone(next(gains))
 
-    monkeypatch.setattr(worker.sample, "tone_of", tone_of)
+    monkeypatch.setattr(core.synthesis.sampler, "tone_of", tone_of)
     jobs_done = [harness.work(sampling(harness, split=False)) for _ in range(2)]
     files = [harness.file(job, "synthesized-000.png") for job in jobs_done]
     plain, toned = (np.asarray(decoded(file), dtype=float) for file in files)

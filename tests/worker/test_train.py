@@ -12,6 +12,7 @@ from support.worker_harness import WorkerHarness
 
 from core.jobs.requests import NewJob
 from core.pictures.images import read_picture, standardize, to_pixels
+from core.pictures.structure import MIN_SIDE
 from core.recipe.lighting import evened
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learning import LearningParams
@@ -118,3 +119,25 @@ def test_training_without_contrastive_divergence_reconstructs_nothing(harness: W
     names = [one.name for one in job.artifacts]
     assert not [name for name in names if name.startswith("reconstructed")]
     assert [name for name in names if name.startswith("synthesized")] == ["synthesized-000.png", "synthesized-001.png"]
+
+
+def test_a_texture_learned_by_windows_ends_with_a_picture_of_the_whole_size_and_how_it_resembles(
+    harness: WorkerHarness, monkeypatch
+):
+    side = 2 * MIN_SIDE
+    monkeypatch.setattr(train, "find_differences", lambda found: [f"{found.structure_ratio:.2f}"])
+    content = pictures.encoded(pictures.colors(side, side), "PNG")
+    settings = {"image_size": side, "patch_size": SIZE, "batch_size": 1, "num_chains": 1, "layerwise": False}
+    job = harness.work(training(harness.add_dataset(a=content), **settings))
+    assert job.status == JobStatus.SUCCEEDED, job.error
+    made = pictures.decoded(harness.file(job, "synthesized-000.png"))
+    assert made.size == (side, side)
+    assert job.metrics["remarks"][-1] == f"{job.metrics['structure_ratio']:.2f}"
+    assert job.metrics["spectrum_deviation"] >= 1
+    again = harness.work(training(harness.add_dataset(a=content), **settings))
+    assert harness.file(again, "synthesized-000.png") == harness.file(job, "synthesized-000.png")
+
+
+def test_small_pictures_are_not_compared(harness: WorkerHarness):
+    job = harness.work(training(harness.add_dataset(a=noise(1))))
+    assert "structure_ratio" not in job.metrics

@@ -34,6 +34,17 @@ def test_learning_reproduces_the_pictures_pattern():
     assert torch.corrcoef(torch.stack([spectrum.flatten(), expected.flatten()]))[0, 1] > 0.5
 
 
+def test_a_texture_is_learned_from_windows_of_a_larger_picture():
+    """Chains as large as a window end with the stripes of the whole picture."""
+    images = pictures(count=1, size=60)
+    params = with_(image_size=60, patch_size=20, batch_size=2, iterations=60, langevin_steps=10)
+    state = learn(images, params)
+    assert state.chains.shape == (2, 1, 20, 20)
+    assert state.chains.std() > 0.3 * images.std()
+    (spectrum, expected) = (torch.fft.fft2(one).abs().mean(dim=(0, 1)) for one in (state.chains, images[..., :20, :20]))
+    assert torch.corrcoef(torch.stack([spectrum.flatten(), expected.flatten()]))[0, 1] > 0.5
+
+
 @pytest.mark.parametrize("boundary", ["valid", "torus"])
 @pytest.mark.parametrize("layerwise", [True, False])
 def test_learning_reports_each_iteration_in_order(layerwise, boundary):
@@ -127,6 +138,7 @@ def test_resumed_learning_ends_bit_identical_to_one_never_stopped(never_stopped,
         {"boundary": "valid"},
         {"initialization": "noise"},
         {"initialization": "data"},
+        {"patch_size": 12, "batch_size": 1, "layerwise": False},
         {"num_chains": 1, "langevin_steps": 1},
     ],
     ids=str,

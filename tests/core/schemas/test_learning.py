@@ -53,10 +53,10 @@ def test_settings_are_frozen():
     ("field", "value", "message"),
     [
         ("image_size", 15, "greater than or equal to 16"),
-        ("image_size", 1025, "less than or equal to 1024"),
+        ("image_size", 4097, "less than or equal to 4096"),
         ("layers", [], "at least 1"),
         ("patch_size", 1, "greater than or equal to 2"),
-        ("patch_size", 129, "less than or equal to 128"),
+        ("patch_size", 513, "less than or equal to 512"),
         ("patch_size", 33, "must be at most image_size, 32"),
         ("top", "round", "'convolutional', 'object' or 'category'"),
         ("contrastive", "perhaps", "boolean"),
@@ -148,10 +148,10 @@ def test_the_default_step_size_is_checked_against_the_given_sigma():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"top": "object"}, {"patch_size": 16}, {"contrastive": True}, {"top": "object", "patch_size": 16}],
+    [{"top": "object"}, {"contrastive": True}, {"top": "object", "patch_size": 16}],
     ids=str,
 )
-def test_objects_patches_and_contrastive_learning_are_refused_on_the_torus(settings):
+def test_objects_and_contrastive_learning_are_refused_on_the_torus(settings):
     for given in ({}, {"boundary": "torus"}):
         where, what = refusal(LearningParams, **GOOD, **settings, **given)
         assert where == "boundary"
@@ -159,6 +159,16 @@ def test_objects_patches_and_contrastive_learning_are_refused_on_the_torus(setti
         assert next(iter(settings)) in what
     for boundary in ("valid", "padded"):
         assert LearningParams.model_validate({**GOOD, **settings, "boundary": boundary}).boundary == boundary
+
+
+@pytest.mark.parametrize(("boundary", "fixed"), [("torus", False), ("valid", True), ("padded", True)])
+def test_patches_on_the_torus_are_windows_of_a_texture_that_is_drawn_at_any_size(boundary, fixed):
+    params = LearningParams.model_validate({**GOOD, "patch_size": 16, "boundary": boundary})
+    learned = LearnedSettings.model_validate(params.model_dump())
+    assert params.side == 16
+    assert params.fixed_size is learned.of_patches is fixed
+    assert (learned.only_size is not None) is fixed
+    assert learned.side == (16 if fixed else GOOD["image_size"])
 
 
 @pytest.mark.parametrize("boundary", ["valid", "padded"])
@@ -180,6 +190,13 @@ def test_random_lattice_needs_pictures_larger_than_the_window_by_the_stride(imag
     assert where == "random_lattice"
     assert "stride of 6 pixels" in what
     assert not LearningParams.model_validate({**settings, "random_lattice": False}).random_lattice
+
+
+def test_large_pictures_are_learned_by_patches():
+    where, what = refusal(LearningParams, **{**GOOD, "image_size": 1025})
+    assert where == "patch_size"
+    assert "must be set for an image_size of 1025" in what
+    assert LearningParams.model_validate({**GOOD, "image_size": 4096, "patch_size": 64}).side == 64
 
 
 def test_layers_must_fit_the_patches():

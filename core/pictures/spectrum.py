@@ -1,0 +1,64 @@
+"""The radial power spectrum of a picture, in third-octave bands up to the Nyquist frequency.
+
+A checkerboard of single pixels, missing grain or a blur show in it, and hardly in distances of patches. Pictures are
+float tensors of grey levels, 0 to 255: (C, H, W), or several (N, C, H, W).
+"""
+
+import torch
+from torch import Tensor
+
+NYQUIST = 0.5  # cycles a pixel
+BANDS_PER_OCTAVE = 3
+MAX_SEGMENT = 128  # pixels along each side of the windowed segments
+MIN_BINS = 24  # of the Fourier transform, in the lowest band
+TOLERATED = 1.5  # factor of a band's power that is tolerated however alike the halves of the picture are
+ROUNDING = 1 / 12  # grey levels squared: the variance that rounding to whole grey levels adds, spread over all bins
+
+
+def spectrum_deviation(synthesized: Tensor, picture: Tensor) -> float:
+    """Return the largest factor by which the power of a band differs from that of `picture`; 1 if none does.
+
+    A factor by which the two halves of `picture` differ themselves, if larger than TOLERATED, counts as TOLERATED. So
+    a result of at most TOLERATED means: no band differs more than that, or more than within the picture.
+    synthesized (N, C, H, W) or (C, H, W); picture (C, H, W). Raises ValueError if they are too small for a band.
+    """
+    side = min(MAX_SEGMENT, *synthesized.shape[-2:], picture.shape[-2], picture.shape[-1] // 2)
+    made, own = band_powers(synthesized, side), band_powers(picture, side)
+    middle = picture.shape[-1] // 2
+    halves = _factor(band_powers(picture[..., :middle], side), band_powers(picture[..., -middle:], side))
+    return float((_factor(made, own) * TOLERATED / halves.clamp_min(TOLERATED)).max().clamp_min(1.0))
+
+
+def band_powers(pictures: Tensor, side: int) -> Tensor:
+    """Return the mean power in each band, the highest first -> (bands,), in grey levels squared.
+
+    The power spectrum is averaged over channels and Hann windowed segments of `side` pixels, which overlap by half
+    (Welch 1967), and over the directions of a band. The highest band is the corners of the spectrum, beyond the Nyquist
+    frequency of the axes, where a checkerboard of single pixels lies; the others are a third of an octave wide.
+    """
+    pictures = pictures if pictures.ndim == 4 else pictures[None]
+    step = max(side // 2, 1)
+    segments = pictures.unfold(-2, side, step).unfold(-2, side, step)
+    segments = segments - segments.mean(dim=(-2, -1), keepdim=True)
+    hann = torch.hann_window(side).to(pictures)
+    window = hann * hann[:, None]
+    power = torch.fft.fft2(segments * window).abs().square().mean(dim=(0, 1, 2, 3)) / window.square().sum()
+    frequencies = torch.fft.fftfreq(side)
+    radius = (frequencies.square() + frequencies.square()[:, None]).sqrt()
+    powers = []
+    upper = float("inf")
+    for band in range(BANDS_PER_OCTAVE * 12):
+        lower = NYQUIST * 2 ** (-band / BANDS_PER_OCTAVE)
+        inside = (radius >= lower) & (radius < upper)
+        if int(inside.sum()) < MIN_BINS:
+            break
+        powers.append(power[inside].mean() + ROUNDING)
+        upper = lower
+    if not powers:
+        raise ValueError(f"segments of {side} pixels are too small for a band of {MIN_BINS} frequencies")
+    return torch.stack(powers)
+
+
+def _factor(a: Tensor, b: Tensor) -> Tensor:
+    ratio = a / b
+    return torch.maximum(ratio, 1 / ratio)

@@ -1,0 +1,57 @@
+"""Whether a texture's synthesized pictures resemble the training picture, beyond what health can tell.
+
+Chains of the right contrast and lively units can still show another texture: blots where the photograph has stones.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from core.pictures.spectrum import spectrum_deviation
+from core.pictures.structure import MIN_SIDE, structure_ratio
+from core.schemas.learning import LearningParams
+
+TOLERATED_STRUCTURE = 1.5  # times what pieces of the training picture differ by
+TOLERATED_SPECTRUM = 2.0  # factor between the powers of a band
+MIN_COMPARED = 2 * MIN_SIDE  # pixels along each side of a picture whose halves are compared
+
+
+@dataclass(frozen=True)
+class Resemblance:
+    """Synthesized pictures compared with the training picture.
+
+    structure_ratio: `core.pictures.structure.structure_ratio`; about 1 if they have the same structure.
+    spectrum_deviation: `core.pictures.spectrum.spectrum_deviation`; 1 if no band of frequencies is too weak or strong.
+    """
+
+    structure_ratio: float
+    spectrum_deviation: float
+
+
+def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningParams) -> Resemblance | None:
+    """Compare synthesized pictures (N, C, H, W) with the first training picture (C, H', W'), both in grey levels.
+
+    None if they cannot be compared: objects, patches and reconstructions are no textures, and small pictures are too
+    few pieces.
+    """
+    texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive
+    if not texture or min(*synthesized.shape[-2:], *picture.shape[-2:]) < MIN_COMPARED:
+        return None
+    return Resemblance(structure_ratio(synthesized, picture), spectrum_deviation(synthesized, picture))
+
+
+def find_differences(found: Resemblance) -> list[str]:
+    """Return what a user should know of a poor resemblance, and what to try; nothing if it is good."""
+    remarks = []
+    if not found.structure_ratio <= TOLERATED_STRUCTURE:
+        remarks.append(
+            "the structure of the synthesized pictures differs from the training picture's "
+            f"{found.structure_ratio:.1f} times as much as parts of it differ from each other: more iterations may "
+            "help, or an image_size at which its elements are 10 to 30 pixels wide"
+        )
+    if not found.spectrum_deviation <= TOLERATED_SPECTRUM:
+        remarks.append(
+            f"fine or coarse detail is {found.spectrum_deviation:.1f} times too strong or too weak: more iterations "
+            "may help, or a smaller picture_noise and reference_std for fine grain"
+        )
+    return remarks

@@ -1,0 +1,86 @@
+"""A finished model, prepared to draw pictures as a sampling job asks for them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from core.engine import Engine, choose_engine
+from core.engine.dynamics import Dynamics
+from core.pictures.images import resize_periodic
+from core.recipe.denoising import basis_passes
+from core.recipe.learner import dynamics_of
+from core.recipe.rendering import tone_of
+from core.recipe.tone import Tone
+from core.schemas.sampling import ResolvedSampleParams
+from core.synthesis.sampling import render, synthesize
+from core.synthesis.trained_model import TrainedModel
+from core.theory.learning import precision_of
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws pictures from a model. Each picture has a seed of its own, so it does not depend on the others."""
+
+    model: TrainedModel
+    params: ResolvedSampleParams
+    dynamics: Dynamics
+    engine: Engine
+    tone: Tone
+
+    @classmethod
+    def of(cls, model: TrainedModel, params: ResolvedSampleParams) -> "Sampler":
+        """Prepare a model, on the device of its chains.
+
+        Nets of objects and of patches draw pictures of their own size only; all others draw on a torus of any size.
+        """
+        learned = dynamics_of(model.params, model.levels.box)
+        boundary = model.params.boundary if model.params.fixed_size else "torus"
+        dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
+        engine = choose_engine(precision_of(model.params), model.chains.device)
+        return cls(model, params, dynamics, engine, tone_of(model.net, model.chains, model.params, engine))
+
+    @property
+    def denoising_steps(self) -> int:
+        """The cost of denoising a picture, in Langevin steps."""
+        return basis_passes(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
+
+    def draw(self, index: int, after_step: Callable[[float], None]) -> Tensor:
+        """Return picture `index` of the job as (C, height, width), uint8.
+
+        `after_step(steps done)` is called after each Langevin step; denoising counts as `denoising_steps` more. An
+        exception that it raises ends the work.
+        """
+        params, model = self.params, self.model
+
+        def after_part(share: float) -> None:
+            after_step(params.steps + share * self.denoising_steps)
+
+        chains = synthesize(
+            model.net,
+            1,
+            params.height,
+            params.width,
+            steps=params.steps,
+            dynamics=self.dynamics,
+            generator=torch.Generator(model.chains.device).manual_seed((params.seed + index) % 2**63),
+            start=self._start(index),
+            engine=self.engine,
+            after_step=after_step,
+        )
+        noise_std = model.params.picture_noise
+        rendered = render(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, after_part)
+        pixels: Tensor = rendered[0]
+        del chains  # most of the memory of a large canvas
+        # On the torus the sides are multiples of the net's stride, so they may be a few pixels too large.
+        if params.tileable:
+            return resize_periodic(pixels, params.height, params.width)
+        return pixels[:, : params.height, : params.width]
+
+    def _start(self, index: int) -> Tensor:
+        """Return the model's chains to start from; for pictures of fixed size the one whose turn it is."""
+        chains = self.model.chains
+        if self.dynamics.boundary == "torus":
+            return chains
+        return chains[(self.params.seed + index) % len(chains)][None]

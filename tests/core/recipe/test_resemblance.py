@@ -1,0 +1,53 @@
+"""What a job says of its own pictures' resemblance to the training picture."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training import PARAMS, with_
+
+from core.recipe.resemblance import MIN_COMPARED, Resemblance, find_differences, measure_resemblance
+
+GOOD = Resemblance(structure_ratio=1.0, spectrum_deviation=1.3)
+
+
+def noise(count=1, side=MIN_COMPARED, seed=0):
+    return 128 + 30 * torch.randn(count, 1, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def test_noise_resembles_other_noise_but_not_its_blur():
+    found = measure_resemblance(noise(seed=1), noise(seed=2)[0], PARAMS)
+    assert found is not None
+    assert find_differences(found) == []
+    blurred = measure_resemblance(torch.nn.functional.avg_pool2d(noise(), 3, 1, 1), noise(seed=2)[0], PARAMS)
+    assert blurred is not None
+    structure, spectrum = find_differences(blurred)
+    assert f"{blurred.structure_ratio:.1f} times as much as parts of it" in structure
+    assert f"{blurred.spectrum_deviation:.1f} times too strong or too weak" in spectrum
+
+
+@pytest.mark.parametrize(
+    "change", [{"structure_ratio": 1.51}, {"structure_ratio": float("nan")}, {"spectrum_deviation": 2.1}], ids=str
+)
+def test_each_difference_is_told(change):
+    assert find_differences(GOOD) == []
+    assert len(find_differences(replace(GOOD, **change))) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"top": "object", "boundary": "valid"},
+        {"contrastive": True, "boundary": "valid"},
+        {"patch_size": 8, "boundary": "valid"},
+    ],
+    ids=str,
+)
+def test_only_textures_are_compared(settings):
+    assert measure_resemblance(noise(), noise()[0], with_(**settings)) is None
+
+
+def test_pictures_of_few_pieces_are_not_compared():
+    small = noise(side=MIN_COMPARED - 1)
+    assert measure_resemblance(small, noise()[0], PARAMS) is None
+    assert measure_resemblance(noise(), small[0], PARAMS) is None
