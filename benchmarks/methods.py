@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.engine import Engine
 from core.pictures.images import Levels, to_pixels
+from core.pictures.quality import COPIED_PATCH
 from core.pictures.training_set import TrainingSet
 from core.recipe.diagnosis import find_warnings
 from core.recipe.learner import Learner, dynamics_of
@@ -23,7 +24,12 @@ from core.schemas.sampling import DEFAULT_STEPS
 from core.synthesis.sampling import render, synthesize
 
 LEARNED, SAMPLED = "ConvNet", "ConvNet, sampled"
-DRAWS = 8  # pictures by each older method and from the finished model; a single one would be a matter of luck
+OTHER_HALF = "its other half"
+DRAWN_PIXELS = (
+    2**17
+)  # by each older method and from the finished model: 8 pictures of 128 x 128 pixels, one of 512 x 512
+MAX_DRAWS = 8  # a single small picture would be a matter of luck
+BLOCKS = 5  # of quilting, along a picture: enough pieces to choose from, each large enough to hold structure
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,32 @@ def run_methods(picture: Tensor, params: LearningParams) -> dict[str, Output | N
     assert params.seed is not None
     generator = torch.Generator().manual_seed(params.seed)
     return {
+        **other_half(picture),
         "random phase": draw(random_phase, picture, generator),
-        "quilting": draw(quilt, picture, generator),
+        "quilting": draw(quilt_by_size, picture, generator),
         **learn(picture, params),
     }
 
 
+def other_half(picture: Tensor) -> dict[str, Output | None]:
+    """Return the right half of a picture (C, H, W), to be compared with the left one; nothing if it is too small."""
+    half = picture.shape[-1] // 2
+    return {OTHER_HALF: Output(to_bytes(picture[..., -half:]))} if half >= 3 * COPIED_PATCH else {}
+
+
+def draws(side: int) -> int:
+    """Return how many pictures of a side are drawn."""
+    return min(max(DRAWN_PIXELS // side**2, 1), MAX_DRAWS)
+
+
+def quilt_by_size(picture: Tensor, generator: torch.Generator) -> Tensor:
+    """Quilt with blocks that are a fifth of the picture's side, overlapping by a sixth of a block."""
+    block = picture.shape[-1] // BLOCKS
+    return quilt(picture, generator, block, max(block // 6, 1))
+
+
 def draw(method: Callable[[Tensor, torch.Generator], Tensor], picture: Tensor, generator: torch.Generator) -> Output:
-    return Output(torch.cat([to_bytes(method(picture, generator)) for _ in range(DRAWS)]))
+    return Output(torch.cat([to_bytes(method(picture, generator)) for _ in range(draws(picture.shape[-1]))]))
 
 
 def learn(picture: Tensor, params: LearningParams) -> dict[str, Output | None]:
@@ -68,14 +92,14 @@ def learn(picture: Tensor, params: LearningParams) -> dict[str, Output | None]:
 
 
 def sample(state: TrainingState, params: LearningParams, levels: Levels, engine: Engine) -> Tensor:
-    """Draw DRAWS pictures of the size of the chains, as a sampling job with default parameters does, uint8."""
+    """Draw pictures of the size of the training picture, as a sampling job with default parameters does, uint8."""
     dynamics = dynamics_of(params, levels.box)
-    height, width = state.chains.shape[-2:]
+    side = params.image_size
     chains = synthesize(
         state.net,
-        DRAWS,
-        height,
-        width,
+        draws(side),
+        side,
+        side,
         steps=DEFAULT_STEPS,
         dynamics=dynamics,
         generator=state.generator,

@@ -4,11 +4,13 @@
 
 Learns each picture by Algorithm 1 and measures the chains by core.pictures.quality. The same is measured of pictures
 that the finished model samples, of random phase textures and of image quilting. Prints one table; writes the table, the
-figures and a contact sheet of all pictures to --out.
+figures and a contact sheet of all pictures to --out. A run that was cut off continues where it stopped: what was
+measured lies in --out, by picture and seed, and is measured again only if the parameters changed.
 """
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import math
 import statistics
@@ -18,8 +20,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import torch
-from methods import LEARNED, SAMPLED, Output, run_methods, to_bytes
+from methods import LEARNED, OTHER_HALF, SAMPLED, Output, draws, run_methods, to_bytes
 from PIL import Image
 from pydantic import ValidationError
 from report import markdown_table, write_json
@@ -39,7 +42,8 @@ SHOWN = 3  # chains and sampled pictures on the contact sheet, at most
 WHITE = 255
 
 COLUMNS = (
-    *("picture", "seed", "method", "SWD ratio", "grid peak", "copying", "dead patches", "seam", "std ratio"),
+    *("picture", "seed", "method", "SWD ratio", "structure", "spectrum", "grid peak", "copying", "dead patches"),
+    *("seam", "std ratio"),
     *("recoveries", "seconds", "healthy"),
 )
 
@@ -60,22 +64,64 @@ class Result:
     def distance(self) -> float:
         return self.quality.distance if self.quality else math.inf
 
+    @property
+    def structure(self) -> float | None:
+        return self.quality.structure if self.quality else math.inf
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options, params = parse_arguments(arguments)
     results: list[Result] = []
-    shown: list[Tensor] = []
+    rows: list[Tensor] = []
     for path in options.pictures:
-        picture = read(path, params.image_size)
         for seed in options.seed:
-            outputs = run_methods(picture, params.seeded(seed))
-            measured = measure(path.stem, seed, picture, outputs, params)
+            measured, row = measured_before(options.out, path, seed, params) or run(options.out, path, seed, params)
             sys.stderr.write(f"{path.stem}, seed {seed}: {', '.join(map(_summary, measured))}\n")
             results += measured
-            shown += sheet_row(picture, outputs, sheet_columns(params))
+            rows.append(row)
     sys.stdout.write(markdown(results))
-    write_report(options, params, results, shown)
+    write_report(options, params, results, rows)
     return 0
+
+
+def run(out: Path, path: Path, seed: int, params: LearningParams) -> tuple[list[Result], Tensor]:
+    """Run and measure all methods on a picture, and keep the results and a row of the contact sheet in `out`."""
+    picture = read(path, params.image_size)
+    outputs = run_methods(picture, params.seeded(seed))
+    measured = measure(path.stem, seed, picture, outputs, params)
+    row = sheet(sheet_row(picture, outputs, sheet_columns(params)), columns=sheet_columns(params))
+    figures, pixels = _kept(out, path, seed)
+    figures.parent.mkdir(parents=True, exist_ok=True)
+    pixels.write_bytes(write_picture(row))
+    write_json(figures, {**_asked(path, params), "results": [dataclasses.asdict(one) for one in measured]})
+    return measured, row
+
+
+def measured_before(out: Path, path: Path, seed: int, params: LearningParams) -> tuple[list[Result], Tensor] | None:
+    """Return what `run` kept of the same picture, seed and parameters; None if there is nothing."""
+    figures, pixels = _kept(out, path, seed)
+    if not figures.exists():
+        return None
+    found = json.loads(figures.read_text())
+    if {name: found.get(name) for name in ("sha256", "params")} != _asked(path, params):
+        return None
+    with Image.open(pixels) as row:
+        array = torch.from_numpy(np.array(row.convert("RGB"))).permute(2, 0, 1)
+    return [
+        Result(**{**one, "quality": one["quality"] and Quality(**one["quality"])}) for one in found["results"]
+    ], array
+
+
+def _kept(out: Path, path: Path, seed: int) -> tuple[Path, Path]:
+    """Return where the figures and the pictures of a run are kept."""
+    stem = out / "measured" / f"{path.stem}-{seed}"
+    return stem.with_suffix(".json"), stem.with_suffix(".png")
+
+
+def _asked(path: Path, params: LearningParams) -> dict[str, object]:
+    """Return what the figures of a run depend on, besides its seed."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"sha256": digest, "params": params.model_dump(mode="json", exclude={"seed"})}
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, LearningParams]:
@@ -129,14 +175,15 @@ def measure(
         if output is None:
             results.append(Result(name, seed, method, None))
             continue
-        quality = assess(output.pictures.float(), picture, stride)
+        reference = picture[..., : picture.shape[-1] // 2] if method == OTHER_HALF else picture
+        quality = assess(output.pictures.float(), reference, stride)
         results.append(Result(name, seed, method, quality, output.recoveries, output.seconds, output.warnings))
     return results
 
 
 def sheet_columns(params: LearningParams) -> int:
     """Columns of the contact sheet: training picture, random phase, quilting, chains and sampled pictures."""
-    return 3 + min(SHOWN, params.num_chains) + SHOWN
+    return 3 + min(SHOWN, params.num_chains) + min(SHOWN, draws(params.image_size))
 
 
 def sheet_row(picture: Tensor, outputs: dict[str, Output | None], columns: int) -> list[Tensor]:
@@ -144,13 +191,22 @@ def sheet_row(picture: Tensor, outputs: dict[str, Output | None], columns: int) 
     blank = torch.full((1, *picture.shape), WHITE, dtype=torch.uint8)
     row = [to_bytes(picture)]
     for method, output in outputs.items():
-        row += [] if output is None else output.pictures[: SHOWN if method in (LEARNED, SAMPLED) else 1, None]
+        if output is not None and method != OTHER_HALF:
+            row += output.pictures[: SHOWN if method in (LEARNED, SAMPLED) else 1, None]
     row += [blank] * (columns - len(row))
-    return [one[0, :, : picture.shape[1], : picture.shape[2]].expand(3, -1, -1) for one in row]
+    return [_on_blank(one[0], blank[0]) for one in row]
+
+
+def _on_blank(picture: Tensor, blank: Tensor) -> Tensor:
+    """Return a picture in colour, cut or enlarged with white to the size of `blank`."""
+    cell = blank.expand(3, -1, -1).clone()
+    cut = picture[:, : blank.shape[1], : blank.shape[2]]
+    cell[:, : cut.shape[1], : cut.shape[2]] = cut
+    return cell
 
 
 def write_report(
-    options: argparse.Namespace, params: LearningParams, results: Sequence[Result], shown: Sequence[Tensor]
+    options: argparse.Namespace, params: LearningParams, results: Sequence[Result], rows: Sequence[Tensor]
 ) -> None:
     report = {
         "preset": options.preset,
@@ -162,24 +218,27 @@ def write_report(
     options.out.mkdir(parents=True, exist_ok=True)
     write_json(options.json or options.out / "quality.json", report)
     (options.out / "quality.md").write_text(markdown(results))
-    (options.out / "contact-sheet.png").write_bytes(write_picture(sheet(shown, columns=sheet_columns(params))))
+    (options.out / "contact-sheet.png").write_bytes(write_picture(sheet(rows, columns=1)))
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Return the table, with the median and the worst distance of each method at its end."""
+    """Return the table, with the median and the worst distance and structure of each method at its end."""
     rows = [_cells(result) for result in results]
     for method in dict.fromkeys(result.method for result in results):
-        distances = [result.distance for result in results if result.method == method]
-        for name, value in (("median", statistics.median(distances)), ("worst", max(distances))):
-            rows.append((f"**{name}**", "", method, f"{value:.2f}", *[""] * (len(COLUMNS) - 4)))
+        of_method = [result for result in results if result.method == method]
+        distances, structures = ([one.distance for one in of_method], [one.structure for one in of_method])
+        for name, of in (("median", statistics.median), ("worst", max)):
+            figures = (f"{of(distances):.2f}", "" if None in structures else f"{of(structures):.2f}")
+            rows.append((f"**{name}**", "", method, *figures, *[""] * (len(COLUMNS) - 5)))
     return markdown_table(COLUMNS, rows)
 
 
 def _cells(result: Result) -> tuple[str, ...]:
     quality = result.quality
-    figures: tuple[str, ...] = ("diverged", *[""] * 5)
+    figures: tuple[str, ...] = ("diverged", *[""] * 7)
     if quality is not None:
-        values = (quality.distance, quality.grid_peak, quality.copying, quality.weakest_window)
+        values = (quality.distance, quality.structure, quality.spectrum, quality.grid_peak, quality.copying)
+        values += (quality.weakest_window,)
         figures = tuple("" if v is None else f"{v:.2f}" for v in (*values, quality.seam, quality.contrast))
     recoveries = "" if result.recoveries is None else str(result.recoveries)
     seconds = "" if result.seconds is None else f"{result.seconds:.0f}"

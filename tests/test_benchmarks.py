@@ -107,7 +107,7 @@ TINY = (
 
 
 def test_quality_runs_from_pictures_to_report(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(methods, "DRAWS", 3)  # as many as the contact sheet shows
+    monkeypatch.setattr(methods, "MAX_DRAWS", 3)  # as many as the contact sheet shows
     colour = tmp_path / "colour.png"
     colour.write_bytes(write_picture(noise(3, 50, 60).clamp(0, 255).to(torch.uint8)))
     out = tmp_path / "out"
@@ -123,11 +123,29 @@ def test_quality_runs_from_pictures_to_report(tmp_path, capsys, monkeypatch):
     assert len(results) == 2 * 4
     assert len(printed.out.splitlines()) == 2 + len(results) + 2 * 4
     for result in results:
-        assert all(math.isfinite(value) for value in result["quality"].values())
+        measured = dict(result["quality"])
+        assert measured.pop("structure") is None, "the pictures are too small for it"
+        assert all(math.isfinite(value) for value in measured.values())
         assert (result["seconds"] is not None) is (result["method"] == "ConvNet")
     assert {len(line) for line in printed.out.splitlines()} == {len(printed.out.splitlines()[0])}
     with Image.open(out / "contact-sheet.png") as sheet:
         assert sheet.size == (8 * 49 + 7 * 2, 2 * 49 + 2)
+
+
+def test_quality_continues_where_it_was_cut_off(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(methods, "MAX_DRAWS", 1)
+    picture = str(ROOT / "examples" / "texture.png")
+    options = [picture, "--size", "49", "--out", str(tmp_path), "--set", *TINY]
+    assert quality.main([*options, "--seed", "1"]) == 0
+    first = capsys.readouterr().out
+    learn, learned = methods.learn, []
+    monkeypatch.setattr(methods, "learn", lambda picture, params: learned.append(params.seed) or learn(picture, params))
+    assert quality.main([*options, "--seed", "1", "2"]) == 0
+    both = capsys.readouterr().out
+    assert learned == [2]
+    assert both.splitlines()[2:6] == first.splitlines()[2:6]
+    assert quality.main([*options, "langevin_steps=2", "--seed", "1"]) == 0
+    assert learned == [2, 1], "other parameters are other figures"
 
 
 def test_quality_reports_learning_that_diverges_and_counts_it_as_the_worst(tmp_path, capsys, monkeypatch):
@@ -135,14 +153,16 @@ def test_quality_reports_learning_that_diverges_and_counts_it_as_the_worst(tmp_p
         raise LearningDiverged("again and again")
 
     monkeypatch.setattr(methods.Learner, "iterate", diverge)
-    monkeypatch.setattr(methods, "DRAWS", 1)
+    monkeypatch.setattr(methods, "MAX_DRAWS", 1)
     picture = str(ROOT / "examples" / "texture.png")
     report = tmp_path / "elsewhere.json"
     options = ["--size", "48", "--seed", "1", "2", "--out", str(tmp_path), "--json", str(report)]
     assert quality.main([picture, *options]) == 0
     printed = capsys.readouterr().out
     assert printed.count("diverged") == 2 * 2
-    assert printed.count("inf") == 2 * 2, "median and worst, of the chains and of sampled pictures"
+    assert printed.count("inf") == 2 * 2 * 2, (
+        "median and worst distance and structure, of the chains and of sampled pictures"
+    )
     results = json.loads(report.read_text())["results"]
     assert [(result["seed"], result["quality"] is None) for result in results if result["method"] == "ConvNet"] == [
         (1, True),

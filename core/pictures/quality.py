@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.pictures.spectrum import spectrum_deviation
+from core.pictures.structure import MIN_SIDE, structure_ratio
+
 PATCH = 7  # side of the compared patches, in pixels
 SCALES = (1, 2, 4)  # pixels averaged into one, along each axis
 DIRECTIONS = 256
@@ -36,6 +39,8 @@ EPSILON = 1e-6  # grey levels, added to both sides of a ratio: 0 / 0 becomes 1
 class Quality:
     """A synthesized picture compared with the one it was learned from: ratios, 1 if the two are alike.
 
+    structure: `core.pictures.structure.structure_ratio`; None if the pictures are too small for it.
+    spectrum: `core.pictures.spectrum.spectrum_deviation`.
     distance: `distance_ratio`; below 1 the picture is as similar to the texture as the texture is to itself.
     grid_peak: `relative_grid_peak`; above 1 the net's stride shows; None if it cannot be measured.
     copying: `copying_score`; near 0 the picture is a copy.
@@ -44,6 +49,8 @@ class Quality:
     seam: `seam_visibility` of the synthesized picture; above 1 the seams show when it is tiled.
     """
 
+    structure: float | None
+    spectrum: float
     distance: float
     grid_peak: float | None
     copying: float
@@ -54,7 +61,10 @@ class Quality:
 
 def assess(synthesized: Tensor, picture: Tensor, stride: int = 1) -> Quality:
     """Measure `synthesized` (C, H, W), or the mean over (N, C, H, W), against the training picture (C, H, W)."""
+    pieces = min(*synthesized.shape[-2:], *picture.shape[-2:]) // 2
     return Quality(
+        structure=structure_ratio(synthesized, picture) if pieces >= MIN_SIDE else None,
+        spectrum=spectrum_deviation(synthesized, picture),
         distance=distance_ratio(synthesized, picture),
         grid_peak=relative_grid_peak(synthesized, picture, stride),
         copying=copying_score(synthesized, picture),
