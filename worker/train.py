@@ -190,11 +190,11 @@ class _TrainingRun:
         health = self.learner.measure_health()
         picture = self.levels.to_grey_levels(self._first_pictures(1).cpu())[0]
         resemblance = measure_resemblance(results.float(), picture, self.params)
-        remarks = find_warnings(health, self.learner.state.net.has_top_filter)
+        warnings = find_warnings(health, self.learner.state.net.has_top_filter)
         return {
             **_health_metrics(health, self.levels.gain),
             **(asdict(resemblance) if resemblance else {}),
-            "remarks": remarks + (find_differences(resemblance) if resemblance else []),
+            "remarks": warnings + (find_differences(resemblance) if resemblance else []),
             "recoveries": self.learner.state.recoveries,
             "precision": self.learner.engine.precision,
         }
