@@ -195,8 +195,10 @@ function updateKindFields() {
 }
 
 async function upload(form) {
-  const dataset = await call("v1/datasets", { method: "POST", body: form });
-  return dataset.id;
+  const { id, skipped = [] } = await call("v1/datasets", { method: "POST", body: form });
+  $("#notice").textContent = `Skipped: ${skipped.map((one) => `${one.file} (${one.reason})`).join(", ")}`;
+  $("#notice").hidden = skipped.length === 0;
+  return id;
 }
 
 // The key becomes a cookie that this script cannot read; the browser sends it with pictures and event streams, too.
