@@ -66,6 +66,14 @@ COPY --from=wheel /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl
 RUN cd / && pip check && HOME=/root python -P -c "import torch, worker.runner; print('PyTorch', torch.__version__)"
 USER 10001:10001
+# Last, because the revision changes with every commit.
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ENV GENCONVNET_REVISION=$REVISION
+LABEL org.opencontainers.image.title="genconvnet-worker" \
+      org.opencontainers.image.description="Trains generative ConvNets and samples from them" \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION
 CMD ["worker", "--queue", "train"]
 
 FROM runtime AS api
@@ -74,5 +82,13 @@ COPY --from=wheel /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl
 RUN cd / && pip check && HOME=/root python -P -c "import importlib.util, api.app; assert importlib.util.find_spec('torch') is None"
 USER 10001:10001
+# Last, because the revision changes with every commit.
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ENV GENCONVNET_REVISION=$REVISION
+LABEL org.opencontainers.image.title="genconvnet-api" \
+      org.opencontainers.image.description="The HTTP API of genconvnet, which learns generative ConvNets from pictures" \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION
 EXPOSE 8000
 CMD ["api"]

@@ -71,7 +71,7 @@ def prepare(client: httpx.Client) -> Setup:
 
 async def measure(url: str, setup: Setup, options: argparse.Namespace) -> dict[str, float]:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits, trust_env=False) as client:
         figures = await measure_reads(client, setup, options.seconds, options.rate)
         figures |= await measure_streams(client, setup, options.streams)
         figures |= await measure_jobs(client, setup, options.jobs)

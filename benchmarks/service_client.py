@@ -31,7 +31,7 @@ def running_service(
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genconvnet-benchmark-")))
         url = stack.enter_context(demo.running_service(folder, settings))
-        yield stack.enter_context(httpx.Client(base_url=url, timeout=timeout))
+        yield stack.enter_context(httpx.Client(base_url=url, timeout=timeout, trust_env=False))
 
 
 def wait_until_ready(client: httpx.Client) -> None:

@@ -1,7 +1,8 @@
 """A client of the service: upload a texture, learn it, sample from the model, download the pictures. See `make demo`.
 
 It starts `genconvnet serve` on a free port with a new data folder, and stops it at the end. With --url it uses a
-service that is already running; if that service needs a key, put it in GENCONVNET_KEY.
+service that is already running; if that service needs a key, put it in GENCONVNET_KEY. The demo itself needs httpx and
+rich, which come with genconvnet; on another machine: pip install httpx rich.
 """
 
 import argparse
@@ -41,7 +42,9 @@ def main() -> int:
             console.print(f"serving    {url}")
         key = os.environ.get("GENCONVNET_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=60, headers=headers))
+        # A service of this machine is reached without the proxies that the environment may name.
+        is_local = httpx.URL(url).host in ("localhost", "127.0.0.1", "::1")
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=60, headers=headers, trust_env=not is_local))
         return run(client, arguments.picture, arguments.preset, arguments.out)
 
 

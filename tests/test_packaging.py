@@ -1,7 +1,9 @@
 """The wheel, and the files for Docker Compose."""
 
+import configparser
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +15,24 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
+from api.__main__ import GRACEFUL_SECONDS
 from api.auth.exposure import is_exposed, keys_required
 from api.embedded.serve import WORKER_STOP_SECONDS
 from api.settings import ApiSettings
 from core.runtime.settings import Settings
+from core.runtime.startup import REFUSED
+from core.runtime.variables import SETTINGS
 from core.schemas.jobs import Queue
+from core.version import VERSION
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("api", "core", "worker")
+SECOND_MACHINE = {
+    "DATABASE_URL": "postgresql+psycopg://genconvnet@10.0.0.1:5432/genconvnet",
+    "BROKER_URL": "redis://10.0.0.1:6379/0",
+    "GENCONVNET_BLOB_URL": "s3://bucket/prefix",
+}
 SECRET = re.compile(r"pass|secret|token|key", re.IGNORECASE)
 
 
@@ -161,7 +172,7 @@ def test_no_part_has_more_rights_than_it_needs() -> None:
 def test_compose_asks_for_every_secret_and_holds_none() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     assert set(re.findall(r"\$\{(\w+):\?[^}]+\}", text)) == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
-    for name in ("docker-compose.yml", "compose.gpu.yml", ".env.example"):
+    for name in ("docker-compose.yml", "compose.gpu.yml", "compose.worker.yml", ".env.example"):
         plain = re.sub(r"\$\{[^}]+\}", "ASKED", (ROOT / name).read_text())
         assert set(re.findall(r"://\w*:([^@\s]*)@", plain)) <= {"ASKED"}, name
         given = re.findall(r"(?m)^[ #]*(\w+)(?:: |=)(.*)$", plain)
@@ -179,6 +190,59 @@ def test_the_gpu_file_changes_workers_of_compose(monkeypatch: pytest.MonkeyPatch
         settings = settings_of(service, WorkerSettings, monkeypatch)
         assert isinstance(settings, WorkerSettings)
         assert settings.device == "cuda"
+
+
+def test_every_service_has_limits_and_small_logs() -> None:
+    for name, service in {**compose(), **compose("compose.worker.yml", **SECOND_MACHINE)}.items():
+        assert {"mem_limit", "cpus", "pids_limit"} <= set(service), name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+
+
+def test_the_images_carry_the_release_in_tag_and_labels() -> None:
+    services = {**compose(), **compose("compose.gpu.yml")}
+    images = {service["image"] for name, service in services.items() if name not in ("postgres", "redis")}
+    assert {image.partition(":")[2] for image in images} == {VERSION}
+    assert compose(IMAGE_TAG="old")["api"]["image"] == "genconvnet-api:old"
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.findall(r"ARG VERSION=(.*)", dockerfile) == [VERSION, VERSION]
+    for label in ("title", "version", "revision"):
+        assert dockerfile.count(f"org.opencontainers.image.{label}=") == 2
+
+
+def test_the_second_machine_runs_the_same_workers_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = compose(), compose("compose.worker.yml", **SECOND_MACHINE)
+    assert set(second) == {name for name in first if name.startswith("worker")}
+    for name, service in second.items():
+        assert (service["image"], service["command"]) == (first[name]["image"], first[name]["command"])
+        assert not {"ports", "depends_on"} & set(service)
+        settings = settings_of(service, WorkerSettings, monkeypatch)
+        given = (settings.database_url, settings.broker_url, settings.blob_url)
+        assert given == tuple(SECOND_MACHINE.values())
+    assert set(compose("compose.gpu.yml")) == set(second), "the two files can be combined"
+
+
+def test_the_healthcheck_of_the_api_asks_no_proxy() -> None:
+    """It uses `is_alive`, which tests/api/test_listening.py tests."""
+    *_, script = compose()["api"]["healthcheck"]["test"]
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        script = script.replace("8000", str(closed.getsockname()[1]))
+    assert "is_alive" in script
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-P", "-c", script], env=environment, check=False, timeout=60)
+    assert done.returncode == 1
+
+
+def test_the_systemd_unit_runs_serve_and_fits_its_exit_codes() -> None:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment]
+    unit.read(ROOT / "docs" / "genconvnet.service")
+    service = unit["Service"]
+    assert service["ExecStart"].split()[1:] == ["serve"]
+    assert service["RestartPreventExitStatus"] == str(REFUSED)
+    assert float(service["TimeoutStopSec"]) > WORKER_STOP_SECONDS + GRACEFUL_SECONDS
+    text = (ROOT / "docs" / "genconvnet.service").read_text()
+    assert set(re.findall(r"GENCONVNET_(\w+)=", text)) <= SETTINGS
 
 
 def _run(*command: str, cwd: Path, **environment: str) -> str:

@@ -68,7 +68,7 @@ SETTINGS = frozenset(
     }
 )
 """The settings of API and workers: each gets those of the other, as with compose."""
-OTHERS = frozenset({"DIE_WITH_PARENT", "KEY", "PUBLISH", "TAG"})  # of our processes, examples/ and compose
+OTHERS = frozenset({"DIE_WITH_PARENT", "KEY", "PUBLISH"})  # of our processes, examples/ and compose
 TESTS = "TEST_"
 
 log = structlog.get_logger()

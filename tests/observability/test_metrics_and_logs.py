@@ -1,6 +1,8 @@
 """The metrics and the log of a service at work."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 from observability.conftest import SECRET, ServiceRecord
@@ -8,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.client import TINY
 
 from core.version import VERSION
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def _values(text: str) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
@@ -76,6 +80,20 @@ def test_metrics_keep_to_the_conventions_of_prometheus(record: ServiceRecord) ->
             assert all(sample.name.endswith("_total") for sample in family.samples), family.name
         seen = [(sample.name, frozenset(sample.labels.items())) for sample in family.samples]
         assert len(seen) == len(set(seen)), family.name
+
+
+def test_the_dashboard_and_the_operators_table_name_metrics_that_exist(record: ServiceRecord) -> None:
+    exposed = {sample.name for family in text_string_to_metric_families(record.metrics) for sample in family.samples}
+    only_on_a_gpu = {"genconvnet_device_memory_bytes"}
+    dashboard = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    used = {name for expression in expressions for name in re.findall(r"\b(?:genconvnet|http)_\w+", expression)}
+    assert used - exposed == only_on_a_gpu
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    table = set(re.findall(r"genconvnet_\w+", (DOCS / "operations.md").read_text()))
+    ours = {name for name in exposed if name.startswith("genconvnet_")}
+    missing = {re.sub(r"_(count|sum|bucket)$", "", name) for name in ours} - table
+    assert {name for name in missing if not name.startswith("genconvnet_worker_process_")} == set()
 
 
 def test_every_log_line_is_json(record: ServiceRecord) -> None:

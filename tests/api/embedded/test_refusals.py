@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from support.service import GENCONVNET, clean_environment
 
-from api import cli, listening
+from api import cli
 from api.embedded import broker
 from core.runtime.settings import BadSettings, Settings
 from core.runtime.startup import CannotStart
@@ -200,16 +200,3 @@ def test_a_broker_in_the_temporary_folder_is_this_users(monkeypatch: pytest.Monk
     monkeypatch.setattr("tempfile.tempdir", str(data))
     with pytest.raises(CannotStart, match="too long for a socket"):
         broker.socket_path(data)
-
-
-@pytest.mark.parametrize(
-    ("host", "clients"), [("::", ["::1", "127.0.0.1"]), ("::1", ["::1"]), ("0.0.0.0", ["127.0.0.1"])]
-)
-def test_one_port_of_every_address_is_listened_on(host: str, clients: list[str]) -> None:
-    sockets = listening.listen(host, 0)
-    port = sockets[0].getsockname()[1]
-    for client in clients:
-        socket.create_connection((client, port), timeout=10).close()
-    assert listening.own_url(host, port) == f"http://{'[::1]' if ':' in host else '127.0.0.1'}:{port}"
-    for one in sockets:
-        one.close()
