@@ -68,7 +68,7 @@ class JobRunner:
             log.warning("claim_failed", error=str(error))
             return False
         if lease is None:
-            self._database.dispose()  # while it is idle: a PostgreSQL that is stopped waits for open connections
+            self._database.release_connections()
             return False
         on_claim(lease)
         log_context = {"job_id": lease.public_id, "request_id": lease.request_id}

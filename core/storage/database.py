@@ -145,6 +145,11 @@ class Database:
                     # One page in each call: Python's driver would stop after the first of several.
                     connection.exec_driver_sql("PRAGMA incremental_vacuum(1)")
 
+    def release_connections(self) -> None:
+        """Close the idle connections to a server, which would wait for them if it is stopped. SQLite has no server."""
+        if self.engine.dialect.name != "sqlite":
+            self.engine.dispose()
+
     def dispose(self) -> None:
         """Close the connections that no transaction uses. The next transaction opens another."""
         self.engine.dispose()

@@ -1,9 +1,11 @@
 """Main functions for the work process of `worker.work_process`, which spawns them by name."""
 
+import os
 import time
 from multiprocessing.connection import Connection
 
 from core.jobs import leases
+from core.runtime.logs import configure_logs
 from core.schemas.jobs import JobKind, Queue
 from core.storage.database import Database
 from worker import work_process
@@ -31,6 +33,15 @@ def stall_once(pipe: Connection, settings: WorkerSettings, queue: Queue, name: s
 
     HANDLERS[JobKind.TRAIN] = lambda _: time.sleep(600)
     real_main(pipe, settings, queue, name)
+
+
+def write_like_a_library(pipe: Connection, settings: WorkerSettings, *_: object) -> None:
+    """Write a plain line to standard error, as code in C does, and end on the next message by an error."""
+    configure_logs(settings)
+    os.write(2, b"a line of a library\n")
+    pipe.send(work_process.READY)
+    pipe.recv()
+    raise ArithmeticError("unforeseen")
 
 
 def fail(*_: object) -> None:

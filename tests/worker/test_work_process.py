@@ -7,6 +7,7 @@ from contextlib import closing
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 from support import rows, work_processes
 from support.waiting import until
 
@@ -84,6 +85,20 @@ def test_a_suspended_process_is_killed_when_its_lease_has_expired(start: Start, 
 def test_a_process_that_ends_before_it_is_ready_raises(start: Start) -> None:
     with pytest.raises(RuntimeError, match=r"did not start \(exit 1\)"):
         start(work_processes.fail)
+
+
+def test_plain_lines_and_errors_of_a_work_process_are_logged(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    with capture_logs() as logged:
+        process = start(work_processes.write_like_a_library)
+        until(lambda: [line for line in logged if line["event"] == "output"])
+        process._pipe.send(work_process.RUN)
+        process._process.join()
+    (line,) = [line for line in logged if line["event"] == "output"]
+    assert (line["process"], line["text"]) == ("work", "a line of a library")
+    written = capfd.readouterr().err
+    assert "a line of a library" not in written
+    assert "uncaught_exception" in written
+    assert "Process genconvnet-work:" not in written, "multiprocessing prints nothing of its own"
 
 
 def test_a_stopping_worker_takes_no_more_jobs(start: Start, sqlite_database: Database) -> None:
