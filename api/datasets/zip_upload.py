@@ -16,6 +16,7 @@ from api.datasets.limits import Limits
 
 MAX_RATIO = 200  # of unpacked to packed size; pictures compress far less
 READ_BYTES = 1 << 16
+ENTRIES_PER_PICTURE = 6  # that an archive may have beside its pictures: captions, metadata of macOS, folders
 ZIP_SIGNATURES = (b"PK\3\4", b"PK\5\6")  # of a zip, and of an empty one
 MACOS_FOLDER = "__MACOSX"
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
@@ -62,8 +63,10 @@ def unpack(
         entries = [entry for entry in files if not _skip_reason(entry)]
         if not entries:
             raise PictureRefused(422, archive_file, f"the archive holds no pictures{_and_skipped(skipped)}")
-        if len(listed) > 2 * limits.max_pictures or len(entries) > limits.max_pictures:
-            raise PictureRefused(422, archive_file, f"{len(listed)} entries, more than {limits.max_pictures} pictures")
+        if len(entries) > limits.max_pictures:
+            raise PictureRefused(422, archive_file, f"{len(entries)} pictures, more than {limits.max_pictures}")
+        if len(listed) > (most := ENTRIES_PER_PICTURE * limits.max_pictures):
+            raise PictureRefused(422, archive_file, f"{len(listed)} entries, more than {most}")
         entries.sort(key=lambda entry: entry.filename)
         uploads = [
             UploadedFile(f"{task.field}[{index}]", clean_name(_path(entry), f"entry-{index}"), b"", filename)

@@ -7,7 +7,7 @@ from email.utils import collapse_rfc2231_value
 from typing import Annotated
 
 from fastapi import Depends, Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -64,17 +64,29 @@ async def _upload_form(request: Request) -> AsyncIterator[UploadForm]:
         raise HTTPException(400, error.message) from error
     except Exception as error:  # as FastAPI does: of the disk, the client, or what a malformed header leads to
         raise HTTPException(400, "the form cannot be read") from error
-    items = form.multi_items()
     try:
-        yield UploadForm(
-            files=[FormFile(field, value) for field, value in items if not isinstance(value, str) and _is_sent(value)],
-            texts={field: value for field, value in items if isinstance(value, str)},
-        )
+        yield _sorted_form(form)
     finally:
         await form.close()
 
 
 UploadFormDep = Annotated[UploadForm, Depends(_upload_form)]
+
+
+def _sorted_form(form: FormData) -> UploadForm:
+    files, texts = [], {}
+    for field, value in form.multi_items():
+        if isinstance(value, str):
+            texts[_encodable(field)] = _encodable(value)
+        elif _is_sent(value):
+            value.filename = _encodable(value.filename or "")
+            files.append(FormFile(_encodable(field), value))
+    return UploadForm(files, texts)
+
+
+def _encodable(text: str) -> str:
+    """Return the text with ? in place of lone surrogates, which some encodings have and UTF-8 has not."""
+    return text.encode(errors="replace").decode()
 
 
 def _is_sent(file: UploadFile) -> bool:

@@ -99,6 +99,16 @@ def test_pages_of_allowed_origins_read_and_write(shared_with_a_page: InProcessAp
     assert "access-control-allow-credentials" not in {**preflight.headers, **refused.headers}
 
 
+def test_the_operator_may_allow_credentials(tmp_path: Path, valkey: Valkey) -> None:
+    origins = ("https://page.example",)
+    settings = ApiSettings(
+        data_dir=tmp_path / "data", broker_url=valkey.url, allowed_origins=origins, allow_credentials=True
+    )
+    with in_process.running(settings) as api:
+        answer = api.request("GET", "/v1/presets", Origin=origins[0])
+    assert answer.headers["access-control-allow-credentials"] == "true"
+
+
 def test_pages_of_other_origins_are_told_nothing(shared_with_a_page: InProcessApi, api: Api) -> None:
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}
     shared = {name.replace("-", "_"): value for name, value in asked.items()}

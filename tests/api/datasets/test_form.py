@@ -92,11 +92,24 @@ def test_a_file_that_was_not_chosen_is_not_there(api: Api) -> None:
         (b"filename*=UTF-8''..%2F..%2Fa.png", "a.png"),
         (b"filename*=no-charset''%FF.png", "\u00ff.png"),
         (b"filename*=nonsense", "nonsense"),
+        (b"filename*=unicode_escape''a%5Cud83d.png", "a?.png"),  # half of a pair of surrogates
     ],
 )
 def test_a_file_may_have_an_extended_name(each_api: Api, given: bytes, shown: str) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="images"; %s\r\n\r\n' % given
     assert _post_form(each_api, part + pictures.png()) == [(shown, 12)]
+
+
+def test_what_cannot_be_encoded_is_named_in_the_answer(api: Api) -> None:
+    """An encoding that has lone surrogates, in a field's name and in a file's."""
+    part = b'--b\r\nContent-Disposition: form-data; name="m\\ud800"; filename="\\ud800.png"\r\n\r\nx\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b; charset=unicode_escape"}
+    (error,) = problem(api.client.post("/v1/datasets", content=part, headers=headers), 422)["errors"]
+    assert (error["field"], error["file"]) == ("m?", "?.png")
+    name = b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n\\ud800\r\n'
+    file = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n' + pictures.png()
+    answer = api.client.post("/v1/datasets", content=name + file + b"\r\n--b--\r\n", headers=headers)
+    assert answer.json()["name"] == "?"
 
 
 def test_a_file_with_an_extended_name_counts_as_a_file(api: Api) -> None:

@@ -31,6 +31,16 @@ def test_what_systems_and_people_add_to_pictures_is_skipped_and_listed(each_api:
     assert all(skipped[file] in reason for file, reason in said.items())
 
 
+def test_as_many_pictures_as_allowed_may_each_have_a_caption_and_metadata(api: Api) -> None:
+    entries = {
+        f"{n}/{name}": content
+        for n in range(12)
+        for name, content in {"a.png": pictures.png(1, 1), "a.txt": b"x", "._a.png": b"x", "._a.txt": b"x"}.items()
+    }
+    answer = api.upload_zip(pictures.zipped(entries))
+    assert (answer.status_code, len(answer.json()["images"]), len(answer.json()["skipped"])) == (201, 12, 36)
+
+
 def test_nothing_is_said_if_nothing_was_skipped(api: Api) -> None:
     assert "skipped" not in api.upload_zip(pictures.zipped({"a.png": pictures.png()})).json()
 

@@ -131,6 +131,22 @@ def test_a_decoder_that_dies_fails_its_file_and_is_replaced(api: Api) -> None:
     assert api.upload(("next.png", pictures.png())).status_code == 201
 
 
+def test_the_entry_of_an_archive_of_which_a_decoder_dies_is_named(one_decoder: Api) -> None:
+    assert one_decoder.upload(("warm.png", pictures.png())).status_code == 201
+    (decoder,) = _decoders(one_decoder)
+    large = pictures.encoded(Image.new("RGBA", (6000, 6000), (1, 2, 3, 4)), "PNG")
+    content = pictures.zipped({"a.png": pictures.png(), "b.png": large, "c.png": pictures.png()})
+    answers, used = [], decoder.cpu_times().user
+    upload = threading.Thread(target=lambda: answers.append(one_decoder.upload_zip(content)))
+    upload.start()
+    until(lambda: decoder.cpu_times().user > used + 0.2)  # far more than the first entry takes
+    decoder.kill()
+    upload.join()
+    (error,) = problem(answers[0], 422)["errors"]
+    assert (error["field"], error["file"]) == ("archive[1]", "b.png")
+    assert "died" in error["message"]
+
+
 def test_a_decoder_that_dies_while_idle_is_replaced(api: Api) -> None:
     assert api.upload(("a.png", pictures.png())).status_code == 201
     for decoder in _decoders(api):
