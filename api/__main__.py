@@ -15,7 +15,7 @@ from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
 from core.runtime.startup import exit_if_refused
 from core.runtime.variables import log_unknown
-from core.storage.startup import check_blob_folder, open_database
+from core.storage.startup import check_blobs, open_database
 
 GRACEFUL_SECONDS = 8
 UPLOAD_GRACE_SECONDS = 4  # then uploads that are still being decoded are refused and their files deleted
@@ -39,7 +39,7 @@ def main() -> None:
     configure_logs(settings)
     if not die_with_starter():  # else the starter has said it
         log_unknown()
-    check_blob_folder(settings)
+    check_blobs(settings)
     # Before uvicorn handles signals, so that SIGTERM ends the process at once while it waits for the database.
     with open_database(settings) as database:
         require_keys(settings, database)

@@ -6,6 +6,7 @@ process release its job before it ends.
 
 import os
 import secrets
+import sys
 import warnings
 from collections.abc import Callable
 
@@ -20,27 +21,28 @@ from core.broker.notifier import JobNotifier
 from core.jobs.reconciler import Reconciler
 from core.runtime.logs import configure_logs
 from core.runtime.processes import die_with_starter
+from core.runtime.startup import REFUSED
 from core.runtime.variables import log_unknown
 from core.schemas.jobs import Queue
 from core.storage.database import Database
-from core.storage.startup import check_blob_folder, open_database
+from core.storage.startup import check_blobs, open_database
 from worker.healthcheck import worker_name
 from worker.queue_poller import QueuePoller
 from worker.settings import WorkerSettings
-from worker.work_process import WorkProcess
+from worker.work_process import WorkProcess, WorkProcessRefused
 
 log = structlog.get_logger()
 
 
 def main(queue: Queue) -> None:
-    """Work on the jobs of `queue` until SIGTERM."""
+    """Work on the jobs of `queue` until SIGTERM. Raises SystemExit."""
     settings = WorkerSettings()
     configure_logs(settings)
     if not die_with_starter():  # else the starter has said it
         log_unknown()
     name = worker_name(queue, f"{os.getpid()}:{secrets.token_hex(4)}")
     structlog.contextvars.bind_contextvars(worker=name)
-    check_blob_folder(settings)
+    check_blobs(settings)
     with open_database(settings):
         pass  # with the newest schema from here on
     # An idle worker keeps no connection, or a PostgreSQL that is stopped would wait for it.
@@ -57,8 +59,17 @@ def main(queue: Queue) -> None:
         process.run_jobs()  # of the whole queue: the message only says that there is work
         poller.start_polling()
 
+    exit_code = 0
+
     def start() -> None:
-        _start_process(process)
+        nonlocal exit_code
+        try:
+            process.start()
+        except RuntimeError as error:  # Celery would log it, and keep a worker running that does nothing
+            exit_code = REFUSED if isinstance(error, WorkProcessRefused) else 1
+            if exit_code != REFUSED:  # else the process has said why
+                log.critical("work_process_did_not_start", error=str(error))
+            raise SystemExit(exit_code) from error
         reconciler.start()
         heartbeat.start()
         log.info("worker_listens", queue=queue.value)
@@ -76,15 +87,7 @@ def main(queue: Queue) -> None:
         process.close()
         notifier.close()
         database.dispose()
-
-
-def _start_process(process: WorkProcess) -> None:
-    """Start the work process. End the worker if that fails, so that its supervisor starts it again."""
-    try:
-        process.start()
-    except RuntimeError as error:  # Celery would log it, and keep a worker running that does nothing
-        log.critical("work_process_did_not_start", error=str(error))
-        raise SystemExit(1) from error
+    sys.exit(exit_code)  # Celery ends with 0 whatever `start` raises
 
 
 def _connect_signals(start: Callable[[], None], stop: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch.backends import cudnn
 
 from core.runtime.processes import core_count
+from core.runtime.startup import CannotStart
 from worker.gpu_locks import lock_least_shared
 from worker.settings import WorkerSettings
 
@@ -14,13 +15,19 @@ log = structlog.get_logger()
 
 
 def choose_device(settings: WorkerSettings) -> torch.device:
-    """Return the device of the settings; for `auto` a GPU if there is one. Also set the number of threads."""
+    """Return the device of the settings; for `auto` a GPU if there is one. Also set the number of threads.
+
+    Raises CannotStart if there is no such device.
+    """
     torch.set_num_threads(settings.threads or core_count())
     torch.set_num_interop_threads(1)
     name = settings.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise CannotStart(f"GENCONVNET_DEVICE: {name!r} is no device: write auto, cpu, cuda or cuda:0") from error
     if device.type == "cuda":
         device = _lock_gpu(device, settings.data_dir / "gpus")
     log.info("device", device=str(device), threads=torch.get_num_threads())
@@ -30,12 +37,14 @@ def choose_device(settings: WorkerSettings) -> torch.device:
 def _lock_gpu(device: torch.device, folder: Path) -> torch.device:
     """Lock and return the GPU that `device` names, or the one that the fewest processes on this machine use.
 
-    Raises RuntimeError if PyTorch finds no GPU.
+    Raises CannotStart if PyTorch does not find it.
     """
     count = torch.cuda.device_count()
     numbers = range(count) if device.index is None else [device.index]
     if not count:
-        raise RuntimeError("GENCONVNET_DEVICE is cuda, but PyTorch sees no GPU: is its driver there, and new enough?")
+        raise CannotStart("GENCONVNET_DEVICE is cuda, but PyTorch sees no GPU: is its driver there, and new enough?")
+    if numbers[0] >= count:
+        raise CannotStart(f"GENCONVNET_DEVICE is {device}, but PyTorch sees {count} GPUs: name a smaller number")
     gpus = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
     device = torch.device("cuda", numbers[lock_least_shared(folder, gpus)])
     torch.cuda.set_device(device)

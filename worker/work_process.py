@@ -21,6 +21,7 @@ from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
 from core.runtime.logs import configure_logs, log_lines
 from core.runtime.processes import die_with_parent
+from core.runtime.startup import REFUSED, exit_if_refused
 from core.schemas.jobs import Queue
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
@@ -31,6 +32,10 @@ RUN, READY, DONE = "run", "ready", "done"
 SILENT_PERIODS = 2  # once it may be between two jobs, or waiting for the database to return
 
 log = structlog.get_logger()
+
+
+class WorkProcessRefused(RuntimeError):
+    """The process refuses its settings, and has said why."""
 
 
 class WorkProcess:
@@ -45,7 +50,7 @@ class WorkProcess:
         self._pipe_lock = threading.Lock()
 
     def start(self) -> None:
-        """Start the process and wait until it is ready. Raises RuntimeError if it ends before."""
+        """Start the process and wait until it is ready. Raises RuntimeError or WorkProcessRefused if it ends before."""
         with self._start_lock:
             if self._stopping:
                 return
@@ -62,6 +67,8 @@ class WorkProcess:
             assert self._pipe.recv() == READY
         except EOFError as error:
             self._process.join()
+            if self._process.exitcode == REFUSED:
+                raise WorkProcessRefused("the work process refuses its settings") from error
             raise RuntimeError(f"the work process did not start (exit {self._process.exitcode})") from error
 
     def run_jobs(self) -> None:
@@ -146,7 +153,8 @@ def _with_output(output: Connection, main: Callable[..., None], *arguments: obje
     with output:
         os.dup2(output.fileno(), 2)
     try:
-        main(*arguments)
+        with exit_if_refused("genconvnet worker"):
+            main(*arguments)
     except Exception as error:  # multiprocessing would print it, which is not JSON
         log.critical("uncaught_exception", exc_info=error)
         raise SystemExit(1) from error

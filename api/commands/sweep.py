@@ -8,7 +8,7 @@ from api.settings import ApiSettings
 from core.storage import orphaned_files
 from core.storage.blobs import Blobs
 from core.storage.database import Database
-from core.storage.startup import check_blob_folder, open_database
+from core.storage.startup import check_blobs, open_database
 
 
 def sweep(settings: ApiSettings, *, dry_run: bool, check: bool, as_json: bool) -> None:
@@ -16,7 +16,7 @@ def sweep(settings: ApiSettings, *, dry_run: bool, check: bool, as_json: bool) -
 
     If `check`, only list the missing files; raises typer.Exit(1) if there are any.
     """
-    check_blob_folder(settings)
+    check_blobs(settings)
     with open_database(settings, upgrade=False) as database:
         if check:
             _check(database, Blobs(settings.blobs_url), as_json)

@@ -53,13 +53,20 @@ def socket_path(data_dir: Path) -> Path:
     if _is_short(path):
         return path
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    elsewhere = Path(tempfile.gettempdir()).resolve() / f"genconvnet-{os.geteuid()}-{name}" / "valkey.sock"
+    elsewhere = _temporary_folder() / f"genconvnet-{os.geteuid()}-{name}" / "valkey.sock"
     if not _is_short(elsewhere):
         raise CannotStart(
             f"the path of the data folder {data_dir} is too long for a socket, and so is that of the temporary folder: "
             "choose a shorter one with --data-dir, or set TMPDIR to a short path"
         )
     return elsewhere
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir()).resolve()
+    except FileNotFoundError as error:
+        raise CannotStart("no temporary folder can be written: set TMPDIR to one") from error
 
 
 def _is_short(path: Path) -> bool:

@@ -20,7 +20,7 @@ from api.settings import ApiSettings
 from core.runtime.processes import core_count
 from core.runtime.startup import CannotStart, prepare_folder
 from core.schemas.jobs import Queue
-from core.storage.startup import OTHER_FOLDER, check_blob_folder, open_database
+from core.storage.startup import OTHER_FOLDER, check_blobs, open_database
 
 API_START_SECONDS = 60
 WORKER_STOP_SECONDS = 30.0
@@ -37,7 +37,7 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
     prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
     with _locked(settings.data_dir), ExitStack() as cleanup:
         port = _port(settings)
-        check_blob_folder(settings)
+        check_blobs(settings)
         with open_database(settings) as database:
             require_keys(settings, database)  # else the API would refuse to start
         supervisor = Supervisor()
@@ -141,9 +141,12 @@ def _locked(data_dir: Path) -> Iterator[None]:
             raise CannotStart(
                 f"{path} cannot be locked ({error.strerror}): choose a folder on another disk with --data-dir"
             ) from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        try:
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+        except OSError as error:
+            raise CannotStart(f"{path} cannot be written ({error.strerror}): free some space on its disk") from error
         yield
 
 

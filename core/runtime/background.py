@@ -29,6 +29,7 @@ class BackgroundThread:
         self._name, self._work, self._expected = name, work, expected
         self._every_seconds, self._first_after_seconds = every_seconds, first_after_seconds
         self._stop_requested = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=self._name, daemon=True)
@@ -39,16 +40,17 @@ class BackgroundThread:
         self._stop_requested.set()
 
     def stop(self, join_seconds: float | None = None) -> None:
-        """Request a stop and wait for the thread's end, at most `join_seconds` if given."""
+        """Request a stop and wait for the thread's end, at most `join_seconds` if given. Not started, it is ended."""
         self.request_stop()
-        self._thread.join(join_seconds)
+        if self._thread is not None:
+            self._thread.join(join_seconds)
 
     def wait(self, seconds: float) -> bool:
         """Sleep for `seconds`, or until a stop is requested. Return True if it is."""
         return self._stop_requested.wait(seconds)
 
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
         pause = self._first_after_seconds

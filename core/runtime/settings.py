@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,10 +38,20 @@ def _require_absolute_path(url: str) -> str:
     return url
 
 
+def _require_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        if not parts.path.startswith("/") or parts.netloc:
+            raise ValueError("a unix URL has three slashes and then the whole path, as in unix:///run/valkey.sock")
+    elif not parts.hostname or parts.port == 0:  # `port` raises ValueError if it is no number
+        raise ValueError("the URL names no host, or a port that cannot be")
+    return url
+
+
 _HomeExpanded = BeforeValidator(_expand_home_in_url)
 DatabaseUrl = Annotated[str, Field(pattern=r"^(sqlite|postgresql(\+psycopg)?)://"), _HomeExpanded]
 BlobUrl = Annotated[str, Field(pattern=r"^(file|s3)://"), _HomeExpanded, AfterValidator(_require_absolute_path)]
-BrokerUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://"), _HomeExpanded]
+BrokerUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://"), _HomeExpanded, AfterValidator(_require_address)]
 
 
 class Settings(BaseSettings):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from obstore.exceptions import BaseError
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -12,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from core.runtime.settings import Settings
 from core.runtime.startup import CannotStart, prepare_folder
 from core.storage import revision
-from core.storage.blobs import local_folder
+from core.storage.blobs import Blobs, local_folder
 from core.storage.database import Database
 from core.storage.failures import is_disk_full, sqlite_code
 
@@ -48,13 +49,15 @@ def _connect(settings: Settings) -> Database:
         url = make_url(settings.rows_url)
     except (ArgumentError, ValueError) as error:
         raise CannotStart(f"GENCONVNET_DATABASE_URL is not a valid URL ({error}): correct it") from error
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise CannotStart("GENCONVNET_DATABASE_URL names no file: write sqlite:////srv/genconvnet.sqlite3, for example")
     if url.get_backend_name() == "sqlite" and url.database and settings.database_url is not None:
         prepare_folder(Path(url.database).parent, "the folder of the database", OTHER_DATABASE)
     return Database(settings.rows_url)
 
 
-def check_blob_folder(settings: Settings) -> None:
-    """Create the folder of the files, unless they are in an object store. Raises CannotStart if it cannot be written.
+def check_blobs(settings: Settings) -> None:
+    """Check that files can be written, and create their folder. Raises CannotStart.
 
     An object store is not asked: the service starts without it and says so in /readyz.
     """
@@ -63,6 +66,11 @@ def check_blob_folder(settings: Settings) -> None:
         prepare_folder(settings.data_dir / "blobs", "the folder of the files", OTHER_FOLDER)
     elif (folder := local_folder(settings.blob_url)) is not None:
         prepare_folder(folder, "the folder of the files", OTHER_STORE)
+    try:
+        Blobs(settings.blobs_url)
+    except (BaseError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CannotStart(f"GENCONVNET_BLOB_URL or a variable AWS_* is invalid ({reason}): correct it") from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from multiprocessing.connection import Connection
 
 from core.jobs import leases
 from core.runtime.logs import configure_logs
+from core.runtime.startup import CannotStart
 from core.schemas.jobs import JobKind, Queue
 from core.storage.database import Database
 from worker import work_process
@@ -42,6 +43,11 @@ def write_like_a_library(pipe: Connection, settings: WorkerSettings, *_: object)
     pipe.send(work_process.READY)
     pipe.recv()
     raise ArithmeticError("unforeseen")
+
+
+def refuse(*_: object) -> None:
+    """Refuse the settings, as for a device that does not exist."""
+    raise CannotStart("GENCONVNET_DEVICE: there is no such device")
 
 
 def fail(*_: object) -> None:

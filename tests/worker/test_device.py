@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from core.runtime.startup import CannotStart
 from worker import device, gpu_locks
+from worker.settings import WorkerSettings
 
 UUIDS = ("GPU-a", "GPU-b")
 
@@ -43,3 +45,14 @@ def test_cuda_without_a_gpu_says_what_is_missing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(RuntimeError, match="PyTorch sees no GPU"):
         device._lock_gpu(torch.device(name), tmp_path)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("name", ["quantum", "cuda:2"])
+def test_a_device_that_does_not_exist_is_refused(
+    worker_settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for setter in ("set_num_threads", "set_num_interop_threads"):  # the second can be called once in a process
+        monkeypatch.setattr(torch, setter, lambda _: None)
+    with pytest.raises(CannotStart, match="GENCONVNET_DEVICE"):
+        device.choose_device(worker_settings.model_copy(update={"device": name}))

@@ -16,7 +16,7 @@ from core.schemas.jobs import JobStatus, Queue
 from core.storage.database import Database
 from worker import work_process
 from worker.settings import WorkerSettings
-from worker.work_process import WorkProcess
+from worker.work_process import WorkProcess, WorkProcessRefused
 
 Start = Callable[..., WorkProcess]
 
@@ -85,6 +85,12 @@ def test_a_suspended_process_is_killed_when_its_lease_has_expired(start: Start, 
 def test_a_process_that_ends_before_it_is_ready_raises(start: Start) -> None:
     with pytest.raises(RuntimeError, match=r"did not start \(exit 1\)"):
         start(work_processes.fail)
+
+
+def test_a_process_that_refuses_its_settings_says_so_once(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(WorkProcessRefused):
+        start(work_processes.refuse)
+    assert capfd.readouterr().err == "genconvnet worker: GENCONVNET_DEVICE: there is no such device\n"
 
 
 def test_plain_lines_and_errors_of_a_work_process_are_logged(start: Start, capfd: pytest.CaptureFixture[str]) -> None:

@@ -154,6 +154,29 @@ def test_a_database_server_that_does_not_answer(refuse: Refuse, monkeypatch: pyt
     assert "hidden" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("BROKER_URL", "redis://h:x/0", "Port could not be cast"),
+        ("BROKER_URL", "redis:///0", "names no host"),
+        ("BROKER_URL", "unix://socket", "three slashes"),
+        ("BROKER_URL", "localhost:6379", "redis://host:6379/0"),
+        ("BLOB_URL", "s3://", "AWS_"),
+        ("BLOB_URL", "s3://no bucket/x", "AWS_"),
+        ("BLOB_URL", "file:///proc/genconvnet", "choose another place with GENCONVNET_BLOB_URL"),
+        ("DATABASE_URL", "sqlite://", "names no file"),
+        ("DATABASE_URL", "sqlite:////proc/genconvnet/rows", "cannot be created"),
+        ("DATABASE_URL", "postgresql://ada@host:port/rows", "is not a valid URL"),
+        ("DATA_DIR", "~no-such-user/data", "home folder"),
+    ],
+)
+def test_an_address_that_means_nothing(
+    refuse: Refuse, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(f"GENCONVNET_{variable}", value)
+    assert reason in refuse("sweep")
+
+
 def test_a_worker_refuses_as_json_if_logs_are_json(tmp_path: Path) -> None:
     _at_revision(tmp_path, "9999")
     done = subprocess.run(
