@@ -114,7 +114,8 @@ def download(client: httpx.Client, job: dict, folder: Path) -> None:
     """Save all artifacts of the job in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for artifact in job["artifacts"]:
-        (folder / artifact["name"]).write_bytes(client.get(artifact["url"]).raise_for_status().content)
+        url = client.base_url.join(artifact["url"])  # behind a proxy the url begins with the service's own path
+        (folder / artifact["name"]).write_bytes(client.get(url).raise_for_status().content)
 
 
 @contextlib.contextmanager
