@@ -16,12 +16,11 @@ from core.runtime.startup import prepare_folder
 def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")], data_dir: DataDir = None) -> None:
     """Write the database and all files to one archive. The service may keep running."""
     from obstore.exceptions import BaseError
-    from sqlalchemy.exc import SQLAlchemyError
 
     from core.storage.backup import BackupFailed, back_up
     from core.storage.blobs import Blobs
     from core.storage.database import Database
-    from core.storage.revision import WrongSchema
+    from core.storage.startup import refusals_as_sentences
 
     settings = _settings(data_dir)
     if file.exists():
@@ -30,8 +29,9 @@ def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")], data
         _fail("backup", f"there is no database in {settings.data_dir}")
     database = Database(settings.rows_url)
     try:
-        summary = back_up(database, Blobs(settings.blobs_url), file)
-    except (BackupFailed, WrongSchema, SQLAlchemyError, BaseError, OSError) as error:
+        with refusals_as_sentences(database.engine.url):
+            summary = back_up(database, Blobs(settings.blobs_url), file)
+    except (BackupFailed, BaseError, OSError) as error:
         _fail("backup", str(error))
     finally:
         database.dispose()
@@ -46,14 +46,14 @@ def restore(
 ) -> None:
     """Restore an archive into an empty database and an empty file storage."""
     from obstore.exceptions import BaseError
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     from core.storage.backup_archive import BadArchive
     from core.storage.blobs import Blobs
     from core.storage.database import Database
     from core.storage.restore import NotEmpty
     from core.storage.restore import restore as restore_archive
-    from core.storage.startup import OTHER_FOLDER
+    from core.storage.startup import OTHER_FOLDER, reason_of
 
     settings = _settings(data_dir)
     prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
@@ -66,9 +66,10 @@ def restore(
         except NotEmpty as error:
             _fail("restore", f"{error}. Nothing was changed")
         except (SQLAlchemyError, BaseError, OSError) as error:
+            reason = reason_of(error) if isinstance(error, DBAPIError) else str(error)
             _fail(
                 "restore",
-                f"{error}. Run it again: it removes what this attempt left, or says that all was restored",
+                f"{reason}. Run it again: it removes what this attempt left, or says that all was restored",
             )
         finally:
             database.dispose()
@@ -91,5 +92,6 @@ def _settings(data_dir: Path | None) -> Settings:
 
 
 def _fail(command: str, message: str) -> NoReturn:
-    typer.secho(f"genconvnet {command}: {message}", err=True, fg="red")
+    line = " ".join(message.split())  # a storage's error may have several lines
+    typer.secho(f"genconvnet {command}: {line}", err=True, fg="red")
     raise typer.Exit(1)

@@ -33,7 +33,7 @@ def open_database(settings: Settings, *, upgrade: bool = True) -> Iterator[Datab
         prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
     database = _connect(settings)
     try:
-        with _refusals_as_sentences(database.engine.url):
+        with refusals_as_sentences(database.engine.url):
             if upgrade or _is_empty(database):
                 database.migrate_when_available()
             revision.check(database)
@@ -74,7 +74,7 @@ def check_blobs(settings: Settings) -> None:
 
 
 @contextmanager
-def _refusals_as_sentences(url: URL) -> Iterator[None]:
+def refusals_as_sentences(url: URL) -> Iterator[None]:
     """Raise CannotStart for an error of the database at `url`."""
     try:
         yield

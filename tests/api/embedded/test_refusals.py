@@ -92,7 +92,7 @@ def test_a_data_folder_that_cannot_be_written(tmp_path: Path, unwritable: str) -
     assert str(data) in done.stderr
 
 
-@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["keys", "list"], ["sweep"]])
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["keys", "list"], ["sweep"], ["backup", "new.backup"]])
 def test_a_file_that_is_no_database(refuse: Refuse, tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "genconvnet.sqlite3").write_bytes(b"no database " * 100)
@@ -106,7 +106,9 @@ def test_a_path_too_long_for_sqlite(refuse: Refuse, tmp_path: Path) -> None:
     assert "500 bytes" in refuse("serve", "--port", "0", "--data-dir", str(folder))
 
 
-@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["keys", "list"], ["audit"], ["sweep"]])
+@pytest.mark.parametrize(
+    "command", [["serve", "--port", "0"], ["keys", "list"], ["audit"], ["sweep"], ["backup", "new.backup"]]
+)
 def test_a_schema_of_a_newer_release(refuse: Refuse, tmp_path: Path, command: list[str]) -> None:
     _at_revision(tmp_path, "9999")
     sentence = refuse(*command, "--data-dir", str(tmp_path))
@@ -115,7 +117,7 @@ def test_a_schema_of_a_newer_release(refuse: Refuse, tmp_path: Path, command: li
     assert "restore a backup" in sentence
 
 
-@pytest.mark.parametrize("command", [["keys", "list"], ["keys", "create", "ada"], ["audit"], ["sweep"]])
+@pytest.mark.parametrize("command", [["keys", "list"], ["audit"], ["sweep"], ["backup", "new.backup"]])
 def test_commands_do_not_upgrade_the_schema_below_a_running_service(
     refuse: Refuse, tmp_path: Path, command: list[str]
 ) -> None:
