@@ -39,6 +39,18 @@ _QUICK = LearningParams(
     learning_rate=6e-4,
 )
 
+_PHOTO = _QUICK.model_copy(
+    update={
+        "image_size": 512,
+        "patch_size": 128,
+        "batch_size": 1,
+        "even_light": 128.0,
+        "langevin_steps": 3,
+        "iterations": 4000,
+        "learning_rate": 8e-4,
+    }
+)
+
 PRESETS: dict[str, LearningParams] = {
     # Experiment 1 as printed: 224 x 224 pixels, 16 chains, L = 10, T = 700 for each of three layers, σ = 1.
     "texture": LearningParams(
@@ -47,6 +59,9 @@ PRESETS: dict[str, LearningParams] = {
     "texture-cpu": _QUICK.model_copy(
         update={"image_size": 128, "langevin_steps": 4, "iterations": 1500, "learning_rate": 4e-4}
     ),
+    # Windows of a photograph: docs/decisions/0009-windows-of-photographs.md.
+    "photo": _PHOTO,
+    "photo-large": _PHOTO.model_copy(update={"image_size": 1024, "num_chains": 2, "batch_size": 2, "iterations": 8000}),
     # Experiment 2 as printed, σ = 1 included: one filter over the whole top map stays while layers grow beneath it.
     "object": LearningParams(
         image_size=224,
@@ -131,6 +146,8 @@ PRESETS: dict[str, LearningParams] = {
 DESCRIPTIONS: dict[str, str] = {
     "texture": "Experiment 1 of the paper at its full size, with its settings. For a GPU, or for hours on a processor.",
     "texture-cpu": "Experiment 1 for two cores: a texture of 128 x 128 pixels in minutes.",
+    "photo": "A texture at the photograph's own size, 512 x 512 pixels: its fine detail, in some minutes on two cores.",
+    "photo-large": "The same at 1024 x 1024 pixels, from more windows and for longer. For a GPU, or for patience.",
     "object": "Experiment 2 of the paper, with its settings: ten or so aligned pictures of an object. For a GPU.",
     "object-cpu": "Experiment 2 for two cores: aligned pictures of 96 x 96 pixels in minutes.",
     "autoencoder": "Experiment 3 of the paper, with its settings: one-step contrastive divergence. For a GPU.",
