@@ -47,7 +47,7 @@ _PHOTO = _QUICK.model_copy(
         "even_light": 128.0,
         "langevin_steps": 3,
         "iterations": 4000,
-        "learning_rate": 8e-4,
+        "learning_rate": 6e-4,
     }
 )
 
