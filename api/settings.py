@@ -30,7 +30,7 @@ class ApiSettings(Settings):
         Field(ge=1, description="Sampling workers that `genconvnet serve` starts; they divide the cores among them."),
     ] = 1
     max_body_bytes: Annotated[int, Field(ge=1, description="Size limit of an upload.")] = 256 * MEBIBYTE
-    max_file_bytes: Annotated[int, Field(ge=1, description="Size limit of one picture.")] = 32 * MEBIBYTE
+    max_file_bytes: Annotated[int, Field(ge=1, description="Size limit of one picture.")] = 64 * MEBIBYTE
     max_pictures: Annotated[int, Field(ge=1, description="Number of pictures allowed in one dataset.")] = 2000
     max_picture_side: Annotated[int, Field(ge=1, description="Longest side of a picture, in pixels.")] = 16_384
     max_job_seconds: Annotated[
@@ -51,7 +51,10 @@ class ApiSettings(Settings):
         float, Field(ge=1 / 24, description="Age at which files that belong to no row are deleted.")
     ] = 1.0
     sweep_seconds: Annotated[float, Field(gt=0, description="Interval between two retention sweeps.")] = 3600.0
-    max_picture_pixels: Annotated[int, Field(ge=1, description="Limit of width times height.")] = 36_000_000
+    max_picture_pixels: Annotated[int, Field(ge=1, description="Limit of width times height.")] = 128_000_000
+    max_stored_pixels: Annotated[
+        int, Field(ge=1, description="Pictures of more pixels are scaled down while they are decoded, and noted.")
+    ] = 36_000_000
     webhook_timeout_seconds: Annotated[
         float, Field(gt=0, le=60, description="Timeout of one attempt to deliver a webhook message.")
     ] = 10
@@ -102,7 +105,7 @@ class ApiSettings(Settings):
     ] = 1800.0  # shorter than orphan_days can be, so that the sweep deletes no file of a running upload
     decoder_memory_bytes: Annotated[
         int, Field(ge=256 * MEBIBYTE, description="Address space of one decoder process.")
-    ] = 1024 * MEBIBYTE
+    ] = 1280 * MEBIBYTE
     upload_idle_seconds: Annotated[
         float, Field(gt=0, description="A request is ended if no byte of its body arrives for this long.")
     ] = 20.0

@@ -108,7 +108,9 @@ def _without_content(upload: UploadedFile) -> dict[str, str | None]:
 
 
 def _out_of_memory(upload: UploadedFile, limits: Limits) -> PictureRefused:
-    return PictureRefused(422, upload, f"takes more than {limits.decoder_memory_bytes} bytes of memory to decode")
+    return PictureRefused(
+        422, upload, f"too large: decoding it takes more than {limits.decoder_memory_bytes} bytes of memory"
+    )
 
 
 def _send(pipe: Connection, message: dict[str, object]) -> None:

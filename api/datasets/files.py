@@ -35,13 +35,14 @@ class DecodeTask:
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """A picture as it is stored. mode: L, LA, RGB or RGBA."""
+    """A picture as it is stored. mode: L, LA, RGB or RGBA. notes: what its owner should know about it."""
 
     filename: str
     png: bytes
     width: int
     height: int
     mode: str
+    notes: list[str]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ FIELDS: dict[str, Any] = {
     "images": {
         "type": "array",
         "items": BINARY,
-        "description": "Pictures: PNG, JPEG, WebP, TIFF or BMP. A zip among them is opened.",
+        "description": "Pictures: PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC. A zip among them is opened.",
     },
     "archive": {**BINARY, "description": "Or one zip of pictures."},
     "name": {"type": "string", "maxLength": NAME_LENGTH},

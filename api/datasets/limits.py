@@ -16,6 +16,7 @@ class Limits:
     max_pictures: int
     max_picture_side: int
     max_picture_pixels: int
+    max_stored_pixels: int
     decode_seconds: float
     decoder_memory_bytes: int
 

@@ -12,12 +12,15 @@ from core.storage.tables import Dataset
 
 
 class ImageOut(BaseModel):
+    """A stored picture. notes: what it lost besides its conversion to sRGB, such as later frames or its size."""
+
     index: int
     filename: str
     width: int
     height: int
     bytes: int
     sha256: str
+    notes: list[str]
     url: str
 
 
@@ -44,6 +47,7 @@ class DatasetOut(BaseModel):
                 height=image.height,
                 bytes=image.bytes,
                 sha256=image.sha256,
+                notes=image.notes,
                 url=public_url(f"/v1/datasets/{row.id}/images/{image.index}"),
             )
             for image in row.images

@@ -64,6 +64,7 @@ def _store(app_state: AppState, dataset_id: str, index: int, picture: DecodedPic
         width=picture.width,
         height=picture.height,
         mode=picture.mode,
+        notes=picture.notes,
         media_type="image/png",
         bytes=stored.bytes,
         sha256=stored.sha256,

@@ -117,6 +117,7 @@ class DatasetImage(BlobColumns, Base):
     width: Mapped[int]
     height: Mapped[int]
     mode: Mapped[str] = mapped_column(String(4))  # L, LA, RGB or RGBA, 8 bits a channel
+    notes: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")  # such as: it was scaled down
 
 
 class Job(Owned, Base):
