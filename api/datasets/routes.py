@@ -38,9 +38,9 @@ async def create(
 ) -> NewDatasetOut:
     """Upload pictures as a dataset. Either all of them are stored or none.
 
-    What is stored, and learned from, is what a browser shows on an sRGB screen, in PNG with 8 bits a channel. `notes` says
-    what a picture lost besides: all but the first frame of an animation, or its size if it has very many pixels. What
-    cannot be read right is refused in words that name the property.
+    What is stored, and learned from, is what a browser shows on an sRGB screen: a PNG with 8 bits a channel. `notes`
+    says what a picture lost besides: all but the first frame of an animation, or its size if it has very many pixels.
+    What cannot be read right is refused in words that name the property.
 
     What people pack into a zip besides pictures, such as captions and the files of their system, is skipped and listed.
     """

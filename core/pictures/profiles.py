@@ -300,24 +300,24 @@ def _inks_to_rgb(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _read_icc(content: bytes) -> Profile:
     size, version = struct.unpack_from(">I", content)[0], content[8]
-    space, pcs, signature = content[16:20], content[20:24], content[36:40]
+    colours, pcs, signature = content[16:20], content[20:24], content[36:40]
     illuminant = np.array(struct.unpack_from(">3i", content, 68)) / 65536
     if size > len(content) or signature != b"acsp" or version > 4 or np.abs(illuminant - D50).max() > 0.01:
         raise ProfileUnusable("not an ICC profile of version 2 or 4")
     if pcs not in (b"XYZ ", b"Lab "):
         raise ProfileUnusable("a profile that leads to no colours")
-    if space not in _CHANNELS:
+    if colours not in _CHANNELS:
         return Profile(0, (), None)  # it fits no picture, but counts as one
     tags = _tags(content[:size])
     coded = _read_cicp(tags.get(b"cicp", b""))
-    if coded is not None and space == b"RGB ":
+    if coded is not None and colours == b"RGB ":
         return coded
-    if space == b"GRAY" and b"kTRC" in tags and pcs == b"XYZ ":
+    if colours == b"GRAY" and b"kTRC" in tags and pcs == b"XYZ ":
         return Profile(1, [_read_curve(tags[b"kTRC"])[0]], None)
     for name in (b"A2B0", b"A2B1"):
         if name in tags:
-            return _read_lut(tags[name], _CHANNELS[space], pcs)
-    if space != b"RGB " or not {b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"} <= tags.keys():
+            return _read_lut(tags[name], _CHANNELS[colours], pcs)
+    if colours != b"RGB " or not {b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"} <= tags.keys():
         raise ProfileUnusable("a profile without curves and matrix")
     columns = [np.array(struct.unpack_from(">3i", tags[name], 8)) / 65536 for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     curves = [_read_curve(tags[name])[0] for name in (b"rTRC", b"gTRC", b"bTRC")]

@@ -46,15 +46,15 @@ def grey(curve: bytes) -> bytes:
     return profile(b"GRAY", b"XYZ ", kTRC=curve)
 
 
-def lut8(space: bytes, points: int, to_lab: Callable[[np.ndarray], np.ndarray]) -> bytes:
+def lut8(colour_space: bytes, points: int, to_lab: Callable[[np.ndarray], np.ndarray]) -> bytes:
     """Return a profile by a table of 8 bits. to_lab: (N, channels) in 0..1 -> (N, 3) L*a*b*."""
-    channels = {b"RGB ": 3, b"CMYK": 4}[space]
+    channels = {b"RGB ": 3, b"CMYK": 4}[colour_space]
     lab = to_lab(_grid(points, channels))
     levels = np.stack([lab[:, 0] * 2.55, lab[:, 1] + 128, lab[:, 2] + 128], axis=1).round().clip(0, 255)
     identity = bytes(range(256))
     head = b"mft1" + bytes(4) + bytes([channels, 3, points, 0]) + _fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
     content = head + identity * channels + levels.astype(np.uint8).tobytes() + identity * 3
-    return profile(space, b"Lab ", A2B0=content)
+    return profile(colour_space, b"Lab ", A2B0=content)
 
 
 def m_ab(points: int, to_xyz: Callable[[np.ndarray], np.ndarray]) -> bytes:
@@ -75,14 +75,19 @@ def cicp(primaries: int, transfer: int) -> bytes:
     return b"cicp" + bytes(4) + bytes([primaries, transfer, 0, 1])
 
 
-def profile(space: bytes, connection: bytes, version: int = 4, **tags: bytes) -> bytes:
+def profile(colour_space: bytes, connection: bytes, version: int = 4, **tags: bytes) -> bytes:
     place = 132 + 12 * len(tags)
     directory, contents = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
         directory += name.encode() + struct.pack(">II", place + len(contents), len(content))
         contents += content + bytes(-len(content) % 4)
     head = (
-        struct.pack(">I", place + len(contents)) + bytes(4) + bytes([version, 0, 0, 0]) + b"mntr" + space + connection
+        struct.pack(">I", place + len(contents))
+        + bytes(4)
+        + bytes([version, 0, 0, 0])
+        + b"mntr"
+        + colour_space
+        + connection
     )
     head = head.ljust(36, b"\0") + b"acsp" + bytes(28) + _fixed(*D50)
     return head.ljust(128, b"\0") + directory + contents

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
-from support import chromium, icc, pictures
+from support import canvas, icc, pictures
 from support import png as png_file
 from support.bmp import bmp, rows
 from support.icc import gamma, matrix, table
@@ -288,7 +288,7 @@ CASES: dict[str, tuple[str, bytes]] = {
 
 @pytest.fixture(scope="module")
 def shown() -> dict[str, np.ndarray]:
-    return chromium.shown(CASES)
+    return canvas.shown(CASES)
 
 
 @pytest.mark.parametrize("name", CASES)

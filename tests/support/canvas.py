@@ -1,11 +1,10 @@
-"""Chromium without a window: the pixels that it shows of a picture on a canvas in sRGB."""
+"""The pixels that Chromium shows of a picture, on a canvas in sRGB."""
 
 import base64
 from collections.abc import Mapping
 
 import numpy as np
-from playwright.sync_api import sync_playwright
-from support.tools import require
+from support import browser
 
 DRAW = """async pictures => {
     const shown = {};
@@ -28,14 +27,9 @@ DRAW = """async pictures => {
 
 def shown(pictures: Mapping[str, tuple[str, bytes]]) -> dict[str, np.ndarray]:
     """Draw small pictures, given as (media type, content) -> (H, W, 4) bytes each. Broken ones are left out."""
-    program = require("chromium", "apt-get install chromium")
     sent = {name: (kind, base64.b64encode(content).decode()) for name, (kind, content) in pictures.items()}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        try:
-            drawn = browser.new_page().evaluate(DRAW, sent)
-        finally:
-            browser.close()
+    with browser.opened() as page:
+        drawn = page.evaluate(DRAW, sent)
     return {
         name: np.frombuffer(base64.b64decode(content), np.uint8).reshape(height, width, 4)
         for name, (height, width, content) in drawn.items()
