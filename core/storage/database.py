@@ -225,7 +225,9 @@ def _require_synchronous_commit(connection: Any, _: ConnectionPoolEntry) -> None
 
 def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver must not begin transactions itself
-    connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")  # for a new file, so before anything is written to it
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    if pages == 0:  # for a new file, before anything is written to it; later it would wait for the lock of a writer
+        connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")
     _enable_write_ahead_log(connection)
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
