@@ -133,7 +133,8 @@ class Database:
             if _pragma(connection, "auto_vacuum") == INCREMENTAL:
                 self._vacuum_incrementally(free)
             elif free * 4 > pages:
-                connection.exec_driver_sql("VACUUM")  # with the mode that each connection asks for
+                connection.exec_driver_sql(f"PRAGMA auto_vacuum={INCREMENTAL}")  # takes effect with VACUUM
+                connection.exec_driver_sql("VACUUM")
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             return max(0, pages - _pragma(connection, "page_count")) * _pragma(connection, "page_size")
 

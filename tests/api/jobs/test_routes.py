@@ -78,7 +78,7 @@ def test_a_worker_is_notified_of_a_new_job(each_api: Api, each_dataset: str, val
         ({"langevin_steps": 0}, "params.langevin_steps"),
         ({"iterations": 100_001}, "params.iterations"),
         ({"image_size": 15}, "params.image_size"),
-        ({"image_size": 1025}, "params.image_size"),
+        ({"image_size": 4097}, "params.image_size"),
         ({"learning_rate": 0}, "params.learning_rate"),
         ({"seed": -1}, "params.seed"),
         ({"seed": 2**63}, "params.seed"),

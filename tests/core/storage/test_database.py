@@ -90,6 +90,8 @@ def test_a_sqlite_file_shrinks_when_rows_are_deleted(tmp_path: Path, of_an_older
     assert path.stat().st_size < 400_000
     assert path.with_name("rows.sqlite3-wal").stat().st_size == 0
     assert database.release_free_pages() == 0
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # incremental
     assert rows.row(other, kept)
     rows.accept(other)
     database.dispose()
