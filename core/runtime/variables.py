@@ -38,6 +38,7 @@ SETTINGS = frozenset(
         "MAX_PICTURE_SIDE",
         "MAX_PICTURES",
         "MAX_STORED_BYTES",
+        "MAX_STORED_PIXELS",
         "MAX_UNFINISHED_JOBS",
         "MIN_FREE_BYTES",
         "MIN_UPLOAD_BYTES_PER_SECOND",
