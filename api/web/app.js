@@ -195,9 +195,11 @@ function updateKindFields() {
 }
 
 async function upload(form) {
-  const { id, skipped = [] } = await call("v1/datasets", { method: "POST", body: form });
-  $("#notice").textContent = `Skipped: ${skipped.map((one) => `${one.file} (${one.reason})`).join(", ")}`;
-  $("#notice").hidden = skipped.length === 0;
+  const { id, images, skipped = [] } = await call("v1/datasets", { method: "POST", body: form });
+  const lines = images.filter((one) => one.notes.length).map((one) => `${one.filename}: ${one.notes.join("; ")}`);
+  if (skipped.length) lines.push(`Skipped: ${skipped.map((one) => `${one.file} (${one.reason})`).join(", ")}`);
+  $("#notice").textContent = lines.join("\n");
+  $("#notice").hidden = lines.length === 0;
   return id;
 }
 

@@ -93,7 +93,10 @@ def _profile(content: bytes, header: Header) -> Profile | None:
 def _decode(content: bytes, header: Header) -> Image.Image:
     if header.bits <= 8:
         if header.compression != UNCOMPRESSED:
-            return _painted(*_run_lengths(content, header), _palette(content, header))
+            indices, painted = _run_lengths(content, header)
+            if header.top_down:
+                indices, painted = indices[::-1], painted[::-1]
+            return _painted(indices, painted, _palette(content, header))
         indices = np.unpackbits(_rows(content, header), axis=1) if header.bits < 8 else _rows(content, header)
         if header.bits < 8:
             places = 1 << np.arange(header.bits - 1, -1, -1, dtype=np.uint8)
@@ -120,6 +123,8 @@ def _field(pixels: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8]:
         return np.zeros(pixels.shape, np.uint8)
     lowest = (mask & -mask).bit_length() - 1
     most = mask >> lowest
+    if most & (most + 1):
+        raise NotSupported("BMP whose bit fields have gaps")
     levels = (pixels.astype(np.uint64) & np.uint64(mask)) >> np.uint64(lowest)
     return ((levels * 255 + most // 2) // most).astype(np.uint8)
 

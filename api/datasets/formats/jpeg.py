@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -12,7 +12,8 @@ from api.datasets.formats.opened import Decoded, NotSupported, NotThisFormat, Op
 from core.pictures.profiles import merge_black, read_usable
 
 EXIF_HEADERS = (b"Exif\0\0", b"Exif\0\xff")
-APP1, START_OF_SCAN = 0xE1, 0xDA
+ICC_HEADER = b"ICC_PROFILE\0"
+APP1, APP2, START_OF_SCAN = 0xE1, 0xE2, 0xDA
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 PROGRESSIVE = {0xC2, 0xCA}
 COEFFICIENTS_PER_BLOCK, BYTES_PER_COEFFICIENT = 64, 2
@@ -23,6 +24,7 @@ HIERARCHICAL = {0xC5, 0xC6, 0xCD, 0xCE}
 def open_jpeg(content: bytes) -> Opened:
     """Read the segments before the pixels. Raises NotThisFormat, NotSupported."""
     size, orientation, coefficients = None, None, 0
+    parts: list[bytes] = []  # of the profile
     for marker, segment in _segments(content):
         if marker in FRAMES and len(segment) >= 6:
             bits, height, width, channels = struct.unpack_from(">BHHB", segment)
@@ -31,13 +33,15 @@ def open_jpeg(content: bytes) -> Opened:
             coefficients = _coefficient_bytes(segment) if marker in PROGRESSIVE else 0
         elif marker == APP1 and orientation is None and segment[:6] in EXIF_HEADERS:  # only the first counts
             orientation = exif.orientation(segment[6:])
+        elif marker == APP2 and segment.startswith(ICC_HEADER) and len(segment) > 14:
+            parts.append(segment[len(ICC_HEADER) :])
     if size is None:
         raise NotThisFormat
 
     def decode(reduction: int) -> Decoded:
         _ensure_memory(coefficients + 4 * (size[0] // reduction) * (size[1] // reduction))
         with Image.open(io.BytesIO(content), formats=["JPEG", "MPO"]) as opened:
-            profile = read_usable(opened.info.get("icc_profile"))
+            profile = read_usable(_joined(parts))
             if reduction > 1:
                 opened.draft("", (max(size[0] // reduction, 1), max(size[1] // reduction, 1)))
             opened.load()
@@ -64,6 +68,22 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
         (length,) = struct.unpack_from(">H", content, at + 2)
         yield marker, content[at + 4 : at + 2 + length]
         at += 2 + length
+
+
+def _joined(parts: Sequence[bytes]) -> bytes | None:
+    """Return the profile, whose parts begin with their number and count, in any order; what follows does not count.
+
+    None if one is missing, comes twice or contradicts the first.
+    """
+    contents: dict[int, bytes] = {}
+    for part in parts:
+        number, count = part[:2]
+        if not 1 <= number <= count or number in contents or count != parts[0][1]:
+            return None
+        contents[number] = part[2:]
+        if len(contents) == count:
+            return b"".join(contents[number] for number in sorted(contents))
+    return None
 
 
 def _check_frame(marker: int, bits: int, channels: int) -> None:

@@ -134,9 +134,9 @@ XMP = (
 )
 
 
-def _first(content: bytes, *segments: bytes) -> bytes:
-    """Return a JPEG with these APP1 segments before its others."""
-    extra = b"".join(b"\xff\xe1" + struct.pack(">H", len(one) + 2) + one for one in segments)
+def _first(content: bytes, *segments: bytes, marker: bytes = b"\xff\xe1") -> bytes:
+    """Return a JPEG with these segments, of APP1 unless another marker is given, before its others."""
+    extra = b"".join(marker + struct.pack(">H", len(one) + 2) + one for one in segments)
     return content[:2] + extra + content[2:]
 
 
@@ -155,6 +155,10 @@ def _jpegs() -> dict[str, bytes]:
     profiles = {"nothing": None, "inks": icc.lut8(b"CMYK", 5, _inks), "RGB": SWAPPED, "grey": PROFILES["grey"]}
     for name, profile in profiles.items():
         found[f"CMYK by {name}"] = pictures.encoded(inks, "JPEG", quality=95, icc_profile=profile)
+    parts = [PROFILES["gamma 1"][:200], PROFILES["gamma 1"][200:]]
+    two = [b"ICC_PROFILE\0" + bytes([number, 2]) + part for number, part in enumerate(parts, 1)]
+    for name, order in {"in order": [0, 1], "out of order": [1, 0], "one missing": [0], "one twice": [0, 0, 1]}.items():
+        found[f"a profile in parts, {name}"] = _first(plain, *(two[index] for index in order), marker=b"\xff\xe2")
     found["progressive, subsampled"] = pictures.encoded(SMOOTH, "JPEG", progressive=True, subsampling=2)
     return found
 
@@ -185,6 +189,8 @@ def _bmps() -> dict[str, bytes]:
         "1555": bmp(7, 5, 16, rows(levels, 16), header=56, compression=3, masks=(0x7C00, 0x3E0, 0x1F, 0x8000)),
         "4444": bmp(7, 5, 16, rows(levels, 16), header=56, compression=3, masks=(0xF00, 0xF0, 0xF, 0xF000)),
         "RLE8": bmp(7, 5, 8, b"\3\1\4\2\0\0" * 5 + b"\0\1", compression=1, palette=palette),
+        "from the top down": bmp(7, -5, 24, rows(colours[..., :3], 24)),
+        "RLE8 from the top down": bmp(7, -5, 8, b"\3\1\4\2\0\0\7\3\0\1", compression=1, palette=palette),
         "RLE8 with a jump": bmp(7, 5, 8, b"\3\1\0\2\2\1\2\4\0\0\0\1", compression=1, palette=palette),
         "RLE8 with short rows": bmp(7, 5, 8, b"\3\1\0\0\7\2\0\0\0\1", compression=1, palette=palette),
         "RLE4": bmp(7, 5, 4, b"\3\x12\4\x34\0\0\0\7\x12\x34\x56\x70\0\0\0\1", compression=2, palette=palette[:64]),

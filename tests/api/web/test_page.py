@@ -6,7 +6,10 @@ from support.http import Api
 
 
 def test_the_pages_work_below_the_path_of_a_proxy(api: Api, tmp_path_factory: pytest.TempPathFactory) -> None:
-    archive = pictures.zipped({"a.png": pictures.stripes(), "a.txt": b"a caption"})
+    film = pictures.encoded(
+        pictures.decoded(pictures.stripes()), "GIF", save_all=True, append_images=[pictures.colors(48, 48)]
+    )
+    archive = pictures.zipped({"a.gif": film, "a.txt": b"a caption"})
     with nginx.running(tmp_path_factory.mktemp("nginx"), api.port) as url, browser.opened() as page:
         loaded: dict[str, int] = {}
         page.on("response", lambda answer: loaded.update({answer.url: answer.status}))
@@ -17,7 +20,8 @@ def test_the_pages_work_below_the_path_of_a_proxy(api: Api, tmp_path_factory: py
         )
         page.click("#train button")
         page.wait_for_selector("article header :text('queued, position 1')")
-        assert page.inner_text("#notice") == "Skipped: a.txt (text, such as a caption)"
+        notice = ["a.gif: an animation: only its first frame is used", "Skipped: a.txt (text, such as a caption)"]
+        assert page.inner_text("#notice").split("\n") == notice
         page.click("text=API reference")
         page.click("#operations-presets-presets_listing .opblock-summary")
         page.click("text=Try it out")
