@@ -289,8 +289,14 @@ def test_each_refused_file_is_named(api: Api) -> None:
     assert api.stored() == before
 
 
-@pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "GIF", "WEBP", "BMP", "AVIF"])
-@pytest.mark.parametrize("most", [40_000, 9_000])
+@pytest.mark.parametrize(
+    ("format_", "most"),
+    [
+        *((format_, 40_000) for format_ in ("JPEG", "PNG", "TIFF", "GIF", "WEBP", "BMP", "AVIF")),
+        ("JPEG", 9_000),
+        ("PNG", 9_000),
+    ],
+)
 def test_a_picture_of_many_pixels_is_scaled_down_while_it_is_decoded(format_: str, most: int) -> None:
     picture = pictures.colors(301, 200)
     found = read(pictures.encoded(picture, format_), max_stored_pixels=most)
@@ -337,9 +343,9 @@ def test_a_jpeg_of_108_megapixels_is_decoded_in_little_memory(tmp_path: Path) ->
 
 def test_a_progressive_jpeg_for_which_memory_is_short_is_not_called_broken(tmp_path: Path) -> None:
     path = tmp_path / "progressive.jpg"
-    Image.new("RGB", (8_000, 8_000)).save(path, quality=50, progressive=True, subsampling=0)  # 384 MB of coefficients
+    Image.new("RGB", (5_000, 5_000)).save(path, quality=50, progressive=True, subsampling=0)  # 150 MB of coefficients
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-c", MEASURED, str(path), str(448 << 20)]
+    command = [sys.executable, "-P", "-c", MEASURED, str(path), str(384 << 20)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stderr.splitlines()[-1].split(":")[0].endswith("MemoryError"), done.stderr
     assert "broken" not in done.stderr
