@@ -1,6 +1,6 @@
 """How good the learned pictures are, in numbers, beside two older methods of texture synthesis.
 
-    python benchmarks/quality.py [PICTURE ...] [--preset NAME] [--size 128] [--seed S ...] [--set name=value ...]
+    python benchmarks/quality.py [PICTURE ...] [--preset NAME] [--size SIDE] [--seed S ...] [--set name=value ...]
 
 Learns each picture by Algorithm 1 and measures the chains by core.pictures.quality. The same is measured of pictures
 that the finished model samples, of random phase textures and of image quilting. Prints one table; writes the table, the
@@ -36,7 +36,6 @@ from core.schemas.learning import LearningParams
 
 ROOT = Path(__file__).parents[1]
 PRESET = "texture-cpu"
-SIZE = 128
 MIN_SIZE = 3 * COPIED_PATCH
 SHOWN = 3  # chains and sampled pictures on the contact sheet, at most
 WHITE = 255
@@ -93,7 +92,9 @@ def run(out: Path, path: Path, seed: int, params: LearningParams) -> tuple[list[
     figures, pixels = _kept(out, path, seed)
     figures.parent.mkdir(parents=True, exist_ok=True)
     pixels.write_bytes(write_picture(row))
-    write_json(figures, {**_asked(path, params), "results": [dataclasses.asdict(one) for one in measured]})
+    unfinished = figures.with_suffix(".unfinished")
+    write_json(unfinished, {**_asked(path, params), "results": [dataclasses.asdict(one) for one in measured]})
+    unfinished.replace(figures)  # so that figures that were cut off are never read
     return measured, row
 
 
@@ -103,7 +104,8 @@ def measured_before(out: Path, path: Path, seed: int, params: LearningParams) ->
     if not figures.exists():
         return None
     found = json.loads(figures.read_text())
-    if {name: found.get(name) for name in ("sha256", "params")} != _asked(path, params):
+    asked = _asked(path, params)
+    if {name: found.get(name) for name in asked} != asked:
         return None
     with Image.open(pixels) as row:
         array = torch.from_numpy(np.array(row.convert("RGB"))).permute(2, 0, 1)
@@ -121,7 +123,7 @@ def _kept(out: Path, path: Path, seed: int) -> tuple[Path, Path]:
 def _asked(path: Path, params: LearningParams) -> dict[str, object]:
     """Return what the figures of a run depend on, besides its seed."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"sha256": digest, "params": params.model_dump(mode="json", exclude={"seed"})}
+    return {"sha256": digest, "torch": torch.__version__, "params": params.model_dump(mode="json", exclude={"seed"})}
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, LearningParams]:
@@ -130,7 +132,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace
     examples = [*textures, ROOT / "examples" / "texture.png"]
     parser.add_argument("pictures", nargs="*", type=Path, default=examples, help="picture files")
     parser.add_argument("--preset", choices=PRESETS, default=PRESET, help="training preset")
-    parser.add_argument("--size", type=int, default=SIZE, help=f"side in pixels, at least {MIN_SIZE}")
+    parser.add_argument("--size", type=int, help=f"side in pixels, at least {MIN_SIZE}; by default the preset's")
     parser.add_argument("--seed", type=int, nargs="+", default=[1], help="each picture is learned once for each seed")
     parser.add_argument("--out", type=Path, default=Path("benchmark-output"), help="output folder")
     parser.add_argument("--json", type=Path, help="path for quality.json instead of --out")
@@ -140,10 +142,15 @@ def parse_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace
     options = parser.parse_args(arguments)
     try:
         changes = dict(map(_parameter, options.set))
+        preset = PRESETS[options.preset]
+        options.size = options.size or preset.image_size
         if options.size < MIN_SIZE:
             raise ValueError(f"--size {options.size}: the measures need {MIN_SIZE} pixels")
-        fixed = {"image_size": options.size, "patch_size": None, "seed": None}
-        return options, LearningParams.model_validate({**PRESETS[options.preset].model_dump(), **changes, **fixed})
+        fixed = {"image_size": options.size, "seed": None}
+        params = LearningParams.model_validate({**preset.model_dump(), **changes, **fixed})
+        if params.fixed_size:
+            raise ValueError(f"--preset {options.preset}: it learns no texture, which is what is measured")
+        return options, params
     except (ValidationError, ValueError) as error:
         parser.error(str(error))
 

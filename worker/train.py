@@ -37,6 +37,8 @@ from worker.plot import plot_metrics
 KEPT_CHAINS = 4  # stored with the model, for sampling to start from
 KEPT_FIXED_CHAINS = 64  # if samples start as whole chains instead of patches of them, more chains mean more variety
 SHEET_PICTURES = 4  # of the dataset, on a contact sheet
+DRAWN_PICTURES = 2  # if windows of the training pictures were learned
+DRAWN_SIDE = 1024  # pixels along each side of these
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
 
 
@@ -119,9 +121,8 @@ class _TrainingRun:
 
     def _contact_sheet(self) -> Tensor:
         """Return training pictures and synthesized pictures; after contrastive divergence, reconstructed ones."""
-        pictures = self._first_pictures(SHEET_PICTURES)
-        if self.params.patch_size is not None and not self.params.fixed_size:
-            pictures = self.learner.examples[:SHEET_PICTURES]
+        windows = self.params.patch_size is not None and not self.params.fixed_size
+        pictures = self.learner.examples[:SHEET_PICTURES] if windows else self._first_pictures(SHEET_PICTURES)
         learned = self._reconstructed(pictures) if self.params.contrastive else self._synthesized()
         columns = len(pictures) if self.params.contrastive else None
         return sheet([*to_pixels(pictures, self.levels), *learned], columns=columns)
@@ -161,13 +162,16 @@ class _TrainingRun:
     def _results(self, model: TrainedModel) -> Iterable[Tensor]:
         """Yield the pictures that the job ends with (C, H, W), uint8.
 
-        They are the chains, or if windows were learned, pictures as large as the training pictures.
+        They are the chains; or if windows were learned, a few pictures as large as the training pictures, or as
+        DRAWN_SIDE if these are larger: sampling jobs draw more and larger ones, with progress and in parallel.
         """
         if self.params.patch_size is None or self.params.fixed_size:
             yield from self._synthesized()
             return
-        side = self.params.image_size
-        asked = SampleParams(count=self.params.num_chains, width=side, height=side, seed=self.params.seed)
+        side = min(self.params.image_size, DRAWN_SIDE)
+        asked = SampleParams(
+            count=min(self.params.num_chains, DRAWN_PICTURES), width=side, height=side, seed=self.params.seed
+        )
         learned = LearnedSettings.model_validate(self.params.model_dump())
         sampler = Sampler.of(model, asked.resolved(learned, seed=0))
         for index in range(asked.count):
@@ -189,7 +193,7 @@ class _TrainingRun:
         """
         health = self.learner.measure_health()
         picture = self.levels.to_grey_levels(self._first_pictures(1).cpu())[0]
-        resemblance = measure_resemblance(results.float(), picture, self.params)
+        resemblance = measure_resemblance(results, picture, self.params)
         warnings = find_warnings(health, self.learner.state.net.has_top_filter)
         return {
             **_health_metrics(health, self.levels.gain),
@@ -241,10 +245,16 @@ def _load_pictures(context: JobContext, params: LearningParams) -> tuple[Trainin
     own_mean = params.even_light is not None
     levels, std = measure_levels(in_memory or _Rereading(read_all), params.contrast, own_mean)
 
+    def standardized(picture: Tensor) -> Tensor:
+        return levels.standardize(picture[None], own_mean)[0]
+
+    if in_memory is not None:
+        in_memory = [standardized(picture) for picture in in_memory]
+
     def read_batch(indices: Sequence[int]) -> Tensor:
         context.renewer.check_canceled()  # reading a batch from storage may take long
-        pictures = torch.stack([in_memory[index] if in_memory else read_one(index) for index in indices])
-        return levels.standardize(pictures, own_mean).to(context.device)
+        pictures = [in_memory[index] if in_memory else standardized(read_one(index)) for index in indices]
+        return torch.stack(pictures).to(context.device)
 
     return TrainingSet(len(rows), channels, std, levels.box, context.device, read_batch), levels
 

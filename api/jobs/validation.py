@@ -18,7 +18,7 @@ from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
-from core.schemas.learning import LearningParams
+from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams
 from core.schemas.sampling import ResolvedSampleParams
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage, Model
@@ -149,6 +149,11 @@ def _learned_settings(model: Model) -> LearnedSettings:
 def _require_whole_pictures(field: str, model: Model) -> LearnedSettings:
     """Return how the model was learned. Raises Problem if it was from patches, which say nothing of whole pictures."""
     learned = _learned_settings(model)
+    if learned.image_size > MAX_WHOLE_SIZE:
+        message = (
+            f"learned from pictures of {learned.image_size} pixels; at most {MAX_WHOLE_SIZE} fit into memory whole"
+        )
+        raise validation_problem([{"field": field, "message": message}])
     if learned.of_patches:
         message = f"learned from patches of {learned.side} x {learned.side} pixels; a model of whole pictures is needed"
         raise validation_problem([{"field": field, "message": message}])

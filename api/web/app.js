@@ -89,11 +89,16 @@ async function probabilities(job, table) {
   table.replaceChildren(element("tr", {}, ...head), ...rows);
 }
 
+// Patches on the torus are windows of a texture, which is drawn at any size.
+function ofPatches(params) {
+  return Boolean(params.patch_size && params.boundary !== "torus");
+}
+
 function modelLabel(id) {
   const name = known.get(id)?.name ?? id.slice(-6);
   const params = known.get(id)?.params;
   if (!params) return name;
-  return params.patch_size ? `${name} (patches of ${params.patch_size} px)` : `${name} (${params.image_size} px)`;
+  return ofPatches(params) ? `${name} (patches of ${params.patch_size} px)` : `${name} (${params.image_size} px)`;
 }
 
 function render(job) {
@@ -182,7 +187,7 @@ function updateUploadField() {
 // A model of an object or of patches draws only at its own size.
 function updateSizeFields() {
   const params = known.get($("#sample [name=model_id]").value)?.params;
-  const fixed = Boolean(params && (params.patch_size || params.top === "object"));
+  const fixed = Boolean(params && (ofPatches(params) || params.top === "object"));
   for (const name of ["width", "height", "tileable"]) $(`#sample [name=${name}]`).disabled = fixed;
 }
 

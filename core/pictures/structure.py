@@ -17,6 +17,8 @@ AUTOCORRELATION_WIDTH = 7
 
 SIDE_STEP = 16  # pieces are cut to a multiple of it, as the pyramid needs
 MIN_SIDE = 48  # pixels: the smallest piece that can be compared
+MAX_SIDE = 256  # pixels: larger pieces take minutes and are no more telling
+MIN_WITHIN = 0.05  # standard deviations: the least that is divided by, for pictures whose pieces are all equal
 PIECES = 4  # of the training picture, along each side
 SYNTHESIZED_PIECES = 3
 LIMIT = 20.0  # standard deviations: a larger difference of one statistic counts as this
@@ -29,7 +31,7 @@ def structure_ratio(synthesized: Tensor, picture: Tensor) -> float:
     The distance of pieces of the synthesized pictures to pieces of `picture`, over the mean distance of disjoint
     pieces of `picture` from each other. The distance is the root mean square difference of the Portilla-Simoncelli
     statistics of the brightness, each divided by its standard deviation over pieces of `picture`. Pieces are as large
-    as the synthesized pictures if `picture` is a quarter larger, else half as large as `picture`.
+    as the synthesized pictures if `picture` is a quarter larger, else half as large as `picture`; at most MAX_SIDE.
     synthesized (N, C, H, W) or (C, H, W); picture (C, H, W). Raises ValueError if pieces would be smaller than
     MIN_SIDE pixels.
     """
@@ -46,7 +48,7 @@ def structure_ratio(synthesized: Tensor, picture: Tensor) -> float:
     corners = own[[0, PIECES - 1, PIECES * (PIECES - 1), PIECES**2 - 1]]  # these overlap least
     within = [_distance(a, b) for a, b in combinations(corners, 2)]
     between = [_distance(a, b) for a in made for b in corners]
-    return (sum(between) / len(between)) / (sum(within) / len(within))
+    return (sum(between) / len(between)) / max(sum(within) / len(within), MIN_WITHIN)
 
 
 def brightness(pictures: Tensor) -> Tensor:
@@ -59,7 +61,8 @@ def brightness(pictures: Tensor) -> Tensor:
 
 def _piece_side(synthesized: Tensor, picture: Tensor) -> int:
     """Return the side of the compared pieces, in pixels."""
-    side, whole = min(synthesized.shape[-2:]), min(picture.shape[-2:])
+    side: int = min(*synthesized.shape[-2:], MAX_SIDE)
+    whole: int = min(picture.shape[-2:])
     side -= side % SIDE_STEP
     if whole >= 1.25 * side:
         return side
@@ -92,7 +95,7 @@ def _statistics(pieces: Tensor) -> Tensor:
         model = PortillaSimoncelli((side, side), scales, ORIENTATIONS, AUTOCORRELATION_WIDTH).eval()
         with torch.no_grad():
             found = [model(piece[None] / FULL)[:, 0] for piece in pieces]
-    return torch.nan_to_num(torch.cat(found))
+    return torch.nan_to_num(torch.cat(found), posinf=0.0, neginf=0.0)  # of flat pieces, which have no shape
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

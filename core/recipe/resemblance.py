@@ -14,6 +14,8 @@ from core.schemas.learning import LearningParams
 TOLERATED_STRUCTURE = 1.5  # times what pieces of the training picture differ by
 TOLERATED_SPECTRUM = 2.0  # factor between the powers of a band
 MIN_COMPARED = 2 * MIN_SIDE  # pixels along each side of a picture whose halves are compared
+MAX_COMPARED = 1024  # pixels along each side; of larger pictures, the upper left part is compared
+MAX_PICTURES = 4  # of the synthesized ones
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Resemblance:
 def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningParams) -> Resemblance | None:
     """Compare synthesized pictures (N, C, H, W) with the first training picture (C, H', W'), both in grey levels.
 
-    None if they cannot be compared: objects, patches and reconstructions are no textures, and small pictures are too
-    few pieces.
+    At most MAX_PICTURES are compared, and MAX_COMPARED pixels along each side. None if they cannot be compared:
+    objects, patches and reconstructions are no textures, and small pictures are too few pieces.
     """
     texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive
     if not texture or min(*synthesized.shape[-2:], *picture.shape[-2:]) < MIN_COMPARED:
         return None
+    synthesized = synthesized[:MAX_PICTURES, :, :MAX_COMPARED, :MAX_COMPARED].float()
+    picture = picture[:, :MAX_COMPARED, :MAX_COMPARED]
     return Resemblance(structure_ratio(synthesized, picture), spectrum_deviation(synthesized, picture))
 
 

@@ -53,9 +53,10 @@ class LearningParams(BaseModel):
             ge=2,
             le=512,
             description="Learn from patches with this side in pixels, cut at random places out of the pictures. Chains "
-            "have this size too. With boundary torus the patches are windows of a texture: learning costs the same "
-            "however large the picture is, and the model draws any size. With other boundaries it draws patches only; "
-            "with one layer of this kernel_size it is the prototype model (Def. 4). null: learn from whole pictures.",
+            "have this size too. With boundary torus the patches are windows of a texture: the net works on one window "
+            "at a time, however large the picture is, and the model draws any size. With other boundaries it draws "
+            "patches only; with one layer of this kernel_size it is the prototype model (Def. 4). null: learn from "
+            "whole pictures.",
         ),
     ] = None
     layers: Annotated[

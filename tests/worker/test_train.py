@@ -127,11 +127,13 @@ def test_a_texture_learned_by_windows_ends_with_a_picture_of_the_whole_size_and_
     side = 2 * MIN_SIDE
     monkeypatch.setattr(train, "find_differences", lambda found: [f"{found.structure_ratio:.2f}"])
     content = pictures.encoded(pictures.colors(side, side), "PNG")
-    settings = {"image_size": side, "patch_size": SIZE, "batch_size": 1, "num_chains": 1, "layerwise": False}
+    settings = {"image_size": side, "patch_size": SIZE, "batch_size": 1, "num_chains": 3, "layerwise": False}
     job = harness.work(training(harness.add_dataset(a=content), **settings))
     assert job.status == JobStatus.SUCCEEDED, job.error
     made = pictures.decoded(harness.file(job, "synthesized-000.png"))
     assert made.size == (side, side)
+    drawn = [one.name for one in job.artifacts if one.name.startswith("synthesized")]
+    assert len(drawn) == train.DRAWN_PICTURES < settings["num_chains"]
     assert job.metrics["remarks"][-1] == f"{job.metrics['structure_ratio']:.2f}"
     assert job.metrics["spectrum_deviation"] >= 1
     again = harness.work(training(harness.add_dataset(a=content), **settings))

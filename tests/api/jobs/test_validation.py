@@ -194,6 +194,18 @@ def test_objects_and_patches_are_drawn_only_at_their_own_size(api: Api, learned:
     assert f"must be {side}" in problem(api.post(sample(width=200)), 422)["detail"]
 
 
+WINDOWS = {"image_size": 2048, "patch_size": 128, "boundary": "torus", "top": "convolutional"}
+
+
+@pytest.mark.parametrize("kind", ["reconstruct", "inpaint", "classify"])
+def test_a_model_of_windows_of_large_pictures_takes_no_whole_ones(api: Api, holed: str, model: str, kind: str) -> None:
+    windows = rows.add_model(api.database, **WINDOWS)
+    answer = api.post(_body(kind, holed, windows, model))
+    assert answer.status_code == 422
+    assert "learned from pictures of 2048 pixels" in answer.json()["detail"]
+    assert api.post({"kind": "sample", "model_id": windows, "params": {"width": 64, "height": 48}}).status_code == 202
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_of_patches_is_refused(api: Api, holed: str, model: str, kind: str) -> None:
     patches = rows.add_model(api.database, **PATCHES)

@@ -65,6 +65,15 @@ def test_a_picture_of_the_same_size_is_compared_by_pieces_of_half_its_side():
     assert structure_ratio(gravel(), gravel()) < 1.1
 
 
+@pytest.mark.parametrize("square", [8, 96])
+def test_pictures_whose_pieces_are_all_equal_have_a_ratio(square):
+    """A checkerboard whose period divides the distance between pieces, and a flat picture."""
+    lines = torch.arange(192) // square
+    picture = 255.0 * ((lines + lines[:, None]) % 2)[None] if square == 8 else torch.full((1, 192, 192), 100.0)
+    assert structure_ratio(picture, picture) < 1.1
+    assert 1.5 < structure_ratio(part(40, 50), picture) < float("inf")
+
+
 def test_brightness_is_pillows():
     colours = torch.randint(0, 256, (1, 3, 5, 7), generator=torch.Generator().manual_seed(1)).float()
     picture = Image.fromarray(colours[0].permute(1, 2, 0).byte().numpy()).convert("L")
