@@ -313,7 +313,7 @@ def _slow_to_decode(count: int, side: int) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("archived", [True, False])
 def test_a_long_upload_does_not_delay_others(one_decoder: Api, archived: bool) -> None:
-    files = _slow_to_decode(8, 3000)
+    files = _slow_to_decode(16, 3000)
     parts: list[tuple[str, Any]] = [("images", file) for file in files]
     if archived:
         parts = [("archive", ("pictures.zip", pictures.zipped(dict(files), zipfile.ZIP_STORED)))]

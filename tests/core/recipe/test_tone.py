@@ -51,7 +51,7 @@ def test_large_errors_of_tone_remain_visible(std, gain):
         {"picture_noise": 0.0},
         {"top": "object"},
         {"top": "category"},
-        {"patch_size": 32},
+        {"patch_size": 32, "boundary": "valid", "random_lattice": False},
         {"contrastive": True},
     ],
 )
