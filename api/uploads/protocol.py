@@ -14,7 +14,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 DRAIN_BYTES = 4 << 20  # discarded of the rest of a body, unless the request's state has "drain_bytes"
-DRAIN_SECONDS, DRAIN_IDLE_SECONDS = 10.0, 2.0
+DRAIN_SECONDS, DRAIN_IDLE_SECONDS = 20.0, 5.0
 
 
 class DrainingTransport:

@@ -4,7 +4,8 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -77,9 +78,8 @@ def test_writes_of_a_worker_that_lost_its_lease_are_refused(rig: Rig) -> None:
     job_id = client.post_job(body)
     client.wait(job_id, lambda job: job["status"] == "running" and job["progress"]["fraction"] > 0)
     worker = _name_of(rig, rows.row(rig.database, job_id).worker)
-    rig.send_all(worker, signal.SIGSTOP)
-    job = client.succeeded(job_id)
-    rig.send_all(worker, signal.SIGCONT)
+    with _stopped_outside_a_transaction(rig, worker):
+        job = client.succeeded(job_id)
     until(lambda: any(event in rig.log.read_bytes()[logged:] for event in (b"lease_lost", b"job_left")))
     assert job["attempt"] == 2
     assert client.job(job_id) == job
@@ -123,6 +123,27 @@ def test_a_request_repeated_under_its_key_after_kills_of_the_api_makes_one_job(r
     (job_id,) = {answer.json()["id"] for answer in answers}
     assert rows.count(rig.database)["jobs"] == before + 1
     rig.client.cancel(job_id)
+
+
+@contextmanager
+def _stopped_outside_a_transaction(rig: Rig, worker: str) -> Iterator[None]:
+    """Stop a worker and its child. While they held SQLite's lock for writing, nobody could take over their job."""
+
+    def stop() -> bool:
+        rig.send_all(worker, signal.SIGSTOP)
+        with closing(sqlite3.connect(rig.data_dir / "genconvnet.sqlite3", isolation_level=None, timeout=0.5)) as lock:
+            try:
+                lock.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                rig.send_all(worker, signal.SIGCONT)
+                return False
+        return True
+
+    until(stop)
+    try:
+        yield
+    finally:
+        rig.send_all(worker, signal.SIGCONT)
 
 
 def _stored(rig: Rig) -> tuple[dict[str, int], set[Path]]:
