@@ -25,9 +25,8 @@ from core.synthesis.sampling import render, synthesize
 
 LEARNED, SAMPLED = "ConvNet", "ConvNet, sampled"
 OTHER_HALF = "its other half"
-DRAWN_PIXELS = (
-    2**17
-)  # by each older method and from the finished model: 8 pictures of 128 x 128 pixels, one of 512 x 512
+# What each older method and the finished model draw: 8 pictures of 128 x 128 pixels, one of 512 x 512.
+DRAWN_PIXELS = 2**17
 MAX_DRAWS = 8  # a single small picture would be a matter of luck
 BLOCKS = 5  # of quilting, along a picture: enough pieces to choose from, each large enough to hold structure
 

@@ -121,8 +121,8 @@ class _TrainingRun:
 
     def _contact_sheet(self) -> Tensor:
         """Return training pictures and synthesized pictures; after contrastive divergence, reconstructed ones."""
-        windows = self.params.patch_size is not None and not self.params.fixed_size
-        pictures = self.learner.examples[:SHEET_PICTURES] if windows else self._first_pictures(SHEET_PICTURES)
+        of_windows = self.params.of_windows
+        pictures = self.learner.examples[:SHEET_PICTURES] if of_windows else self._first_pictures(SHEET_PICTURES)
         learned = self._reconstructed(pictures) if self.params.contrastive else self._synthesized()
         columns = len(pictures) if self.params.contrastive else None
         return sheet([*to_pixels(pictures, self.levels), *learned], columns=columns)
@@ -165,7 +165,7 @@ class _TrainingRun:
         They are the chains; or if windows were learned, a few pictures as large as the training pictures, or as
         DRAWN_SIDE if these are larger: sampling jobs draw more and larger ones, with progress and in parallel.
         """
-        if self.params.patch_size is None or self.params.fixed_size:
+        if not self.params.of_windows:
             yield from self._synthesized()
             return
         side = min(self.params.image_size, DRAWN_SIDE)
@@ -187,7 +187,7 @@ class _TrainingRun:
         return NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
 
     def _final_metrics(self, results: Tensor) -> dict[str, Any]:
-        """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, and remarks on both.
+        """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, warnings about both.
 
         Also the number of recoveries, and the precision.
         """

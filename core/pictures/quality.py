@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.pictures.spectrum import spectrum_deviation
-from core.pictures.structure import MIN_SIDE, structure_ratio
+from core.pictures.spectrum import power_spectrum, spectrum_deviation
+from core.pictures.structure import is_comparable, structure_ratio
 
 PATCH = 7  # side of the compared patches, in pixels
 SCALES = (1, 2, 4)  # pixels averaged into one, along each axis
@@ -61,9 +61,8 @@ class Quality:
 
 def assess(synthesized: Tensor, picture: Tensor, stride: int = 1) -> Quality:
     """Measure `synthesized` (C, H, W), or the mean over (N, C, H, W), against the training picture (C, H, W)."""
-    pieces = min(*synthesized.shape[-2:], *picture.shape[-2:]) // 2
     return Quality(
-        structure=structure_ratio(synthesized, picture) if pieces >= MIN_SIDE else None,
+        structure=structure_ratio(synthesized, picture) if is_comparable(synthesized, picture) else None,
         spectrum=spectrum_deviation(synthesized, picture),
         distance=distance_ratio(synthesized, picture),
         grid_peak=relative_grid_peak(synthesized, picture, stride),
@@ -137,10 +136,7 @@ def grid_peak(pictures: Tensor, stride: int) -> float:
     side = periods * stride
     if side > shorter:
         raise ValueError(f"the picture's {shorter} pixels hold fewer than {MIN_PERIODS} periods of {stride} pixels")
-    segments = pictures.unfold(-2, side, side // 2).unfold(-2, side, side // 2)  # (N, C, rows, columns, side, side)
-    segments = segments - segments.mean(dim=(-2, -1), keepdim=True)
-    hann = torch.hann_window(side)
-    power = torch.fft.fft2(segments * hann * hann[:, None]).abs().square().mean(dim=(0, 1, 2, 3))
+    power = power_spectrum(pictures, side)
 
     to_line = (torch.arange(side) + periods // 2) % periods - periods // 2  # bins from the nearest line of the grid
     off_the_lines = (to_line.abs() > HANN_REACH)[:, None] | (to_line.abs() > HANN_REACH)

@@ -36,13 +36,8 @@ def band_powers(pictures: Tensor, side: int) -> Tensor:
     (Welch 1967), and over the directions of a band. The highest band is the corners of the spectrum, beyond the Nyquist
     frequency of the axes, where a checkerboard of single pixels lies; the others are a third of an octave wide.
     """
-    pictures = pictures if pictures.ndim == 4 else pictures[None]
-    step = max(side // 2, 1)
-    segments = pictures.unfold(-2, side, step).unfold(-2, side, step)
-    segments = segments - segments.mean(dim=(-2, -1), keepdim=True)
-    hann = torch.hann_window(side).to(pictures)
-    window = hann * hann[:, None]
-    power = torch.fft.fft2(segments * window).abs().square().mean(dim=(0, 1, 2, 3)) / window.square().sum()
+    hann = torch.hann_window(side)
+    power = power_spectrum(pictures if pictures.ndim == 4 else pictures[None], side) / hann.square().sum() ** 2
     frequencies = torch.fft.fftfreq(side)
     radius = (frequencies.square() + frequencies.square()[:, None]).sqrt()
     powers = []
@@ -57,6 +52,20 @@ def band_powers(pictures: Tensor, side: int) -> Tensor:
     if not powers:
         raise ValueError(f"segments of {side} pixels are too small for a band of {MIN_BINS} frequencies")
     return torch.stack(powers)
+
+
+def power_spectrum(pictures: Tensor, side: int) -> Tensor:
+    """Return the power at each frequency of the Fourier transform -> (side, side), times the power of the window.
+
+    Averaged over channels and Hann windowed segments of `side` pixels, which overlap by half (Welch 1967). pictures
+    (N, C, H, W).
+    """
+    step = max(side // 2, 1)
+    segments = pictures.unfold(-2, side, step).unfold(-2, side, step)  # (N, C, rows, columns, side, side)
+    segments = segments - segments.mean(dim=(-2, -1), keepdim=True)
+    hann = torch.hann_window(side)
+    power: Tensor = torch.fft.fft2(segments * hann * hann[:, None]).abs().square().mean(dim=(0, 1, 2, 3))
+    return power
 
 
 def _factor(a: Tensor, b: Tensor) -> Tensor:

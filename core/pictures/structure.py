@@ -51,6 +51,12 @@ def structure_ratio(synthesized: Tensor, picture: Tensor) -> float:
     return (sum(between) / len(between)) / max(sum(within) / len(within), MIN_WITHIN)
 
 
+def is_comparable(synthesized: Tensor, picture: Tensor) -> bool:
+    """Return True if pictures (…, H, W) are large enough for `structure_ratio`, however their sizes differ."""
+    shortest: int = min(*synthesized.shape[-2:], *picture.shape[-2:])
+    return shortest // 2 >= MIN_SIDE
+
+
 def brightness(pictures: Tensor) -> Tensor:
     """Return the luma of pictures (N, C, H, W) rounded to grey levels -> (N, 1, H, W) (ITU-R BT.601)."""
     if pictures.shape[1] == 1:

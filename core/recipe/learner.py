@@ -195,7 +195,7 @@ def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
     examples = pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float()
     if params.patch_size is None:
         return examples
-    count = EXAMPLE_PATCHES if params.fixed_size else EXAMPLE_WINDOWS
+    count = EXAMPLE_WINDOWS if params.of_windows else EXAMPLE_PATCHES
     return cut_patches(examples, params.patch_size, count, torch.Generator().manual_seed(0))
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from core.pictures.spectrum import spectrum_deviation
-from core.pictures.structure import MIN_SIDE, structure_ratio
+from core.pictures.structure import is_comparable, structure_ratio
 from core.schemas.learning import LearningParams
 
 TOLERATED_STRUCTURE = 1.5  # times what pieces of the training picture differ by
 TOLERATED_SPECTRUM = 2.0  # factor between the powers of a band
-MIN_COMPARED = 2 * MIN_SIDE  # pixels along each side of a picture whose halves are compared
 MAX_COMPARED = 1024  # pixels along each side; of larger pictures, the upper left part is compared
 MAX_PICTURES = 4  # of the synthesized ones
 
@@ -37,7 +36,7 @@ def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningPa
     objects, patches and reconstructions are no textures, and small pictures are too few pieces.
     """
     texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive
-    if not texture or min(*synthesized.shape[-2:], *picture.shape[-2:]) < MIN_COMPARED:
+    if not texture or not is_comparable(synthesized, picture):
         return None
     synthesized = synthesized[:MAX_PICTURES, :, :MAX_COMPARED, :MAX_COMPARED].float()
     picture = picture[:, :MAX_COMPARED, :MAX_COMPARED]

@@ -5,10 +5,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 from core.schemas.geometry import Boundary
-from core.schemas.learning import Top
+from core.schemas.learning import LearnedSize, Top
 
 
-class LearnedSettings(BaseModel):
+class LearnedSettings(BaseModel, LearnedSize):
     """The part of a model's `LearningParams` that other jobs use. Grey levels, pixels."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -24,11 +24,6 @@ class LearnedSettings(BaseModel):
     def side(self) -> int:
         """Side in pixels of the pictures that were learned; of the patches if only these can be drawn."""
         return self.patch_size if self.patch_size is not None and self.of_patches else self.image_size
-
-    @property
-    def of_patches(self) -> bool:
-        """Whether it learned patches that are no windows of a texture, and so knows nothing of whole pictures."""
-        return self.patch_size is not None and self.boundary != "torus"
 
     @property
     def only_size(self) -> str | None:

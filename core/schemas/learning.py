@@ -1,6 +1,6 @@
 """Settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -32,7 +32,31 @@ class LayerParams(BaseModel):
     ] = 1
 
 
-class LearningParams(BaseModel):
+class LearnedSize:
+    """What follows from the settings that decide how large the pictures are that a model can draw."""
+
+    if TYPE_CHECKING:  # at run time pydantic would take them for fields, and put them first
+        patch_size: int | None
+        top: Top
+        boundary: Boundary
+
+    @property
+    def of_patches(self) -> bool:
+        """Whether patches are learned that stand alone, so that nothing is known of whole pictures."""
+        return self.patch_size is not None and self.boundary != "torus"
+
+    @property
+    def of_windows(self) -> bool:
+        """Whether the patches are windows of a texture, which continues beyond them."""
+        return self.patch_size is not None and self.boundary == "torus"
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether the model draws only the size it learned."""
+        return self.top == "object" or self.of_patches
+
+
+class LearningParams(BaseModel, LearnedSize):
     """Everything that decides what a training job learns. Grey levels run from 0 to 255."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -317,11 +341,6 @@ class LearningParams(BaseModel):
     def side(self) -> int:
         """Side in pixels of the training pictures, or of the patches if `patch_size` is set."""
         return self.patch_size or self.image_size
-
-    @property
-    def fixed_size(self) -> bool:
-        """Whether the model draws only the size it learned: an object, or patches that are no windows of a texture."""
-        return self.top == "object" or (self.patch_size is not None and self.boundary != "torus")
 
     @property
     def stages(self) -> int:

@@ -180,7 +180,7 @@ def _indexed(chunks: list[Chunk], colours: int, transparency: bytes) -> Image.Im
 
 
 def _low_bytes(chunks: list[Chunk]) -> Image.Image:
-    """Decode the low bytes of RGB with 16 bits: Pillow keeps the high ones, in the byte order that it is told."""
+    """Decode the low bytes of RGB with 16 bits: Pillow keeps the high ones, in the byte order that it is given."""
     with _open(chunks) as opened:
         opened.tile = [tile._replace(args="RGB;16L") for tile in opened.tile]
         opened.load()

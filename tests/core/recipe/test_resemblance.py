@@ -6,8 +6,10 @@ import pytest
 import torch
 from training import PARAMS, with_
 
-from core.recipe.resemblance import MIN_COMPARED, Resemblance, find_differences, measure_resemblance
+from core.pictures.structure import MIN_SIDE
+from core.recipe.resemblance import Resemblance, find_differences, measure_resemblance
 
+MIN_COMPARED = 2 * MIN_SIDE
 GOOD = Resemblance(structure_ratio=1.0, spectrum_deviation=1.3)
 
 
