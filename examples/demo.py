@@ -63,6 +63,8 @@ def run(client: httpx.Client, picture: Path, preset: str, out: Path) -> int:
     seconds = time.monotonic() - began_at
     spread = f"std of chains {trained['metrics']['chain_std']:.1f}, of the picture {trained['metrics']['data_std']:.1f}"
     console.print(f"learned    {trained['model_id']} in {seconds:.0f} s; {spread}")
+    for warning in trained["metrics"]["remarks"]:
+        console.print(f"warning    {warning}")
 
     params = {"count": 2, "width": 192, "height": 192, "tileable": True}
     sample = post(client, "/v1/jobs", json={"kind": "sample", "model_id": trained["model_id"], "params": params})
