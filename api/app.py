@@ -18,6 +18,8 @@ from api.best_effort import BestEffortCalls
 from api.datasets import routes as datasets
 from api.datasets.decoder_pool import DecoderPool
 from api.datasets.limits import Limits
+from api.events import routes as events
+from api.events.feed import job_state_reader
 from api.jobs import routes as jobs
 from api.jobs.events import job_end_reader
 from api.metrics import ServiceMonitor
@@ -83,7 +85,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     errors.install(app)
-    for routes in (access, datasets, jobs, models, webhooks, presets, health, web, reference):
+    for routes in (access, datasets, jobs, events, models, webhooks, presets, health, web, reference):
         app.include_router(routes.router)
     complete_document(app)
     _add_middlewares(app, settings)
@@ -162,7 +164,9 @@ def _open(settings: ApiSettings) -> AppState:
         blobs=Blobs(settings.blobs_url),
         notifier=JobNotifier(settings.broker_url),
         redis=connect(settings.broker_url),
-        broadcaster=EventBroadcaster(connect_async(settings.broker_url), job_end_reader(database)),
+        broadcaster=EventBroadcaster(
+            connect_async(settings.broker_url), job_end_reader(database), job_state_reader(database)
+        ),
         best_effort=BestEffortCalls(),
         decoders=DecoderPool(Limits.of(settings), settings.decoders),
         upload_limiter=UploadLimiter(settings.uploads_at_once),

@@ -74,7 +74,7 @@ class JobContext:
         data = running.record(self.database, self.lease, self._progress, self._points).model_dump()
         if self._points:
             data["metrics"] = dict(self._points[-1][1])
-        events.publish(self.redis, self.lease.public_id, "progress", data)
+        self._publish("progress", data)
         self._points.clear()
         self._recorded_at = time.monotonic()
 
@@ -107,7 +107,7 @@ class JobContext:
         stored_as, content = f"preview-{step:07d}.png", write_picture(pixels)
         stored = self._publish_artifact("preview.png", "image/png", content, _size(pixels), stored_as)
         data = {"step": step, "url": f"/v1/jobs/{self.lease.job_id}/artifacts/preview.png", "sha256": stored.sha256}
-        events.publish(self.redis, self.lease.job_id, "preview", data)
+        self._publish("preview", data)
 
     def _publish_artifact(
         self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None, stored_as: str | None = None
@@ -154,7 +154,10 @@ class JobContext:
         name: events.EventName = "done" if status.final else "status"
         if status.final:
             metrics.JOBS_FINISHED.labels(self.lease.kind.value, status.value).inc()
-        events.publish(self.redis, self.lease.public_id, name, {"status": status.value, **details})
+        self._publish(name, {"status": status.value, **details})
+
+    def _publish(self, name: events.EventName, data: Mapping[str, Any]) -> None:
+        events.publish(self.redis, self.lease.public_id, name, data, owner=self.lease.owner)
 
 
 def _size(pixels: Tensor) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.app_state import AppState
 from api.public_urls import public_url
 from core.broker import events
-from core.broker.broadcaster import RETRY_SECONDS, EventBroadcaster, FindEnds, JobEnd
+from core.broker.broadcaster import RETRY_SECONDS, EventBroadcaster, FindEnds, JobEnd, JobStates
 from core.broker.events import BEGINNING, Event
 from core.jobs import requests
 from core.schemas.jobs import JobStatus
@@ -114,8 +114,9 @@ class StreamCursor:
         self._after_done = bool(end)  # what workers still write after a `done` is dropped until the next `status`
         self._pending_done: Event | None = None
 
-    def advance(self, item: Event | JobEnd) -> list[ServerSentEvent]:
+    def advance(self, item: Event | JobEnd | JobStates) -> list[ServerSentEvent]:
         """Return the events to send now that `item` has arrived, oldest first."""
+        assert not isinstance(item, JobStates)  # only feeds get these
         if isinstance(item, JobEnd):
             self.ended = True
             return [ServerSentEvent(event="done", id=f"{self.last_id}.{item.at}", data=item.data)]
@@ -127,10 +128,10 @@ class StreamCursor:
         self._after_done = False
         due = [one for one in (self._pending_done, item) if one is not None]
         self._pending_done, self.last_id = None, item.id
-        return [ServerSentEvent(event=one.name, id=one.id, data=_with_public_url(one.data)) for one in due]
+        return [ServerSentEvent(event=one.name, id=one.id, data=with_public_url(one.data)) for one in due]
 
 
-def _with_public_url(data: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_public_url(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an event's data with its `url`, if it has one, as the client of this request reaches it."""
     return {**data, "url": public_url(data["url"])} if "url" in data else data
 

@@ -40,7 +40,7 @@ def cancel(app_state: AppState, job_id: str) -> Job:
     """Cancel a job, or ask its worker to. Raises NotFound, or Conflict if the job has ended."""
     job = requests.cancel(app_state.database, job_id)
     if job.status == JobStatus.CANCELED:
-        app_state.best_effort.submit(lambda: events.publish(app_state.redis, job.id, "done", {"status": job.status}))
+        app_state.best_effort.submit(lambda: _publish(app_state, job, "done", job.status))
     return job
 
 
@@ -88,12 +88,16 @@ def _announce(app_state: AppState, job: Job) -> None:
     job_id, shards, queue = job.id, job.shards, JobKind(job.kind).queue
 
     def announce() -> None:
-        events.publish(app_state.redis, job_id, "status", {"status": JobStatus.QUEUED.value})
+        _publish(app_state, job, "status", JobStatus.QUEUED)
         for _ in range(max(shards, 1)):
             if not app_state.notifier.notify(queue, job_id):
                 return
 
     app_state.best_effort.submit(announce)
+
+
+def _publish(app_state: AppState, job: Job, name: events.EventName, status: JobStatus) -> None:
+    events.publish(app_state.redis, job.id, name, {"status": status}, owner=job.owner_seq)
 
 
 def _digest(body: BaseModel) -> bytes:

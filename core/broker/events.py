@@ -1,7 +1,10 @@
-"""A job's events: a Redis stream, whose entry ids are the ids of the server-sent events.
+"""Events of jobs: Redis streams, whose entry ids are the ids of the server-sent events.
 
-Clients can also poll the job, so a stream may be lost. It is limited in length and in time, and a broker that runs out
-of memory evicts streams first.
+Each event is added to the stream of its job and to feeds: that of the job's owner and that of all owners, where its
+data also has the `job_id`. Below, a topic is the id of a job or the name of a feed.
+
+Clients can also poll jobs, so a stream may be lost. It is limited in length and in time, and a broker that runs out of
+memory evicts streams first.
 """
 
 import json
@@ -12,12 +15,15 @@ from typing import Any, Literal, get_args
 import structlog
 from redis import Redis, RedisError
 from redis.asyncio import Redis as AsyncRedis
+from redis.client import Pipeline
 
 MAX_EVENTS = 2000  # per job
+MAX_FEED_EVENTS = 5000  # per owner, and of all owners
 EXPIRE_SECONDS = 24 * 3600  # after the last event
 EXPIRE_ENDED_SECONDS = 3600  # after the job's end, which can also be read from its row
 PAGE_SIZE = 500
 BEGINNING = "0-0"
+EVERYONE = "feed:everyone"
 
 EventName = Literal["status", "progress", "preview", "done"]
 EVENT_NAMES: Mapping[bytes, EventName] = {name.encode(): name for name in get_args(EventName)}
@@ -34,27 +40,47 @@ class Event:
     data: Mapping[str, Any]
 
 
-def publish(redis: Redis, job_id: str, name: EventName, data: Mapping[str, Any]) -> None:
-    """Add an event to the job's stream. If the broker is away or full, log it and go on."""
+def feed_of(owner: int) -> str:
+    """Return the name of the feed of a key's jobs; `owner` is `ApiKey.seq`."""
+    return f"feed:{owner}"
+
+
+def is_feed(topic: str) -> bool:
+    """Return True if the topic is a feed and not a job."""
+    return topic.startswith("feed:")
+
+
+def publish(redis: Redis, job_id: str, name: EventName, data: Mapping[str, Any], *, owner: int | None = None) -> None:
+    """Add an event to the job's stream and to the feeds. If the broker is away or full, log it and go on.
+
+    owner: `owner_seq` of the job; None if the service runs without keys.
+    """
+    feeds = [EVERYONE] if owner is None else [EVERYONE, feed_of(owner)]
     try:
         pipeline = redis.pipeline(transaction=False)
-        entry: dict[Any, Any] = {"name": name, "data": json.dumps(dict(data))}
-        pipeline.xadd(_key(job_id), entry, maxlen=MAX_EVENTS, approximate=True)
-        pipeline.expire(_key(job_id), EXPIRE_ENDED_SECONDS if name == "done" else EXPIRE_SECONDS)
+        _add(pipeline, job_id, name, data, MAX_EVENTS, EXPIRE_ENDED_SECONDS if name == "done" else EXPIRE_SECONDS)
+        for feed in feeds:
+            _add(pipeline, feed, name, {"job_id": job_id, **data}, MAX_FEED_EVENTS, EXPIRE_SECONDS)
         pipeline.execute()
     except (RedisError, OSError) as error:
         log.warning("event_not_published", job_id=job_id, event_name=name, error=str(error))
 
 
-async def replay(redis: AsyncRedis, job_id: str, after: str) -> AsyncIterator[list[Event]]:
-    """Yield the stored events of a job after the id `after`, in pages; the first may be empty. Raises RedisError.
+def _add(pipeline: Pipeline, topic: str, name: EventName, data: Mapping[str, Any], most: int, expire: int) -> None:
+    entry: dict[Any, Any] = {"name": name, "data": json.dumps(dict(data))}
+    pipeline.xadd(_key(topic), entry, maxlen=most, approximate=True)
+    pipeline.expire(_key(topic), expire)
+
+
+async def replay(redis: AsyncRedis, topic: str, after: str) -> AsyncIterator[list[Event]]:
+    """Yield the stored events of a topic after the id `after`, in pages; the first may be empty. Raises RedisError.
 
     If `after` is newer than every stored id, the broker has been wiped since: then all stored events are yielded.
     """
-    if is_later(after, await last_id(redis, job_id)):
+    if is_later(after, await last_id(redis, topic)):
         after = BEGINNING
     while True:
-        page = _parsed(await redis.xrange(_key(job_id), min=f"({after}", count=PAGE_SIZE) or [])
+        page = _parsed(await redis.xrange(_key(topic), min=f"({after}", count=PAGE_SIZE) or [])
         yield valid(page)
         if len(page) < PAGE_SIZE:
             return
@@ -66,19 +92,24 @@ def valid(found: Sequence[Event]) -> list[Event]:
     return [event for event in found if event.name is not None]
 
 
-async def last_id(redis: AsyncRedis, job_id: str) -> str:
+async def last_id(redis: AsyncRedis, topic: str) -> str:
     """Return the id of the newest stored event, or BEGINNING if there is none. Raises RedisError."""
-    newest: Any = await redis.xrevrange(_key(job_id), count=1)
+    newest: Any = await redis.xrevrange(_key(topic), count=1)
     return str(newest[0][0].decode()) if newest else BEGINNING
 
 
+async def contains(redis: AsyncRedis, topic: str, id_: str) -> bool:
+    """Return True if the entry with this id is still stored, and so every later one is. Raises RedisError."""
+    return bool(await redis.xrange(_key(topic), min=id_, max=id_, count=1))
+
+
 async def read(redis: AsyncRedis, after: Mapping[str, str], wait_seconds: float) -> dict[str, list[Event]]:
-    """Return the events of each job after its id in `after`; wait up to `wait_seconds` for one. Raises RedisError."""
-    jobs = {_key(job_id).encode(): job_id for job_id in after}
-    positions: dict[Any, Any] = {_key(job_id): id_ for job_id, id_ in after.items()}
+    """Return the events of each topic after its id in `after`; wait up to `wait_seconds` for one. Raises RedisError."""
+    topics = {_key(topic).encode(): topic for topic in after}
+    positions: dict[Any, Any] = {_key(topic): id_ for topic, id_ in after.items()}
     answer: Any = await redis.xread(positions, count=PAGE_SIZE, block=max(1, int(wait_seconds * 1000)))
     found = {key: pages[0] for key, pages in answer.items()} if isinstance(answer, dict) else dict(answer or ())
-    return {jobs[key]: _parsed(entries) for key, entries in found.items()}
+    return {topics[key]: _parsed(entries) for key, entries in found.items()}
 
 
 def is_later(one: str, other: str) -> bool:
@@ -104,5 +135,5 @@ def _event(id_: str, fields: Mapping[bytes, bytes]) -> Event:
     return Event(id_, name, data)
 
 
-def _key(job_id: str) -> str:
-    return f"genconvnet:events:{job_id}"
+def _key(topic: str) -> str:
+    return f"genconvnet:events:{topic}"

@@ -39,6 +39,7 @@ class JobLease:
     checkpoint: str | None
     attempt: int
     request_id: str | None
+    owner: int | None = None  # `owner_seq` of the job
     first: int = 0
     parent_seq: int | None = None
     parent_id: str | None = None
@@ -101,6 +102,7 @@ def _lease(job: Job) -> JobLease:
         checkpoint=job.checkpoint,
         attempt=job.attempt,
         request_id=job.request_id,
+        owner=job.owner_seq,
         first=job.first,
         parent_seq=job.parent_seq,
         parent_id=job.parent.id if job.parent else None,

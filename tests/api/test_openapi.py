@@ -28,7 +28,8 @@ CHECKS = [not_a_server_error, content_type_conformance, response_schema_conforma
 def document(api: Api) -> BaseSchema:
     print(f"GENCONVNET_TEST_SEED={SEED}")  # noqa: T201
     document = schemathesis.openapi.from_url(f"{api.client.base_url}/openapi.json")
-    return document.exclude(path="/readyz")  # it answers 503, because no worker runs
+    # /readyz answers 503, because no worker runs; the answer of /v1/events does not end.
+    return document.exclude(path="/readyz").exclude(path="/v1/events")
 
 
 @pytest.mark.parametrize("mode", GenerationMode)

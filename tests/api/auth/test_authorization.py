@@ -41,6 +41,7 @@ WITH_ANY_KEY = {
     ("POST", "/v1/models"),
     ("POST", "/v1/webhooks"),
 }  # operations on no existing row
+STREAMS = {("GET", "/v1/events")}  # tests/api/events
 LISTINGS = {("GET", f"/v1/{noun}") for noun in ("datasets", "jobs", "models", "webhooks")}
 ID_IN_BODY: dict[Operation, list[dict[str, Any]]] = {  # {dataset_id} and {model_id} are replaced by ids
     ("POST", "/v1/jobs"): [
@@ -132,7 +133,7 @@ ABSENT = {noun: f"{noun}_none" for noun in ("dataset", "model", "done", "cancele
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
 def test_every_operation_is_in_exactly_one_table(operation: Operation) -> None:
-    tables = (OPEN, WITH_ANY_KEY, LISTINGS, ID_IN_BODY, ID_IN_PATH)
+    tables = (OPEN, WITH_ANY_KEY, STREAMS, LISTINGS, ID_IN_BODY, ID_IN_PATH)
     assert [operation in table for table in tables].count(True) == 1, "add it to one table of this file"
 
 
