@@ -9,7 +9,7 @@ import time
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.5
-_STARTER = "GENCONVNET_DIE_WITH_PARENT"  # an environment variable: the id of the process to end with
+STARTER = "GENCONVNET_DIE_WITH_PARENT"  # an environment variable: the id of the process to end with
 
 
 def die_with_parent(signal_number: signal.Signals = signal.SIGKILL, parent: int | None = None) -> None:
@@ -33,7 +33,7 @@ def die_with_starter() -> bool:
 
     Returns True if it has.
     """
-    starter = os.environ.get(_STARTER)
+    starter = os.environ.get(STARTER)
     if starter:
         die_with_parent(signal.SIGTERM, int(starter))
     return bool(starter)
@@ -41,7 +41,7 @@ def die_with_starter() -> bool:
 
 def with_starter() -> dict[str, str]:
     """Return environment variables for a child that is to end with this process, even if it is still importing."""
-    return {_STARTER: str(os.getpid())}
+    return {STARTER: str(os.getpid())}
 
 
 def _watch(parent: int, signal_number: signal.Signals) -> None:

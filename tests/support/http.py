@@ -1,18 +1,16 @@
-"""The API as it is deployed: a process of its own, `python -P -m api`, over real HTTP."""
+"""The API as it is deployed: a process of its own, over real HTTP."""
 
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 from support import rows
+from support.preloaded import PreloadedApi
 from support.waiting import PATIENCE_SECONDS, until
 
-from core.runtime.processes import with_starter
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 
@@ -43,14 +41,9 @@ class Api:
             "GENCONVNET_PORT": str(self.port),
             "GENCONVNET_LOG_FORMAT": "json",
             "GENCONVNET_RECONCILE_SECONDS": "0.2",
-            **with_starter(),
             **{name: str(value) for name, value in LIMITS.items()},
         }
-        command = [sys.executable, "-P", "-m", "api"]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=folder, env={**kept, **ours, **environment}
-            )
+        self.process = PreloadedApi(folder, self.log, {**kept, **ours, **environment})
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE_SECONDS)
         self._wait()
         self.database = Database(database_url)
