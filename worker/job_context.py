@@ -1,7 +1,7 @@
 """What the handler of a job works with: storage, device and lease, and methods that record progress and results."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,9 @@ from redis import Redis
 from torch import Tensor
 
 from core.broker import events
-from core.jobs import outcomes, running
+from core.jobs import outcomes, previews, running
 from core.jobs.leases import JobLease
+from core.jobs.previews import NewPreview
 from core.jobs.results import NewArtifact, NewModel
 from core.pictures.images import write_picture
 from core.schemas.jobs import JobStatus, Progress
@@ -101,26 +102,41 @@ class JobContext:
         """Publish pixels (C, H, W), uint8, as a PNG before the job ends; replace an earlier one of this name."""
         self._publish_artifact(name, "image/png", write_picture(pixels), _size(pixels))
 
-    def publish_preview(self, step: int, pixels: Tensor) -> None:
-        """Publish pixels (C, H, W), uint8, as preview.png, and an event that says so."""
+    def publish_preview(self, step: int, stage: int, iteration: int, pixels: Tensor) -> None:
+        """Publish pixels (C, H, W), uint8, as preview.png, keep them among the previews, and send an event.
+
+        step: the iterations of all stages. The event's `url` is that of preview.png, because another preview may take
+        the place of a kept one.
+        """
         # Each version has a path of its own, so that no reader gets half of one version and half of the next.
         stored_as, content = f"preview-{step:07d}.png", write_picture(pixels)
         stored = self._publish_artifact("preview.png", "image/png", content, _size(pixels), stored_as)
-        data = {"step": step, "url": f"/v1/jobs/{self.lease.job_id}/artifacts/preview.png", "sha256": stored.sha256}
-        self._publish("preview", data)
+        width, height = _size(pixels)
+        kept = self.store_file(f"preview-kept-{step:07d}.png", content)
+        self._delete_replaced(
+            kept,
+            lambda: previews.add(self.database, self.lease, NewPreview(step, stage, iteration, width, height, kept)),
+        )
+        place = {"step": step, "stage": stage, "iteration": iteration, "width": width, "height": height}
+        url = f"/v1/jobs/{self.lease.job_id}/artifacts/preview.png"
+        self._publish("preview", {**place, "url": url, "sha256": stored.sha256})
 
     def _publish_artifact(
         self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None, stored_as: str | None = None
     ) -> StoredBlob:
         stored = self.store_file(stored_as or name, content)
         artifact = NewArtifact(name, media_type, stored, *(size or ()))
+        self._delete_replaced(stored, lambda: running.publish(self.database, self.lease, artifact))
+        return stored
+
+    def _delete_replaced(self, stored: StoredBlob, write_row: Callable[[], list[str]]) -> None:
+        """Write the row of a stored file, and delete the files that it replaces. Without a lease delete the new one."""
         try:
-            replaced = running.publish(self.database, self.lease, artifact)
+            replaced = write_row()
         except LeaseLost:
             self.blobs.delete(stored.blob)
             raise
         self.blobs.delete(*replaced)
-        return stored
 
     def delete_artifacts(self) -> None:
         """Delete the files of the results that were added, because this attempt will not publish them."""

@@ -100,7 +100,8 @@ class _TrainingRun:
         if progress.iteration == progress.iterations:
             self.context.publish_picture(f"contact-sheet-{progress.stage}.png", self._contact_sheet())
         if due:
-            self.context.publish_preview(progress.step, sheet(list(self._synthesized())))
+            pixels = sheet(list(self._synthesized()))
+            self.context.publish_preview(progress.step, progress.stage, progress.iteration, pixels)
             self.previewed_at = time.monotonic()
 
     def _save_when_due(self) -> None:

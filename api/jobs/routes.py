@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator
@@ -13,16 +13,18 @@ from api.app_state import AppState, AppStateDep
 from api.errors import NoContent
 from api.jobs import service
 from api.jobs.events import has_received_end, is_event_id, stream_events
-from api.jobs.schemas import JobIn, JobOut, ResumeIn
+from api.jobs.schemas import JobIn, JobOut, PreviewOut, ResumeIn
 from api.jobs.zip_stream import stream_zip
 from api.openapi import file_response
 from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
-from core.jobs import requests
+from core.jobs import previews, requests
 from core.schemas.jobs import JobKind, JobStatus
 from core.storage.blobs import BlobMissing
 from core.storage.errors import NotFound
 from core.storage.tables import Artifact, Job
+
+MAX_STEP = (1 << 31) - 1  # of a column of integers
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -42,6 +44,7 @@ def _event_id(text: str) -> str:
     return text
 
 
+Step = Annotated[int, Path(ge=0, le=MAX_STEP)]
 LastEventId = Annotated[
     Annotated[str, AfterValidator(_event_id)] | None,
     Header(max_length=70, description="Send the events after this one; 204 if it was the last."),
@@ -126,6 +129,19 @@ async def events(
 def metrics(app_state: AppStateDep, job_id: str) -> dict[str, list[dict[str, Any]]]:
     """List everything measured while learning, one entry per iteration."""
     return {"data": requests.metrics(app_state.database, job_id)}
+
+
+@router.get("/{job_id}/previews")
+def list_previews(app_state: AppStateDep, job_id: str) -> dict[str, list[PreviewOut]]:
+    """List pictures of the learning, the first and the latest among them, evenly over its iterations; at most 48."""
+    return {"data": [PreviewOut.of(job_id, row) for row in previews.listing(app_state.database, job_id)]}
+
+
+@router.get("/{job_id}/previews/{step}", response_class=Response, responses=file_response("image/png"))
+def preview(app_state: AppStateDep, request: Request, job_id: str, step: Step) -> Response:
+    """Download a preview. Supports ETag and Range."""
+    row = previews.find(app_state.database, job_id, step)
+    return files.serve(request, app_state.blobs, row, f"{job_id}-{step}.png")
 
 
 @router.get("/{job_id}/artifacts/{name}", response_class=Response, responses=file_response("*/*"))

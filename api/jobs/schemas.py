@@ -13,7 +13,7 @@ from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import SampleParams
 from core.schemas.times import utc_datetime
-from core.storage.tables import Job
+from core.storage.tables import Job, Preview
 
 Id = Annotated[str, Field(min_length=1, max_length=40)]
 
@@ -127,6 +127,32 @@ class ArtifactOut(BaseModel):
     width: int | None
     height: int | None
     url: str
+
+
+class PreviewOut(BaseModel):
+    """What a training job's chains looked like. step: the iterations of all stages up to it."""
+
+    step: int
+    stage: int
+    iteration: int
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    url: str
+
+    @classmethod
+    def of(cls, job_id: str, row: Preview) -> "PreviewOut":
+        return cls(
+            step=row.step,
+            stage=row.stage,
+            iteration=row.iteration,
+            width=row.width,
+            height=row.height,
+            bytes=row.bytes,
+            sha256=row.sha256,
+            url=public_url(f"/v1/jobs/{job_id}/previews/{row.step}"),
+        )
 
 
 class ErrorOut(BaseModel):

@@ -17,7 +17,18 @@ from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
-from core.storage.tables import NO_OWNER, Dataset, IdempotencyKey, Job, JobModel, Metric, Model, claim_order, new_id
+from core.storage.tables import (
+    NO_OWNER,
+    Dataset,
+    IdempotencyKey,
+    Job,
+    JobModel,
+    Metric,
+    Model,
+    Preview,
+    claim_order,
+    new_id,
+)
 
 BEGINNING = Progress().model_dump(include={"stage", "iteration", "fraction", "eta_seconds"})
 """The progress of a job that starts anew, except how much there is to do."""
@@ -243,7 +254,8 @@ def delete(database: Database, job_id: str, finished_at: float | None = None) ->
 def _files(session: Session, job: Job) -> list[str]:
     parts = (job, *shards.lock_shards(session, job))
     artifacts = [artifact.blob for one in parts for artifact in one.artifacts]
-    return artifacts + [one.checkpoint for one in parts if one.checkpoint]
+    previews = session.scalars(select(Preview.blob).where(Preview.job_seq.in_([one.seq for one in parts])))
+    return [*artifacts, *previews, *(one.checkpoint for one in parts if one.checkpoint)]
 
 
 def _check_time_left(job: Job, worked: float, limit: float | None) -> None:

@@ -15,7 +15,7 @@ from core.storage.blobs import BlobMissing, Blobs
 from core.storage.clock import now
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
-from core.storage.tables import Artifact, IdempotencyKey, Job
+from core.storage.tables import Artifact, IdempotencyKey, Job, Preview
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,11 @@ def _ended(database: Database) -> list[_Ended]:
 def _sizes(database: Database, blobs: Blobs, wanted: set[int]) -> Counter[int]:
     """Return the bytes of the files of jobs and their shards, by the job's seq."""
     whole = func.coalesce(Job.parent_seq, Job.seq)
-    results = select(whole, func.sum(Artifact.bytes)).join(Artifact, Artifact.job_seq == Job.seq).group_by(whole)
+    sizes: Counter[int] = Counter()
     with database.read() as session:
-        sizes = Counter({seq: int(total) for seq, total in session.execute(results) if seq in wanted})
+        for table in (Artifact, Preview):
+            total = select(whole, func.sum(table.bytes)).join(table, table.job_seq == Job.seq).group_by(whole)
+            sizes.update({seq: int(size) for seq, size in session.execute(total) if seq in wanted})
         checkpoints = session.execute(select(whole, Job.checkpoint).where(Job.checkpoint.is_not(None))).all()
     for seq, path in checkpoints:
         if seq in wanted and path is not None:

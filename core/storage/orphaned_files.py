@@ -16,11 +16,11 @@ from core.schemas.jobs import JobStatus
 from core.storage.blobs import PREFIXES, BlobInfo, Blobs
 from core.storage.clock import now
 from core.storage.database import Database
-from core.storage.tables import Artifact, AuditEntry, Dataset, DatasetImage, Job, Model
+from core.storage.tables import Artifact, AuditEntry, Dataset, DatasetImage, Job, Model, Preview
 
 SLACK_SECONDS = 3600.0  # by which the clocks of the blob store and the database may differ
 BATCH = 5000  # paths in one query
-PATH_COLUMNS = (Artifact.blob, DatasetImage.blob, Model.blob, Job.checkpoint)
+PATH_COLUMNS = (Artifact.blob, Preview.blob, DatasetImage.blob, Model.blob, Job.checkpoint)
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def _all_references(database: Database) -> list[tuple[str, str]]:
     """Return (id of the dataset, job or model, path of the file) for every file that a row refers to."""
     queries = (
         select(Job.id, Artifact.blob).join(Artifact, Artifact.job_seq == Job.seq),
+        select(Job.id, Preview.blob).join(Preview, Preview.job_seq == Job.seq),
         select(Dataset.id, DatasetImage.blob).join(DatasetImage, DatasetImage.dataset_seq == Dataset.seq),
         select(Model.id, Model.blob),
         select(Job.id, Job.checkpoint).where(Job.checkpoint.is_not(None)),

@@ -1,13 +1,15 @@
 """Limits of keys. They are checked in the transaction that adds the row, with the key's row locked."""
 
-from sqlalchemy import func, select
+from typing import Any
+
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
 from core.storage.access import access_of
 from core.storage.database import Database
 from core.storage.errors import LimitReached
-from core.storage.tables import ApiKey, Artifact, Dataset, DatasetImage, Job, Model
+from core.storage.tables import ApiKey, Artifact, Dataset, DatasetImage, Job, Model, Preview
 
 JOBS_RETRY_SECONDS = 10
 BYTES_RETRY_SECONDS = 60  # space is freed only by the owner or by the retention sweep
@@ -57,15 +59,27 @@ def _lock_key(session: Session) -> int:
 
 def stored_bytes(database: Database) -> dict[str, int]:
     """Return the size of all files of datasets, results and models, of all owners. Checkpoints are not counted."""
-    columns = {"datasets": DatasetImage.bytes, "results": Artifact.bytes, "models": Model.bytes}
+    columns: dict[str, tuple[Any, ...]] = {
+        "datasets": (DatasetImage.bytes,),
+        "results": (Artifact.bytes, Preview.bytes),
+        "models": (Model.bytes,),
+    }
     with database.read() as session:
-        return {kind: int(session.scalar(select(func.sum(column))) or 0) for kind, column in columns.items()}
+        return {
+            kind: sum(_total(session, select(func.sum(column))) for column in some) for kind, some in columns.items()
+        }
 
 
 def _stored_bytes(session: Session, owner: int) -> int:
     """Return the size of all files of the key's datasets, jobs and models."""
     pictures = select(func.sum(DatasetImage.bytes)).join(Dataset, Dataset.seq == DatasetImage.dataset_seq)
     results = select(func.sum(Artifact.bytes)).join(Job, Job.seq == Artifact.job_seq)
+    previews = select(func.sum(Preview.bytes)).join(Job, Job.seq == Preview.job_seq)
     models = select(func.sum(Model.bytes))
-    sums = (pictures.where(Dataset.owner_seq == owner), results.where(Job.owner_seq == owner))
-    return sum(int(session.scalar(one) or 0) for one in (*sums, models.where(Model.owner_seq == owner)))
+    of_jobs = (one.where(Job.owner_seq == owner) for one in (results, previews))
+    sums = (pictures.where(Dataset.owner_seq == owner), *of_jobs, models.where(Model.owner_seq == owner))
+    return sum(_total(session, one) for one in sums)
+
+
+def _total(session: Session, query: Select[Any]) -> int:
+    return int(session.scalar(query) or 0)

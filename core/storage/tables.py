@@ -201,6 +201,19 @@ class Artifact(BlobColumns, Base):
     height: Mapped[int | None]
 
 
+class Preview(BlobColumns, Base):
+    """A picture that a training job showed while it learned. Steps count the iterations of all stages."""
+
+    __tablename__ = "previews"
+
+    job_seq: Mapped[int] = mapped_column(ForeignKey("jobs.seq", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    stage: Mapped[int]
+    iteration: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+
+
 class Metric(Base):
     """Measurements of one step of a job. Steps count the iterations of all stages."""
 

@@ -7,7 +7,8 @@ import pytest
 from support import rows
 from support.http import Api, problem
 
-from core.jobs import outcomes, requests
+from core.jobs import outcomes, previews, requests
+from core.jobs.previews import NewPreview
 from core.jobs.results import NewArtifact
 
 CONTENT = bytes(range(256)) * 9000  # more than one chunk
@@ -41,6 +42,25 @@ def test_a_file_matches_its_entry_in_the_job(api: Api, url: str) -> None:
     assert answer.headers["content-length"] == str(SIZE)
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_previews_are_listed_and_served(api: Api) -> None:
+    lease = rows.claimed(api.database)
+    for step in (4, 20):
+        stored = api.blobs.put(lease.path(f"preview-kept-{step}.png"), b"%d" % step)
+        previews.add(api.database, lease, NewPreview(step, 2, step - 3, 3, 4, stored))
+    listed = api.client.get(f"/v1/jobs/{lease.job_id}/previews").json()["data"]
+    assert [(one["stage"], one["iteration"], one["width"], one["height"]) for one in listed] == [
+        (2, 1, 3, 4),
+        (2, 17, 3, 4),
+    ]
+    for one, content in zip(listed, (b"4", b"20"), strict=True):
+        answer = api.client.get(one["url"])
+        assert (answer.content, answer.headers["etag"]) == (content, f'"{one["sha256"]}"')
+        again = api.client.get(one["url"], headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    problem(api.client.get(f"/v1/jobs/{lease.job_id}/previews/5"), 404)
+    problem(api.client.get("/v1/jobs/none/previews"), 404)
 
 
 def test_head_sends_the_headers_without_the_file(api: Api, url: str) -> None:

@@ -35,7 +35,7 @@ class WorkerHarness:
 
     def __init__(self, database: Database, blobs: Blobs, redis: Redis, folder: Path) -> None:
         self.database, self.blobs, self._redis = database, blobs, redis
-        self._settings = WorkerSettings(data_dir=folder, heartbeat_seconds=0.05, progress_seconds=0.2)
+        self.settings = WorkerSettings(data_dir=folder, heartbeat_seconds=0.05, progress_seconds=0.2)
         self.stopping: Callable[[], bool] = lambda: False
 
     def add_dataset(self, **pictures: bytes) -> str:
@@ -82,7 +82,7 @@ class WorkerHarness:
         return self.context_of(rows.claimed(self.database, new))
 
     def context_of(self, lease: JobLease) -> JobContext:
-        settings = self._settings
+        settings = self.settings
         renewer = LeaseRenewer(
             self.database,
             lease,

@@ -1,5 +1,6 @@
 """The `train` job, from its row to its results, in the test's own process."""
 
+import io
 import json
 import weakref
 
@@ -10,6 +11,7 @@ from PIL import Image
 from support import pictures, rows
 from support.worker_harness import WorkerHarness
 
+from core.jobs import previews, requests
 from core.jobs.requests import NewJob
 from core.pictures.images import read_picture, standardize, to_pixels
 from core.pictures.structure import MIN_SIDE
@@ -143,3 +145,19 @@ def test_a_texture_learned_by_windows_ends_with_a_picture_of_the_whole_size_and_
 def test_small_pictures_are_not_compared(harness: WorkerHarness):
     job = harness.work(training(harness.add_dataset(a=noise(1))))
     assert "structure_ratio" not in job.metrics
+
+
+def test_previews_are_kept_and_a_resumed_job_goes_on_with_them(harness: WorkerHarness, monkeypatch) -> None:
+    monkeypatch.setattr(harness, "settings", harness.settings.model_copy(update={"preview_seconds": 1e-9}))
+    new = training(harness.add_dataset(a=noise(1)), iterations=2)
+    job = harness.work(new)
+    assert [row.step for row in previews.listing(harness.database, job.id)] == [1, 2]
+    requests.resume(harness.database, job.id, {**job.params, "iterations": 4})
+    context = harness.context_of(rows.claim(harness.database))
+    with context.renewer:
+        train.train(context)
+    found = previews.listing(harness.database, job.id)
+    assert [(row.step, row.stage, row.iteration) for row in found] == [(n, 1, n) for n in (1, 2, 3, 4)]
+    latest = harness.file(requests.find(harness.database, job.id), "preview.png")
+    assert harness.blobs.get(found[-1].blob) == latest
+    assert (found[0].width, found[0].height) == Image.open(io.BytesIO(latest)).size

@@ -16,7 +16,8 @@ from support.keys import Holder, ask, holder
 
 from api.app import create_app
 from api.settings import ApiSettings
-from core.jobs import outcomes, requests
+from core.jobs import outcomes, previews, requests
+from core.jobs.previews import NewPreview
 from core.jobs.results import NewArtifact, NewModel
 from core.storage import webhooks
 from core.storage.tables import Delivery, new_id
@@ -61,6 +62,8 @@ ID_IN_PATH = {
     ("POST", "/v1/jobs/{job_id}/resume"): Case(202, "canceled"),
     ("GET", "/v1/jobs/{job_id}/events"): Case(200),
     ("GET", "/v1/jobs/{job_id}/metrics"): Case(200),
+    ("GET", "/v1/jobs/{job_id}/previews"): Case(200),
+    ("GET", "/v1/jobs/{job_id}/previews/{step}"): Case(200),
     ("GET", "/v1/jobs/{job_id}/artifacts/{name}"): Case(200),
     ("GET", "/v1/jobs/{job_id}/artifacts.zip"): Case(200),
     ("GET", "/v1/models/{model_id}"): Case(200),
@@ -99,6 +102,9 @@ def _create_rows(api: Api, owner: Holder) -> dict[str, str]:
     rows.accept(owner.database, rows.train(dataset.id))
     lease = rows.claim(api.database)
     result = NewArtifact("a.png", "image/png", api.blobs.put(lease.path("a.png"), b"abc"), 3, 4)
+    previews.add(
+        api.database, lease, NewPreview(7, 1, 7, 3, 4, api.blobs.put(lease.path("preview-kept-7.png"), b"abc"))
+    )
     weights = api.blobs.put(lease.path("weights"), b"abc")
     model = NewModel(new_id("model"), None, weights, dict(rows.PARAMS), 1)
     outcomes.succeed(api.database, lease, [result], rows.DONE, model=model)
@@ -117,7 +123,7 @@ def _create_rows(api: Api, owner: Holder) -> dict[str, str]:
 
 def _path(operation: Operation, ids: Mapping[str, str]) -> str:
     named = {f"{noun}_id": ids[noun] for noun in ("dataset", "model", "webhook", "delivery")}
-    return operation[1].format(job_id=ids[ID_IN_PATH[operation].job], index="0", name="a.png", **named)
+    return operation[1].format(job_id=ids[ID_IN_PATH[operation].job], index="0", name="a.png", step="7", **named)
 
 
 def _without(answer: httpx.Response, ids: Mapping[str, str]) -> tuple[int, str, set[str]]:
