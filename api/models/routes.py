@@ -12,7 +12,7 @@ from api.app_state import AppStateDep
 from api.datasets.files import clean_name
 from api.errors import Problem
 from api.models import service
-from api.models.schemas import ModelOut
+from api.models.schemas import ModelIn, ModelOut
 from api.openapi import BINARY, OCTETS, file_response, form_body
 from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
@@ -58,6 +58,12 @@ def download(app_state: AppStateDep, request: Request, model_id: str) -> Respons
     """Download a model: one .safetensors file with the weights and, in its header, how they were learned."""
     row = models.find(app_state.database, model_id)
     return files.serve(request, app_state.blobs, row, f"{model_id}.safetensors", download=True)
+
+
+@router.patch("/{model_id}")
+def rename(app_state: AppStateDep, model_id: str, body: ModelIn) -> ModelOut:
+    """Give a model another name."""
+    return ModelOut.of(models.rename(app_state.database, model_id, body.name))
 
 
 @router.delete("/{model_id}", status_code=204)

@@ -1,13 +1,24 @@
 """Models as responses show them."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.pagination import Time
 from api.public_urls import public_url
+from api.uploads.forms import NAME_LENGTH
 from core.schemas.times import utc_datetime
 from core.storage.tables import Model
+
+
+class ModelIn(BaseModel):
+    """What can be changed of a model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[
+        str | None, Field(max_length=NAME_LENGTH, pattern=r"^[^\x00]*$", description="null: the model has no name.")
+    ]
 
 
 class ModelOut(BaseModel):

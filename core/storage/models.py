@@ -40,6 +40,15 @@ def listing(database: Database, *, limit: int, after: str | None = None) -> Sequ
         return session.scalars(query).all()
 
 
+def rename(database: Database, model_id: str, name: str | None) -> Model:
+    """Set a model's name and return the model. Raises NotFound."""
+    with database.write() as session:
+        model = _get(session, model_id, lock=True)
+        model.name = name
+        audit.add(session, "model.rename", model_id, name=name)
+        return model
+
+
 def delete(database: Database, model_id: str) -> list[str]:
     """Delete a model and return the path of its file, which the caller deletes.
 

@@ -67,6 +67,7 @@ ID_IN_PATH = {
     ("GET", "/v1/jobs/{job_id}/artifacts/{name}"): Case(200),
     ("GET", "/v1/jobs/{job_id}/artifacts.zip"): Case(200),
     ("GET", "/v1/models/{model_id}"): Case(200),
+    ("PATCH", "/v1/models/{model_id}"): Case(200, json={"name": "pavement"}),
     ("DELETE", "/v1/models/{model_id}"): Case(204),
     ("GET", "/v1/models/{model_id}/download"): Case(200),
     ("GET", "/v1/webhooks/{webhook_id}"): Case(200),

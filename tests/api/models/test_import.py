@@ -208,3 +208,14 @@ def test_a_model_is_deleted_with_its_file(api: Api) -> None:
     model = _post(api, MODEL).json()
     assert api.client.delete(f"/v1/models/{model['id']}").status_code == 204
     assert api.stored() == before
+
+
+def test_a_model_is_renamed(each_api: Api) -> None:
+    model = _post(each_api, MODEL, name="bricks").json()
+    url = f"/v1/models/{model['id']}"
+    for name in ("pavement", None):
+        assert each_api.client.patch(url, json={"name": name}).json() == {**model, "name": name}
+        assert each_api.client.get(url).json()["name"] == name
+    for wrong in ("n" * 201, "a\0b", 3):
+        assert fields(each_api.client.patch(url, json={"name": wrong})) == ["name"]
+    assert fields(each_api.client.patch(url, json={"params": {}})) == ["name", "params"]

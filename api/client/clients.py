@@ -1,0 +1,237 @@
+"""`Client` and `AsyncClient`: uploads, and a method for each kind of job."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self
+
+import httpx
+
+from api.client.answers import parse
+from api.client.data import Dataset, Model
+from api.client.jobs import AnyJob, AsyncJob, Job, attached
+from api.client.resources import (
+    AsyncDatasets,
+    AsyncModels,
+    AsyncPresets,
+    Datasets,
+    Models,
+    Presets,
+    create_dataset,
+    id_of,
+    in_path,
+    pages_of,
+)
+from api.client.runners import AsyncRunner, SyncRunner
+from api.client.steps import Asynchronous, Emits, Request, Steps, Synchronous, iteration, operation, send
+from api.client.uploads import Pictures, PicturesOrDataset
+from core.schemas.jobs import JobKind, JobStatus
+from core.version import VERSION
+
+TIMEOUT_SECONDS = 60.0
+RETRY_SECONDS = 60.0
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What jobs of every kind may be given.
+
+    priority: -10 to 10; jobs of higher priority start first. time_limit_seconds: of work, then the job fails.
+    idempotency_key: the same key and the same request give the same job, also from another run of a program; by default
+    each call has its own, which its repetitions share.
+    """
+
+    priority: int = 0
+    time_limit_seconds: float | None = None
+    idempotency_key: str | None = None
+
+
+class _Jobs(Generic[AnyJob]):
+    job_type: type[AnyJob]
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+
+    @operation
+    def show(self, job_id: str, /) -> Steps[AnyJob]:
+        """Return a job. Raises NotFound."""
+        response = yield from send(Request("GET", f"v1/jobs/{in_path(job_id)}"))
+        return attached(parse(self.job_type, response), self._runner)
+
+    @iteration
+    def list(self, kind: str | JobKind | None = None, status: str | JobStatus | None = None) -> Emits[AnyJob]:
+        """Iterate over all jobs, or those of a kind or status, newest first."""
+        wanted = {name: value for name, value in (("kind", kind), ("status", status)) if value is not None}
+        yield from pages_of(self._parse, "v1/jobs", wanted)
+
+    def _parse(self, content: bytes) -> AnyJob:
+        return attached(self.job_type.model_validate_json(content), self._runner)
+
+
+class Jobs(_Jobs[Job], Synchronous):
+    job_type = Job
+
+
+class AsyncJobs(_Jobs[AsyncJob], Asynchronous):
+    job_type = AsyncJob
+
+
+class _Client(Generic[AnyJob]):
+    job_type: type[AnyJob]
+    _runner: Any
+
+    @operation
+    def upload(self, pictures: Pictures, /, name: str | None = None) -> Steps[Dataset]:
+        """Upload pictures as a dataset: a path, a folder, a zip, encoded bytes, a picture of Pillow, or several.
+
+        Raises Invalid, naming the file, if one cannot be read; then none is stored.
+        """
+        return (yield from create_dataset(pictures, name))
+
+    @operation
+    def train(
+        self,
+        pictures: PicturesOrDataset,
+        /,
+        preset: str = "quick",
+        options: JobOptions = JobOptions(),
+        **params: Any,
+    ) -> Steps[AnyJob]:
+        """Learn a model. params: what replaces the preset's, such as `iterations`; see `presets.list()`."""
+        dataset_id = yield from self._dataset_id(pictures)
+        return (yield from self._post("train", options, params, dataset_id=dataset_id, preset=preset))
+
+    @operation
+    def sample(self, model: str | Model, /, options: JobOptions = JobOptions(), **params: Any) -> Steps[AnyJob]:
+        """Draw pictures from a model. params: count, width, height, steps, step_size, seed, tileable."""
+        return (yield from self._post("sample", options, params, model_id=id_of(model)))
+
+    @operation
+    def reconstruct(
+        self,
+        model: str | Model,
+        pictures: PicturesOrDataset,
+        /,
+        options: JobOptions = JobOptions(),
+        **params: Any,
+    ) -> Steps[AnyJob]:
+        """Encode and decode pictures with a model. params: mode (one_pass or attractor), steps."""
+        dataset_id = yield from self._dataset_id(pictures)
+        return (yield from self._post("reconstruct", options, params, model_id=id_of(model), dataset_id=dataset_id))
+
+    @operation
+    def inpaint(
+        self,
+        model: str | Model,
+        pictures: PicturesOrDataset,
+        /,
+        options: JobOptions = JobOptions(),
+        **params: Any,
+    ) -> Steps[AnyJob]:
+        """Paint the transparent parts of pictures. params: count, steps, step_size, seed."""
+        dataset_id = yield from self._dataset_id(pictures)
+        return (yield from self._post("inpaint", options, params, model_id=id_of(model), dataset_id=dataset_id))
+
+    @operation
+    def classify(
+        self,
+        models: Sequence[str | Model],
+        pictures: PicturesOrDataset,
+        /,
+        options: JobOptions = JobOptions(),
+        **params: Any,
+    ) -> Steps[AnyJob]:
+        """Decide which of the models each picture most likely comes from. params: chains, temperatures, steps, seed."""
+        dataset_id = yield from self._dataset_id(pictures)
+        model_ids = [id_of(model) for model in models]
+        return (yield from self._post("classify", options, params, model_ids=model_ids, dataset_id=dataset_id))
+
+    def _dataset_id(self, pictures: PicturesOrDataset) -> Steps[str]:
+        if isinstance(pictures, Dataset):
+            return pictures.id
+        return (yield from create_dataset(pictures, None)).id
+
+    def _post(self, kind: str, options: JobOptions, params: dict[str, Any], **fields: Any) -> Steps[AnyJob]:
+        body = {"kind": kind, **fields, "params": params, "priority": options.priority}
+        if options.time_limit_seconds is not None:
+            body["time_limit_seconds"] = options.time_limit_seconds
+        headers = {"Idempotency-Key": options.idempotency_key or uuid.uuid4().hex}
+        response = yield from send(Request("POST", "v1/jobs", json=body, headers=headers))
+        return attached(parse(self.job_type, response), self._runner)
+
+
+class Client(_Client[Job], Synchronous):
+    """A client of the service at `url`. key: an API key, if the service needs one.
+
+    timeout: seconds for connecting, and without a byte of an answer. retry_seconds: how long a request that may be sent
+    again is repeated while the service is away or busy; a service that has never answered is not waited for.
+
+    A service on this machine is reached without the proxies that the environment names.
+    """
+
+    job_type = Job
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._http = httpx.Client(**_settings(url, key, timeout))
+        self._runner = SyncRunner(self._http, retry_seconds)
+        self.datasets, self.jobs = Datasets(self._runner), Jobs(self._runner)
+        self.models, self.presets = Models(self._runner), Presets(self._runner)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+class AsyncClient(_Client[AsyncJob], Asynchronous):
+    """The same as `Client`, with methods to await, and `async for` for what is iterated over."""
+
+    job_type = AsyncJob
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._http = httpx.AsyncClient(**_settings(url, key, timeout))
+        self._runner = AsyncRunner(self._http, retry_seconds)
+        self.datasets, self.jobs = AsyncDatasets(self._runner), AsyncJobs(self._runner)
+        self.models, self.presets = AsyncModels(self._runner), AsyncPresets(self._runner)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self.aclose()
+
+
+def _settings(url: str, key: str | None, timeout: float) -> dict[str, Any]:
+    """Return the arguments of httpx's clients. Raises ValueError if `url` is not one of HTTP."""
+    try:
+        base_url = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from error
+    if base_url.scheme not in ("http", "https") or not base_url.host:
+        raise ValueError(f"{url!r} is not a URL such as http://127.0.0.1:8000")
+    headers = {"User-Agent": f"genconvnet/{VERSION}", **({"Authorization": f"Bearer {key}"} if key else {})}
+    is_local = base_url.host in LOCAL_HOSTS
+    return {"base_url": base_url, "headers": headers, "timeout": timeout, "trust_env": not is_local}

@@ -1,0 +1,138 @@
+"""What the service answers, as typed data. Fields that a later release adds are kept as they come."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from core.schemas.jobs import JobKind, JobStatus, Progress
+
+
+class Data(BaseModel):
+    """The base of all data. Unknown fields are attributes too."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Picture(Data):
+    """A picture of a dataset, as it is stored. notes: what it lost besides its conversion to sRGB."""
+
+    index: int
+    filename: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    notes: list[str]
+    url: str
+
+
+class Skipped(Data):
+    """A file of a zip that is not part of the dataset."""
+
+    file: str
+    reason: str
+
+
+class Dataset(Data):
+    """Uploaded pictures. skipped: what was left out of a zip; only in the answer to the upload."""
+
+    id: str
+    name: str | None
+    created_at: datetime
+    images: list[Picture]
+    skipped: list[Skipped] = []
+
+
+class Artifact(Data):
+    """A file that a job has made. width, height: of a picture, in pixels."""
+
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    url: str
+
+
+class JobError(Data):
+    """Why a job failed: `type` is for programs, `detail` for people."""
+
+    type: str
+    detail: str
+
+
+class JobData(Data):
+    """A job as the service showed it last."""
+
+    id: str
+    kind: JobKind
+    status: JobStatus
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    priority: int
+    queue_position: int | None
+    attempt: int
+    continues_from: Literal["checkpoint", "results", "start"] | None
+    time_limit_seconds: float | None
+    progress: Progress
+    metrics: dict[str, Any]
+    preset: str | None
+    params: dict[str, Any]
+    error: JobError | None
+    dataset_id: str | None
+    model_id: str | None
+    artifacts: list[Artifact]
+
+
+class Model(Data):
+    """A model: what a training job has learned, or an imported file. params: the settings of its training."""
+
+    id: str
+    name: str | None
+    created_at: datetime
+    job_id: str | None
+    params: dict[str, Any]
+    channels: int
+    bytes: int
+    sha256: str
+    url: str
+
+
+class Parameter(Data):
+    """A parameter of training: its meaning, its default in a preset, and its bounds as in JSON Schema."""
+
+    name: str
+    description: str
+    default: Any
+    bounds: dict[str, Any]
+
+
+class Preset(Data):
+    """A named set of parameters for training."""
+
+    name: str
+    description: str
+    params: dict[str, Any]
+    parameters: list[Parameter]
+
+
+class Event(Data):
+    """An event of a job: its name, its data, and the id after which a stream can go on."""
+
+    id: str
+    name: str  # status, progress, preview or done; later releases may add others
+    data: Mapping[str, Any]
+
+    @property
+    def progress(self) -> Progress | None:
+        """The job's progress, in an event of that name."""
+        return Progress.model_validate(self.data) if self.name == "progress" else None
+
+    @property
+    def status(self) -> JobStatus | None:
+        """The job's status, in the events `status` and `done`."""
+        return JobStatus(self.data["status"]) if self.name in ("status", "done") else None

@@ -1,0 +1,74 @@
+"""Files that are written whole or not at all, and never over another file."""
+
+import os
+import re
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from api.client.steps import Request, Steps, send
+
+_NUMBERED = re.compile(r"(?P<stem>.*-)(?P<number>\d{3,})(?P<suffix>\.\w+)")
+
+
+def write_new(path: Path, request: Request) -> Steps[Path]:
+    """Write the answer to a new file at `path`. Raises FileExistsError, before anything is requested if it can."""
+    if path.exists():
+        raise FileExistsError(f"{path} exists already")
+    temporary = _temporary(path.parent)
+    try:
+        yield from send(request, temporary)
+        _publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_numbered(path: Path, request: Request) -> Steps[Path]:
+    """Write the answer to a new file at `path` or, if that exists, under the next number that is free; return its path.
+
+    After synthesized-000.png comes synthesized-001.png, after metrics.json metrics-001.json.
+    """
+    temporary = _temporary(path.parent)
+    try:
+        yield from send(request, temporary)
+        while True:
+            with suppress(FileExistsError):
+                _publish(temporary, path)
+                return path
+            path = _next(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _next(path: Path) -> Path:
+    numbered = _NUMBERED.fullmatch(path.name)
+    if numbered is None:
+        return path.with_name(f"{path.stem}-001{path.suffix}")
+    digits = len(numbered["number"])
+    return path.with_name(f"{numbered['stem']}{int(numbered['number']) + 1:0{digits}}{numbered['suffix']}")
+
+
+def _temporary(folder: Path) -> Path:
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".genconvnet-", suffix=".part")
+    os.close(handle)
+    Path(name).chmod(0o666 & ~_umask())  # as an ordinary new file has it
+    return Path(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give the finished file its name. Raises FileExistsError, also if the name was taken a moment ago."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(f"{path} exists already") from None
+        temporary.rename(path)

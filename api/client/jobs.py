@@ -1,0 +1,192 @@
+"""Jobs: posting, following and ending them, and their results."""
+
+import io
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import ConfigDict, PrivateAttr
+
+from api.client.answers import parse, parse_event
+from api.client.data import Artifact, Event, JobData
+from api.client.errors import JobCanceled, JobFailed, NoAnswer, WaitTimedOut
+from api.client.files import write_numbered
+from api.client.resources import delete
+from api.client.steps import (
+    Asynchronous,
+    Emit,
+    Emits,
+    Request,
+    Steps,
+    Synchronous,
+    change,
+    iteration,
+    next_event,
+    open_events,
+    operation,
+    send,
+    sleep,
+)
+from core.schemas.jobs import JobStatus
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.2, 2.0
+RECONNECT_SECONDS = 1.0
+PREVIEW = "preview.png"  # replaced while the job runs; not a result
+
+
+class JobMethods(JobData):
+    """A job, as the service showed it last; `refresh` asks again."""
+
+    model_config = ConfigDict(ignored_types=(operation, change, iteration))
+
+    _runner: Any = PrivateAttr()
+
+    @property
+    def ended(self) -> bool:
+        return self.status.final
+
+    @change
+    def refresh(self) -> Steps[None]:
+        """Bring this job up to date."""
+        yield from self._request("GET")
+
+    @change
+    def cancel(self) -> Steps[None]:
+        """Cancel the job. A running one ends within 2 s. Raises Conflict if it has ended."""
+        yield from self._request("POST", "/cancel")
+
+    @change
+    def resume(self, iterations: int | None = None, time_limit_seconds: float | None = None) -> Steps[None]:
+        """Continue from the last checkpoint, up to `iterations` if given. Raises Conflict if the job cannot go on."""
+        body = {"params": None if iterations is None else {"iterations": iterations}}
+        yield from self._request("POST", "/resume", {**body, "time_limit_seconds": time_limit_seconds})
+
+    @operation
+    def delete(self) -> Steps[None]:
+        """Delete the job and its files; the model that it learned stays. Raises Conflict if it has not ended."""
+        yield from delete(f"v1/jobs/{self.id}")
+
+    @change
+    def wait(self, timeout: float | None = None) -> Steps[None]:
+        """Wait until the job has succeeded. Raises JobFailed, JobCanceled, or WaitTimedOut after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = FIRST_POLL_SECONDS
+        yield from self._request("GET")
+        while not self.ended:
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise WaitTimedOut(self, f"job {self.id} has not ended within {timeout:g} s")
+            yield from sleep(pause)
+            pause = min(1.5 * pause, MAX_POLL_SECONDS)
+            yield from self._request("GET")
+        self.raise_unless_succeeded()
+
+    def raise_unless_succeeded(self) -> None:
+        """Raise JobFailed or JobCanceled if the job ended so."""
+        if self.status is JobStatus.FAILED:
+            raise JobFailed(
+                self, f"job {self.id} has failed: {self.error.detail if self.error else 'no reason is known'}"
+            )
+        if self.status is JobStatus.CANCELED:
+            raise JobCanceled(self, f"job {self.id} was canceled")
+
+    @iteration
+    def events(self, after: str | None = None) -> Emits[Event]:
+        """Iterate over the job's events, stored and new ones, until the job has ended; `after`: from this id on.
+
+        If the connection breaks, it goes on after the last event (Last-Event-ID).
+        """
+        while True:
+            headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
+            stream = yield from open_events(Request("GET", f"v1/jobs/{self.id}/events", headers=headers))
+            if stream is None:
+                return
+            try:
+                while (received := (yield from next_event(stream))) is not None:
+                    after = received.id or after
+                    yield Emit(parse_event(received))
+                    if received.event == "done":
+                        return
+            except NoAnswer:
+                pass  # opening it again waits for the service, and raises if it does not come back
+            yield from sleep(RECONNECT_SECONDS)
+
+    @operation
+    def metrics_series(self) -> Steps[list[dict[str, Any]]]:
+        """Return what was measured while learning, one entry for each iteration."""
+        response = yield from send(Request("GET", f"v1/jobs/{self.id}/metrics"))
+        series: list[dict[str, Any]] = response.json()["data"]
+        return series
+
+    @operation
+    def read(self, artifact: str | Artifact, /) -> Steps[bytes]:
+        """Return the content of one of the job's files."""
+        return (yield from send(self._file(artifact))).content
+
+    @property
+    def pictures(self) -> list[Artifact]:
+        """The pictures that the job was to make, without sheets, plots and previews."""
+        made = tuple(f"{verb}-" for verb in ("synthesized", "reconstructed", "inpainted"))
+        return [one for one in self.artifacts if one.name.startswith(made)]
+
+    @operation
+    def _images(self) -> Steps["list[Image]"]:
+        from PIL import Image
+
+        found: list[Image.Image] = []
+        for artifact in self.pictures:
+            content = (yield from send(self._file(artifact))).content
+            found.append(Image.open(io.BytesIO(content)))
+        return found
+
+    @operation
+    def download(self, folder: str | Path, /, names: Sequence[str] | None = None) -> Steps[list[Path]]:
+        """Write the job's files, or those named, to the folder; return their paths.
+
+        No file is overwritten: a name that exists gets the next number that is free. None is there half-written.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        wanted = [one for one in self.artifacts if (one.name != PREVIEW if names is None else one.name in names)]
+        written: list[Path] = []
+        for artifact in wanted:
+            path = yield from write_numbered(Path(folder) / artifact.name, self._file(artifact))
+            written.append(path)
+        return written
+
+    def _file(self, artifact: str | Artifact) -> Request:
+        url = f"v1/jobs/{self.id}/artifacts/{quote(artifact, safe='')}" if isinstance(artifact, str) else artifact.url
+        return Request("GET", url)
+
+    def _request(self, method: str, path: str = "", body: Any = None) -> Steps[None]:
+        request = Request(method, f"v1/jobs/{self.id}{path}", json=body, idempotent=method == "GET")
+        self._update(parse(JobData, (yield from send(request))))
+
+    def _update(self, data: JobData) -> None:
+        for name, value in data:
+            setattr(self, name, value)
+
+
+class Job(JobMethods, Synchronous):
+    @property
+    def images(self) -> "list[Image]":
+        """The pictures that the job has made, of Pillow."""
+        return self._images()
+
+
+class AsyncJob(JobMethods, Asynchronous):
+    async def images(self) -> "list[Image]":
+        """Return the pictures that the job has made, of Pillow."""
+        return await self._images()
+
+
+AnyJob = TypeVar("AnyJob", bound=JobMethods)
+
+
+def attached(job: AnyJob, runner: Any) -> AnyJob:
+    """Return the job, whose operations `runner` will run."""
+    job._runner = runner
+    return job

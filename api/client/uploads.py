@@ -1,0 +1,106 @@
+"""Pictures, in all the forms that callers have them, as the files of a multipart form."""
+
+import io
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Union
+
+from api.client.data import Dataset
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Picture = Union[str, os.PathLike[str], bytes, IO[bytes], "Image"]
+"""A path of a picture, of a zip or of a folder of pictures; or encoded pictures or a zip; or a picture of Pillow."""
+Pictures = Picture | Iterable[Picture]
+PicturesOrDataset = Pictures | Dataset
+
+Part = tuple[str, IO[bytes] | io.RawIOBase | bytes]  # filename, content
+
+_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+
+
+class FileToSend(io.RawIOBase):
+    """A file that is opened when its first byte is needed and closed after its last.
+
+    An upload may be of thousands of files, more than a process may have open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._size = path.stat().st_size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        self._file = self._file or self._path.open("rb")
+        content: bytes = self._file.read(size)
+        if not content:
+            self._close_file()
+        return content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to the beginning, or return the size: httpx needs no other position."""
+        self._close_file()
+        return self._size if whence == io.SEEK_END else offset
+
+    def close(self) -> None:
+        self._close_file()
+        super().close()
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def parts_of(pictures: Pictures) -> list[Part]:
+    """Return the files to send. Raises OSError if a path cannot be read, and ValueError if there are none."""
+    several: list[Picture] = [pictures] if _is_one(pictures) else list(pictures)  # type: ignore[arg-type,list-item]
+    parts = [part for index, picture in enumerate(several) for part in _parts(picture, index)]
+    if not parts:
+        raise ValueError("there are no pictures to upload")
+    return parts
+
+
+def _is_one(pictures: object) -> bool:
+    return isinstance(pictures, str | bytes | os.PathLike) or hasattr(pictures, "read") or _is_pillow(pictures)
+
+
+def _is_pillow(picture: object) -> bool:
+    return hasattr(picture, "save") and hasattr(picture, "mode")
+
+
+def _parts(picture: Picture, index: int) -> list[Part]:
+    if isinstance(picture, bytes):
+        return [(f"picture-{index}", picture)]
+    if isinstance(picture, str | os.PathLike):
+        path = Path(picture)
+        files = sorted(one for one in path.iterdir() if _is_upload(one)) if path.is_dir() else [path]
+        return [(file.name, FileToSend(file)) for file in files]
+    if _is_pillow(picture):
+        return [_encoded(picture, f"picture-{index}")]  # type: ignore[arg-type]
+    return [(Path(str(getattr(picture, "name", f"picture-{index}"))).name, picture)]  # type: ignore[list-item]
+
+
+def _is_upload(path: Path) -> bool:
+    """Return True for the files of a folder that are not hidden."""
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _encoded(picture: "Image", name: str) -> Part:
+    """Return the picture as PNG or, if its mode has no place there, as TIFF; with its profile and its orientation."""
+    kind = "png" if picture.mode in _PNG_MODES else "tiff"
+    buffer = io.BytesIO()
+    with suppress(AttributeError):
+        name = Path(picture.filename).stem or name  # type: ignore[attr-defined]
+    exif = picture.getexif()
+    picture.save(buffer, kind.upper(), **({"exif": exif} if exif else {}))
+    return f"{name}.{kind}", buffer.getvalue()

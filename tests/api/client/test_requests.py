@@ -1,0 +1,221 @@
+"""The client against a running API: uploads, listings, models, and what it raises."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support import pictures
+from support.faulty_proxy import FaultyProxy, Refused
+from support.http import Api, free_port
+from support.keys import holder
+from support.models import model_file
+
+from api import client as package
+from api.client import (
+    Client,
+    Conflict,
+    Invalid,
+    JobOptions,
+    NotAllowed,
+    NotFound,
+    UnexpectedAnswer,
+    Unreachable,
+    data,
+    resources,
+)
+from api.client.data import Data
+from api.datasets.schemas import ImageOut, NewDatasetOut, SkippedOut
+from api.jobs.schemas import ArtifactOut, ErrorOut, JobOut
+from api.models.schemas import ModelOut
+from api.presets import ParameterOut, PresetOut
+
+
+@pytest.fixture
+def client(api: Api) -> Any:
+    with Client(str(api.client.base_url)) as client:
+        yield client
+
+
+def test_importing_it_loads_nothing_of_the_service() -> None:
+    heavy = ("torch", "celery", "sqlalchemy", "fastapi", "redis", "structlog", "numpy", "PIL")
+    code = f"import sys, api.client; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_package_has_all_that_it_names() -> None:
+    assert all(hasattr(package, name) for name in package.__all__)
+    assert package.__all__ == sorted(package.__all__)
+
+
+@pytest.mark.parametrize(
+    ("ours", "service"),
+    [
+        (data.Picture, ImageOut),
+        (data.Skipped, SkippedOut),
+        (data.Dataset, NewDatasetOut),
+        (data.Artifact, ArtifactOut),
+        (data.JobError, ErrorOut),
+        (data.JobData, JobOut),
+        (data.Model, ModelOut),
+        (data.Parameter, ParameterOut),
+        (data.Preset, PresetOut),
+    ],
+)
+def test_every_field_of_the_service_has_its_type_in_the_client(ours: type[Data], service: Any) -> None:
+    assert list(ours.model_fields) == list(service.model_fields)
+
+
+def test_pictures_are_uploaded_in_every_form_that_a_program_has(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "a brick.png"
+    path.write_bytes(pictures.png())
+    packed = tmp_path / "packed.zip"
+    packed.write_bytes(pictures.zipped({"in/b.png": pictures.png(), "notes.txt": b"caption"}))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("2.png", "1.png", ".hidden"):
+        (folder / name).write_bytes(pictures.png())
+    inks = Image.new("CMYK", (20, 10), (0, 255, 0, 0))
+    given = [str(path), packed, pictures.png(), io.BytesIO(pictures.png()), pictures.colors(), inks, folder]
+    dataset = client.upload(given, name="all")
+    names = [one.filename for one in dataset.images]
+    assert names == [
+        "a brick.png",
+        "b.png",
+        "picture-2",
+        "picture-3",
+        "picture-4.png",
+        "picture-5.tiff",
+        "1.png",
+        "2.png",
+    ]
+    assert (dataset.name, [one.file for one in dataset.skipped]) == ("all", ["notes.txt"])
+    assert client.datasets.show(dataset.id).images == dataset.images
+    assert len(client.upload(path).images) == len(client.upload(one for one in [path]).images) == 1
+
+
+def test_a_picture_of_pillow_keeps_its_orientation(client: Client) -> None:
+    turned = Image.open(io.BytesIO(pictures.png(30, 20)))
+    turned.getexif()[274] = 6  # to be shown turned by a quarter
+    (image,) = client.upload(turned).images
+    assert (image.width, image.height) == (20, 30)
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_no_dataset_is_made(client: Client, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(pictures.png()[:40])
+    with pytest.raises(Invalid) as refused:
+        client.upload([pictures.png(), broken])
+    assert (refused.value.status, refused.value.field, refused.value.file) == (415, "images[1]", "broken.png")
+    assert "broken.png" in str(refused.value)
+    with pytest.raises(FileNotFoundError):
+        client.upload(tmp_path / "none.png")
+    with pytest.raises(ValueError, match="no pictures"):
+        client.upload([])
+    assert list(client.datasets.list()) == []
+
+
+def test_listings_are_read_page_by_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "PAGE_ITEMS", 2)
+    made = [client.upload(pictures.png(), name=str(number)) for number in range(5)]
+    assert [one.name for one in client.datasets.list()] == ["4", "3", "2", "1", "0"]
+    jobs = [client.train(made[0], iterations=number + 1) for number in range(3)]
+    jobs[1].cancel()
+    assert [job.id for job in client.jobs.list()] == [job.id for job in reversed(jobs)]
+    assert [job.id for job in client.jobs.list(kind="train", status="canceled")] == [jobs[1].id]
+    assert list(client.jobs.list(kind="sample")) == []
+
+
+def test_a_job_is_posted_shown_canceled_resumed_and_deleted(client: Client) -> None:
+    job = client.train(pictures.png(), preset="texture", options=JobOptions(priority=3), iterations=7)
+    assert (job.status, job.preset, job.params["iterations"], job.priority) == ("queued", "texture", 7, 3)
+    with pytest.raises(Conflict):
+        job.delete()
+    assert job.cancel() is job
+    assert (job.status, job.ended) == ("canceled", True)
+    assert [event.name for event in job.events()][-1] == "done"
+    with pytest.raises(package.JobCanceled) as ended:
+        job.wait()
+    assert ended.value.job is job
+    job.resume(iterations=9, time_limit_seconds=60)
+    assert (job.status, job.params["iterations"], job.time_limit_seconds) == ("queued", 9, 60)
+    with pytest.raises(package.WaitTimedOut):
+        job.wait(timeout=0.1)
+    assert client.jobs.show(job.id).cancel().refresh().status == "canceled"
+    job.delete()
+    with pytest.raises(NotFound):
+        job.refresh()
+
+
+def test_the_same_idempotency_key_gives_the_same_job(client: Client) -> None:
+    dataset = client.upload(pictures.png())
+    options = JobOptions(idempotency_key="tuesday")
+    first, second = (client.train(dataset, options=options) for _ in range(2))
+    assert first.id == second.id != client.train(dataset).id
+
+
+def test_what_is_wrong_with_parameters_is_said_by_field(client: Client) -> None:
+    with pytest.raises(Invalid) as refused:
+        client.train(pictures.png(), iterations=0, step_size="x")
+    assert [fault.field for fault in refused.value.errors] == ["params.step_size", "params.iterations"]
+    with pytest.raises(NotFound):
+        client.sample("model_none")
+
+
+def test_models_are_imported_renamed_exported_and_deleted(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "bricks.safetensors"
+    path.write_bytes(model_file())
+    model = client.models.import_(path, name="bricks")
+    assert client.models.rename(model, "pavement").name == "pavement"
+    assert [one.name for one in client.models.list()] == ["pavement"]
+    exported = client.models.export(model.id, tmp_path / "copy.safetensors")
+    assert exported.read_bytes() == path.read_bytes()
+    with pytest.raises(FileExistsError):
+        client.models.export(model, path)
+    with pytest.raises(NotFound):
+        client.models.export("model_none", tmp_path / "none.safetensors")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["bricks.safetensors", "copy.safetensors"]
+    client.models.delete(model)
+    with pytest.raises(NotFound):
+        client.models.show(model.id)
+
+
+def test_presets_say_what_their_parameters_mean(client: Client) -> None:
+    quick = next(preset for preset in client.presets.list() if preset.name == "quick")
+    iterations = next(parameter for parameter in quick.parameters if parameter.name == "iterations")
+    assert iterations.default == quick.params["iterations"]
+    assert iterations.bounds["minimum"] == 1
+
+
+def test_a_key_is_sent_and_a_wrong_one_refused(api: Api) -> None:
+    who = holder(api.database, "ada")
+    with Client(str(api.client.base_url), who.key) as client:
+        assert list(client.jobs.list()) == []
+    for key in (None, "gcn_wrong"):
+        with Client(str(api.client.base_url), key) as client, pytest.raises(NotAllowed) as refused:
+            next(client.jobs.list())
+        assert refused.value.status == 401
+
+
+def test_a_service_that_is_not_there_is_unreachable_at_once() -> None:
+    with Client(f"http://127.0.0.1:{free_port()}") as client, pytest.raises(Unreachable):
+        client.presets.list()
+    for wrong in ("127.0.0.1:8000", "ftp://example.org", "http://x:port", "http://"):
+        with pytest.raises(ValueError, match="is not a URL"):
+            Client(wrong)
+
+
+def test_another_server_is_not_taken_for_the_service(api: Api) -> None:
+    with Client(f"{api.client.base_url}/docs") as client, pytest.raises(NotFound):
+        client.presets.list()
+    with Client(f"{api.client.base_url}") as client, pytest.raises(NotFound):
+        client.jobs.show("../../healthz")
+    other = FaultyProxy(api.port, Refused(200), Refused(308))
+    with other, Client(other.url) as client:
+        for ask in (client.presets.list, lambda: client.models.show("model_1")):
+            with pytest.raises(UnexpectedAnswer):
+                ask()
