@@ -33,6 +33,7 @@ from api.openapi import PROBLEM_RESPONSES, TITLE, complete_document, operation_i
 from api.public_urls import PublicPrefixMiddleware
 from api.retention_sweep import RetentionSweeper
 from api.settings import ApiSettings
+from api.thumbnails import Thumbnails
 from api.uploads.limiter import UploadLimiter
 from api.uploads.protocol import DRAIN_BYTES
 from api.uploads.slow_clients import SlowClientMiddleware
@@ -158,16 +159,19 @@ async def _lifespan(app: FastAPI, settings: ApiSettings) -> AsyncIterator[None]:
 def _open(settings: ApiSettings) -> AppState:
     database = Database(settings.rows_url)
     database.migrate()
+    blobs = Blobs(settings.blobs_url)
+    decoders = DecoderPool(Limits.of(settings), settings.decoders)
     return AppState(
         settings=settings,
         database=database,
-        blobs=Blobs(settings.blobs_url),
+        blobs=blobs,
         notifier=JobNotifier(settings.broker_url),
         redis=connect(settings.broker_url),
         broadcaster=EventBroadcaster(
             connect_async(settings.broker_url), job_end_reader(database), job_state_reader(database)
         ),
         best_effort=BestEffortCalls(),
-        decoders=DecoderPool(Limits.of(settings), settings.decoders),
+        decoders=decoders,
         upload_limiter=UploadLimiter(settings.uploads_at_once),
+        thumbnails=Thumbnails(blobs, decoders, settings.decoders),
     )

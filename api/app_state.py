@@ -9,6 +9,7 @@ from redis import Redis
 from api.best_effort import BestEffortCalls
 from api.datasets.decoder_pool import DecoderPool
 from api.settings import ApiSettings
+from api.thumbnails import Thumbnails
 from api.uploads.limiter import UploadLimiter
 from core.broker.broadcaster import EventBroadcaster
 from core.broker.notifier import JobNotifier
@@ -28,6 +29,7 @@ class AppState:
     best_effort: BestEffortCalls
     decoders: DecoderPool
     upload_limiter: UploadLimiter
+    thumbnails: Thumbnails
 
 
 def _app_state(request: Request) -> AppState:

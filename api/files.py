@@ -22,10 +22,19 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 class FileRow(Protocol):
     """A database row that describes a stored file."""
 
-    media_type: str
-    bytes: int
-    sha256: str
-    blob: str
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def blob(self) -> str: ...
+
+
+def is_unchanged(request: Request, row: FileRow) -> bool:
+    """Return True if the client has the file, as its If-None-Match says."""
+    return _matches(request.headers.get("if-none-match"), f'"{row.sha256}"')
 
 
 def serve(request: Request, blobs: Blobs, row: FileRow, filename: str, *, download: bool = False) -> Response:
@@ -33,7 +42,7 @@ def serve(request: Request, blobs: Blobs, row: FileRow, filename: str, *, downlo
     etag = f'"{row.sha256}"'
     disposition = "attachment" if download else "inline"
     headers = {**FILE_HEADERS, "ETag": etag, "Content-Disposition": f'{disposition}; filename="{filename}"'}
-    if _matches(request.headers.get("if-none-match"), etag):
+    if is_unchanged(request, row):
         return Response(status_code=304, headers=headers)
     part = request.headers.get("range")
     if part and request.headers.get("if-range", etag) != etag:

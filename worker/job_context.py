@@ -16,9 +16,11 @@ from core.jobs import outcomes, previews, running
 from core.jobs.leases import JobLease
 from core.jobs.previews import NewPreview
 from core.jobs.results import NewArtifact, NewModel
-from core.pictures.images import write_picture
+from core.pictures.images import to_image, write_picture
+from core.pictures.thumbnails import make_thumbnail
 from core.schemas.jobs import JobStatus, Progress
-from core.storage.blobs import Blobs, StoredBlob
+from core.schemas.thumbnails import is_small
+from core.storage.blobs import Blobs, StoredBlob, thumbnail_path
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
 from worker import metrics
@@ -85,7 +87,9 @@ class JobContext:
 
     def add_picture(self, name: str, pixels: Tensor) -> None:
         """Add pixels (C, H, W), uint8, to the results as a PNG; see `add_artifact`."""
-        self.add_artifact(name, "image/png", write_picture(pixels), _size(pixels))
+        content = write_picture(pixels)
+        self._store_thumbnail(name, content, pixels)
+        self.add_artifact(name, "image/png", content, _size(pixels))
 
     def add_artifact(self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None = None) -> None:
         """Add a file to the results. It is published when the job succeeds; that of a shard is published at once.
@@ -100,7 +104,9 @@ class JobContext:
 
     def publish_picture(self, name: str, pixels: Tensor) -> None:
         """Publish pixels (C, H, W), uint8, as a PNG before the job ends; replace an earlier one of this name."""
-        self._publish_artifact(name, "image/png", write_picture(pixels), _size(pixels))
+        content = write_picture(pixels)
+        self._store_thumbnail(name, content, pixels)
+        self._publish_artifact(name, "image/png", content, _size(pixels))
 
     def publish_preview(self, step: int, stage: int, iteration: int, pixels: Tensor) -> None:
         """Publish pixels (C, H, W), uint8, as preview.png, keep them among the previews, and send an event.
@@ -112,7 +118,9 @@ class JobContext:
         stored_as, content = f"preview-{step:07d}.png", write_picture(pixels)
         stored = self._publish_artifact("preview.png", "image/png", content, _size(pixels), stored_as)
         width, height = _size(pixels)
-        kept = self.store_file(f"preview-kept-{step:07d}.png", content)
+        kept_as = f"preview-kept-{step:07d}.png"
+        self._store_thumbnail(kept_as, content, pixels)
+        kept = self.store_file(kept_as, content)
         self._delete_replaced(
             kept,
             lambda: previews.add(self.database, self.lease, NewPreview(step, stage, iteration, width, height, kept)),
@@ -120,6 +128,11 @@ class JobContext:
         place = {"step": step, "stage": stage, "iteration": iteration, "width": width, "height": height}
         url = f"/v1/jobs/{self.lease.job_id}/artifacts/preview.png"
         self._publish("preview", {**place, "url": url, "sha256": stored.sha256})
+
+    def _store_thumbnail(self, name: str, content: bytes, pixels: Tensor) -> None:
+        """Store the thumbnail of a large picture, so that the API need not read the picture to make it."""
+        if not is_small(*_size(pixels), len(content)):
+            self.blobs.put(thumbnail_path(self.lease.path(name)), make_thumbnail(to_image(pixels)))
 
     def _publish_artifact(
         self, name: str, media_type: str, content: bytes, size: tuple[int, int] | None, stored_as: str | None = None

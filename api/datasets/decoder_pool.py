@@ -12,17 +12,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import structlog
 from starlette.datastructures import UploadFile
 
-from api.datasets.files import DecodedPicture, DecodeTask, PictureRefused, SkippedFile, UploadedFile
+from api.datasets.files import DecodedPicture, DecodeTask, PictureRefused, SkippedFile, Thumbnail, UploadedFile
 from api.datasets.limits import Limits
 from api.errors import Problem
 from core.runtime.logs import log_lines
 
 DecodeResult = DecodedPicture | PictureRefused | SkippedFile
+_Result = DecodeResult | Thumbnail
 
 START_SECONDS = 60.0  # for a new decoder to become ready; not counted as a picture's time
 
@@ -58,12 +59,28 @@ class DecoderPool:
                 decoder = self._take()
                 reusable = False
                 try:
-                    turn = yield from decoder.decode(task, _descriptor(file))
+                    results = cast("Generator[DecodeResult, None, _Turn]", decoder.decode(task, _descriptor(file)))
+                    turn = yield from results
                     reusable = decoder.alive
                     task, bytes_left = turn.next_task, turn.bytes_left
                 finally:
                     self._put_back(decoder, reusable)
         return bytes_left
+
+    def thumbnail(self, file: BinaryIO, name: str) -> bytes:
+        """Return the thumbnail of a stored picture. Raises Problem if it cannot be made."""
+        with self._slots.acquired():
+            decoder = self._take()
+            reusable = False
+            try:
+                (result,) = decoder.decode(DecodeTask("thumbnail", "picture", name, 0), file.fileno())
+                reusable = decoder.alive
+            finally:
+                self._put_back(decoder, reusable)
+        if isinstance(result, PictureRefused):
+            raise Problem(result.status, f"the picture has no thumbnail: {result.reason}")
+        assert isinstance(result, Thumbnail)
+        return result.webp
 
     @property
     def closed(self) -> bool:
@@ -170,7 +187,7 @@ class _Decoder:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def decode(self, task: DecodeTask, descriptor: int) -> Generator[DecodeResult, None, _Turn]:
+    def decode(self, task: DecodeTask, descriptor: int) -> Generator[_Result, None, _Turn]:
         """Yield the results of one turn, of which a failure of the decoder is one."""
         upload, results = UploadedFile(task.field, task.filename, b""), 0
         self._log_context = {**structlog.contextvars.get_contextvars(), "file": task.filename}
@@ -214,7 +231,9 @@ class _Decoder:
         except EOFError as error:
             raise ConnectionResetError from error
 
-    def _result(self, message: dict[str, Any]) -> DecodeResult:
+    def _result(self, message: dict[str, Any]) -> _Result:
+        if "thumbnail" in message:
+            return Thumbnail(self._receive_bytes())
         if "picture" in message:
             return DecodedPicture(png=self._receive_bytes(), **message["picture"])
         if "skipped" in message:

@@ -24,6 +24,7 @@ from api.datasets.files import DecodeTask, PictureRefused, SkippedFile, Uploaded
 from api.datasets.limits import Limits
 from api.datasets.picture_reader import read_picture
 from api.datasets.zip_upload import unpack
+from core.pictures.thumbnails import read_thumbnail
 
 TURN_SECONDS = 1.0
 
@@ -57,6 +58,8 @@ def _handle(pipe: Connection, task: DecodeTask, file: BinaryIO, limits: Limits) 
     try:
         if task.kind == "archive":
             last = _decode_entries(pipe, task, file, limits)
+        elif task.kind == "thumbnail":
+            _shrink(pipe, upload, file)
         else:
             file.seek(0)
             _decode(pipe, replace(upload, content=file.read(limits.max_file_bytes + 1)), limits)
@@ -97,6 +100,18 @@ def _decode(pipe: Connection, upload: UploadedFile, limits: Limits) -> None:
         _send(pipe, {"picture": {name: value for name, value in vars(picture).items() if name != "png"}})
         pipe.send_bytes(picture.png)
     _restart_timers(limits)  # for the next entry of an archive
+
+
+def _shrink(pipe: Connection, upload: UploadedFile, file: BinaryIO) -> None:
+    """Send the thumbnail of a stored picture. Raises PictureRefused."""
+    try:
+        webp = read_thumbnail(file)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow documents OSError for broken files, but raises almost anything
+        raise PictureRefused(422, upload, f"a broken picture: {error}") from error
+    _send(pipe, {"thumbnail": {}})
+    pipe.send_bytes(webp)
 
 
 def _send_refusal(pipe: Connection, error: PictureRefused) -> None:

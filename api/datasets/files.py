@@ -21,12 +21,12 @@ class UploadedFile:
 
 @dataclass(frozen=True)
 class DecodeTask:
-    """What a decoder is to do: decode a picture, or a zip from entry `first_entry` on.
+    """What a decoder is to do: decode a picture, or a zip from entry `first_entry` on, or shrink a stored picture.
 
     bytes_left: how many bytes may still be unpacked for this request.
     """
 
-    kind: Literal["picture", "archive"]
+    kind: Literal["picture", "archive", "thumbnail"]
     field: str
     filename: str
     bytes_left: int
@@ -43,6 +43,13 @@ class DecodedPicture:
     height: int
     mode: str
     notes: list[str]
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small copy of a stored picture."""
+
+    webp: bytes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import partial
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from api import file_cleanup, files
+from api import file_cleanup, files, thumbnails
 from api.app_state import AppState, AppStateDep
 from api.datasets import service
 from api.datasets.decoder_pool import DecodeResult, service_stopping
@@ -25,6 +25,7 @@ from api.public_urls import public_url
 from api.uploads.forms import FormFile, UploadFormDep
 from core.storage import datasets
 from core.storage.errors import NotFound
+from core.storage.tables import DatasetImage
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -122,7 +123,20 @@ def delete(app_state: AppStateDep, dataset_id: str) -> None:
 @router.get("/{dataset_id}/images/{index}", response_class=Response, responses=file_response("image/png"))
 def image(app_state: AppStateDep, request: Request, dataset_id: str, index: int) -> Response:
     """Download a picture as it is stored, always PNG. Supports ETag and Range."""
+    return files.serve(request, app_state.blobs, _find(app_state, dataset_id, index), f"{dataset_id}-{index}.png")
+
+
+@router.get(
+    "/{dataset_id}/images/{index}/thumbnail", response_class=Response, responses=file_response(thumbnails.MEDIA_TYPE)
+)
+async def image_thumbnail(app_state: AppStateDep, request: Request, dataset_id: str, index: int) -> Response:
+    """Download a small copy of a picture: WebP, at most 384 pixels on its longest side. Supports ETag."""
+    find = partial(_find, app_state, dataset_id, index)
+    return await app_state.thumbnails.serve(request, find, f"{dataset_id}-{index}")
+
+
+def _find(app_state: AppState, dataset_id: str, index: int) -> DatasetImage:
     for row in datasets.find(app_state.database, dataset_id).images:
         if row.index == index:
-            return files.serve(request, app_state.blobs, row, f"{dataset_id}-{index}.png")
+            return row
     raise NotFound("picture", f"{dataset_id}/images/{index}")

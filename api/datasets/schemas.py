@@ -7,8 +7,9 @@ from pydantic import BaseModel
 from api.datasets.service import CreatedDataset
 from api.pagination import Time
 from api.public_urls import public_url
+from api.thumbnails import thumbnail_url
 from core.schemas.times import utc_datetime
-from core.storage.tables import Dataset
+from core.storage.tables import Dataset, DatasetImage
 
 
 class ImageOut(BaseModel):
@@ -22,6 +23,22 @@ class ImageOut(BaseModel):
     sha256: str
     notes: list[str]
     url: str
+    thumbnail_url: str | None
+
+    @classmethod
+    def of(cls, dataset_id: str, row: DatasetImage) -> Self:
+        url = public_url(f"/v1/datasets/{dataset_id}/images/{row.index}")
+        return cls(
+            index=row.index,
+            filename=row.filename,
+            width=row.width,
+            height=row.height,
+            bytes=row.bytes,
+            sha256=row.sha256,
+            notes=row.notes,
+            url=url,
+            thumbnail_url=thumbnail_url(url, row),
+        )
 
 
 class SkippedOut(BaseModel):
@@ -39,19 +56,7 @@ class DatasetOut(BaseModel):
 
     @classmethod
     def of(cls, row: Dataset) -> Self:
-        images = [
-            ImageOut(
-                index=image.index,
-                filename=image.filename,
-                width=image.width,
-                height=image.height,
-                bytes=image.bytes,
-                sha256=image.sha256,
-                notes=image.notes,
-                url=public_url(f"/v1/datasets/{row.id}/images/{image.index}"),
-            )
-            for image in row.images
-        ]
+        images = [ImageOut.of(row.id, image) for image in row.images]
         return cls(id=row.id, name=row.name, created_at=utc_datetime(row.created_at), images=images)
 
 

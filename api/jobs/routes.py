@@ -1,6 +1,7 @@
 """/v1/jobs"""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Request, Response
@@ -8,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator
 
-from api import file_cleanup, files
+from api import file_cleanup, files, thumbnails
 from api.app_state import AppState, AppStateDep
 from api.errors import NoContent
 from api.jobs import service
@@ -24,6 +25,7 @@ from core.storage.blobs import BlobMissing
 from core.storage.errors import NotFound
 from core.storage.tables import Artifact, Job
 
+THUMBNAIL = file_response(thumbnails.MEDIA_TYPE)
 MAX_STEP = (1 << 31) - 1  # of a column of integers
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -144,6 +146,20 @@ def preview(app_state: AppStateDep, request: Request, job_id: str, step: Step) -
     return files.serve(request, app_state.blobs, row, f"{job_id}-{step}.png")
 
 
+@router.get("/{job_id}/previews/{step}/thumbnail", response_class=Response, responses=THUMBNAIL)
+async def preview_thumbnail(app_state: AppStateDep, request: Request, job_id: str, step: Step) -> Response:
+    """Download a small copy of a preview: WebP, at most 384 pixels on its longest side. Supports ETag."""
+    find = partial(previews.find, app_state.database, job_id, step)
+    return await app_state.thumbnails.serve(request, find, f"{job_id}-{step}")
+
+
+@router.get("/{job_id}/artifacts/{name}/thumbnail", response_class=Response, responses=THUMBNAIL)
+async def artifact_thumbnail(app_state: AppStateDep, request: Request, job_id: str, name: str) -> Response:
+    """Download a small copy of a picture: WebP, at most 384 pixels on its longest side. Supports ETag."""
+    find = partial(_find_artifact, app_state, job_id, name)
+    return await app_state.thumbnails.serve(request, find, name.removesuffix(".png"))
+
+
 @router.get("/{job_id}/artifacts/{name}", response_class=Response, responses=file_response("*/*"))
 def artifact(app_state: AppStateDep, request: Request, job_id: str, name: str) -> Response:
     """Download one of the job's files. Supports ETag and Range."""
@@ -167,9 +183,14 @@ def _job_out(app_state: AppState, job: Job) -> JobOut:
 
 
 def _serve(app_state: AppState, request: Request, job_id: str, name: str) -> Response:
+    row = _find_artifact(app_state, job_id, name)
+    return files.serve(request, app_state.blobs, row, row.name)
+
+
+def _find_artifact(app_state: AppState, job_id: str, name: str) -> Artifact:
     row: Artifact | None = next(
         (one for one in requests.find(app_state.database, job_id).artifacts if one.name == name), None
     )
     if row is None:
         raise NotFound("artifact", f"{job_id}/artifacts/{name}")
-    return files.serve(request, app_state.blobs, row, row.name)
+    return row

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.pagination import Time
 from api.public_urls import public_url
+from api.thumbnails import thumbnail_url
 from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind, JobStatus, Progress
@@ -13,7 +14,7 @@ from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import SampleParams
 from core.schemas.times import utc_datetime
-from core.storage.tables import Job, Preview
+from core.storage.tables import Artifact, Job, Preview
 
 Id = Annotated[str, Field(min_length=1, max_length=40)]
 
@@ -127,6 +128,21 @@ class ArtifactOut(BaseModel):
     width: int | None
     height: int | None
     url: str
+    thumbnail_url: str | None
+
+    @classmethod
+    def of(cls, job_id: str, row: Artifact) -> "ArtifactOut":
+        url = public_url(f"/v1/jobs/{job_id}/artifacts/{row.name}")
+        return cls(
+            name=row.name,
+            media_type=row.media_type,
+            bytes=row.bytes,
+            sha256=row.sha256,
+            width=row.width,
+            height=row.height,
+            url=url,
+            thumbnail_url=thumbnail_url(url, row),
+        )
 
 
 class PreviewOut(BaseModel):
@@ -140,9 +156,11 @@ class PreviewOut(BaseModel):
     bytes: int
     sha256: str
     url: str
+    thumbnail_url: str | None
 
     @classmethod
     def of(cls, job_id: str, row: Preview) -> "PreviewOut":
+        url = public_url(f"/v1/jobs/{job_id}/previews/{row.step}")
         return cls(
             step=row.step,
             stage=row.stage,
@@ -151,7 +169,8 @@ class PreviewOut(BaseModel):
             height=row.height,
             bytes=row.bytes,
             sha256=row.sha256,
-            url=public_url(f"/v1/jobs/{job_id}/previews/{row.step}"),
+            url=url,
+            thumbnail_url=thumbnail_url(url, row),
         )
 
 
@@ -210,18 +229,7 @@ class JobOut(BaseModel):
             error=ErrorOut.model_validate(row.error) if row.error else None,
             dataset_id=row.dataset_id,
             model_id=row.model_id,
-            artifacts=[
-                ArtifactOut(
-                    name=artifact.name,
-                    media_type=artifact.media_type,
-                    bytes=artifact.bytes,
-                    sha256=artifact.sha256,
-                    width=artifact.width,
-                    height=artifact.height,
-                    url=public_url(f"/v1/jobs/{row.id}/artifacts/{artifact.name}"),
-                )
-                for artifact in row.artifacts
-            ],
+            artifacts=[ArtifactOut.of(row.id, artifact) for artifact in row.artifacts],
         )
 
 

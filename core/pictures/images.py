@@ -155,10 +155,15 @@ def to_bytes(pictures: Tensor) -> Tensor:
 
 def write_picture(pixels: Tensor) -> bytes:
     """Encode bytes (C, H, W) as a PNG file."""
-    array = pixels.permute(1, 2, 0).numpy()
     buffer = io.BytesIO()
-    Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array).save(buffer, format="PNG")
+    to_image(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Return bytes (C, H, W) as a picture of Pillow's."""
+    array = pixels.permute(1, 2, 0).numpy()
+    return Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
 
 
 def sheet(pictures: Sequence[Tensor], columns: int | None = None, magnify: int = 1) -> Tensor:

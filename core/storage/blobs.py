@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from obstore.store import LocalStore, ObjectStore, from_url
 PREFIXES = ("datasets/", "jobs/", "models/")  # of all files of the service; the bucket may hold other files too
 STREAM_CHUNK_BYTES = 1 << 20
 CONNECT_SECONDS, REQUEST_SECONDS, RETRIES, RETRY_SECONDS = 5, 60, 3, 15  # for a store on the network
+
+
+THUMBNAIL = ".thumbnail.webp"  # at the end of the path of a picture's thumbnail
 
 
 class BlobMissing(LookupError):
@@ -42,6 +46,16 @@ class BlobInfo:
     path: str
     bytes: int
     modified: float
+
+
+def thumbnail_path(path: str) -> str:
+    """Return the path of a picture's thumbnail, a file that can be made again and that no row names."""
+    return path + THUMBNAIL
+
+
+def source_path(path: str) -> str:
+    """Return the path of a thumbnail's picture, or the path itself if it is not that of a thumbnail."""
+    return path.removesuffix(THUMBNAIL)
 
 
 def local_folder(url: str) -> Path | None:
@@ -86,6 +100,22 @@ class Blobs:
         with _not_found_as_blob_missing(path):
             return bytes(self._store.get(path).bytes())
 
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Yield a file to read; one from an object store is copied to a temporary file. Raises BlobMissing."""
+        with _not_found_as_blob_missing(path):
+            file = (self.folder / path).open("rb") if self.folder is not None else self._copy(path)
+        with file:
+            yield file
+
+    def _copy(self, path: str) -> BinaryIO:
+        """Return a temporary file with the content of a file. Raises BlobMissing."""
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the caller
+        for chunk in self.stream(path, 0, self.size(path)):
+            copy.write(chunk)
+        copy.seek(0)
+        return copy
+
     def size(self, path: str) -> int:
         """Return the size of a file in bytes. Raises BlobMissing."""
         with _not_found_as_blob_missing(path):
@@ -102,8 +132,9 @@ class Blobs:
             start += size
 
     def delete(self, *paths: str) -> None:
-        """Delete files, and the folders that are empty without them. Paths that do not exist are ignored."""
-        for path in paths:
+        """Delete files and their thumbnails, and the folders that are empty then. Missing files are ignored."""
+        thumbnails = [thumbnail_path(path) for path in paths if path.endswith(".png")]
+        for path in (*thumbnails, *paths):
             try:
                 if self.folder is not None:
                     (self.folder / path).unlink()

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
-from core.storage.blobs import PREFIXES, BlobInfo, Blobs
+from core.storage.blobs import PREFIXES, BlobInfo, Blobs, source_path
 from core.storage.clock import now
 from core.storage.database import Database
 from core.storage.tables import Artifact, AuditEntry, Dataset, DatasetImage, Job, Model, Preview
@@ -75,8 +75,8 @@ def _unreferenced(database: Database, found: Sequence[BlobInfo]) -> list[BlobInf
     with database.read() as session:
         # Running attempts are read first: the rows of one that succeeds in between are then seen by the second query.
         attempts = tuple(_running_attempts(session))
-        named = _referenced(session, [one.path for one in found])
-    return [one for one in found if one.path not in named and not one.path.startswith(attempts)]
+        named = _referenced(session, [source_path(one.path) for one in found])
+    return [one for one in found if source_path(one.path) not in named and not one.path.startswith(attempts)]
 
 
 def _running_attempts(session: Session) -> Iterator[str]:

@@ -107,8 +107,9 @@ def test_old_orphaned_files_are_deleted(database: Database, blobs: Blobs, tmp_pa
     running, dead = rows.claimed(database), _dead_attempt(database)
     dataset = rows.add_dataset(database)
     named = [dataset.images[0].blob, *(ended.path(name) for name in ("a.png", "checkpoint", "model"))]
-    orphaned = ["datasets/dataset_x/0.png", dead.path("a.png"), dead.path("b.png#1")]
-    spared = [running.path("a.png"), "notes/of-others.txt"]
+    orphaned = ["datasets/dataset_x/0.png", "datasets/dataset_x/0.png.thumbnail.webp", dead.path("a.png")]
+    orphaned.append(dead.path("b.png#1"))
+    spared = [running.path("a.png"), "notes/of-others.txt", f"{named[0]}.thumbnail.webp"]
     for path in (named[0], *orphaned, *spared):
         _write(tmp_path / "blobs" / path)
     with database.write() as session:
