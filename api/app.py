@@ -88,6 +88,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     errors.install(app)
     for routes in (access, datasets, jobs, events, models, webhooks, presets, health, web, reference):
         app.include_router(routes.router)
+    app.include_router(jobs.artifacts_router)
     complete_document(app)
     _add_middlewares(app, settings)
     return app

@@ -1,13 +1,13 @@
 """/v1/jobs"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from api import file_cleanup, files, thumbnails
 from api.app_state import AppState, AppStateDep
@@ -26,9 +26,12 @@ from core.storage.errors import NotFound
 from core.storage.tables import Artifact, Job
 
 THUMBNAIL = file_response(thumbnails.MEDIA_TYPE)
+MAX_SELECTED = 500  # files in one zip
+PAIR = r"^[A-Za-z0-9_-]{1,40}/[A-Za-z0-9._-]{1,100}$"
 MAX_STEP = (1 << 31) - 1  # of a column of integers
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+artifacts_router = APIRouter(tags=["jobs"])
 
 IdempotencyKey = Annotated[
     str | None,
@@ -46,6 +49,10 @@ def _event_id(text: str) -> str:
     return text
 
 
+Selected = Annotated[
+    list[Annotated[str, Field(pattern=PAIR)]],
+    Query(min_length=1, max_length=MAX_SELECTED, description="A file as JOB_ID/NAME; repeat it for each file."),
+]
 Step = Annotated[int, Path(ge=0, le=MAX_STEP)]
 LastEventId = Annotated[
     Annotated[str, AfterValidator(_event_id)] | None,
@@ -173,9 +180,23 @@ def artifact(app_state: AppStateDep, request: Request, job_id: str, name: str) -
 def artifacts(app_state: AppStateDep, job_id: str) -> Response:
     """Download all of the job's files. While it runs, the preview is left out because it is replaced all the time."""
     job = requests.find(app_state.database, job_id)
-    found = [one for one in job.artifacts if JobStatus(job.status).final or one.name != "preview.png"]
-    headers = {**files.FILE_HEADERS, "Content-Disposition": f'attachment; filename="{job_id}.zip"'}
-    return StreamingResponse(stream_zip(app_state.blobs, found), media_type="application/zip", headers=headers)
+    final = JobStatus(job.status).final
+    found = {one.name: one for one in job.artifacts if final or one.name != "preview.png"}
+    return _zip(app_state, found, job_id)
+
+
+def _zip(app_state: AppState, artifacts: Mapping[str, Artifact], name: str) -> Response:
+    headers = {**files.FILE_HEADERS, "Content-Disposition": f'attachment; filename="{name}.zip"'}
+    return StreamingResponse(stream_zip(app_state.blobs, artifacts), media_type="application/zip", headers=headers)
+
+
+@artifacts_router.get("/v1/artifacts.zip", response_class=Response, responses=file_response("application/zip"))
+def selected_artifacts(app_state: AppStateDep, artifact: Selected) -> Response:
+    """Download files of several jobs in one zip, each in a folder with the name of its job."""
+    wanted = list(dict.fromkeys(artifact))
+    pairs = [(job_id, name) for job_id, _, name in (pair.partition("/") for pair in wanted)]
+    found = requests.find_artifacts(app_state.database, pairs)
+    return _zip(app_state, dict(zip(wanted, found, strict=True)), "artifacts")
 
 
 def _job_out(app_state: AppState, job: Job) -> JobOut:

@@ -1,6 +1,6 @@
-"""A job's files as one zip, written while it is sent."""
+"""Files of jobs as one zip, written while it is sent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from zipstream import ZipStream
 
@@ -8,12 +8,12 @@ from core.storage.blobs import Blobs
 from core.storage.tables import Artifact
 
 
-def stream_zip(blobs: Blobs, artifacts: Sequence[Artifact]) -> Iterator[bytes]:
-    """Yield a zip of the files, uncompressed because pictures do not shrink; one chunk at a time is in memory.
+def stream_zip(blobs: Blobs, artifacts: Mapping[str, Artifact]) -> Iterator[bytes]:
+    """Yield a zip of files by their names, uncompressed because pictures do not shrink, one chunk in memory at a time.
 
     The iterator raises BlobMissing if a file has been deleted meanwhile.
     """
     archive = ZipStream()
-    for artifact in artifacts:
-        archive.add(blobs.stream(artifact.blob, 0, artifact.bytes), artifact.name)
+    for name, artifact in artifacts.items():
+        archive.add(blobs.stream(artifact.blob, 0, artifact.bytes), name)
     return iter(archive)

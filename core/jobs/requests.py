@@ -19,6 +19,7 @@ from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
 from core.storage.tables import (
     NO_OWNER,
+    Artifact,
     Dataset,
     IdempotencyKey,
     Job,
@@ -132,6 +133,19 @@ def find_several(database: Database, job_ids: Collection[str]) -> Sequence[Job]:
     query = select(Job).where(Job.id.in_(job_ids)).options(lazyload(Job.artifacts))
     with database.read() as session:
         return session.scalars(query).all()
+
+
+def find_artifacts(database: Database, wanted: Sequence[tuple[str, str]]) -> list[Artifact]:
+    """Return the artifacts of these (job, name) pairs, in this order. Raises NotFound."""
+    of_jobs, named = Job.id.in_({job_id for job_id, _ in wanted}), Artifact.name.in_({name for _, name in wanted})
+    query = select(Job.id, Artifact).join(Artifact, Artifact.job_seq == Job.seq)
+    with database.read() as session:
+        rows = session.execute(query.where(of_jobs, named, Job.parent_seq.is_(None)))
+        found = {(job_id, artifact.name): artifact for job_id, artifact in rows}
+    for job_id, name in wanted:
+        if (job_id, name) not in found:
+            raise NotFound("artifact", f"{job_id}/artifacts/{name}")
+    return [found[pair] for pair in wanted]
 
 
 def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 from support import rows
-from support.http import Api, problem
+from support.http import Api, fields, problem
 
 from core.jobs import outcomes, previews, requests
 from core.jobs.previews import NewPreview
@@ -151,6 +151,38 @@ def test_all_files_are_sent_as_one_zip(each_api: Api) -> None:
             "c.png": b"",
         }
     problem(each_api.client.get("/v1/jobs/job_none/artifacts.zip"), 404)
+
+
+def test_files_of_several_jobs_are_sent_as_one_zip(each_api: Api) -> None:
+    first, second = _succeeded_job(each_api, a_png=CONTENT, b_png=b"b"), _succeeded_job(each_api, a_png=b"other")
+    pairs = [f"{second}/a.png", f"{first}/a.png", f"{first}/a.png"]
+    answer = each_api.client.get("/v1/artifacts.zip", params={"artifact": pairs})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == {pairs[0]: b"other", pairs[1]: CONTENT}
+    missing = each_api.client.get("/v1/artifacts.zip", params={"artifact": [pairs[0], f"{second}/b.png"]})
+    assert f"{second}/artifacts/b.png" in problem(missing, 404)["detail"]
+
+
+def test_five_hundred_files_fit_into_one_zip_and_no_more(api: Api) -> None:
+    lease = rows.claimed(api.database)
+    stored, names = (
+        api.blobs.put(lease.path("a.png"), b"abc"),
+        [f"synthesized-{number:03d}.png" for number in range(501)],
+    )
+    outcomes.succeed(api.database, lease, [NewArtifact(name, "image/png", stored, 3, 4) for name in names], rows.DONE)
+    pairs = [f"{lease.job_id}/{name}" for name in names]
+    answer = api.client.get("/v1/artifacts.zip", params={"artifact": pairs[:500]})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.namelist() == pairs[:500]
+    assert fields(api.client.get("/v1/artifacts.zip", params={"artifact": pairs})) == ["artifact"]
+
+
+@pytest.mark.parametrize("pair", ["", "a.png", "/a.png", "job/", "job/a/b", "job/\0", "../a/b", "job/" + "a" * 101])
+def test_a_malformed_name_of_a_file_is_refused(api: Api, pair: str) -> None:
+    assert fields(api.client.get("/v1/artifacts.zip", params={"artifact": pair})) == ["artifact[0]"]
+    assert fields(api.client.get("/v1/artifacts.zip")) == ["artifact"]
 
 
 def test_the_zip_of_a_job_without_files_is_empty(api: Api) -> None:

@@ -43,6 +43,7 @@ WITH_ANY_KEY = {
     ("POST", "/v1/webhooks"),
 }  # operations on no existing row
 STREAMS = {("GET", "/v1/events")}  # tests/api/events
+IDS_IN_QUERY = {("GET", "/v1/artifacts.zip")}
 LISTINGS = {("GET", f"/v1/{noun}") for noun in ("datasets", "jobs", "models", "webhooks")}
 ID_IN_BODY: dict[Operation, list[dict[str, Any]]] = {  # {dataset_id} and {model_id} are replaced by ids
     ("POST", "/v1/jobs"): [
@@ -143,7 +144,7 @@ ABSENT = {noun: f"{noun}_none" for noun in ("dataset", "model", "done", "cancele
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
 def test_every_operation_is_in_exactly_one_table(operation: Operation) -> None:
-    tables = (OPEN, WITH_ANY_KEY, STREAMS, LISTINGS, ID_IN_BODY, ID_IN_PATH)
+    tables = (OPEN, WITH_ANY_KEY, STREAMS, IDS_IN_QUERY, LISTINGS, ID_IN_BODY, ID_IN_PATH)
     assert [operation in table for table in tables].count(True) == 1, "add it to one table of this file"
 
 
@@ -224,6 +225,17 @@ def _filled(value: Any, ids: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_filled(item, ids) for item in value]
     return value.format(**ids)
+
+
+def test_another_owners_row_in_a_query_is_answered_like_an_unknown_id(api: Api, people: People) -> None:
+    foreign, own = _create_rows(api, people.ada), _create_rows(api, people.bob)
+    for who, status in ((people.bob, 404), (people.ada, 404), (people.admin, 200)):
+        pairs = [f"{ids['done']}/a.png" for ids in (own, foreign)]
+        answer = ask(api, who, "GET", "/v1/artifacts.zip", params={"artifact": pairs})
+        assert answer.status_code == status
+    absent = ask(api, people.bob, "GET", "/v1/artifacts.zip", params={"artifact": ["none/a.png"]})
+    answer = ask(api, people.bob, "GET", "/v1/artifacts.zip", params={"artifact": [f"{foreign['done']}/a.png"]})
+    assert _without(answer, foreign) == _without(absent, {"it": "none"})
 
 
 def test_two_keys_may_use_the_same_idempotency_key(api: Api, people: People) -> None:
