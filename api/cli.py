@@ -1,30 +1,35 @@
-"""The command line: `genconvnet`."""
+"""The command line: `genconvnet`.
+
+Its modules import only what its help needs; each command imports the rest when it runs.
+"""
 
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands import audit, keys
+from api.commands import audit, datasets, job_commands, jobs, keys, models, presets
 from api.commands.backup import backup, restore
 from api.commands.doctor import doctor
 from api.commands.listing import AsJson
 from api.commands.options import DataDir
-from api.settings import ApiSettings
-from core.runtime.logs import configure_logs
 from core.runtime.startup import exit_if_refused
-from core.runtime.variables import log_unknown
 from core.schemas.jobs import Queue
 from core.version import VERSION
+
+if TYPE_CHECKING:
+    from api.settings import ApiSettings
 
 app = typer.Typer(
     help="Learns a generative ConvNet from your own pictures and generates new ones.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+OF_A_SERVICE = "Models, jobs and pictures of a service"
+ON_THIS_MACHINE = "Run and look after a service on this machine"
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [GENCONVNET_HOST, default 127.0.0.1]")]
 Port = Annotated[
@@ -37,14 +42,17 @@ WithoutKeys = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")]
 Check = Annotated[bool, typer.Option("--check", help="Only list missing files; exit with code 1 if there are any.")]
 
-app.add_typer(keys.app, name="keys")
-app.command("audit")(audit.show)
+job_commands.add_to(app)
+for group in (jobs.app, models.app, datasets.app, presets.app):
+    app.add_typer(group, rich_help_panel=OF_A_SERVICE)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THIS_MACHINE)
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
     """Run everything on this machine: broker, workers and API. Ctrl-C stops it; no accepted job is lost."""
     from api.embedded.serve import serve as run
+    from core.runtime.logs import configure_logs
+    from core.runtime.variables import log_unknown
 
     settings = _settings(host, port, data_dir, without_keys)
     configure_logs(settings)
@@ -53,14 +61,14 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, withou
     run(settings, broker_url)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THIS_MACHINE)
 def api(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
     """Run only the API, for deployments. Settings: GENCONVNET_* variables."""
     settings = _settings(host, port, data_dir, without_keys)
     _replace_process("api", [], settings)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THIS_MACHINE)
 def worker(
     queue: Annotated[Queue, typer.Option(help="Which jobs to run: train (long) or sample (short).")],
     data_dir: DataDir = None,
@@ -69,7 +77,7 @@ def worker(
     _replace_process("worker", [queue.value], _settings(None, None, data_dir))
 
 
-@app.command()
+@app.command(rich_help_panel=ON_THIS_MACHINE)
 def sweep(dry_run: DryRun = False, check: Check = False, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Delete expired jobs, orphaned files and old idempotency keys."""
     from api.commands.sweep import sweep as run
@@ -77,9 +85,10 @@ def sweep(dry_run: DryRun = False, check: Check = False, as_json: AsJson = False
     run(_settings(None, None, data_dir), dry_run=dry_run, check=check, as_json=as_json)
 
 
-app.command()(doctor)
-app.command()(backup)
-app.command()(restore)
+app.add_typer(keys.app, name="keys", rich_help_panel=ON_THIS_MACHINE)
+app.command("audit", rich_help_panel=ON_THIS_MACHINE)(audit.show)
+for function in (doctor, backup, restore):
+    app.command(rich_help_panel=ON_THIS_MACHINE)(function)
 
 
 def _print_version(asked: bool) -> None:
@@ -104,12 +113,14 @@ def main() -> None:
 
 def _settings(
     host: str | None, port: int | None, data_dir: Path | None, without_keys: bool | None = None
-) -> ApiSettings:
+) -> "ApiSettings":
+    from api.settings import ApiSettings
+
     given = {"host": host, "port": port, "data_dir": data_dir, "without_keys": without_keys}
     return ApiSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
-def _replace_process(module: str, arguments: list[str], settings: ApiSettings) -> None:
+def _replace_process(module: str, arguments: list[str], settings: "ApiSettings") -> None:
     """Replace this process by `python -P -m module`. -P ignores a folder `core` in the working directory."""
     os.environ["GENCONVNET_DATA_DIR"] = str(settings.data_dir)
     os.environ["GENCONVNET_WITHOUT_KEYS"] = str(settings.without_keys)

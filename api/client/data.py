@@ -26,6 +26,7 @@ class Picture(Data):
     sha256: str
     notes: list[str]
     url: str
+    thumbnail_url: str | None = None
 
 
 class Skipped(Data):
@@ -55,6 +56,7 @@ class Artifact(Data):
     width: int | None
     height: int | None
     url: str
+    thumbnail_url: str | None = None
 
 
 class JobError(Data):

@@ -15,6 +15,7 @@ def write_new(path: Path, request: Request) -> Steps[Path]:
     """Write the answer to a new file at `path`. Raises FileExistsError, before anything is requested if it can."""
     if path.exists():
         raise FileExistsError(f"{path} exists already")
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path.parent)
     try:
         yield from send(request, temporary)

@@ -98,8 +98,10 @@ class JobMethods(JobData):
     def events(self, after: str | None = None) -> Emits[Event]:
         """Iterate over the job's events, stored and new ones, until the job has ended; `after`: from this id on.
 
-        If the connection breaks, it goes on after the last event (Last-Event-ID).
+        A job that was resumed has a `done` among its events for each time that it ended. If the connection breaks, this
+        goes on after the last event (Last-Event-ID).
         """
+        ended = False
         while True:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
             stream = yield from open_events(Request("GET", f"v1/jobs/{self.id}/events", headers=headers))
@@ -108,11 +110,12 @@ class JobMethods(JobData):
             try:
                 while (received := (yield from next_event(stream))) is not None:
                     after = received.id or after
+                    ended = received.event == "done"
                     yield Emit(parse_event(received))
-                    if received.event == "done":
-                        return
             except NoAnswer:
-                pass  # opening it again waits for the service, and raises if it does not come back
+                ended = False  # opening it again waits for the service, and raises if it does not come back
+            if ended:
+                return
             yield from sleep(RECONNECT_SECONDS)
 
     @operation

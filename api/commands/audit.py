@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from api.commands.database import format_time, open_database
 from api.commands.listing import AsJson, json_time, print_json
 from api.commands.options import DataDir
-from core.storage import audit
 
 
 def show(
@@ -18,6 +16,9 @@ def show(
     data_dir: DataDir = None,
 ) -> None:
     """Print the newest entries, oldest first: time, key, action, object and request id."""
+    from api.commands.database import format_time, open_database
+    from core.storage import audit
+
     with open_database(data_dir) as database:
         for entry in audit.latest(database, limit):
             if as_json:

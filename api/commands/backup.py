@@ -4,13 +4,16 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from api.commands.options import DataDir
-from core.runtime.settings import Settings
+from api.embedded.attached import LOCK
 from core.runtime.startup import prepare_folder
+
+if TYPE_CHECKING:
+    from core.runtime.settings import Settings
 
 
 def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")], data_dir: DataDir = None) -> None:
@@ -79,7 +82,7 @@ def restore(
 @contextmanager
 def _exclusive(data_dir: Path) -> Iterator[None]:
     """Hold the lock of `genconvnet serve` during the block, so that no service runs on the folder."""
-    with (data_dir / "serve.lock").open("a+") as lock:
+    with (data_dir / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -87,7 +90,9 @@ def _exclusive(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _settings(data_dir: Path | None) -> Settings:
+def _settings(data_dir: Path | None) -> "Settings":
+    from core.runtime.settings import Settings
+
     return Settings() if data_dir is None else Settings(data_dir=data_dir)
 
 

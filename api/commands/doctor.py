@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from api.commands.options import DataDir
-from api.settings import ApiSettings
 
 SIGNS = {True: ("✓", "green"), False: ("✗", "red"), None: ("-", "yellow")}
 
@@ -21,6 +20,7 @@ def doctor(
     from rich.console import Console
 
     from api.doctor import run_checks
+    from api.settings import ApiSettings
 
     settings = ApiSettings() if data_dir is None else ApiSettings(data_dir=data_dir)
     console = Console(highlight=False, soft_wrap=True)

@@ -1,18 +1,16 @@
 """`genconvnet keys` creates, lists and revokes API keys."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.database import format_time, open_database
 from api.commands.listing import AsJson, json_time, print_json, print_table
 from api.commands.options import DataDir
 from core.runtime.startup import REFUSED
-from core.storage import keys
-from core.storage.errors import Conflict, NotFound
-from core.storage.keys import NewKey
-from core.storage.tables import ApiKey
+
+if TYPE_CHECKING:
+    from core.storage.tables import ApiKey
 
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -33,6 +31,10 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Create a key. It is printed once and cannot be shown again."""
+    from api.commands.database import open_database
+    from core.storage import keys
+    from core.storage.keys import NewKey
+
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise typer.BadParameter("a name has 1 to 200 characters, all of them printable")
     new = NewKey(name, admin, expires_days, requests_per_minute, max_stored_bytes, max_unfinished_jobs)
@@ -53,6 +55,9 @@ def create(
 @app.command("list")
 def listing(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List all keys, including expired and revoked ones, newest first."""
+    from api.commands.database import format_time, open_database
+    from core.storage import keys
+
     with open_database(data_dir) as database:
         rows = keys.listing(database)
     if as_json:
@@ -74,6 +79,10 @@ def revoke(
     data_dir: DataDir = None,
 ) -> None:
     """Revoke a key. It is refused from the next request on."""
+    from api.commands.database import open_database
+    from core.storage import keys
+    from core.storage.errors import Conflict, NotFound
+
     with open_database(data_dir) as database:
         try:
             row = keys.revoke(database, keys.identify(database, which).id)
@@ -86,7 +95,7 @@ def revoke(
         typer.secho("No key is left: a service that listens only on this machine now needs none.", err=True)
 
 
-def _as_json(row: ApiKey) -> dict[str, object]:
+def _as_json(row: "ApiKey") -> dict[str, object]:
     return {
         "id": row.id,
         "name": row.name,
@@ -101,7 +110,7 @@ def _as_json(row: ApiKey) -> dict[str, object]:
     }
 
 
-def _permissions(row: ApiKey) -> str:
+def _permissions(row: "ApiKey") -> str:
     limits = (
         (row.requests_per_minute, "requests/min"),
         (row.max_stored_bytes, "bytes"),

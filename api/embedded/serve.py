@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import structlog
 
 from api.auth.exposure import require_keys
 from api.embedded import broker
+from api.embedded.attached import LOCK
 from api.embedded.broker import NoBroker
 from api.embedded.supervisor import SupervisedProcess, Supervisor
 from api.listening import is_alive, listen, own_url
@@ -29,13 +31,14 @@ PYTHON = (sys.executable, "-P", "-m")
 log = structlog.get_logger()
 
 
-def serve(settings: ApiSettings, broker_url: str | None) -> None:
+def serve(settings: ApiSettings, broker_url: str | None, first: Queue = Queue.TRAIN) -> None:
     """Run the service until SIGTERM or Ctrl-C. Without a `broker_url`, run a broker too. Raises CannotStart.
 
+    first: the queue whose worker starts together with the API; the others follow, or all would start more slowly.
     Nothing is logged before the first process has started, so that a refusal is all that the user sees.
     """
     prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
-    with _locked(settings.data_dir), ExitStack() as cleanup:
+    with _locked(settings.data_dir) as lock, ExitStack() as cleanup:
         port = _port(settings)
         check_blobs(settings)
         with open_database(settings) as database:
@@ -53,11 +56,15 @@ def serve(settings: ApiSettings, broker_url: str | None) -> None:
             "GENCONVNET_WITHOUT_KEYS": str(settings.without_keys),
         }
         train_worker, *sample_workers = workers(settings.sample_workers, environment)
+        now, later = [train_worker], sample_workers
+        if first is Queue.SAMPLE:
+            now, later = sample_workers[:1], [train_worker, *sample_workers[1:]]
         api = SupervisedProcess("api", [*PYTHON, "api"], environment)
-        supervisor.start(api)
-        supervisor.start(train_worker)
-        _announce(supervisor, api, settings, port)
-        for worker in sample_workers:  # after the API answers: their imports would slow down its start
+        for process in (api, *now):
+            supervisor.start(process)
+        if _wait_for_answer(supervisor, api, settings, port):
+            _announce(lock, settings, own_url(settings.host, port))
+        for worker in later:
             supervisor.start(worker)
         supervisor.run()
         log.info("stopping")
@@ -100,15 +107,12 @@ def _start_broker(supervisor: Supervisor, data_dir: Path) -> str:
     return f"unix://{path}"
 
 
-def _announce(supervisor: Supervisor, api: SupervisedProcess, settings: ApiSettings, port: int) -> None:
-    """Wait until the API answers, then print its URL."""
+def _wait_for_answer(supervisor: Supervisor, api: SupervisedProcess, settings: ApiSettings, port: int) -> bool:
+    """Wait until the API answers. Return False if a signal asks to stop meanwhile. Raises CannotStart."""
     deadline = time.monotonic() + API_START_SECONDS
     while not supervisor.stopping:
         if is_alive(settings.host, port):
-            line = f"genconvnet is at {own_url(settings.host, port)}  (Ctrl-C stops it)"
-            sys.stdout.write((json.dumps({"event": line}) if settings.log_format == "json" else line) + "\n")
-            sys.stdout.flush()
-            return
+            return True
         supervisor.refuse_if_refused()
         if api.has_exited():
             raise CannotStart("the API ended while it started: correct what its log above says")
@@ -118,12 +122,22 @@ def _announce(supervisor: Supervisor, api: SupervisedProcess, settings: ApiSetti
                 "overloaded"
             )
         time.sleep(0.05)
+    return False
+
+
+def _announce(lock: IO[str], settings: ApiSettings, url: str) -> None:
+    """Print the URL, and write it into the lock, where `genconvnet train` and others look for a running service."""
+    line = f"genconvnet is at {url}  (Ctrl-C stops it)"
+    sys.stdout.write((json.dumps({"event": line}) if settings.log_format == "json" else line) + "\n")
+    sys.stdout.flush()
+    lock.write(f"{url}\n")
+    lock.flush()
 
 
 @contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Lock the data folder, so that only one service runs on it. Raises CannotStart if another does."""
-    path = data_dir / "serve.lock"
+def _locked(data_dir: Path) -> Iterator[IO[str]]:
+    """Lock the data folder, so that only one service runs on it; yield the lock. Raises CannotStart if another does."""
+    path = data_dir / LOCK
     try:
         lock = path.open("a+")
     except OSError as error:
@@ -134,7 +148,7 @@ def _locked(data_dir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             lock.seek(0)
             raise CannotStart(
-                f"the data folder {data_dir} is in use by another `genconvnet serve` (process {lock.read().strip()}): "
+                f"the data folder {data_dir} is in use by another `genconvnet serve` (process {_process_of(lock)}): "
                 "stop that one, or choose another folder with --data-dir"
             ) from error
         except OSError as error:
@@ -147,7 +161,12 @@ def _locked(data_dir: Path) -> Iterator[None]:
             lock.flush()
         except OSError as error:
             raise CannotStart(f"{path} cannot be written ({error.strerror}): free some space on its disk") from error
-        yield
+        yield lock
+
+
+def _process_of(lock: IO[str]) -> str:
+    """Return the process id in a lock: its first line; the second is the service's URL."""
+    return lock.read().partition("\n")[0]
 
 
 def _port(settings: ApiSettings) -> int:

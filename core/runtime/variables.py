@@ -69,7 +69,7 @@ SETTINGS = frozenset(
     }
 )
 """The settings of API and workers: each gets those of the other, as with compose."""
-OTHERS = frozenset({"DIE_WITH_PARENT", "KEY", "PUBLISH"})  # of our processes, examples/ and compose
+OTHERS = frozenset({"DIE_WITH_PARENT", "KEY", "PUBLISH", "SERVER"})  # of our processes, the client and compose
 TESTS = "TEST_"
 
 log = structlog.get_logger()

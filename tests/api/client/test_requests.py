@@ -67,7 +67,8 @@ def test_the_package_has_all_that_it_names() -> None:
     ],
 )
 def test_every_field_of_the_service_has_its_type_in_the_client(ours: type[Data], service: Any) -> None:
-    assert list(ours.model_fields) == list(service.model_fields)
+    names = f"api/client/data.py: {ours.__name__} has the fields of {service.__name__}"
+    assert set(ours.model_fields) == set(service.model_fields), names
 
 
 def test_pictures_are_uploaded_in_every_form_that_a_program_has(client: Client, tmp_path: Path) -> None:
@@ -141,11 +142,14 @@ def test_a_job_is_posted_shown_canceled_resumed_and_deleted(client: Client) -> N
     with pytest.raises(package.JobCanceled) as ended:
         job.wait()
     assert ended.value.job is job
+    (*_, last) = job.events()
     job.resume(iterations=9, time_limit_seconds=60)
     assert (job.status, job.params["iterations"], job.time_limit_seconds) == ("queued", 9, 60)
     with pytest.raises(package.WaitTimedOut):
         job.wait(timeout=0.1)
     assert client.jobs.show(job.id).cancel().refresh().status == "canceled"
+    assert [event.status for event in job.events()] == ["queued", "canceled"] * 2
+    assert [event.status for event in job.events(after=last.id)] == ["queued", "canceled"]
     job.delete()
     with pytest.raises(NotFound):
         job.refresh()

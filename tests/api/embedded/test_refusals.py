@@ -15,6 +15,7 @@ from support.service import GENCONVNET, clean_environment
 
 from api import cli
 from api.embedded import broker
+from core.runtime import logs
 from core.runtime.settings import BadSettings, Settings
 from core.runtime.startup import CannotStart
 from core.storage.database import Database
@@ -26,7 +27,7 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 @pytest.fixture
 def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refuse:
     """Run a command that must refuse; return its sentence."""
-    monkeypatch.setattr(cli, "configure_logs", lambda _: None)
+    monkeypatch.setattr(logs, "configure_logs", lambda _: None)
     monkeypatch.setattr("api.commands.database.configure_logs", lambda _: None)
     monkeypatch.chdir(tmp_path)
 

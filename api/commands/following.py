@@ -1,0 +1,153 @@
+"""Follows a job until it has ended, with its progress on standard error."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import typer
+
+from api.commands import preview
+from api.commands.exit_codes import ExitCode
+from api.commands.session import Session
+from core.schemas.jobs import JobKind, Progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from api.client import Event, Job
+
+VERBS = {
+    JobKind.TRAIN: "learning",
+    JobKind.SAMPLE: "sampling",
+    JobKind.RECONSTRUCT: "reconstructing",
+    JobKind.INPAINT: "inpainting",
+    JobKind.CLASSIFY: "classifying",
+}
+
+
+def follow(session: Session, job: "Job", *, cancel_on_interrupt: bool, after: str | None = None) -> None:
+    """Show the job's progress until it has ended, and bring it up to date. Raises JobFailed or JobCanceled.
+
+    cancel_on_interrupt: Ctrl-C cancels the job. In any case it ends the command with code 130. after: the id of the
+    last event that is known already.
+    """
+    try:
+        with _display(session, job) as display:
+            for event in job.events(after):
+                display.show(event)
+        job.refresh()
+    except KeyboardInterrupt:
+        if not cancel_on_interrupt:
+            session.say(f"job {job.id} goes on" + (" when a service runs again" if session.embedded else ""))
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        cancel(session, job)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    job.raise_unless_succeeded()
+
+
+def cancel(session: Session, job: "Job") -> None:
+    """Cancel the job and say so; if it has ended meanwhile, say that."""
+    from api.client import Conflict
+
+    try:
+        job.cancel()
+    except Conflict:
+        session.say(f"job {job.id} has already ended")
+    else:
+        session.say(f"job {job.id} was canceled")
+
+
+class Display(Protocol):
+    def show(self, event: "Event") -> None: ...
+
+
+@contextmanager
+def _display(session: Session, job: "Job") -> Iterator[Display]:
+    if session.console.is_terminal:
+        with LiveDisplay(session, job) as live:
+            yield live
+    else:
+        yield PlainDisplay(session, job)
+
+
+class PlainDisplay:
+    """A line for each change of the status or the stage; for logs."""
+
+    def __init__(self, session: Session, job: "Job") -> None:
+        self._session, self._job = session, job
+        self._said = ""
+
+    def show(self, event: "Event") -> None:
+        if self._session.as_json:
+            return
+        progress = event.progress
+        line = event.status if progress is None else f"stage {progress.stage} of {progress.stages}"
+        if line is not None and line != self._said:
+            self._session.say(f"{self._job.kind} {self._job.id}: {line}")
+            self._said = line
+
+
+class LiveDisplay:
+    """A bar with the stage and the time left and, if the terminal can, the latest preview above it."""
+
+    def __init__(self, session: Session, job: "Job") -> None:
+        from rich.live import Live
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._session, self._job = session, job
+        self._previews = preview.can_draw(session.console)
+        self._picture: Any = None
+        texts = (TextColumn("{task.description}"), TextColumn("{task.fields[about]}"))
+        self._bar = Bar(texts[0], BarColumn(), TaskProgressColumn(), texts[1], console=session.console)
+        place = "" if job.queue_position in (None, 0) else f", {job.queue_position} before it"
+        self._task = self._bar.add_task(VERBS[job.kind], total=1.0, about=f"{job.status}{place}")
+        self._live = Live(
+            console=session.console, get_renderable=self._renderable, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._live.__exit__(kind, error, at)
+        if self._picture is not None:
+            self._picture.cleanup()
+
+    def show(self, event: "Event") -> None:
+        if (progress := event.progress) is not None:
+            self._bar.update(self._task, completed=progress.fraction, about=_about(progress))
+        elif event.name == "preview" and self._previews:
+            self._show_preview()
+        elif event.status is not None:
+            self._bar.update(self._task, about=event.status)
+
+    def _show_preview(self) -> None:
+        from api.client import NotFound
+
+        try:
+            content = self._job.read("preview.png")
+        except NotFound:  # replaced or deleted meanwhile
+            return
+        replaced, self._picture = self._picture, preview.renderable(content, self._session.console)
+        if replaced is not None:
+            replaced.cleanup()
+
+    def _renderable(self) -> "RenderableType":
+        from rich.console import Group
+
+        return self._bar if self._picture is None else Group(self._picture, self._bar)
+
+
+def _about(progress: Progress) -> str:
+    stage = f"stage {progress.stage} of {progress.stages}, " if progress.stages > 1 else ""
+    left = "" if progress.eta_seconds is None else f", {_duration(progress.eta_seconds)} left"
+    return f"{stage}step {progress.iteration} of {progress.iterations}{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,178 @@
+"""`genconvnet train`, `sample`, `reconstruct`, `inpaint` and `classify`: a job each, from pictures to files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.commands.models import find_model
+from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters
+from api.commands.presets import complete_preset
+from api.commands.results import DEFAULT_OUT, Detach, Out, run_job, write_results
+from api.commands.session import Session, service_command
+from core.schemas.jobs import JobKind
+
+if TYPE_CHECKING:
+    from api.client import Dataset, JobOptions
+
+Pictures = Annotated[
+    list[Path] | None,
+    typer.Argument(exists=True, metavar="PICTURES...", help="Pictures, zips, or folders of pictures."),
+]
+DatasetId = Annotated[str | None, typer.Option("--dataset", metavar="ID", help="Uploaded pictures, instead.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Id or name of a model.")]
+Steps = Annotated[int | None, typer.Option(help="Langevin steps for each picture.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    for kind, function, example in (
+        (JobKind.TRAIN, train, "genconvnet train brick.jpg --preset texture --out brick"),
+        (JobKind.SAMPLE, sample, "genconvnet sample model_… --count 2 --width 1024 --height 512 --tileable"),
+        (JobKind.RECONSTRUCT, reconstruct, "genconvnet reconstruct model_… face.png --mode attractor"),
+        (JobKind.INPAINT, inpaint, "genconvnet inpaint model_… damaged.png --count 4"),
+        (JobKind.CLASSIFY, classify, "genconvnet classify photo.png --model bricks --model grass"),
+    ):
+        service_command(app, kind.value, example=example, queue=kind.queue)(function)
+
+
+def train(
+    session: Session,
+    pictures: Pictures = None,
+    preset: Annotated[
+        str, typer.Option(autocompletion=complete_preset, help="Named parameters; `genconvnet presets list`.")
+    ] = "quick",
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels at which pictures are learned.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Updates of the weights, for each layer added.")] = None,
+    seed: Seed = None,
+    assignments: Set = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset and of the model.")] = None,
+    dataset: DatasetId = None,
+    priority: Priority = 0,
+    time_limit: TimeLimit = None,
+    out: Out = DEFAULT_OUT,
+    detach: Detach = False,
+) -> None:
+    """Learn a model from pictures. Ctrl-C cancels it.
+
+    The results are pictures that the model has drawn, its first filters, and how it learned. The model stays with the
+    service: draw from it with `sample`, save it with `models export`.
+    """
+    params = parameters(assignments, image_size=image_size, iterations=iterations, seed=seed)
+    learned = _dataset(session, pictures, dataset, name)
+    options = _options(priority, time_limit)
+    job = run_job(session, lambda: session.client.train(learned, preset, options, **params), detach)
+    if name is not None and job.model_id is not None:
+        session.client.models.rename(job.model_id, name)
+    write_results(session, job, out)
+
+
+def sample(
+    session: Session,
+    model: ModelName,
+    count: Annotated[int | None, typer.Option(help="Number of pictures; 4 if absent.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels; the model's own size if absent.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels; the model's own size if absent.")] = None,
+    tileable: Annotated[bool | None, typer.Option("--tileable", help="Continue at the opposite side.")] = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    assignments: Set = None,
+    priority: Priority = 0,
+    time_limit: TimeLimit = None,
+    out: Out = DEFAULT_OUT,
+    detach: Detach = False,
+) -> None:
+    """Draw new pictures from a model. Ctrl-C cancels it."""
+    sizes = {"count": count, "width": width, "height": height, "tileable": tileable}
+    params = parameters(assignments, **sizes, steps=steps, seed=seed)
+    options, chosen = _options(priority, time_limit), find_model(session, model)
+    job = run_job(session, lambda: session.client.sample(chosen, options, **params), detach)
+    write_results(session, job, out)
+
+
+def reconstruct(
+    session: Session,
+    model: ModelName,
+    pictures: Pictures = None,
+    mode: Annotated[str | None, typer.Option(help="one_pass (if absent), or attractor.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Most steps to the attractor.")] = None,
+    assignments: Set = None,
+    dataset: DatasetId = None,
+    priority: Priority = 0,
+    time_limit: TimeLimit = None,
+    out: Out = DEFAULT_OUT,
+    detach: Detach = False,
+) -> None:
+    """Encode and decode pictures with a model, and measure the error of each. Ctrl-C cancels it."""
+    params = parameters(assignments, mode=mode, steps=steps)
+    options, chosen = _options(priority, time_limit), find_model(session, model)
+    given = _dataset(session, pictures, dataset)
+    job = run_job(session, lambda: session.client.reconstruct(chosen, given, options, **params), detach)
+    write_results(session, job, out)
+
+
+def inpaint(
+    session: Session,
+    model: ModelName,
+    pictures: Pictures = None,
+    count: Annotated[int | None, typer.Option(help="Versions of each picture; 1 if absent.")] = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    assignments: Set = None,
+    dataset: DatasetId = None,
+    priority: Priority = 0,
+    time_limit: TimeLimit = None,
+    out: Out = DEFAULT_OUT,
+    detach: Detach = False,
+) -> None:
+    """Paint the transparent parts of pictures (alpha below 128). Ctrl-C cancels it."""
+    params = parameters(assignments, count=count, steps=steps, seed=seed)
+    options, chosen = _options(priority, time_limit), find_model(session, model)
+    given = _dataset(session, pictures, dataset)
+    job = run_job(session, lambda: session.client.inpaint(chosen, given, options, **params), detach)
+    write_results(session, job, out)
+
+
+def classify(
+    session: Session,
+    pictures: Pictures = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Id or name of a model; repeat it for each category.")
+    ] = None,
+    seed: Seed = None,
+    assignments: Set = None,
+    dataset: DatasetId = None,
+    priority: Priority = 0,
+    time_limit: TimeLimit = None,
+    out: Out = DEFAULT_OUT,
+    detach: Detach = False,
+) -> None:
+    """Decide which of several models each picture most likely comes from. Ctrl-C cancels it."""
+    params = parameters(assignments, seed=seed)
+    options, chosen = _options(priority, time_limit), [find_model(session, one) for one in models or ()]
+    given = _dataset(session, pictures, dataset)
+    job = run_job(session, lambda: session.client.classify(chosen, given, options, **params), detach)
+    write_results(session, job, out)
+
+
+def _dataset(
+    session: Session, pictures: list[Path] | None, dataset_id: str | None, name: str | None = None
+) -> "Dataset":
+    """Return the dataset with this id, or upload the pictures as one."""
+    if bool(pictures) == bool(dataset_id):
+        raise typer.BadParameter("give either pictures, or --dataset", param_hint="PICTURES")
+    if dataset_id:
+        return session.client.datasets.show(dataset_id)
+    dataset = session.client.upload(pictures or [], name=name)
+    for skipped in dataset.skipped:
+        session.say(f"skipped {skipped.file}: {skipped.reason}")
+    for image in dataset.images:
+        for note in image.notes:
+            session.say(f"{image.filename}: {note}")
+    return dataset
+
+
+def _options(priority: int, time_limit: float | None) -> "JobOptions":
+    from api.client import JobOptions
+
+    return JobOptions(priority, time_limit)

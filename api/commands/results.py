@@ -1,0 +1,61 @@
+"""What a finished job has made: written to a folder, and said."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.commands.following import follow
+from api.commands.session import Session
+
+if TYPE_CHECKING:
+    from api.client import Job
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        file_okay=False,
+        help="Folder for the results. No file is overwritten: a name that exists gets the next number that is free.",
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Post the job, print its id and end; needs a running service.")]
+DEFAULT_OUT = Path("genconvnet-output")
+
+
+def run_job(session: Session, post: Callable[[], "Job"], detach: bool, after: str | None = None) -> "Job":
+    """Post a job, follow it and return it when it has succeeded. Ctrl-C cancels it.
+
+    If `detach`, print its id and exit. after: the id of the last event before that, of a job that is resumed.
+    """
+    if detach and session.embedded:
+        raise typer.BadParameter("no service is running, so the job would not run: start one", param_hint="--detach")
+    job = post()
+    if detach:
+        if session.as_json:
+            session.print_data(job)
+        else:
+            session.print_line(job.id)
+        raise typer.Exit
+    follow(session, job, cancel_on_interrupt=True, after=after)
+    return job
+
+
+def write_results(session: Session, job: "Job", out: Path) -> None:
+    """Write the files of a job to the folder, print their paths, and say what else is worth knowing."""
+    files = [str(path) for path in job.download(out)]
+    if session.as_json:
+        session.print_data(job, files=files)
+        return
+    for path in files:
+        session.print_line(path)
+    for warning in job.metrics.get("remarks") or ():
+        session.say(f"warning: {warning}")
+    if job.kind == "train":
+        session.say(f"learned {job.model_id}; `genconvnet sample {job.model_id}` draws more")
+    if job.kind == "reconstruct":
+        session.say(f"mean error: {job.metrics['mean_rmse']:.1f} grey levels")
+    if job.kind == "classify":
+        for one in json.loads(job.read("classification.json"))["pictures"]:
+            session.say(f"{one['filename']}: {one['most_likely']} ({one['probabilities'][one['most_likely']]:.0%})")

@@ -1,0 +1,169 @@
+"""The options and the connection that all commands share which use a service, and how they end."""
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.commands.exit_codes import errors_as_exit_codes
+from api.commands.listing import print_json
+from api.commands.options import DataDir
+from core.schemas.jobs import Queue
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from api.client import Client
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        envvar="GENCONVNET_SERVER",
+        show_envvar=False,
+        help="URL of a running service. Without it, the command uses the service that runs on the data folder or, if "
+        "none does, one of its own, which ends with the command. [GENCONVNET_SERVER]",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        envvar="GENCONVNET_KEY", show_envvar=False, help="API key, if the service needs one. [GENCONVNET_KEY]"
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON only, one line for each entry. Progress goes to standard error.")
+]
+SHARED: dict[str, tuple[Any, object]] = {
+    "server": (Server, None),
+    "key": (Key, None),
+    "as_json": (Json, False),
+    "data_dir": (DataDir, None),
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a command works with. console: of standard error. embedded: the service ends with the command."""
+
+    client: "Client"
+    as_json: bool
+    console: "Console"
+    embedded: bool
+
+    def say(self, message: str) -> None:
+        """Print a line for people on standard error."""
+        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def print_data(self, entry: Any, **more: object) -> None:
+        """Print data of the client as one line of JSON."""
+        print_json({**entry.model_dump(mode="json"), **more})
+
+    def print_line(self, line: str) -> None:
+        """Print a line on standard output."""
+        sys.stdout.write(f"{line}\n")
+
+    def show(self, entry: Any) -> None:
+        """Print all of an entry: a line for each field, or JSON."""
+        if self.as_json:
+            self.print_data(entry)
+            return
+        for name, value in entry.model_dump(mode="json").items():
+            for line in _lines(name, value):
+                self.print_line(line)
+
+    def done(self, sentence: str, entry: Any, **more: object) -> None:
+        """Say what was done; as JSON, print the entry that it was done to."""
+        if self.as_json:
+            self.print_data(entry, **more)
+        else:
+            self.say(sentence)
+
+    def created(self, entry: Any) -> None:
+        """Print the id of a new entry, or the entry as JSON."""
+        if self.as_json:
+            self.print_data(entry)
+        else:
+            self.print_line(entry.id)
+
+
+def table_time(time: "datetime") -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    """Return a field as lines: lists and objects of objects are indented below their name."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [f"{name}:", *(f"  {json.dumps(one, ensure_ascii=False)}" for one in value)]
+    if isinstance(value, dict) and value:
+        return [f"{name}:", *(f"  {key} = {json.dumps(one, ensure_ascii=False)}" for key, one in value.items())]
+    return [f"{name} = {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
+
+
+def service_command(
+    app: typer.Typer, name: str, *, example: str, queue: Queue | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a function to `app` as a command, with the options --server, --key, --json and --data-dir.
+
+    Its first argument is a Session. queue: of the job that the command runs, if any, for which a service needs workers.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        path = f"{app.info.name} {name}" if isinstance(app.info.name, str) else name
+
+        def command(**given: Any) -> None:
+            server, key, as_json, data_dir = (given.pop(shared) for shared in SHARED)
+            with errors_as_exit_codes(path), _session(server, key, as_json, data_dir, queue) as session:
+                function(session, **given)
+
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in SHARED.items()
+        ]
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own] + shared
+        command.__doc__ = function.__doc__
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        app.command(name, epilog=f"Example: {example}")(command)
+        return function
+
+    return decorate
+
+
+@contextmanager
+def _session(
+    server: str | None, key: str | None, as_json: bool, data_dir: Path | None, queue: Queue | None
+) -> Iterator[Session]:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if server is not None:
+        with _client(server, key) as client:
+            yield Session(client, as_json, console, embedded=False)
+        return
+    from api.embedded.attached import service_on
+    from api.settings import ApiSettings
+    from core.runtime.startup import prepare_folder
+    from core.storage.startup import OTHER_FOLDER
+
+    settings = ApiSettings() if data_dir is None else ApiSettings(data_dir=data_dir)
+    prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
+    with service_on(settings.data_dir, queue) as service, _client(service.url, key) as client:
+        yield Session(client, as_json, console, embedded=service.own)
+
+
+def _client(url: str, key: str | None) -> "Client":
+    from api.client import Client
+
+    try:
+        return Client(url, key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--server") from error

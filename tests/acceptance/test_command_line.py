@@ -1,0 +1,270 @@
+"""`genconvnet` as a client: the commands that use a service, their output and their exit codes."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import pictures
+from support.client import TINY
+from support.http import free_port
+from support.service import GENCONVNET, Service, clean_environment
+from support.waiting import PATIENCE_SECONDS, until
+from typer.testing import CliRunner, Result
+
+from api.cli import app
+
+SMALL = [
+    f"--set={name}={json.dumps(value)}" for name, value in TINY.items() if name not in ("image_size", "iterations")
+]
+TRAIN = ["train", "--image-size=32", "--iterations=40", *SMALL]
+
+
+class Terminal:
+    """Runs commands against a service in this process; the exit code must be as expected."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+
+    def run(self, *words: str | Path, code: int = 0) -> Result:
+        done = CliRunner().invoke(app, [*map(str, words)], env={"GENCONVNET_SERVER": self.url, "COLUMNS": "200"})
+        assert done.exit_code == code, (done.output, done.exception)
+        return done
+
+    def entries(self, *words: str | Path, code: int = 0) -> list[dict[str, Any]]:
+        """Run a command with --json; every line of its output must be JSON."""
+        return [json.loads(line) for line in self.run(*words, "--json", code=code).stdout.splitlines()]
+
+    def entry(self, *words: str | Path, code: int = 0) -> dict[str, Any]:
+        (entry,) = self.entries(*words, code=code)
+        return entry
+
+
+@pytest.fixture
+def terminal(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stripes.png").write_bytes(pictures.stripes())
+    return Terminal(str(service.http.base_url), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def model_id(service: Service) -> str:
+    """The id of a small model."""
+    found: str = service.succeeded(service.train())["model_id"]
+    return found
+
+
+def test_help_comes_without_the_service_and_the_client() -> None:
+    heavy = ("torch", "celery", "sqlalchemy", "fastapi", "httpx", "structlog", "PIL", "numpy")
+    code = f"import sys, api.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def _leaves(command: Any, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = getattr(command, "commands", None)
+    return [words] if inner is None else [leaf for name in inner for leaf in _leaves(inner[name], (*words, name))]
+
+
+def test_every_command_of_a_client_has_an_example_that_begins_like_it() -> None:
+    import typer
+
+    checked = [words for words in _leaves(typer.main.get_command(app)) if "--server" in _help(words)]
+    assert {words[0] for words in checked} == {
+        *("train", "sample", "reconstruct", "inpaint", "classify"),
+        *("jobs", "models", "datasets", "presets"),
+    }
+    for words in checked:
+        assert f"Example: genconvnet {' '.join(words)}" in _help(words)
+
+
+def _help(words: tuple[str, ...]) -> str:
+    return CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "300", "TERM": "dumb"}).stdout
+
+
+def test_pictures_are_learned_and_no_earlier_result_is_overwritten(terminal: Terminal) -> None:
+    done = terminal.run(*TRAIN, "--name=bricks", "--out=learned", "stripes.png")
+    files = done.stdout.splitlines()
+    assert all(Path(file).is_file() for file in files)
+    assert {"learned/synthesized-000.png", "learned/metrics.json"} <= set(files)
+    assert re.search(r"train job_\w+: succeeded", done.stderr)
+    job = terminal.entry(*TRAIN, "--name=again", "--out=learned", "stripes.png")
+    assert (job["status"], job["params"]["iterations"], job["params"]["seed"]) == ("succeeded", 40, TINY["seed"])
+    assert job["files"][-2:] == ["learned/synthesized-002.png", "learned/synthesized-003.png"]
+    assert [path.name for path in Path("learned").iterdir() if path.name.startswith(".")] == []
+    sampled = terminal.run("sample", "bricks", "--count=1", "--width=40", "--height=24", "--steps=5", "--out=more")
+    assert sampled.stdout == "more/synthesized-000.png\n"
+    assert pictures.pixels(Path("more/synthesized-000.png").read_bytes()).shape == (24, 40)
+
+
+def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> None:
+    Path("hole.png").write_bytes(pictures.with_hole(32, 32, hole=(8, 8, 16, 16), grey=True))
+    job = terminal.entry("reconstruct", model_id, "stripes.png", "--mode=one_pass")
+    assert job["files"][-1] == "genconvnet-output/reconstructed-000.png"
+    job = terminal.entry("inpaint", model_id, "hole.png", "--count=2", "--steps=3", "--seed=4")
+    assert [Path(file).name for file in job["files"][-2:]] == ["inpainted-000.png", "inpainted-001.png"]
+    imported = terminal.folder / "m.safetensors"
+    terminal.run("models", "export", model_id, imported)
+    other = terminal.run("models", "import", imported, "--name=other").stdout.strip()
+    quick = ("--set=chains=2", "--set=temperatures=2", "--set=steps=1")
+    done = terminal.run("classify", "stripes.png", f"--model={model_id}", "--model=other", *quick)
+    assert re.search(rf"stripes.png: ({model_id}|{other}) \(\d+%\)", done.stderr)
+
+
+def test_models_are_looked_after(terminal: Terminal, model_id: str) -> None:
+    file = terminal.folder / "m.safetensors"
+    exported = terminal.entry("models", "export", model_id, file)
+    assert (exported["id"], exported["file"], file.stat().st_size) == (model_id, str(file), exported["bytes"])
+    assert "exists" in terminal.run("models", "export", model_id, file, code=2).stderr
+    twin = terminal.entry("models", "import", file, "--name=twin")
+    assert terminal.entry("models", "rename", "twin", "sister")["name"] == "sister"
+    terminal.run("models", "import", file, "--name=sister")
+    assert twin["id"] in terminal.run("models", "show", "sister", code=2).stderr
+    assert f"id = {twin['id']}" in terminal.run("models", "show", twin["id"]).stdout
+    rows = terminal.run("models", "list").stdout.splitlines()
+    assert len([row for row in rows if "  sister  " in row]) == 2
+    for model in [one for one in terminal.entries("models", "list") if one["name"] == "sister"]:
+        terminal.run("models", "delete", model["id"])
+    assert "sister" in terminal.run("models", "show", "sister", code=2).stderr
+
+
+def test_jobs_are_looked_after(terminal: Terminal, service: Service) -> None:
+    job_id = terminal.run(*TRAIN, "--iterations=100000", "--detach", "stripes.png").stdout.strip()
+    service.running(job_id)
+    assert terminal.run("jobs", "list", "--status=running", "--kind=train").stdout.splitlines()[1].startswith(job_id)
+    assert terminal.entry("jobs", "show", job_id)["status"] == "running"
+    assert "409" not in terminal.run("jobs", "delete", job_id, code=2).stderr
+    terminal.run("jobs", "cancel", job_id)
+    until(lambda: service.job(job_id)["status"] == "canceled")
+    assert "was canceled" in terminal.run("jobs", "watch", job_id, code=1).stderr
+    assert terminal.run("jobs", "cancel", job_id, code=2).stdout == ""
+    done = service.train()
+    assert terminal.entry("jobs", "watch", done)["status"] == "succeeded"
+    assert terminal.run("jobs", "download", done, "--out=files").stdout.count("\n") == len(
+        list(Path("files").iterdir())
+    )
+    resumed = terminal.entry("jobs", "resume", done, "--iterations=45", "--out=further")
+    assert (resumed["params"]["iterations"], resumed["status"]) == (45, "succeeded")
+    terminal.run("jobs", "delete", done)
+    assert terminal.run("jobs", "show", done, code=2).stderr.startswith("genconvnet jobs show: ")
+
+
+def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) -> None:
+    dataset_id = service.upload()
+    assert terminal.entry("datasets", "show", dataset_id)["images"][0]["filename"] == "0.png"
+    assert dataset_id in terminal.run("datasets", "list").stdout
+    terminal.run("datasets", "delete", dataset_id)
+    assert dataset_id not in [one["id"] for one in terminal.entries("datasets", "list")]
+    assert {"quick", "texture"} <= {one["name"] for one in terminal.entries("presets", "list")}
+    shown = terminal.run("presets", "show", "quick").stdout
+    assert re.search(r"^iterations = \d+  \(≥ 1, ≤ 100000\)$", shown, re.MULTILINE)
+    assert "unknown preset" in terminal.run("presets", "show", "none", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train", "none.png"), "none.png"),
+        (("train",), "pictures"),
+        (("train", "stripes.png", "--dataset=dataset_1"), "pictures"),
+        (("train", "stripes.png", "--set", "iterations"), "'iterations' is not NAME=VALUE"),
+        (("train", "stripes.png", "--iterations=5", "--set=iterations=6"), "iterations is given twice"),
+        (("train", "stripes.png", "--set=iterations=many"), "params.iterations: "),
+        (("train", "stripes.png", "--set=iteration=5"), "params.iteration: "),
+        (("train", "stripes.png", "--preset=none"), "unknown preset 'none'"),
+        (("train", "broken.png"), "broken.png"),
+        (("sample", "model_none"), "model_none"),
+        (("jobs", "list", "--server=nowhere"), "nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_wrong_use_is_said_and_ends_with_2(terminal: Terminal, words: tuple[str, ...], said: str) -> None:
+    Path("broken.png").write_bytes(pictures.png()[:50])
+    done = terminal.run(*words, code=2)
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_service_that_cannot_be_used_is_said_and_ends_with_3_or_4(terminal: Terminal) -> None:
+    away = f"--server=http://127.0.0.1:{free_port()}"
+    assert "no service" in terminal.run("jobs", "list", away, "--json", code=3).stderr
+    assert "key" in terminal.run("jobs", "list", "--key=gcn_wrong", code=4).stderr
+
+
+def test_a_job_that_fails_ends_with_1(terminal: Terminal) -> None:
+    done = terminal.run(*TRAIN, "--time-limit=0.001", "stripes.png", "--json", code=1)
+    assert "has failed" in done.stderr
+    assert done.stdout == ""
+
+
+def test_ctrl_c_cancels_the_job_and_says_so(terminal: Terminal, service: Service) -> None:
+    command = [GENCONVNET, *TRAIN, "--iterations=100000", "stripes.png", "--out=none", f"--server={terminal.url}"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
+    )
+    assert process.stderr is not None
+    line = next(line for line in process.stderr if line.endswith("running\n"))
+    job_id = line.split()[1].rstrip(":")
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, output) == (130, "")
+    assert errors.splitlines()[-1] == f"job {job_id} was canceled"
+    assert service.finished(job_id)["status"] == "canceled"
+    assert not Path("none").exists()
+
+
+def test_a_service_that_runs_on_the_data_folder_is_used(service: Service) -> None:
+    dataset_id = service.upload()
+    before = len(service.processes())
+    done = CliRunner().invoke(app, ["datasets", "list", "--data-dir", str(service.data_dir)])
+    assert (done.exit_code, len(service.processes())) == (0, before)
+    assert dataset_id in done.stdout
+
+
+def test_without_a_server_a_job_runs_on_a_service_of_its_own_with_pictures_in_the_terminal(tmp_path: Path) -> None:
+    """One command on a terminal of 24-bit colours: broker, API and workers come and go with it."""
+    (tmp_path / "stripes.png").write_bytes(pictures.stripes())
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (40, 100))
+    environment = {**clean_environment(), "GENCONVNET_PREVIEW_SECONDS": "0.01", "GENCONVNET_SAMPLE_WORKERS": "1"}
+    terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    process = subprocess.Popen(
+        [GENCONVNET, *TRAIN, "stripes.png", "--out=learned"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        cwd=tmp_path,
+        env={**environment, **terminal},
+    )
+    os.close(slave)
+    shown = bytearray()
+
+    def read() -> None:
+        while True:
+            try:
+                shown.extend(os.read(master, 1 << 16))
+            except OSError:  # the terminal's last process has ended
+                return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    code = process.wait(PATIENCE_SECONDS)
+    reader.join()
+    os.close(master)
+    text = shown.decode()
+    assert code == 0, text
+    assert "learning" in text
+    assert "learned/synthesized-000.png" in text
+    assert re.search(r"\x1b\[38;2;\d+;\d+;\d+;48;2;\d+;\d+;\d+m▀", text), "half blocks of two colours"
+    assert (tmp_path / "learned" / "synthesized-001.png").is_file()
+    assert (tmp_path / "genconvnet-data" / "genconvnet.sqlite3").is_file()
+    listed = CliRunner().invoke(app, ["models", "list", "--json", "--data-dir", str(tmp_path / "genconvnet-data")])
+    assert (listed.exit_code, len(listed.stdout.splitlines())) == (0, 1)
