@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from core.recipe.presets import DESCRIPTIONS, PRESETS
+from core.recipe.presets import DESCRIPTIONS, PRESETS, TWO_CORE_SECONDS
 from core.schemas.learning import LearningParams
 
 router = APIRouter(prefix="/v1/presets", tags=["presets"])
@@ -21,8 +21,11 @@ class ParameterOut(BaseModel):
 
 
 class PresetOut(BaseModel):
+    """A preset. two_core_seconds: what learning took on two cores of an AMD EPYC; null if it was not measured."""
+
     name: str
     description: str
+    two_core_seconds: float | None
     params: dict[str, Any]
     parameters: list[ParameterOut]
 
@@ -45,4 +48,10 @@ def _preset(name: str, params: LearningParams) -> PresetOut:
         )
         for field, about in schema["properties"].items()
     ]
-    return PresetOut(name=name, description=DESCRIPTIONS[name], params=values, parameters=parameters)
+    return PresetOut(
+        name=name,
+        description=DESCRIPTIONS[name],
+        two_core_seconds=TWO_CORE_SECONDS.get(name),
+        params=values,
+        parameters=parameters,
+    )

@@ -58,7 +58,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     files = (path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file())
     assert names == {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
-    for needed in ("api/web/*.html", "core/storage/migrations/env.py", "core/storage/migrations/versions/*.py"):
+    for needed in ("api/web/studio/*.html", "core/storage/migrations/env.py", "core/storage/migrations/versions/*.py"):
         assert any(Path(name).match(needed) for name in names), needed
 
 

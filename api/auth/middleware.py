@@ -33,8 +33,6 @@ PAGES = frozenset(
     {
         *PROBES,
         "/",
-        "/web/app.js",
-        "/web/style.css",
         "/openapi.json",
         "/docs",
         "/docs/swagger-ui-bundle.js",
@@ -50,7 +48,8 @@ OPEN = frozenset(
         ("DELETE", "/v1/session"),
     }
 )
-"""The operations that never need a key."""
+"""The operations that never need a key, besides GET of the page's files."""
+PAGE_FILES = "/web/"
 UPLOADS = frozenset({("POST", "/v1/datasets"), ("POST", "/v1/models")})
 METRICS = "/metrics"
 ANONYMOUS_BODY_BYTES = 4096
@@ -131,11 +130,11 @@ class AuthMiddleware:
             state["key"], state["access"] = row, credentials.access_of(row, self._settings, correlation_id.get())
             self._check_limits(operation, row, database.scoped_to(state["access"]))
         elif self._keys_required or keys.any_unrevoked(database):
-            if operation not in OPEN:
+            if not _is_open(operation):
                 raise unauthorized(key_sent=offered is not None)
         else:
             self._origins.check_host(headers)
-            if offered is not None and not offered.by_cookie and operation not in OPEN:
+            if offered is not None and not offered.by_cookie and not _is_open(operation):
                 raise unauthorized(key_sent=True)
             state["access"] = Access(request_id=correlation_id.get())
 
@@ -163,6 +162,12 @@ def _refusal(error: Exception) -> Response:
         response = unavailable_response(error)
     response.headers.update(CLOSE_CONNECTION)  # otherwise the server would go on to receive the body
     return response
+
+
+def _is_open(operation: tuple[str, str]) -> bool:
+    """Return True if the operation (method, path) never needs a key."""
+    method, path = operation
+    return operation in OPEN or (method in ("GET", "HEAD") and path.startswith(PAGE_FILES))
 
 
 def _is_probe(scope: Scope) -> bool:

@@ -155,3 +155,14 @@ DESCRIPTIONS: dict[str, str] = {
     "prototype": "Section 4: a dictionary of 64 patches of 12 x 12 pixels, learned from patches of your pictures.",
     "quick": "A first look at what can be learned from a texture: under a minute on two cores.",
 }
+
+# What learning took on two cores of an AMD EPYC with AVX-512 (docs/experiments): seconds of the whole job, beside other
+# work in most cases, so upper bounds there. A preset that is not here was not measured.
+TWO_CORE_SECONDS: dict[str, float] = {
+    "quick": 21.0,
+    "texture-cpu": 91.0,
+    "photo": 199.0,
+    "object-cpu": 260.0,
+    "autoencoder-cpu": 90.0,
+    "texture": 2419.0,
+}

@@ -1,0 +1,106 @@
+// Calls of the service's HTTP interface. All addresses are relative to the page's own.
+
+import { signal } from "./ui.js";
+
+const PROBE_MS = 2000;
+
+export const reachable = signal(true); // false while the service does not answer
+export const locked = signal(false); // true if a key is needed and none is there
+export const returned = signal(0); // counts how often the service came back
+
+// A refusal in the service's own words. errors: [{field, message, file}].
+export class Refused extends Error {
+  constructor(status, body) {
+    super(body.detail ?? body.title ?? `The service answered ${status}.`);
+    this.status = status;
+    this.errors = body.errors ?? [];
+  }
+}
+
+export class Unreachable extends Error {
+  constructor() {
+    super("The service does not answer. Nothing is lost: the page goes on when it is back.");
+  }
+}
+
+export async function call(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    lost();
+    throw new Unreachable();
+  }
+  return await accepted(answer.status, await parsed(answer), path, options.method);
+}
+
+async function parsed(answer) {
+  if (answer.status === 204) return null;
+  const text = await answer.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return { detail: text.slice(0, 300) || answer.statusText };
+  }
+}
+
+function accepted(status, body, path, method) {
+  if (status === 401 && !(path === "v1/session" && method === "POST")) locked.value = true;
+  if (status >= 400) throw new Refused(status, body);
+  return body;
+}
+
+export const get = (path) => call(path);
+export const remove = (path) => call(path, { method: "DELETE" });
+export const send = (path, body, method = "POST", headers = {}) =>
+  call(path, { method, headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
+
+// Upload a form. report(share) is called with how much has been sent; fetch cannot tell that.
+export function upload(path, form, report = () => {}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.upload.onprogress = (event) => event.lengthComputable && report(event.loaded / event.total);
+    request.onerror = () => {
+      lost();
+      reject(new Unreachable());
+    };
+    request.onload = () => {
+      try {
+        resolve(accepted(request.status, bodyOf(request), path, "POST"));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    request.send(form);
+  });
+}
+
+function bodyOf(request) {
+  try {
+    return JSON.parse(request.responseText);
+  } catch {
+    return { detail: request.statusText };
+  }
+}
+
+let probing = false;
+
+// Note that the service does not answer, and look for it until it does.
+export function lost() {
+  if (probing) return;
+  probing = true;
+  reachable.value = false;
+  const probe = async () => {
+    try {
+      const answer = await fetch("healthz", { cache: "no-store" });
+      if (!answer.ok) throw new Error();
+      probing = false;
+      reachable.value = true;
+      returned.value += 1;
+    } catch {
+      setTimeout(probe, PROBE_MS);
+    }
+  };
+  setTimeout(probe, PROBE_MS / 4);
+}

@@ -1,0 +1,120 @@
+// What the user is about to make. It lasts while the page is open, also when other views are looked at.
+
+import { Refused } from "../api.js";
+import { batch, computed, signal } from "../ui.js";
+import { create } from "./jobs.js";
+import { createDataset } from "./datasets.js";
+import { modelOf } from "./models.js";
+import { kindOf } from "./kinds.js";
+import { presetsFor } from "./presets.js";
+
+export const kindId = signal("texture");
+export const kind = computed(() => kindOf(kindId.value));
+export const files = signal([]); // [{id, file, bitmap}]: bitmap is null if this browser cannot show the format
+export const dataset = signal(null); // a stored set, instead of files
+export const presetName = signal(null);
+export const modelIds = signal([]);
+export const overrides = signal({}); // parameter name -> value
+export const problems = signal([]); // [{field, message, file}] of the last attempt
+export const sent = signal(null); // the share of an upload that is sent; null if none runs
+
+export const preset = computed(() => {
+  const fitting = presetsFor(kindId.value);
+  return fitting.find((one) => one.name === presetName.value) ?? fitting[0];
+});
+export const pictureCount = computed(() => dataset.value?.images.length ?? files.value.length);
+export const wantsPictures = computed(() => !["sample", "inpaint"].includes(kindId.value));
+export const wantsModel = computed(() => kind.value.group === "use");
+
+export function choose(id, query = {}) {
+  batch(() => {
+    if (kindId.peek() !== id) {
+      overrides.value = {};
+      problems.value = [];
+    }
+    kindId.value = kindOf(id).id;
+    if (query.model) modelIds.value = [query.model];
+  });
+}
+
+export function override(name, value) {
+  const { [name]: _, ...others } = overrides.peek();
+  overrides.value = value === undefined ? others : { ...others, [name]: value };
+  problems.value = problems.peek().filter((one) => one.field !== `params.${name}`);
+}
+
+let last = 0;
+
+export async function addFiles(list) {
+  const added = await Promise.all([...list].map(async (file) => ({ id: (last += 1), file, bitmap: await bitmapOf(file) })));
+  batch(() => {
+    dataset.value = null;
+    problems.value = [];
+    files.value = [...files.peek(), ...added];
+  });
+}
+
+// null for formats that only the service reads, and for broken pictures, which it names.
+const bitmapOf = (file) => createImageBitmap(file).catch(() => null);
+
+export function clearPictures() {
+  batch(() => {
+    files.value = [];
+    dataset.value = null;
+    problems.value = [];
+  });
+}
+
+export const isZip = (file) => /\.zip$/i.test(file.name) || file.type === "application/zip";
+
+// What is still missing, in words; null if the job can be posted.
+export const missing = computed(() => {
+  if (wantsModel.value && modelIds.value.filter(modelOf).length === 0) return "Choose a model.";
+  if (kindId.value === "classify" && modelIds.value.length < 2) return "Choose two models or more.";
+  if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
+  return null;
+});
+
+// Upload what is to be uploaded, and post the job. Returns {job, notes}. Throws what the service refuses, after
+// `problems` were set.
+export async function start(extra = {}) {
+  problems.value = [];
+  try {
+    const { set, notes } = await stored();
+    const job = await create({ ...bodyOf(set), ...extra });
+    return { job, notes };
+  } catch (error) {
+    if (error instanceof Refused) problems.value = error.errors;
+    throw error;
+  } finally {
+    sent.value = null;
+  }
+}
+
+async function stored() {
+  if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
+  sent.value = 0;
+  const chosen = files.peek().map((one) => one.file);
+  const made = await createDataset(chosen, null, (share) => {
+    sent.value = share;
+  });
+  dataset.value = made; // a second start uploads nothing again
+  files.value = [];
+  return { set: made, notes: notesOf(made) };
+}
+
+function notesOf(made) {
+  const lost = made.images.filter((one) => one.notes?.length).map((one) => `${one.filename}: ${one.notes.join("; ")}`);
+  const skipped = (made.skipped ?? []).map((one) => `${one.file} (${one.reason})`);
+  return skipped.length ? [...lost, `Skipped: ${skipped.join(", ")}`] : lost;
+}
+
+function bodyOf(set) {
+  const params = overrides.peek();
+  if (kind.peek().group === "learn") {
+    return { kind: "train", dataset_id: set.id, preset: preset.peek().name, params };
+  }
+  const models = kindId.peek() === "classify" ? { model_ids: modelIds.peek() } : { model_id: modelIds.peek()[0] };
+  const pictures = set && kindId.peek() !== "sample" ? { dataset_id: set.id } : {};
+  return { kind: kindId.peek(), ...models, ...pictures, params };
+}

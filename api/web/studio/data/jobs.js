@@ -1,0 +1,144 @@
+// The jobs, each a signal, so that an event redraws only what shows its job.
+
+import { get, remove, send } from "../api.js";
+import { batch, signal } from "../ui.js";
+import { loadModels } from "./models.js";
+
+const PAGE = 50;
+const SETTLE_MS = 150; // events come in bursts: ask once for several
+
+const byId = new Map(); // id -> signal of the job, undefined until it is read
+export const order = signal([]); // ids, newest first, without gaps
+export const more = signal(true); // there are older ones than those loaded
+export const loaded = signal(false);
+export const artifactsChanged = signal(0); // counts, for lists of pictures
+
+export const isFinal = (job) => !["queued", "running"].includes(job.status);
+export const peek = (id) => byId.get(id)?.peek();
+
+export function jobOf(id) {
+  if (!byId.has(id)) byId.set(id, signal());
+  return byId.get(id);
+}
+
+function store(job) {
+  const before = peek(job.id);
+  jobOf(job.id).value = { ...job, preview: before?.preview };
+  if (before?.artifacts.length !== job.artifacts.length) artifactsChanged.value += 1;
+}
+
+// Put what was read newest first before or behind what is known.
+function place(jobs, { atEnd }) {
+  batch(() => {
+    jobs.forEach(store);
+    const ids = jobs.map((job) => job.id);
+    const known = new Set(order.peek());
+    const fresh = ids.filter((id) => !known.has(id));
+    order.value = atEnd ? [...order.peek(), ...fresh] : [...fresh, ...order.peek()];
+    loaded.value = true;
+  });
+}
+
+// Read the newest jobs. If that is a full page of unknown ones, there may be a gap: begin anew.
+export async function loadNewest() {
+  const { data, has_more } = await get(`v1/jobs?limit=${PAGE}`);
+  const known = new Set(order.peek());
+  if (!data.some((job) => known.has(job.id))) {
+    order.value = [];
+    more.value = has_more;
+  }
+  place(data, { atEnd: false });
+}
+
+let loadingMore = null;
+
+export function loadMore() {
+  if (!more.peek() || !loaded.peek()) return Promise.resolve();
+  loadingMore ??= readMore().finally(() => {
+    loadingMore = null;
+  });
+  return loadingMore;
+}
+
+async function readMore() {
+  const last = order.peek().at(-1);
+  const { data, has_more } = await get(`v1/jobs?limit=100${last ? `&after=${last}` : ""}`);
+  place(data, { atEnd: true });
+  more.value = has_more;
+}
+
+export async function loadJob(id) {
+  const job = await get(`v1/jobs/${encodeURIComponent(id)}`);
+  store(job);
+  return job;
+}
+
+let settling = null;
+const asked = { newest: false, queue: false };
+
+function soon(what) {
+  asked[what] = true;
+  settling ??= setTimeout(async () => {
+    settling = null;
+    const { newest, queue } = asked;
+    asked.newest = asked.queue = false;
+    try {
+      if (newest) await loadNewest();
+      else if (queue) await loadQueue();
+    } catch {
+      // the banner says that the service is away; everything is read again when it is back
+    }
+  }, SETTLE_MS);
+}
+
+// Read where queued jobs stand; starts and ends of others move them.
+async function loadQueue() {
+  if (![...byId.values()].some((one) => one.peek()?.status === "queued")) return;
+  const { data } = await get("v1/jobs?status=queued&limit=100");
+  batch(() => data.forEach(store));
+}
+
+// Take over what an event says. Only a job's end, which brings its results, is a reason to ask for it.
+export async function applyEvent(name, { job_id: id, ...data }) {
+  const held = jobOf(id);
+  const job = held.peek();
+  if (!job) return soon("newest");
+  if (name === "progress") {
+    const { metrics, ...progress } = data;
+    held.value = { ...job, status: isFinal(job) ? job.status : "running", queue_position: null, progress };
+  } else if (name === "preview") {
+    held.value = { ...job, preview: data };
+  } else if (name === "status") {
+    if (data.status !== job.status) held.value = { ...job, ...data, queue_position: null };
+    soon("queue");
+  } else {
+    soon("queue");
+    if (isFinal(job) && job.status === data.status) return;
+    held.value = { ...job, status: data.status, error: data.error ?? null };
+    await loadJob(id);
+    if (job.kind === "train") await loadModels();
+  }
+}
+
+export async function create(body) {
+  const job = await send("v1/jobs", body, "POST", { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) });
+  place([job], { atEnd: false });
+  return job;
+}
+
+export async function cancel(id) {
+  store(await send(`v1/jobs/${id}/cancel`, {}));
+  soon("queue");
+}
+
+export async function resume(id, iterations) {
+  store(await send(`v1/jobs/${id}/resume`, iterations ? { params: { iterations } } : {}));
+  soon("queue");
+}
+
+export async function discard(id) {
+  await remove(`v1/jobs/${id}`);
+  order.value = order.peek().filter((one) => one !== id);
+  jobOf(id).value = undefined;
+  artifactsChanged.value += 1;
+}

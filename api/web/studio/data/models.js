@@ -1,0 +1,44 @@
+// The models, newest first, all pages of them.
+
+import { get, remove, send, upload } from "../api.js";
+import { signal } from "../ui.js";
+
+export const models = signal(null); // null until they are read
+
+export async function loadModels() {
+  const found = [];
+  let after = "";
+  do {
+    const page = await get(`v1/models?limit=100${after}`);
+    found.push(...page.data);
+    after = page.has_more ? `&after=${page.next}` : "";
+  } while (after);
+  models.value = found;
+}
+
+export const modelOf = (id) => models.value?.find((one) => one.id === id);
+export const modelName = (model) => model?.name || (model ? `Model ${model.id.slice(-6)}` : "deleted model");
+
+// What a model can draw: only its own size if it learned an object, or patches that stand alone.
+export const isFixedSize = ({ params }) => params.top === "object" || isOfPatches({ params });
+export const isOfPatches = ({ params }) => Boolean(params.patch_size) && params.boundary !== "torus";
+export const sideOf = ({ params }) => (isOfPatches({ params }) ? params.patch_size : params.image_size);
+
+export async function importModel(file, report) {
+  const form = new FormData();
+  form.append("model", file);
+  form.append("name", file.name.replace(/\.safetensors$/, ""));
+  const model = await upload("v1/models", form, report);
+  await loadModels();
+  return model;
+}
+
+export async function renameModel(id, name) {
+  await send(`v1/models/${id}`, { name }, "PATCH");
+  await loadModels();
+}
+
+export async function deleteModel(id) {
+  await remove(`v1/models/${id}`);
+  models.value = models.peek().filter((one) => one.id !== id);
+}

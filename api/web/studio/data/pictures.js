@@ -1,0 +1,45 @@
+// The pictures that jobs made, and the photographs to hold beside them.
+
+import { modelOf } from "./models.js";
+import { artifactsChanged, loadJob, order, peek } from "./jobs.js";
+import { datasetOf } from "./datasets.js";
+import { computed } from "../ui.js";
+
+const RESULT = /^(synthesized|inpainted|reconstructed)-/;
+
+export const isResult = (artifact) => artifact.media_type === "image/png" && RESULT.test(artifact.name);
+export const resultsOf = (job) => job.artifacts.filter(isResult).sort((one, other) => one.name.localeCompare(other.name));
+export const addressOf = (artifact) => `${artifact.url}?${artifact.sha256.slice(0, 12)}`; // new content, new address
+export const smallOf = (artifact) => artifact.thumbnail_url ?? addressOf(artifact);
+
+// All results of the jobs read so far: [{id, job, artifact}], newest job first.
+export const gallery = computed(() => {
+  artifactsChanged.value;
+  return order.value.flatMap((id) => {
+    const job = peek(id);
+    return job ? resultsOf(job).map((artifact) => ({ id: `${id}/${artifact.name}`, jobId: id, artifact })) : [];
+  });
+});
+
+// The picture of the user that a result is to be compared with, or null: the one that it was made from, or for new
+// pictures the first that the model learned from.
+export async function originalOf(job, name) {
+  const [, kind, number] = /^(\w+)-(\d+)/.exec(name) ?? [];
+  if (job.kind === "train" && kind === "reconstructed") return await imageOf(job.dataset_id, Number(number));
+  if (job.kind === "train") return await imageOf(job.dataset_id, 0);
+  if (job.kind === "reconstruct") return await imageOf(job.dataset_id, Number(number));
+  if (job.kind === "inpaint") return await imageOf(job.dataset_id, Math.floor(Number(number) / job.params.count));
+  const trained = await trainingJob(job.model_id);
+  return trained ? await imageOf(trained.dataset_id, 0) : null;
+}
+
+export async function trainingJob(modelId) {
+  const id = modelOf(modelId)?.job_id;
+  if (!id) return null;
+  return jobOf(id).peek() ?? (await loadJob(id).catch(() => null));
+}
+
+async function imageOf(datasetId, index) {
+  const set = datasetId ? await datasetOf(datasetId).catch(() => null) : null;
+  return set?.images.find((image) => image.index === index) ?? null;
+}

@@ -1,0 +1,46 @@
+// What a training job measured and what its chains looked like, read once and then continued by events.
+
+import { get } from "../api.js";
+import { signal } from "../ui.js";
+
+const MAX_POINTS = 4000; // drawn; of more, every second is dropped
+
+const series = new Map(); // job id -> signal of [{stage, iteration, …}]
+const previews = new Map(); // job id -> signal of [{step, stage, iteration, url, …}]
+
+export function seriesOf(id) {
+  if (!series.has(id)) series.set(id, signal([]));
+  return series.get(id);
+}
+
+export function previewsOf(id) {
+  if (!previews.has(id)) previews.set(id, signal([]));
+  return previews.get(id);
+}
+
+export async function loadSeries(id) {
+  const { data } = await get(`v1/jobs/${id}/metrics`);
+  seriesOf(id).value = thinned(data);
+}
+
+export async function loadPreviews(id) {
+  const { data } = await get(`v1/jobs/${id}/previews`).catch((error) => {
+    if (error.status === 404) return { data: [] };
+    throw error;
+  });
+  if (data.length) previewsOf(id).value = data;
+}
+
+export function continueSeries(name, { job_id: id, ...data }) {
+  if (name === "progress" && data.metrics && series.has(id)) {
+    series.get(id).value = thinned([...series.get(id).peek(), data.metrics]);
+  }
+  if (name === "preview" && previews.has(id)) {
+    const kept = previews.get(id).peek().filter((one) => one.step !== data.step);
+    previews.get(id).value = [...kept, { ...data, url: `v1/jobs/${id}/previews/${data.step}` }];
+  }
+}
+
+function thinned(points) {
+  return points.length > MAX_POINTS ? points.filter((_, index) => index % 2 === 0 || index === points.length - 1) : points;
+}

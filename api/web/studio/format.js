@@ -1,0 +1,41 @@
+// Numbers, times and names in words.
+
+const PLURAL = { s: 90, min: 90 * 60 };
+
+export function duration(seconds) {
+  if (seconds < 1) return "less than 1 s";
+  if (seconds < PLURAL.s) return `${Math.round(seconds)} s`;
+  if (seconds < PLURAL.min) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+export function fileSize(bytes) {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1e6) return `${Math.round(bytes / 1000)} kB`;
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+export function ago(time) {
+  const seconds = (Date.now() - Date.parse(time)) / 1000;
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+}
+
+export const moment = (time) => new Date(time).toLocaleString();
+export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+export const percent = (share) => `${Math.round(100 * share)} %`;
+export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".") : "");
+export const words = (name) => name.replaceAll("_", " ");
+
+// A parameter's value in one line.
+export function value(given) {
+  if (given === null || given === undefined) return "none";
+  if (Array.isArray(given) && given.every((one) => one?.filters)) {
+    return given.map(({ filters, kernel_size: side, stride }) => `${filters} of ${side}×${side}${stride > 1 ? ` every ${stride}` : ""}`).join(", ");
+  }
+  if (typeof given === "object") return JSON.stringify(given);
+  if (typeof given === "boolean") return given ? "yes" : "no";
+  return String(given);
+}

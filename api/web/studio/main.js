@@ -1,0 +1,103 @@
+// The page: its frame, the view that the address names, and what keeps it up to date.
+
+import { attempt, Notices } from "./parts/notices.js";
+import { Dialogs } from "./parts/dialog.js";
+import { Icon } from "./parts/icon.js";
+import { locked, reachable } from "./api.js";
+import { html, render, useEffect } from "./ui.js";
+import { link, route, startRouter } from "./router.js";
+import { key, loadSession, signOut } from "./session.js";
+import { applyEvent, isFinal, jobOf, loadJob, loadNewest, order } from "./data/jobs.js";
+import { startFeed } from "./data/feed.js";
+import { continueSeries, loadSeries } from "./data/series.js";
+import { loadDatasets } from "./data/datasets.js";
+import { loadModels } from "./data/models.js";
+import { loadPresets } from "./data/presets.js";
+import { Gallery } from "./views/gallery.js";
+import { Job } from "./views/job.js";
+import { Jobs } from "./views/jobs.js";
+import { Make } from "./views/make.js";
+import { Models } from "./views/models.js";
+import { SignIn } from "./views/sign-in.js";
+
+const NAVIGATION = [["make", "Make"], ["jobs", "Jobs"], ["gallery", "Gallery"], ["models", "Models"]];
+const VIEWS = { make: Make, jobs: Jobs, gallery: Gallery, models: Models };
+
+function App() {
+  const { view, parts } = route.value;
+  useEffect(focusHeading, [view, parts[0]]);
+  if (locked.value) return html`<${SignIn} /><${Notices} />`;
+  const View = view === "jobs" && parts.length ? Job : VIEWS[view] ?? Missing;
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>To the content</a>
+    <header class="top">
+      <a class="brand" href=${link("make")}><${Mark} />genconvnet</a>
+      <nav aria-label="Views">
+        ${NAVIGATION.map(([name, title]) => html`
+          <a key=${name} href=${link(name)} aria-current=${view === name ? "page" : null}><${Icon} name=${name} />${title}${name === "jobs" && html`<${Active} />`}</a>`)}
+      </nav>
+      <${Account} />
+    </header>
+    ${!reachable.value && html`<p class="banner" role="status">The service does not answer. Your jobs are kept; the page goes on when it is back.</p>`}
+    <main id="main"><${View} key=${view} parts=${parts} /></main>
+    <${Notices} /><${Dialogs} />`;
+}
+
+const Mark = () => html`<svg class="mark" viewBox="0 0 24 24" aria-hidden="true"><rect x="3" y="3" width="8" height="8" rx="2" /><rect x="13" y="3" width="8" height="8" rx="2" opacity=".6" /><rect x="3" y="13" width="8" height="8" rx="2" opacity=".3" /><circle cx="17" cy="17" r="4" /></svg>`;
+
+function Active() {
+  const active = order.value.filter((id) => jobOf(id).value && !isFinal(jobOf(id).value)).length;
+  return active ? html`<span class="badge" aria-label=${`${active} not finished`}>${active}</span>` : null;
+}
+
+function Account() {
+  return html`
+    <div class="account">
+      <a class="quiet-link" href="docs">API</a>
+      ${key.value && html`<span class="quiet" title="The key you signed in with">${key.value.name}</span>
+        <button class="small" type="button" onClick=${() => attempt(signOut)}>Sign out</button>`}
+    </div>`;
+}
+
+const Missing = () => html`<header class="view-head"><h1 tabindex="-1">There is no such page</h1></header><p class="empty"><a href=${link("make")}>Make something</a> instead.</p>`;
+
+let first = true;
+
+// A reader of the screen hears where a link led. The first view needs no announcement.
+function focusHeading() {
+  if (!first && !document.querySelector("dialog[open]")) document.querySelector("main h1")?.focus({ preventScroll: true });
+  if (!first) scrollTo(0, 0);
+  first = false;
+}
+
+function skip(event) {
+  event.preventDefault();
+  document.querySelector("main h1")?.focus();
+}
+
+function onEvent(name, data) {
+  continueSeries(name, data);
+  attempt(() => applyEvent(name, data));
+}
+
+// Read again what events may have told while none were heard.
+async function refresh() {
+  const { view, parts } = route.peek();
+  await attempt(loadNewest);
+  if (view !== "jobs" || !parts[0]) return;
+  await attempt(() => loadJob(parts[0]));
+  await attempt(() => loadSeries(parts[0]));
+}
+
+async function begin() {
+  startRouter();
+  const place = document.getElementById("app");
+  place.replaceChildren();
+  render(html`<${App} />`, place);
+  await attempt(loadSession);
+  if (locked.peek()) return;
+  startFeed(onEvent, refresh);
+  for (const load of [loadPresets, loadModels, loadNewest, loadDatasets]) attempt(load);
+}
+
+begin();

@@ -1,0 +1,66 @@
+// Curves over the iterations, drawn by uPlot. A table beside them says the latest values in words.
+
+import uPlot from "../vendor/uplot.js";
+import { html, useEffect, useRef } from "../ui.js";
+
+const HEIGHT = 150;
+const sync = uPlot.sync("learning");
+
+// lines: [{label, colour, values, dash}], colour the name of a custom property. x: the steps.
+export function Chart({ title, about, x, lines, range }) {
+  const ref = useRef();
+  const plot = useRef(null);
+  const shape = lines.map((line) => line.label).join("|");
+  useEffect(() => {
+    plot.current = new uPlot(optionsOf(ref.current, lines, range), [x, ...lines.map((line) => line.values)], ref.current);
+    const observer = new ResizeObserver(() => plot.current?.setSize({ width: ref.current.clientWidth, height: HEIGHT }));
+    observer.observe(ref.current);
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    const redraw = () => plot.current?.redraw(false);
+    scheme.addEventListener("change", redraw);
+    return () => {
+      observer.disconnect();
+      scheme.removeEventListener("change", redraw);
+      plot.current.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+  useEffect(() => {
+    plot.current?.setData([x, ...lines.map((line) => line.values)]);
+  }, [x]);
+  return html`
+    <figure class="chart">
+      <figcaption><strong>${title}</strong><span class="hint">${about}</span></figcaption>
+      <div ref=${ref} class="plot" aria-hidden="true"></div>
+      <dl class="legend">
+        ${lines.map((line) => html`<div key=${line.label}><dt style=${{ "--line": `var(${line.colour})` }} class=${line.dash ? "dashed" : ""}>${line.label}</dt><dd>${latest(line.values)}</dd></div>`)}
+      </dl>
+    </figure>`;
+}
+
+function optionsOf(host, lines, range) {
+  const colour = (name) => () => resolved(host, name);
+  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  return {
+    width: host.clientWidth,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { sync: { key: sync.key }, points: { size: 6 }, drag: { x: true, y: false } },
+    scales: { x: { time: false }, y: range ? { range } : {} },
+    axes: [{ ...axis, size: 26, space: 70 }, { ...axis, size: 44, space: 28 }],
+    series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.5, dash: line.dash, points: { show: false } }))],
+  };
+}
+
+// The colour that a custom property has now; a canvas cannot read light-dark().
+function resolved(host, name) {
+  host.style.color = `var(${name})`;
+  const { color } = getComputedStyle(host);
+  host.style.color = "";
+  return color;
+}
+
+function latest(values) {
+  const last = values.findLast((one) => one !== null && one !== undefined);
+  return last === undefined ? "none yet" : Number(last.toPrecision(3)).toLocaleString("en");
+}

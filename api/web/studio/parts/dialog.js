@@ -1,0 +1,54 @@
+// Questions in a dialog of the browser's own, which keeps the focus and closes with Escape.
+
+import { html, signal, useEffect, useRef } from "../ui.js";
+
+const asked = signal(null);
+
+// Ask before something that cannot be undone. Resolves to true or false.
+export const confirm = (title, text, action) =>
+  new Promise((resolve) => {
+    asked.value = { title, text, action, danger: true, answer: (given) => resolve(given !== null) };
+  });
+
+// Ask for one line of text. Resolves to it, or to null.
+export const prompt = (title, label, value, action, type = "text") =>
+  new Promise((resolve) => {
+    asked.value = { title, label, value, action, type, answer: resolve };
+  });
+
+export function Dialogs() {
+  const ref = useRef();
+  const question = asked.value;
+  useEffect(() => {
+    if (question) ref.current.showModal();
+  }, [question]);
+  if (!question) return null;
+  const finish = (given) => {
+    ref.current.close();
+    asked.value = null;
+    question.answer(given);
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    finish(question.label ? new FormData(event.target).get("text") : "");
+  };
+  const cancel = (event) => {
+    event.preventDefault();
+    finish(null);
+  };
+  return html`
+    <dialog ref=${ref} class="dialog" aria-labelledby="dialog-title" onCancel=${cancel}>
+      <form onSubmit=${submit}>
+        <h2 id="dialog-title">${question.title}</h2>
+        ${question.text && html`<p>${question.text}</p>`}
+        ${question.label && html`
+          <label class="field"><span>${question.label}</span>
+            <input name="text" type=${question.type} value=${question.value} required min="1" maxlength="200" autofocus />
+          </label>`}
+        <div class="row end">
+          <button type="button" onClick=${cancel}>Back</button>
+          <button class=${question.danger ? "danger" : "primary"}>${question.action}</button>
+        </div>
+      </form>
+    </dialog>`;
+}

@@ -1,0 +1,76 @@
+// A form field for a parameter as the service describes it: its words, its default and its bounds.
+
+import { html, useId } from "../ui.js";
+import { value as inWords, words } from "../format.js";
+
+// bounds: JSON Schema of the value. Returns {type, nullable, low, high, options}.
+export function kindOf(bounds) {
+  const choices = bounds.anyOf ?? [bounds];
+  const schema = choices.find((one) => one.type !== "null") ?? {};
+  const merged = { ...schema, ...bounds };
+  return {
+    type: schema.enum ? "choice" : merged.type ?? "other",
+    nullable: choices.some((one) => one.type === "null"),
+    options: schema.enum,
+    low: merged.minimum ?? merged.exclusiveMinimum,
+    high: merged.maximum,
+  };
+}
+
+// parameter: {name, description, default, bounds}. given: the value set by the user, undefined for the default.
+// change(value): undefined takes the default again.
+export function Field({ parameter, given, change, error }) {
+  const id = useId();
+  const kind = kindOf(parameter.bounds);
+  const about = `${id}-about`;
+  const shared = { id, "aria-describedby": about, "aria-invalid": error ? "true" : null };
+  return html`
+    <div class="field ${error ? "wrong" : ""}">
+      <label for=${id}>${words(parameter.name)}</label>
+      <${Input} kind=${kind} parameter=${parameter} given=${given} change=${change} shared=${shared} />
+      <p id=${about} class="hint">${error ?? parameter.description}</p>
+    </div>`;
+}
+
+function Input({ kind, parameter, given, change, shared }) {
+  const current = given === undefined ? parameter.default : given;
+  if (kind.type === "boolean") {
+    return html`<input ...${shared} type="checkbox" checked=${current} onChange=${(event) => change(event.target.checked)} />`;
+  }
+  if (kind.type === "choice") {
+    return html`<select ...${shared} value=${current} onChange=${(event) => change(event.target.value)}>
+      ${kind.options.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}
+    </select>`;
+  }
+  if (kind.type === "integer" || kind.type === "number") {
+    return html`<input ...${shared} type="number" inputmode="decimal" min=${kind.low} max=${kind.high}
+      step=${kind.type === "integer" ? 1 : "any"} value=${current ?? ""} placeholder=${kind.nullable ? "automatic" : null}
+      onInput=${(event) => change(numberOf(event.target.value, kind, parameter))} />`;
+  }
+  if (parameter.name === "layers") return html`<${Layers} layers=${current} change=${change} shared=${shared} />`;
+  return html`<output ...${shared}>${inWords(current)}</output>`;
+}
+
+function numberOf(text, kind, parameter) {
+  if (text === "") return kind.nullable && parameter.default !== null ? null : undefined;
+  return Number(text);
+}
+
+const COLUMNS = [["filters", "filters"], ["kernel_size", "pixels wide"], ["stride", "every"]];
+
+function Layers({ layers, change, shared }) {
+  const put = (index, name, text) => change(layers.map((one, at) => (at === index ? { ...one, [name]: Number(text) } : one)));
+  return html`
+    <div class="layers" ...${shared} role="group" aria-label="layers">
+      ${layers.map((layer, index) => html`
+        <div class="layer" key=${index}>
+          <span class="hint">${index + 1}</span>
+          ${COLUMNS.map(([name, label]) => html`
+            <input key=${name} type="number" min="1" max=${name === "filters" ? 512 : 63} value=${layer[name]} title=${label}
+              aria-label=${`layer ${index + 1}: ${label}`} onInput=${(event) => put(index, name, event.target.value)} />`)}
+          ${layers.length > 1 && html`<button class="bare" type="button" aria-label=${`Remove layer ${index + 1}`}
+            onClick=${() => change(layers.filter((_, at) => at !== index))}>−</button>`}
+        </div>`)}
+      ${layers.length < 8 && html`<button type="button" class="small" onClick=${() => change([...layers, { ...layers.at(-1), stride: 1 }])}>Add a layer</button>`}
+    </div>`;
+}

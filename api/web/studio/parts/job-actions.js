@@ -1,0 +1,63 @@
+// What can be done with a job now.
+
+import { html } from "../ui.js";
+import { go, link } from "../router.js";
+import { cancel, create, discard, isFinal, resume } from "../data/jobs.js";
+import { modelOf } from "../data/models.js";
+import { resultsOf } from "../data/pictures.js";
+import { confirm, prompt } from "./dialog.js";
+import { Icon } from "./icon.js";
+import { attempt, say } from "./notices.js";
+
+export function JobActions({ job }) {
+  const final = isFinal(job);
+  const model = modelOf(job.model_id);
+  const act = (work) => () => attempt(work);
+  return html`
+    <div class="actions">
+      ${!final && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
+      ${final && model && html`<a class="button primary" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />Draw more, any size</a>`}
+      ${final && model && html`<button type="button" onClick=${act(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
+      ${(job.status === "failed" || job.status === "canceled") && html`<button type="button" onClick=${act(() => goOn(job))}><${Icon} name="play" />Resume</button>`}
+      ${job.status === "succeeded" && job.kind === "train" && html`<button type="button" onClick=${act(() => goFurther(job))}><${Icon} name="next" />Go further</button>`}
+      ${final && html`<button type="button" onClick=${act(() => again(job))}><${Icon} name="again" />Make again</button>`}
+      ${final && job.artifacts.length > 0 && html`<a class="button" href=${`v1/jobs/${job.id}/artifacts.zip`} download><${Icon} name="download" />All files</a>`}
+      ${final && html`<button type="button" class="quietly" onClick=${act(() => bin(job))}><${Icon} name="bin" />Delete</button>`}
+    </div>`;
+}
+
+// The same kind of picture from the same model, with another seed.
+export async function moreLikeThis(job) {
+  const { seed, ...params } = job.kind === "sample" ? job.params : { count: Math.max(1, Math.min(resultsOf(job).length, 4)) };
+  const made = await create({ kind: "sample", model_id: job.model_id, params });
+  go("jobs", made.id);
+}
+
+// The same parameters and seed again, which make the same pictures.
+export async function again(job) {
+  const { model_ids, ...params } = job.params;
+  const body = { kind: job.kind, params };
+  if (job.kind === "train") body.preset = job.preset;
+  else if (job.kind === "classify") body.model_ids = model_ids;
+  else body.model_id = job.model_id;
+  if (job.dataset_id) body.dataset_id = job.dataset_id;
+  const made = await create(body);
+  go("jobs", made.id);
+}
+
+async function goOn(job) {
+  await resume(job.id);
+  say(job.continues_from === "start" ? "It starts anew: nothing was kept yet." : "It goes on from where it was kept last.");
+}
+
+async function goFurther(job) {
+  const now = job.params.iterations;
+  const wanted = await prompt("Go further", `Steps in all; it has done ${now.toLocaleString("en")}`, Math.round(now * 1.5), "Learn on", "number");
+  if (wanted !== null) await resume(job.id, Number(wanted));
+}
+
+async function bin(job) {
+  if (!(await confirm("Delete this job?", "Its pictures and files are deleted for good. The model that it learned stays.", "Delete"))) return;
+  await discard(job.id);
+  go("jobs");
+}

@@ -1,0 +1,30 @@
+// The parameters that a job was made with, its seed first: kept with every picture.
+
+import { html } from "../ui.js";
+import { link } from "../router.js";
+import { modelName, modelOf } from "../data/models.js";
+import { moment, value, words } from "../format.js";
+
+const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "steps", "mode"];
+
+export function JobSettings({ job }) {
+  const { model_ids, ...params } = job.params;
+  const names = Object.keys(params).sort((one, other) => rank(one) - rank(other));
+  const first = names.filter((name) => FIRST.includes(name) && params[name] !== null);
+  const others = names.filter((name) => !first.includes(name));
+  const row = (name) => html`<div key=${name}><dt>${words(name)}</dt><dd>${value(params[name])}</dd></div>`;
+  const from = model_ids ?? (job.model_id ? [job.model_id] : []);
+  return html`
+    <section class="facts" aria-label="Settings">
+      <dl>
+        ${first.map(row)}
+        ${job.kind !== "train" && from.map((id) => html`<div key=${id}><dt>model</dt><dd><a href=${link("models", id)}>${modelName(modelOf(id))}</a></dd></div>`)}
+        ${job.kind === "train" && job.model_id && html`<div><dt>model</dt><dd><a href=${link("models", job.model_id)}>${modelName(modelOf(job.model_id))}</a></dd></div>`}
+        <div><dt>asked for</dt><dd>${moment(job.created_at)}</dd></div>
+        ${job.finished_at && job.started_at && html`<div><dt>took</dt><dd>${((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000).toFixed(0)} s</dd></div>`}
+      </dl>
+      ${others.length > 0 && html`<details><summary>All settings</summary><dl>${others.map(row)}</dl></details>`}
+    </section>`;
+}
+
+const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);

@@ -1,0 +1,62 @@
+// Choose a model, or several, by what their pictures look like.
+
+import { html, signal, useEffect } from "../ui.js";
+import { link } from "../router.js";
+import { modelIds } from "../data/draft.js";
+import { modelName, models, modelOf, sideOf } from "../data/models.js";
+import { resultsOf, smallOf, trainingJob } from "../data/pictures.js";
+import { jobOf } from "../data/jobs.js";
+import { Thumb } from "./picture.js";
+
+export function ModelChoice({ several }) {
+  const known = models.value;
+  useEffect(() => {
+    if (!known?.length) return;
+    const still = modelIds.peek().filter(modelOf);
+    modelIds.value = still.length ? (several ? still : still.slice(0, 1)) : several ? [] : [known[0].id];
+  }, [known, several]);
+  if (!known) return html`<p class="hint" role="status">Reading the models</p>`;
+  if (!known.length) {
+    return html`<p class="empty">There is no model yet. <a href=${link("make", "texture")}>Learn one</a>, or <a href=${link("models")}>import one</a>.</p>`;
+  }
+  const choose = (id, checked) => {
+    if (!several) modelIds.value = [id];
+    else modelIds.value = checked ? [...modelIds.peek(), id] : modelIds.peek().filter((one) => one !== id);
+  };
+  return html`
+    <fieldset class="models-choice">
+      <legend>${several ? "Models, each a category" : "Model"}</legend>
+      <div class="model-tiles">
+        ${known.map((model) => html`
+          <label key=${model.id} class="tile model-tile">
+            <input class="sr" type=${several ? "checkbox" : "radio"} name="model" value=${model.id} checked=${modelIds.value.includes(model.id)}
+              onChange=${(event) => choose(model.id, event.target.checked)} />
+            <${ModelThumb} model=${model} />
+            <span>${modelName(model)}<span class="hint">${sideOf(model)} px</span></span>
+          </label>`)}
+      </div>
+    </fieldset>`;
+}
+
+// A picture that the model drew when it had learned, or its name if it was learned elsewhere.
+export function ModelThumb({ model, artifact = "result" }) {
+  const job = useTraining(model);
+  const found = job && (artifact === "result" ? resultsOf(job)[0] : job.artifacts.find((one) => one.name === artifact));
+  return found ? html`<${Thumb} src=${smallOf(found)} />` : html`<span class="thumb blank">${job === null ? "imported" : ""}</span>`;
+}
+
+const asked = new Set();
+const without = signal(new Set()); // models whose training job is not there
+
+// The job that a model was learned by: undefined while it is read, null if there is none.
+export function useTraining(model) {
+  const job = model.job_id ? jobOf(model.job_id).value : null;
+  useEffect(() => {
+    if (job || asked.has(model.id)) return;
+    asked.add(model.id);
+    trainingJob(model.id).then((found) => {
+      if (!found) without.value = new Set([...without.peek(), model.id]);
+    });
+  }, [model.id]);
+  return without.value.has(model.id) ? null : job;
+}

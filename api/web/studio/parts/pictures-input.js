@@ -1,0 +1,170 @@
+// Where pictures come in: dropped, pasted, chosen, from an earlier set or from the examples.
+
+import { html, signal, useEffect, useRef, useState } from "../ui.js";
+import * as draft from "../data/draft.js";
+import { datasetName, datasets, thumbnail } from "../data/datasets.js";
+import { EXAMPLES, exampleFiles } from "../data/examples.js";
+import { count, fileSize } from "../format.js";
+import { AsSeen, CropFrame } from "./crop.js";
+import { Icon } from "./icon.js";
+import { attempt } from "./notices.js";
+import { Thumb } from "./picture.js";
+
+const ACCEPT = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,image/gif,image/avif,image/heic,.heic,.heif,.zip,.tif,.tiff";
+const dropping = signal(false);
+
+// Let the whole page take what is dropped or pasted.
+export function usePasteAndDrop() {
+  useEffect(() => {
+    const take = (list) => list.length && draft.addFiles(list);
+    const paste = (event) => take(event.clipboardData.files);
+    const over = (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      dropping.value = true;
+    };
+    const leave = (event) => {
+      if (!event.relatedTarget) dropping.value = false;
+    };
+    const drop = (event) => {
+      event.preventDefault();
+      dropping.value = false;
+      take(event.dataTransfer.files);
+    };
+    const wired = { paste, dragover: over, dragleave: leave, drop };
+    for (const [name, listener] of Object.entries(wired)) addEventListener(name, listener);
+    return () => {
+      for (const [name, listener] of Object.entries(wired)) removeEventListener(name, listener);
+    };
+  }, []);
+}
+
+export function PicturesInput({ size, advice }) {
+  usePasteAndDrop();
+  const any = draft.pictureCount.value > 0;
+  return html`
+    <div class="pictures-input">
+      ${!any && html`<p class="lead">${advice}</p>`}
+      ${any ? html`<${Chosen} size=${size} />` : html`<${DropZone} />`}
+      ${!any && html`<${Examples} /><${Earlier} />`}
+    </div>`;
+}
+
+function DropZone() {
+  return html`
+    <label class="drop ${dropping.value ? "over" : ""}">
+      <input class="sr" type="file" name="images" accept=${ACCEPT} multiple onChange=${(event) => draft.addFiles(event.target.files)} />
+      <${Icon} name="upload" />
+      <span><strong>Drop pictures here</strong>, paste them, or <u>choose files</u></span>
+      <span class="hint">PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC, or a zip of them</span>
+    </label>`;
+}
+
+function Examples() {
+  const fitting = EXAMPLES.filter((one) => one.kinds.includes(draft.kindId.value));
+  if (!fitting.length) return null;
+  return html`
+    <div>
+      <h3 class="small-head">Or begin with an example</h3>
+      <ul class="strip">
+        ${fitting.map((one) => html`
+          <li key=${one.name}>
+            <button type="button" class="tile" onClick=${() => attempt(async () => draft.addFiles(await exampleFiles(one)))}>
+              <${Thumb} src=${one.thumb} /><span>${one.title}</span>
+            </button>
+          </li>`)}
+      </ul>
+    </div>`;
+}
+
+function Earlier() {
+  const sets = (datasets.value ?? []).filter((one) => one.images.length).slice(0, 12);
+  if (!sets.length) return null;
+  return html`
+    <div>
+      <h3 class="small-head">Or pictures from before</h3>
+      <ul class="strip">
+        ${sets.map((one) => html`
+          <li key=${one.id}>
+            <button type="button" class="tile" onClick=${() => { draft.dataset.value = one; }}>
+              <${Thumb} src=${thumbnail(one.images[0])} /><span>${datasetName(one)}</span>
+            </button>
+          </li>`)}
+      </ul>
+    </div>`;
+}
+
+// The pictures chosen: one of them large, before and after cropping, the others small.
+function Chosen({ size }) {
+  const set = draft.dataset.value;
+  const items = set
+    ? set.images.map((image) => ({ id: image.index, name: image.filename, url: image.url, small: thumbnail(image), width: image.width, height: image.height }))
+    : draft.files.value.map(({ id, file, bitmap }) => ({ id, name: file.name, file, bitmap, width: bitmap?.width, height: bitmap?.height }));
+  const [at, setAt] = useState(0);
+  const current = items[Math.min(at, items.length - 1)];
+  return html`
+    <div class="chosen">
+      <${BeforeAndAfter} key=${current.id} item=${current} size=${size} />
+      ${items.length > 1 && html`
+        <ul class="strip small" aria-label="Pictures chosen">
+          ${items.slice(0, 60).map((one, index) => html`
+            <li key=${one.id}>
+              <button type="button" class="tile ${wrong(one) ? "wrong" : ""}" aria-pressed=${index === at} aria-label=${one.name} onClick=${() => setAt(index)}>
+                <${Small} item=${one} />
+              </button>
+            </li>`)}
+        </ul>`}
+      <div class="row">
+        <span class="hint">${count(items.length, "picture")}${set ? `, stored as ${datasetName(set)}` : ""}</span>
+        ${!set && html`<label class="button small">Add more<input class="sr" type="file" accept=${ACCEPT} multiple onChange=${(event) => draft.addFiles(event.target.files)} /></label>`}
+        ${!set && items.length > 1 && html`<button type="button" class="small" onClick=${() => { draft.files.value = draft.files.value.filter((one) => one.id !== current.id); }}>Remove this one</button>`}
+        <button type="button" class="small" onClick=${() => { setAt(0); draft.clearPictures(); }}>Choose others</button>
+      </div>
+    </div>`;
+}
+
+const wrong = (item) => draft.problems.value.find((one) => one.file && one.file === item.name);
+
+function Small({ item }) {
+  if (item.small) return html`<${Thumb} src=${item.small} />`;
+  if (item.bitmap) return html`<${AsSeen} source=${item.bitmap} size=${64} label="" />`;
+  return html`<span class="thumb blank">${item.name.split(".").at(-1)}</span>`;
+}
+
+function useSource(item) {
+  const [source, setSource] = useState(item.bitmap ?? null);
+  useEffect(() => {
+    if (item.bitmap || !item.url) return;
+    const image = new Image();
+    image.src = item.url;
+    image.decode().then(() => setSource(image), () => {});
+  }, [item.id]);
+  return source;
+}
+
+function BeforeAndAfter({ item, size }) {
+  const source = useSource(item);
+  const fault = wrong(item);
+  if (!source && !item.url) {
+    return html`
+      <div class="unseen ${fault ? "wrong" : ""}">
+        <${Icon} name=${fault ? "warning" : "photo"} />
+        <strong>${item.name}</strong>
+        <span class="hint">${fault ? fault.message : `${fileSize(item.file.size)}. ${draft.isZip(item.file) ? "The service opens it when you start." : "This browser cannot show it. If it is a picture, the service reads it when you start."}`}</span>
+      </div>`;
+  }
+  const cut = item.width !== item.height;
+  return html`
+    <div class="before-after">
+      <figure>
+        <${CropFrame} source=${source} alt=${`${item.name}${cut ? ", what is cut off dimmed" : ""}`} />
+        <figcaption class="hint">${item.name}, ${item.width} × ${item.height}</figcaption>
+      </figure>
+      ${size && html`
+        <figure>
+          <${AsSeen} source=${source} size=${size} label=${`${item.name} as the model sees it`} />
+          <figcaption class="hint">as the model sees it, ${size} × ${size}</figcaption>
+        </figure>`}
+      ${fault && html`<p class="wrong" role="alert">${fault.message}</p>`}
+    </div>`;
+}

@@ -1,0 +1,44 @@
+// A job's state in words.
+
+import { html } from "../ui.js";
+import { duration } from "../format.js";
+import { kindOf } from "../data/kinds.js";
+import { modelName, modelOf } from "../data/models.js";
+import { purposeOf } from "../data/presets.js";
+
+const WORDS = { queued: "waiting", running: "at work", succeeded: "done", failed: "failed", canceled: "canceled" };
+
+export const Status = ({ job }) => html`<span class="status ${job.status}">${WORDS[job.status]}</span>`;
+
+export function titleOf(job) {
+  if (job.kind === "train") return `Learn: ${kindOf(purposeOf(job.params)).title.toLowerCase()}`;
+  return kindOf(job.kind).title;
+}
+
+export function subtitleOf(job) {
+  if (job.kind === "train") return job.preset ?? "";
+  return job.model_id ? `from ${modelName(modelOf(job.model_id))}` : "";
+}
+
+// What happens now, or what came out.
+export function headline(job) {
+  const { stage, stages, iteration, iterations, eta_seconds: left } = job.progress;
+  if (job.status === "queued") return job.queue_position ? `Number ${job.queue_position} in the queue` : "Waiting for a worker";
+  if (job.status === "running") {
+    const step = iteration ? `step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}` : "beginning";
+    const part = stages > 1 ? `${job.kind === "train" ? "layer" : "part"} ${stage} of ${stages}, ` : "";
+    return `${part}${step}${left ? `, ${duration(left)} left` : ""}`;
+  }
+  if (job.status === "failed") return job.error?.detail ?? "It failed.";
+  if (job.status === "canceled") return "Canceled";
+  return outcome(job);
+}
+
+function outcome(job) {
+  if (job.kind === "reconstruct") return `Mean error ${job.metrics.mean_rmse?.toFixed(1)} grey levels`;
+  const pictures = job.artifacts.filter((one) => /^(synthesized|inpainted|reconstructed)-/.test(one.name)).length;
+  return pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"}` : "Done";
+}
+
+export const Progress = ({ job }) => html`
+  <progress class="progress" max="1" value=${job.status === "queued" ? 0 : job.progress.fraction} aria-label=${`Progress of ${titleOf(job)}`}></progress>`;

@@ -1,0 +1,78 @@
+// Look at one picture: zoom to its pixels, lay it as tiles, hold it beside the photograph.
+
+import { html, useEffect, useRef, useSignal } from "../ui.js";
+import { link, replace } from "../router.js";
+import { addressOf, originalOf, resultsOf } from "../data/pictures.js";
+import { again, moreLikeThis } from "./job-actions.js";
+import { Icon } from "./icon.js";
+import { JobSettings } from "./job-settings.js";
+import { attempt } from "./notices.js";
+import { ZoomArea } from "./zoom-area.js";
+import { Slider } from "./slider.js";
+
+export function Viewer({ job, name, close }) {
+  const ref = useRef();
+  const mode = useSignal("look"); // look, tiles, slider, beside
+  const original = useSignal(null);
+  const results = resultsOf(job);
+  const at = results.findIndex((one) => one.name === name);
+  const artifact = results[at];
+  const step = (by) => {
+    const next = results[at + by];
+    if (next) replace("jobs", job.id, next.name);
+  };
+  useEffect(() => {
+    ref.current?.showModal();
+  }, [Boolean(artifact)]);
+  useEffect(() => {
+    original.value = null;
+    originalOf(job, name).then((found) => {
+      original.value = found;
+    });
+  }, [job.id, name]);
+  if (!artifact) return null;
+  const src = addressOf(artifact);
+  const keys = (event) => {
+    if (event.target.matches("input")) return;
+    if (event.key === "ArrowLeft" && !event.target.closest(".zoom-area")) step(-1);
+    if (event.key === "ArrowRight" && !event.target.closest(".zoom-area")) step(1);
+  };
+  const toggle = (which, icon, label, possible = true) => html`
+    <button type="button" aria-pressed=${mode.value === which} disabled=${!possible} onClick=${() => { mode.value = mode.value === which ? "look" : which; }}><${Icon} name=${icon} />${label}</button>`;
+  return html`
+    <dialog ref=${ref} class="viewer" aria-label=${`Picture ${at + 1} of ${results.length}`} onCancel=${(event) => { event.preventDefault(); close(); }} onKeyDown=${keys}>
+      <div class="viewer-bar">
+        <button type="button" class="bare" aria-label="Close" onClick=${close}><${Icon} name="close" /></button>
+        <span class="viewer-title">${artifact.name}<span class="quiet"> ${artifact.width} × ${artifact.height}</span></span>
+        <div class="viewer-modes" role="group" aria-label="How to look">
+          ${toggle("tiles", "tile", "Tiles")}
+          ${toggle("slider", "compare", "Slider", original.value !== null)}
+          ${toggle("beside", "photo", "Beside", original.value !== null)}
+        </div>
+        <a class="button" href=${src} download=${`${job.id}-${artifact.name}`}><${Icon} name="download" />Download</a>
+      </div>
+      <div class="viewer-body">
+        <div class="viewer-stage">
+          ${mode.value === "tiles" ? html`<${ZoomArea} key="tiles" src=${src} width=${artifact.width} height=${artifact.height} tiles=${3} label=${`${name}, laid three by three`} />`
+            : mode.value === "slider" && original.value ? html`<${Slider} picture=${src} photo=${original.value.url} width=${artifact.width} height=${artifact.height} />`
+            : mode.value === "beside" && original.value ? html`
+              <div class="beside">
+                <figure><img src=${original.value.url} alt="Your photograph" /><figcaption>your picture</figcaption></figure>
+                <figure><img src=${src} alt=${name} /><figcaption>${name}</figcaption></figure>
+              </div>`
+            : html`<${ZoomArea} key=${name} src=${src} width=${artifact.width} height=${artifact.height} label=${name} />`}
+          ${results.length > 1 && html`
+            <button type="button" class="turn before" aria-label="The picture before" disabled=${at === 0} onClick=${() => step(-1)}><${Icon} name="back" /></button>
+            <button type="button" class="turn after" aria-label="The next picture" disabled=${at === results.length - 1} onClick=${() => step(1)}><${Icon} name="next" /></button>`}
+        </div>
+        <aside class="viewer-aside" aria-label="How it was made">
+          <div class="actions">
+            ${job.model_id && html`<button type="button" class="primary" onClick=${() => attempt(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
+            <button type="button" onClick=${() => attempt(() => again(job))}><${Icon} name="again" />Make again</button>
+            <a class="button" href=${link("jobs", job.id)}><${Icon} name="jobs" />Its job</a>
+          </div>
+          <${JobSettings} job=${job} />
+        </aside>
+      </div>
+    </dialog>`;
+}

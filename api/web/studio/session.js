@@ -1,0 +1,22 @@
+// Who is signed in. The key becomes a cookie that no script can read; pictures and event streams carry it, too.
+
+import { call, get, locked, send } from "./api.js";
+import { signal } from "./ui.js";
+
+export const key = signal(null); // {name, admin, …} or null if no key is needed
+
+export async function loadSession() {
+  const session = await get("v1/session");
+  key.value = session.key;
+  locked.value = false;
+}
+
+export async function signIn(text) {
+  await send("v1/session", { key: text });
+  location.reload(); // everything on the page belongs to a key
+}
+
+export async function signOut() {
+  await call("v1/session", { method: "DELETE" });
+  location.reload();
+}

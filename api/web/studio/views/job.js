@@ -1,0 +1,109 @@
+// Watch: one job as it goes on, and what came out.
+
+import { get } from "../api.js";
+import { html, signal, useEffect } from "../ui.js";
+import { go, link } from "../router.js";
+import { isFinal, jobOf, loadJob } from "../data/jobs.js";
+import { loadPreviews, loadSeries } from "../data/series.js";
+import { modelName, modelOf } from "../data/models.js";
+import { sentence } from "../format.js";
+import { Curves } from "../parts/curves.js";
+import { Icon } from "../parts/icon.js";
+import { JobActions } from "../parts/job-actions.js";
+import { JobSettings } from "../parts/job-settings.js";
+import { attempt } from "../parts/notices.js";
+import { Results } from "../parts/results.js";
+import { Stage } from "../parts/stage.js";
+import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
+import { Viewer } from "../parts/viewer.js";
+
+const gone = signal(null); // the id of a job that is not there
+
+export function Job({ parts: [id, name] }) {
+  useEffect(() => {
+    gone.value = null;
+    read(id);
+  }, [id]);
+  const job = jobOf(id).value;
+  if (gone.value === id) {
+    return html`<header class="view-head"><h1 tabindex="-1">This job is not here</h1></header>
+      <p class="empty">It was deleted, or belongs to another key. <a href=${link("jobs")}>All jobs</a></p>`;
+  }
+  if (!job) return html`<header class="view-head"><h1 tabindex="-1">Job</h1></header><p class="hint" role="status">Reading the job</p>`;
+  const learning = job.kind === "train";
+  return html`
+    <div class="job">
+      <a class="back" href=${link("jobs")}><${Icon} name="back" />Jobs</a>
+      <header class="job-head">
+        <h1 tabindex="-1">${titleOf(job)} <span class="quiet">${subtitleOf(job)}</span></h1>
+        <div class="row"><${Status} job=${job} /><span class="headline" aria-live="off">${headline(job)}</span></div>
+        ${!isFinal(job) && html`<${Progress} job=${job} />`}
+        <p class="sr" role="status">${spoken(job)}</p>
+      </header>
+      <div class="job-columns">
+        <div class="job-main">
+          ${learning && html`<${Stage} job=${job} />`}
+          <${Results} job=${job} />
+          ${job.kind === "classify" && job.status === "succeeded" && html`<${Probabilities} job=${job} />`}
+        </div>
+        <aside class="job-aside" aria-label="About this job">
+          <${JobActions} job=${job} />
+          <${Warnings} job=${job} />
+          <${JobSettings} job=${job} />
+        </aside>
+      </div>
+      ${learning && html`<${Curves} job=${job} />`}
+      ${name && html`<${Viewer} key=${id} job=${job} name=${name} close=${() => go("jobs", id)} />`}
+    </div>`;
+}
+
+async function read(id) {
+  await attempt(async () => {
+    const job = await loadJob(id).catch((error) => {
+      if (error.status !== 404) throw error;
+      gone.value = id;
+    });
+    if (job?.kind === "train" && job.started_at) await Promise.all([loadSeries(id), loadPreviews(id)]);
+  });
+}
+
+// What a screen reader says when it changes: the state, not each step.
+function spoken(job) {
+  const tenths = Math.floor(10 * job.progress.fraction) * 10;
+  return job.status === "running" ? `At work, ${tenths} percent` : `${titleOf(job)}: ${headline(job)}`;
+}
+
+function Warnings({ job }) {
+  const warnings = job.metrics.warnings ?? job.metrics.remarks ?? [];
+  if (!warnings.length) return null;
+  return html`
+    <section class="warnings" aria-label="What to know about the result">
+      ${warnings.map((one) => html`<p key=${one}><${Icon} name="warning" />${sentence(one)}</p>`)}
+    </section>`;
+}
+
+const tables = signal({}); // job id -> its classification
+
+function Probabilities({ job }) {
+  useEffect(() => {
+    attempt(async () => {
+      const found = await get(`v1/jobs/${job.id}/artifacts/classification.json`);
+      tables.value = { ...tables.peek(), [job.id]: found };
+    });
+  }, [job.id]);
+  const table = tables.value[job.id];
+  if (!table) return null;
+  return html`
+    <div class="scrolls" tabindex="0" role="region" aria-label="Probabilities">
+      <table>
+        <caption>How probable it is that each picture comes from each model</caption>
+        <thead><tr><th scope="col">picture</th>${table.models.map((id) => html`<th key=${id} scope="col">${modelName(modelOf(id))}</th>`)}</tr></thead>
+        <tbody>
+          ${table.pictures.slice(0, 500).map((one, index) => html`
+            <tr key=${index}><th scope="row">${one.filename}</th>
+              ${table.models.map((id) => html`<td key=${id} class=${id === one.most_likely ? "likeliest" : ""}>${(100 * one.probabilities[id]).toFixed(1)} %</td>`)}</tr>`)}
+        </tbody>
+      </table>
+    </div>`;
+}
+

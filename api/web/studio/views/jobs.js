@@ -1,0 +1,45 @@
+// Jobs: all of them, newest first.
+
+import { html } from "../ui.js";
+import { link } from "../router.js";
+import { isFinal, jobOf, loaded, loadMore, order } from "../data/jobs.js";
+import { addressOf, resultsOf, smallOf } from "../data/pictures.js";
+import { ago } from "../format.js";
+import { attempt } from "../parts/notices.js";
+import { Thumb } from "../parts/picture.js";
+import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
+import { Windowed } from "../parts/windowed.js";
+
+const ROW_HEIGHT = 84;
+
+export function Jobs() {
+  return html`
+    <header class="view-head"><h1 tabindex="-1">Jobs</h1></header>
+    ${loaded.value && order.value.length === 0
+      ? html`<p class="empty">Nothing was made yet. <a href=${link("make", "texture")}>Begin with a texture</a>: it takes less than a minute.</p>`
+      : html`<${Windowed} items=${order.value} cellHeight=${() => ROW_HEIGHT} gap=${8} label="Jobs" onEnd=${() => attempt(loadMore)}
+          draw=${(id) => html`<${Row} id=${id} />`} />`}`;
+}
+
+function Row({ id }) {
+  const job = jobOf(id).value;
+  if (!job) return null;
+  return html`
+    <a class="job-row" href=${link("jobs", id)}>
+      <${JobThumb} job=${job} />
+      <span class="job-words">
+        <span class="job-title"><strong>${titleOf(job)}</strong> <span class="quiet">${subtitleOf(job)}</span></span>
+        <span class="quiet headline">${headline(job)}</span>
+        ${!isFinal(job) && html`<${Progress} job=${job} />`}
+      </span>
+      <span class="job-side"><${Status} job=${job} /><span class="hint">${ago(job.created_at)}</span></span>
+    </a>`;
+}
+
+// The first result, or while it is made the latest preview.
+export function JobThumb({ job }) {
+  const result = resultsOf(job)[0];
+  const preview = job.artifacts.find((one) => one.name === "preview.png");
+  const src = result ? smallOf(result) : job.preview ? `${job.preview.url}?${job.preview.sha256.slice(0, 12)}` : preview && addressOf(preview);
+  return src ? html`<${Thumb} src=${src} />` : html`<span class="thumb blank"></span>`;
+}

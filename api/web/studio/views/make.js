@@ -1,0 +1,144 @@
+// Make: choose what to make, add pictures or a model, set what matters, start.
+
+import { html, useEffect } from "../ui.js";
+import { go, link, route } from "../router.js";
+import { KINDS } from "../data/kinds.js";
+import { loadSchemas, parametersOf, presetsFor } from "../data/presets.js";
+import { isFixedSize, modelOf } from "../data/models.js";
+import * as draft from "../data/draft.js";
+import { duration } from "../format.js";
+import { Field } from "../parts/field.js";
+import { attempt, say } from "../parts/notices.js";
+import { ModelChoice } from "../parts/model-choice.js";
+import { PicturesInput } from "../parts/pictures-input.js";
+import { Inpainting } from "../parts/inpainting.js";
+import { Thumb } from "../parts/picture.js";
+
+const CARDS = new URL("../cards/", import.meta.url);
+
+export function Make() {
+  const { parts, query } = route.value;
+  useEffect(() => draft.choose(parts[0] ?? draft.kindId.peek(), query), [route.value]);
+  useEffect(() => void (draft.wantsModel.value && attempt(loadSchemas)), [draft.kindId.value]);
+  const kind = draft.kind.value;
+  return html`
+    <div class="make">
+      <header class="intro">
+        <h1 tabindex="-1">What shall we make?</h1>
+        <p class="lead">A small net learns from your own pictures, on this service, and draws new ones. You can watch.</p>
+      </header>
+      <${Cards} group="learn" title="Learn from pictures" />
+      <${Cards} group="use" title="Use what was learned" />
+      <section class="bench" aria-labelledby="bench-title">
+        <h2 id="bench-title">${kind.title}</h2>
+        <div class="bench-columns">
+          <div class="materials">
+            ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
+            ${kind.id === "inpaint" && html`<${Inpainting} />`}
+            ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} />`}
+          </div>
+          <form class="settings" onSubmit=${submit} novalidate>
+            ${kind.group === "learn" ? html`<${LearnSettings} kind=${kind} />` : html`<${UseSettings} kind=${kind} />`}
+            ${kind.id !== "inpaint" && html`<${Start} kind=${kind} />`}
+          </form>
+        </div>
+      </section>
+    </div>`;
+}
+
+function Cards({ group, title }) {
+  return html`
+    <section aria-label=${title}>
+      <h2 class="small-head">${title}</h2>
+      <ul class="cards">
+        ${KINDS.filter((one) => one.group === group).map((one) => html`
+          <li key=${one.id}>
+            <a class="card" href=${link("make", one.id)} aria-current=${draft.kindId.value === one.id ? "true" : null}>
+              <${Thumb} src=${new URL(`${one.id}.png`, CARDS).href} />
+              <span class="card-words"><strong>${one.title}</strong><span>${one.line}</span></span>
+            </a>
+          </li>`)}
+      </ul>
+    </section>`;
+}
+
+// The side of the pictures that will be learned or judged.
+function sizeSeen() {
+  if (draft.kind.value.group === "learn") return draft.overrides.value.image_size ?? draft.preset.value?.params.image_size;
+  return modelOf(draft.modelIds.value[0])?.params.image_size;
+}
+
+function LearnSettings({ kind }) {
+  const fitting = presetsFor(kind.id);
+  const preset = draft.preset.value;
+  if (!preset) return html`<p class="hint" role="status">Reading the presets</p>`;
+  return html`
+    <fieldset class="choices">
+      <legend>How well</legend>
+      ${fitting.map((one) => html`
+        <label key=${one.name} class="choice">
+          <input type="radio" name="preset" value=${one.name} checked=${one.name === preset.name} onChange=${() => { draft.presetName.value = one.name; }} />
+          <span><strong>${one.name}</strong><span class="cost">${cost(one)}</span><span class="hint">${one.description}</span></span>
+        </label>`)}
+    </fieldset>
+    <${Parameters} parameters=${preset.parameters} main=${kind.main} />`;
+}
+
+// The time that was measured, or that none was.
+function cost(preset) {
+  const seconds = preset.two_core_seconds;
+  if (!seconds) return "time not measured";
+  const { iterations } = preset.params;
+  const share = preset.name === draft.preset.value?.name ? (draft.overrides.value.iterations ?? iterations) / iterations : 1;
+  return `about ${duration(seconds * share)} on two cores`;
+}
+
+function UseSettings({ kind }) {
+  const model = modelOf(draft.modelIds.value[0]);
+  const fixed = model && isFixedSize(model) ? ["width", "height", "tileable"] : [];
+  const parameters = parametersOf(kind.id).filter((one) => !fixed.includes(one.name));
+  if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
+  return html`<${Parameters} parameters=${parameters} main=${kind.main} />`;
+}
+
+function Parameters({ parameters, main }) {
+  const named = main.map((name) => parameters.find((one) => one.name === name)).filter(Boolean);
+  const others = parameters.filter((one) => !main.includes(one.name));
+  const changed = others.filter((one) => one.name in draft.overrides.value).length;
+  const field = (one) => html`
+    <${Field} key=${one.name} parameter=${one} given=${draft.overrides.value[one.name]} change=${(value) => draft.override(one.name, value)}
+      error=${draft.problems.value.find((found) => found.field?.startsWith(`params.${one.name}`))?.message} />`;
+  const wrong = others.some((one) => draft.problems.value.some((found) => found.field?.startsWith(`params.${one.name}`)));
+  return html`
+    <div class="fields">${named.map(field)}</div>
+    ${others.length > 0 && html`
+      <details open=${wrong}>
+        <summary>All other settings ${changed > 0 && html`<span class="badge">${changed} changed</span>`}</summary>
+        <div class="fields">${others.map(field)}</div>
+      </details>`}`;
+}
+
+const VERBS = { learn: "Learn", sample: "Draw", reconstruct: "Reconstruct", classify: "Classify" };
+
+function Start({ kind }) {
+  const missing = draft.missing.value;
+  const sending = draft.sent.value;
+  return html`
+    <div class="start">
+      <button class="primary large" aria-disabled=${missing !== null || sending !== null ? "true" : null}>${VERBS[kind.group === "learn" ? "learn" : kind.id]}</button>
+      ${sending !== null
+        ? html`<label class="sending"><span class="hint">Sending the pictures</span><progress max="1" value=${sending}></progress></label>`
+        : html`<span class="hint" role="status">${missing ?? (kind.group === "learn" && draft.preset.value ? cost(draft.preset.value) : "")}</span>`}
+    </div>`;
+}
+
+async function submit(event) {
+  event.preventDefault();
+  if (draft.sent.peek() !== null) return;
+  if (draft.missing.peek()) return say(draft.missing.peek());
+  await attempt(async () => {
+    const { job, notes } = await draft.start();
+    notes.forEach((one) => say(one, "noted"));
+    go("jobs", job.id);
+  });
+}
