@@ -22,6 +22,7 @@ UPLOAD_GRACE_SECONDS = 4  # then uploads that are still being decoded are refuse
 # Longer than proxies and clients keep idle connections. Otherwise they could send a request just as we close one.
 KEEP_ALIVE_SECONDS = 75
 OPEN_FILES = 65_536
+DRAIN_BYTES = 64 << 20  # of a refused body, and twice the largest allowed one: no more than a client may upload
 
 
 class _Server(uvicorn.Server):
@@ -53,7 +54,7 @@ def main() -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         server_header=False,
-        http=protocol_with_header_timeout(settings.headers_seconds),
+        http=protocol_with_header_timeout(settings.headers_seconds, 2 * settings.max_body_bytes + DRAIN_BYTES),
     )
     _Server(config).run(sockets)
 

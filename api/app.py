@@ -35,7 +35,6 @@ from api.retention_sweep import RetentionSweeper
 from api.settings import ApiSettings
 from api.thumbnails import Thumbnails
 from api.uploads.limiter import UploadLimiter
-from api.uploads.protocol import DRAIN_BYTES
 from api.uploads.slow_clients import SlowClientMiddleware
 from api.web import reference
 from api.web import routes as web
@@ -103,9 +102,7 @@ def _add_middlewares(app: FastAPI, settings: ApiSettings) -> None:
         grace_seconds=settings.upload_grace_seconds,
         bytes_per_second=settings.min_upload_bytes_per_second,
     )
-    # A client that may upload this much costs no more if as much again is discarded.
-    limit = settings.max_body_bytes
-    app.add_middleware(BodyLimitMiddleware, limit=limit, drain_bytes=max(2 * limit, DRAIN_BYTES))
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(AuthMiddleware, settings=settings)
     if settings.allowed_origins:
         _allow_origins(app, settings)  # preflights carry no key

@@ -20,7 +20,6 @@ from api.middleware.body_limit import BodyLimitMiddleware
 from api.middleware.json_body import JsonBodyMiddleware
 from api.public_urls import route_path
 from api.settings import ApiSettings
-from api.uploads.protocol import DRAIN_BYTES
 from core.storage import keys, quotas
 from core.storage.access import Access
 from core.storage.database import Database
@@ -54,7 +53,6 @@ UPLOADS = frozenset({("POST", "/v1/datasets"), ("POST", "/v1/models")})
 METRICS = "/metrics"
 ANONYMOUS_BODY_BYTES = 4096
 JSON_BODY_BYTES = 1 << 20  # JSON is read into memory and parsed in the event loop that serves all requests
-JSON_DRAIN_BYTES = 16 << 20  # such as a picture that was sent to the wrong path
 RECHECK_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -69,8 +67,8 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app, self._settings = app, settings
-        self._anonymous_app = JsonBodyMiddleware(BodyLimitMiddleware(app, ANONYMOUS_BODY_BYTES, DRAIN_BYTES))
-        self._json_app = JsonBodyMiddleware(BodyLimitMiddleware(app, JSON_BODY_BYTES, JSON_DRAIN_BYTES))
+        self._anonymous_app = JsonBodyMiddleware(BodyLimitMiddleware(app, ANONYMOUS_BODY_BYTES))
+        self._json_app = JsonBodyMiddleware(BodyLimitMiddleware(app, JSON_BODY_BYTES))
         self._keys_required = keys_required(settings)
         self._origins = OriginPolicy(settings)
         self._rate_limiter = RateLimiter(settings.broker_url)

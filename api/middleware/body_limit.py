@@ -10,18 +10,16 @@ class BodyLimitMiddleware:
     """Answer 413 if a body is larger than `limit` bytes, by its Content-Length or by the bytes received.
 
     The connection is closed either way (in the second case by SlowClientMiddleware). Otherwise the server would go on
-    to receive the rest of a rejected body. Up to `drain_bytes` of it are discarded first, for clients that read the
-    answer only after they have sent it all (see api.uploads.protocol).
+    to receive the rest of a rejected body. See api.uploads.protocol for how the connection is closed.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, drain_bytes: int) -> None:
-        self._app, self._limit, self._drain_bytes = app, limit, drain_bytes
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app, self._limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope.setdefault("state", {})["drain_bytes"] = self._drain_bytes
         detail = f"the request body is larger than {self._limit} bytes"
         content_length = dict(scope["headers"]).get(b"content-length", b"0")
         if content_length.isdigit() and int(content_length) > self._limit:

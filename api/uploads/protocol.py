@@ -3,7 +3,8 @@
 If a connection is closed while the client is still sending, the client's system discards what has arrived and reports a
 reset. Clients that read only after they have sent everything, such as urllib, would then not see why a body was
 refused. So the connection is first closed in one direction, and what the client sends is discarded for a while, as
-nginx does (lingering_close).
+nginx does (lingering_close). That holds for every refusal, with and without a key. To discard costs a stranger as much
+bandwidth as us, and us no memory, so one limit serves all.
 """
 
 import asyncio
@@ -13,15 +14,17 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-DRAIN_BYTES = 4 << 20  # discarded of the rest of a body, unless the request's state has "drain_bytes"
-DRAIN_SECONDS, DRAIN_IDLE_SECONDS = 20.0, 5.0
+DRAIN_SECONDS, DRAIN_IDLE_SECONDS = 60.0, 5.0
 
 
 class DrainingTransport:
-    """A transport whose `close`, in the middle of a request's body, discards some of the rest before it closes."""
+    """A transport whose `close`, in the middle of a request's body, discards some of the rest before it closes.
 
-    def __init__(self, transport: asyncio.Transport, protocol: H11Protocol) -> None:
-        self._transport, self._protocol = transport, protocol
+    That ends after `drain_bytes`, DRAIN_SECONDS, or DRAIN_IDLE_SECONDS in which nothing arrives.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: H11Protocol, drain_bytes: int) -> None:
+        self._transport, self._protocol, self._drain_bytes = transport, protocol, drain_bytes
         self._bytes_left: int | None = None
         self._timers: list[TimerHandle] = []
 
@@ -41,7 +44,7 @@ class DrainingTransport:
         if self.is_closing() or not is_incomplete or not self._transport.can_write_eof():
             self.end()
             return
-        self._bytes_left = self._protocol.scope["state"].get("drain_bytes", DRAIN_BYTES)
+        self._bytes_left = self._drain_bytes
         self._transport.write_eof()
         self._transport.resume_reading()
         self._timers = [self._end_after(DRAIN_SECONDS), self._end_after(DRAIN_IDLE_SECONDS)]
@@ -64,7 +67,7 @@ class DrainingTransport:
         return self._protocol.loop.call_later(seconds, self.end)
 
 
-def protocol_with_header_timeout(seconds: float) -> type[H11Protocol]:
+def protocol_with_header_timeout(seconds: float, drain_bytes: int) -> type[H11Protocol]:
     """Return a class for uvicorn's `http` option that closes connections whose headers take longer than `seconds`.
 
     Its connections drain; see DrainingTransport. The time counts from the opening of the connection, and for later
@@ -77,7 +80,7 @@ def protocol_with_header_timeout(seconds: float) -> type[H11Protocol]:
         _draining: DrainingTransport
 
         def connection_made(self, transport: Any) -> None:
-            self._draining = DrainingTransport(transport, self)
+            self._draining = DrainingTransport(transport, self, drain_bytes)
             super().connection_made(self._draining)  # type: ignore[arg-type]
             self._start_timer()
 

@@ -235,18 +235,28 @@ def test_an_endless_body_is_refused_and_its_spool_file_never_exceeds_the_limit(a
     assert _spooled_bytes(api.process.pid) == 0
 
 
-@pytest.mark.parametrize(("path", "size"), [("/v1/datasets", 8_000_000), ("/v1/jobs", 6_000_000)])
-def test_a_client_that_sends_everything_before_it_reads_sees_that_its_body_is_too_large(
-    api: Api, path: str, size: int
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v1/datasets", {}, 413),
+        ("/v1/jobs", {}, 413),
+        ("/v1/datasets", {"Authorization": "Bearer gcn_wrong"}, 401),
+        ("/v1/jobs", {"Origin": "https://elsewhere.example"}, 403),
+        ("/v1/datasets", {"Transfer-Encoding": "chunked", "Content-Length": "40000000"}, 400),
+    ],
+)
+def test_a_client_that_sends_everything_before_it_reads_sees_why_it_is_refused(
+    api: Api, path: str, headers: dict[str, str], status: int
 ) -> None:
     """As urllib does: were the connection closed at once, it would report a reset."""
-    headers = {"Content-Type": "application/octet-stream"}
+    chunk = f"{40_000_000:x}\r\n".encode() if "Transfer-Encoding" in headers else b""
+    headers = {"Content-Type": "application/octet-stream", **headers}
     url = f"http://127.0.0.1:{api.port}{path}"
-    request = urllib.request.Request(url, bytes(size), headers, method="POST")
+    request = urllib.request.Request(url, chunk + bytes(40_000_000), headers, method="POST")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with pytest.raises(urllib.error.HTTPError) as refused:
         opener.open(request, timeout=PATIENCE_SECONDS)
-    assert refused.value.code == 413
+    assert refused.value.code == status
     assert json.load(refused.value)["title"]
     refused.value.close()
 
