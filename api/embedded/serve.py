@@ -1,7 +1,6 @@
 """Starts the broker, the API and the workers on one machine and runs them until a signal."""
 
 import fcntl
-import json
 import os
 import sys
 import time
@@ -19,6 +18,7 @@ from api.embedded.broker import NoBroker
 from api.embedded.supervisor import SupervisedProcess, Supervisor
 from api.listening import is_alive, listen, own_url
 from api.settings import ApiSettings
+from core.runtime.log_format import is_json, json_line
 from core.runtime.processes import core_count
 from core.runtime.startup import CannotStart, prepare_folder
 from core.schemas.jobs import Queue
@@ -128,7 +128,7 @@ def _wait_for_answer(supervisor: Supervisor, api: SupervisedProcess, settings: A
 def _announce(lock: IO[str], settings: ApiSettings, url: str) -> None:
     """Print the URL, and write it into the lock, where `genconvnet train` and others look for a running service."""
     line = f"genconvnet is at {url}  (Ctrl-C stops it)"
-    sys.stdout.write((json.dumps({"event": line}) if settings.log_format == "json" else line) + "\n")
+    sys.stdout.write((json_line(line, "info") if is_json(settings.log_format) else line) + "\n")
     sys.stdout.flush()
     lock.write(f"{url}\n")
     lock.flush()

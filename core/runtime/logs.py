@@ -9,12 +9,12 @@ from typing import IO
 
 import structlog
 
+from core.runtime.log_format import is_json
 from core.runtime.settings import Settings
 
 
 def configure_logs(settings: Settings) -> None:
     """Write our own and the libraries' logs to standard error in the same format."""
-    readable = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -27,7 +27,7 @@ def configure_logs(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    renderer = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    renderer = structlog.processors.JSONRenderer() if is_json(settings.log_format) else structlog.dev.ConsoleRenderer()
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

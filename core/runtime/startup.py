@@ -1,16 +1,14 @@
 """Refusals to start: one sentence on standard error that says what to do, and exit code 2."""
 
-import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
+from core.runtime import log_format
+
 REFUSED = 2  # the exit code of a process that was set up or used wrongly
-LOG_FORMAT = "GENCONVNET_LOG_FORMAT"
 
 
 class CannotStart(RuntimeError):
@@ -28,14 +26,13 @@ def exit_if_refused(program: str) -> Iterator[None]:
 
 
 def print_refusal(message: str) -> None:
-    """Print one line: plain text, or JSON if GENCONVNET_LOG_FORMAT asks for it.
+    """Print one line: JSON if the logs are, else text.
 
     It does not go through the logs, because it may be about their settings.
     """
     line = " ".join(message.split())
-    if os.environ.get(LOG_FORMAT) == "json":
-        at = datetime.now(UTC).isoformat()
-        line = json.dumps({"event": "cannot_start", "reason": line, "level": "critical", "timestamp": at})
+    if log_format.is_json():
+        line = log_format.json_line("cannot_start", "critical", reason=line)
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 

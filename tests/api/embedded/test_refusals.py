@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
             cli.main()
         printed = capsys.readouterr()
         assert (ended.value.code, printed.out, printed.err.count("\n")) == (2, "", 1), printed
-        return printed.err
+        return str(json.loads(printed.err)["reason"])
 
     return run
 
@@ -184,7 +185,7 @@ def test_a_worker_refuses_as_json_if_logs_are_json(tmp_path: Path) -> None:
     _at_revision(tmp_path, "9999")
     done = subprocess.run(
         [GENCONVNET, "worker", "--queue", "train", "--data-dir", str(tmp_path)],
-        env={**clean_environment(), "GENCONVNET_LOG_FORMAT": "json"},
+        env=clean_environment(),
         capture_output=True,
         text=True,
         timeout=60,
@@ -194,6 +195,27 @@ def test_a_worker_refuses_as_json_if_logs_are_json(tmp_path: Path) -> None:
     line = json.loads(done.stderr)
     assert line["event"] == "cannot_start"
     assert line["reason"].startswith("genconvnet worker: the schema 9999")
+
+
+@pytest.mark.parametrize(
+    ("log_format", "on_terminal", "expected"),
+    [("auto", True, False), ("auto", False, True), ("json", True, True), ("console", False, False)],
+)
+def test_logs_and_refusals_are_json_unless_someone_reads_them_on_a_terminal(
+    log_format: str, on_terminal: bool, expected: bool
+) -> None:
+    script = (
+        "import structlog; from core.runtime.logs import configure_logs; from core.runtime.settings import Settings; "
+        "from core.runtime.startup import print_refusal; configure_logs(Settings()); "
+        "structlog.get_logger().info('started'); print_refusal('no')"
+    )
+    terminal, errors = pty.openpty() if on_terminal else os.pipe()
+    environment = {**clean_environment(), "GENCONVNET_LOG_FORMAT": log_format}
+    subprocess.run([sys.executable, "-c", script], env=environment, stderr=errors, timeout=60, check=True)
+    lines = os.read(terminal, 65536).decode().splitlines()
+    os.close(terminal)
+    os.close(errors)
+    assert [line.startswith("{") for line in lines] == [expected, expected]
 
 
 def test_the_home_folder_is_found_in_paths_and_urls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
