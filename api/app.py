@@ -13,7 +13,6 @@ from api import errors, health, presets
 from api.app_state import AppState
 from api.auth import routes as access
 from api.auth.middleware import AuthMiddleware
-from api.auth.origin import normalized_origins
 from api.best_effort import BestEffortCalls
 from api.datasets import routes as datasets
 from api.datasets.decoder_pool import DecoderPool
@@ -118,7 +117,7 @@ def _allow_origins(app: FastAPI, settings: ApiSettings) -> None:
     """Let the pages of the allowed origins read responses and send every header that we know (CORS)."""
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=normalized_origins(settings),
+        allow_origins=settings.allowed_origins,
         allow_methods=CORS_METHODS,
         allow_headers=CORS_REQUEST_HEADERS,
         expose_headers=CORS_RESPONSE_HEADERS,

@@ -1,10 +1,12 @@
 """Settings of the API process."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from api.allowed_names import parse_host, parse_origin
 from api.public_urls import parse_prefix
 from core.runtime.settings import Settings
 
@@ -13,6 +15,10 @@ MEBIBYTE = 1 << 20
 
 def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _each(parse: Callable[[str], str]) -> AfterValidator:
+    return AfterValidator(lambda names: tuple(map(parse, names)))
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -77,10 +83,12 @@ class ApiSettings(Settings):
     without_keys: Annotated[bool, Field(description="Serve without keys, also to other machines.")] = False
     allowed_hosts: Annotated[
         CommaSeparated,
+        _each(parse_host),
         Field(description="Further host names of the service, accepted while no key is needed; comma-separated."),
     ] = ()
     allowed_origins: Annotated[
         CommaSeparated,
+        _each(parse_origin),
         Field(description="Other origins whose pages may use the API, such as https://example.org; comma-separated."),
     ] = ()
     allow_credentials: Annotated[

@@ -22,7 +22,7 @@ class OriginPolicy:
         # A service that listens on all addresses of its machine accepts any address as its host: unlike a name, an
         # address cannot be rebound to another machine.
         self._any_address = is_exposed(settings) and address in ALL_ADDRESSES
-        self._origins = frozenset(normalized_origins(settings))
+        self._origins = frozenset(settings.allowed_origins)
 
     def check_host(self, headers: Headers) -> None:
         """Raise Problem 421 unless the Host header names this service.
@@ -55,11 +55,6 @@ class OriginPolicy:
             raise _foreign_origin("pages of other origins may not write")
         if by_cookie and not own and site != "same-origin":
             raise _foreign_origin("a write with a cookie needs an Origin header that names this service")
-
-
-def normalized_origins(settings: ApiSettings) -> list[str]:
-    """Return the allowed origins as browsers write them."""
-    return [origin.rstrip("/").lower() for origin in settings.allowed_origins]
 
 
 def _foreign_origin(detail: str) -> Problem:
