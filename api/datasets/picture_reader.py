@@ -109,7 +109,8 @@ def _reduction(opened: Opened, most: int) -> int:
 def _normalize(decoded: Decoded, opened: Opened, reduction: int) -> Image.Image:
     """Scale down by `reduction`, convert to sRGB and turn upright -> L, LA, RGB or RGBA."""
     source = decoded.picture
-    left = max(round(reduction * source.width / opened.width), 1)  # the decoder may have scaled already
+    scaled = round(max(opened.width, opened.height) / max(source.size))  # by the decoder already
+    left = math.ceil(reduction / scaled)
     mode = _mode(source)
     convert = Converter(INKS[mode], decoded.profile)
     as_it_is = left == 1 and not convert.changes

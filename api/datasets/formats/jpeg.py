@@ -1,6 +1,7 @@
 """JPEG, also inside of MPO. Scaled while it is decoded, in steps of 2."""
 
 import io
+import math
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +14,9 @@ from core.pictures.profiles import merge_black, read_usable
 
 EXIF_HEADERS = (b"Exif\0\0", b"Exif\0\xff")
 ICC_HEADER = b"ICC_PROFILE\0"
+MULTI_PICTURE_HEADER = b"MPF\0"
 APP1, APP2, START_OF_SCAN = 0xE1, 0xE2, 0xDA
+DECODER_SCALES = (1, 2, 4, 8)
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 PROGRESSIVE = {0xC2, 0xCA}
 COEFFICIENTS_PER_BLOCK, BYTES_PER_COEFFICIENT = 64, 2
@@ -25,6 +28,7 @@ def open_jpeg(content: bytes) -> Opened:
     """Read the segments before the pixels. Raises NotThisFormat, NotSupported."""
     size, orientation, coefficients = None, None, 0
     parts: list[bytes] = []  # of the profile
+    several = False
     for marker, segment in _segments(content):
         if marker in FRAMES and len(segment) >= 6:
             bits, height, width, channels = struct.unpack_from(">BHHB", segment)
@@ -35,21 +39,37 @@ def open_jpeg(content: bytes) -> Opened:
             orientation = exif.orientation(segment[6:])
         elif marker == APP2 and segment.startswith(ICC_HEADER) and len(segment) > 14:
             parts.append(segment[len(ICC_HEADER) :])
+        elif marker == APP2 and segment.startswith(MULTI_PICTURE_HEADER):
+            several = True
     if size is None:
         raise NotThisFormat
 
     def decode(reduction: int) -> Decoded:
-        _ensure_memory(coefficients + 4 * (size[0] // reduction) * (size[1] // reduction))
+        scale = _decoder_scale(reduction)
+        _ensure_memory(coefficients + 4 * (size[0] // scale) * (size[1] // scale))
         with Image.open(io.BytesIO(content), formats=["JPEG", "MPO"]) as opened:
             profile = read_usable(_joined(parts))
-            if reduction > 1:
-                opened.draft("", (max(size[0] // reduction, 1), max(size[1] // reduction, 1)))
+            if scale > 1:
+                opened.draft("", (max(size[0] // scale, 1), max(size[1] // scale, 1)))
             opened.load()
             if opened.mode == "CMYK":
                 profile = merge_black(profile) if profile is not None and profile.channels == 4 else None
             return Decoded(opened, profile, orientation or 1)
 
-    return Opened(*size, decode)
+    return Opened(*size, decode, _notes(content) if several else ())
+
+
+def _decoder_scale(reduction: int) -> int:
+    """Return by how much libjpeg scales: so that little is lost when a whole factor does the rest, in little memory."""
+    scales = [scale for scale in DECODER_SCALES if reduction / 3 <= scale <= reduction] or [DECODER_SCALES[-1]]
+    return min(scales, key=lambda scale: (math.ceil(reduction / scale) * scale, -scale))
+
+
+def _notes(content: bytes) -> tuple[str, ...]:
+    """Return how many pictures are left out. A map for bright screens (Ultra HDR) is none for Pillow."""
+    with Image.open(io.BytesIO(content), formats=["JPEG", "MPO"]) as opened:
+        count = getattr(opened, "n_frames", 1)
+    return (f"only the first of {count} pictures is used",) if count > 1 else ()
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:

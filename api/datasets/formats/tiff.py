@@ -66,12 +66,13 @@ PIXEL_TAGS = (
 )
 
 BYTEWISE = {1: "none", 5: "LZW", 8: "Deflate", 32946: "Deflate", 32773: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
+PREDICTING = frozenset({5, 8, 32946, 34925, 50000})
 BY_PIXEL = {2: "CCITT", 3: "CCITT T.4", 4: "CCITT T.6", 6: "JPEG", 7: "JPEG"}
 COMPRESSIONS = {34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG of a DNG", 50001: "WebP", 50002: "JPEG XL"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB, ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
 NAMES = {4: "a transparency mask", 10: "ITU L*a*b*", 32803: "a colour filter array", 34892: "linear raw"}
 INKS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, CIELAB: 3, ICCLAB: 3}
-UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
+UNSIGNED, FLOAT, UNDEFINED = 1, 3, 4
 ASSOCIATED, UNASSOCIATED, COREL_ALPHA = 1, 2, 999
 REDUCED, FRACTIONS = 1, 5
 USUAL_COEFFICIENTS, USUAL_REFERENCES = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
@@ -119,12 +120,11 @@ def open_tiff(content: bytes) -> Opened:
 
 
 def _notes(page: Directory) -> list[str]:
-    """Return what is assumed about the samples, or left out of them."""
+    """Return what is left out of the samples."""
     samples, inks = page.number(SAMPLES, 1), INKS.get(page.number(PHOTOMETRIC, BLACK_IS_ZERO), 3)
     alpha, _ = _alpha(page, samples - inks)
     further = samples - inks - (alpha is not None)
-    notes = [f"{further} further channels are left out"] if further > 0 else []
-    return [*notes, "its 32 bits a channel are taken for 16"] if page.number(BITS) == 32 else notes
+    return [f"{further} further channels are left out"] if further > 0 else []
 
 
 def _directories(content: bytes) -> list[Directory]:
@@ -341,19 +341,25 @@ def _check_samples(page: Directory, layout: Layout, photometric: int) -> None:
     formats = set(page.numbers(SAMPLE_FORMAT, UNSIGNED))
     if FLOAT in formats:
         raise NotSupported("floating-point pixels have no stated range; save it with 8 or 16 bits a channel")
-    grey_of_32_bits = layout.bits == 32 and layout.samples == 1 and photometric == BLACK_IS_ZERO
-    if formats - {UNSIGNED, UNDEFINED} and not (grey_of_32_bits and formats == {SIGNED}):
+    if formats - {UNSIGNED, UNDEFINED}:
         raise NotSupported("signed or complex pixels; save it with 8 or 16 bits a channel")
-    if layout.bits > 16 and not grey_of_32_bits:
-        raise NotSupported(f"pixels of {layout.bits} bits a channel; save it with 8 or 16 bits a channel")
+    if layout.bits > 16:  # programs write 8, 12 or 16 bits of content into 32, and none says which
+        raise NotSupported(
+            f"pixels of {layout.bits} bits a channel have no stated range; save it with 8 or 16 bits a channel"
+        )
     if (photometric == PALETTE and layout.bits > 8) or (photometric in (CIELAB, ICCLAB) and layout.bits not in (8, 16)):
         raise NotSupported(f"TIFF of this kind with {layout.bits} bits a channel")
     if layout.samples < INKS[photometric]:
         raise NotSupported(f"TIFF with {layout.samples} channels where there must be {INKS[photometric]}")
     if photometric == CMYK and page.number(INK_SET, 1) != 1:
         raise NotSupported("TIFF with other inks than cyan, magenta, yellow and black")
-    if page.number(PREDICTOR, 1) not in (1, 2) or (page.number(PREDICTOR, 1) == 2 and layout.bits not in (8, 16, 32)):
-        raise NotSupported(f"TIFF with predictor {page.number(PREDICTOR)} for {layout.bits} bits")
+    if _predictor(page) not in (1, 2) or (_predictor(page) == 2 and layout.bits not in (8, 16)):
+        raise NotSupported(f"TIFF with predictor {_predictor(page)} for {layout.bits} bits")
+
+
+def _predictor(page: Directory) -> int:
+    """Return the predictor, 1 for none; where the compression knows none, libtiff ignores the tag."""
+    return page.number(PREDICTOR, 1) if page.number(COMPRESSION, 1) in PREDICTING else 1
 
 
 def _alpha(page: Directory, extra: int) -> tuple[int | None, bool]:
@@ -376,7 +382,7 @@ def _unpack(plane: NDArray[np.uint8], page: Directory, layout: Layout) -> Sample
     """Return the samples (rows, width, per_block) in the bytes (rows, across, row_bytes) of a plane."""
     rows, bits = len(plane), layout.bits
     shape = (rows, layout.across, layout.block_width, layout.per_block)
-    if bits in (8, 16, 32):
+    if bits in (8, 16):
         values = np.ascontiguousarray(plane).view(f"{page.order}u{bits // 8}").reshape(shape)
         values = values.astype(f"u{bits // 8}")
     else:  # packed, the most significant bit first in either byte order
@@ -385,17 +391,13 @@ def _unpack(plane: NDArray[np.uint8], page: Directory, layout: Layout) -> Sample
         values = np.zeros(shape, np.uint16)
         for bit in range(bits):
             values = (values << np.uint16(1)) | singles[..., bit]
-    if page.number(PREDICTOR, 1) == 2:
+    if _predictor(page) == 2:
         values = np.cumsum(values, axis=2, dtype=values.dtype)
     return values.reshape(rows, layout.across * layout.block_width, layout.per_block)[:, : layout.width]
 
 
 def _scaled(values: Samples, bits: int) -> Samples:
-    """Scale samples of `bits` to the full range of 8 or 16. Raises ValueError if those of 32 do not fit into 16."""
-    if bits == 32:
-        if values.size and values.max() > 65535:  # negative numbers are large ones here
-            raise NotSupported("pixels of 32 bits; save it with 8 or 16 bits a channel")
-        return values.astype(np.uint16)
+    """Scale samples of `bits` to the full range of 8 or 16."""
     target, kind = (255, np.uint8) if bits <= 8 else (65535, np.uint16)
     most = 2**bits - 1
     scaled = values if most == target else (values.astype(np.uint32) * target + most // 2) // most
@@ -441,7 +443,7 @@ def _ycbcr(content: bytes, page: Directory) -> Image.Image:
 def _check_ycbcr(page: Directory, layout: Layout) -> None:
     if page.numbers(YCBCR_SUBSAMPLING, 2, 2) != (1, 1):
         raise NotSupported("TIFF with subsampled colour differences and without JPEG compression")
-    if (layout.bits, layout.samples) != (8, 3) or page.number(PREDICTOR, 1) not in (1, 2):
+    if (layout.bits, layout.samples) != (8, 3) or _predictor(page) not in (1, 2):
         raise NotSupported("TIFF of brightness and colour differences that are not three channels of 8 bits")
     for tag, usual in ((YCBCR_COEFFICIENTS, USUAL_COEFFICIENTS), (REFERENCE_BLACK_WHITE, USUAL_REFERENCES)):
         if tag in page.fields and not np.allclose(_fractions(page, tag), usual, atol=1e-3):

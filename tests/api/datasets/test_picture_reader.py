@@ -21,11 +21,11 @@ WRITTEN = {
     "PNG": ["1", "L", "LA", "P", "P+t", "RGB", "RGBA", "I;16"],
     "JPEG": ["1", "L", "RGB", "CMYK", "YCbCr"],
     "WEBP": ["L", "LA", "P", "P+t", "RGB", "RGBA"],
-    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I"],
+    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"],
     "BMP": ["1", "L", "P", "RGB", "RGBA"],
 }
 ALPHA = {"LA", "P+t", "RGBA"}
-GREY = {"1", "L", "LA", "I;16", "I"}
+GREY = {"1", "L", "LA", "I;16"}
 
 
 def _stored(api: Api, content: bytes, name: str = "a.png") -> Image.Image:
@@ -69,7 +69,7 @@ def test_every_mode_of_every_format_is_read(api: Api, format_: str, mode: str) -
     if (format_, mode) != ("BMP", "RGBA"):
         assert stored.mode == ("L" if grey else "RGB") + ("A" if mode in ALPHA else "")
     with Image.open(io.BytesIO(content)) as opened:
-        if mode in ("I;16", "I"):
+        if mode == "I;16":
             expected = np.asarray(opened).astype(float) / 257
         else:
             expected = np.asarray(opened.convert(stored.mode)).astype(float)
@@ -178,6 +178,10 @@ def test_the_first_picture_of_an_mpo_is_read(api: Api) -> None:
     second = pictures.colors(5, 5)
     content = pictures.encoded(pictures.colors(), "MPO", save_all=True, append_images=[second])
     assert _stored(api, content, "a.jpg").size == (12, 7)
+    assert read(content).notes == ["only the first of 2 pictures is used"]
+    bright = b'<x:xmpmeta hdrgm:Version="1.0"/>'  # as in the first picture of an Ultra HDR photograph
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + 29 + len(bright)) + b"http://ns.adobe.com/xap/1.0/\0" + bright
+    assert read(content[:2] + segment + content[2:]).notes == []
 
 
 def test_the_format_is_not_taken_from_the_name(api: Api) -> None:
@@ -302,11 +306,24 @@ def test_a_picture_of_many_pixels_is_scaled_down_while_it_is_decoded(format_: st
     found = read(pictures.encoded(picture, format_), max_stored_pixels=most)
     height, width = found.pixels.shape[:2]
     factor = {40_000: 2, 9_000: 3}[most]
-    factor = 4 if (format_, factor) == ("JPEG", 3) else factor  # which scales in steps of 2
     assert (width, height) == (-(-301 // factor), -(-200 // factor))
     assert found.notes == [f"scaled down from 301 x 200 to {width} x {height} pixels"]
     expected = np.asarray(picture.reduce(factor)).astype(int)
     assert np.abs(found.rgba[..., :3] - expected).mean() < (5 if format_ in ("GIF", "AVIF", "WEBP") else 1)
+
+
+@pytest.mark.parametrize("factor", range(2, 13))
+@pytest.mark.parametrize("size", [(301, 200), (200, 301), (300, 26)])
+def test_a_jpeg_never_keeps_more_pixels_than_allowed(size: tuple[int, int], factor: int) -> None:
+    """Its decoder scales by 2, 4 or 8, and the rest is left to the reader."""
+    most = -(-size[0] // factor) * -(-size[1] // factor)
+    found = read(pictures.encoded(pictures.colors(*size), "JPEG", quality=95), max_stored_pixels=most)
+    height, width = found.pixels.shape[:2]
+    assert most / 2 < width * height <= most
+    by = {5: 6, 7: 8, 9: 12, 10: 12, 11: 12}.get(factor, factor)
+    assert (width, height) == (-(-size[0] // by), -(-size[1] // by))
+    expected = np.asarray(pictures.colors(*size).reduce(by)).astype(int)
+    assert np.abs(found.pixels.astype(int) - expected).mean() < 2
 
 
 def test_a_picture_that_is_scaled_down_is_upright_and_in_srgb() -> None:
