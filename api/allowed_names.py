@@ -26,7 +26,9 @@ def parse_origin(text: str) -> str:
     if not parts.netloc or not parts.scheme:
         raise ValueError(f"{text!r} is no origin: write it with its scheme, as in https://example.org")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(f"{text!r} is no origin, which has only a scheme, a host and a port, as in https://example.org")
+        raise ValueError(
+            f"{text!r} is no origin, which has only a scheme, a host and a port, as in https://example.org"
+        )
     host, port = parse_host(parts.netloc.rpartition("@")[2]), parts.port  # `port` raises ValueError if it is no number
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{port}")

@@ -3,10 +3,13 @@
 import errno
 import http.client
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 from core.runtime.startup import CannotStart
 
 BACKLOG = 2048
+FREE_PORT_TRIES = 10
 LOOPBACK_OF_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 OTHER_PORT = "choose another with --port, or --port 0 for a free one"
 OTHER_HOST = "choose an address of this machine with --host, such as 127.0.0.1, ::1, or 0.0.0.0 for all"
@@ -26,21 +29,34 @@ def listen(host: str, port: int) -> list[socket.socket]:
         reason = getattr(error, "strerror", None) or "not a host name"
         raise CannotStart(f"cannot listen on {host!r} ({reason}): {OTHER_HOST}") from error
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    tries = FREE_PORT_TRIES if port == 0 else 1
+    while True:
+        tries -= 1
+        try:
+            return _listen_on_all(addresses, port)
+        except OSError as error:
+            if tries and error.errno == errno.EADDRINUSE:  # a port that is free in IPv4 may be taken in IPv6
+                continue
+            reason = f"cannot listen on {url_host(host)}:{port} ({error.strerror})"
+            raise CannotStart(f"{reason}: {ADVICE.get(error.errno or 0, OTHER_HOST)}") from error
+
+
+def _listen_on_all(addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int) -> list[socket.socket]:
+    """Listen on each address that the machine has, all on one port. Raises OSError, with no socket left open."""
     sockets: list[socket.socket] = []
-    refused: OSError | None = None
+    missing: OSError | None = None
     for family, address in addresses:
         chosen = sockets[0].getsockname()[1] if sockets else port
         try:
             sockets.append(_listen(family, (address[0], chosen, *address[2:])))
         except OSError as error:
-            refused = error
+            missing = error
             if error.errno not in NO_SUCH_ADDRESS:  # "localhost" has an IPv6 address on systems without IPv6 too
-                break
-    if refused is not None and (not sockets or refused.errno not in NO_SUCH_ADDRESS):
-        for listener in sockets:
-            listener.close()
-        reason = f"cannot listen on {url_host(host)}:{port} ({refused.strerror})"
-        raise CannotStart(f"{reason}: {ADVICE.get(refused.errno or 0, OTHER_HOST)}") from refused
+                for listener in sockets:
+                    listener.close()
+                raise
+    if missing is not None and not sockets:
+        raise missing
     return sockets
 
 

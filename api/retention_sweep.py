@@ -54,7 +54,16 @@ def sweep(database: Database, blobs: Blobs, settings: ApiSettings, *, dry_run: b
     keys = retention.count_old_keys(database, policy)
     if keys and not dry_run:
         retention.delete_old_keys(database, policy)
-    return SweepResult(jobs, files, keys, 0 if dry_run else database.release_free_pages())
+    return SweepResult(jobs, files, keys, 0 if dry_run else _release_space(database))
+
+
+def _release_space(database: Database) -> int:
+    """Return how many bytes the database's file gave back; if it cannot, that undoes nothing of the sweep."""
+    try:
+        return database.release_free_pages()
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("database_not_shrunk", error=str(error))
+        return 0
 
 
 class RetentionSweeper:

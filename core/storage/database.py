@@ -1,5 +1,6 @@
 """Connections, transactions and migrations, for SQLite and PostgreSQL."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,7 +125,7 @@ class Database:
         """Give the space of deleted rows in a SQLite file back to the disk; return how many bytes.
 
         Other writers wait for at most VACUUM_PAGES pages at a time. A file of an older release is once written anew as
-        a whole, when a quarter of it is free. PostgreSQL does this itself.
+        a whole, when a quarter of it is free and the disk has room for it twice. PostgreSQL does this itself.
         """
         if self.engine.dialect.name != "sqlite":
             return 0
@@ -132,11 +133,14 @@ class Database:
             pages, free = _pragma(connection, "page_count"), _pragma(connection, "freelist_count")
             if _pragma(connection, "auto_vacuum") == INCREMENTAL:
                 self._vacuum_incrementally(free)
-            elif free * 4 > pages:
+            elif free * 4 > pages and self._has_disk_space(2 * pages * _pragma(connection, "page_size")):
                 connection.exec_driver_sql(f"PRAGMA auto_vacuum={INCREMENTAL}")  # takes effect with VACUUM
                 connection.exec_driver_sql("VACUUM")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            _checkpoint(connection)
             return max(0, pages - _pragma(connection, "page_count")) * _pragma(connection, "page_size")
+
+    def _has_disk_space(self, needed_bytes: int) -> bool:
+        return shutil.disk_usage(Path(str(self.engine.url.database)).parent).free > needed_bytes
 
     def _vacuum_incrementally(self, pages: int) -> None:
         """Give back `pages` free pages, VACUUM_PAGES in a transaction."""
@@ -251,6 +255,19 @@ def _enable_write_ahead_log(connection: Any) -> None:
 
 def _pragma(connection: Connection, name: str) -> int:
     return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+
+def _checkpoint(connection: Connection) -> None:
+    """Move the write-ahead log into the database file and empty it, or only as much as is possible without waiting.
+
+    While SQLite waits for a long reader here, such as a backup, it would keep all writers waiting too.
+    """
+    patience = _pragma(connection, "busy_timeout")
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={patience}")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -6,10 +6,10 @@ class StorageError(Exception):
 
 
 class NotFound(StorageError):
-    """There is no such row, or the caller may not see it."""
+    """There is no such row, or the caller may not see it. hint: what may be meant."""
 
-    def __init__(self, noun: str, id_: str) -> None:
-        super().__init__(f"there is no {noun} {id_!r}")
+    def __init__(self, noun: str, id_: str, hint: str = "") -> None:
+        super().__init__(f"there is no {noun} {id_!r}{hint}")
         self.noun = noun
 
 

@@ -18,6 +18,8 @@ from core.storage.tables import ApiKey, new_id
 TOKEN_PREFIX = "gcn_"
 SECRET_BYTES = 32
 MIN_BEGINNING = 7  # characters of an id or prefix that identify a key: gcn_ or key_ and 3 more
+MIN_PART = 3
+MAX_CANDIDATES = 5
 SHOWN_CHARACTERS = 10  # characters of a key stored in clear to identify it: gcn_ and 6 of the 43 secret ones
 
 
@@ -72,18 +74,18 @@ def listing(database: Database) -> Sequence[ApiKey]:
 def identify(database: Database, which: str) -> ApiKey:
     """Return the one key that is meant by its id, its name, the beginning of its id or prefix, or the key itself.
 
-    Unrevoked keys come first. Raises NotFound, or Conflict if several keys could be meant.
+    Unrevoked keys come first. Raises NotFound, naming keys like it, or Conflict if several keys could be meant.
     """
     rows = listing(database)
     for meant in (lambda row: row.id == which, lambda row: _is_meant(row, which) and row.revoked_at is None):
         if len(found := [row for row in rows if meant(row)]) == 1:
             return found[0]
         if found:
-            raise Conflict(f"{which!r} may be any of {', '.join(row.id for row in found)}: give the id")
+            raise Conflict(f"{_shown(which)!r} may be any of {_listed(found)}: give the id")
     if revoked := [row for row in rows if _is_meant(row, which)]:
         raise Conflict(f"key {revoked[0].id} ({revoked[0].name}) is already revoked")
-    shown = f"{which[:SHOWN_CHARACTERS]}…" if which.startswith(TOKEN_PREFIX) else which  # it may be a whole key
-    raise NotFound("key", shown)
+    alike = [row for row in rows if _is_alike(row, which) and row.revoked_at is None][:MAX_CANDIDATES]
+    raise NotFound("key", _shown(which), f"; did you mean {_listed(alike)}? Give the id" if alike else "")
 
 
 def _is_meant(row: ApiKey, which: str) -> bool:
@@ -91,6 +93,26 @@ def _is_meant(row: ApiKey, which: str) -> bool:
         return hmac.compare_digest(row.sha256, _sha256(which))
     is_beginning = len(which) >= MIN_BEGINNING and (row.id.startswith(which) or row.prefix.startswith(which))
     return row.name == which or is_beginning
+
+
+def _is_alike(row: ApiKey, which: str) -> bool:
+    """Return True if `which` may be a part of the key's id or prefix, or the key or its id mistyped or cut."""
+    part = which.removesuffix("…").removesuffix("...").strip()
+    same_beginning = len(part) >= MIN_BEGINNING and part[:MIN_BEGINNING] in (
+        row.id[:MIN_BEGINNING],
+        row.prefix[:MIN_BEGINNING],
+    )
+    is_part = len(part) >= MIN_PART and part not in "gcn_key_" and (part in row.id or part in row.prefix)
+    return same_beginning or is_part or part.casefold() == row.name.casefold()
+
+
+def _listed(rows: Sequence[ApiKey]) -> str:
+    return ", ".join(f"{row.id} ({row.name})" for row in rows)
+
+
+def _shown(which: str) -> str:
+    """Return what may be printed: a whole key is cut."""
+    return f"{which[:SHOWN_CHARACTERS]}…" if which.startswith(TOKEN_PREFIX) else which
 
 
 def revoke(database: Database, key_id: str) -> ApiKey:

@@ -21,6 +21,32 @@ def test_one_port_of_every_address_is_listened_on(host: str, clients: list[str])
         one.close()
 
 
+def test_a_free_port_is_free_in_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system picks one that is free in the first; if the second has it in use, another is tried."""
+    with socket.socket(socket.AF_INET6) as taken:
+        taken.bind(("::1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        both = [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, ("::1", 0, 0, 0))]
+        found = [(family, socket.SOCK_STREAM, 6, "", address) for family, address in both]
+        monkeypatch.setattr(listening.socket, "getaddrinfo", lambda *_, **__: found)
+        picked = iter([port])
+        bind = listening._listen
+
+        def listen_there_first(family: int, address: tuple[object, ...]) -> socket.socket:
+            chosen = next(picked, 0) if address[1] == 0 else address[1]
+            return bind(family, (address[0], chosen, *address[2:]))
+
+        monkeypatch.setattr(listening, "_listen", listen_there_first)
+        sockets = listening.listen("localhost", 0)
+    ports = {one.getsockname()[1] for one in sockets}
+    assert len(sockets) == 2
+    assert len(ports) == 1
+    assert ports != {port}
+    for one in sockets:
+        one.close()
+
+
 def test_the_probe_asks_no_proxy_that_the_environment_names(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.delenv("no_proxy")

@@ -395,7 +395,19 @@ def test_keys_list_cuts_no_id_and_keys_are_revoked_by_name_prefix_or_the_key_its
     wrong = made[4]["key"][:-1] + ("A" if made[4]["key"][-1] != "A" else "B")
     refused = run("keys", "revoke", wrong, exit_code=2)[1]
     assert wrong not in refused
-    run("keys", "revoke", "key_", exit_code=2)
+    assert f"did you mean {made[4]['id']} (dora)?" in refused
+    id_ = made[4]["id"]
+    for cut in (
+        id_[4:12],
+        id_[-6:],
+        id_[:12] + "…",
+        id_[:9] + "zz",
+        made[4]["key"][:15],
+        made[4]["prefix"][4:],
+        "Dora",
+    ):
+        assert f"did you mean {id_} (dora)?" in run("keys", "revoke", cut, exit_code=2)[1], cut
+    assert "did you mean" not in run("keys", "revoke", "key_", exit_code=2)[1]
     assert made[4]["id"] in run("keys", "revoke", made[4]["key"])[1]
     entries = [json.loads(line) for line in run("audit", "--json")[0].splitlines()]
     assert [entry["subject"] for entry in entries if entry["action"] == "key.revoke"] == [one["id"] for one in made]

@@ -83,7 +83,7 @@ def test_every_mode_that_pillow_writes_is_read_or_refused(api: Api, name: str) -
     content = WRITTEN[name]
     answer = api.upload(("a.bin", content))
     with Image.open(io.BytesIO(content)) as opened:
-        if opened.mode == "F":
+        if opened.mode == "F" or name == "TIFF-I":  # 32 bits, whose range is not stated
             (error,) = problem(answer, 422)["errors"]
             assert error["file"] == "a.bin"
             return

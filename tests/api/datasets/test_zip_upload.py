@@ -21,6 +21,13 @@ def test_what_systems_and_people_add_to_pictures_is_skipped_and_listed(each_api:
         ".git/objects/a.png": "hidden",
         "photos/a.txt": "text",
         "photos/metadata.jsonl": "text",
+        "photos/IMG_1.AAE": "edits of a photograph",
+        "photos/IMG_1.MOV": "a film",
+        "photos/IMG_1.mp4": "a film",
+        "latents.npz": "data",
+        "photos/camera.lnk": "operating system",
+        "photos/folder.ini": "operating system",
+        "rename.py": "a program",
     }
     kept = {"photos/a.png": pictures.png(5, 5), "photos/b.PNG": pictures.png(6, 6), "./c.png": pictures.png(7, 7)}
     answer = each_api.upload_zip(pictures.zipped({**dict.fromkeys(skipped, APPLE_DOUBLE), **kept}))

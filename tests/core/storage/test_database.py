@@ -1,6 +1,7 @@
 """Connections: processes wait for a database that starts late or is locked; commits are durable."""
 
 import contextlib
+import shutil
 import sqlite3
 import threading
 import time
@@ -8,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from support import rows
 from support.postgres import PostgresServer
@@ -96,6 +98,37 @@ def test_a_sqlite_file_shrinks_when_rows_are_deleted(tmp_path: Path, of_an_older
     rows.accept(other)
     database.dispose()
     other.dispose()
+
+
+def test_releasing_pages_waits_for_no_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite would wait until a long reader, such as a backup, ends, and keep all writers waiting meanwhile."""
+    patience_seconds = 3600  # longer than any test
+    monkeypatch.setattr("core.storage.database.BUSY_TIMEOUT_SECONDS", patience_seconds)
+    database = Database(f"sqlite:///{tmp_path / 'rows.sqlite3'}")
+    database.migrate()
+    with contextlib.closing(sqlite3.connect(tmp_path / "rows.sqlite3", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM jobs").fetchone()
+        rows.accept(database)
+        assert database.release_free_pages() == 0
+        rows.accept(database)
+        with database.read() as session:
+            assert session.scalar(text("PRAGMA busy_timeout")) == patience_seconds * 1000
+    database.dispose()
+
+
+def test_a_file_is_not_written_anew_on_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE older (a); INSERT INTO older VALUES (zeroblob(1000000))")
+        connection.executescript("DROP TABLE older; CREATE TABLE other (a)")
+    database = Database(f"sqlite:///{path}")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_500_000))
+    assert database.release_free_pages() == 0
+    monkeypatch.undo()
+    assert database.release_free_pages() > 900_000
+    database.dispose()
 
 
 def test_releasing_pages_leaves_postgresql_alone(postgres_server: PostgresServer) -> None:
