@@ -27,6 +27,7 @@ from api.middleware.body_limit import BodyLimitMiddleware
 from api.middleware.framing import FramingMiddleware
 from api.middleware.head import HeadMiddleware
 from api.middleware.known_methods import KnownMethodsMiddleware
+from api.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from api.models import routes as models
 from api.openapi import PROBLEM_RESPONSES, TITLE, complete_document, operation_id
 from api.public_urls import PublicPrefixMiddleware
@@ -103,6 +104,7 @@ def _add_middlewares(app: FastAPI, settings: ApiSettings) -> None:
     )
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(AuthMiddleware, settings=settings)
+    app.add_middleware(UnexpectedErrorMiddleware)
     if settings.allowed_origins:
         _allow_origins(app, settings)  # preflights carry no key
     Instrumentator(should_ignore_untemplated=True).instrument(app)  # also counts requests that AuthMiddleware refuses

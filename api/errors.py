@@ -71,6 +71,13 @@ def unavailable_response(error: Exception) -> JSONResponse:
     return problem_response(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
+def unexpected_response(path: str, error: Exception) -> JSONResponse:
+    """Log an error that nothing handles, and return 500."""
+    log.error("request_broke", path=path, exc_info=error)
+    detail = "internal error; the server's log has the details under this request's id"
+    return problem_response(500, detail, headers=CLOSE_CONNECTION)
+
+
 def field_name(location: Sequence[int | str]) -> str:
     """Return the location as a path: ("params", "layers", 0, "filters") -> params.layers[0].filters"""
     name = ""
@@ -178,8 +185,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("request_broke", path=request.url.path, exc_info=error)
-        # Starlette sends this response outside of the middleware that adds the id to all others.
-        headers = {"X-Request-ID": correlation_id.get() or "", **CLOSE_CONNECTION}
-        detail = "internal error; the server's log has the details under this request's id"
-        return problem_response(500, detail, headers=headers)
+        """Answer for an error in the middlewares around UnexpectedErrorMiddleware, one of which adds the id."""
+        response = unexpected_response(request.url.path, error)
+        response.headers["X-Request-ID"] = correlation_id.get() or ""
+        return response

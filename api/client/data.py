@@ -37,7 +37,7 @@ class Skipped(Data):
 
 
 class Dataset(Data):
-    """Uploaded pictures. skipped: what was left out of a zip; only in the answer to the upload."""
+    """Uploaded pictures. skipped: what was left out of a zip."""
 
     id: str
     name: str | None

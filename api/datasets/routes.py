@@ -16,8 +16,7 @@ from api.datasets import service
 from api.datasets.decoder_pool import DecodeResult, service_stopping
 from api.datasets.files import clean_name
 from api.datasets.form import FIELDS, is_archive, pictures_of
-from api.datasets.schemas import DatasetOut, NewDatasetOut
-from api.datasets.service import CreatedDataset
+from api.datasets.schemas import DatasetOut
 from api.errors import Problem
 from api.openapi import file_response, form_body
 from api.pagination import After, Limit, Page, page_of
@@ -25,18 +24,18 @@ from api.public_urls import public_url
 from api.uploads.forms import FormFile, UploadFormDep
 from core.storage import datasets
 from core.storage.errors import NotFound
-from core.storage.tables import DatasetImage
+from core.storage.tables import Dataset, DatasetImage
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
-@router.post("", status_code=201, openapi_extra=form_body([], **FIELDS), response_model_exclude_unset=True)
+@router.post("", status_code=201, openapi_extra=form_body([], **FIELDS))
 async def create(
     app_state: AppStateDep,
     request: Request,
     response: Response,
     form: UploadFormDep,
-) -> NewDatasetOut:
+) -> DatasetOut:
     """Upload pictures as a dataset. Either all of them are stored or none.
 
     What is stored, and learned from, is what a browser shows on an sRGB screen: a PNG with 8 bits a channel. `notes`
@@ -55,8 +54,8 @@ async def create(
     finally:
         disconnected.set()
         watch.cancel()
-    response.headers["Location"] = public_url(f"/v1/datasets/{created.row.id}")
-    return NewDatasetOut.created(created)
+    response.headers["Location"] = public_url(f"/v1/datasets/{created.id}")
+    return DatasetOut.of(created)
 
 
 async def _watch_disconnect(request: Request, disconnected: threading.Event) -> None:
@@ -66,9 +65,7 @@ async def _watch_disconnect(request: Request, disconnected: threading.Event) -> 
     disconnected.set()
 
 
-def _create(
-    app_state: AppState, name: str | None, files: Sequence[FormFile], disconnected: threading.Event
-) -> CreatedDataset:
+def _create(app_state: AppState, name: str | None, files: Sequence[FormFile], disconnected: threading.Event) -> Dataset:
     with closing(_decode(app_state, files)) as results:
         return service.create(app_state, name, _until_aborted(app_state, results, disconnected))
 

@@ -4,7 +4,6 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from api.datasets.service import CreatedDataset
 from api.pagination import Time
 from api.public_urls import public_url
 from api.thumbnails import thumbnail_url
@@ -49,25 +48,16 @@ class SkippedOut(BaseModel):
 
 
 class DatasetOut(BaseModel):
+    """Pictures to learn from. skipped: files of uploaded archives that are no pictures."""
+
     id: str
     name: str | None
     created_at: Time
     images: list[ImageOut]
+    skipped: list[SkippedOut]
 
     @classmethod
     def of(cls, row: Dataset) -> Self:
         images = [ImageOut.of(row.id, image) for image in row.images]
-        return cls(id=row.id, name=row.name, created_at=utc_datetime(row.created_at), images=images)
-
-
-class NewDatasetOut(DatasetOut):
-    """A new dataset. `skipped` is there if something in its archives was skipped; it is not shown again."""
-
-    skipped: list[SkippedOut] = []
-
-    @classmethod
-    def created(cls, dataset: CreatedDataset) -> Self:
-        shown = cls.of(dataset.row)
-        if dataset.skipped:
-            shown.skipped = [SkippedOut(file=one.filename, reason=one.reason) for one in dataset.skipped]
-        return shown
+        skipped = [SkippedOut(**one) for one in row.skipped]
+        return cls(id=row.id, name=row.name, created_at=utc_datetime(row.created_at), images=images, skipped=skipped)

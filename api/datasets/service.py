@@ -1,7 +1,6 @@
 """Create datasets: all of the pictures are stored or none, and the row is written last."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from api.app_state import AppState
 from api.datasets.decoder_pool import DecodeResult
@@ -13,27 +12,18 @@ from core.storage import datasets
 from core.storage.tables import Dataset, DatasetImage, new_id
 
 
-@dataclass(frozen=True)
-class CreatedDataset:
-    """A dataset's row, and the files of archives that are not part of it."""
-
-    row: Dataset
-    skipped: Sequence[SkippedFile]
-
-
-def create(app_state: AppState, name: str | None, results: Iterable[DecodeResult]) -> CreatedDataset:
+def create(app_state: AppState, name: str | None, results: Iterable[DecodeResult]) -> Dataset:
     """Store a dataset. Raises Problem, naming each refused file, or if the disk is full; then nothing is stored."""
     ensure_disk_space(app_state)
     dataset_id = new_id("dataset")
-    dataset = Dataset(id=dataset_id, name=name, images=[])
+    dataset = Dataset(id=dataset_id, name=name, images=[], skipped=[])
     refused: list[PictureRefused] = []
-    skipped: list[SkippedFile] = []
     with delete_on_failure(app_state.blobs, lambda: datasets.find(app_state.database, dataset_id)) as paths:
         for result in results:
             if isinstance(result, PictureRefused):
                 refused.append(result)
             elif isinstance(result, SkippedFile):
-                skipped.append(result)
+                dataset.skipped.append({"file": result.filename, "reason": result.reason})
             elif not refused:
                 _check_count(app_state, len(dataset.images) + 1)
                 ensure_disk_space(app_state)  # again, because a small upload may hold large pictures
@@ -41,7 +31,7 @@ def create(app_state: AppState, name: str | None, results: Iterable[DecodeResult
                 paths.append(dataset.images[-1].blob)
         if refused:
             raise _refusal(refused)
-        return CreatedDataset(datasets.add(app_state.database, dataset), skipped)
+        return datasets.add(app_state.database, dataset)
 
 
 def _check_count(app_state: AppState, count: int) -> None:

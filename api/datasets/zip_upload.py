@@ -16,6 +16,7 @@ from api.datasets.limits import Limits
 
 MAX_RATIO = 200  # of unpacked to packed size; pictures compress far less
 READ_BYTES = 1 << 16
+SHOWN_CHARACTERS = 200  # of the path of a skipped entry: its end
 ENTRIES_PER_PICTURE = 6  # that an archive may have beside its pictures: captions, metadata of macOS, folders
 ZIP_SIGNATURES = (b"PK\3\4", b"PK\5\6")  # of a zip, and of an empty one
 MACOS_FOLDER = "__MACOSX"
@@ -68,7 +69,9 @@ def unpack(
     with opened:
         listed = opened.infolist()
         files = [entry for entry in listed if not _is_folder(entry)]
-        skipped = [SkippedFile(_path(entry), reason) for entry in files if (reason := _skip_reason(entry))]
+        skipped = [
+            SkippedFile(_path(entry)[-SHOWN_CHARACTERS:], reason) for entry in files if (reason := _skip_reason(entry))
+        ]
         entries = [entry for entry in files if not _skip_reason(entry)]
         if not entries:
             raise PictureRefused(422, archive_file, f"the archive holds no pictures{_and_skipped(skipped)}")

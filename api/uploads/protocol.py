@@ -3,8 +3,8 @@
 If a connection is closed while the client is still sending, the client's system discards what has arrived and reports a
 reset. Clients that read only after they have sent everything, such as urllib, would then not see why a body was
 refused. So the connection is first closed in one direction, and what the client sends is discarded for a while, as
-nginx does (lingering_close). That holds for every refusal, with and without a key. To discard costs a stranger as much
-bandwidth as us, and us no memory, so one limit serves all.
+nginx does (lingering_close). That holds for every refusal, with and without a key. Discarding costs a client as much
+bandwidth as us, and no memory, so one limit serves all clients.
 """
 
 import asyncio

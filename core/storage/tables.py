@@ -103,6 +103,7 @@ class Dataset(Owned, Base):
     id: Mapped[str] = mapped_column(String(40), unique=True)
     name: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[float] = mapped_column(default=now())
+    skipped: Mapped[list[dict[str, str]]] = mapped_column(JSON, default=list, server_default="[]")  # file and reason
     images: Mapped[list["DatasetImage"]] = relationship(
         order_by="DatasetImage.index", cascade="all, delete-orphan", lazy="selectin"
     )

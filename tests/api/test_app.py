@@ -99,6 +99,16 @@ def test_pages_of_allowed_origins_read_and_write(shared_with_a_page: InProcessAp
     assert "access-control-allow-credentials" not in {**preflight.headers, **refused.headers}
 
 
+def test_pages_of_allowed_origins_can_read_that_the_service_broke(
+    shared_with_a_page: InProcessApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("core.storage.datasets.listing")
+    broken = shared_with_a_page.request("GET", "/v1/datasets", Origin="https://page.example", X_Request_ID="b-1")
+    assert "internal error" in problem(broken, 500)["detail"]
+    assert broken.headers["access-control-allow-origin"] == "https://page.example"
+    assert (broken.headers["x-request-id"], broken.headers["connection"]) == ("b-1", "close")
+
+
 def test_the_operator_may_allow_credentials(tmp_path: Path, valkey: Valkey) -> None:
     origins = ("https://page.example",)
     settings = ApiSettings(

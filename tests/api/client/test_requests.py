@@ -28,7 +28,7 @@ from api.client import (
     resources,
 )
 from api.client.data import Data
-from api.datasets.schemas import ImageOut, NewDatasetOut, SkippedOut
+from api.datasets.schemas import DatasetOut, ImageOut, SkippedOut
 from api.jobs.schemas import ArtifactOut, ErrorOut, JobOut
 from api.models.schemas import ModelOut
 from api.presets import ParameterOut, PresetOut
@@ -57,7 +57,7 @@ def test_the_package_has_all_that_it_names() -> None:
     [
         (data.Picture, ImageOut),
         (data.Skipped, SkippedOut),
-        (data.Dataset, NewDatasetOut),
+        (data.Dataset, DatasetOut),
         (data.Artifact, ArtifactOut),
         (data.JobError, ErrorOut),
         (data.JobData, JobOut),

@@ -36,6 +36,7 @@ def test_what_systems_and_people_add_to_pictures_is_skipped_and_listed(each_api:
     said = {one["file"]: one["reason"] for one in answer.json()["skipped"]}
     assert said.keys() == skipped.keys()
     assert all(skipped[file] in reason for file, reason in said.items())
+    assert each_api.client.get(answer.headers["location"]).json() == answer.json()
 
 
 def test_as_many_pictures_as_allowed_may_each_have_a_caption_and_metadata(api: Api) -> None:
@@ -49,7 +50,13 @@ def test_as_many_pictures_as_allowed_may_each_have_a_caption_and_metadata(api: A
 
 
 def test_nothing_is_said_if_nothing_was_skipped(api: Api) -> None:
-    assert "skipped" not in api.upload_zip(pictures.zipped({"a.png": pictures.png()})).json()
+    assert api.upload_zip(pictures.zipped({"a.png": pictures.png()})).json()["skipped"] == []
+
+
+def test_of_a_long_path_that_is_skipped_the_end_is_kept(api: Api) -> None:
+    path = "photos/" * 1000 + "a.txt"
+    (skipped,) = api.upload_zip(pictures.zipped({path: b"x", "a.png": pictures.png()})).json()["skipped"]
+    assert skipped == {"file": path[-200:], "reason": "text, such as a caption"}
 
 
 def _written_by_windows() -> bytes:
