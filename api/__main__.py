@@ -1,8 +1,12 @@
-"""Entry point of the API process: `python -P -m api`, which `genconvnet api` and `genconvnet serve` run."""
+"""Entry point of the API process: `python -P -m api`, which `genconvnet api` and `genconvnet serve` run.
+
+With arguments it is the command line: `python -m api serve` is `genconvnet serve`.
+"""
 
 import asyncio
 import resource
 import socket
+import sys
 
 import uvicorn
 
@@ -68,5 +72,10 @@ def _raise_open_files_limit() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        from api.cli import main as command_line
+
+        command_line()
+        raise SystemExit
     with exit_if_refused("genconvnet api"):
         main()

@@ -42,6 +42,8 @@ def read_picture(upload: UploadedFile, limits: Limits) -> DecodedPicture:
     """Decode, check and convert one file. Raises PictureRefused."""
     if len(upload.content) > limits.max_file_bytes:
         raise PictureRefused(413, upload, f"too large: it is larger than {limits.max_file_bytes} bytes")
+    if not upload.content:
+        raise PictureRefused(415, upload, "the file is empty")
     try:
         opened = _reader(upload.content)(upload.content)
         _check_bounds(upload, opened, limits)

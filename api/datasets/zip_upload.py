@@ -65,6 +65,8 @@ def unpack(
     except MemoryError:
         raise
     except Exception as error:  # zipfile documents BadZipFile for broken files, but raises many others
+        if _begins_as_zip(archive):
+            raise PictureRefused(422, archive_file, "a broken zip archive: it is damaged or was cut off") from error
         raise PictureRefused(415, archive_file, "not a zip archive; send pictures in the field images") from error
     with opened:
         listed = opened.infolist()
@@ -93,6 +95,11 @@ def unpack(
             content = _read(opened, entry, upload, limits, left)
             left -= len(content)
             yield replace(upload, content=content)
+
+
+def _begins_as_zip(archive: BinaryIO) -> bool:
+    archive.seek(0)
+    return archive.read(len(ZIP_SIGNATURES[0])) in ZIP_SIGNATURES
 
 
 def _check_directory(entries: Sequence[zipfile.ZipInfo], uploads: Sequence[UploadedFile], directory_at: int) -> None:

@@ -13,7 +13,7 @@ def is_json(log_format: str | None = None) -> bool:
 
     `log_format` is the setting, read from the environment if not given: a message may be about invalid settings.
     """
-    chosen = log_format or os.environ.get(VARIABLE)
+    chosen = (log_format or os.environ.get(VARIABLE, "")).lower()
     return chosen == "json" or (chosen != "console" and not sys.stderr.isatty())
 
 

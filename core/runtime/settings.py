@@ -104,8 +104,16 @@ class Settings(BaseSettings):
     reconcile_seconds: Annotated[
         float, Field(gt=0, description="Interval between two checks for waiting jobs that no worker was notified of.")
     ] = 5.0
-    log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
-    log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error|critical)$")] = "INFO"
+    log_format: Annotated[
+        str, Field(pattern="(?i)^(auto|json|console)$", description="auto, json or console."), AfterValidator(str.lower)
+    ] = "auto"
+    log_level: Annotated[
+        str,
+        Field(
+            pattern="(?i)^(debug|info|warning|error|critical)$",
+            description="debug, info, warning, error or critical.",
+        ),
+    ] = "INFO"
 
     revision: Annotated[
         str | None,

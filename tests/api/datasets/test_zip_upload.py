@@ -100,5 +100,13 @@ def test_a_zip_of_nothing_but_skipped_files_says_what_was_skipped(api: Api) -> N
     assert api.stored() == before
 
 
+def test_a_zip_that_was_cut_off_is_called_broken(api: Api) -> None:
+    content = pictures.zipped({"a.png": pictures.png(40, 40)})
+    for answer in (api.upload_zip(content[:-30]), api.upload(("a.zip", content[: len(content) // 2]))):
+        assert "cut off" in problem(answer, 422)["detail"]
+    assert "not a zip" in problem(api.upload_zip(pictures.png()), 415)["detail"]
+    assert "empty" in problem(api.upload(("a.png", b"")), 415)["detail"]
+
+
 def test_a_skipped_file_may_not_leave_the_archive(api: Api) -> None:
     problem(api.upload_zip(pictures.zipped({"../notes.txt": b"x", "a.png": pictures.png()})), 422)

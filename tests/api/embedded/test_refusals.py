@@ -172,6 +172,7 @@ def test_a_database_server_that_does_not_answer(refuse: Refuse, monkeypatch: pyt
         ("DATABASE_URL", "sqlite:////proc/genconvnet/rows", "cannot be created"),
         ("DATABASE_URL", "postgresql://ada@host:port/rows", "is not a valid URL"),
         ("DATA_DIR", "~no-such-user/data", "home folder"),
+        ("LOG_FORMAT", "text", "auto, json or console"),
     ],
 )
 def test_an_address_that_means_nothing(
@@ -179,6 +180,12 @@ def test_an_address_that_means_nothing(
 ) -> None:
     monkeypatch.setenv(f"GENCONVNET_{variable}", value)
     assert reason in refuse("sweep")
+
+
+def test_the_module_with_arguments_is_the_command_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "api", "keys", "list", "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "id"), done.stderr
 
 
 def test_a_worker_refuses_as_json_if_logs_are_json(tmp_path: Path) -> None:
