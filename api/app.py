@@ -31,6 +31,7 @@ from api.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from api.models import routes as models
 from api.openapi import PROBLEM_RESPONSES, TITLE, complete_document, operation_id
 from api.public_urls import PublicPrefixMiddleware
+from api.replays import routes as replays
 from api.retention_sweep import RetentionSweeper
 from api.settings import ApiSettings
 from api.thumbnails import Thumbnails
@@ -85,7 +86,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     errors.install(app)
-    for routes in (access, datasets, jobs, events, models, webhooks, presets, health, web, reference):
+    for routes in (access, datasets, jobs, events, replays, models, webhooks, presets, health, web, reference):
         app.include_router(routes.router)
     app.include_router(jobs.artifacts_router)
     complete_document(app)

@@ -34,6 +34,13 @@ def choose_device(settings: WorkerSettings) -> torch.device:
     return device
 
 
+def device_kind(device: torch.device) -> str:
+    """Return the kind of processor or GPU: on two devices of one kind, equal work gives equal results."""
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
 def _lock_gpu(device: torch.device, folder: Path) -> torch.device:
     """Lock and return the GPU that `device` names, or the one that the fewest processes on this machine use.
 

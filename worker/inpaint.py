@@ -18,7 +18,10 @@ from core.theory.boundary import crop, mirror
 from worker.errors import NonFiniteResult
 from worker.inputs import BoundaryHandling, dataset_rows, open_model
 from worker.job_context import JobContext
+from worker.origins import Origins
 from worker.progress import ProgressReporter
+
+PRECISION = "float32"  # of core.theory
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,14 @@ def inpaint(context: JobContext) -> None:
     rows = dataset_rows(context)
     size, channels = model.params.image_size, len(model.levels.mean)
     progress = ProgressReporter(context, len(rows) * params.count, params.steps)
+    origins = Origins.of(context, PRECISION)
     results = []
     for variant in _variants(len(rows), params):
         row = rows[variant.picture]
         masked = read_masked_picture(context.blobs.get(row.blob), size, channels)
         pixels = _inpaint_variant(model, masked, params, variant, progress, context.device)
         name = f"inpainted-{variant.index:03d}.png"
-        context.add_picture(name, pixels)
+        context.add_picture(name, pixels, origins.origin(name, variant.index))
         results.append(_describe(variant, name, row, masked))
     context.succeed(metrics={"inpaintings": results})
 

@@ -17,13 +17,16 @@ from core.jobs.leases import JobLease
 from core.jobs.previews import NewPreview
 from core.jobs.results import NewArtifact, NewModel
 from core.pictures.images import to_image, write_picture
+from core.pictures.origin import Origin, write_origin
 from core.pictures.thumbnails import make_thumbnail
-from core.schemas.jobs import JobStatus, Progress
+from core.schemas.jobs import JobStatus, Progress, Replay
 from core.schemas.thumbnails import is_small
 from core.storage.blobs import Blobs, StoredBlob, thumbnail_path
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
+from core.version import VERSION
 from worker import metrics
+from worker.device import device_kind
 from worker.lease_renewer import LeaseRenewer
 from worker.settings import WorkerSettings
 
@@ -42,6 +45,7 @@ class JobContext:
     renewer: LeaseRenewer
     artifacts: list[NewArtifact] = field(default_factory=list)
     _points: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    _metrics: dict[str, Any] = field(default_factory=dict)
     _progress: Progress = field(default_factory=Progress)
     _recorded_at: float = 0.0
     _began_at: float = field(default_factory=time.monotonic)
@@ -62,6 +66,7 @@ class JobContext:
 
     def set_metrics(self, **values: Any) -> None:
         """Replace the job's metrics, such as those of an earlier attempt."""
+        self._metrics = values
         running.set_metrics(self.database, self.lease, values)
 
     def report_progress(self, progress: Progress, point: tuple[int, Mapping[str, Any]] | None = None) -> None:
@@ -85,9 +90,11 @@ class JobContext:
         """Store a file of this attempt."""
         return self.blobs.put(self.lease.path(name), content)
 
-    def add_picture(self, name: str, pixels: Tensor) -> None:
-        """Add pixels (C, H, W), uint8, to the results as a PNG; see `add_artifact`."""
+    def add_picture(self, name: str, pixels: Tensor, origin: Origin | None = None) -> None:
+        """Add pixels (C, H, W), uint8, to the results as a PNG that tells its origin, if any; see `add_artifact`."""
         content = write_picture(pixels)
+        if origin is not None and self.settings.picture_metadata:
+            content = write_origin(content, origin)
         self._store_thumbnail(name, content, pixels)
         self.add_artifact(name, "image/png", content, _size(pixels))
 
@@ -167,11 +174,18 @@ class JobContext:
     def succeed(self, *, metrics: dict[str, Any] | None = None, model: NewModel | None = None) -> None:
         """End the job with the results that were added."""
         self.flush_progress()
+        if self.lease.replays is not None:
+            metrics = self._with_differences(metrics or self._metrics, self.lease.replays)
         done = self._progress.model_copy(update={"fraction": 1.0, "eta_seconds": 0.0})
         success = outcomes.succeed(self.database, self.lease, self.artifacts, done, metrics=metrics, model=model)
         self.blobs.delete(*success.replaced)
         if success.job_ended:
             self.publish_status(JobStatus.SUCCEEDED)
+
+    def _with_differences(self, values: dict[str, Any], replay: Replay) -> dict[str, Any]:
+        """Add to the `remarks` why the picture that the job makes again may look otherwise."""
+        found = replay.differences(VERSION, values.get("precision"), device_kind(self.device))
+        return {**values, "remarks": [*values.get("remarks", []), *found]}
 
     def release(self) -> None:
         """Return the job to its queue."""

@@ -18,9 +18,11 @@ from core.theory import decoding
 from core.theory.boundary import crop, mirror
 from worker.inputs import BoundaryHandling, batches, dataset_rows, open_model
 from worker.job_context import JobContext
+from worker.origins import Origins
 from worker.progress import ProgressReporter
 
 SHEET_PICTURES = 8  # pictures on the contact sheet, at most
+PRECISION = "float32"  # of core.theory
 TOLERANCE = 1e-5  # relative residual of a mode; the model computes in float32
 
 
@@ -47,6 +49,7 @@ def reconstruct(context: JobContext) -> None:
     rows = dataset_rows(context)
     size, channels = model.params.image_size, len(model.levels.mean)
     progress = ProgressReporter(context, len(rows), params.passes)
+    origins = Origins.of(context, PRECISION)
     results: list[Reconstruction] = []
     top: list[Tensor] = []
     bottom: list[Tensor] = []
@@ -57,7 +60,8 @@ def reconstruct(context: JobContext) -> None:
         all_pixels = to_bytes(rebuilt.pictures)
         for place, (row, picture, pixels) in enumerate(zip(batch, pictures, all_pixels, strict=True)):
             index = len(results)
-            context.add_picture(f"reconstructed-{index:03d}.png", pixels)
+            name = f"reconstructed-{index:03d}.png"
+            context.add_picture(name, pixels, origins.origin(name, index))
             rmse = (picture - pixels).square().mean().sqrt().item()
             results.append(Reconstruction(index, row.filename, round(rmse, 4), psnr(rmse), *rebuilt.search(place)))
             if index < SHEET_PICTURES:

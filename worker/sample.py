@@ -1,11 +1,14 @@
 """The `sample` job: draw new pictures of any size from a finished model."""
 
 from functools import partial
+from typing import Any
 
+from core.schemas.learning import MAX_SEED
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.sampler import Sampler
 from worker.inputs import open_model
 from worker.job_context import JobContext
+from worker.origins import Origins
 from worker.progress import ProgressReporter
 
 
@@ -18,9 +21,21 @@ def sample(context: JobContext) -> None:
     params = ResolvedSampleParams.model_validate(context.lease.params)
     sampler = Sampler.of(open_model(context, context.lease.model_id), params)
     context.set_metrics(precision=sampler.engine.precision)
+    origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps, sampler.denoising_steps)
     for done in range(params.count):
         index = context.lease.first + done
         pixels = sampler.draw(index, partial(progress.report, done, done + 1))
-        context.add_picture(f"synthesized-{index:03d}.png", pixels)
+        origin = origins.origin(picture_name(0), 0, params_of_one(params, index))
+        context.add_picture(picture_name(index), pixels, origin)
     context.succeed()
+
+
+def picture_name(index: int) -> str:
+    return f"synthesized-{index:03d}.png"
+
+
+def params_of_one(params: ResolvedSampleParams, index: int) -> dict[str, Any]:
+    """Return the parameters of a job that draws picture `index` of this one alone, as its picture 0."""
+    seed = (params.seed + index) % (MAX_SEED + 1)
+    return params.model_copy(update={"count": 1, "seed": seed}).model_dump(mode="json")

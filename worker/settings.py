@@ -12,6 +12,9 @@ class WorkerSettings(Settings):
     device: Annotated[
         str, Field(description="auto, cpu, or a torch device such as cuda:0; auto uses a GPU if there is one.")
     ] = "auto"
+    picture_metadata: Annotated[
+        bool, Field(description="Write into each picture how it was made, so that it can be made again.")
+    ] = True
     niceness: Annotated[
         int, Field(ge=0, le=19, description="Unix niceness of the work, so that the API stays responsive.")
     ] = 10

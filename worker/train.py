@@ -32,6 +32,7 @@ from core.theory.model import Architecture
 from worker import metrics
 from worker.job_context import JobContext
 from worker.lease_renewer import TimeLimitReached, WorkerStopping
+from worker.origins import Origins
 from worker.plot import plot_metrics
 
 KEPT_CHAINS = 4  # stored with the model, for sampling to start from
@@ -147,18 +148,22 @@ class _TrainingRun:
         context, net = self.context, self.learner.state.net
         self._save()
         model = self._trained_model()
+        stored = self._store(model)  # first, because the pictures name it
+        origins = Origins.of(context, self.learner.engine.precision, stored.stored.sha256)
         results = list(self._results(model))
         for index, pixels in enumerate(results):
-            context.add_picture(f"synthesized-{index:03d}.png", pixels)
+            name = f"synthesized-{index:03d}.png"
+            context.add_picture(name, pixels, origins.origin(name, index))
         if self.params.contrastive and self.params.patch_size is None:
             for index, pixels in enumerate(self._reconstructed(self._first_pictures(RECONSTRUCTED_PICTURES))):
-                context.add_picture(f"reconstructed-{index:03d}.png", pixels)
+                name = f"reconstructed-{index:03d}.png"
+                context.add_picture(name, pixels, origins.origin(name, index))
         context.add_picture("filters.png", filter_sheet(net.weights[0]))
         series = requests.metrics(context.database, context.lease.job_id)
         context.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)
         context.add_artifact("metrics.png", "image/png", plot, size)
-        context.succeed(metrics=self._final_metrics(torch.stack(results)), model=self._store(model))
+        context.succeed(metrics=self._final_metrics(torch.stack(results)), model=stored)
 
     def _results(self, model: TrainedModel) -> Iterable[Tensor]:
         """Yield the pictures that the job ends with (C, H, W), uint8.

@@ -49,7 +49,7 @@ OPEN = frozenset(
 )
 """The operations that never need a key, besides GET of the page's files."""
 PAGE_FILES = "/web/"
-UPLOADS = frozenset({("POST", "/v1/datasets"), ("POST", "/v1/models")})
+UPLOADS = frozenset({("POST", "/v1/datasets"), ("POST", "/v1/models"), ("POST", "/v1/replays")})
 METRICS = "/metrics"
 ANONYMOUS_BODY_BYTES = 4096
 JSON_BODY_BYTES = 1 << 20  # JSON is read into memory and parsed in the event loop that serves all requests

@@ -67,7 +67,7 @@ def create(
     """Queue a job. An accepted job is done even if the broker or a worker fails meanwhile."""
     job = service.create(app_state, body, idempotency_key)
     response.headers["Location"] = public_url(f"/v1/jobs/{job.id}")
-    return _job_out(app_state, job)
+    return job_out(app_state, job)
 
 
 @router.get("")
@@ -87,13 +87,13 @@ def listing(
 @router.get("/{job_id}")
 def show(app_state: AppStateDep, job_id: str) -> JobOut:
     """Show a job."""
-    return _job_out(app_state, requests.find(app_state.database, job_id))
+    return job_out(app_state, requests.find(app_state.database, job_id))
 
 
 @router.post("/{job_id}/cancel", status_code=202)
 def cancel(app_state: AppStateDep, job_id: str) -> JobOut:
     """Cancel a job. A queued or split job ends at once, a running one within 2 s. 409 if it has already ended."""
-    return _job_out(app_state, service.cancel(app_state, job_id))
+    return job_out(app_state, service.cancel(app_state, job_id))
 
 
 @router.post("/{job_id}/resume", status_code=202)
@@ -102,7 +102,7 @@ def resume(app_state: AppStateDep, job_id: str, body: ResumeIn | None = None) ->
 
     A job that ended before its first checkpoint starts anew; `continues_from` says so, also before.
     """
-    return _job_out(app_state, service.resume(app_state, job_id, body or ResumeIn()))
+    return job_out(app_state, service.resume(app_state, job_id, body or ResumeIn()))
 
 
 @router.delete("/{job_id}", status_code=204)
@@ -199,7 +199,8 @@ def selected_artifacts(app_state: AppStateDep, artifact: Selected) -> Response:
     return _zip(app_state, dict(zip(wanted, found, strict=True)), "artifacts")
 
 
-def _job_out(app_state: AppState, job: Job) -> JobOut:
+def job_out(app_state: AppState, job: Job) -> JobOut:
+    """Return a job as responses show it, with its position in the queue."""
     return JobOut.of(job, requests.queue_positions(app_state.database, [job]).get(job.id))
 
 

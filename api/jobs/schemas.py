@@ -9,7 +9,7 @@ from api.public_urls import public_url
 from api.thumbnails import thumbnail_url
 from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.schemas.inpainting import InpaintParams
-from core.schemas.jobs import JobKind, JobStatus, Progress
+from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
 from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import SampleParams
@@ -206,6 +206,10 @@ class JobOut(BaseModel):
     error: ErrorOut | None
     dataset_id: str | None
     model_id: str | None
+    replays: Annotated[
+        Replay | None,
+        Field(description="The picture that the job makes again, named as among its artifacts; see POST /v1/replays."),
+    ]
     artifacts: list[ArtifactOut]
 
     @classmethod
@@ -229,6 +233,7 @@ class JobOut(BaseModel):
             error=ErrorOut.model_validate(row.error) if row.error else None,
             dataset_id=row.dataset_id,
             model_id=row.model_id,
+            replays=Replay.model_validate(row.replays) if row.replays else None,
             artifacts=[ArtifactOut.of(row.id, artifact) for artifact in row.artifacts],
         )
 

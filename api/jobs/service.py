@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,13 +15,15 @@ from api.jobs.schemas import AnyJobIn, ResumeIn
 from core.broker import events
 from core.jobs import requests
 from core.jobs.requests import Idempotency
-from core.schemas.jobs import JobKind, JobStatus
+from core.schemas.jobs import JobKind, JobStatus, Replay
 from core.storage.errors import Conflict
 from core.storage.tables import Job
 
 
-def create(app_state: AppState, body: AnyJobIn, key: str | None) -> Job:
+def create(app_state: AppState, body: AnyJobIn, key: str | None, replays: Replay | None = None) -> Job:
     """Queue a job, or return the one already created with the same idempotency key and body.
+
+    replays: the picture that the job makes again, if any.
 
     Raises Problem if the settings cannot work or the disk is full, NotFound if a dataset or model is missing, and
     Conflict if the key was used with another body.
@@ -31,7 +34,10 @@ def create(app_state: AppState, body: AnyJobIn, key: str | None) -> Job:
         if earlier := requests.find_earlier(app_state.database, idempotency):
             return earlier
     ensure_disk_space(app_state)
-    job = requests.accept(app_state.database, validation.resolve(app_state, body), idempotency)
+    new = validation.resolve(app_state, body)
+    if replays is not None:  # its parameters are complete, and of no preset
+        new = replace(new, replays=replays, preset=None)
+    job = requests.accept(app_state.database, new, idempotency)
     _announce(app_state, job)
     return job
 

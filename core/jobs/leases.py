@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, case, func, not_, or_, select, updat
 from sqlalchemy.orm import Session
 
 from core.jobs import shards
-from core.schemas.jobs import JobKind, JobStatus, Queue
+from core.schemas.jobs import JobKind, JobStatus, Queue, Replay
 from core.storage.clock import now
 from core.storage.database import Database
 from core.storage.errors import LeaseLost
@@ -40,6 +40,7 @@ class JobLease:
     attempt: int
     request_id: str | None
     owner: int | None = None  # `owner_seq` of the job
+    replays: Replay | None = None
     first: int = 0
     parent_seq: int | None = None
     parent_id: str | None = None
@@ -103,6 +104,7 @@ def _lease(job: Job) -> JobLease:
         attempt=job.attempt,
         request_id=job.request_id,
         owner=job.owner_seq,
+        replays=Replay.model_validate(job.replays) if job.replays else None,
         first=job.first,
         parent_seq=job.parent_seq,
         parent_id=job.parent.id if job.parent else None,

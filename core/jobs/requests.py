@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, lazyload
 from core.jobs import outcomes, shards
 from core.jobs.leases import is_leased
 from core.jobs.shards import NewShard
-from core.schemas.jobs import JobKind, JobStatus, Progress
+from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
 from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
@@ -50,6 +50,7 @@ class NewJob:
     shards: tuple[NewShard, ...] = ()  # empty unless the job is split
     priority: int = 0
     time_limit_seconds: float | None = None
+    replays: Replay | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
             owner_seq=owner_of(session),
             priority=new.priority,
             time_limit_seconds=new.time_limit_seconds,
+            replays=new.replays.model_dump() if new.replays else None,
             preset=new.preset,
             params=new.params,
             dataset_id=new.dataset_id,

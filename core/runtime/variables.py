@@ -44,6 +44,7 @@ SETTINGS = frozenset(
         "MIN_UPLOAD_BYTES_PER_SECOND",
         "NICENESS",
         "ORPHAN_DAYS",
+        "PICTURE_METADATA",
         "PORT",
         "PREVIEW_SECONDS",
         "PROGRESS_SECONDS",

@@ -35,6 +35,33 @@ class JobStatus(StrEnum):
         return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
+class Replay(BaseModel):
+    """The picture that a job makes again: its name among the results, and what it was made with.
+
+    With another version, precision or device its pixels may differ.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    precision: str
+    device: str
+
+    def differences(self, version: str, precision: str | None, device: str) -> list[str]:
+        """Return a warning for each respect in which the picture is made again otherwise. precision: if known."""
+        compared = (
+            ("version", self.version, version),
+            ("device", self.device, device),
+            ("precision", self.precision, precision or self.precision),
+        )
+        return [
+            f"the picture was made with {what} {before}, and again with {now}: their pixels may differ"
+            for what, before, now in compared
+            if before != now
+        ]
+
+
 class Progress(BaseModel):
     """Progress of a job: `iteration` within `stage`, `fraction` of the whole, and the time left in seconds."""
 

@@ -10,7 +10,7 @@ from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
-from core.storage.tables import Dataset, Job
+from core.storage.tables import Dataset, DatasetImage, Job
 
 
 def add(database: Database, dataset: Dataset) -> Dataset:
@@ -29,6 +29,13 @@ def find(database: Database, dataset_id: str) -> Dataset:
     """Return a dataset. Raises NotFound."""
     with database.read() as session:
         return _get(session, dataset_id)
+
+
+def find_by_first_picture(database: Database, sha256: str) -> Sequence[Dataset]:
+    """Return the datasets whose first picture has this SHA-256, newest first."""
+    first = Dataset.images.any((DatasetImage.index == 0) & (DatasetImage.sha256 == sha256))
+    with database.read() as session:
+        return session.scalars(select(Dataset).where(first).order_by(Dataset.seq.desc())).all()
 
 
 def listing(database: Database, *, limit: int, after: str | None = None) -> Sequence[Dataset]:

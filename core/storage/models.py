@@ -31,6 +31,13 @@ def find(database: Database, model_id: str) -> Model:
         return _get(session, model_id)
 
 
+def find_by_content(database: Database, sha256: str) -> Model | None:
+    """Return the newest model whose file has this SHA-256, if any."""
+    query = select(Model).where(Model.sha256 == sha256).order_by(Model.seq.desc()).limit(1)
+    with database.read() as session:
+        return session.scalar(query)
+
+
 def listing(database: Database, *, limit: int, after: str | None = None) -> Sequence[Model]:
     """Return at most `limit` models, newest first, older than the one with id `after`. Raises NotFound."""
     query = select(Model).order_by(Model.seq.desc()).limit(limit)

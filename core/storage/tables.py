@@ -166,6 +166,7 @@ class Job(Owned, Base):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     notified_at: Mapped[float | None]
     checkpoint: Mapped[str | None] = mapped_column(Text)  # path in the blob store
+    replays: Mapped[dict[str, Any] | None]  # core.schemas.jobs.Replay, if the job makes a picture again
 
     shards: Mapped[int] = mapped_column(default=0)
     parent_seq: Mapped[int | None] = mapped_column(ForeignKey("jobs.seq"), index=True)

@@ -40,6 +40,7 @@ WITH_ANY_KEY = {
     ("GET", "/v1/session"),
     ("POST", "/v1/datasets"),
     ("POST", "/v1/models"),
+    ("POST", "/v1/replays"),
     ("POST", "/v1/webhooks"),
 }  # operations on no existing row
 STREAMS = {("GET", "/v1/events")}  # tests/api/events

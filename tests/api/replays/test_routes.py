@@ -1,0 +1,120 @@
+"""POST /v1/replays: the job that makes a picture again, and what is refused."""
+
+import pytest
+from support import pictures, rows
+from support.http import Api, fields, problem
+from support.keys import ask, holder
+from support.models import model_file
+
+from core.pictures.origin import DatasetOrigin, Origin, write_origin
+from core.schemas.jobs import Replay
+
+SAMPLE = {"count": 1, "width": 64, "height": 48, "steps": 3, "step_size": 0.1, "seed": 2**60, "tileable": True}
+
+
+def told(**changes: object) -> bytes:
+    """Return a picture whose file has this origin."""
+    about = {"kind": "sample", "params": SAMPLE, "model": None, "dataset": None, "precision": "float32"}
+    origin = Origin.model_validate({**about, "device": "cpu X", "name": "synthesized-000.png", "index": 0, **changes})
+    return write_origin(pictures.png(), origin)
+
+
+def replay(api: Api, content: bytes, **headers: str):
+    return api.client.post("/v1/replays", files={"image": ("a.png", content)}, headers=headers)
+
+
+def imported(api: Api, **headers: str) -> dict:
+    files = {"model": ("m.safetensors", model_file())}
+    return api.client.post("/v1/models", files=files, headers=headers).raise_for_status().json()
+
+
+def test_a_sampled_picture_is_queued_with_its_parameters_for_the_model_of_this_content(each_api: Api) -> None:
+    first, second = imported(each_api), imported(each_api)
+    answer = replay(each_api, told(model=second["sha256"], version="0.0.9"))
+    job = answer.json()
+    assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/jobs/{job['id']}")
+    assert (job["kind"], job["status"], job["model_id"], job["params"]) == ("sample", "queued", second["id"], SAMPLE)
+    expected = {"name": "synthesized-000.png", "version": "0.0.9", "precision": "float32", "device": "cpu X"}
+    assert job["replays"] == expected
+    assert each_api.client.get(f"/v1/jobs/{job['id']}").json()["replays"] == expected
+    each_api.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+    each_api.client.delete(f"/v1/models/{second['id']}").raise_for_status()
+    assert replay(each_api, told(model=first["sha256"])).json()["model_id"] == first["id"], "imported again"
+
+
+def test_a_training_picture_is_queued_for_the_dataset_of_this_content(api: Api) -> None:
+    contents = [("a.png", pictures.png(20)), ("b.png", pictures.png(30))]
+    one, both = (api.upload(*some).json() for some in (contents[:1], contents))
+    origin = DatasetOrigin.of([image["sha256"] for image in both["images"]])
+    picture = told(kind="train", params=dict(rows.PARAMS), dataset=origin, model="f" * 64)
+    job = replay(api, picture).json()
+    assert (job["dataset_id"], job["params"], job["preset"]) == (both["id"], dict(rows.PARAMS), None)
+    assert one["id"] != both["id"]
+    api.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+    api.client.delete(f"/v1/datasets/{both['id']}").raise_for_status()
+    gone = problem(replay(api, picture), 404)
+    assert origin.sha256 in gone["detail"]
+    assert "not there" in gone["detail"]
+
+
+def test_the_same_request_queues_one_job(api: Api) -> None:
+    picture = told(model=imported(api)["sha256"])
+    ids = [replay(api, picture, **{"Idempotency-Key": "k"}).json()["id"] for _ in range(2)]
+    assert ids[0] == ids[1]
+
+
+def test_a_model_that_is_gone_or_anothers_is_not_found_alike(api: Api) -> None:
+    ada, bob = holder(api.database, "ada"), holder(api.database, "bob")
+    picture = told(model=imported(api, **ada.headers)["sha256"])
+    files = {"image": ("a.png", picture)}
+    assert ask(api, ada, "POST", "/v1/replays", files=files).status_code == 202
+    foreign = problem(ask(api, bob, "POST", "/v1/replays", files=files), 404)
+    absent = problem(ask(api, bob, "POST", "/v1/replays", files={"image": ("a.png", told(model="0" * 64))}), 404)
+    assert "0" * 64 in absent["detail"]
+    hash_ = foreign["detail"].split()[-1]
+    assert foreign["detail"].replace(hash_, "") == absent["detail"].replace("0" * 64, "")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (pictures.png(), "does not say how it was made"),
+        (b"GIF89a", "no PNG"),
+        (told(model="0" * 64).replace(b'"kind":"sample"', b'"kind":"sampel"'), "checksum"),
+    ],
+)
+def test_a_file_that_does_not_say_how_it_was_made_is_refused(api: Api, content: bytes, said: str) -> None:
+    refused = problem(replay(api, content), 422)
+    assert said in refused["detail"]
+    assert [error["field"] for error in refused["errors"]] == ["image"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "field"),
+    [
+        ("sample", {**SAMPLE, "x": 1}, "image.params.x"),
+        ("sample", {**SAMPLE, "width": 10**9}, "image.params.width"),
+        ("sample", {**SAMPLE, "step_size": 1e6}, "params.step_size"),
+        ("train", {"layers": []}, "image.params.layers"),
+    ],
+)
+def test_parameters_are_checked_like_those_of_any_request(api: Api, kind: str, params: dict, field: str) -> None:
+    images = api.upload(("a.png", pictures.png())).json()["images"]
+    dataset = DatasetOrigin.of([image["sha256"] for image in images])
+    picture = told(kind=kind, params=params, model=imported(api)["sha256"], dataset=dataset)
+    assert fields(replay(api, picture)) == [field]
+
+
+def test_a_form_without_one_file_is_refused(api: Api) -> None:
+    problem(api.client.post("/v1/replays"), 422)
+    two = [("image", ("a.png", told())), ("image", ("b.png", told()))]
+    problem(api.client.post("/v1/replays", files=two), 422)
+
+
+def test_what_differs_is_said() -> None:
+    replayed = Replay(name="a.png", version="1", precision="bfloat16", device="cpu X")
+    assert replayed.differences("1", "bfloat16", "cpu X") == []
+    assert replayed.differences("1", None, "cpu X") == []
+    found = replayed.differences("2", "float32", "cuda Y")
+    before = [line.split(" made with ")[1].split(",")[0] for line in found]
+    assert before == ["version 1", "device cpu X", "precision bfloat16"]

@@ -1,0 +1,39 @@
+"""Tell each result how it was made (core.pictures.origin)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from core.pictures.origin import DatasetOrigin, Origin
+from core.storage import datasets, models
+from worker.device import device_kind
+from worker.job_context import JobContext
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The origins of a job's results. `shared` is what all of them have in common."""
+
+    shared: Mapping[str, Any]
+    params: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, context: JobContext, precision: str, model_sha256: str | None = None) -> Self:
+        """Return the origins of the results of a job whose convolutions have this precision.
+
+        model_sha256: of the model that the job has learned; else that of its input.
+        """
+        lease = context.lease
+        dataset = None
+        if lease.dataset_id is not None:
+            rows = datasets.find(context.database, lease.dataset_id).images
+            dataset = DatasetOrigin.of([row.sha256 for row in rows])
+        if model_sha256 is None and lease.model_id is not None:
+            model_sha256 = models.find(context.database, lease.model_id).sha256
+        shared = {"kind": lease.kind.value, "model": model_sha256, "dataset": dataset, "precision": precision}
+        return cls({**shared, "device": device_kind(context.device)}, lease.params)
+
+    def origin(self, name: str, index: int, params: Mapping[str, Any] | None = None) -> Origin:
+        """Return the origin of one result. params: those that make it again; those of the job unless given."""
+        asked = dict(self.params if params is None else params)
+        return Origin.model_validate({**self.shared, "params": asked, "name": name, "index": index})
