@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from core.schemas.jobs import JobKind, JobStatus, Progress
+from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
 
 
 class Data(BaseModel):
@@ -87,6 +87,7 @@ class JobData(Data):
     error: JobError | None
     dataset_id: str | None
     model_id: str | None
+    replays: Replay | None = None
     artifacts: list[Artifact]
 
 
@@ -114,10 +115,11 @@ class Parameter(Data):
 
 
 class Preset(Data):
-    """A named set of parameters for training."""
+    """A named set of parameters for training. two_core_seconds: what learning took on two cores; None if unknown."""
 
     name: str
     description: str
+    two_core_seconds: float | None = None
     params: dict[str, Any]
     parameters: list[Parameter]
 
