@@ -7,7 +7,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from api.datasets.formats import exif, isobmff
+from api.datasets.formats import av1, exif, isobmff
 from api.datasets.formats.deep import deep_picture
 from api.datasets.formats.opened import FIRST_FRAME, Decoded, NotSupported, Opened
 from core.pictures.profiles import Profile, coded_profile, read_usable
@@ -84,9 +84,12 @@ def _profile(icc: bytes | None, primaries: int, transfer: int) -> Profile | None
 
 
 def _code_points(content: bytes) -> tuple[int, int, int]:
-    """Return primaries, transfer function and matrix as in ITU-T H.273; 2 stands for not specified."""
+    """Return primaries, transfer function and matrix as in ITU-T H.273; 2 stands for not specified.
+
+    As libavif does, and so browsers: those of the box `colr`, else those of the AV1 data.
+    """
     for name, body in isobmff.properties(content):
         if name == b"colr" and body[:4] == b"nclx" and len(body) >= 11:
             primaries, transfer, matrix = (int.from_bytes(body[at : at + 2], "big") for at in (4, 6, 8))
             return primaries, transfer, matrix
-    return UNSPECIFIED, UNSPECIFIED, UNSPECIFIED
+    return av1.code_points(isobmff.picture_data(content)) or (UNSPECIFIED, UNSPECIFIED, UNSPECIFIED)

@@ -28,6 +28,49 @@ def properties(content: bytes) -> list[Box]:
         return []
 
 
+def picture_data(content: bytes) -> bytes:
+    """Return the coded data of the primary picture, or of the first tile that it is made of; empty if not found."""
+    try:
+        meta = _children(content, b"meta")
+        (identity,) = struct.unpack_from(">I" if meta[b"pitm"][0] else ">H", meta[b"pitm"], 4)
+        wide = meta[b"iref"][0] if b"iref" in meta else 0
+        for name, body in _boxes(meta.get(b"iref", b""), 4):
+            first, number = (">I", 4) if wide else (">H", 2)
+            if name == b"dimg" and struct.unpack_from(first, body) == (identity,):
+                (identity,) = struct.unpack_from(first, body, number + 2)
+                break
+        return _first_extent(content, meta[b"iloc"], identity)
+    except (KeyError, IndexError, struct.error):
+        return b""
+
+
+def _first_extent(content: bytes, iloc: bytes, identity: int) -> bytes:
+    """Return the first part of an item's data, by the box `iloc`."""
+    version, sizes = iloc[0], (iloc[4] >> 4, iloc[4] & 15, iloc[5] >> 4, iloc[5] & 15)
+    offset_bytes, length_bytes, base_bytes, index_bytes = sizes
+    number = 4 if version == 2 else 2
+    at = 6
+
+    def read(count: int) -> int:
+        nonlocal at
+        at += count
+        if at > len(iloc):
+            raise IndexError
+        return int.from_bytes(iloc[at - count : at], "big")
+
+    for _ in range(min(read(number), MAX_BOXES)):
+        item, method = read(number), read(2) & 15 if version else 0
+        read(2)
+        base, extents = read(base_bytes), []
+        for _ in range(read(2)):
+            read(index_bytes if version else 0)
+            extents.append((read(offset_bytes), read(length_bytes)))
+        if item == identity and method == 0 and extents:
+            begin, length = base + extents[0][0], extents[0][1]
+            return content[begin : begin + length] if length else content[begin:]
+    return b""
+
+
 def without_exif(content: bytes) -> bytes:
     """Return the file with its EXIF disguised as data of an unknown type."""
     found = content.find(b"meta")
