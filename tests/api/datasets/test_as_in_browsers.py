@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from support import canvas, icc, pictures
 from support import png as png_file
+from support.avif import stated_in_the_data_only
 from support.bmp import bmp, rows
 from support.icc import gamma, matrix, table
 from support.png import chrm, chunk, cicp, exif, frame_control, frame_data, gama, iccp, png, srgb
@@ -285,6 +286,10 @@ CASES: dict[str, tuple[str, bytes]] = {
     **{f"avif {code}": (AVIF, _avif(transfer=code)) for code in (0, 1, 2, 4, 5, 6, 7, 8, 13, 14, 17)},
     **{f"avif of primaries {code}": (AVIF, _avif(code)) for code in (2, 5, 6, 9, 10, 11, 12, 22)},
     **{f"avif of matrix {code}": (AVIF, _avif(matrix_=code)) for code in (0, 1, 2, 4, 5, 7, 9)},
+    **{
+        f"avif whose data states {codes}": (AVIF, stated_in_the_data_only(_avif(), *codes))
+        for codes in ((12, 13), (1, 8), (9, 1))
+    },
     "avif by gamma 1": (AVIF, _avif(icc_profile=PROFILES["gamma 1"])),
     "avif of grey by grey": (AVIF, pictures.encoded(SMOOTH.convert("L"), "AVIF", icc_profile=PROFILES["grey"])),
     **{f"avif, turned {turn}": (AVIF, _avif(exif=exif(turn))) for turn in range(1, 9)},

@@ -9,11 +9,11 @@ import pillow_heif
 import pytest
 from PIL import Image
 from support import icc, pictures
+from support.avif import stated_in_the_data_only
 from support.png import exif
 from support.reading import read
 
 from api.datasets.files import PictureRefused
-from api.datasets.formats import isobmff
 
 RNG = np.random.default_rng(5)
 SMOOTH = Image.fromarray(RNG.integers(0, 256, (8, 8, 3), np.uint8)).resize((70, 52), Image.Resampling.BICUBIC)
@@ -91,19 +91,6 @@ def test_high_dynamic_range_is_refused(format_: str, transfer: int, words: str) 
     assert refused.value.status == 422
 
 
-def _stated_in_the_data_only(content: bytes, primaries: int, transfer: int) -> bytes:
-    """Return an AVIF whose AV1 data states code points and whose box of colours is disguised."""
-    at = content.find(b"colrnclx")
-    primaries_at_first, transfer_at_first, matrix = struct.unpack_from(">HHH", content, at + 8)
-    content = content.replace(b"colrnclx", b"skipnclx")
-    data = isobmff.picture_data(content)
-    length, bits = 8 * len(data), int.from_bytes(data, "big")
-    old = primaries_at_first << 16 | transfer_at_first << 8 | matrix
-    (shift,) = (shift for shift in range(length - 160, length - 24) if (bits >> shift) & 0xFFFFFF == old)
-    bits ^= (old ^ (primaries << 16 | transfer << 8 | matrix)) << shift
-    return content.replace(data, bits.to_bytes(len(data), "big"))
-
-
 @pytest.mark.parametrize("animated", [False, True])
 def test_colours_of_an_avif_that_only_its_av1_data_states_are_converted(animated: bool) -> None:
     """The sequence header of a still picture is shorter than that of a film."""
@@ -111,11 +98,11 @@ def test_colours_of_an_avif_that_only_its_av1_data_states_are_converted(animated
     content = pictures.encoded(SMOOTH, "AVIF", quality=100, subsampling="4:4:4", **options)
     stated = bytearray(content)
     struct.pack_into(">HH", stated, content.find(b"colrnclx") + 8, 12, 13)
-    in_box, in_data = read(bytes(stated)), read(_stated_in_the_data_only(content, 12, 13))
+    in_box, in_data = read(bytes(stated)), read(stated_in_the_data_only(content, 12, 13))
     assert np.array_equal(in_data.pixels, in_box.pixels)
     assert np.abs(in_data.pixels.astype(int) - read(content).pixels).max() > 5
     with pytest.raises(PictureRefused, match=r"high dynamic range \(PQ\)"):
-        read(_stated_in_the_data_only(content, 9, 16))
+        read(stated_in_the_data_only(content, 9, 16))
 
 
 @pytest.mark.parametrize(("transfer", "matrix", "words"), [(9, 6, "transfer function 9"), (13, 10, "coefficients 10")])
