@@ -109,6 +109,8 @@ class JobMethods(JobData):
                 return
             try:
                 while (received := (yield from next_event(stream))) is not None:
+                    if not received.data:  # the comment by which the service shows that it is alive
+                        continue
                     after = received.id or after
                     ended = received.event == "done"
                     yield Emit(parse_event(received))

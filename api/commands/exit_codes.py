@@ -18,7 +18,20 @@ class ExitCode(IntEnum):
 @contextmanager
 def errors_as_exit_codes(command: str) -> Iterator[None]:
     """Print an error of the client, or of files, as one sentence on standard error, and exit with its code."""
-    from api.client import errors
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # typer ends quietly if nobody reads the output any more
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        typer.secho(f"genconvnet {command}: {_sentence(error)}", err=True, fg="red")
+        raise typer.Exit(code) from error
+
+
+def _code_of(error: Exception) -> ExitCode | None:
+    from api.client import errors  # late: a command may fail before it has imported the client
 
     codes: tuple[tuple[type[Exception], ExitCode], ...] = (
         (errors.JobFailed, ExitCode.JOB_FAILED),
@@ -30,14 +43,7 @@ def errors_as_exit_codes(command: str) -> Iterator[None]:
         (errors.ClientError, ExitCode.UNREACHABLE),
         (OSError, ExitCode.WRONG_USE),
     )
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # typer ends quietly if nobody reads the output any more
-    except (errors.ClientError, OSError) as error:
-        code = next(code for kind, code in codes if isinstance(error, kind))
-        typer.secho(f"genconvnet {command}: {_sentence(error)}", err=True, fg="red")
-        raise typer.Exit(code) from error
+    return next((code for kind, code in codes if isinstance(error, kind)), None)
 
 
 def _sentence(error: Exception) -> str:

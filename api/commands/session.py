@@ -1,5 +1,6 @@
 """The options and the connection that all commands share which use a service, and how they end."""
 
+import importlib
 import inspect
 import json
 import sys
@@ -150,14 +151,13 @@ def _session(
             yield Session(client, as_json, console, embedded=False)
         return
     from api.embedded.attached import service_on
-    from api.settings import ApiSettings
-    from core.runtime.startup import prepare_folder
-    from core.storage.startup import OTHER_FOLDER
+    from core.runtime.settings import Settings
 
-    settings = ApiSettings() if data_dir is None else ApiSettings(data_dir=data_dir)
-    prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
-    with service_on(settings.data_dir, queue) as service, _client(service.url, key) as client:
-        yield Session(client, as_json, console, embedded=service.own)
+    settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
+    with service_on(settings.data_dir, queue) as service:
+        importlib.import_module("api.client")  # while the service starts
+        with _client(service.url(), key) as client:
+            yield Session(client, as_json, console, embedded=service.own)
 
 
 def _client(url: str, key: str | None) -> "Client":

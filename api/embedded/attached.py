@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from core.schemas.jobs import Queue
 START_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
 STOP_SECONDS = 60.0
+USERS = "serve.users"  # in the data folder; locked by commands that use the service of another command
 LOCK = "serve.lock"  # in the data folder; it holds the service's process id and, once it answers, its URL
 HOST = "127.0.0.1"
 _PAUSE_SECONDS = 0.05
@@ -29,9 +30,12 @@ _PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class RunningService:
-    """own: it was started for this command, and ends with it."""
+    """A service that runs, or starts. own: it was started for this command, and ends with it.
 
-    url: str
+    url: returns its URL once it answers; raises CannotStart.
+    """
+
+    url: Callable[[], str]
     own: bool
 
 
@@ -44,18 +48,30 @@ def service_on(data_dir: Path, queue: Queue | None) -> Iterator[RunningService]:
     """
     running = find_running(data_dir)
     if running is not None:
-        yield RunningService(running, own=False)
+        with (data_dir / USERS).open("a") as users:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            yield RunningService(lambda: running, own=False)
     elif queue is not None:
         with _started(["api.embedded", queue.value], data_dir, 0) as (process, log):
-            yield RunningService(_announced(process, log), own=True)
+            try:
+                yield RunningService(lambda: _announced(process, log), own=True)
+            finally:
+                _wait_for_users(data_dir)
     else:
         port = _free_port()
         with _started(["api"], data_dir, port, broker=f"unix://{(data_dir / 'no-broker').resolve()}") as (process, log):
-            while not is_alive(HOST, port):
-                if process.poll() is not None:
-                    raise _refusal(process, log)
-                time.sleep(_PAUSE_SECONDS)
-            yield RunningService(own_url(HOST, port), own=True)
+            yield RunningService(lambda: _answering(process, log, port), own=True)
+
+
+def _wait_for_users(data_dir: Path) -> None:
+    """Wait until no other command uses our service, or it would lose its job's worker. Ctrl-C ends the wait."""
+    with (data_dir / USERS).open("a") as users:
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write("genconvnet: another command uses this service, which stops after it (Ctrl-C: now)\n")
+            sys.stderr.flush()
+            fcntl.flock(users, fcntl.LOCK_EX)
 
 
 def find_running(data_dir: Path) -> str | None:
@@ -129,6 +145,15 @@ def _announced(process: "subprocess.Popen[str]", log: IO[str]) -> str:
     if found is None:
         raise _refusal(process, log)
     return found.group()
+
+
+def _answering(process: "subprocess.Popen[str]", log: IO[str], port: int) -> str:
+    """Return the URL of an API once it answers. Raises CannotStart."""
+    while not is_alive(HOST, port):
+        if process.poll() is not None:
+            raise _refusal(process, log)
+        time.sleep(_PAUSE_SECONDS)
+    return own_url(HOST, port)
 
 
 def _refusal(process: "subprocess.Popen[str]", log: IO[str]) -> CannotStart:

@@ -31,6 +31,14 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Added:
+    """`content` is passed on after `after`."""
+
+    after: bytes
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Refused:
     """The request does not reach the service."""
 
@@ -41,7 +49,7 @@ class Refused:
 class FaultyProxy:
     """Passes requests on to a local port. `faults` are those of the first requests, in turn; None is none."""
 
-    def __init__(self, port: int, *faults: Lost | Cut | Refused | None) -> None:
+    def __init__(self, port: int, *faults: Lost | Cut | Added | Refused | None) -> None:
         self.seen: list[Seen] = []
         self._faults = list(faults)
         outer = self
@@ -75,7 +83,7 @@ class FaultyProxy:
         else:
             kept = {name: value for name, value in response.getheaders() if name.lower() != "transfer-encoding"}
             _answer(handler, response.status, kept)
-            _pass_on(response.read1, handler.wfile.write, fault.until if fault else None)
+            _pass_on(response.read1, handler.wfile.write, fault)
         upstream.close()
         handler.close_connection = True
 
@@ -94,12 +102,18 @@ def _answer(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str
     handler.end_headers()
 
 
-def _pass_on(read: Callable[[int], bytes], write: Callable[[bytes], Any], until: bytes | None) -> None:
+def _pass_on(read: Callable[[int], bytes], write: Callable[[bytes], Any], fault: Cut | Added | None) -> None:
     passed = b""
     while chunk := read(1 << 16):
         passed += chunk
-        if until is not None and until in passed:
-            at = passed.index(until) + len(until)
-            write(chunk[: len(chunk) - (len(passed) - at)])
+        mark = fault.until if isinstance(fault, Cut) else fault.after if fault is not None else None
+        if mark is None or mark not in passed:
+            write(chunk)
+            continue
+        left = len(passed) - passed.index(mark) - len(mark)  # of this chunk, beyond the mark
+        write(chunk[: len(chunk) - left])
+        if isinstance(fault, Cut):
             return
-        write(chunk)
+        assert fault is not None
+        write(fault.content + chunk[len(chunk) - left :])
+        fault = None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from support import pictures
-from support.faulty_proxy import Cut, FaultyProxy, Lost, Refused
+from support.faulty_proxy import Added, Cut, FaultyProxy, Lost, Refused
 from support.http import Api
 
 from api.client import AsyncClient, Client, LimitReached, NoAnswer, ServiceFailed
@@ -67,7 +67,10 @@ def test_a_stream_that_breaks_goes_on_after_the_last_event(
         async with AsyncClient(url) as client:
             return [event async for event in (await client.jobs.show(job_id)).events()]
 
+    alive = Added(b"\n\n", b": ping\n\n")
     for read in (lambda url: list(Client(url).jobs.show(job_id).events()), lambda url: asyncio.run(follow(url))):
+        with FaultyProxy(api.port, None, Cut(b"event: status"), alive) as proxy:
+            assert read(proxy.url) == whole
         with FaultyProxy(api.port, None, Cut(b"event: status"), Cut(b"\n\n"), Refused()) as proxy:
             assert read(proxy.url) == whole
         after = [seen.headers.get("last-event-id") for seen in proxy.seen[1:]]
