@@ -11,7 +11,7 @@ with Client("http://127.0.0.1:8000") as client:
 """
 
 from api.client.clients import AsyncClient, Client, JobOptions
-from api.client.data import Artifact, Dataset, Event, JobError, Model, Parameter, Picture, Preset
+from api.client.data import Artifact, Dataset, Event, JobError, Model, Parameter, Picture, Preset, Preview
 from api.client.errors import (
     ClientError,
     Conflict,
@@ -59,6 +59,7 @@ __all__ = [
     "Parameter",
     "Picture",
     "Preset",
+    "Preview",
     "Progress",
     "ServiceFailed",
     "UnexpectedAnswer",

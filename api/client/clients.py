@@ -9,7 +9,8 @@ from typing import Any, Generic, Self
 import httpx
 
 from api.client.answers import parse
-from api.client.data import Dataset, Model
+from api.client.data import Dataset, Event, Model
+from api.client.events import follow
 from api.client.jobs import AnyJob, AsyncJob, Job, attached
 from api.client.resources import (
     AsyncDatasets,
@@ -147,6 +148,14 @@ class _Client(Generic[AnyJob]):
         dataset_id = yield from self._dataset_id(pictures)
         model_ids = [id_of(model) for model in models]
         return (yield from self._post("classify", options, params, model_ids=model_ids, dataset_id=dataset_id))
+
+    @iteration
+    def events(self, after: str | None = None) -> Emits[Event]:
+        """Iterate over the events of all jobs, without end; `data["job_id"]` says whose. `after`: from this id on.
+
+        It begins with the status of each job that has not ended.
+        """
+        yield from follow("v1/events", after, until_done=False)
 
     def _dataset_id(self, pictures: PicturesOrDataset) -> Steps[str]:
         if isinstance(pictures, Dataset):

@@ -59,6 +59,20 @@ class Artifact(Data):
     thumbnail_url: str | None = None
 
 
+class Preview(Data):
+    """What a training job's chains looked like. step: the iterations of all stages up to it."""
+
+    step: int
+    stage: int
+    iteration: int
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    url: str
+    thumbnail_url: str | None = None
+
+
 class JobError(Data):
     """Why a job failed: `type` is for programs, `detail` for people."""
 

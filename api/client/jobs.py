@@ -9,22 +9,20 @@ from urllib.parse import quote
 
 from pydantic import ConfigDict, PrivateAttr
 
-from api.client.answers import parse, parse_event
-from api.client.data import Artifact, Event, JobData
-from api.client.errors import JobCanceled, JobFailed, NoAnswer, WaitTimedOut
+from api.client.answers import parse, parse_page
+from api.client.data import Artifact, Event, JobData, Preview
+from api.client.errors import JobCanceled, JobFailed, WaitTimedOut
+from api.client.events import follow
 from api.client.files import write_numbered
 from api.client.resources import delete
 from api.client.steps import (
     Asynchronous,
-    Emit,
     Emits,
     Request,
     Steps,
     Synchronous,
     change,
     iteration,
-    next_event,
-    open_events,
     operation,
     send,
     sleep,
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.2, 2.0
-RECONNECT_SECONDS = 1.0
 PREVIEW = "preview.png"  # replaced while the job runs; not a result
 
 
@@ -101,24 +98,7 @@ class JobMethods(JobData):
         A job that was resumed has a `done` among its events for each time that it ended. If the connection breaks, this
         goes on after the last event (Last-Event-ID).
         """
-        ended = False
-        while True:
-            headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
-            stream = yield from open_events(Request("GET", f"v1/jobs/{self.id}/events", headers=headers))
-            if stream is None:
-                return
-            try:
-                while (received := (yield from next_event(stream))) is not None:
-                    if not received.data:  # the comment by which the service shows that it is alive
-                        continue
-                    after = received.id or after
-                    ended = received.event == "done"
-                    yield Emit(parse_event(received))
-            except NoAnswer:
-                ended = False  # opening it again waits for the service, and raises if it does not come back
-            if ended:
-                return
-            yield from sleep(RECONNECT_SECONDS)
+        yield from follow(f"v1/jobs/{self.id}/events", after, until_done=True)
 
     @operation
     def metrics_series(self) -> Steps[list[dict[str, Any]]]:
@@ -128,7 +108,13 @@ class JobMethods(JobData):
         return series
 
     @operation
-    def read(self, artifact: str | Artifact, /) -> Steps[bytes]:
+    def previews(self) -> Steps[list[Preview]]:
+        """Return the previews of a training job that were kept, the oldest first; `read` returns the picture of one."""
+        response = yield from send(Request("GET", f"v1/jobs/{self.id}/previews"))
+        return parse_page(Preview.model_validate_json, response)[0]
+
+    @operation
+    def read(self, artifact: str | Artifact | Preview, /) -> Steps[bytes]:
         """Return the content of one of the job's files."""
         return (yield from send(self._file(artifact))).content
 
@@ -162,7 +148,7 @@ class JobMethods(JobData):
             written.append(path)
         return written
 
-    def _file(self, artifact: str | Artifact) -> Request:
+    def _file(self, artifact: str | Artifact | Preview) -> Request:
         url = f"v1/jobs/{self.id}/artifacts/{quote(artifact, safe='')}" if isinstance(artifact, str) else artifact.url
         return Request("GET", url)
 

@@ -21,6 +21,7 @@ def test_a_program_trains_follows_and_downloads(service: Service, tmp_path: Path
         assert job.status == "queued", "a job is as it was shown last"
         assert job.wait() is job
         assert [picture.size for picture in job.images] == [(32, 32), (32, 32)]
+        assert job.previews() == []
         assert len(job.metrics_series()) == TINY["iterations"]
         first, second = job.download(tmp_path), job.download(tmp_path, names=["synthesized-000.png", "metrics.json"])
         assert {path.name for path in first} == {one.name for one in job.artifacts} - {"preview.png"}

@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -56,7 +57,8 @@ class FaultyProxy:
 
         class Handler(BaseHTTPRequestHandler):
             def _handle(self) -> None:
-                outer._handle(self, port)
+                with suppress(ConnectionError):  # the client has gone
+                    outer._handle(self, port)
 
             do_GET = do_POST = do_DELETE = do_PATCH = _handle  # noqa: N815
 

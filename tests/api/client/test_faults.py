@@ -8,7 +8,7 @@ from support import pictures
 from support.faulty_proxy import Added, Cut, FaultyProxy, Lost, Refused
 from support.http import Api
 
-from api.client import AsyncClient, Client, LimitReached, NoAnswer, ServiceFailed
+from api.client import AsyncClient, Client, Event, LimitReached, NoAnswer, ServiceFailed
 
 Posts = Callable[[str, str], str]
 
@@ -55,7 +55,7 @@ def test_a_wait_that_is_longer_than_the_client_is_patient_is_not_begun(api: Api)
 def test_a_stream_that_breaks_goes_on_after_the_last_event(
     api: Api, dataset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.client.jobs.RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr("api.client.events.RECONNECT_SECONDS", 0.0)
     job_id = api.post({"kind": "train", "dataset_id": dataset}).json()["id"]
     api.client.post(f"/v1/jobs/{job_id}/cancel")
     with Client(str(api.client.base_url)) as client:
@@ -75,3 +75,20 @@ def test_a_stream_that_breaks_goes_on_after_the_last_event(
             assert read(proxy.url) == whole
         after = [seen.headers.get("last-event-id") for seen in proxy.seen[1:]]
         assert after == [None, None, whole[0].id, whole[0].id]
+
+
+def test_the_events_of_all_jobs_go_on_after_a_break(api: Api, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.client.events.RECONNECT_SECONDS", 0.0)
+    found: list[Event] = []
+    with FaultyProxy(api.port, Cut(b"\n\n")) as proxy, Client(proxy.url) as client:
+        first = api.post({"kind": "train", "dataset_id": dataset}).json()["id"]
+        for event in client.events():
+            if not found:
+                second = api.post({"kind": "train", "dataset_id": dataset}).json()["id"]
+                api.client.post(f"/v1/jobs/{second}/cancel")
+            found.append(event)
+            if event.name == "done":
+                break
+    assert found[0].data["job_id"] == first
+    assert (found[-1].data["job_id"], found[-1].status) == (second, "canceled")
+    assert [seen.headers.get("last-event-id") for seen in proxy.seen] == [None, found[0].id]

@@ -29,7 +29,7 @@ from api.client import (
 )
 from api.client.data import Data
 from api.datasets.schemas import DatasetOut, ImageOut, SkippedOut
-from api.jobs.schemas import ArtifactOut, ErrorOut, JobOut
+from api.jobs.schemas import ArtifactOut, ErrorOut, JobOut, PreviewOut
 from api.models.schemas import ModelOut
 from api.presets import ParameterOut, PresetOut
 
@@ -59,6 +59,7 @@ def test_the_package_has_all_that_it_names() -> None:
         (data.Skipped, SkippedOut),
         (data.Dataset, DatasetOut),
         (data.Artifact, ArtifactOut),
+        (data.Preview, PreviewOut),
         (data.JobError, ErrorOut),
         (data.JobData, JobOut),
         (data.Model, ModelOut),
