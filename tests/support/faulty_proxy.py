@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -77,17 +77,16 @@ class FaultyProxy:
         if isinstance(fault, Refused):
             _answer(handler, fault.status, {"Retry-After": fault.retry_after, "Content-Length": "0"})
             return
-        upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
-        upstream.request(handler.command, handler.path, body, headers)
-        response = upstream.getresponse()
-        if isinstance(fault, Lost):
-            response.read()
-        else:
-            kept = {name: value for name, value in response.getheaders() if name.lower() != "transfer-encoding"}
-            _answer(handler, response.status, kept)
-            _pass_on(response.read1, handler.wfile.write, fault)
-        upstream.close()
         handler.close_connection = True
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as upstream:
+            upstream.request(handler.command, handler.path, body, headers)
+            with upstream.getresponse() as response:
+                if isinstance(fault, Lost):
+                    response.read()
+                    return
+                kept = {name: value for name, value in response.getheaders() if name.lower() != "transfer-encoding"}
+                _answer(handler, response.status, kept)
+                _pass_on(response.read1, handler.wfile.write, fault)
 
     def __enter__(self) -> Self:
         return self
