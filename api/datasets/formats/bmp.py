@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from api.datasets.formats.opened import Decoded, NotSupported, NotThisFormat, Opened
-from core.pictures.profiles import Profile, read_usable
+from core.pictures.icc import read_usable
+from core.pictures.profiles import Profile
 
 FILE_HEADER, CORE_HEADER, V2, V3, V4, V5 = 14, 12, 52, 56, 108, 124
 HEADERS = {CORE_HEADER, 16, 40, V2, V3, 64, V4, V5}

@@ -10,7 +10,8 @@ from PIL import Image
 from api.datasets.formats import av1, exif, isobmff
 from api.datasets.formats.deep import deep_picture
 from api.datasets.formats.opened import FIRST_FRAME, Decoded, NotSupported, Opened
-from core.pictures.profiles import Profile, coded_profile, read_usable
+from core.pictures.icc import read_usable
+from core.pictures.profiles import Profile, coded_profile
 
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}

@@ -10,7 +10,8 @@ from PIL import Image
 
 from api.datasets.formats import exif
 from api.datasets.formats.opened import Decoded, NotSupported, NotThisFormat, Opened
-from core.pictures.profiles import merge_black, read_usable
+from core.pictures.icc import read_usable
+from core.pictures.profiles import merge_black
 
 EXIF_HEADERS = (b"Exif\0\0", b"Exif\0\xff")
 ICC_HEADER = b"ICC_PROFILE\0"

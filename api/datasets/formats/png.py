@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 
 from api.datasets.formats import exif
 from api.datasets.formats.opened import FIRST_FRAME, Decoded, NotSupported, NotThisFormat, Opened
+from core.pictures.icc import read_icc
 from core.pictures.profiles import (
     SRGB_TO_XYZ,
     Profile,
@@ -25,7 +26,6 @@ from core.pictures.profiles import (
     gamma,
     has_meaning,
     matrix_profile,
-    read_icc,
 )
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -17,11 +17,11 @@ from PIL import Image
 
 from api.datasets.formats.deep import deep_picture
 from api.datasets.formats.opened import Decoded, NotSupported, NotThisFormat, Opened
-from core.pictures.profiles import Profile, Samples, lab_to_xyz, read_usable, to_bytes, xyz_to_srgb
+from api.datasets.formats.tiff_directory import Directory, Field, read_directories, with_directory
+from core.pictures.icc import read_usable
+from core.pictures.profiles import Profile, Samples, lab_to_xyz, to_bytes, xyz_to_srgb
 
 PREFIXES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q"}
-MAX_PAGES, MAX_ENTRIES = 10_000, 4096
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 254, 256, 257, 258, 259, 262, 266
 STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANES, PREDICTOR = 273, 274, 277, 278, 279, 284, 317
@@ -78,33 +78,10 @@ REDUCED, FRACTIONS = 1, 5
 USUAL_COEFFICIENTS, USUAL_REFERENCES = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
 
 
-@dataclass(frozen=True)
-class Field:
-    """An entry of a directory: its type, its bytes as in the file, and its numbers if it holds whole ones."""
-
-    kind: int
-    raw: bytes
-    numbers: tuple[int, ...]
-
-
-class Directory:
-    """A directory of tags. order: < or >, as struct has it."""
-
-    def __init__(self, order: str, fields: dict[int, Field]) -> None:
-        self.order, self.fields = order, fields
-
-    def numbers(self, tag: int, *default: int) -> tuple[int, ...]:
-        field = self.fields.get(tag)
-        return field.numbers if field is not None and field.numbers else default
-
-    def number(self, tag: int, default: int = 0) -> int:
-        return self.numbers(tag, default)[0]
-
-
 def open_tiff(content: bytes) -> Opened:
     """Read the directories. Raises NotThisFormat, NotSupported."""
     try:
-        pages = _directories(content)
+        pages = read_directories(content)
     except struct.error as error:
         raise NotThisFormat from error
     if not pages:
@@ -125,46 +102,6 @@ def _notes(page: Directory) -> list[str]:
     alpha, _ = _alpha(page, samples - inks)
     further = samples - inks - (alpha is not None)
     return [f"{further} further channels are left out"] if further > 0 else []
-
-
-def _directories(content: bytes) -> list[Directory]:
-    order = "<" if content[:2] == b"II" else ">"
-    large = content[2:4] in (b"+\0", b"\0+")  # BigTIFF
-    (at,) = struct.unpack_from(f"{order}{'Q' if large else 'I'}", content, 8 if large else 4)
-    found: list[Directory] = []
-    seen: set[int] = set()
-    while at and at not in seen and len(found) < MAX_PAGES:
-        seen.add(at)
-        try:
-            directory, at = _directory(content, order, large, at)
-        except struct.error:
-            if not found:
-                raise
-            break  # a later page is broken, which nobody needs
-        found.append(directory)
-    return found
-
-
-def _directory(content: bytes, order: str, large: bool, at: int) -> tuple[Directory, int]:
-    """Read the directory at `at`; return it and where the next one is."""
-    head, entry, offset = ("Q", "HHQ8s", "Q") if large else ("H", "HHI4s", "I")
-    (count,) = struct.unpack_from(order + head, content, at)
-    at += struct.calcsize(order + head)
-    fields: dict[int, Field] = {}
-    for _ in range(min(count, MAX_ENTRIES)):
-        tag, kind, length, value = struct.unpack_from(order + entry, content, at)
-        at += struct.calcsize(order + entry)
-        size = struct.calcsize(f"{order}{TYPES.get(kind, '')}") * length
-        if kind not in TYPES or size > len(content):
-            continue
-        if size > len(value):
-            (begin,) = struct.unpack(order + offset, value)
-            value = content[begin : begin + size]
-        raw = value[:size]
-        whole = kind in (1, 3, 4, 13, 16) and len(raw) == size
-        fields[tag] = Field(kind, raw, struct.unpack(f"{order}{length}{TYPES[kind]}", raw) if whole else ())
-    (following,) = struct.unpack_from(order + offset, content, at)
-    return Directory(order, fields), following
 
 
 def _decode(content: bytes, page: Directory, reduction: int) -> Decoded:
@@ -193,29 +130,9 @@ def _by_pixel(content: bytes, page: Directory, codec: str) -> Image.Image:
     fields = {tag: page.fields[tag] for tag in PIXEL_TAGS if tag in page.fields}
     offsets, counts = (TILE_OFFSETS, TILE_BYTES) if TILE_WIDTH in fields else (STRIP_OFFSETS, STRIP_BYTES)
     _check_blocks(content, list(zip(page.numbers(offsets), page.numbers(counts), strict=False)), [0], plain=False)
-    with Image.open(io.BytesIO(_as_file(content, page.order, fields)), formats=["TIFF"]) as opened:
+    with Image.open(io.BytesIO(with_directory(content, page.order, fields)), formats=["TIFF"]) as opened:
         opened.load()
         return opened.convert("RGB") if opened.mode == "YCbCr" else opened
-
-
-def _as_file(content: bytes, order: str, fields: dict[int, Field]) -> bytes:
-    """Return the file with `fields` as its only directory."""
-    at = len(content) + len(content) % 2
-    place = at + 2 + 12 * len(fields) + 4
-    entries, outside = b"", b""
-    for tag, field in sorted(fields.items()):
-        kind, raw, numbers = field.kind, field.raw, field.numbers
-        if kind == 16:  # the eight-byte numbers of BigTIFF
-            kind, raw = 4, struct.pack(f"{order}{len(numbers)}I", *numbers)
-        count = len(raw) // struct.calcsize(f"{order}{TYPES[kind]}")
-        value = raw.ljust(4, b"\0")
-        if len(raw) > 4:
-            value = struct.pack(f"{order}I", place + len(outside))
-            outside += raw + bytes(len(raw) % 2)
-        entries += struct.pack(f"{order}HHI", tag, kind, count) + value
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", at)
-    directory = struct.pack(f"{order}H", len(fields)) + entries + bytes(4) + outside
-    return b"".join([head, memoryview(content)[8:], bytes(len(content) % 2), directory])
 
 
 @dataclass(frozen=True)
@@ -299,7 +216,7 @@ def _bytes_of(content: bytes, order: str, numbers: Mapping[int, Sequence[int]]) 
     fields = {
         tag: Field(4, struct.pack(f"{order}{len(values)}I", *values), tuple(values)) for tag, values in numbers.items()
     }
-    with Image.open(io.BytesIO(_as_file(content, order, fields)), formats=["TIFF"]) as opened:
+    with Image.open(io.BytesIO(with_directory(content, order, fields)), formats=["TIFF"]) as opened:
         opened.load()
         return opened
 

@@ -5,7 +5,7 @@ import io
 from PIL import Image
 
 from api.datasets.formats.opened import FIRST_FRAME, Decoded, Opened
-from core.pictures.profiles import read_usable
+from core.pictures.icc import read_usable
 
 
 def open_webp(content: bytes) -> Opened:

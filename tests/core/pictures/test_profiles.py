@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 from support import icc
 
+from core.pictures.icc import read_icc, read_usable
 from core.pictures.profiles import (
     SRGB_CURVE,
     SRGB_TO_XYZ,
@@ -22,8 +23,6 @@ from core.pictures.profiles import (
     lab_to_xyz,
     matrix_profile,
     merge_black,
-    read_icc,
-    read_usable,
     xyz_to_srgb,
 )
 
