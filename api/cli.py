@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands import audit, datasets, job_commands, jobs, keys, models, presets
+from api.commands import audit, datasets, job_commands, jobs, keys, models, pictures, presets
 from api.commands.backup import backup, restore
 from api.commands.doctor import doctor
 from api.commands.listing import AsJson
@@ -43,6 +43,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be
 Check = Annotated[bool, typer.Option("--check", help="Only list missing files; exit with code 1 if there are any.")]
 
 job_commands.add_to(app)
+pictures.add_to(app)
 for group in (jobs.app, models.app, datasets.app, presets.app):
     app.add_typer(group, rich_help_panel=OF_A_SERVICE)
 

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self
 
@@ -26,7 +27,7 @@ from api.client.resources import (
 )
 from api.client.runners import AsyncRunner, SyncRunner
 from api.client.steps import Asynchronous, Emits, Request, Steps, Synchronous, iteration, operation, send
-from api.client.uploads import Pictures, PicturesOrDataset
+from api.client.uploads import Pictures, PicturesOrDataset, parts_of
 from core.schemas.jobs import JobKind, JobStatus
 from core.version import VERSION
 
@@ -156,6 +157,17 @@ class _Client(Generic[AnyJob]):
         It begins with the status of each job that has not ended.
         """
         yield from follow("v1/events", after, until_done=False)
+
+    @operation
+    def replay(self, picture: str | Path | bytes, /, idempotency_key: str | None = None) -> Steps[AnyJob]:
+        """Make a picture of this software again, from what its file says: with the same model or dataset.
+
+        Raises Invalid if it does not say so, and NotFound if the service does not have the model or the dataset.
+        """
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        files = [("image", part) for part in parts_of(picture)]
+        response = yield from send(Request("POST", "v1/replays", files=files, headers=headers))
+        return attached(parse(self.job_type, response), self._runner)
 
     def _dataset_id(self, pictures: PicturesOrDataset) -> Steps[str]:
         if isinstance(pictures, Dataset):

@@ -77,7 +77,7 @@ class Session:
             self.print_data(entry)
             return
         for name, value in entry.model_dump(mode="json").items():
-            for line in _lines(name, value):
+            for line in lines_of(name, value):
                 self.print_line(line)
 
     def done(self, sentence: str, entry: Any, **more: object) -> None:
@@ -99,7 +99,7 @@ def table_time(time: "datetime") -> str:
     return time.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def _lines(name: str, value: Any) -> list[str]:
+def lines_of(name: str, value: Any) -> list[str]:
     """Return a field as lines: lists and objects of objects are indented below their name."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return [f"{name}:", *(f"  {json.dumps(one, ensure_ascii=False)}" for one in value)]

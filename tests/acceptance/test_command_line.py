@@ -79,7 +79,7 @@ def test_every_command_of_a_client_has_an_example_that_begins_like_it() -> None:
 
     checked = [words for words in _leaves(typer.main.get_command(app)) if "--server" in _help(words)]
     assert {words[0] for words in checked} == {
-        *("train", "sample", "reconstruct", "inpaint", "classify"),
+        *("train", "sample", "reconstruct", "inpaint", "classify", "replay"),
         *("jobs", "models", "datasets", "presets"),
     }
     for words in checked:
@@ -117,6 +117,18 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     quick = ("--set=chains=2", "--set=temperatures=2", "--set=steps=1")
     done = terminal.run("classify", "stripes.png", f"--model={model_id}", "--model=other", *quick)
     assert re.search(rf"stripes.png: ({model_id}|{other}) \(\d+%\)", done.stderr)
+
+
+def test_a_picture_is_shown_and_made_again_from_its_file_alone(terminal: Terminal, model_id: str) -> None:
+    terminal.run("sample", model_id, "--count=2", "--width=40", "--steps=3", "--seed=5", "--out=first")
+    picture = Path("first/synthesized-001.png")
+    about = json.loads(terminal.run("show", picture, "--json").stdout)
+    assert (about["kind"], about["params"]["seed"], about["params"]["width"]) == ("sample", 6, 40)
+    assert "  seed = 6" in terminal.run("show", picture).stdout.splitlines()
+    assert terminal.run("replay", picture, "--out=again").stdout == "again/synthesized-000.png\n"
+    assert Path("again/synthesized-000.png").read_bytes() == picture.read_bytes()
+    for command in ("show", "replay"):
+        assert "does not say how it was made" in terminal.run(command, "stripes.png", code=2).stderr
 
 
 def test_models_are_looked_after(terminal: Terminal, model_id: str) -> None:
