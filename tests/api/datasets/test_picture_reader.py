@@ -202,7 +202,6 @@ SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" h
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("empty.png", b""),
         ("garbage.png", bytes(range(256)) * 9),
         ("text.jpg", b"not a picture"),
         ("drawing.svg", SVG),

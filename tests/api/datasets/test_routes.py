@@ -207,7 +207,7 @@ BAD_ENTRIES = {
     "encrypted": (_flagged(1), 422, "is encrypted"),
     "a wrong checksum": (_corrupt(), 422, "cannot be unpacked"),
     "text": (pictures.zipped({"a.png": pictures.png(), "bad.png": b"text"}), 415, "not a PNG"),
-    "empty": (pictures.zipped({"a.png": pictures.png(), "bad.png": b""}), 415, "not a PNG"),
+    "empty": (pictures.zipped({"a.png": pictures.png(), "bad.png": b""}), 415, "the file is empty"),
     "too large": (
         pictures.zipped({"a.png": pictures.png(), "bad.png": random.Random(0).randbytes(600_001)}, zipfile.ZIP_STORED),
         413,
@@ -230,9 +230,9 @@ def test_a_zip_with_a_bad_entry_is_refused_naming_the_entry(api: Api, content: b
     ("content", "status"),
     [
         (b"", 415),
-        (b"PK\3\4 no zip", 415),
+        (b"PK\3\4 no zip", 422),
         (pictures.png(), 415),
-        (pictures.zipped({"a.png": pictures.png()})[:-10], 415),
+        (pictures.zipped({"a.png": pictures.png()})[:-10], 422),
         (pictures.zipped({}), 422),
         (pictures.zipped({"folder/": b"", "__MACOSX/a": b"x"}), 422),
     ],
