@@ -65,7 +65,11 @@ def service_on(data_dir: Path, queue: Queue | None) -> Iterator[RunningService]:
 
 def _wait_for_users(data_dir: Path) -> None:
     """Wait until no other command uses our service, or it would lose its job's worker. Ctrl-C ends the wait."""
-    with (data_dir / USERS).open("a") as users:
+    try:
+        users = (data_dir / USERS).open()
+    except OSError:  # no command has ever used another's service here
+        return
+    with users:
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
