@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from redis import Redis
-from support import postgres
+from support import browser, postgres
 from support import valkey as valkey_server
 from support.postgres import PostgresServer
 from support.s3 import S3
@@ -31,9 +32,20 @@ SHARED_FIXTURES = {
     "api": "api",
     "each_api": "api",
     "postgresql_api": "api",
+    "studio": "studio",
 }
 # Beginnings of the names of groups; what takes longest starts first.
-FIRST = ("service", "rig", "tests/chaos", "tests/acceptance", "api", "own_api", "tests/api", "tests/observability")
+FIRST = (
+    "service",
+    "rig",
+    "studio",
+    "tests/chaos",
+    "tests/acceptance",
+    "api",
+    "own_api",
+    "tests/api",
+    "tests/observability",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -174,6 +186,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     running = Service(tmp_path_factory.mktemp("service") / "data", **environment)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The one browser of the session: playwright runs only once in a process."""
+    with browser.running() as running:
+        yield running
 
 
 def sqlite_copy(template: Path, folder: Path) -> str:

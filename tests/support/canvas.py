@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping
 
 import numpy as np
+from playwright.sync_api import Browser
 from support import browser
 
 DRAW = """async pictures => {
@@ -25,10 +26,10 @@ DRAW = """async pictures => {
 }"""
 
 
-def shown(pictures: Mapping[str, tuple[str, bytes]]) -> dict[str, np.ndarray]:
+def shown(chromium: Browser, pictures: Mapping[str, tuple[str, bytes]]) -> dict[str, np.ndarray]:
     """Draw small pictures, given as (media type, content) -> (H, W, 4) bytes each. Broken ones are left out."""
     sent = {name: (kind, base64.b64encode(content).decode()) for name, (kind, content) in pictures.items()}
-    with browser.opened() as page:
+    with browser.opened(chromium) as page:
         drawn = page.evaluate(DRAW, sent)
     return {
         name: np.frombuffer(base64.b64decode(content), np.uint8).reshape(height, width, 4)

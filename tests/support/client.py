@@ -105,6 +105,11 @@ class ServiceClient:
         assert job["status"] == "canceled", job
         return job
 
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Return the jobs that have not ended."""
+        jobs = self.http.get("/v1/jobs", params={"limit": 100}).raise_for_status().json()["data"]
+        return [job for job in jobs if job["status"] not in FINAL]
+
     def series(self, job_id: str) -> list[dict[str, Any]]:
         """Return what was measured in each iteration of a training job."""
         points: list[dict[str, Any]] = self.http.get(f"/v1/jobs/{job_id}/metrics").raise_for_status().json()["data"]

@@ -3,6 +3,8 @@
 import { attempt, Notices } from "./parts/notices.js";
 import { Dialogs } from "./parts/dialog.js";
 import { Icon } from "./parts/icon.js";
+import { titleOf } from "./parts/status.js";
+import { percent } from "./format.js";
 import { locked, reachable } from "./api.js";
 import { html, render, useEffect } from "./ui.js";
 import { link, route, startRouter } from "./router.js";
@@ -13,6 +15,7 @@ import { continueSeries, loadSeries } from "./data/series.js";
 import { loadDatasets } from "./data/datasets.js";
 import { loadModels } from "./data/models.js";
 import { loadPresets } from "./data/presets.js";
+import { Beside } from "./views/beside.js";
 import { Gallery } from "./views/gallery.js";
 import { Job } from "./views/job.js";
 import { Jobs } from "./views/jobs.js";
@@ -21,11 +24,14 @@ import { Models } from "./views/models.js";
 import { SignIn } from "./views/sign-in.js";
 
 const NAVIGATION = [["make", "Make"], ["jobs", "Jobs"], ["gallery", "Gallery"], ["models", "Models"]];
-const VIEWS = { make: Make, jobs: Jobs, gallery: Gallery, models: Models };
+const VIEWS = { make: Make, jobs: Jobs, gallery: Gallery, models: Models, beside: Beside };
 
 function App() {
   const { view, parts } = route.value;
-  useEffect(focusHeading, [view, parts[0]]);
+  useEffect(focusHeading, [view, view === "make" ? "" : parts[0]]);
+  useEffect(() => {
+    document.title = titleFor(view, parts);
+  });
   if (locked.value) return html`<${SignIn} /><${Notices} />`;
   const View = view === "jobs" && parts.length ? Job : VIEWS[view] ?? Missing;
   return html`
@@ -41,6 +47,15 @@ function App() {
     ${!reachable.value && html`<p class="banner" role="status">The service does not answer. Your jobs are kept; the page goes on when it is back.</p>`}
     <main id="main"><${View} key=${view} parts=${parts} /></main>
     <${Notices} /><${Dialogs} />`;
+}
+
+// The tab says how far its job is.
+function titleFor(view, [id]) {
+  const job = view === "jobs" && id ? jobOf(id).value : null;
+  const place = NAVIGATION.find(([name]) => name === view)?.[1] ?? "genconvnet";
+  if (!job) return `${place} · genconvnet`;
+  const state = job.status === "running" ? percent(job.progress.fraction) : job.status;
+  return `${state} · ${titleOf(job)} · genconvnet`;
 }
 
 const Mark = () => html`<svg class="mark" viewBox="0 0 24 24" aria-hidden="true"><rect x="3" y="3" width="8" height="8" rx="2" /><rect x="13" y="3" width="8" height="8" rx="2" opacity=".6" /><rect x="3" y="13" width="8" height="8" rx="2" opacity=".3" /><circle cx="17" cy="17" r="4" /></svg>`;

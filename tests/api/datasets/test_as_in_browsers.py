@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser
 from support import canvas, icc, pictures
 from support import png as png_file
 from support.avif import stated_in_the_data_only
@@ -298,8 +299,8 @@ CASES: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def shown() -> dict[str, np.ndarray]:
-    return canvas.shown(CASES)
+def shown(chromium: Browser) -> dict[str, np.ndarray]:
+    return canvas.shown(chromium, CASES)
 
 
 @pytest.mark.parametrize("name", CASES)

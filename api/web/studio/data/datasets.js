@@ -33,4 +33,4 @@ export async function createDataset(files, name, report) {
 }
 
 export const datasetName = (set) => set.name || (set.images.length === 1 ? set.images[0].filename : `${set.images[0].filename} and ${set.images.length - 1} more`);
-export const thumbnail = (picture) => picture.thumbnail_url ?? picture.url;
+export const thumbnail = (picture) => picture.thumbnail_url;

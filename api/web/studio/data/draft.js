@@ -16,6 +16,7 @@ export const presetName = signal(null);
 export const modelIds = signal([]);
 export const overrides = signal({}); // parameter name -> value
 export const problems = signal([]); // [{field, message, file}] of the last attempt
+export const painted = signal(null); // {blob()}: the picture to fill in, transparent where it was painted over
 export const sent = signal(null); // the share of an upload that is sent; null if none runs
 
 export const preset = computed(() => {
@@ -71,17 +72,18 @@ export const isZip = (file) => /\.zip$/i.test(file.name) || file.type === "appli
 export const missing = computed(() => {
   if (wantsModel.value && modelIds.value.filter(modelOf).length === 0) return "Choose a model.";
   if (kindId.value === "classify" && modelIds.value.length < 2) return "Choose two models or more.";
+  if (kindId.value === "inpaint" && !painted.value) return "Paint over what should go.";
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
   return null;
 });
 
 // Upload what is to be uploaded, and post the job. Returns {job, notes}. Throws what the service refuses, after
 // `problems` were set.
-export async function start(extra = {}) {
+export async function start() {
   problems.value = [];
   try {
     const { set, notes } = await stored();
-    const job = await create({ ...bodyOf(set), ...extra });
+    const job = await create(bodyOf(set));
     return { job, notes };
   } catch (error) {
     if (error instanceof Refused) problems.value = error.errors;
@@ -92,6 +94,10 @@ export async function start(extra = {}) {
 }
 
 async function stored() {
+  if (kindId.peek() === "inpaint") {
+    const file = new File([await painted.peek().blob()], "to fill in.png", { type: "image/png" });
+    return { set: await createDataset([file]), notes: [] };
+  }
   if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
   sent.value = 0;
   const chosen = files.peek().map((one) => one.file);

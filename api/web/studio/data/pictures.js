@@ -10,7 +10,7 @@ const RESULT = /^(synthesized|inpainted|reconstructed)-/;
 export const isResult = (artifact) => artifact.media_type === "image/png" && RESULT.test(artifact.name);
 export const resultsOf = (job) => job.artifacts.filter(isResult).sort((one, other) => one.name.localeCompare(other.name));
 export const addressOf = (artifact) => `${artifact.url}?${artifact.sha256.slice(0, 12)}`; // new content, new address
-export const smallOf = (artifact) => artifact.thumbnail_url ?? addressOf(artifact);
+export const smallOf = (artifact) => `${artifact.thumbnail_url}?${artifact.sha256.slice(0, 12)}`;
 
 // All results of the jobs read so far: [{id, job, artifact}], newest job first.
 export const gallery = computed(() => {
@@ -36,7 +36,7 @@ export async function originalOf(job, name) {
 export async function trainingJob(modelId) {
   const id = modelOf(modelId)?.job_id;
   if (!id) return null;
-  return jobOf(id).peek() ?? (await loadJob(id).catch(() => null));
+  return peek(id) ?? (await loadJob(id).catch(() => null));
 }
 
 async function imageOf(datasetId, index) {

@@ -24,11 +24,8 @@ export async function loadSeries(id) {
 }
 
 export async function loadPreviews(id) {
-  const { data } = await get(`v1/jobs/${id}/previews`).catch((error) => {
-    if (error.status === 404) return { data: [] };
-    throw error;
-  });
-  if (data.length) previewsOf(id).value = data;
+  const { data } = await get(`v1/jobs/${id}/previews`);
+  previewsOf(id).value = data;
 }
 
 export function continueSeries(name, { job_id: id, ...data }) {

@@ -13,7 +13,7 @@ export function Chart({ title, about, x, lines, range }) {
   const shape = lines.map((line) => line.label).join("|");
   useEffect(() => {
     plot.current = new uPlot(optionsOf(ref.current, lines, range), [x, ...lines.map((line) => line.values)], ref.current);
-    const observer = new ResizeObserver(() => plot.current?.setSize({ width: ref.current.clientWidth, height: HEIGHT }));
+    const observer = new ResizeObserver(() => ref.current && plot.current?.setSize({ width: ref.current.clientWidth, height: HEIGHT }));
     observer.observe(ref.current);
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     const redraw = () => plot.current?.redraw(false);

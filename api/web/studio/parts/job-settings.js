@@ -7,7 +7,7 @@ import { moment, value, words } from "../format.js";
 
 const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "steps", "mode"];
 
-export function JobSettings({ job }) {
+export function JobSettings({ job, label = "Settings" }) {
   const { model_ids, ...params } = job.params;
   const names = Object.keys(params).sort((one, other) => rank(one) - rank(other));
   const first = names.filter((name) => FIRST.includes(name) && params[name] !== null);
@@ -15,7 +15,7 @@ export function JobSettings({ job }) {
   const row = (name) => html`<div key=${name}><dt>${words(name)}</dt><dd>${value(params[name])}</dd></div>`;
   const from = model_ids ?? (job.model_id ? [job.model_id] : []);
   return html`
-    <section class="facts" aria-label="Settings">
+    <section class="facts" aria-label=${label}>
       <dl>
         ${first.map(row)}
         ${job.kind !== "train" && from.map((id) => html`<div key=${id}><dt>model</dt><dd><a href=${link("models", id)}>${modelName(modelOf(id))}</a></dd></div>`)}

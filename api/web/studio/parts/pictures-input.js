@@ -10,7 +10,7 @@ import { Icon } from "./icon.js";
 import { attempt } from "./notices.js";
 import { Thumb } from "./picture.js";
 
-const ACCEPT = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,image/gif,image/avif,image/heic,.heic,.heif,.zip,.tif,.tiff";
+export const ACCEPT = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,image/gif,image/avif,image/heic,.heic,.heif,.zip,.tif,.tiff";
 const dropping = signal(false);
 
 // Let the whole page take what is dropped or pasted.

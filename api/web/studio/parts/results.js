@@ -5,7 +5,7 @@ import { link } from "../router.js";
 import { resultsOf, smallOf } from "../data/pictures.js";
 import { Thumb } from "./picture.js";
 
-export function Results({ job }) {
+export function Results({ job, only = false }) {
   const results = resultsOf(job);
   const others = job.artifacts.filter((one) => !results.includes(one) && one.name !== "preview.png");
   return html`
@@ -19,7 +19,7 @@ export function Results({ job }) {
             </li>`)}
         </ul>
       </section>`}
-    ${others.length > 0 && html`
+    ${!only && others.length > 0 && html`
       <details class="files"><summary>Other files</summary>
         <ul>${others.map((one) => html`<li key=${one.name}><a href=${one.url}>${one.name}</a></li>`)}</ul>
       </details>`}`;

@@ -49,7 +49,7 @@ export function Viewer({ job, name, close }) {
           ${toggle("slider", "compare", "Slider", original.value !== null)}
           ${toggle("beside", "photo", "Beside", original.value !== null)}
         </div>
-        <a class="button" href=${src} download=${`${job.id}-${artifact.name}`}><${Icon} name="download" />Download</a>
+        <a class="button" href=${src} download=${`${job.id}-${artifact.name}`} aria-label="Download"><${Icon} name="download" /><span class="word">Download</span></a>
       </div>
       <div class="viewer-body">
         <div class="viewer-stage">
@@ -71,7 +71,7 @@ export function Viewer({ job, name, close }) {
             <button type="button" onClick=${() => attempt(() => again(job))}><${Icon} name="again" />Make again</button>
             <a class="button" href=${link("jobs", job.id)}><${Icon} name="jobs" />Its job</a>
           </div>
-          <${JobSettings} job=${job} />
+          <${JobSettings} job=${job} label="Settings of this picture" />
         </aside>
       </div>
     </dialog>`;

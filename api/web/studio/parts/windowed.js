@@ -23,6 +23,7 @@ export function Windowed({ items, minWidth = null, cellHeight, gap = 12, draw, o
   const [box, setBox] = useState({ width: 0, top: 0 });
   useEffect(() => {
     const measure = () => {
+      if (!ref.current) return;
       const { width, top } = ref.current.getBoundingClientRect();
       setBox((before) => (before.width === width && before.top === top + scrollY ? before : { width, top: top + scrollY }));
     };

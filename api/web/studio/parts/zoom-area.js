@@ -7,14 +7,16 @@ const MOST = 32;
 const STEP = 1.25;
 const PAN = 60; // pixels that an arrow key moves
 
-// tiles: how often the picture is laid in each direction.
-export function ZoomArea({ src, width, height, tiles = 1, label }) {
+// tiles: how often the picture is laid in each direction. scale, offset: signals that several areas may share.
+export function ZoomArea({ src, width, height, tiles = 1, label, ...shared }) {
   const ref = useRef();
-  const scale = useSignal(null); // screen pixels for each of the picture's; null fits it in
-  const offset = useSignal({ x: 0, y: 0 });
+  const own = { scale: useSignal(null), offset: useSignal({ x: 0, y: 0 }) };
+  const scale = shared.scale ?? own.scale; // screen pixels for each of the picture's; null fits it in
+  const offset = shared.offset ?? own.offset;
   const fitted = useSignal(1);
   useEffect(() => {
     const observer = new ResizeObserver(() => {
+      if (!ref.current) return;
       const { clientWidth, clientHeight } = ref.current;
       const fit = Math.min(clientWidth / (width * tiles), clientHeight / (height * tiles));
       fitted.value = fit >= 1 ? Math.max(Math.floor(fit), 1) : fit; // whole pixels are sharp
@@ -66,7 +68,7 @@ export function ZoomArea({ src, width, height, tiles = 1, label }) {
       <button type="button" class="bare" aria-label="Smaller" onClick=${() => zoom(1 / STEP)}><${Icon} name="minus" /></button>
       <output>${Math.round(now * devicePixelRatio * 100)} %</output>
       <button type="button" class="bare" aria-label="Larger" onClick=${() => zoom(STEP)}><${Icon} name="plus" /></button>
-      <button type="button" class="bare" aria-label="Pixel for pixel" onClick=${exact}>1:1</button>
+      <button type="button" class="bare" aria-label="Pixel for pixel, 1:1" onClick=${exact}>1:1</button>
       <button type="button" class="bare" aria-label="Fit in" onClick=${fit}><${Icon} name="fit" /></button>
     </div>`;
 }

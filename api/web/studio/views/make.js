@@ -19,6 +19,9 @@ const CARDS = new URL("../cards/", import.meta.url);
 export function Make() {
   const { parts, query } = route.value;
   useEffect(() => draft.choose(parts[0] ?? draft.kindId.peek(), query), [route.value]);
+  useEffect(() => {
+    if (parts[0]) showBench();
+  }, [parts[0]]);
   useEffect(() => void (draft.wantsModel.value && attempt(loadSchemas)), [draft.kindId.value]);
   const kind = draft.kind.value;
   return html`
@@ -39,11 +42,17 @@ export function Make() {
           </div>
           <form class="settings" onSubmit=${submit} novalidate>
             ${kind.group === "learn" ? html`<${LearnSettings} kind=${kind} />` : html`<${UseSettings} kind=${kind} />`}
-            ${kind.id !== "inpaint" && html`<${Start} kind=${kind} />`}
+            <${Start} kind=${kind} />
           </form>
         </div>
       </section>
     </div>`;
+}
+
+// On a small screen what was chosen is below: bring it up.
+function showBench() {
+  const bench = document.querySelector(".bench");
+  if (bench.getBoundingClientRect().top > 0.66 * innerHeight) bench.scrollIntoView({ block: "start", behavior: "smooth" });
 }
 
 function Cards({ group, title }) {
@@ -118,7 +127,7 @@ function Parameters({ parameters, main }) {
       </details>`}`;
 }
 
-const VERBS = { learn: "Learn", sample: "Draw", reconstruct: "Reconstruct", classify: "Classify" };
+const VERBS = { learn: "Learn", sample: "Draw", inpaint: "Fill in", reconstruct: "Reconstruct", classify: "Classify" };
 
 function Start({ kind }) {
   const missing = draft.missing.value;

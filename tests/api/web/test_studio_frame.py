@@ -1,0 +1,160 @@
+"""The studio as a page: for everyone, with and without a key, with much in it, and when the service is away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Request
+from sqlalchemy import delete, insert
+from support import pictures
+from support.studio import LONG, Studio
+from support.waiting import until
+
+from core.schemas.jobs import JobKind, JobStatus, Queue
+from core.storage.tables import Artifact, Job
+
+VIEWS = ["make", "make/object", "make/sample", "make/inpaint", "jobs", "gallery", "models", "nowhere"]
+
+
+def test_axe_core_finds_nothing_on_any_view_in_light_and_dark(studio: Studio, learned: dict[str, Any]) -> None:
+    job_id, model_id = learned["id"], learned["model_id"]
+    running = studio.service.train(learned["dataset_id"], **LONG)
+    pictures_shown = f"{job_id}/synthesized-000.png"
+    detailed = [f"jobs/{job_id}", f"jobs/{running}", f"jobs/{pictures_shown}", f"models/{model_id}"]
+    studio.page.emulate_media(reduced_motion="reduce")  # no colour is on its way to another
+    studio.open()
+    found = {}
+    for view in (*VIEWS, *detailed, f"beside/{pictures_shown}/{pictures_shown}"):
+        studio.page.evaluate(f"location.hash = '#/{view}'")
+        studio.page.wait_for_function(
+            "() => document.querySelector('main h1') && !document.querySelector('p.hint[role=status]')"
+        )
+        studio.page.emulate_media(color_scheme="light")
+        problems = studio.accessibility_problems()
+        studio.page.emulate_media(color_scheme="dark")
+        if problems := problems + studio.accessibility_problems("color-contrast"):
+            found[view] = problems
+    assert found == {}
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_nothing_moves_while_it_loads(
+    studio: Studio, learned: dict[str, Any]
+) -> None:
+    asked: list[Request] = []
+    refused: list[str] = []
+    studio.page.on("request", lambda request: asked.append(request))
+    studio.page.on("console", lambda line: refused.append(line.text) if line.type == "error" else None)
+    studio.page.add_init_script(
+        "window.moved = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => { window.moved +="
+        " one.hadRecentInput ? 0 : one.value; })).observe({type: 'layout-shift', buffered: true})"
+    )
+    for view in ("make", "jobs", "gallery", f"jobs/{learned['id']}"):
+        studio.open(view)
+        studio.page.wait_for_function("() => document.querySelector('main img')?.complete")
+        assert studio.page.evaluate("window.moved") < 0.05, view
+    assert [one.url for one in asked if not one.url.startswith((studio.url, "blob:", "about:"))] == []
+    assert refused == []
+
+
+@pytest.mark.parametrize("width", [360, 2560])
+def test_no_view_is_wider_than_the_screen(studio: Studio, learned: dict[str, Any], width: int) -> None:
+    studio.page.set_viewport_size({"width": width, "height": 800})
+    studio.open()
+    for view in (*VIEWS, f"jobs/{learned['id']}", f"models/{learned['model_id']}"):
+        studio.page.evaluate(f"location.hash = '#/{view}'")
+        studio.page.wait_for_selector("main h1")
+        assert studio.page.evaluate("document.documentElement.scrollWidth") <= width, view
+
+
+def test_all_can_be_reached_by_keyboard(studio: Studio) -> None:
+    studio.open()
+    studio.page.keyboard.press("Tab")
+    assert studio.page.evaluate("document.activeElement.textContent") == "To the content"
+    studio.page.keyboard.press("Enter")
+    assert studio.page.evaluate("document.activeElement.tagName") == "H1"
+    for _ in range(30):
+        studio.page.keyboard.press("Tab")
+        if studio.page.evaluate("document.activeElement.closest('.card')?.innerText.includes('Object') ?? false"):
+            break
+    studio.page.keyboard.press("Enter")
+    studio.page.wait_for_selector(".bench h2:text-is('Object')")
+    assert studio.page.url.endswith("#/make/object")
+
+
+def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(studio: Studio) -> None:
+    job_id = studio.service.train(None, **LONG)
+    studio.open("jobs", job_id)
+    studio.wait_for_status("at work")
+    api = studio.service.part("-m", "api")
+    api.kill()  # the supervisor starts another, after a pause
+    studio.page.wait_for_selector(".banner")
+    studio.page.wait_for_selector(".banner", state="detached")
+    before = studio.step()
+    until(lambda: studio.step() > before)
+
+
+def test_a_key_is_asked_for_where_one_is_needed_and_shows_its_own_jobs_only(
+    studio: Studio, learned: dict[str, Any]
+) -> None:
+    with studio.with_key("Ann") as made:
+        studio.open("jobs")
+        studio.page.fill("[name=key]", "gcn_wrong")
+        studio.page.click("button:text-is('Sign in')")
+        studio.page.wait_for_selector("[role=alert]:has-text('unknown, revoked or expired')")
+        assert studio.accessibility_problems() == []
+        studio.page.fill("[name=key]", made.key)
+        studio.page.click("button:text-is('Sign in')")
+        studio.page.wait_for_selector("text=Nothing was made yet.")
+        studio.page.wait_for_selector(".account :text('Ann')")
+        studio.open("jobs", learned["id"])
+        studio.page.wait_for_selector("h1:text-is('This job is not here')")
+        studio.page.click("text=Sign out")
+        studio.page.wait_for_selector("[name=key]")
+
+
+def test_a_thousand_jobs_and_five_thousand_pictures_are_listed_by_what_is_on_the_screen(studio: Studio) -> None:
+    stored = studio.service.upload(pictures.stripes())
+    image = studio.service.http.get(f"/v1/datasets/{stored}").json()["images"][0]
+    with studio.with_key("Ben") as made, _jobs_of(studio, made.row.seq, 1000, 5, image):
+        studio.open("gallery")
+        studio.page.fill("[name=key]", made.key)
+        studio.page.click("button:text-is('Sign in')")
+        studio.page.wait_for_selector(".account :text('Ben')")
+        for view, selector, number in (("gallery", ".gallery-cell", 5000), ("jobs", ".job-row", 1000)):
+            studio.page.evaluate(f"location.hash = '#/{view}'")
+            studio.page.wait_for_selector(selector)
+            until(lambda: _scrolled_to(studio) == number)  # noqa: B023
+            assert studio.page.locator(selector).count() < 200
+
+
+def _scrolled_to(studio: Studio) -> int:
+    """Scroll to the end of what is loaded; return the number of the last cell."""
+    studio.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    studio.page.wait_for_timeout(30)
+    last = "Math.max(...[...document.querySelectorAll('.cell')].map((one) => one.ariaPosInSet))"
+    found: int = studio.page.evaluate(last)
+    return found
+
+
+@contextmanager
+def _jobs_of(studio: Studio, owner: int, count: int, pictures_each: int, image: dict[str, Any]) -> Iterator[None]:
+    """Add finished jobs, each with pictures, which all have the file of `image`, for as long as the block lasts."""
+    job = {
+        "kind": JobKind.SAMPLE, "queue": Queue.SAMPLE, "status": JobStatus.SUCCEEDED, "owner_seq": owner,
+        "params": {"count": pictures_each, "seed": 1}, "created_at": 1.0, "started_at": 1.0, "finished_at": 2.0,
+    }  # fmt: skip
+    file = {
+        "media_type": "image/png", "bytes": image["bytes"], "sha256": image["sha256"], "width": 48, "height": 48,
+        "blob": "none",
+    }  # fmt: skip
+    with studio.service.database.write() as session:
+        rows = [{**job, "id": f"job_{owner}_{number:04d}"} for number in range(count)]
+        seqs = session.scalars(insert(Job).returning(Job.seq), rows).all()
+        names = [f"synthesized-{number:03d}.png" for number in range(pictures_each)]
+        session.execute(insert(Artifact), [{**file, "job_seq": seq, "name": name} for seq in seqs for name in names])
+    try:
+        yield
+    finally:
+        with studio.service.database.write() as session:
+            session.execute(delete(Job).where(Job.owner_seq == owner))

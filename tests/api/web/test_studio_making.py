@@ -1,0 +1,252 @@
+"""The studio from a first picture to results, as people go."""
+
+import io
+import zipfile
+from typing import Any
+
+import pytest
+from PIL import Image
+from support import pictures
+from support.studio import LONG, Studio
+from support.waiting import until
+
+SMALL = {"image_size": "32", "iterations": "40"}
+
+
+def choose(studio: Studio, name: str, content: bytes, media_type: str = "image/png") -> None:
+    studio.page.set_input_files("input[name=images]", {"name": name, "mimeType": media_type, "buffer": content})
+
+
+def start_small(studio: Studio) -> str:
+    """Learn a texture in about a second; return the job's id."""
+    for name, value in SMALL.items():
+        studio.page.get_by_label(name.replace("_", " "), exact=True).fill(value)
+    studio.page.click("button:text-is('Learn')")
+    return studio.job_id()
+
+
+def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(studio: Studio) -> None:
+    studio.open()
+    studio.page.click(".tile:has-text('Cobbles')")
+    studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 96 × 96')")
+    job_id = start_small(studio)
+    studio.wait_for_status("done")
+    job = studio.service.job(job_id)
+    assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (32, 40, "quick")
+    assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seed')) dd") == str(job["params"]["seed"])
+    assert studio.page.locator(".results li").count() == 1
+    studio.page.wait_for_function("() => document.querySelector('.results img').naturalWidth === 32")
+
+
+def test_a_picture_is_shown_as_the_model_sees_it(studio: Studio) -> None:
+    content = pictures.with_hole(60, 40, hole=(0, 0, 60, 20))
+    studio.open("make", "texture")
+    choose(studio, "half.png", content)
+    studio.page.get_by_label("image size", exact=True).fill("20")
+    studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 20 × 20')")
+    seen = Image.frombytes("RGBA", (20, 20), bytes(studio.pixels("canvas.as-seen")))
+    assert seen.getpixel((10, 2)) == (255, 255, 255, 255)  # transparent parts are laid on white
+    middle = pictures.decoded(content).convert("RGB").crop((10, 0, 50, 40)).resize((20, 20), Image.Resampling.BOX)
+    for place in ((3, 15), (16, 15)):
+        expected, found = middle.getpixel(place), seen.getpixel(place)
+        assert isinstance(expected, tuple)
+        assert isinstance(found, tuple)
+        assert max(abs(one - other) for one, other in zip(expected, found, strict=False)) <= 6
+
+
+def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
+    studio.open("make", "texture")
+    choose(studio, "broken.png", pictures.png(48, 48)[:-300])
+    studio.page.click("button:text-is('Learn')")
+    studio.page.wait_for_selector(".chosen .wrong")
+    assert studio.page.locator(".notice.failed").count() == 1
+    studio.page.click("text=Choose others")
+    choose(studio, "stripes.png", pictures.stripes())
+    start_small(studio)
+    studio.wait_for_status("done")
+
+
+def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> None:
+    studio.open("make", "texture")
+    choose(studio, "stripes.png", pictures.stripes())
+    studio.page.get_by_label("image size", exact=True).fill("17")
+    studio.page.click("button:text-is('Learn')")
+    studio.page.wait_for_selector("details[open] .field.wrong")
+
+
+def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(studio: Studio) -> None:
+    job_id = studio.service.train(None, **LONG)
+    studio.open("jobs", job_id)
+    studio.page.wait_for_selector(".changing")
+    before = until(studio.step)
+    until(lambda: studio.step() > before)
+    studio.page.wait_for_selector(".chart:has-text('Contrast') .legend dd:not(:text-is('none yet'))")
+    studio.page.wait_for_selector(".scrubber output:text-is('live')")
+    studio.reload()
+    until(lambda: studio.step() > before)
+    second = Studio(studio.service, studio.page.context.new_page())
+    second.open("jobs", job_id)
+    until(lambda: second.step() > before)
+    studio.page.get_by_label("Moment of learning").fill("0")
+    studio.page.wait_for_selector(".scrubber output:not(:text-is('live'))")
+    studio.page.click("button:text-is('Cancel')")
+    studio.wait_for_status("canceled")
+    second.wait_for_status("canceled")
+    studio.page.click("button:text-is('Resume')")
+    second.wait_for_status("at work")
+
+
+def test_cancel_stops_one_job_of_seven_and_one_stream_tells_of_all(studio: Studio) -> None:
+    dataset_id = studio.service.upload()
+    jobs = [studio.service.train(dataset_id, **LONG) for _ in range(7)]
+    asked: list[str] = []
+    studio.page.on("request", lambda request: asked.append(request.url.removeprefix(studio.url)))
+    studio.open("jobs")
+    studio.page.wait_for_selector("nav .badge:text-is('7')")
+    studio.page.click(f".job-row[href$='{jobs[3]}']")
+    studio.page.wait_for_selector(".job-head :text('Number 3 in the queue')")
+    studio.page.click("button:text-is('Cancel')")
+    studio.wait_for_status("canceled")
+    studio.page.wait_for_selector("nav .badge:text-is('6')")
+    assert {job["id"] for job in studio.service.unfinished()} == {*jobs} - {jobs[3]}
+    assert [path for path in asked if path.endswith("/events")] == ["/v1/events"]
+
+
+def test_a_hidden_tab_keeps_no_connection_and_catches_up_when_it_is_seen(studio: Studio) -> None:
+    job_id = studio.service.train(None, **LONG)
+    ended: list[str] = []
+    for name in ("requestfinished", "requestfailed"):
+        studio.page.on(name, lambda request: ended.append(request.url))  # type: ignore[call-overload]
+    studio.open("jobs", job_id)
+    studio.wait_for_status("at work")
+    _show(studio, hidden=True)
+    until(lambda: _pumped(studio, f"{studio.url}/v1/events", ended))
+    studio.service.cancel(job_id)
+    assert studio.page.locator(".job-head .status:text-is('at work')").count() == 1
+    _show(studio, hidden=False)
+    studio.wait_for_status("canceled")
+
+
+def _show(studio: Studio, *, hidden: bool) -> None:
+    """Do to the page what hiding or showing its tab does; headless browsers have no tabs to hide."""
+    value = str(hidden).lower()
+    studio.page.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+
+def _pumped(studio: Studio, wanted: str, found: list[str]) -> bool:
+    """Return True if `wanted` was found, after letting the browser tell of its events."""
+    studio.page.wait_for_timeout(20)
+    return wanted in found
+
+
+def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("make", f"sample?model={learned['model_id']}")
+    studio.page.click("summary:has-text('All other settings')")
+    for name, value in {"count": "2", "width": "48", "height": "32", "steps": "3"}.items():
+        studio.page.get_by_label(name, exact=True).fill(value)
+    studio.page.get_by_label("tileable").check()
+    studio.page.click("button:text-is('Draw')")
+    job_id = studio.job_id()
+    studio.wait_for_status("done")
+    params = studio.service.job(job_id)["params"]
+    assert (params["count"], params["width"], params["height"], params["tileable"]) == (2, 48, 32, True)
+    studio.page.click(".results li:nth-child(1) a")
+    size = "(one) => [parseFloat(one.style.width), parseFloat(getComputedStyle(one).backgroundSize)]"
+    studio.page.click("button:text-is('Tiles')")
+    laid, one = studio.page.locator(".zoomed").evaluate(size)
+    assert laid == pytest.approx(3 * one)
+    studio.page.click("button:text-is('Tiles')")
+    studio.page.click("[aria-label^='Pixel for pixel']")
+    assert studio.page.locator(".zoomed").evaluate(size) == [48, 48]
+    studio.page.click("button:text-is('Slider')")
+    studio.page.get_by_label("How much of your photograph is shown").fill("30")
+    assert "inset(0px 0px 0px 30%)" in studio.page.locator(".slider img").last.evaluate("(one) => one.style.clipPath")
+    studio.page.keyboard.press("Escape")
+    studio.page.wait_for_selector(".viewer", state="detached")
+    studio.page.click(".results li:nth-child(2) a")
+    with studio.page.expect_download() as download:
+        studio.page.click(".viewer [aria-label='Download']")
+    assert pictures.decoded(download.value.path().read_bytes()).size == (48, 32)
+    studio.page.click(".viewer button:text-is('More like this')")
+    studio.page.wait_for_function(f"() => !location.hash.includes('{job_id}')")
+    studio.wait_for_status("done")
+    more = studio.service.job(studio.job_id())["params"]
+    assert more == {**params, "seed": more["seed"]}
+    assert more["seed"] != params["seed"]
+
+
+def test_what_is_brushed_over_is_filled_in_and_the_rest_kept(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("make", f"inpaint?model={learned['model_id']}")
+    canvas = studio.page.locator(".brush canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    studio.page.mouse.move(*middle)
+    studio.page.mouse.down()
+    studio.page.mouse.move(middle[0] + box["width"] / 6, middle[1], steps=4)
+    studio.page.mouse.up()
+    studio.page.click("button:text-is('Undo')")
+    studio.page.wait_for_selector(".start :text('Paint over what should go.')")
+    canvas.focus()
+    studio.page.keyboard.press("Space")  # without a mouse: a dot in the middle
+    studio.page.get_by_label("steps", exact=True).fill("3")
+    studio.page.click("button:text-is('Fill in')")
+    studio.job_id()
+    studio.wait_for_status("done")
+    (found,) = studio.service.job(studio.job_id())["metrics"]["inpaintings"]
+    assert 0 < found["unknown_fraction"] < 0.1
+
+
+def test_chosen_pictures_are_downloaded_and_shown_side_by_side(studio: Studio, learned: dict[str, Any]) -> None:
+    names = [one["name"] for one in learned["artifacts"] if one["name"].startswith("synthesized")]
+    assert len(names) == 2
+    studio.open("gallery")
+    for name in names:
+        studio.page.locator(f".gallery-cell:has(a[href*='{learned['id']}/{name}']) input").check()
+    with studio.page.expect_download() as download:
+        studio.page.click(".chosen-bar >> text=Download")
+    with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:
+        assert sorted(archive.namelist()) == sorted(f"{learned['id']}/{name}" for name in names)
+    studio.page.click(".chosen-bar >> text=Side by side")
+    studio.page.wait_for_selector(".beside-area >> nth=1")
+    studio.page.locator("[aria-label='Larger']").first.click()
+    sizes = [one.evaluate("(one) => one.style.width") for one in studio.page.locator(".zoomed").all()]
+    assert sizes[0] == sizes[1]
+
+
+def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("models", learned["model_id"])
+    studio.page.wait_for_function("() => document.querySelector('.filters')?.naturalWidth > 0")
+    studio.page.click("button:text-is('Rename')")
+    studio.page.fill("dialog input", "Stripes")
+    studio.page.click("dialog button:text-is('Rename')")
+    studio.page.wait_for_selector("h1:has-text('Stripes')")
+    with studio.page.expect_download() as download:
+        studio.page.click("text=Export")
+    content = download.value.path().read_bytes()
+    studio.page.click(".back")
+    file = {"name": "twin.safetensors", "mimeType": "application/octet-stream", "buffer": content}
+    studio.page.set_input_files("input[name=model]", file)
+    studio.page.wait_for_selector("h1:has-text('twin')")
+    imported = studio.page.url.rpartition("/")[2]
+    assert studio.service.http.get(f"/v1/models/{imported}").json()["sha256"]
+    studio.page.click("button:text-is('Delete')")
+    studio.page.click("dialog button:text-is('Delete')")
+    studio.page.wait_for_selector("h1:text-is('Models')")
+    assert studio.service.http.get(f"/v1/models/{imported}").status_code == 404
+
+
+def test_pictures_are_classified_by_the_models_chosen(studio: Studio, learned: dict[str, Any]) -> None:
+    other = studio.service.succeeded(studio.service.train(learned["dataset_id"], seed=9))
+    studio.open("make", "classify")
+    for model_id in (learned["model_id"], other["model_id"]):
+        studio.page.locator(f"input[name=model][value='{model_id}']").check(force=True)
+    choose(studio, "stripes.png", pictures.stripes())
+    studio.page.get_by_label("chains", exact=True).fill("2")
+    studio.page.get_by_label("temperatures", exact=True).fill("2")
+    studio.page.click("button:text-is('Classify')")
+    studio.page.wait_for_selector("td.likeliest")

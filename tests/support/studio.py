@@ -1,0 +1,80 @@
+"""What people do in the studio, in a browser."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+from support.service import Service
+from support.waiting import until
+
+from core.storage import keys
+from core.storage.keys import CreatedKey, NewKey
+
+AXE = Path(__file__).with_name("vendor") / "axe.min.js"
+AXE_RUN = """async (rules) => {
+  const options = {resultTypes: ['violations'], ...(rules.length ? {runOnly: rules} : {})};
+  const describe = ({id, nodes}) => id + ': ' + nodes.map((one) => one.html.slice(0, 200)).join(' | ');
+  return (await axe.run(document, options)).violations.map(describe);
+}"""
+LONG: dict[str, Any] = {"iterations": 100_000}  # of a job that lasts until it is canceled
+
+
+@dataclass
+class Studio:
+    """A service and a page of it."""
+
+    service: Service
+    page: Page
+
+    @property
+    def url(self) -> str:
+        return str(self.service.http.base_url)
+
+    def open(self, *parts: str) -> None:
+        """Open a view by its address, as a new visitor."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.url}/#/{'/'.join(parts)}")
+        self.page.wait_for_selector("main h1")
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.page.wait_for_selector("main h1")
+
+    def job_id(self) -> str:
+        """Wait until the address is that of a job; return its id."""
+        self.page.wait_for_url("**/#/jobs/job_*")
+        return self.page.url.rpartition("/")[2]
+
+    def step(self) -> int:
+        """Return the step that the job's headline names; 0 if it names none."""
+        words = self.page.inner_text(".job-head .headline").partition("step ")[2]
+        return int(words.partition(" ")[0].replace(",", "") or 0)
+
+    def wait_for_status(self, words: str) -> None:
+        self.page.wait_for_selector(f".job-head .status:text-is('{words}')")
+
+    def pixels(self, selector: str) -> list[int]:
+        """Return the red, green, blue and alpha of each pixel of a canvas."""
+        script = "(one) => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]"
+        found: list[int] = self.page.locator(selector).evaluate(script)
+        return found
+
+    def accessibility_problems(self, *rules: str) -> list[str]:
+        """Return what axe-core finds on the page as it is now, by all of its rules or only by `rules`."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE.read_text())
+        found: list[str] = self.page.evaluate(AXE_RUN, list(rules))
+        return found
+
+    @contextmanager
+    def with_key(self, name: str) -> Iterator[CreatedKey]:
+        """Let the service ask for a key during the block, as there is one."""
+        made = keys.create(self.service.database, NewKey(name))
+        try:
+            yield made
+        finally:
+            keys.revoke(self.service.database, made.row.id)
+            until(lambda: self.service.http.get("/v1/jobs").is_success)
