@@ -1,6 +1,7 @@
 """Keys, cookies, hosts, origins and rate limits, all checked before a request's body is received."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -89,7 +90,9 @@ def test_an_unknown_method_is_refused_and_does_not_become_a_label(api: Api, meth
 
 
 def test_the_page_forbids_framing(api: Api) -> None:
-    for path in ("/", "/web/app.js", "/web/style.css"):
+    linked = re.findall(r'(?:href|src)="(web/[^"]+)"', api.client.get("/").text)
+    assert {Path(path).suffix for path in linked} >= {".js", ".css"}
+    for path in ("/", *(f"/{path}" for path in linked)):
         assert "frame-ancestors 'none'" in api.client.get(path).headers["content-security-policy"].split("; ")
 
 
