@@ -56,7 +56,7 @@ def test_the_proxy_may_remove_the_prefix_or_leave_it(api: Api, path: str) -> Non
 @pytest.mark.parametrize("prefix", ["/v1", "/docs", "/web/pictures"])
 def test_a_prefix_may_be_called_like_a_folder_of_the_service(api: Api, prefix: str) -> None:
     below = {"X-Forwarded-Prefix": prefix}
-    for path in ("/v1/presets", "/docs/swagger-ui.css", "/web/app.js"):
+    for path in ("/v1/presets", "/docs/swagger-ui.css", "/web/1/api.js"):
         assert api.client.get(path, headers=below).status_code == 200
     redirect = api.client.get("/v1/presets/", headers=below)
     assert redirect.headers["location"].endswith(f"{prefix}/v1/presets")
