@@ -5,7 +5,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -155,9 +155,16 @@ def _session(
 
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     with service_on(settings.data_dir, queue) as service:
-        importlib.import_module("api.client")  # while the service starts
-        with _client(service.url(), key) as client:
+        with _starting(console, settings.data_dir) if service.own else nullcontext():
+            importlib.import_module("api.client")  # while the service starts
+            url = service.url()
+        with _client(url, key) as client:
             yield Session(client, as_json, console, embedded=service.own)
+
+
+def _starting(console: "Console", data_dir: Path) -> AbstractContextManager[object]:
+    """Say on a terminal that a service is starting, which takes seconds."""
+    return console.status(f"starting a service on {data_dir}") if console.is_terminal else nullcontext()
 
 
 def _client(url: str, key: str | None) -> "Client":

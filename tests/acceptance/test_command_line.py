@@ -90,19 +90,27 @@ def _help(words: tuple[str, ...]) -> str:
     return CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "300", "TERM": "dumb"}).stdout
 
 
+def test_the_shell_completes_commands_and_presets() -> None:
+    environment = {**clean_environment(), "_GENCONVNET_COMPLETE": "complete_bash"}
+    for words, completed in (("genconvnet tra", ["train"]), ("genconvnet train --preset photo-l", ["photo-large"])):
+        line = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        done = subprocess.run([GENCONVNET], env={**environment, **line}, capture_output=True, text=True, check=False)
+        assert done.stdout.split() == completed, done.stderr
+
+
 def test_pictures_are_learned_and_no_earlier_result_is_overwritten(terminal: Terminal) -> None:
     done = terminal.run(*TRAIN, "--name=bricks", "--out=learned", "stripes.png")
     files = done.stdout.splitlines()
     assert all(Path(file).is_file() for file in files)
-    assert {"learned/synthesized-000.png", "learned/metrics.json"} <= set(files)
+    assert {"learned/synthesized-001.png", "learned/metrics.json"} <= set(files)
     assert re.search(r"train job_\w+: succeeded", done.stderr)
-    job = terminal.entry(*TRAIN, "--name=again", "--out=learned", "stripes.png")
-    assert (job["status"], job["params"]["iterations"], job["params"]["seed"]) == ("succeeded", 40, TINY["seed"])
-    assert job["files"][-2:] == ["learned/synthesized-002.png", "learned/synthesized-003.png"]
+    sample = ("sample", "bricks", "--count=1", "--width=40", "--height=24", "--steps=5")
+    job = terminal.entry(*sample, "--seed=7", "--out=learned")
+    assert (job["status"], job["params"]["steps"], job["params"]["seed"]) == ("succeeded", 5, 7)
+    assert job["files"] == ["learned/synthesized-002.png"]
+    assert pictures.pixels(Path("learned/synthesized-002.png").read_bytes()).shape == (24, 40)
+    assert terminal.run(*sample, "--out=more").stdout == "more/synthesized-000.png\n"
     assert [path.name for path in Path("learned").iterdir() if path.name.startswith(".")] == []
-    sampled = terminal.run("sample", "bricks", "--count=1", "--width=40", "--height=24", "--steps=5", "--out=more")
-    assert sampled.stdout == "more/synthesized-000.png\n"
-    assert pictures.pixels(Path("more/synthesized-000.png").read_bytes()).shape == (24, 40)
 
 
 def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> None:

@@ -39,7 +39,7 @@ def test_the_examples_of_the_client_run(
     for long, short in {**SMALLER, LOCAL: str(service.http.base_url)}.items():
         assert long in code
         code = code.replace(long, short)
-    names: dict[str, Any] = {"TINY": TINY, "__name__": "example"}
+    names: dict[str, Any] = {"TINY": {**TINY, "iterations": 5}, "__name__": "example"}
     exec(compile(code, "docs/client.md", "exec"), names)
     assert names["first"].wait().model_id is not None
     names["client"].close()
