@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -110,11 +110,14 @@ class Blobs:
 
     def _copy(self, path: str) -> BinaryIO:
         """Return a temporary file with the content of a file. Raises BlobMissing."""
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the caller
-        for chunk in self.stream(path, 0, self.size(path)):
-            copy.write(chunk)
-        copy.seek(0)
-        return copy
+        size = self.size(path)
+        with ExitStack() as on_failure:
+            copy = on_failure.enter_context(tempfile.TemporaryFile())
+            for chunk in self.stream(path, 0, size):
+                copy.write(chunk)
+            copy.seek(0)
+            on_failure.pop_all()  # the caller closes it
+            return copy
 
     def size(self, path: str) -> int:
         """Return the size of a file in bytes. Raises BlobMissing."""

@@ -137,6 +137,12 @@ def test_many_streams_share_one_reader_of_the_broker(api: Api, valkey: Valkey) -
         until(lambda: sum("b" in one["flags"] for one in redis.client_list()) == 1)
 
 
+def test_head_has_the_headers_of_the_stream_and_does_not_wait(api: Api) -> None:
+    head = api.client.head("/v1/events")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"].startswith("text/event-stream")
+
+
 @pytest.mark.parametrize(
     "after", ["x", "1", "1-", "-1", "1-2-3", f"{'9' * 20}-0", "1-1.x", "1-1.1.1.1", ".5-", "1" * 99]
 )

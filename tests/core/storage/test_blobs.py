@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from support.s3 import S3
 
 from core.runtime.settings import Settings
-from core.storage.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobStoreUnavailable
+from core.storage.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobStoreUnavailable, source_path, thumbnail_path
 
 CONTENT = bytes(range(256)) * 20
 TRANSIENT = (BaseError, ConnectionError)  # as in worker/runner.py
@@ -158,3 +158,24 @@ def test_a_store_that_stops_raises_transient_errors_until_it_is_back(monkeypatch
     blobs.put("a", b"new")
     assert blobs.get("a") == b"new"
     server.stop()
+
+
+def test_a_file_is_opened_to_read_as_one_with_a_descriptor(blobs: Blobs) -> None:
+    content = bytes(range(256)) * 9000  # more than one chunk
+    blobs.put("jobs/j/a.png", content)
+    with blobs.open("jobs/j/a.png") as file:
+        assert file.fileno() > 0
+        assert file.read() == content
+    with pytest.raises(BlobMissing), blobs.open("jobs/j/b.png"):
+        pass
+
+
+def test_a_picture_is_deleted_with_its_thumbnail(blobs: Blobs) -> None:
+    for path in ("jobs/j/a.png", "jobs/j/b.png", "jobs/j/b.png.thumbnail.webp", "jobs/j/c.json"):
+        blobs.put(path, b"abc")
+    assert [thumbnail_path("jobs/j/b.png"), source_path("jobs/j/b.png.thumbnail.webp")] == [
+        "jobs/j/b.png.thumbnail.webp",
+        "jobs/j/b.png",
+    ]
+    blobs.delete("jobs/j/a.png", "jobs/j/b.png")
+    assert set(blobs.paths()) == {"jobs/j/c.json"}
