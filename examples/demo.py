@@ -35,7 +35,7 @@ def main() -> int:
         url = arguments.url
         if url is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="genconvnet-demo-"))
-            url = stack.enter_context(service_on(Path(folder), Queue.TRAIN)).url()
+            url = stack.enter_context(service_on(Path(folder), tuple(Queue))).url()
             console.print(f"serving    {url}")
         client = stack.enter_context(Client(url, os.environ.get("GENCONVNET_KEY")))
         try:

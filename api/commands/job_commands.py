@@ -33,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
         (JobKind.INPAINT, inpaint, "genconvnet inpaint model_… damaged.png --count 4"),
         (JobKind.CLASSIFY, classify, "genconvnet classify photo.png --model bricks --model grass"),
     ):
-        service_command(app, kind.value, example=example, queue=kind.queue)(function)
+        service_command(app, kind.value, example=example, queues=(kind.queue,))(function)
 
 
 def train(

@@ -48,7 +48,7 @@ def show(session: Session, job: JobId) -> None:
     session.show(session.client.jobs.show(job))
 
 
-@service_command(app, "watch", example="genconvnet jobs watch job_…", queue=Queue.TRAIN)
+@service_command(app, "watch", example="genconvnet jobs watch job_…", queues=tuple(Queue))
 def watch(session: Session, job: JobId) -> None:
     """Show a job's progress until it has ended; exit code 1 if it does not succeed. Ctrl-C only stops watching."""
     watched = session.client.jobs.show(job)
@@ -64,7 +64,7 @@ def cancel(session: Session, job: JobId) -> None:
     session.done(f"job {found.id} was canceled", found)
 
 
-@service_command(app, "resume", example="genconvnet jobs resume job_… --iterations 1000", queue=Queue.TRAIN)
+@service_command(app, "resume", example="genconvnet jobs resume job_… --iterations 1000", queues=tuple(Queue))
 def resume(
     session: Session,
     job: JobId,

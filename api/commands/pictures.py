@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command("show", epilog="Example: genconvnet show synthesized-000.png")(show)
     example = "genconvnet replay synthesized-000.png --out again"
-    service_command(app, "replay", example=example, queue=Queue.SAMPLE)(replay)
+    service_command(app, "replay", example=example, queues=tuple(Queue))(replay)
 
 
 def show(picture: PictureFile, as_json: AsJson = False) -> None:

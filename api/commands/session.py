@@ -4,7 +4,7 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,11 +109,12 @@ def lines_of(name: str, value: Any) -> list[str]:
 
 
 def service_command(
-    app: typer.Typer, name: str, *, example: str, queue: Queue | None = None
+    app: typer.Typer, name: str, *, example: str, queues: Sequence[Queue] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a function to `app` as a command, with the options --server, --key, --json and --data-dir.
 
-    Its first argument is a Session. queue: of the job that the command runs, if any, for which a service needs workers.
+    Its first argument is a Session. queues: those in which a job of the command may wait, so that a service of its own
+    has workers for them at once.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -121,7 +122,7 @@ def service_command(
 
         def command(**given: Any) -> None:
             server, key, as_json, data_dir = (given.pop(shared) for shared in SHARED)
-            with errors_as_exit_codes(path), _session(server, key, as_json, data_dir, queue) as session:
+            with errors_as_exit_codes(path), _session(server, key, as_json, data_dir, queues) as session:
                 function(session, **given)
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -141,7 +142,7 @@ def service_command(
 
 @contextmanager
 def _session(
-    server: str | None, key: str | None, as_json: bool, data_dir: Path | None, queue: Queue | None
+    server: str | None, key: str | None, as_json: bool, data_dir: Path | None, queues: Sequence[Queue]
 ) -> Iterator[Session]:
     from rich.console import Console
 
@@ -154,7 +155,7 @@ def _session(
     from core.runtime.settings import Settings
 
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
-    with service_on(settings.data_dir, queue) as service:
+    with service_on(settings.data_dir, queues) as service:
         with _starting(console, settings.data_dir) if service.own else nullcontext():
             importlib.import_module("api.client")  # while the service starts
             url = service.url()

@@ -1,6 +1,6 @@
 """Entry point of a service for one command: `genconvnet serve` that ends with the process that started it.
 
-Its argument is the queue whose worker is to start first.
+Its arguments are the queues whose workers are to start at once.
 """
 
 import sys
@@ -18,7 +18,7 @@ def main() -> None:
     settings = ApiSettings()
     configure_logs(settings)
     broker_url = settings.broker_url if "broker_url" in settings.model_fields_set else None
-    serve(settings, broker_url, Queue(sys.argv[1]))
+    serve(settings, broker_url, [Queue(name) for name in sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +40,11 @@ class RunningService:
 
 
 @contextmanager
-def service_on(data_dir: Path, queue: Queue | None) -> Iterator[RunningService]:
+def service_on(data_dir: Path, queues: Sequence[Queue]) -> Iterator[RunningService]:
     """Yield the service on the data folder. If none runs there, start one, and stop it after the block.
 
-    queue: of the job that is going to run, whose worker starts first; None if none is, so that the API is enough.
+    queues: those in which a job may wait that is going to run, whose workers start at once; none if no job is, so that
+    the API is enough.
     Raises CannotStart.
     """
     running = find_running(data_dir)
@@ -51,8 +52,8 @@ def service_on(data_dir: Path, queue: Queue | None) -> Iterator[RunningService]:
         with (data_dir / USERS).open("a") as users:
             fcntl.flock(users, fcntl.LOCK_SH)
             yield RunningService(lambda: running, own=False)
-    elif queue is not None:
-        with _started(["api.embedded", queue.value], data_dir, 0) as (process, log):
+    elif queues:
+        with _started(["api.embedded", *queues], data_dir, 0) as (process, log):
             try:
                 yield RunningService(lambda: _announced(process, log), own=True)
             finally:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -25,16 +25,19 @@ from core.schemas.jobs import Queue
 from core.storage.startup import OTHER_FOLDER, check_blobs, open_database
 
 API_START_SECONDS = 60
+LATER_SECONDS = 20.0
 WORKER_STOP_SECONDS = 30.0
 PYTHON = (sys.executable, "-P", "-m")
 
 log = structlog.get_logger()
 
 
-def serve(settings: ApiSettings, broker_url: str | None, first: Queue = Queue.TRAIN) -> None:
+def serve(settings: ApiSettings, broker_url: str | None, at_once: Sequence[Queue] = tuple(Queue)) -> None:
     """Run the service until SIGTERM or Ctrl-C. Without a `broker_url`, run a broker too. Raises CannotStart.
 
-    first: the queue whose worker starts together with the API; the others follow, or all would start more slowly.
+    at_once: the queues whose workers are needed now. The first worker starts together with the API, the others when it
+    answers, or all would start more slowly. Workers of the other queues start LATER_SECONDS later, so that they do not
+    slow down a short command.
     Nothing is logged before the first process has started, so that a refusal is all that the user sees.
     """
     prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
@@ -56,16 +59,17 @@ def serve(settings: ApiSettings, broker_url: str | None, first: Queue = Queue.TR
             "GENCONVNET_WITHOUT_KEYS": str(settings.without_keys),
         }
         train_worker, *sample_workers = workers(settings.sample_workers, environment)
-        now, later = [train_worker], sample_workers
-        if first is Queue.SAMPLE:
-            now, later = sample_workers[:1], [train_worker, *sample_workers[1:]]
+        by_queue = {Queue.TRAIN: [train_worker], Queue.SAMPLE: sample_workers}
+        first, *others = [worker for queue in at_once for worker in by_queue[queue]]
         api = SupervisedProcess("api", [*PYTHON, "api"], environment)
-        for process in (api, *now):
-            supervisor.start(process)
+        supervisor.start(api)
+        supervisor.start(first)
         if _wait_for_answer(supervisor, api, settings, port):
             _announce(lock, settings, own_url(settings.host, port))
-        for worker in later:
+        for worker in others:
             supervisor.start(worker)
+        for worker in (worker for queue in Queue if queue not in at_once for worker in by_queue[queue]):
+            supervisor.start_later(worker, LATER_SECONDS)
         supervisor.run()
         log.info("stopping")
 

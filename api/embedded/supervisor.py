@@ -72,7 +72,7 @@ class SupervisedProcess:
             log.warning("process_died", process=self.name, exit_code=code, restart_in_seconds=wait)
         if self.process is None and time.monotonic() >= self.restart_at:
             self.start()
-            log.info("process_restarted", process=self.name)
+            log.info("process_restarted" if self.starts > 1 else "process_started", process=self.name)
 
     def stop(self) -> None:
         """Send SIGTERM and wait for the end; after `stop_seconds` send SIGKILL."""
@@ -100,6 +100,11 @@ class Supervisor:
 
     def start(self, process: SupervisedProcess) -> None:
         process.start()
+        self.processes.append(process)
+
+    def start_later(self, process: SupervisedProcess, seconds: float) -> None:
+        """Have `run` start the process after so many seconds."""
+        process.restart_at = time.monotonic() + seconds
         self.processes.append(process)
 
     def run(self) -> None:

@@ -31,7 +31,7 @@ def test_a_running_service_is_found_by_its_lock(api: Api, tmp_path: Path) -> Non
     assert find_running(tmp_path) is None
     with _locked(tmp_path, f"17\n{url}\n"):
         assert find_running(tmp_path) == url
-        with service_on(tmp_path, Queue.TRAIN) as service:
+        with service_on(tmp_path, (Queue.TRAIN,)) as service:
             assert (service.url(), service.own) == (url, False)
     assert find_running(tmp_path) is None, "it has ended, though its lock still names it"
 
@@ -54,11 +54,11 @@ def test_a_service_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: py
         find_running(tmp_path)
 
 
-@pytest.mark.parametrize("queue", [Queue.SAMPLE, None])
-def test_what_a_service_of_ones_own_refuses_is_said_in_its_words(tmp_path: Path, queue: Queue | None) -> None:
+@pytest.mark.parametrize("queues", [(Queue.SAMPLE,), ()])
+def test_what_a_service_of_ones_own_refuses_is_said_in_its_words(tmp_path: Path, queues: tuple[Queue, ...]) -> None:
     file = tmp_path / "file"
     file.touch()
-    with service_on(file, queue) as service, pytest.raises(CannotStart, match=r"^the data folder .* is not a folder"):
+    with service_on(file, queues) as service, pytest.raises(CannotStart, match=r"^the data folder .* is not a folder"):
         service.url()
 
 

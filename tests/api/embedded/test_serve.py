@@ -128,6 +128,17 @@ def test_a_process_that_ran_for_long_is_restarted_at_once() -> None:
     process.stop()
 
 
+def test_a_process_that_starts_later_is_started_once_it_is_time() -> None:
+    supervised, process = supervisor.Supervisor(), SupervisedProcess("later", EXITS)
+    supervised.start_later(process, 3600)
+    process.restart_if_dead()
+    assert (process.process, process.starts) == (None, 0)
+    process.restart_at = 0.0
+    process.restart_if_dead()
+    assert process.starts == 1
+    supervised.close()
+
+
 def test_a_process_that_refuses_its_first_start_ends_the_supervisor() -> None:
     refusing = SupervisedProcess("refuses", [sys.executable, "-c", f"raise SystemExit({REFUSED})"])
     steady = SupervisedProcess("steady", [sys.executable, "-c", "import time; time.sleep(60)"])
