@@ -9,21 +9,25 @@ from itertools import count
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from core.pictures.images import read_picture
 from core.recipe.lighting import evened
-from core.schemas.classification import ResolvedClassifyParams
+from core.schemas.classification import KeptPartition, ResolvedClassifyParams
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import MAX_SEED, LearningParams
+from core.storage import models
 from core.storage.tables import DatasetImage
+from core.synthesis.trained_model import TrainedModel
 from core.theory.classification import CategoryModel, class_log_densities, class_posterior
-from core.theory.partition import log_partition
+from core.theory.partition import annealed_log_weights, estimate
 from worker.errors import NonFiniteResult
 from worker.inputs import batches, dataset_rows, open_model
 from worker.job_context import JobContext
 from worker.progress import ProgressReporter
 
 MIN_EFFECTIVE_SAMPLES = 2.0  # below it a single chain carries the estimate of log Z
+SEEDS_APART = 1_000_003  # between the seeds of chains that refine one estimate; seeds count modulo 2**32
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class _Category:
 
     model_id: str
     model: CategoryModel
+    partition: KeptPartition
     params: LearningParams
     channels: int
 
@@ -41,7 +46,7 @@ class _Category:
 
 
 def classify(context: JobContext) -> None:
-    """Estimate log Z of each model, then p(c | I) of each picture by Bayes' rule with equal priors."""
+    """Find log Z of each model, then p(c | I) of each picture by Bayes' rule with equal priors."""
     params = ResolvedClassifyParams.model_validate(context.lease.params)
     rows = dataset_rows(context)
     progress = ProgressReporter(context, len(params.model_ids), params.all_steps)
@@ -49,9 +54,7 @@ def classify(context: JobContext) -> None:
     report = {
         "models": list(params.model_ids),
         "pictures": _classify_pictures(context, rows, categories),
-        "log_partitions": [
-            {"model_id": category.model_id, **asdict(category.model.partition)} for category in categories
-        ],
+        "log_partitions": [{"model_id": category.model_id, **category.partition.summary()} for category in categories],
         "remarks": _find_warnings(categories),
     }
     content = json.dumps(report, ensure_ascii=False, allow_nan=False).encode()
@@ -62,25 +65,75 @@ def classify(context: JobContext) -> None:
 def _load_category(
     context: JobContext, params: ResolvedClassifyParams, index: int, progress: ProgressReporter
 ) -> _Category:
-    """Load the model with this index and estimate its log Z. Raises NonFiniteResult."""
+    """Load the model with this index and its log Z, which is estimated unless it is kept with the model.
+
+    Raises NonFiniteResult.
+    """
     model_id = params.model_ids[index]
     model = open_model(context, model_id)
-    size, boundary = model.params.image_size, boundary_of_pictures(model.params.boundary)
-    steps = count()
-    partition = log_partition(
+    kept = _read(models.find(context.database, model_id).log_partition)
+    if kept is None or not kept.is_enough(params):
+        weights = _anneal(context, model, params, index, kept, progress)
+        kept = _read(
+            models.update_log_partition(
+                context.database, model_id, lambda before: _joined(_read(before), weights).model_dump(mode="json")
+            )
+        )
+        assert kept is not None
+    progress.report(index + 1, index + 1, params.all_steps)
+    category = CategoryModel(model.net, model.levels, kept.value, boundary_of_pictures(model.params.boundary))
+    return _Category(model_id, category, kept, model.params, len(model.levels.mean))
+
+
+def _anneal(
+    context: JobContext,
+    model: TrainedModel,
+    params: ResolvedClassifyParams,
+    index: int,
+    kept: KeptPartition | None,
+    progress: ProgressReporter,
+) -> KeptPartition:
+    """Estimate the model's log Z, at least as slowly as what is kept of it was. Raises NonFiniteResult."""
+    temperatures, annealing_steps, known = params.temperatures, params.steps, 0
+    if kept is not None:
+        temperatures, annealing_steps = max(temperatures, kept.temperatures), max(annealing_steps, kept.steps)
+        known = len(kept.log_weights)
+    size, steps = model.params.image_size, count()
+    seed = (params.seed + index + SEEDS_APART * known) % (MAX_SEED + 1)  # never that of the kept chains
+    weights = annealed_log_weights(
         model.net,
         (size, size),
-        boundary=boundary,
-        generator=torch.Generator(context.device).manual_seed((params.seed + index) % (MAX_SEED + 1)),
+        boundary=boundary_of_pictures(model.params.boundary),
+        generator=torch.Generator(context.device).manual_seed(seed),
         chains=params.chains,
-        temperatures=params.temperatures,
-        steps=params.steps,
+        temperatures=temperatures,
+        steps=annealing_steps,
         interrupt=lambda: progress.report(index, index + 1, next(steps)),
     )
-    if not math.isfinite(partition.value):
-        raise NonFiniteResult(f"the normalizing constant of model {model_id} came out as {partition.value}")
-    category = CategoryModel(model.net, model.levels, partition, boundary)
-    return _Category(model_id, category, model.params, len(model.levels.mean))
+    found = _estimated(temperatures, annealing_steps, weights)
+    if not math.isfinite(found.value):
+        raise NonFiniteResult(f"the normalizing constant of model {params.model_ids[index]} came out as {found.value}")
+    return found
+
+
+def _joined(kept: KeptPartition | None, new: KeptPartition) -> KeptPartition:
+    """Return the estimate from both if they were annealed alike; else the slower one, because others would spoil it."""
+    if kept is None or kept.effort < new.effort:
+        return new
+    if (kept.temperatures, kept.steps) != (new.temperatures, new.steps):
+        return kept
+    weights = torch.tensor([*kept.log_weights, *new.log_weights], dtype=torch.float64)
+    return _estimated(new.temperatures, new.steps, weights)
+
+
+def _estimated(temperatures: int, steps: int, weights: Tensor) -> KeptPartition:
+    return KeptPartition(
+        temperatures=temperatures, steps=steps, log_weights=tuple(weights.tolist()), **asdict(estimate(weights))
+    )
+
+
+def _read(stored: dict[str, Any] | None) -> KeptPartition | None:
+    return None if stored is None else KeptPartition.model_validate(stored)
 
 
 def _classify_pictures(
@@ -123,8 +176,10 @@ def _find_warnings(categories: Sequence[_Category]) -> list[str]:
             "the models were learned from pictures whose light was evened differently: here no picture was evened"
         )
     for one in categories:
-        if one.model.partition.effective_samples < MIN_EFFECTIVE_SAMPLES:
-            found.append(f"log Z of model {one.model_id} rests on a single chain: it may be far too low")
+        if one.partition.effective_samples < MIN_EFFECTIVE_SAMPLES:
+            found.append(
+                f"log Z of model {one.model_id} rests on a single chain: it may be far too low; refine improves it"
+            )
         if one.params.boundary == "torus":
             found.append(
                 f"model {one.model_id} was learned on the torus, but pictures have edges: use boundary padded instead"

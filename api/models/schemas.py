@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.pagination import Time
 from api.public_urls import public_url
 from api.uploads.forms import NAME_LENGTH
+from core.schemas.classification import KeptPartition
 from core.schemas.times import utc_datetime
 from core.storage.tables import Model
 
@@ -21,6 +22,17 @@ class ModelIn(BaseModel):
     ]
 
 
+class LogPartitionOut(BaseModel):
+    """The estimate of log Z that classifications use (annealed importance sampling); of `chains` chains."""
+
+    value: float
+    standard_error: float
+    effective_samples: float
+    chains: int
+    temperatures: int
+    steps: int
+
+
 class ModelOut(BaseModel):
     id: str
     name: str | None
@@ -28,6 +40,9 @@ class ModelOut(BaseModel):
     job_id: str | None
     params: dict[str, Any]
     channels: int
+    log_partition: Annotated[
+        LogPartitionOut | None, Field(description="null: the model has not been used to classify pictures.")
+    ]
     bytes: int
     sha256: str
     url: str
@@ -41,7 +56,14 @@ class ModelOut(BaseModel):
             job_id=row.job_id,
             params=row.params,
             channels=row.channels,
+            log_partition=_log_partition(row.log_partition),
             bytes=row.bytes,
             sha256=row.sha256,
             url=public_url(f"/v1/models/{row.id}/download"),
         )
+
+
+def _log_partition(stored: dict[str, Any] | None) -> LogPartitionOut | None:
+    if stored is None:
+        return None
+    return LogPartitionOut.model_validate(KeptPartition.model_validate(stored).summary())

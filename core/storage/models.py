@@ -1,6 +1,7 @@
 """Rows of trained models."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -54,6 +55,19 @@ def rename(database: Database, model_id: str, name: str | None) -> Model:
         model.name = name
         audit.add(session, "model.rename", model_id, name=name)
         return model
+
+
+def update_log_partition(
+    database: Database, model_id: str, improve: Callable[[dict[str, Any] | None], dict[str, Any]]
+) -> dict[str, Any]:
+    """Replace what is kept of a model's log Z by what `improve` makes of it; return that. Raises NotFound.
+
+    The row is locked meanwhile, so that nothing is lost if two jobs estimate it at the same time.
+    """
+    with database.write() as session:
+        model = _get(session, model_id, lock=True)
+        model.log_partition = improve(model.log_partition)
+        return model.log_partition
 
 
 def delete(database: Database, model_id: str) -> list[str]:

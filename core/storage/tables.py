@@ -236,6 +236,7 @@ class Model(Owned, BlobColumns, Base):
     job_id: Mapped[str | None] = mapped_column(String(40))
     params: Mapped[dict[str, Any]]  # parameters of the training
     channels: Mapped[int]
+    log_partition: Mapped[dict[str, Any] | None]  # `core.schemas.classification.KeptPartition`
 
 
 class IdempotencyKey(Base):

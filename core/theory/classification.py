@@ -52,7 +52,7 @@ class CategoryModel:
 
     net: GenerativeConvNet
     levels: Levels
-    partition: LogPartition
+    partition: LogPartition | float
     boundary: Boundary = "valid"
 
 

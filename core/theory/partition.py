@@ -50,7 +50,6 @@ class Chains:
         )
 
 
-@torch.no_grad()
 def log_partition(
     net: GenerativeConvNet,
     size: tuple[int, int],
@@ -62,7 +61,33 @@ def log_partition(
     steps: int = 8,
     interrupt: Callable[[], None] | None = None,
 ) -> LogPartition:
-    """Estimate log Z = log E_q exp f(I) over pictures of `size` (H, W) by annealed importance sampling (Neal, 2001).
+    """Estimate log Z = log E_q exp f(I) over pictures of `size` (H, W), as `annealed_log_weights` says."""
+    weights = annealed_log_weights(
+        net,
+        size,
+        boundary=boundary,
+        generator=generator,
+        chains=chains,
+        temperatures=temperatures,
+        steps=steps,
+        interrupt=interrupt,
+    )
+    return estimate(weights)
+
+
+@torch.no_grad()
+def annealed_log_weights(
+    net: GenerativeConvNet,
+    size: tuple[int, int],
+    *,
+    boundary: Boundary = "valid",
+    generator: torch.Generator,
+    chains: int = 16,
+    temperatures: int = 100,
+    steps: int = 8,
+    interrupt: Callable[[], None] | None = None,
+) -> Tensor:
+    """Return the log weights of `chains` chains of annealed importance sampling (Neal, 2001), (chains,), float64.
 
     Each chain starts as white noise N(0, s²) and passes through the densities N(0, s²)^(1-β) (q exp f)^β for
     `temperatures` T values of β up to 1. At each of them one Hamiltonian transition of `steps` leapfrog steps leaves
@@ -80,7 +105,7 @@ def log_partition(
     start_std = spread(net, (DESCENTS, *shape), boundary, generator)
     annealing = Annealing(net, boundary, generator, start_std, temperatures, steps, interrupt or _never_interrupt)
     step_sizes = annealing.tuned_step_sizes((-(-chains // CHAINS_PER_PILOT), *shape))
-    return estimate(annealing.log_weights((chains, *shape), step_sizes))
+    return annealing.log_weights((chains, *shape), step_sizes)
 
 
 def log_density(
@@ -189,7 +214,7 @@ class Annealing:
 
 
 def estimate(log_weights: Tensor) -> LogPartition:
-    """Return the estimate from the chains' log weights (N,), float64, with a jackknife error.
+    """Return the estimate of log Z from the chains' log weights (N,), float64, with a jackknife error.
 
     Unlike the usual standard error, which is at most 1 then, the jackknife shows one chain that outweighs all others.
     """

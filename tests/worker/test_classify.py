@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from core.recipe.lighting import evened
 from core.schemas.classification import ClassifyParams
 from core.schemas.jobs import JobKind
 from core.schemas.learning import LearningParams
+from core.storage import models
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
+from core.theory.partition import annealed_log_weights, estimate
 from worker.lease_renewer import JobCanceled
 
 
@@ -86,3 +89,40 @@ def test_a_canceled_job_stops_during_its_work(harness):
         harness.work(
             classification(harness.add_dataset(a=noise_png(1)), *ids, temperatures=10_000), harness.cancel_soon
         )
+
+
+def test_log_z_is_kept_with_the_model_and_refined_on_request(harness, monkeypatch):
+    annealed = []
+
+    def counted(*arguments, **settings):
+        annealed.append((settings["chains"], settings["temperatures"], settings["steps"]))
+        return annealed_log_weights(*arguments, **settings)
+
+    monkeypatch.setattr(worker.classify, "annealed_log_weights", counted)
+    ids = [add_model(harness, boundary="padded", seed=seed)[0] for seed in (3, 4)]
+    dataset = harness.add_dataset(a=noise_png(1))
+
+    def partitions(**params):
+        job = harness.work(classification(dataset, *ids, chains=4, **params))
+        return json.loads(harness.file(job, "classification.json"))["log_partitions"]
+
+    def kept():
+        return [models.find(harness.database, model_id).log_partition for model_id in ids]
+
+    first = partitions()
+    assert annealed == [(4, 5, 1)] * 2
+    assert partitions() == first
+    assert partitions(temperatures=3) == first, "what is kept was annealed more slowly"
+    assert len(annealed) == 2
+    weights = [one["log_weights"] for one in kept()]
+
+    refined = partitions(refine=True, temperatures=3)
+    assert annealed[2:] == [(4, 5, 1)] * 2, "not faster than what is kept"
+    for before, now, shown in zip(weights, kept(), refined, strict=True):
+        assert now["log_weights"][:4] == before
+        assert len(set(now["log_weights"])) == 8, "with other random numbers"
+        expected = asdict(estimate(torch.tensor(now["log_weights"], dtype=torch.float64)))
+        assert shown == {"model_id": shown["model_id"], **expected, "chains": 8, "temperatures": 5, "steps": 1}
+
+    slower = partitions(temperatures=9)
+    assert [(one["chains"], one["temperatures"]) for one in slower] == [(4, 9)] * 2, "weights of faster ones go"
