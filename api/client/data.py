@@ -105,6 +105,17 @@ class JobData(Data):
     artifacts: list[Artifact]
 
 
+class LogPartition(Data):
+    """The estimate of log Z that classifications use, from `chains` chains of annealed importance sampling."""
+
+    value: float
+    standard_error: float
+    effective_samples: float
+    chains: int
+    temperatures: int
+    steps: int
+
+
 class Model(Data):
     """A model: what a training job has learned, or an imported file. params: the settings of its training."""
 
@@ -114,6 +125,7 @@ class Model(Data):
     job_id: str | None
     params: dict[str, Any]
     channels: int
+    log_partition: LogPartition | None = None
     bytes: int
     sha256: str
     url: str
