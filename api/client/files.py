@@ -1,8 +1,7 @@
 """Files that are written whole or not at all, and never over another file."""
 
-import os
 import re
-import tempfile
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,16 +50,10 @@ def _next(path: Path) -> Path:
 
 
 def _temporary(folder: Path) -> Path:
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".genconvnet-", suffix=".part")
-    os.close(handle)
-    Path(name).chmod(0o666 & ~_umask())  # as an ordinary new file has it
-    return Path(name)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    """Create an empty file with a name that nobody else uses."""
+    path = folder / f".genconvnet-{uuid.uuid4().hex}.part"
+    path.touch(exist_ok=False)
+    return path
 
 
 def _publish(temporary: Path, path: Path) -> None:

@@ -12,9 +12,9 @@ from api.client.data import Dataset
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Picture = Union[str, os.PathLike[str], bytes, IO[bytes], "Image"]
+PictureSource = Union[str, os.PathLike[str], bytes, IO[bytes], "Image"]
 """A path of a picture, of a zip or of a folder of pictures; or encoded pictures or a zip; or a picture of Pillow."""
-Pictures = Picture | Iterable[Picture]
+Pictures = PictureSource | Iterable[PictureSource]
 PicturesOrDataset = Pictures | Dataset
 
 Part = tuple[str, IO[bytes] | io.RawIOBase | bytes]  # filename, content
@@ -63,7 +63,7 @@ class FileToSend(io.RawIOBase):
 
 def parts_of(pictures: Pictures) -> list[Part]:
     """Return the files to send. Raises OSError if a path cannot be read, and ValueError if there are none."""
-    several: list[Picture] = [pictures] if _is_one(pictures) else list(pictures)  # type: ignore[arg-type,list-item]
+    several: list[PictureSource] = [pictures] if _is_one(pictures) else list(pictures)  # type: ignore[arg-type,list-item]
     parts = [part for index, picture in enumerate(several) for part in _parts(picture, index)]
     if not parts:
         raise ValueError("there are no pictures to upload")
@@ -78,7 +78,7 @@ def _is_pillow(picture: object) -> bool:
     return hasattr(picture, "save") and hasattr(picture, "mode")
 
 
-def _parts(picture: Picture, index: int) -> list[Part]:
+def _parts(picture: PictureSource, index: int) -> list[Part]:
     if isinstance(picture, bytes):
         return [(f"picture-{index}", picture)]
     if isinstance(picture, str | os.PathLike):

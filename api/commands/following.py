@@ -101,7 +101,7 @@ class LiveDisplay:
         self._picture: Any = None
         texts = (TextColumn("{task.description}"), TextColumn("{task.fields[about]}"))
         self._bar = Bar(texts[0], BarColumn(), TaskProgressColumn(), texts[1], console=session.console)
-        place = "" if job.queue_position in (None, 0) else f", {job.queue_position} before it"
+        place = f", place {job.queue_position} in the queue" if (job.queue_position or 0) > 1 else ""
         self._task = self._bar.add_task(VERBS[job.kind], total=1.0, about=f"{job.status}{place}")
         self._live = Live(
             console=session.console, get_renderable=self._renderable, refresh_per_second=4, transient=True
