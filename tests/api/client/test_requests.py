@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from support import pictures
+from support import pictures, rows
 from support.faulty_proxy import FaultyProxy, Refused
 from support.http import Api, free_port
 from support.keys import holder
 from support.models import model_file
+from support.valkey import Valkey
 
 from api import client as package
 from api.client import (
@@ -32,6 +33,8 @@ from api.datasets.schemas import DatasetOut, ImageOut, SkippedOut
 from api.jobs.schemas import ArtifactOut, ErrorOut, JobOut, PreviewOut
 from api.models.schemas import ModelOut
 from api.presets import ParameterOut, PresetOut
+from core.jobs import outcomes
+from core.jobs.results import NewArtifact
 
 
 @pytest.fixture
@@ -224,3 +227,19 @@ def test_another_server_is_not_taken_for_the_service(api: Api) -> None:
         for ask in (client.presets.list, lambda: client.models.show("model_1")):
             with pytest.raises(UnexpectedAnswer):
                 ask()
+
+
+def test_a_service_below_a_path_is_used_and_its_files_are_found(tmp_path: Path, valkey: Valkey) -> None:
+    (tmp_path / "api").mkdir()
+    with Api(tmp_path / "api", valkey.url, GENCONVNET_ROOT_PATH="/pictures") as api:
+        rows.accept(api.database, rows.train(rows.add_dataset(api.database).id))
+        lease = rows.claim(api.database)
+        made = NewArtifact("a.png", "image/png", api.blobs.put(lease.path("a.png"), b"abc"), 3, 4)
+        outcomes.succeed(api.database, lease, [made], rows.DONE)
+        for url in (f"{api.client.base_url}/pictures", f"{api.client.base_url}/pictures/"):
+            with Client(url) as client:
+                (job,) = client.jobs.list()
+                assert job.artifacts[0].url.startswith("/pictures/v1/jobs/")
+                assert job.read(job.artifacts[0]) == job.read("a.png") == b"abc"
+                (path,) = job.download(tmp_path / "files")
+                assert path.read_bytes() == b"abc"
