@@ -11,6 +11,7 @@ import httpx
 
 from api.client.answers import parse
 from api.client.data import Dataset, Event, Model
+from api.client.errors import Invalid, NotFound
 from api.client.events import follow
 from api.client.jobs import AnyJob, AsyncJob, Job, attached
 from api.client.resources import (
@@ -21,6 +22,7 @@ from api.client.resources import (
     Models,
     Presets,
     create_dataset,
+    delete,
     id_of,
     in_path,
     pages_of,
@@ -102,8 +104,7 @@ class _Client(Generic[AnyJob]):
         **params: Any,
     ) -> Steps[AnyJob]:
         """Learn a model. params: what replaces the preset's, such as `iterations`; see `presets.list()`."""
-        dataset_id = yield from self._dataset_id(pictures)
-        return (yield from self._post("train", options, params, dataset_id=dataset_id, preset=preset))
+        return (yield from self._post_on(pictures, "train", options, params, preset=preset))
 
     @operation
     def sample(self, model: str | Model, /, options: JobOptions = JobOptions(), **params: Any) -> Steps[AnyJob]:
@@ -120,8 +121,7 @@ class _Client(Generic[AnyJob]):
         **params: Any,
     ) -> Steps[AnyJob]:
         """Encode and decode pictures with a model. params: mode (one_pass or attractor), steps."""
-        dataset_id = yield from self._dataset_id(pictures)
-        return (yield from self._post("reconstruct", options, params, model_id=id_of(model), dataset_id=dataset_id))
+        return (yield from self._post_on(pictures, "reconstruct", options, params, model_id=id_of(model)))
 
     @operation
     def inpaint(
@@ -133,8 +133,7 @@ class _Client(Generic[AnyJob]):
         **params: Any,
     ) -> Steps[AnyJob]:
         """Paint the transparent parts of pictures. params: count, steps, step_size, seed."""
-        dataset_id = yield from self._dataset_id(pictures)
-        return (yield from self._post("inpaint", options, params, model_id=id_of(model), dataset_id=dataset_id))
+        return (yield from self._post_on(pictures, "inpaint", options, params, model_id=id_of(model)))
 
     @operation
     def classify(
@@ -146,9 +145,8 @@ class _Client(Generic[AnyJob]):
         **params: Any,
     ) -> Steps[AnyJob]:
         """Decide which of the models each picture most likely comes from. params: chains, temperatures, steps, seed."""
-        dataset_id = yield from self._dataset_id(pictures)
         model_ids = [id_of(model) for model in models]
-        return (yield from self._post("classify", options, params, model_ids=model_ids, dataset_id=dataset_id))
+        return (yield from self._post_on(pictures, "classify", options, params, model_ids=model_ids))
 
     @iteration
     def events(self, after: str | None = None) -> Emits[Event]:
@@ -169,10 +167,17 @@ class _Client(Generic[AnyJob]):
         response = yield from send(Request("POST", "v1/replays", files=files, headers=headers))
         return attached(parse(self.job_type, response), self._runner)
 
-    def _dataset_id(self, pictures: PicturesOrDataset) -> Steps[str]:
-        if isinstance(pictures, Dataset):
-            return pictures.id
-        return (yield from create_dataset(pictures, None)).id
+    def _post_on(
+        self, pictures: PicturesOrDataset, kind: str, options: JobOptions, params: dict[str, Any], **fields: Any
+    ) -> Steps[AnyJob]:
+        """Post a job on pictures. If it is refused, those that were uploaded only for it are deleted."""
+        dataset = pictures if isinstance(pictures, Dataset) else (yield from create_dataset(pictures, None))
+        try:
+            return (yield from self._post(kind, options, params, dataset_id=dataset.id, **fields))
+        except (Invalid, NotFound):
+            if dataset is not pictures:
+                yield from delete(f"v1/datasets/{in_path(dataset)}")
+            raise
 
     def _post(self, kind: str, options: JobOptions, params: dict[str, Any], **fields: Any) -> Steps[AnyJob]:
         body = {"kind": kind, **fields, "params": params, "priority": options.priority}

@@ -1,5 +1,7 @@
 """`genconvnet train`, `sample`, `reconstruct`, `inpaint` and `classify`: a job each, from pictures to files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,9 +61,9 @@ def train(
     service: draw from it with `sample`, save it with `models export`.
     """
     params = parameters(assignments, image_size=image_size, iterations=iterations, seed=seed)
-    learned = _dataset(session, pictures, dataset, name)
     options = _options(priority, time_limit)
-    job = run_job(session, lambda: session.client.train(learned, preset, options, **params), detach)
+    with _dataset(session, pictures, dataset, name) as given:
+        job = run_job(session, lambda: session.client.train(given, preset, options, **params), detach)
     if name is not None and job.model_id is not None:
         session.client.models.rename(job.model_id, name)
     write_results(session, job, out)
@@ -106,8 +108,8 @@ def reconstruct(
     """Encode and decode pictures with a model, and measure the error of each. Ctrl-C cancels it."""
     params = parameters(assignments, mode=mode, steps=steps)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    given = _dataset(session, pictures, dataset)
-    job = run_job(session, lambda: session.client.reconstruct(chosen, given, options, **params), detach)
+    with _dataset(session, pictures, dataset) as given:
+        job = run_job(session, lambda: session.client.reconstruct(chosen, given, options, **params), detach)
     write_results(session, job, out)
 
 
@@ -128,8 +130,8 @@ def inpaint(
     """Paint the transparent parts of pictures (alpha below 128). Ctrl-C cancels it."""
     params = parameters(assignments, count=count, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    given = _dataset(session, pictures, dataset)
-    job = run_job(session, lambda: session.client.inpaint(chosen, given, options, **params), detach)
+    with _dataset(session, pictures, dataset) as given:
+        job = run_job(session, lambda: session.client.inpaint(chosen, given, options, **params), detach)
     write_results(session, job, out)
 
 
@@ -150,26 +152,34 @@ def classify(
     """Decide which of several models each picture most likely comes from. Ctrl-C cancels it."""
     params = parameters(assignments, seed=seed)
     options, chosen = _options(priority, time_limit), [find_model(session, one) for one in models or ()]
-    given = _dataset(session, pictures, dataset)
-    job = run_job(session, lambda: session.client.classify(chosen, given, options, **params), detach)
+    with _dataset(session, pictures, dataset) as given:
+        job = run_job(session, lambda: session.client.classify(chosen, given, options, **params), detach)
     write_results(session, job, out)
 
 
+@contextmanager
 def _dataset(
     session: Session, pictures: list[Path] | None, dataset_id: str | None, name: str | None = None
-) -> "Dataset":
-    """Return the dataset with this id, or upload the pictures as one."""
+) -> Iterator["Dataset"]:
+    """Yield the dataset with this id, or upload the pictures as one, which is deleted if the job is refused."""
+    from api.client import Invalid
+
     if bool(pictures) == bool(dataset_id):
         raise typer.BadParameter("give either pictures, or --dataset", param_hint="PICTURES")
     if dataset_id:
-        return session.client.datasets.show(dataset_id)
+        yield session.client.datasets.show(dataset_id)
+        return
     dataset = session.client.upload(pictures or [], name=name)
     for skipped in dataset.skipped:
         session.say(f"skipped {skipped.file}: {skipped.reason}")
     for image in dataset.images:
         for note in image.notes:
             session.say(f"{image.filename}: {note}")
-    return dataset
+    try:
+        yield dataset
+    except Invalid:
+        session.client.datasets.delete(dataset)
+        raise
 
 
 def _options(priority: int, time_limit: float | None) -> "JobOptions":

@@ -206,9 +206,13 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_wrong_use_is_said_and_ends_with_2(terminal: Terminal, words: tuple[str, ...], said: str) -> None:
+def test_wrong_use_is_said_and_ends_with_2(
+    terminal: Terminal, service: Service, words: tuple[str, ...], said: str
+) -> None:
     Path("broken.png").write_bytes(pictures.png()[:50])
+    newest = service.http.get("/v1/datasets", params={"limit": 1}).json()["data"]
     done = terminal.run(*words, code=2)
+    assert service.http.get("/v1/datasets", params={"limit": 1}).json()["data"] == newest, "nothing was left behind"
     assert said in done.stderr
     assert done.stdout == ""
 

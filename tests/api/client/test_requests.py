@@ -170,6 +170,7 @@ def test_what_is_wrong_with_parameters_is_said_by_field(client: Client) -> None:
     with pytest.raises(Invalid) as refused:
         client.train(pictures.png(), iterations=0, step_size="x")
     assert [fault.field for fault in refused.value.errors] == ["params.step_size", "params.iterations"]
+    assert list(client.datasets.list()) == [], "what was uploaded for a refused job is not kept"
     with pytest.raises(NotFound):
         client.sample("model_none")
 
