@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Bytecode is kept, or each process would compile all tests.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup demo serve test test-all chaos quality speed bench-gpu service load check format clean
+.PHONY: help setup demo serve test test-all chaos quality speed bench-gpu service load pictures check format clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -49,6 +49,9 @@ service: $(READY) ## how soon the service starts and begins a job; what training
 
 load: $(READY) ## what the service bears while it learns: reads, event streams, jobs, uploads; three to eight minutes
 	$(BIN)/python benchmarks/load.py
+
+pictures: $(READY) ## the cards of the page and the screenshots of docs/, from a real run; some ten minutes, needs chromium
+	$(BIN)/python tools/pictures.py $(PICTURES)
 
 check: $(READY) ## lint, format, types, import rules, names
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import skimage
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "api/web/studio/examples"
@@ -145,7 +145,7 @@ def fish(random: np.random.Generator) -> Image.Image:
 
 
 def scene(random: np.random.Generator) -> Image.Image:
-    """Return a landscape of 128 pixels: sky, a sun, ranges of hills, water or a meadow."""
+    """Return a landscape of 128 pixels, with clouds and leaves: sky, a sun, ranges of hills, water or a meadow."""
     side = 128 * ENLARGED
     hue = random.uniform(0, 1)
     y = np.linspace(0, 1, side)[:, None, None]
@@ -174,7 +174,11 @@ def scene(random: np.random.Generator) -> Image.Image:
         for _ in range(26):
             left, down, long = random.uniform(0, side), random.uniform(line, side), random.uniform(0.04, 0.2) * side
             draw.line([left, down, left + long, down], fill=hsv(hue + 0.05, 0.2, 0.9), width=ENLARGED)
-    return picture.resize((128, 128), Image.Resampling.LANCZOS).filter(ImageFilter.SMOOTH)
+    small = np.asarray(picture.resize((128, 128), Image.Resampling.LANCZOS), dtype=np.float64)
+    rough = sum(
+        size * wrapped_noise(128, blur, random) for size, blur in ((0.05, 12.0), (0.05, 5.0), (0.05, 2.0), (0.04, 1.0))
+    )
+    return as_picture(small * (1 + np.asarray(rough)[..., None] * (0.6 + np.linspace(0, 0.8, 128)[:, None, None])))
 
 
 def wrapped_noise(side: int, blur: float, random: np.random.Generator) -> Array:

@@ -10,26 +10,28 @@ from support import pictures
 from support.studio import LONG, Studio
 from support.waiting import until
 
-SMALL = {"image_size": "32", "iterations": "40"}
+# Hand a file to the page as a drop or a paste does: [kind of event, name of the file, its bytes].
+HAND_OVER = """([kind, name, bytes]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));
+  const options = {bubbles: true, cancelable: true};
+  document.body.dispatchEvent(kind === 'drop' ? new DragEvent(kind, {...options, dataTransfer: carried})
+    : new ClipboardEvent(kind, {...options, clipboardData: carried}));
+}"""
 
 
 def choose(studio: Studio, name: str, content: bytes, media_type: str = "image/png") -> None:
     studio.page.set_input_files("input[name=images]", {"name": name, "mimeType": media_type, "buffer": content})
 
 
-def start_small(studio: Studio) -> str:
-    """Learn a texture in about a second; return the job's id."""
-    for name, value in SMALL.items():
-        studio.page.get_by_label(name.replace("_", " "), exact=True).fill(value)
-    studio.page.click("button:text-is('Learn')")
-    return studio.job_id()
-
-
 def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(studio: Studio) -> None:
     studio.open()
     studio.page.click(".tile:has-text('Cobbles')")
     studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 96 × 96')")
-    job_id = start_small(studio)
+    for name, value in {"image size": "32", "iterations": "40"}.items():
+        studio.page.get_by_label(name, exact=True).fill(value)
+    studio.page.click("button:text-is('Learn')")
+    job_id = studio.job_id()
     studio.wait_for_status("done")
     job = studio.service.job(job_id)
     assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (32, 40, "quick")
@@ -54,6 +56,29 @@ def test_a_picture_is_shown_as_the_model_sees_it(studio: Studio) -> None:
         assert max(abs(one - other) for one, other in zip(expected, found, strict=False)) <= 6
 
 
+def test_pictures_can_be_dropped_and_pasted(studio: Studio) -> None:
+    studio.open("make", "object")
+    for number, event in enumerate(("drop", "paste"), start=1):
+        studio.page.evaluate(HAND_OVER, [event, f"{event}.png", list(pictures.png(30, 20))])
+        studio.page.wait_for_selector(f".chosen .hint:has-text('{number} picture')")
+    assert studio.page.locator(".chosen .strip button").evaluate_all("(all) => all.map((one) => one.ariaLabel)") == [
+        "drop.png",
+        "paste.png",
+    ]
+
+
+def test_a_picture_made_here_is_made_again_from_what_its_file_says(studio: Studio, learned: dict[str, Any]) -> None:
+    content = studio.service.artifact(learned, "synthesized-001.png")
+    studio.open("make", "texture")
+    choose(studio, "found.png", content)
+    studio.page.click("button:text-is('Make it again')")
+    job_id = studio.job_id()
+    assert job_id != learned["id"]
+    studio.wait_for_status("done")
+    again = pictures.pixels(studio.service.artifact(studio.service.job(job_id), "synthesized-001.png"))
+    assert (again == pictures.pixels(content)).all()
+
+
 def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     studio.open("make", "texture")
     choose(studio, "broken.png", pictures.png(48, 48)[:-300])
@@ -61,9 +86,8 @@ def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     studio.page.wait_for_selector(".chosen .wrong")
     assert studio.page.locator(".notice.failed").count() == 1
     studio.page.click("text=Choose others")
-    choose(studio, "stripes.png", pictures.stripes())
-    start_small(studio)
-    studio.wait_for_status("done")
+    studio.page.wait_for_selector(".drop")
+    assert studio.service.http.get("/v1/datasets").json()["data"][0]["images"][0]["filename"] != "broken.png"
 
 
 def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> None:

@@ -7,10 +7,11 @@ import { createDataset } from "./datasets.js";
 import { modelOf } from "./models.js";
 import { kindOf } from "./kinds.js";
 import { presetsFor } from "./presets.js";
+import { isOurs } from "./replays.js";
 
 export const kindId = signal("texture");
 export const kind = computed(() => kindOf(kindId.value));
-export const files = signal([]); // [{id, file, bitmap}]: bitmap is null if this browser cannot show the format
+export const files = signal([]); // [{id, file, bitmap, ours}]: bitmap is null if this browser cannot show the format, ours if we made it
 export const dataset = signal(null); // a stored set, instead of files
 export const presetName = signal(null);
 export const modelIds = signal([]);
@@ -47,13 +48,15 @@ export function override(name, value) {
 let last = 0;
 
 export async function addFiles(list) {
-  const added = await Promise.all([...list].map(async (file) => ({ id: (last += 1), file, bitmap: await bitmapOf(file) })));
+  const added = await Promise.all([...list].map(looked));
   batch(() => {
     dataset.value = null;
     problems.value = [];
     files.value = [...files.peek(), ...added];
   });
 }
+
+const looked = async (file) => ({ id: (last += 1), file, bitmap: await bitmapOf(file), ours: await isOurs(file) });
 
 // null for formats that only the service reads, and for broken pictures, which it names.
 const bitmapOf = (file) => createImageBitmap(file).catch(() => null);

@@ -2,6 +2,8 @@
 
 import { get, remove, send, upload } from "../api.js";
 import { signal } from "../ui.js";
+import { kindOf } from "./kinds.js";
+import { purposeOf } from "./presets.js";
 
 export const models = signal(null); // null until they are read
 
@@ -17,7 +19,7 @@ export async function loadModels() {
 }
 
 export const modelOf = (id) => models.value?.find((one) => one.id === id);
-export const modelName = (model) => model?.name || (model ? `Model ${model.id.slice(-6)}` : "deleted model");
+export const modelName = (model) => model?.name || (model ? `${kindOf(purposeOf(model.params)).title} ${model.id.slice(-6)}` : "deleted model");
 
 // What a model can draw: only its own size if it learned an object, or patches that stand alone.
 export const isFixedSize = ({ params }) => params.top === "object" || isOfPatches({ params });

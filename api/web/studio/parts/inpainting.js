@@ -1,6 +1,7 @@
 // Choose the picture that is to be filled in, then paint over what should go.
 
 import { html, useEffect, useSignal } from "../ui.js";
+import { route } from "../router.js";
 import * as draft from "../data/draft.js";
 import { modelOf } from "../data/models.js";
 import { addressOf, resultsOf, trainingJob } from "../data/pictures.js";
@@ -24,8 +25,9 @@ export function Inpainting() {
     if (model) attempt(async () => take(await picturesOf(model)));
   }, [model?.id]);
   const take = async (found) => {
-    own.value = found;
-    if (!source.peek() && found.length) source.value = await loaded(found[0]);
+    const { job, name } = route.peek().query; // a picture that was looked at before
+    own.value = job && name ? [`v1/jobs/${job}/artifacts/${name}`, ...found] : found;
+    if (!source.peek() && own.value.length) source.value = await loaded(own.value[0]);
   };
   if (!model) return null;
   const pick = (event) => draft.addFiles(event.target.files);

@@ -3,7 +3,7 @@
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
 import { cancel, create, discard, isFinal, resume } from "../data/jobs.js";
-import { modelOf } from "../data/models.js";
+import { isFixedSize, modelOf } from "../data/models.js";
 import { resultsOf } from "../data/pictures.js";
 import { confirm, prompt } from "./dialog.js";
 import { Icon } from "./icon.js";
@@ -16,7 +16,7 @@ export function JobActions({ job }) {
   return html`
     <div class="actions">
       ${!final && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
-      ${final && model && html`<a class="button primary" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />Draw more, any size</a>`}
+      ${final && model && html`<a class="button primary" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
       ${final && model && html`<button type="button" onClick=${act(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
       ${(job.status === "failed" || job.status === "canceled") && html`<button type="button" onClick=${act(() => goOn(job))}><${Icon} name="play" />Resume</button>`}
       ${job.status === "succeeded" && job.kind === "train" && html`<button type="button" onClick=${act(() => goFurther(job))}><${Icon} name="next" />Go further</button>`}
@@ -37,9 +37,9 @@ export async function moreLikeThis(job) {
 export async function again(job) {
   const { model_ids, ...params } = job.params;
   const body = { kind: job.kind, params };
-  if (job.kind === "train") body.preset = job.preset;
-  else if (job.kind === "classify") body.model_ids = model_ids;
-  else body.model_id = job.model_id;
+  if (job.preset) body.preset = job.preset;
+  if (job.kind === "classify") body.model_ids = model_ids;
+  else if (job.kind !== "train") body.model_id = job.model_id;
   if (job.dataset_id) body.dataset_id = job.dataset_id;
   const made = await create(body);
   go("jobs", made.id);

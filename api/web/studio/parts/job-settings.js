@@ -3,9 +3,15 @@
 import { html } from "../ui.js";
 import { link } from "../router.js";
 import { modelName, modelOf } from "../data/models.js";
-import { moment, value, words } from "../format.js";
+import { duration, moment, value, words } from "../format.js";
 
 const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "steps", "mode"];
+
+const MEASURED = [
+  ["structure_ratio", "structure ratio", "How much the pictures differ from yours in structure, compared with parts of yours from each other: 1 is alike."],
+  ["spectrum_deviation", "spectrum deviation", "By how much the worst band of detail is too strong or too weak: 1 is alike."],
+  ["mean_rmse", "mean error", "Grey levels between your pictures and what the model draws of them."],
+];
 
 export function JobSettings({ job, label = "Settings" }) {
   const { model_ids, ...params } = job.params;
@@ -20,8 +26,9 @@ export function JobSettings({ job, label = "Settings" }) {
         ${first.map(row)}
         ${job.kind !== "train" && from.map((id) => html`<div key=${id}><dt>model</dt><dd><a href=${link("models", id)}>${modelName(modelOf(id))}</a></dd></div>`)}
         ${job.kind === "train" && job.model_id && html`<div><dt>model</dt><dd><a href=${link("models", job.model_id)}>${modelName(modelOf(job.model_id))}</a></dd></div>`}
+        ${MEASURED.filter(([name]) => name in job.metrics).map(([name, title, about]) => html`<div key=${name} title=${about}><dt>${title}</dt><dd>${Number(job.metrics[name].toFixed(2))}</dd></div>`)}
         <div><dt>asked for</dt><dd>${moment(job.created_at)}</dd></div>
-        ${job.finished_at && job.started_at && html`<div><dt>took</dt><dd>${((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000).toFixed(0)} s</dd></div>`}
+        ${job.finished_at && job.started_at && html`<div><dt>took</dt><dd>${duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)}</dd></div>`}
       </dl>
       ${others.length > 0 && html`<details><summary>All settings</summary><dl>${others.map(row)}</dl></details>`}
     </section>`;

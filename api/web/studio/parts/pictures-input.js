@@ -1,7 +1,9 @@
 // Where pictures come in: dropped, pasted, chosen, from an earlier set or from the examples.
 
 import { html, signal, useEffect, useRef, useState } from "../ui.js";
+import { go } from "../router.js";
 import * as draft from "../data/draft.js";
+import { replay } from "../data/replays.js";
 import { datasetName, datasets, thumbnail } from "../data/datasets.js";
 import { EXAMPLES, exampleFiles } from "../data/examples.js";
 import { count, fileSize } from "../format.js";
@@ -99,7 +101,7 @@ function Chosen({ size }) {
   const set = draft.dataset.value;
   const items = set
     ? set.images.map((image) => ({ id: image.index, name: image.filename, url: image.url, small: thumbnail(image), width: image.width, height: image.height }))
-    : draft.files.value.map(({ id, file, bitmap }) => ({ id, name: file.name, file, bitmap, width: bitmap?.width, height: bitmap?.height }));
+    : draft.files.value.map(({ id, file, bitmap, ours }) => ({ id, name: file.name, file, bitmap, ours, width: bitmap?.width, height: bitmap?.height }));
   const [at, setAt] = useState(0);
   const current = items[Math.min(at, items.length - 1)];
   return html`
@@ -114,6 +116,9 @@ function Chosen({ size }) {
               </button>
             </li>`)}
         </ul>`}
+      ${current.ours && html`
+        <p class="row">This picture was made here or by the same software.
+          <button type="button" class="small" onClick=${() => attempt(async () => go("jobs", await replay(current.file)))}><${Icon} name="again" />Make it again</button></p>`}
       <div class="row">
         <span class="hint">${count(items.length, "picture")}${set ? `, stored as ${datasetName(set)}` : ""}</span>
         ${!set && html`<label class="button small">Add more<input class="sr" type="file" accept=${ACCEPT} multiple onChange=${(event) => draft.addFiles(event.target.files)} /></label>`}

@@ -10,8 +10,10 @@ const WORDS = { queued: "waiting", running: "at work", succeeded: "done", failed
 
 export const Status = ({ job }) => html`<span class="status ${job.status}">${WORDS[job.status]}</span>`;
 
+const LEARN = { texture: "Learn a texture", object: "Learn an object", autoencoder: "Learn an auto-encoder", dictionary: "Learn a dictionary" };
+
 export function titleOf(job) {
-  if (job.kind === "train") return `Learn: ${kindOf(purposeOf(job.params)).title.toLowerCase()}`;
+  if (job.kind === "train") return LEARN[purposeOf(job.params)];
   return kindOf(job.kind).title;
 }
 

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { link, replace } from "../router.js";
+import { isOfPatches, modelOf } from "../data/models.js";
 import { addressOf, originalOf, resultsOf } from "../data/pictures.js";
 import { again, moreLikeThis } from "./job-actions.js";
 import { Icon } from "./icon.js";
@@ -15,6 +16,7 @@ export function Viewer({ job, name, close }) {
   const mode = useSignal("look"); // look, tiles, slider, beside
   const original = useSignal(null);
   const results = resultsOf(job);
+  const model = modelOf(job.model_id);
   const at = results.findIndex((one) => one.name === name);
   const artifact = results[at];
   const step = (by) => {
@@ -69,6 +71,7 @@ export function Viewer({ job, name, close }) {
           <div class="actions">
             ${job.model_id && html`<button type="button" class="primary" onClick=${() => attempt(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
             <button type="button" onClick=${() => attempt(() => again(job))}><${Icon} name="again" />Make again</button>
+            ${model && !isOfPatches(model) && html`<a class="button" href=${link("make", "inpaint", { model: model.id, job: job.id, name })}><${Icon} name="brush" />Fill in</a>`}
             <a class="button" href=${link("jobs", job.id)}><${Icon} name="jobs" />Its job</a>
           </div>
           <${JobSettings} job=${job} label="Settings of this picture" />

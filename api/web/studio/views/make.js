@@ -63,7 +63,7 @@ function Cards({ group, title }) {
         ${KINDS.filter((one) => one.group === group).map((one) => html`
           <li key=${one.id}>
             <a class="card" href=${link("make", one.id)} aria-current=${draft.kindId.value === one.id ? "true" : null}>
-              <${Thumb} src=${new URL(`${one.id}.png`, CARDS).href} />
+              <${Thumb} src=${new URL(`${one.id}.jpg`, CARDS).href} />
               <span class="card-words"><strong>${one.title}</strong><span>${one.line}</span></span>
             </a>
           </li>`)}
@@ -141,13 +141,17 @@ function Start({ kind }) {
     </div>`;
 }
 
+let starting = false; // a second click posts no second job
+
 async function submit(event) {
   event.preventDefault();
-  if (draft.sent.peek() !== null) return;
+  if (starting) return;
   if (draft.missing.peek()) return say(draft.missing.peek());
+  starting = true;
   await attempt(async () => {
     const { job, notes } = await draft.start();
     notes.forEach((one) => say(one, "noted"));
     go("jobs", job.id);
   });
+  starting = false;
 }
