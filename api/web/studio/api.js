@@ -86,21 +86,29 @@ function bodyOf(request) {
 
 let probing = false;
 
-// Note that the service does not answer, and look for it until it does.
+// Note that the service did not answer, and ask until it does.
 export function lost() {
+  reachable.value = false;
+  suspect();
+}
+
+// Ask whether the service answers, because a connection broke; say so only if it does not.
+export async function suspect() {
   if (probing) return;
   probing = true;
-  reachable.value = false;
-  const probe = async () => {
-    try {
-      const answer = await fetch("healthz", { cache: "no-store" });
-      if (!answer.ok) throw new Error();
-      probing = false;
-      reachable.value = true;
-      returned.value += 1;
-    } catch {
-      setTimeout(probe, PROBE_MS);
-    }
-  };
-  setTimeout(probe, PROBE_MS / 4);
+  while (!(await answers())) {
+    reachable.value = false;
+    await new Promise((resolve) => setTimeout(resolve, PROBE_MS));
+  }
+  probing = false;
+  reachable.value = true;
+  returned.value += 1;
+}
+
+async function answers() {
+  try {
+    return (await fetch("healthz", { cache: "no-store" })).ok;
+  } catch {
+    return false;
+  }
 }

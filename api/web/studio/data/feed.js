@@ -1,6 +1,6 @@
 // One event stream for all jobs of the caller, and none while the tab is hidden: a browser opens six connections to a host.
 
-import { locked, lost, reachable, returned } from "../api.js";
+import { locked, returned, suspect } from "../api.js";
 import { effect } from "../ui.js";
 
 const NAMES = ["status", "progress", "preview", "done"];
@@ -17,10 +17,9 @@ export function startFeed(listener, refresh) {
     source = new EventSource("v1/events");
     for (const name of NAMES) source.addEventListener(name, (event) => listener(name, JSON.parse(event.data)));
     source.addEventListener("error", () => {
-      lost(); // asks whether the service answers, and says when it does
-      if (source?.readyState !== EventSource.CLOSED) return; // the browser connects again by itself
+      if (source?.readyState !== EventSource.CLOSED) return suspect(); // the browser connects again by itself
       close();
-      retry = setTimeout(open, RETRY_MS);
+      retry = setTimeout(again, RETRY_MS); // refused: what is asked now tells why
     });
   }
 
@@ -30,17 +29,17 @@ export function startFeed(listener, refresh) {
     source = null;
   }
 
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return close();
+  function again() {
     open();
     refresh();
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return close();
+    again();
   });
   effect(() => {
-    if (returned.value && reachable.peek()) {
-      close();
-      open();
-      refresh();
-    }
+    if (returned.value) again();
   });
   open();
 }

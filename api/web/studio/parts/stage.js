@@ -9,7 +9,6 @@ import { attempt } from "./notices.js";
 import { Changing } from "./picture.js";
 
 const FRAME_MS = 160;
-const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export function Stage({ job }) {
   const frames = framesOf(job);
@@ -38,7 +37,7 @@ export function Stage({ job }) {
   };
   return html`
     <div class="stage">
-      <div class="stage-picture ${still.matches ? "" : "moves"}">
+      <div class="stage-picture">
         <${Changing} src=${shown.url} alt=${`The chains at step ${shown.iteration}`} width=${shown.width} height=${shown.height} />
       </div>
       ${frames.length > 1 && html`

@@ -52,7 +52,8 @@ export function Make() {
 // On a small screen what was chosen is below: bring it up.
 function showBench() {
   const bench = document.querySelector(".bench");
-  if (bench.getBoundingClientRect().top > 0.66 * innerHeight) bench.scrollIntoView({ block: "start", behavior: "smooth" });
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  if (bench.getBoundingClientRect().top > 0.66 * innerHeight) bench.scrollIntoView({ block: "start", behavior });
 }
 
 function Cards({ group, title }) {
