@@ -18,13 +18,14 @@ from typing import Any
 
 import httpx
 from PIL import Image, ImageDraw
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Route, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 STUDIO = ROOT / "api/web/studio"
 EXAMPLES, CARDS, IMAGES = STUDIO / "examples", STUDIO / "cards", ROOT / "docs/images"
 SIDE = 240  # of a card's picture, in pixels
 WINDOW = {"width": 1280, "height": 860}
+MAX_BYTES = 290_000  # of a screenshot
 Job = dict[str, Any]
 
 
@@ -133,14 +134,20 @@ def take_screenshots(run: Run, url: str, chromium: str) -> None:
             ("light", "make", "make/texture", _choose_cobbles),
             ("dark", "watch", f"jobs/{fish['id']}", _scrub),
             ("light", "look", f"jobs/{learned['id']}/synthesized-000.png", _slide),
-            ("light", "gallery", "gallery", _wait),
+            ("light", "gallery", "gallery", _show_drawn),
         ):
             page = browser.new_page(viewport=WINDOW, color_scheme=scheme)  # type: ignore[arg-type]
+            page.route("**/cards/*.jpg", _new_card)
             page.goto(f"{url}/#/{view}")
             act(page)
             _save_small(page.screenshot(), IMAGES / f"{name}.png")
             page.close()
         browser.close()
+
+
+def _new_card(route: Route) -> None:
+    """Answer with the card as it was just made; the service has read the files when it began."""
+    route.fulfill(path=CARDS / route.request.url.rpartition("/")[2], content_type="image/jpeg")
 
 
 def _choose_cobbles(page: Page) -> None:
@@ -160,6 +167,11 @@ def _slide(page: Page) -> None:
     page.wait_for_selector(".zoomed")
     page.click("button:has-text('Slider')")
     page.get_by_label("How much of your photograph is shown").fill("46")
+    _wait(page)
+
+
+def _show_drawn(page: Page) -> None:
+    page.click("button:has-text('Drawn')")
     _wait(page)
 
 
@@ -204,9 +216,12 @@ def _save(name: str, picture: Image.Image) -> None:
 
 
 def _save_small(content: bytes, path: Path) -> None:
-    """Save a screenshot with 256 colours, which takes a third of the bytes."""
+    """Save a screenshot with as many colours, up to 256, as fit into MAX_BYTES."""
     picture = Image.open(io.BytesIO(content)).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    for colours in (256, 160, 96):
+        picture.quantize(colours, kmeans=2, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+        if path.stat().st_size <= MAX_BYTES:
+            break
     print(f"{path}: {path.stat().st_size // 1000} kB")  # noqa: T201
 
 

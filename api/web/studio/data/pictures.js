@@ -1,6 +1,6 @@
 // The pictures that jobs made, and the photographs to hold beside them.
 
-import { modelOf } from "./models.js";
+import { isOfPatches, modelOf } from "./models.js";
 import { artifactsChanged, loadJob, order, peek } from "./jobs.js";
 import { datasetOf } from "./datasets.js";
 import { computed } from "../ui.js";
@@ -12,12 +12,15 @@ export const resultsOf = (job) => job.artifacts.filter(isResult).sort((one, othe
 export const addressOf = (artifact) => `${artifact.url}?${artifact.sha256.slice(0, 12)}`; // new content, new address
 export const smallOf = (artifact) => `${artifact.thumbnail_url}?${artifact.sha256.slice(0, 12)}`;
 
-// All results of the jobs read so far: [{id, job, artifact}], newest job first.
+const learnsPatches = ({ kind, params }) => kind === "train" && isOfPatches({ params });
+
+// All results of the jobs read so far: [{id, jobId, artifact}], newest job first. The patches of a dictionary are no
+// pictures of their own; they stay with their job.
 export const gallery = computed(() => {
   artifactsChanged.value;
   return order.value.flatMap((id) => {
     const job = peek(id);
-    return job ? resultsOf(job).map((artifact) => ({ id: `${id}/${artifact.name}`, jobId: id, artifact })) : [];
+    return job && !learnsPatches(job) ? resultsOf(job).map((artifact) => ({ id: `${id}/${artifact.name}`, jobId: id, artifact })) : [];
   });
 });
 

@@ -2,9 +2,11 @@
 
 import { html, useEffect, useRef, useState } from "../ui.js";
 
-// A small picture in a list: loaded when it comes near.
-export const Thumb = ({ src, alt = "", size = null }) =>
-  html`<img class="thumb" src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
+const COARSE = 64; // pixels: pictures of up to this side are enlarged, and their pixels shown
+
+// A small picture in a list: loaded when it comes near. of: the artifact that it shows, if it is one.
+export const Thumb = ({ src, alt = "", size = null, of = null }) =>
+  html`<img class="thumb ${of && of.width <= COARSE ? "pixelated" : ""}" src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
 
 // A picture that changes while one looks: the next is decoded before it takes the place of the last.
 export function Changing({ src, alt, width, height }) {

@@ -15,7 +15,7 @@ export function Results({ job, only = false }) {
         <ul class="results ${results.length === 1 ? "one" : ""}">
           ${results.map((one) => html`
             <li key=${one.name}>
-              <a href=${link("jobs", job.id, one.name)} aria-label=${`Look at ${one.name}, ${one.width} by ${one.height} pixels`}><${Thumb} src=${smallOf(one)} size=${256} /></a>
+              <a href=${link("jobs", job.id, one.name)} aria-label=${`Look at ${one.name}, ${one.width} by ${one.height} pixels`}><${Thumb} src=${smallOf(one)} size=${256} of=${one} /></a>
             </li>`)}
         </ul>
       </section>`}

@@ -36,7 +36,7 @@ function Cell({ picture }) {
   const label = `${artifact.name}, ${artifact.width} by ${artifact.height}`;
   return html`
     <div class="gallery-cell ${chosen.value.has(picture.id) ? "chosen" : ""}">
-      <a href=${link("jobs", jobId, artifact.name)} aria-label=${`Look at ${label}`}><${Thumb} src=${smallOf(artifact)} /></a>
+      <a href=${link("jobs", jobId, artifact.name)} aria-label=${`Look at ${label}`}><${Thumb} src=${smallOf(artifact)} of=${artifact} /></a>
       <input type="checkbox" checked=${chosen.value.has(picture.id)} aria-label=${`Choose ${label}`} onChange=${() => toggle(picture)} />
     </div>`;
 }
