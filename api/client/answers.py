@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
-from httpx_sse import ServerSentEvent
+from httpx_sse import ServerSentEvent, SSEError
 from pydantic import BaseModel, ValidationError
 
 from api.client.data import Event
@@ -27,6 +27,8 @@ def failures_as_errors(request: Request, base_url: httpx.URL, *, reached: bool) 
     """Turn an exception of httpx into one of ours. reached: the service has answered before, so it may do so again."""
     try:
         yield
+    except SSEError as error:  # an httpx.HTTPError too, but asking again would not help
+        raise UnexpectedAnswer(f"what {base_url} answers to {request.method} {request.url} is not a stream") from error
     except httpx.HTTPError as error:
         sent = not isinstance(error, _NOT_SENT)
         reason = str(error) or type(error).__name__

@@ -11,7 +11,7 @@ import httpx
 
 from api.client.answers import parse
 from api.client.data import Dataset, Event, Model
-from api.client.errors import Invalid, NotFound
+from api.client.errors import Conflict, Invalid, LimitReached, NotFound
 from api.client.events import follow
 from api.client.jobs import AnyJob, AsyncJob, Job, attached
 from api.client.resources import (
@@ -43,8 +43,9 @@ class JobOptions:
     """What jobs of every kind may be given.
 
     priority: -10 to 10; jobs of higher priority start first. time_limit_seconds: of work, then the job fails.
-    idempotency_key: the same key and the same request give the same job, also from another run of a program; by default
-    each call has its own, which its repetitions share.
+    idempotency_key: the same key and the same request give the same job, also from another run of a program. Pictures
+    are a new dataset in each request, so upload them before. By default each call has its own key, which its
+    repetitions share.
     """
 
     priority: int = 0
@@ -174,7 +175,7 @@ class _Client(Generic[AnyJob]):
         dataset = pictures if isinstance(pictures, Dataset) else (yield from create_dataset(pictures, None))
         try:
             return (yield from self._post(kind, options, params, dataset_id=dataset.id, **fields))
-        except (Invalid, NotFound):
+        except (Invalid, NotFound, Conflict, LimitReached):
             if dataset is not pictures:
                 yield from delete(f"v1/datasets/{in_path(dataset)}")
             raise
@@ -251,13 +252,15 @@ class AsyncClient(_Client[AsyncJob], Asynchronous):
 
 
 def _settings(url: str, key: str | None, timeout: float) -> dict[str, Any]:
-    """Return the arguments of httpx's clients. Raises ValueError if `url` is not one of HTTP."""
+    """Return the arguments of httpx's clients. Raises ValueError if `url` is not one of HTTP, or `key` is no key."""
     try:
         base_url = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError(f"{url!r} is not a URL: {error}") from error
     if base_url.scheme not in ("http", "https") or not base_url.host:
         raise ValueError(f"{url!r} is not a URL such as http://127.0.0.1:8000")
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise ValueError("the key is not one of genconvnet: it has a line break, or characters that are not ASCII")
     headers = {"User-Agent": f"genconvnet/{VERSION}", **({"Authorization": f"Bearer {key}"} if key else {})}
     is_local = base_url.host in LOCAL_HOSTS
     return {"base_url": base_url, "headers": headers, "timeout": timeout, "trust_env": not is_local}

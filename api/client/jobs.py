@@ -1,6 +1,7 @@
 """Jobs: posting, following and ending them, and their results."""
 
 import io
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,9 +76,10 @@ class JobMethods(JobData):
         pause = FIRST_POLL_SECONDS
         yield from self._request("GET")
         while not self.ended:
-            if deadline is not None and time.monotonic() + pause > deadline:
+            left = pause if deadline is None else deadline - time.monotonic()
+            if left <= 0:
                 raise WaitTimedOut(self, f"job {self.id} has not ended within {timeout:g} s")
-            yield from sleep(pause)
+            yield from sleep(min(pause, left))
             pause = min(1.5 * pause, MAX_POLL_SECONDS)
             yield from self._request("GET")
         self.raise_unless_succeeded()
@@ -104,8 +106,7 @@ class JobMethods(JobData):
     def metrics_series(self) -> Steps[list[dict[str, Any]]]:
         """Return what was measured while learning, one entry for each iteration."""
         response = yield from send(Request("GET", f"v1/jobs/{self.id}/metrics"))
-        series: list[dict[str, Any]] = response.json()["data"]
-        return series
+        return parse_page(json.loads, response)[0]
 
     @operation
     def previews(self) -> Steps[list[Preview]]:
@@ -144,7 +145,8 @@ class JobMethods(JobData):
         wanted = [one for one in self.artifacts if (one.name != PREVIEW if names is None else one.name in names)]
         written: list[Path] = []
         for artifact in wanted:
-            path = yield from write_numbered(Path(folder) / artifact.name, self._file(artifact))
+            name = Path(artifact.name).name  # whatever answers, no file is written elsewhere
+            path = yield from write_numbered(Path(folder) / name, self._file(artifact))
             written.append(path)
         return written
 

@@ -125,11 +125,12 @@ class SyncRunner(_Runner[httpx.Client]):
         return response
 
     def _open(self, step: Open, streams: contextlib.ExitStack) -> Any:
+        streams.close()  # of the stream that broke: an operation follows one at a time, perhaps for months
         with self._failures_as_errors(step.request):
             response = self.http.send(self._built(step.request, STREAM_TIMEOUT_SECONDS), stream=True)
             self.reached = True
             streams.callback(response.close)
-            if response.is_error:
+            if not response.is_success:
                 response.read()
         check(response, step.request)
         if response.status_code == httpx.codes.NO_CONTENT:
@@ -196,11 +197,12 @@ class AsyncRunner(_Runner[httpx.AsyncClient]):
         return response
 
     async def _open(self, step: Open, streams: contextlib.AsyncExitStack) -> Any:
+        await streams.aclose()
         with self._failures_as_errors(step.request):
             response = await self.http.send(self._built(step.request, STREAM_TIMEOUT_SECONDS), stream=True)
             self.reached = True
             streams.push_async_callback(response.aclose)
-            if response.is_error:
+            if not response.is_success:
                 await response.aread()
         check(response, step.request)
         if response.status_code == httpx.codes.NO_CONTENT:

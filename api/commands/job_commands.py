@@ -48,7 +48,7 @@ def train(
     iterations: Annotated[int | None, typer.Option(help="Updates of the weights, for each layer added.")] = None,
     seed: Seed = None,
     assignments: Set = None,
-    name: Annotated[str | None, typer.Option(help="Name of the dataset and of the model.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset and, unless --detach, of the model.")] = None,
     dataset: DatasetId = None,
     priority: Priority = 0,
     time_limit: TimeLimit = None,
@@ -141,6 +141,9 @@ def classify(
     models: Annotated[
         list[str] | None, typer.Option("--model", help="Id or name of a model; repeat it for each category.")
     ] = None,
+    refine: Annotated[
+        bool | None, typer.Option("--refine", help="Improve the estimates of log Z that are kept with the models.")
+    ] = None,
     seed: Seed = None,
     assignments: Set = None,
     dataset: DatasetId = None,
@@ -150,7 +153,7 @@ def classify(
     detach: Detach = False,
 ) -> None:
     """Decide which of several models each picture most likely comes from. Ctrl-C cancels it."""
-    params = parameters(assignments, seed=seed)
+    params = parameters(assignments, refine=refine, seed=seed)
     options, chosen = _options(priority, time_limit), [find_model(session, one) for one in models or ()]
     with _dataset(session, pictures, dataset) as given:
         job = run_job(session, lambda: session.client.classify(chosen, given, options, **params), detach)
@@ -162,14 +165,17 @@ def _dataset(
     session: Session, pictures: list[Path] | None, dataset_id: str | None, name: str | None = None
 ) -> Iterator["Dataset"]:
     """Yield the dataset with this id, or upload the pictures as one, which is deleted if the job is refused."""
-    from api.client import Invalid
+    from api.client import Invalid, LimitReached
 
     if bool(pictures) == bool(dataset_id):
         raise typer.BadParameter("give either pictures, or --dataset", param_hint="PICTURES")
     if dataset_id:
         yield session.client.datasets.show(dataset_id)
         return
-    dataset = session.client.upload(pictures or [], name=name)
+    try:
+        dataset = session.client.upload(pictures or [], name=name)
+    except ValueError as error:  # an empty folder
+        raise typer.BadParameter(str(error), param_hint="PICTURES") from error
     for skipped in dataset.skipped:
         session.say(f"skipped {skipped.file}: {skipped.reason}")
     for image in dataset.images:
@@ -177,7 +183,7 @@ def _dataset(
             session.say(f"{image.filename}: {note}")
     try:
         yield dataset
-    except Invalid:
+    except (Invalid, LimitReached):
         session.client.datasets.delete(dataset)
         raise
 

@@ -29,8 +29,6 @@ def run_job(session: Session, post: Callable[[], "Job"], detach: bool, after: st
 
     If `detach`, print its id and exit. after: the id of the last event before that, of a job that is resumed.
     """
-    if detach and session.embedded:
-        raise typer.BadParameter("no service is running, so the job would not run: start one", param_hint="--detach")
     job = post()
     if detach:
         if session.as_json:
@@ -52,10 +50,15 @@ def write_results(session: Session, job: "Job", out: Path) -> None:
         session.print_line(path)
     for warning in job.metrics.get("remarks") or ():
         session.say(f"warning: {warning}")
+    if job.status != "succeeded":
+        session.say(f"job {job.id} is {job.status}: it has not made all of its results")
+        return
     if job.kind == "train":
         session.say(f"learned {job.model_id}; `genconvnet sample {job.model_id}` draws more")
     if job.kind == "reconstruct":
         session.say(f"mean error: {job.metrics['mean_rmse']:.1f} grey levels")
     if job.kind == "classify":
+        names = {model.id: model.name for model in session.client.models.list()}
         for one in json.loads(job.read("classification.json"))["pictures"]:
-            session.say(f"{one['filename']}: {one['most_likely']} ({one['probabilities'][one['most_likely']]:.0%})")
+            likely = one["most_likely"]
+            session.say(f"{one['filename']}: {names.get(likely) or likely} ({one['probabilities'][likely]:.0%})")

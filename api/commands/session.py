@@ -122,7 +122,11 @@ def service_command(
 
         def command(**given: Any) -> None:
             server, key, as_json, data_dir = (given.pop(shared) for shared in SHARED)
-            with errors_as_exit_codes(path), _session(server, key, as_json, data_dir, queues) as session:
+            needs_running = bool(given.get("detach"))
+            with (
+                errors_as_exit_codes(path),
+                _session(server, key, as_json, data_dir, queues, needs_running) as session,
+            ):
                 function(session, **given)
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -142,7 +146,12 @@ def service_command(
 
 @contextmanager
 def _session(
-    server: str | None, key: str | None, as_json: bool, data_dir: Path | None, queues: Sequence[Queue]
+    server: str | None,
+    key: str | None,
+    as_json: bool,
+    data_dir: Path | None,
+    queues: Sequence[Queue],
+    needs_running: bool,
 ) -> Iterator[Session]:
     from rich.console import Console
 
@@ -151,10 +160,12 @@ def _session(
         with _client(server, key) as client:
             yield Session(client, as_json, console, embedded=False)
         return
-    from api.embedded.attached import service_on
+    from api.embedded.attached import find_running, service_on
     from core.runtime.settings import Settings
 
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
+    if needs_running and find_running(settings.data_dir) is None:
+        raise typer.BadParameter("no service is running, so the job would not run: start one", param_hint="--detach")
     with service_on(settings.data_dir, queues) as service:
         with _starting(console, settings.data_dir) if service.own else nullcontext():
             importlib.import_module("api.client")  # while the service starts
@@ -174,4 +185,4 @@ def _client(url: str, key: str | None) -> "Client":
     try:
         return Client(url, key)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--server") from error
+        raise typer.BadParameter(str(error)) from error

@@ -121,10 +121,10 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     assert [Path(file).name for file in job["files"][-2:]] == ["inpainted-000.png", "inpainted-001.png"]
     imported = terminal.folder / "m.safetensors"
     terminal.run("models", "export", model_id, imported)
-    other = terminal.run("models", "import", imported, "--name=other").stdout.strip()
+    terminal.run("models", "import", imported, "--name=other")
     quick = ("--set=chains=2", "--set=temperatures=2", "--set=steps=1")
-    done = terminal.run("classify", "stripes.png", f"--model={model_id}", "--model=other", *quick)
-    assert re.search(rf"stripes.png: ({model_id}|{other}) \(\d+%\)", done.stderr)
+    done = terminal.run("classify", "stripes.png", f"--model={model_id}", "--model=other", "--refine", *quick)
+    assert re.search(rf"stripes.png: ({model_id}|other) \(\d+%\)", done.stderr)
 
 
 def test_a_picture_is_shown_and_made_again_from_its_file_alone(terminal: Terminal, model_id: str) -> None:
@@ -162,6 +162,7 @@ def test_jobs_are_looked_after(terminal: Terminal, service: Service) -> None:
     assert terminal.run("jobs", "list", "--status=running", "--kind=train").stdout.splitlines()[1].startswith(job_id)
     assert terminal.entry("jobs", "show", job_id)["status"] == "running"
     assert "409" not in terminal.run("jobs", "delete", job_id, code=2).stderr
+    assert f"job {job_id} is running" in terminal.run("jobs", "download", job_id, "--out=early").stderr
     terminal.run("jobs", "cancel", job_id)
     until(lambda: service.job(job_id)["status"] == "canceled")
     assert "was canceled" in terminal.run("jobs", "watch", job_id, code=1).stderr
@@ -201,7 +202,9 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
         (("train", "stripes.png", "--set=iteration=5"), "params.iteration: "),
         (("train", "stripes.png", "--preset=none"), "unknown preset 'none'"),
         (("train", "broken.png"), "broken.png"),
+        (("train", "empty"), "no pictures"),
         (("sample", "model_none"), "model_none"),
+        (("jobs", "list", "--key=Schlüssel"), "not ASCII"),
         (("jobs", "list", "--server=nowhere"), "nowhere"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -210,6 +213,7 @@ def test_wrong_use_is_said_and_ends_with_2(
     terminal: Terminal, service: Service, words: tuple[str, ...], said: str
 ) -> None:
     Path("broken.png").write_bytes(pictures.png()[:50])
+    Path("empty").mkdir()
     newest = service.http.get("/v1/datasets", params={"limit": 1}).json()["data"]
     done = terminal.run(*words, code=2)
     assert service.http.get("/v1/datasets", params={"limit": 1}).json()["data"] == newest, "nothing was left behind"
@@ -243,6 +247,15 @@ def test_ctrl_c_cancels_the_job_and_says_so(terminal: Terminal, service: Service
     assert errors.splitlines()[-1] == f"job {job_id} was canceled"
     assert service.finished(job_id)["status"] == "canceled"
     assert not Path("none").exists()
+
+
+def test_a_job_is_not_left_to_a_service_that_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "stripes.png").write_bytes(pictures.stripes())
+    command = ["train", str(tmp_path / "stripes.png"), "--detach", "--data-dir", str(tmp_path / "data")]
+    done = CliRunner().invoke(app, command)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no service is running" in done.stderr
+    assert not (tmp_path / "data").exists(), "nothing was uploaded"
 
 
 def test_a_service_that_runs_on_the_data_folder_is_used(service: Service) -> None:

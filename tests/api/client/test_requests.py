@@ -164,6 +164,9 @@ def test_the_same_idempotency_key_gives_the_same_job(client: Client) -> None:
     options = JobOptions(idempotency_key="tuesday")
     first, second = (client.train(dataset, options=options) for _ in range(2))
     assert first.id == second.id != client.train(dataset).id
+    with pytest.raises(Conflict):
+        client.train(pictures.png(), options=options)
+    assert list(client.datasets.list()) == [dataset], "what was uploaded for a refused job is not kept"
 
 
 def test_what_is_wrong_with_parameters_is_said_by_field(client: Client) -> None:
@@ -204,6 +207,9 @@ def test_a_key_is_sent_and_a_wrong_one_refused(api: Api) -> None:
     who = holder(api.database, "ada")
     with Client(str(api.client.base_url), who.key) as client:
         assert list(client.jobs.list()) == []
+    for key in ("gcn_Schlüssel", f"{who.key}\n"):
+        with pytest.raises(ValueError, match="the key is not one"):
+            Client(str(api.client.base_url), key)
     for key in (None, "gcn_wrong"):
         with Client(str(api.client.base_url), key) as client, pytest.raises(NotAllowed) as refused:
             next(client.jobs.list())
@@ -223,9 +229,9 @@ def test_another_server_is_not_taken_for_the_service(api: Api) -> None:
         client.presets.list()
     with Client(f"{api.client.base_url}") as client, pytest.raises(NotFound):
         client.jobs.show("../../healthz")
-    other = FaultyProxy(api.port, Refused(200), Refused(308))
+    other = FaultyProxy(api.port, Refused(200), Refused(308), Refused(200))
     with other, Client(other.url) as client:
-        for ask in (client.presets.list, lambda: client.models.show("model_1")):
+        for ask in (client.presets.list, lambda: client.models.show("model_1"), lambda: next(client.events())):
             with pytest.raises(UnexpectedAnswer):
                 ask()
 
@@ -244,3 +250,5 @@ def test_a_service_below_a_path_is_used_and_its_files_are_found(tmp_path: Path, 
                 assert job.read(job.artifacts[0]) == job.read("a.png") == b"abc"
                 (path,) = job.download(tmp_path / "files")
                 assert path.read_bytes() == b"abc"
+                job.artifacts[0].name = "../../elsewhere.png"
+                assert [path.parent for path in job.download(tmp_path / "files")] == [tmp_path / "files"]
