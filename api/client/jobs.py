@@ -129,6 +129,7 @@ class JobMethods(JobData):
     def _images(self) -> Steps["list[Image]"]:
         from PIL import Image
 
+        yield from self._refresh_until_ended()
         found: list[Image.Image] = []
         for artifact in self.pictures:
             content = (yield from send(self._file(artifact))).content
@@ -140,7 +141,11 @@ class JobMethods(JobData):
         """Write the job's files, or those named, to the folder; return their paths.
 
         No file is overwritten: a name that exists gets the next number that is free. None is there half-written.
+        Raises ValueError if the job has no file of a given name.
         """
+        yield from self._refresh_until_ended()
+        if missing := set(names or ()) - {one.name for one in self.artifacts}:
+            raise ValueError(f"job {self.id} has no file {sorted(missing)[0]!r}")
         Path(folder).mkdir(parents=True, exist_ok=True)
         wanted = [one for one in self.artifacts if (one.name != PREVIEW if names is None else one.name in names)]
         written: list[Path] = []
@@ -149,6 +154,11 @@ class JobMethods(JobData):
             path = yield from write_numbered(Path(folder) / name, self._file(artifact))
             written.append(path)
         return written
+
+    def _refresh_until_ended(self) -> Steps[None]:
+        """Ask for what a job has made since, unless it had ended when it was shown last."""
+        if not self.ended:
+            yield from self._request("GET")
 
     def _file(self, artifact: str | Artifact | Preview) -> Request:
         url = f"v1/jobs/{self.id}/artifacts/{quote(artifact, safe='')}" if isinstance(artifact, str) else artifact.url

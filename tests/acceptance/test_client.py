@@ -19,6 +19,9 @@ def test_a_program_trains_follows_and_downloads(service: Service, tmp_path: Path
         progress = [event.progress for event in events if event.progress is not None]
         assert progress[-1].fraction == 1.0
         assert job.status == "queued", "a job is as it was shown last"
+        with pytest.raises(ValueError, match=r"no file 'none\.png'"):
+            job.download(tmp_path, names=["none.png"])
+        assert job.status == "succeeded", "which is not enough to know its files"
         assert job.wait() is job
         assert [picture.size for picture in job.images] == [(32, 32), (32, 32)]
         assert job.previews() == []

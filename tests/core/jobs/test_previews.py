@@ -33,23 +33,23 @@ def test_few_previews_remain_evenly_over_the_learning(every: int, count: int) ->
 
 def test_previews_are_thinned_out_and_go_with_their_job(database: Database, blobs: Blobs) -> None:
     lease = rows.claimed(database)
-    for step in range(100):
+    for step in range(0, 8 * (MAX_PREVIEWS + 2), 8):
         blobs.delete(*_add(database, blobs, lease, step))
     kept = previews.listing(database, lease.job_id)
-    assert [row.step for row in kept] == [*range(0, 100, 4), 99]
-    assert (kept[1].stage, kept[1].iteration, kept[1].width) == (1, 4, 8)
+    assert [row.step for row in kept] == [*range(0, 400, 16), 392]
+    assert (kept[1].stage, kept[1].iteration, kept[1].width) == (1, 16, 8)
     files = {row.blob for row in kept}
     assert set(blobs.paths()) == files
     assert quotas.stored_bytes(database)["results"] == sum(row.bytes for row in kept)
     assert list(orphaned_files.find_missing(database, blobs)) == []
-    assert _add(database, blobs, lease, 8) == [], "the same file again"
+    assert _add(database, blobs, lease, 16) == [], "the same file again"
     outcomes.succeed(database, lease, [], rows.DONE)
-    assert previews.find(database, lease.job_id, 8).iteration == 8
+    assert previews.find(database, lease.job_id, 16).iteration == 16
     (outdated,) = retention.find_outdated(database, blobs, RetentionPolicy(max_bytes=1))
     assert outdated.bytes == sum(row.bytes for row in kept)
     assert set(requests.delete(database, lease.job_id)) == files
     with pytest.raises(NotFound):
-        previews.find(database, lease.job_id, 8)
+        previews.find(database, lease.job_id, 16)
 
 
 def test_a_lost_lease_keeps_no_preview(sqlite_database: Database, blobs: Blobs) -> None:
