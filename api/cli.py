@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-OF_A_SERVICE = "Models, jobs and pictures of a service"
+MADE = "Models, jobs and pictures"
 ON_THIS_MACHINE = "Run and look after a service on this machine"
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [GENCONVNET_HOST, default 127.0.0.1]")]
@@ -43,9 +43,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be
 Check = Annotated[bool, typer.Option("--check", help="Only list missing files; exit with code 1 if there are any.")]
 
 job_commands.add_to(app)
-pictures.add_to(app)
+pictures.add_to(app, MADE)
 for group in (jobs.app, models.app, datasets.app, presets.app):
-    app.add_typer(group, rich_help_panel=OF_A_SERVICE)
+    app.add_typer(group, rich_help_panel=MADE)
 
 
 @app.command(rich_help_panel=ON_THIS_MACHINE)

@@ -1,11 +1,13 @@
 """`genconvnet datasets` lists, shows and deletes uploaded pictures."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.listing import print_table
 from api.commands.session import Session, service_command, table_time
+
+if TYPE_CHECKING:
+    from api.client import Dataset
 
 app = typer.Typer(name="datasets", help="List, show and delete uploaded pictures.", no_args_is_help=True)
 
@@ -15,18 +17,12 @@ DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")]
 @service_command(app, "list", example="genconvnet datasets list --json")
 def listing(session: Session) -> None:
     """List all datasets, newest first."""
-    datasets = list(session.client.datasets.list())
-    if session.as_json:
-        for dataset in datasets:
-            session.print_data(dataset)
-        return
-    header = ("id", "name", "pictures", "bytes", "created")
-    sizes = [str(sum(image.bytes for image in dataset.images)) for dataset in datasets]
-    rows = [
-        (one.id, one.name or "", str(len(one.images)), size, table_time(one.created_at))
-        for one, size in zip(datasets, sizes, strict=True)
-    ]
-    print_table(header, rows)
+    session.list(session.client.datasets.list(), ("id", "name", "pictures", "bytes", "created"), _row)
+
+
+def _row(dataset: "Dataset") -> tuple[str, ...]:
+    size = sum(image.bytes for image in dataset.images)
+    return (dataset.id, dataset.name or "", str(len(dataset.images)), str(size), table_time(dataset.created_at))
 
 
 @service_command(app, "show", example="genconvnet datasets show dataset_…")

@@ -1,11 +1,11 @@
 """`genconvnet jobs` lists, shows, follows, cancels, resumes, downloads and deletes jobs."""
 
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.commands.following import follow
-from api.commands.listing import print_table
 from api.commands.results import DEFAULT_OUT, Detach, Out, run_job, write_results
 from api.commands.session import Session, service_command, table_time
 from core.schemas.jobs import JobKind, JobStatus, Queue
@@ -29,12 +29,7 @@ def listing(
 ) -> None:
     """List jobs, newest first."""
     found = session.client.jobs.list(kind=kind, status=status)
-    jobs = [job for _, job in zip(range(limit), found, strict=False)]
-    if session.as_json:
-        for job in jobs:
-            session.print_data(job)
-        return
-    print_table(("id", "kind", "status", "done", "created", "model"), [_row(job) for job in jobs])
+    session.list(islice(found, limit), ("id", "kind", "status", "done", "created", "model"), _row)
 
 
 def _row(job: "Job") -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.listing import print_table
 from api.commands.session import Session, service_command, table_time
 
 if TYPE_CHECKING:
@@ -36,15 +35,12 @@ def find_model(session: Session, which: str) -> "Model":
 @service_command(app, "list", example="genconvnet models list")
 def listing(session: Session) -> None:
     """List all models, newest first."""
-    models = list(session.client.models.list())
-    if session.as_json:
-        for model in models:
-            session.print_data(model)
-        return
-    header = ("id", "name", "size", "created", "bytes")
-    sizes = [f"{model.params['image_size']} px" for model in models]
-    rows = zip(models, sizes, strict=True)
-    print_table(header, [(m.id, m.name or "", size, table_time(m.created_at), str(m.bytes)) for m, size in rows])
+    session.list(session.client.models.list(), ("id", "name", "size", "created", "bytes"), _row)
+
+
+def _row(model: "Model") -> tuple[str, ...]:
+    size = f"{model.params['image_size']} px"
+    return (model.id, model.name or "", size, table_time(model.created_at), str(model.bytes))
 
 
 @service_command(app, "show", example="genconvnet models show model_…")

@@ -17,11 +17,11 @@ PictureFile = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to `app`."""
-    app.command("show", epilog="Example: genconvnet show synthesized-000.png")(show)
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the commands to `app`, in the panel of its help with this title."""
+    app.command("show", epilog="Example: genconvnet show synthesized-000.png", rich_help_panel=panel)(show)
     example = "genconvnet replay synthesized-000.png --out again"
-    service_command(app, "replay", example=example, queues=tuple(Queue))(replay)
+    service_command(app, "replay", example=example, queues=tuple(Queue), panel=panel)(replay)
 
 
 def show(picture: PictureFile, as_json: AsJson = False) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from api.commands.listing import print_table
 from api.commands.session import Session, service_command
 
 app = typer.Typer(name="presets", help="List the presets of training and their parameters.", no_args_is_help=True)
@@ -26,11 +25,7 @@ PresetName = Annotated[str, typer.Argument(metavar="PRESET", autocompletion=comp
 def listing(session: Session) -> None:
     """List all presets."""
     presets = session.client.presets.list()
-    if session.as_json:
-        for preset in presets:
-            session.print_data(preset)
-        return
-    print_table(("name", "description"), [(preset.name, preset.description) for preset in presets])
+    session.list(presets, ("name", "description"), lambda preset: (preset.name, preset.description))
 
 
 @service_command(app, "show", example="genconvnet presets show texture")

@@ -4,16 +4,16 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from api.commands.exit_codes import errors_as_exit_codes
-from api.commands.listing import print_json
+from api.commands.listing import print_json, print_table
 from api.commands.options import DataDir
 from core.schemas.jobs import Queue
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from api.client import Client
+
+Entry = TypeVar("Entry")
 
 Server = Annotated[
     str | None,
@@ -71,6 +73,14 @@ class Session:
         """Print a line on standard output."""
         sys.stdout.write(f"{line}\n")
 
+    def list(self, entries: Iterable[Entry], header: Sequence[str], row: Callable[[Entry], Sequence[str]]) -> None:
+        """Print entries as a table, or each as a line of JSON."""
+        if not self.as_json:
+            print_table(header, [row(entry) for entry in entries])
+            return
+        for entry in entries:
+            self.print_data(entry)
+
     def show(self, entry: Any) -> None:
         """Print all of an entry: a line for each field, or JSON."""
         if self.as_json:
@@ -109,12 +119,12 @@ def lines_of(name: str, value: Any) -> list[str]:
 
 
 def service_command(
-    app: typer.Typer, name: str, *, example: str, queues: Sequence[Queue] = ()
+    app: typer.Typer, name: str, *, example: str, queues: Sequence[Queue] = (), panel: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a function to `app` as a command, with the options --server, --key, --json and --data-dir.
 
     Its first argument is a Session. queues: those in which a job of the command may wait, so that a service of its own
-    has workers for them at once.
+    has workers for them at once. panel: the title of the part of the help that lists the command.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -138,7 +148,7 @@ def service_command(
         command.__doc__ = function.__doc__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters}
-        app.command(name, epilog=f"Example: {example}")(command)
+        app.command(name, epilog=f"Example: {example}", rich_help_panel=panel)(command)
         return function
 
     return decorate
