@@ -42,13 +42,17 @@ def failures_as_errors(request: Request, base_url: httpx.URL, *, reached: bool) 
 
 
 def check(response: httpx.Response, request: Request) -> None:
-    """Raise the error that the response is, if it is one. Its body must have been read."""
+    """Raise the error that the response is, if it is one; UnexpectedAnswer if it is of another program.
+
+    Its body must have been read.
+    """
     if response.is_success:
         return
     if response.is_redirect:
         raise UnexpectedAnswer(f"{response.url} is elsewhere: use the URL of {response.headers.get('location')}")
     body = _problem(response)
-    faults = [Fault(one["field"], one["message"], one.get("file")) for one in body.get("errors", [])]
+    with _unexpected(response):
+        faults = [Fault(one["field"], one["message"], one.get("file")) for one in body.get("errors", [])]
     error = error_for(response.status_code)(response.status_code, str(body["detail"]), faults)
     error.retry_after = _retry_after(response)
     error.repeatable = response.status_code == httpx.codes.TOO_MANY_REQUESTS or (

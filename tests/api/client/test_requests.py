@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 from support import pictures, rows
@@ -28,7 +29,9 @@ from api.client import (
     data,
     resources,
 )
+from api.client.answers import check
 from api.client.data import Data
+from api.client.steps import Request
 from api.datasets.schemas import DatasetOut, ImageOut, SkippedOut
 from api.jobs.schemas import ArtifactOut, ErrorOut, JobOut, PreviewOut
 from api.models.schemas import ModelOut
@@ -234,6 +237,13 @@ def test_another_server_is_not_taken_for_the_service(api: Api) -> None:
         for ask in (client.presets.list, lambda: client.models.show("model_1"), lambda: next(client.events())):
             with pytest.raises(UnexpectedAnswer):
                 ask()
+
+
+@pytest.mark.parametrize("errors", [None, ["wrong"], [{"loc": ["body"], "msg": "wrong"}]])
+def test_errors_in_the_form_of_another_program_are_not_taken_for_the_services(errors: Any) -> None:
+    answer = httpx.Response(422, json={"detail": "no", "errors": errors}, request=httpx.Request("GET", "http://x"))
+    with pytest.raises(UnexpectedAnswer):
+        check(answer, Request("GET", "v1/jobs"))
 
 
 def test_a_service_below_a_path_is_used_and_its_files_are_found(tmp_path: Path, valkey: Valkey) -> None:
