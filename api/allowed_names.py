@@ -1,13 +1,17 @@
 """Reads the host names and the origins that an operator allows, in the form in which browsers send them.
 
-They are compared with headers letter by letter, so that one in another form would never match.
+They are compared with headers letter by letter, so that one in another form would never match. Also reads the address
+on which a container's port is published.
 """
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9a-f:]+:[0-9a-f:.]+)|([^\s:@/\\\[\]?#*,]+))(?::\d{1,5})?", re.IGNORECASE)
+
+_PUBLISHED = re.compile(r"(?:(?:\[([^\[\]]+)\]|([^:\[\]]+)):)?(\d{1,5})", re.ASCII)
 
 
 def parse_host(text: str) -> str:
@@ -32,6 +36,25 @@ def parse_origin(text: str) -> str:
     host, port = parse_host(parts.netloc.rpartition("@")[2]), parts.port  # `port` raises ValueError if it is no number
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
+
+
+def parse_published(text: str) -> str:
+    """Return the address and port on which a container's port is published, as in a compose file. Raises ValueError."""
+    found = _PUBLISHED.fullmatch(text)
+    if found is None or not 0 < int(found[3]) < 65536 or not _is_local(found[1] or found[2]):
+        raise ValueError(f"{text!r} is no address with a port: write both, as in 127.0.0.1:8000, or only the port")
+    return text
+
+
+def _is_local(address: str | None) -> bool:
+    """Return True if a port can be published on the address: None for all of this machine's."""
+    if address in (None, "localhost"):
+        return True
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def _ascii(name: str) -> str:

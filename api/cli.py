@@ -15,7 +15,8 @@ from api.commands.backup import backup, restore
 from api.commands.doctor import doctor
 from api.commands.listing import AsJson
 from api.commands.options import DataDir
-from core.runtime.startup import exit_if_refused
+from core.runtime.log_format import is_json
+from core.runtime.startup import exit_if_refused, print_refusal
 from core.schemas.jobs import Queue
 from core.version import VERSION
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+PROGRAM = "genconvnet"
 MADE = "Models, jobs and pictures"
 ON_THIS_MACHINE = "Run and look after a service on this machine"
 
@@ -108,8 +110,24 @@ def options(
 
 
 def main() -> None:
-    with exit_if_refused("genconvnet"):
-        app()
+    with exit_if_refused(PROGRAM):
+        if not is_json():
+            app(prog_name=PROGRAM)
+        else:
+            raise SystemExit(_with_errors_as_lines())
+
+
+def _with_errors_as_lines() -> int:
+    """Run the command and return its exit code; print wrong use as one line, as the logs are."""
+    try:
+        return app(prog_name=PROGRAM, standalone_mode=False) or 0
+    except typer.Abort:
+        return 1
+    except typer.TyperException as error:
+        if sentence := error.format_message():  # none if there were no arguments: then help was printed
+            context = getattr(error, "ctx", None)
+            print_refusal(f"{PROGRAM if context is None else context.command_path}: {sentence}")
+        return error.exit_code
 
 
 def _settings(

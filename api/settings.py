@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from api.allowed_names import parse_host, parse_origin
+from api.allowed_names import parse_host, parse_origin, parse_published
 from api.public_urls import parse_prefix
 from core.runtime.settings import Settings
 
@@ -77,7 +77,7 @@ class ApiSettings(Settings):
     ] = False
 
     published_on: Annotated[
-        str | None,
+        Annotated[str, AfterValidator(parse_published)] | None,
         Field(description="Address of a container's published port, such as 127.0.0.1:8000; used in place of host."),
     ] = None
     without_keys: Annotated[bool, Field(description="Serve without keys, also to other machines.")] = False

@@ -117,10 +117,14 @@ def _anneal(
 
 
 def _joined(kept: KeptPartition | None, new: KeptPartition) -> KeptPartition:
-    """Return the estimate from both if they were annealed alike; else the slower one, because others would spoil it."""
+    """Return the estimate from both if they were annealed alike; else the slower one, because others would spoil it.
+
+    Two jobs with the same seed that ran at the same time found the same weights, which count once.
+    """
     if kept is None or kept.effort < new.effort:
         return new
-    if (kept.temperatures, kept.steps) != (new.temperatures, new.steps):
+    alike = (kept.temperatures, kept.steps) == (new.temperatures, new.steps)
+    if not alike or not set(kept.log_weights).isdisjoint(new.log_weights):
         return kept
     weights = torch.tensor([*kept.log_weights, *new.log_weights], dtype=torch.float64)
     return _estimated(new.temperatures, new.steps, weights)

@@ -218,11 +218,13 @@ def estimate(log_weights: Tensor) -> LogPartition:
 
     Unlike the usual standard error, which is at most 1 then, the jackknife shows one chain that outweighs all others.
     """
-    count = len(log_weights)
-    value = log_weights.logsumexp(dim=0) - math.log(count)
-    others = log_weights.repeat(count, 1).fill_diagonal_(-math.inf).logsumexp(dim=1) - math.log(count - 1)
+    count, total = len(log_weights), log_weights.logsumexp(dim=0)
+    value = total - math.log(count)
+    others = total + torch.log1p(-(log_weights - total).exp()) - math.log(count - 1)  # without each of the chains
+    top = int(log_weights.argmax())  # without it, the difference would lose all digits if it outweighs the others
+    others[top] = torch.cat([log_weights[:top], log_weights[top + 1 :]]).logsumexp(dim=0) - math.log(count - 1)
     error = ((count - 1) * (others - others.mean()).square().mean()).sqrt()
-    effective = (2 * log_weights.logsumexp(dim=0) - (2 * log_weights).logsumexp(dim=0)).exp()
+    effective = (2 * total - (2 * log_weights).logsumexp(dim=0)).exp()
     return LogPartition(value.item(), error.item(), effective.item())
 
 

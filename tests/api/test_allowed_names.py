@@ -56,3 +56,17 @@ def test_what_is_no_host_is_refused(monkeypatch: pytest.MonkeyPatch, given: str)
     monkeypatch.setenv("GENCONVNET_ALLOWED_HOSTS", given)
     with pytest.raises(BadSettings, match=r"^GENCONVNET_ALLOWED_HOSTS: .+"):
         ApiSettings()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.1:", "127.0.0.1:port", "127.0.0.1:0", "127.0.0.1:65536"),
+        *("127.0.0.256:8000", "127.0.0.1;8000", "127.0.0.1:8000:8000", "[127.0.0.1:8000", "http://127.0.0.1:8000"),
+    ],
+)
+def test_a_published_address_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """Else a service that its operator believes to be local would count as public, or the other way round."""
+    monkeypatch.setenv("GENCONVNET_PUBLISHED_ON", given)
+    with pytest.raises(BadSettings, match=r"^GENCONVNET_PUBLISHED_ON: .* as in 127\.0\.0\.1:8000"):
+        ApiSettings()

@@ -126,3 +126,21 @@ def test_log_z_is_kept_with_the_model_and_refined_on_request(harness, monkeypatc
 
     slower = partitions(temperatures=9)
     assert [(one["chains"], one["temperatures"]) for one in slower] == [(4, 9)] * 2, "weights of faster ones go"
+
+
+def test_weights_that_two_jobs_found_with_one_seed_count_once(harness, monkeypatch):
+    ids = [add_model(harness, boundary="padded", seed=seed)[0] for seed in (3, 4)]
+    dataset = harness.add_dataset(a=noise_png(1))
+    started = []
+
+    def overtaken(*arguments, **settings):
+        started.append(settings)
+        if len(started) == 1:
+            harness.work(classification(dataset, *ids, chains=4))
+        return annealed_log_weights(*arguments, **settings)
+
+    monkeypatch.setattr(worker.classify, "annealed_log_weights", overtaken)
+    job = harness.work(classification(dataset, *ids, chains=4))
+    assert len(started) == 3, "the second model's log Z was known"
+    partitions = json.loads(harness.file(job, "classification.json"))["log_partitions"]
+    assert [one["chains"] for one in partitions] == [4, 4]

@@ -1,24 +1,11 @@
 """The colours that AV1 data states about itself, in its sequence header (AV1 Bitstream, sections 5.3 and 5.5)."""
 
+from api.datasets.formats.bits import Bits, EndOfBits
+
 SEQUENCE_HEADER = 1
 MAX_UNITS = 10
-
-
-class EndOfBits(ValueError):
-    """The data ends inside of the header."""
-
-
-class Bits:
-    """Reads numbers from bytes, the most significant bit first."""
-
-    def __init__(self, content: bytes) -> None:
-        self._number, self._left = int.from_bytes(content, "big"), 8 * len(content)
-
-    def read(self, count: int = 1) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise EndOfBits
-        return (self._number >> self._left) & ((1 << count) - 1)
+MAX_SIZE_BYTES = 8  # of the number that is the size of a unit
+MAX_HEADER_BYTES = 1024  # the longest sequence header has fewer
 
 
 def code_points(content: bytes) -> tuple[int, int, int] | None:
@@ -28,7 +15,7 @@ def code_points(content: bytes) -> tuple[int, int, int] | None:
         for _ in range(MAX_UNITS):
             kind, begin, end = _unit(content, at)
             if kind == SEQUENCE_HEADER:
-                return _colours(Bits(content[begin:end]))
+                return _colours(Bits(content[begin : min(end, begin + MAX_HEADER_BYTES)]))
             at = end
     except (IndexError, EndOfBits):
         pass
@@ -42,13 +29,14 @@ def _unit(content: bytes, at: int) -> tuple[int, int, int]:
     if not head & 2:
         return (head >> 3) & 15, at, len(content)
     size = shift = 0
-    while True:
+    for _ in range(MAX_SIZE_BYTES):
         byte = content[at]
         at += 1
         size |= (byte & 127) << shift
         shift += 7
         if byte < 128:
-            return (head >> 3) & 15, at, at + size
+            break
+    return (head >> 3) & 15, at, at + size
 
 
 def _colours(bits: Bits) -> tuple[int, int, int] | None:
@@ -77,11 +65,8 @@ def _skip_operating_points(bits: Bits) -> None:
     delay_bits = 0
     if bits.read():  # timing
         bits.read(64)
-        if bits.read():  # the same interval between all frames: a number with as many bits as zeros before it
-            zeros = 0
-            while not bits.read():
-                zeros += 1
-            bits.read(zeros)
+        if bits.read():  # the same interval between all frames
+            bits.read_golomb()
         if bits.read():  # the decoder's model
             delay_bits = bits.read(5) + 1
             bits.read(42)

@@ -7,7 +7,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from api.datasets.formats import av1, exif, isobmff
+from api.datasets.formats import av1, exif, hevc, isobmff
 from api.datasets.formats.deep import deep_picture
 from api.datasets.formats.opened import FIRST_FRAME, Decoded, NotSupported, Opened
 from core.pictures.icc import read_usable
@@ -52,9 +52,7 @@ def open_heic(content: bytes) -> Opened:
     picture = found[found.primary_index]
     notes = (f"only the main one of {len(found)} pictures is used",) if len(found) > 1 else ()
     info: dict[str, Any] = picture.info
-    nclx: dict[str, Any] = info.get("nclx_profile") or {}
-    primaries = int(nclx.get("color_primaries", UNSPECIFIED))
-    transfer = int(nclx.get("transfer_characteristics", UNSPECIFIED))
+    primaries, transfer = _code_points_of_heic(content, info.get("nclx_profile"))
 
     def decode(reduction: int) -> Decoded:
         profile = _profile(info.get("icc_profile"), primaries, transfer)
@@ -94,3 +92,12 @@ def _code_points(content: bytes) -> tuple[int, int, int]:
             primaries, transfer, matrix = (int.from_bytes(body[at : at + 2], "big") for at in (4, 6, 8))
             return primaries, transfer, matrix
     return av1.code_points(isobmff.picture_data(content)) or (UNSPECIFIED, UNSPECIFIED, UNSPECIFIED)
+
+
+def _code_points_of_heic(content: bytes, nclx: dict[str, Any] | None) -> tuple[int, int]:
+    """Return primaries and transfer function: those that libheif found in the box `colr`, else of the HEVC data."""
+    if nclx:
+        return int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
+    configuration = dict(isobmff.coded_properties(content)).get(b"hvcC", b"")
+    primaries, transfer, _ = hevc.code_points(configuration) or (UNSPECIFIED, UNSPECIFIED, UNSPECIFIED)
+    return primaries, transfer

@@ -20,10 +20,16 @@ def properties(content: bytes) -> list[Box]:
     """Return the properties of the primary picture: (name, content) each. None if they cannot be read."""
     try:
         meta = _children(content, b"meta")
-        (identity,) = struct.unpack_from(">I" if meta[b"pitm"][0] else ">H", meta[b"pitm"], 4)
-        parts = dict(_boxes(meta[b"iprp"], 0))
-        known = list(_boxes(parts[b"ipco"], 0))
-        return [known[index - 1] for index in _associated(parts[b"ipma"], identity) if 0 < index <= len(known)]
+        return _properties(meta, _primary(meta))
+    except (KeyError, IndexError, struct.error):
+        return []
+
+
+def coded_properties(content: bytes) -> list[Box]:
+    """Return the properties of the primary picture or, if it is made of tiles, of the first of them."""
+    try:
+        meta = _children(content, b"meta")
+        return _properties(meta, _coded(meta))
     except (KeyError, IndexError, struct.error):
         return []
 
@@ -32,16 +38,33 @@ def picture_data(content: bytes) -> bytes:
     """Return the coded data of the primary picture, or of the first tile that it is made of; empty if not found."""
     try:
         meta = _children(content, b"meta")
-        (identity,) = struct.unpack_from(">I" if meta[b"pitm"][0] else ">H", meta[b"pitm"], 4)
-        wide = meta[b"iref"][0] if b"iref" in meta else 0
-        for name, body in _boxes(meta.get(b"iref", b""), 4):
-            first, number = (">I", 4) if wide else (">H", 2)
-            if name == b"dimg" and struct.unpack_from(first, body) == (identity,):
-                (identity,) = struct.unpack_from(first, body, number + 2)
-                break
-        return _first_extent(content, meta[b"iloc"], identity)
+        return _first_extent(content, meta[b"iloc"], _coded(meta))
     except (KeyError, IndexError, struct.error):
         return b""
+
+
+def _primary(meta: dict[bytes, bytes]) -> int:
+    """Return the number of the primary picture."""
+    identity: int = struct.unpack_from(">I" if meta[b"pitm"][0] else ">H", meta[b"pitm"], 4)[0]
+    return identity
+
+
+def _coded(meta: dict[bytes, bytes]) -> int:
+    """Return the number of the primary picture, or of the first tile that it is made of."""
+    identity, tile = _primary(meta), 0
+    wide = meta[b"iref"][0] if b"iref" in meta else 0
+    for name, body in _boxes(meta.get(b"iref", b""), 4):
+        first, number = (">I", 4) if wide else (">H", 2)
+        if name == b"dimg" and struct.unpack_from(first, body) == (identity,):
+            (tile,) = struct.unpack_from(first, body, number + 2)
+            return tile
+    return identity
+
+
+def _properties(meta: dict[bytes, bytes], identity: int) -> list[Box]:
+    parts = dict(_boxes(meta[b"iprp"], 0))
+    known = list(_boxes(parts[b"ipco"], 0))
+    return [known[index - 1] for index in _associated(parts[b"ipma"], identity) if 0 < index <= len(known)]
 
 
 def _first_extent(content: bytes, iloc: bytes, identity: int) -> bytes:

@@ -225,6 +225,21 @@ def test_logs_and_refusals_are_json_unless_someone_reads_them_on_a_terminal(
     assert [line.startswith("{") for line in lines] == [expected, expected]
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("serve --prot 1", "genconvnet serve: No such option: --prot"),
+        ("serve --port many", "genconvnet serve: Invalid value for '--port': Input should be a valid integer"),
+        ("keys create", "genconvnet keys create: Missing argument 'name'"),
+        ("keys create ", "genconvnet keys create: Invalid value: a name has 1 to 200 characters"),
+        ("sample model --server ftp://x", "genconvnet sample: Invalid value for --server"),
+        ("severe", "genconvnet: No such command 'severe'"),
+    ],
+)
+def test_wrong_use_is_one_line(refuse: Refuse, words: str, sentence: str) -> None:
+    assert refuse(*words.split(" ")).startswith(sentence)
+
+
 def test_the_home_folder_is_found_in_paths_and_urls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = Settings(data_dir=Path("~/d"), database_url="sqlite:///~/r.db", blob_url="file://~/b c")

@@ -81,6 +81,23 @@ def test_colours_of_a_heic_are_converted_by_its_profile_or_its_code_points() -> 
     assert np.abs(read(bytes(content)).pixels.astype(int) - by_profile).mean() < 1
 
 
+@pytest.mark.parametrize("encoder", [{}, {"scaling-list": "default"}, {"sar": "16:11", "overscan": "show"}])
+@pytest.mark.parametrize("chroma", ["4:2:0", "4:4:4"])
+def test_colours_of_a_heic_that_only_its_hevc_data_states_are_converted(encoder: dict[str, str], chroma: str) -> None:
+    """The options change what stands before the colours in the data."""
+    options = {"subsampling": chroma, "enc_params": {f"x265:{name}": value for name, value in encoder.items()}}
+
+    def stated(primaries: int, transfer: int) -> bytes:
+        return _heic(SMOOTH, color_primaries=primaries, transfer_characteristics=transfer, **options)
+
+    in_box, plain = read(stated(12, 13)), read(stated(1, 13))
+    in_data = read(stated(12, 13).replace(b"colrnclx", b"skipnclx"))
+    assert np.array_equal(in_data.pixels, in_box.pixels)
+    assert np.abs(in_data.pixels.astype(int) - plain.pixels).max() > 5
+    with pytest.raises(PictureRefused, match=r"high dynamic range \(PQ\)"):
+        read(stated(9, 16).replace(b"colrnclx", b"skipnclx"))
+
+
 @pytest.mark.parametrize(("transfer", "words"), [(16, "PQ"), (18, "HLG")])
 @pytest.mark.parametrize("format_", ["AVIF", "HEIC"])
 def test_high_dynamic_range_is_refused(format_: str, transfer: int, words: str) -> None:
