@@ -51,12 +51,12 @@ def _primary(meta: dict[bytes, bytes]) -> int:
 
 def _coded(meta: dict[bytes, bytes]) -> int:
     """Return the number of the primary picture, or of the first tile that it is made of."""
-    identity, tile = _primary(meta), 0
+    identity = _primary(meta)
     wide = meta[b"iref"][0] if b"iref" in meta else 0
     for name, body in _boxes(meta.get(b"iref", b""), 4):
         first, number = (">I", 4) if wide else (">H", 2)
         if name == b"dimg" and struct.unpack_from(first, body) == (identity,):
-            (tile,) = struct.unpack_from(first, body, number + 2)
+            tile: int = struct.unpack_from(first, body, number + 2)[0]
             return tile
     return identity
 

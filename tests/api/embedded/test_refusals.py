@@ -232,7 +232,7 @@ def test_logs_and_refusals_are_json_unless_someone_reads_them_on_a_terminal(
         ("serve --port many", "genconvnet serve: Invalid value for '--port': Input should be a valid integer"),
         ("keys create", "genconvnet keys create: Missing argument 'name'"),
         ("keys create ", "genconvnet keys create: Invalid value: a name has 1 to 200 characters"),
-        ("sample model --server ftp://x", "genconvnet sample: Invalid value for --server"),
+        ("sample model --server ftp://x", "genconvnet sample: Invalid value: 'ftp://x' is not a URL"),
         ("severe", "genconvnet: No such command 'severe'"),
     ],
 )
