@@ -24,23 +24,28 @@ export class Unreachable extends Error {
 }
 
 export async function call(path, options = {}) {
-  let answer;
+  const { status, body } = await fetched(path, options);
+  return accepted(status, body, path, options.method);
+}
+
+async function fetched(path, options) {
+  let status, text;
   try {
-    answer = await fetch(path, options);
+    const answer = await fetch(path, options);
+    status = answer.status;
+    text = await answer.text(); // may break off as well
   } catch {
     lost();
     throw new Unreachable();
   }
-  return await accepted(answer.status, await parsed(answer), path, options.method);
+  return { status, body: status === 204 ? null : parsed(text) };
 }
 
-async function parsed(answer) {
-  if (answer.status === 204) return null;
-  const text = await answer.text();
+function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return { detail: text.slice(0, 300) || answer.statusText };
+    return { detail: text.slice(0, 300) || undefined };
   }
 }
 
@@ -67,21 +72,13 @@ export function upload(path, form, report = () => {}) {
     };
     request.onload = () => {
       try {
-        resolve(accepted(request.status, bodyOf(request), path, "POST"));
+        resolve(accepted(request.status, parsed(request.responseText), path, "POST"));
       } catch (error) {
         reject(error);
       }
     };
     request.send(form);
   });
-}
-
-function bodyOf(request) {
-  try {
-    return JSON.parse(request.responseText);
-  } catch {
-    return { detail: request.statusText };
-  }
 }
 
 let probing = false;

@@ -1,6 +1,6 @@
 // The page: its frame, the view that the address names, and what keeps it up to date.
 
-import { attempt, Notices } from "./parts/notices.js";
+import { attempt, inBackground, Notices } from "./parts/notices.js";
 import { Dialogs } from "./parts/dialog.js";
 import { Icon } from "./parts/icon.js";
 import { titleOf } from "./parts/status.js";
@@ -11,10 +11,10 @@ import { link, route, startRouter } from "./router.js";
 import { key, loadSession, signOut } from "./session.js";
 import { applyEvent, isFinal, jobOf, loadJob, loadNewest, order } from "./data/jobs.js";
 import { startFeed } from "./data/feed.js";
-import { continueSeries, loadSeries } from "./data/series.js";
+import { continueSeries, loadPreviews, loadSeries } from "./data/series.js";
 import { loadDatasets } from "./data/datasets.js";
 import { loadModels } from "./data/models.js";
-import { loadPresets } from "./data/presets.js";
+import { loadPresets, presets } from "./data/presets.js";
 import { Beside } from "./views/beside.js";
 import { Gallery } from "./views/gallery.js";
 import { Job } from "./views/job.js";
@@ -92,16 +92,16 @@ function skip(event) {
 
 function onEvent(name, data) {
   continueSeries(name, data);
-  attempt(() => applyEvent(name, data));
+  inBackground(() => applyEvent(name, data));
 }
 
 // Read again what events may have told while none were heard.
 async function refresh() {
   const { view, parts } = route.peek();
-  await attempt(loadNewest);
+  await Promise.all([loadNewest, loadModels, loadDatasets, ...(presets.peek() ? [] : [loadPresets])].map((load) => inBackground(load)));
   if (view !== "jobs" || !parts[0]) return;
-  await attempt(() => loadJob(parts[0]));
-  await attempt(() => loadSeries(parts[0]));
+  await inBackground(() => loadJob(parts[0]));
+  await inBackground(() => Promise.all([loadSeries(parts[0]), loadPreviews(parts[0])]));
 }
 
 async function begin() {
@@ -109,10 +109,10 @@ async function begin() {
   const place = document.getElementById("app");
   place.replaceChildren();
   render(html`<${App} />`, place);
-  await attempt(loadSession);
+  await inBackground(loadSession);
   if (locked.peek()) return;
   startFeed(onEvent, refresh);
-  for (const load of [loadPresets, loadModels, loadNewest, loadDatasets]) attempt(load);
+  [loadPresets, loadModels, loadNewest, loadDatasets].forEach((load) => inBackground(load));
 }
 
 begin();

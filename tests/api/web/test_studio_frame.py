@@ -92,6 +92,7 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(stud
     studio.page.wait_for_selector(".banner", state="detached")
     before = studio.step()
     until(lambda: studio.step() > before)
+    assert studio.page.locator(".notice").all_inner_texts() == []
 
 
 def test_a_key_is_asked_for_where_one_is_needed_and_shows_its_own_jobs_only(

@@ -7,7 +7,7 @@ import { gallery, smallOf } from "../data/pictures.js";
 import { chooseAll, chosen, clear, toggle, ZIP_MOST, zipOf } from "../data/selection.js";
 import { count } from "../format.js";
 import { Icon } from "../parts/icon.js";
-import { attempt } from "../parts/notices.js";
+import { inBackground } from "../parts/notices.js";
 import { Thumb } from "../parts/picture.js";
 import { Windowed } from "../parts/windowed.js";
 
@@ -26,7 +26,7 @@ export function Gallery() {
     </header>
     ${loaded.value && pictures.length === 0 && !(more.value && shownKind.value)
       ? html`<p class="empty">${shownKind.value ? "There is none of this kind yet." : html`The pictures that you make hang here, each with its settings and its seed. <a href=${link("make", "texture")}>Make the first</a>`}</p>`
-      : html`<${Windowed} items=${pictures} minWidth=${150} cellHeight=${(width) => width} gap=${10} label="Pictures" onEnd=${() => attempt(loadMore)}
+      : html`<${Windowed} items=${pictures} minWidth=${150} cellHeight=${(width) => width} gap=${10} label="Pictures" onEnd=${() => inBackground(loadMore)}
           draw=${(picture) => html`<${Cell} picture=${picture} />`} />`}
     <${Chosen} />`;
 }

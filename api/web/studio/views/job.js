@@ -11,7 +11,7 @@ import { Curves } from "../parts/curves.js";
 import { Icon } from "../parts/icon.js";
 import { JobActions } from "../parts/job-actions.js";
 import { JobSettings } from "../parts/job-settings.js";
-import { attempt } from "../parts/notices.js";
+import { inBackground } from "../parts/notices.js";
 import { Results } from "../parts/results.js";
 import { Stage } from "../parts/stage.js";
 import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
@@ -58,7 +58,7 @@ export function Job({ parts: [id, name] }) {
 }
 
 async function read(id) {
-  await attempt(async () => {
+  await inBackground(async () => {
     const job = await loadJob(id).catch((error) => {
       if (error.status !== 404) throw error;
       gone.value = id;
@@ -86,7 +86,7 @@ const tables = signal({}); // job id -> its classification
 
 function Probabilities({ job }) {
   useEffect(() => {
-    attempt(async () => {
+    inBackground(async () => {
       const found = await get(`v1/jobs/${job.id}/artifacts/classification.json`);
       tables.value = { ...tables.peek(), [job.id]: found };
     });

@@ -5,7 +5,7 @@ import { link } from "../router.js";
 import { isFinal, jobOf, loaded, loadMore, order } from "../data/jobs.js";
 import { addressOf, resultsOf, smallOf } from "../data/pictures.js";
 import { ago } from "../format.js";
-import { attempt } from "../parts/notices.js";
+import { inBackground } from "../parts/notices.js";
 import { Thumb } from "../parts/picture.js";
 import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
 import { Windowed } from "../parts/windowed.js";
@@ -17,7 +17,7 @@ export function Jobs() {
     <header class="view-head"><h1 tabindex="-1">Jobs</h1></header>
     ${loaded.value && order.value.length === 0
       ? html`<p class="empty">Nothing was made yet. <a href=${link("make", "texture")}>Begin with a texture</a>: it takes less than a minute.</p>`
-      : html`<${Windowed} items=${order.value} cellHeight=${() => ROW_HEIGHT} gap=${8} label="Jobs" onEnd=${() => attempt(loadMore)}
+      : html`<${Windowed} items=${order.value} cellHeight=${() => ROW_HEIGHT} gap=${8} label="Jobs" onEnd=${() => inBackground(loadMore)}
           draw=${(id) => html`<${Row} id=${id} />`} />`}`;
 }
 
