@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Bytecode is kept, or each process would compile all tests.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup demo serve test test-all chaos quality speed bench-gpu service load pictures check format clean
+.PHONY: help setup demo serve test test-all chaos quality speed bench-gpu service load pictures docs reference check format clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt tools/setup.sh tools/install_torch.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) sh tools/setup.sh
 	@touch $@
 
-demo: $(READY) ## learn a texture and make new ones, in about half a minute; pictures in demo-output/
+demo: $(READY) ## learn a texture and make new ones, in about a minute; pictures in demo-output/
 	$(BIN)/python examples/demo.py
 
 serve: $(READY) ## the whole service on http://127.0.0.1:8000
@@ -53,6 +53,13 @@ load: $(READY) ## what the service bears while it learns: reads, event streams, 
 pictures: $(READY) ## the cards of the page and the screenshots of docs/, from a real run; some ten minutes, needs chromium
 	$(BIN)/python tools/pictures.py $(PICTURES)
 
+docs: $(READY) ## the documents as a site, in site/; open site/index.html, or serve it to search
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
+
+reference: $(READY) ## docs/reference/parameters.md, from the schemas
+	$(BIN)/python tools/parameter_reference.py
+
 check: $(READY) ## lint, format, types, import rules, names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,4 +72,4 @@ format: $(READY) ## put the source in its form
 	$(BIN)/ruff format .
 
 clean: ## remove what was set up and made
-	rm -rf $(VENV) demo-output benchmark-output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-output benchmark-output site .pytest_cache .mypy_cache .ruff_cache
