@@ -30,7 +30,7 @@ def test_the_cells_of_the_walkthrough_run(
         torch.set_num_threads(threads)
     assert names["modes"].converged.all()
     assert names["job"].status == "succeeded"
-    assert names["wall"].images[0].size == (96, 48)
+    assert names["tile"].size == (96, 48)
     assert "sampled (96, 48)" in capsys.readouterr().out
 
 
