@@ -100,7 +100,8 @@ class FeedCursor:
             self.position = Position(BEGINNING, _milliseconds(since))
         found = self._tell(due, rows.at)
         if self.position.entry == BEGINNING:
-            entry = self._read if self._read != BEGINNING else f"{_milliseconds(rows.at)}-0"
+            # Entries that came while the rows were read are later than `since`, and still to be sent.
+            entry = self._read if self._read != BEGINNING else f"{_milliseconds(since)}-0"
             self.position = Position(entry, self.position.told_until)
         return found
 

@@ -92,11 +92,16 @@ class _Replay:
             log.warning("feed_not_replayed", error=str(error))
 
     async def _begin(self) -> str:
-        """Return the id after which to read: a minute before the client's last entry, to know what it was told."""
-        entry, newest = self._cursor.position.entry, await events.last_id(self._redis, self._feed)
+        """Return the id after which to read: a minute before the client's last entry, to know what it was told.
+
+        A client that was told rows but no entry gets the entries since then.
+        """
+        position, newest = self._cursor.position, await events.last_id(self._redis, self._feed)
+        entry = position.entry
         if entry == BEGINNING:
-            self._cursor.begin(newest)
-            return newest
+            after = f"{position.told_until}-0" if position.told_until else newest
+            self._cursor.begin(after)
+            return after
         if events.is_later(entry, newest):
             self._cursor.replay_all()
             return BEGINNING

@@ -1,6 +1,7 @@
 """Reads GET /v1/events."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 from support.http import Api
 from support.keys import Holder
+from support.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,13 @@ class Feed:
         self._events = _parse(answer)
 
     def take(self, count: int) -> list[FeedEvent]:
-        return [next(self._events) for _ in range(count)]
+        """Wait for the next `count` events; comments, which come every 15 s, are none."""
+        found, deadline = list[FeedEvent](), time.monotonic() + PATIENCE_SECONDS
+        while len(found) < count:
+            assert time.monotonic() < deadline, f"{len(found)} of {count} events came: {found}"
+            if (event := next(self._events)) is not None:
+                found.append(event)
+        return found
 
 
 @contextmanager
@@ -37,12 +45,15 @@ def open_feed(api: Api, after: str | None = None, who: Holder | None = None) -> 
         yield Feed(answer)
 
 
-def _parse(answer: httpx.Response) -> Iterator[FeedEvent]:
+def _parse(answer: httpx.Response) -> Iterator[FeedEvent | None]:
+    """Yield the events of a stream, and None for a comment."""
     current: dict[str, str] = {}
     for line in answer.iter_lines():
-        if line and not line.startswith(":"):
+        if line.startswith(":"):
+            yield None
+        elif line:
             name, _, value = line.partition(": ")
             current[name] = value
-        elif not line and "data" in current:
+        elif "data" in current:
             yield FeedEvent(current["id"], current["event"], json.loads(current["data"]))
             current = {}

@@ -84,7 +84,7 @@ def test_what_the_broker_lost_is_told_from_the_rows(api: Api, valkey: Valkey) ->
             assert told(feed.take(2)) == told(found)
         with open_feed(api, found[1].id) as feed:
             events.publish(redis, running.job_id, "progress", {"iteration": 2})
-            assert told([one for one in feed.take(3) if one.name == "progress"]) == [(running.job_id, "progress", 2)]
+            until(lambda: told(feed.take(1)) == [(running.job_id, "progress", 2)])  # others may be told again before
 
 
 def test_a_lost_end_is_told_while_the_stream_is_open(api: Api) -> None:
