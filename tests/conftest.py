@@ -188,9 +188,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The one browser of the session: playwright runs only once in a process."""
+    """A browser for the tests of a module. While playwright runs, no test in its process can call `asyncio.run`."""
     with browser.running() as running:
         yield running
 
