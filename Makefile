@@ -55,7 +55,7 @@ pictures: $(READY) ## the cards of the page and the screenshots of docs/, from a
 
 docs: $(READY) ## the documents as a site, in site/; open site/index.html, or serve it to search
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 reference: $(READY) ## docs/reference/parameters.md, from the schemas
 	$(BIN)/python tools/parameter_reference.py
