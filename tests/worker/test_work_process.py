@@ -87,7 +87,10 @@ def test_a_process_that_ends_before_it_is_ready_raises(start: Start) -> None:
         start(work_processes.fail)
 
 
-def test_a_process_that_refuses_its_settings_says_so_once(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_refuses_its_settings_says_so_once(
+    start: Start, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENCONVNET_LOG_FORMAT", "console")
     with pytest.raises(WorkProcessRefused):
         start(work_processes.refuse)
     assert capfd.readouterr().err == "genconvnet worker: GENCONVNET_DEVICE: there is no such device\n"
