@@ -1,9 +1,7 @@
 """The checks of `genconvnet doctor`: each part of an installation, and advice if something is wrong with it."""
 
-import fcntl
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import secrets
 import shutil
@@ -12,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from redis import Redis
 from sqlalchemy import select
@@ -21,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from api.auth.exposure import is_exposed, reachable_address
 from api.disk_space import find_shortage
 from api.embedded import broker as embedded_broker
+from api.embedded.attached import lock_content
 from api.settings import ApiSettings
 from core.broker.connection import connect
 from core.broker.heartbeat import count_workers
@@ -269,7 +267,7 @@ def _connect(settings: ApiSettings) -> Redis:
     """Connect to the configured broker, or to that of the `genconvnet serve` that runs on the data folder."""
     if "broker_url" in settings.model_fields_set:
         return connect(settings.broker_url, 2.0)
-    if not _is_served(settings.data_dir):
+    if lock_content(settings.data_dir) is None:
         embedded_broker.find_server()
         raise CheckSkipped("`genconvnet serve` is not running on this folder; it starts its own broker")
     socket = embedded_broker.socket_path(settings.data_dir)
@@ -278,17 +276,3 @@ def _connect(settings: ApiSettings) -> Redis:
             "the folder's path is too long for a socket, so the broker's socket is in the service's temporary folder"
         )
     return connect(f"unix://{socket}", 2.0)
-
-
-def _is_served(data_dir: Path) -> bool:
-    try:
-        lock = os.open(data_dir / "serve.lock", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False

@@ -41,6 +41,15 @@ def listen(host: str, port: int) -> list[socket.socket]:
             raise CannotStart(f"{reason}: {ADVICE.get(error.errno or 0, OTHER_HOST)}") from error
 
 
+def free_port(host: str, port: int = 0) -> int:
+    """Return `port` or, if that is 0, a port that is free on all addresses of `host`. Raises CannotStart if in use."""
+    sockets = listen(host, port)
+    found: int = sockets[0].getsockname()[1]
+    for one in sockets:
+        one.close()
+    return found
+
+
 def _listen_on_all(addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int) -> list[socket.socket]:
     """Listen on each address that the machine has, all on one port. Raises OSError, with no socket left open."""
     sockets: list[socket.socket] = []

@@ -55,28 +55,16 @@ class DecoderPool:
         """
         task: DecodeTask | None = DecodeTask(kind, field, filename, bytes_left)
         while task is not None:
-            with self._slots.acquired():
-                decoder = self._take()
-                reusable = False
-                try:
-                    results = cast("Generator[DecodeResult, None, _Turn]", decoder.decode(task, _descriptor(file)))
-                    turn = yield from results
-                    reusable = decoder.alive
-                    task, bytes_left = turn.next_task, turn.bytes_left
-                finally:
-                    self._put_back(decoder, reusable)
+            with self._borrowed() as decoder:
+                results = cast("Generator[DecodeResult, None, _Turn]", decoder.decode(task, _descriptor(file)))
+                turn = yield from results
+            task, bytes_left = turn.next_task, turn.bytes_left
         return bytes_left
 
     def thumbnail(self, file: BinaryIO, name: str) -> bytes:
         """Return the thumbnail of a stored picture. Raises Problem if it cannot be made."""
-        with self._slots.acquired():
-            decoder = self._take()
-            reusable = False
-            try:
-                (result,) = decoder.decode(DecodeTask("thumbnail", "picture", name, 0), file.fileno())
-                reusable = decoder.alive
-            finally:
-                self._put_back(decoder, reusable)
+        with self._borrowed() as decoder:
+            (result,) = decoder.decode(DecodeTask("thumbnail", "picture", name, 0), file.fileno())
         if isinstance(result, PictureRefused):
             raise Problem(result.status, f"the picture has no thumbnail: {result.reason}")
         assert isinstance(result, Thumbnail)
@@ -94,6 +82,18 @@ class DecoderPool:
                 decoder.kill()
             while self._idle:
                 self._idle.pop().close()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator["_Decoder"]:
+        """Yield a decoder when it is our turn. One that failed, or whose work was broken off, is not used again."""
+        with self._slots.acquired():
+            decoder = self._take()
+            reusable = False
+            try:
+                yield decoder
+                reusable = decoder.alive
+            finally:
+                self._put_back(decoder, reusable)
 
     def _take(self) -> "_Decoder":
         """Return an idle decoder, or a new one. Raises Problem if the pool is closed."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from api.listening import is_alive, listen, own_url
+from api.listening import free_port, is_alive, own_url
 from core.runtime.processes import with_starter
 from core.runtime.startup import CannotStart
 from core.schemas.jobs import Queue
@@ -59,7 +59,7 @@ def service_on(data_dir: Path, queues: Sequence[Queue]) -> Iterator[RunningServi
             finally:
                 _wait_for_users(data_dir)
     else:
-        port = _free_port()
+        port = free_port(HOST)
         with _started(["api"], data_dir, port, broker=f"unix://{(data_dir / 'no-broker').resolve()}") as (process, log):
             yield RunningService(lambda: _answering(process, log, port), own=True)
 
@@ -85,7 +85,7 @@ def find_running(data_dir: Path) -> str | None:
     Raises CannotStart if it does not answer.
     """
     began_at = time.monotonic()
-    while (content := _lock_content(data_dir)) is not None:
+    while (content := lock_content(data_dir)) is not None:
         process, _, url = content.strip().partition("\n")
         if url and is_alive_at(url):
             return url
@@ -103,7 +103,7 @@ def is_alive_at(url: str) -> bool:
     return is_alive(host.strip("[]"), int(port))
 
 
-def _lock_content(data_dir: Path) -> str | None:
+def lock_content(data_dir: Path) -> str | None:
     """Return what the lock of the data folder holds if a service has locked it, else None."""
     try:
         lock = (data_dir / LOCK).open()
@@ -169,14 +169,6 @@ def _refusal(process: "subprocess.Popen[str]", log: IO[str]) -> CannotStart:
     last = json.loads(said[-1]) if said else {"event": "it said nothing"}
     reason = str(last.get("reason", last["event"]))
     return CannotStart(reason.partition(": ")[2] or reason)
-
-
-def _free_port() -> int:
-    sockets = listen(HOST, 0)
-    port: int = sockets[0].getsockname()[1]
-    for one in sockets:
-        one.close()
-    return port
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:

@@ -16,7 +16,7 @@ from api.embedded import broker
 from api.embedded.attached import LOCK
 from api.embedded.broker import NoBroker
 from api.embedded.supervisor import SupervisedProcess, Supervisor
-from api.listening import is_alive, listen, own_url
+from api.listening import free_port, is_alive, own_url
 from api.settings import ApiSettings
 from core.runtime.log_format import is_json, json_line
 from core.runtime.processes import core_count
@@ -42,7 +42,7 @@ def serve(settings: ApiSettings, broker_url: str | None, at_once: Sequence[Queue
     """
     prepare_folder(settings.data_dir, "the data folder", OTHER_FOLDER)
     with _locked(settings.data_dir) as lock, ExitStack() as cleanup:
-        port = _port(settings)
+        port = free_port(settings.host, settings.port)
         check_blobs(settings)
         with open_database(settings) as database:
             require_keys(settings, database)  # else the API would refuse to start
@@ -171,12 +171,3 @@ def _locked(data_dir: Path) -> Iterator[IO[str]]:
 def _process_of(lock: IO[str]) -> str:
     """Return the process id in a lock: its first line; the second is the service's URL."""
     return lock.read().partition("\n")[0]
-
-
-def _port(settings: ApiSettings) -> int:
-    """Return the configured port or, if that is 0, a free one. Raises CannotStart if it is in use."""
-    sockets = listen(settings.host, settings.port)
-    port: int = sockets[0].getsockname()[1]
-    for probe in sockets:
-        probe.close()
-    return port
