@@ -70,7 +70,9 @@ def _listen_on_all(addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int) 
 
 
 def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only if the protocol is named. Without it each small answer waits 40 ms for the client's
+    # delayed acknowledgement of its headers.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

@@ -1,5 +1,6 @@
 """The addresses that the API listens on, and the probe that serve and the container's health check use."""
 
+import asyncio
 import socket
 
 import pytest
@@ -19,6 +20,28 @@ def test_one_port_of_every_address_is_listened_on(host: str, clients: list[str])
     assert listening.own_url(host, port) == f"http://{'[::1]' if ':' in host else '127.0.0.1'}:{port}"
     for one in sockets:
         one.close()
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers() -> None:
+    """asyncio sends at once what is written to a connection (TCP_NODELAY)."""
+
+    async def is_set() -> int:
+        delays: asyncio.Queue[int] = asyncio.Queue()
+
+        async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            delays.put_nowait(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        (listener,) = listening.listen("127.0.0.1", 0)
+        async with await asyncio.start_server(accept, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            found = await delays.get()
+            writer.close()
+            await writer.wait_closed()
+        return found
+
+    assert asyncio.run(is_set())
 
 
 def test_a_free_port_is_free_in_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
