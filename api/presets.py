@@ -1,5 +1,6 @@
 """/v1/presets: named sets of parameters, with the meaning of each."""
 
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter
@@ -33,7 +34,12 @@ class PresetOut(BaseModel):
 @router.get("")
 def listing() -> dict[str, list[PresetOut]]:
     """List the presets with their parameters, and what these mean, their defaults and bounds."""
-    return {"data": [_preset(name, params) for name, params in PRESETS.items()]}
+    return {"data": _presets()}
+
+
+@cache
+def _presets() -> list[PresetOut]:
+    return [_preset(name, params) for name, params in PRESETS.items()]
 
 
 def _preset(name: str, params: LearningParams) -> PresetOut:

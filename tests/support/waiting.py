@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 240
 PAUSE_SECONDS = 0.02
 
 Found = TypeVar("Found")
