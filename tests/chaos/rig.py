@@ -20,6 +20,7 @@ import httpx
 import psutil
 from redis import Redis
 from support.client import ServiceClient
+from support.preloaded import PreloadedProcess
 from support.service import QUICK, slowed
 
 from api.embedded import broker
@@ -76,7 +77,8 @@ class Rig:
             *(part for part in workers(2, self.environment) if part.name in only),
             SupervisedProcess("api", [*PYTHON, "api"], self.environment),
         ]
-        self.processes = {part.name: _Process(part, self.log) for part in parts}
+        start = _Process if "PYTHONPATH" in environment else _ForkedProcess
+        self.processes = {part.name: (_Process if part.name == "broker" else start)(part, self.log) for part in parts}
         self.client = ServiceClient(self.url, self.log, retry=True)
         self._absent = {f"worker:{queue}" for queue in Queue if not any(queue in name for name in only)}
         self._stopping = threading.Event()
@@ -204,16 +206,26 @@ class _Process:
 
     def start_if_dead(self) -> None:
         process = self.part.process
-        if self.stays_down or (process is not None and process.poll() is None):
-            return
+        if not self.stays_down and (process is None or process.poll() is not None):
+            self.part.process = self._start({**_environment(), **self.part.environment})
+
+    def _start(self, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         with self._log.open("ab") as log:
-            self.part.process = subprocess.Popen(
+            return subprocess.Popen(
                 self.part.command,
-                env={**_environment(), **self.part.environment, **with_starter()},
+                env={**environment, **with_starter()},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+
+class _ForkedProcess(_Process):
+    """A part that need not be imported first: the processes of a rig are killed and started again many times."""
+
+    def _start(self, environment: Mapping[str, str]) -> PreloadedProcess:
+        module, *arguments = self.part.command[len(PYTHON) :]
+        return PreloadedProcess(module, *arguments, folder=ROOT, log=self._log, environment=environment)
 
 
 def _environment() -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 from support import rows
-from support.preloaded import PreloadedApi
+from support.preloaded import PreloadedProcess
 from support.waiting import PATIENCE_SECONDS, until
 
 from core.storage.blobs import Blobs
@@ -43,7 +43,7 @@ class Api:
             "GENCONVNET_RECONCILE_SECONDS": "0.2",
             **{name: str(value) for name, value in LIMITS.items()},
         }
-        self.process = PreloadedApi(folder, self.log, {**kept, **ours, **environment})
+        self.process = PreloadedProcess("api", folder=folder, log=self.log, environment={**kept, **ours, **environment})
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE_SECONDS)
         self._wait()
         self.database = Database(database_url)

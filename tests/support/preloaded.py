@@ -1,7 +1,7 @@
-"""API processes that are forked from one which has imported the API already.
+"""Processes of the service that are forked from one which has imported it already.
 
-Each is a process of its own that runs `api.__main__.main` as `python -m api` does, but it need not import for a second
-first, which a hundred tests would wait for.
+Each is a process of its own that runs the API or a worker as `python -m` does, but it need not import for seconds
+first, which a hundred tests would wait for. Whole services (`support.service`) start theirs as users do.
 """
 
 import multiprocessing
@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
+from core.schemas.jobs import Queue
 
-class PreloadedApi:
-    """A running API process, with the methods of `subprocess.Popen` that tests use."""
 
-    def __init__(self, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
-        """Start the API in `folder`; its output goes to `log`."""
-        arguments = (str(folder), str(log), dict(environment))
-        self._process: ForkServerProcess = _context().Process(target=_run, args=arguments)
+class PreloadedProcess:
+    """A running process, with the methods of `subprocess.Popen` that tests use. It leads a session of its own."""
+
+    def __init__(self, module: str, *arguments: str, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
+        """Start `python -m MODULE ARGUMENTS` in `folder`; its output is added to `log`. module: "api" or "worker"."""
+        run = (module, arguments, str(folder), str(log), dict(environment))
+        self._process: ForkServerProcess = _context().Process(target=_run, args=run)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -31,7 +33,7 @@ class PreloadedApi:
         """Wait for the end of the process and return its exit code. Raises subprocess.TimeoutExpired."""
         self._process.join(timeout)
         if (code := self._process.exitcode) is None:
-            raise subprocess.TimeoutExpired("api", timeout)
+            raise subprocess.TimeoutExpired(self._process.name, timeout)
         return code
 
     def terminate(self) -> None:
@@ -47,21 +49,28 @@ class PreloadedApi:
 
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["api.__main__"])
+    context.set_forkserver_preload(["api.__main__", "worker.app"])
     return context
 
 
-def _run(folder: str, log: str, environment: Mapping[str, str]) -> None:
-    with Path(log).open("wb") as file:
+def _run(module: str, arguments: tuple[str, ...], folder: str, log: str, environment: Mapping[str, str]) -> None:
+    os.setsid()
+    with Path(log).open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    from api.__main__ import main
     from core.runtime.processes import STARTER
     from core.runtime.startup import exit_if_refused
 
     os.environ[STARTER] = str(os.getppid())
-    with exit_if_refused("genconvnet api"):
-        main()
+    with exit_if_refused(f"genconvnet {module}"):
+        if module == "api":
+            from api.__main__ import main
+
+            main()
+        else:
+            from worker.app import main as work
+
+            work(Queue(arguments[0]))
