@@ -16,6 +16,7 @@ from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics, random_phase
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import rms
+from core.pictures.orientations import turned, turned_at_random, turned_each
 from core.pictures.training_set import TrainingSet, cut_patches
 from core.recipe.best_state import BestStateSelection
 from core.recipe.diagnosis import Health, measure_health
@@ -173,9 +174,10 @@ def learn(
 def draw_augmented(pictures: TrainingSet, params: LearningParams, stride: int, generator: torch.Generator) -> Tensor:
     """Draw the observed pictures of one iteration (M, C, H, W).
 
-    `random_lattice` crops them to a random stride phase, `picture_noise` adds white noise.
+    `orientations` turns and flips them, `random_lattice` crops them to a random stride phase, `picture_noise` adds
+    white noise.
     """
-    images = draw_observed(pictures, params, generator)
+    images = turned_at_random(draw_observed(pictures, params, generator), params.orientations, generator)
     if params.random_lattice:
         down, right = random_phase(stride, generator)
         images = images[..., down:, right:]
@@ -191,12 +193,22 @@ def dynamics_of(params: LearningParams, box: ColourBox) -> Dynamics:
 
 
 def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
-    """Return the first EXAMPLES training pictures on the CPU, or patches of them, always the same."""
+    """Return the first EXAMPLES training pictures on the CPU, or patches of them, always the same.
+
+    Several `orientations` are shown one after the other, and all of them, so that there are as many examples at least.
+    """
     examples = pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float()
-    if params.patch_size is None:
-        return examples
-    count = EXAMPLE_WINDOWS if params.of_windows else EXAMPLE_PATCHES
-    return cut_patches(examples, params.patch_size, count, torch.Generator().manual_seed(0))
+    if params.patch_size is not None:
+        count = EXAMPLE_WINDOWS if params.of_windows else EXAMPLE_PATCHES
+        examples = cut_patches(examples, params.patch_size, count, torch.Generator().manual_seed(0))
+    orientations = params.orientations
+    if len(orientations) == 1:
+        return turned(examples, orientations[0])
+    shown = range(max(len(examples), len(orientations)))
+    return turned_each(
+        examples[[index % len(examples) for index in shown]],
+        [orientations[index % len(orientations)] for index in shown],
+    )
 
 
 def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:

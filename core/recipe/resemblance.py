@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from core.pictures.orientations import turned
 from core.pictures.spectrum import spectrum_deviation
 from core.pictures.structure import is_comparable, structure_ratio
 from core.schemas.learning import LearningParams
@@ -33,8 +34,12 @@ def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningPa
     """Compare synthesized pictures (N, C, H, W) with the first training picture (C, H', W'), both in grey levels.
 
     At most MAX_PICTURES are compared, and MAX_COMPARED pixels along each side. None if they cannot be compared:
-    objects, patches and reconstructions are no textures, and small pictures are too few pieces.
+    objects, patches and reconstructions are no textures, small pictures are too few pieces, and what was learned in
+    several orientations resembles the picture in none of them alone.
     """
+    if len(params.orientations) > 1:
+        return None
+    picture = turned(picture, params.orientations[0])
     texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive
     if not texture or not is_comparable(synthesized, picture):
         return None

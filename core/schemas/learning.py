@@ -9,6 +9,7 @@ from core.schemas.geometry import Boundary, map_size, receptive_field, total_str
 Top = Literal["convolutional", "object", "category"]
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Orientation = Literal["0", "90", "180", "270", "flipped-0", "flipped-90", "flipped-180", "flipped-270"]
 
 COLOUR_CHANNELS = 3
 MAX_SEED = 2**63 - 1
@@ -160,6 +161,17 @@ class LearningParams(BaseModel, LearnedSize):
             "regions.",
         ),
     ] = 0.0
+    orientations: Annotated[
+        tuple[Orientation, ...],
+        Field(
+            min_length=1,
+            max_length=8,
+            description="The turns and flips that the training pictures are shown in, by degrees anticlockwise: 0, 90, "
+            "180, 270, and after a flip left to right flipped-0, flipped-90, flipped-180, flipped-270. In each "
+            "iteration each picture (or patch) is shown in one of them, drawn at random: all of them are learned as "
+            "one density. 0 is the picture as it is.",
+        ),
+    ] = ("0",)
     bounded: Annotated[
         bool,
         Field(
@@ -283,6 +295,13 @@ class LearningParams(BaseModel, LearnedSize):
                 "use fewer filters, larger strides or smaller pictures"
             )
         return layers
+
+    @field_validator("orientations")
+    @classmethod
+    def _each_once(cls, orientations: tuple[Orientation, ...]) -> tuple[Orientation, ...]:
+        if len(set(orientations)) < len(orientations):
+            raise ValueError("must name each orientation once: all of them are equally likely")
+        return orientations
 
     @field_validator("step_size")
     @classmethod

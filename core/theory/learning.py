@@ -172,7 +172,8 @@ def learn(
     """Run Algorithm 1 as the paper states it, from the beginning or from `state`, and return the final state.
 
     images (M, C, H, W) in grey levels about their mean. Weights start as N(0, 0.01²) and Adam takes the steps.
-    `bounded`, `random_lattice`, `picture_noise` and `keep_nearest` are ignored; `core.recipe.learner` implements them.
+    `orientations`, `bounded`, `random_lattice`, `picture_noise` and `keep_nearest` are ignored; `core.recipe.learner`
+    implements them.
     `callback(progress, state)` is called after each iteration; learning stops if it returns True. Raises ValueError if
     params.seed is None.
     """

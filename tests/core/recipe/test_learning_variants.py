@@ -7,10 +7,11 @@ from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.pictures.colour_box import ColourBox
+from core.pictures.orientations import turned
 from core.pictures.training_set import TrainingSet
 from core.recipe import update_rule
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
-from core.recipe.learner import Learner, dynamics_of, learn
+from core.recipe.learner import Learner, dynamics_of, examples_of, learn
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.learning import architecture_at, architecture_of
 
@@ -59,6 +60,7 @@ WAYS = {
     "object at once": {**OBJECT, "layerwise": False},
     "category, grown": {"top": "category"},
     "batches": {"batch_size": 2, "picture_noise": 5.0},
+    "turned and flipped": {"orientations": ("90", "flipped-0", "flipped-270")},
     "bounded": {"bounded": True},
     "random lattice": {"random_lattice": True},
     "random lattice, all": {"random_lattice": True, "bounded": True, "batch_size": 1, "picture_noise": 5.0},
@@ -206,3 +208,45 @@ def test_with_random_lattice_the_pictures_are_seen_at_every_stride_phase(monkeyp
     crops = [images[..., down:, right:] for down in range(2) for right in range(2)]
     found = {next(index for index, crop in enumerate(crops) if torch.equal(crop, one)) for one in seen}
     assert found == {0, 1, 2, 3}
+
+
+def observed_by(learner, updates, monkeypatch):
+    """Return what `updates` iterations observe."""
+    seen, observe = [], learner.algorithm.observe
+
+    def spy(generator):
+        seen.append(observe(generator))
+        return seen[-1]
+
+    monkeypatch.setattr(learner.algorithm, "observe", spy)
+    for _ in range(updates):
+        learner.update()
+    return seen
+
+
+@pytest.mark.parametrize("settings", [{}, {"patch_size": 11, "batch_size": 4, "boundary": "valid"}], ids=str)
+def test_one_orientation_is_learning_from_pictures_that_were_turned_before(settings):
+    """And as they are by default: no number more is drawn."""
+    turned_before = learn(images_of(count=1).rot90(1, dims=(2, 3)), params_of(**settings))
+    if not settings:
+        assert_same(learn(images_of(count=1), params_of(orientations=("90",))), turned_before)
+    assert_same(
+        learn(images_of(), params_of(orientations=("0",), **settings)), learn(images_of(), params_of(**settings))
+    )
+
+
+def test_each_picture_is_shown_in_each_orientation(monkeypatch):
+    params, images = params_of(orientations=("0", "180", "flipped-90")), images_of(count=2)
+    learner = Learner(images, params)
+    shown = [[turned(image, one) for one in params.orientations] for image in images]
+    for picture in range(2):
+        found = [one[picture] for one in observed_by(learner, 12, monkeypatch)]
+        which = [next(i for i, known in enumerate(shown[picture]) if torch.equal(known, one)) for one in found]
+        assert set(which) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("count", "examples"), [(1, 3), (2, 3), (5, 4)])
+def test_the_examples_show_every_orientation(count, examples):
+    params, images = params_of(orientations=("0", "180", "flipped-90")), images_of(count=count)
+    expected = [turned(images[i % min(count, 4)], params.orientations[i % 3]) for i in range(examples)]
+    assert torch.equal(examples_of(TrainingSet.of(images), params), torch.stack(expected))

@@ -53,3 +53,10 @@ def test_pictures_of_few_pieces_are_not_compared():
     small = noise(side=MIN_COMPARED - 1)
     assert measure_resemblance(small, noise()[0], PARAMS) is None
     assert measure_resemblance(noise(), small[0], PARAMS) is None
+
+
+def test_what_was_learned_in_one_orientation_is_compared_with_the_picture_in_it():
+    picture, turned = noise(seed=2)[0], with_(orientations=("90",))
+    upright = measure_resemblance(noise(seed=1), picture.rot90(1, dims=(1, 2)), PARAMS)
+    assert measure_resemblance(noise(seed=1), picture, turned) == upright
+    assert measure_resemblance(noise(seed=1), picture, with_(orientations=("0", "90"))) is None

@@ -38,6 +38,12 @@ def test_settings_survive_json():
     assert LearningParams.model_validate_json(params.model_dump_json()) == params
 
 
+def test_an_unknown_orientation_is_refused_and_the_known_ones_are_named():
+    where, what = refusal(LearningParams, **GOOD, orientations=["0", "any"])
+    assert where == "orientations.1"
+    assert "'180', '270', 'flipped-0'" in what
+
+
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
 def test_every_precision_is_accepted_and_kept(precision):
     assert LearningParams.model_validate({**GOOD, "precision": precision}).precision == precision
@@ -64,6 +70,9 @@ def test_settings_are_frozen():
         ("batch_size", 1025, "less than or equal to 1024"),
         ("bounded", "perhaps", "boolean"),
         ("random_lattice", "perhaps", "boolean"),
+        ("orientations", [], "at least 1"),
+        ("orientations", "any", "valid tuple"),
+        ("orientations", ["0", "0"], "each orientation once"),
         ("contrast", 0, "greater than 0"),
         ("contrast", 128, "less than or equal to 127"),
         ("contrast", NAN, "finite"),
