@@ -26,7 +26,7 @@ from tenacity import (
 
 from core.storage.access import Access, AccessSession
 from core.storage.failures import sqlite_code
-from core.storage.revision import MIGRATIONS, refuse_newer
+from core.storage.revision import MIGRATIONS, known, refuse_newer
 
 BUSY_TIMEOUT_SECONDS = 30
 WAL_RETRY_SECONDS = 0.01
@@ -92,8 +92,8 @@ class Database:
         with self._writing.connect() as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            refuse_newer(connection)
-            _Migrations(connection).up()
+            if refuse_newer(connection) != known()[-1]:
+                _Migrations(connection).up()
 
     def fill_at_revision(self, revision: str, fill: Callable[[Connection], int]) -> int:
         """Create the schema of `revision`, call `fill`, and upgrade to the newest revision, in one transaction.
