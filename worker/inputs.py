@@ -47,6 +47,14 @@ def dataset_rows(context: JobContext) -> Sequence[DatasetImage]:
     return datasets.find(context.database, context.lease.dataset_id).images
 
 
+def read_one_picture(context: JobContext, dataset_id: str | None) -> bytes | None:
+    """Return the file of the only picture of a dataset; None without a dataset. Raises NotFound or BlobMissing."""
+    if dataset_id is None:
+        return None
+    (row,) = datasets.find(context.database, dataset_id).images
+    return context.blobs.get(row.blob)
+
+
 def batches(rows: Sequence[DatasetImage], size: int) -> Iterator[Sequence[DatasetImage]]:
     """Split rows into batches of pictures of `size` x `size` pixels that fit into memory together."""
     length = max(1, min(MAX_BATCH, BATCH_PIXELS // size**2))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from core.pictures.origin import DatasetOrigin, Origin
+from core.schemas.sampling import datasets_of
 from core.storage import datasets, models
 from worker.device import device_kind
 from worker.job_context import JobContext
@@ -24,16 +25,20 @@ class Origins:
         model_sha256: of the model that the job has learned; else that of its input.
         """
         lease = context.lease
-        dataset = None
-        if lease.dataset_id is not None:
-            rows = datasets.find(context.database, lease.dataset_id).images
-            dataset = DatasetOrigin.of([row.sha256 for row in rows])
+        dataset = None if lease.dataset_id is None else _dataset_origin(context, lease.dataset_id)
+        named = {name: _dataset_origin(context, id_) for name, id_ in datasets_of(lease.params).items()}
         if model_sha256 is None and lease.model_id is not None:
             model_sha256 = models.find(context.database, lease.model_id).sha256
-        shared = {"kind": lease.kind.value, "model": model_sha256, "dataset": dataset, "precision": precision}
-        return cls({**shared, "device": device_kind(context.device)}, lease.params)
+        shared = {"kind": lease.kind.value, "model": model_sha256, "dataset": dataset, "datasets": named}
+        return cls({**shared, "precision": precision, "device": device_kind(context.device)}, lease.params)
 
     def origin(self, name: str, index: int, params: Mapping[str, Any] | None = None) -> Origin:
         """Return the origin of one result. params: those that make it again; those of the job unless given."""
         asked = dict(self.params if params is None else params)
+        for name in self.shared["datasets"]:
+            del asked[name]
         return Origin.model_validate({**self.shared, "params": asked, "name": name, "index": index})
+
+
+def _dataset_origin(context: JobContext, dataset_id: str) -> DatasetOrigin:
+    return DatasetOrigin.of([row.sha256 for row in datasets.find(context.database, dataset_id).images])

@@ -13,7 +13,8 @@ class ProgressReporter:
     """
 
     def __init__(self, context: JobContext, parts: int, steps: int, extra_steps: int = 0) -> None:
-        self._context, self._parts, self._steps, self._all_steps = context, parts, steps, steps + extra_steps
+        self._context, self._parts, self._steps = context, parts, steps
+        self._all_steps = max(steps + extra_steps, 1)  # variations of strength 0 take no step
         self._began_at = time.monotonic()
 
     def report(self, done: int, current: int, step: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from core.schemas.learning import MAX_SEED
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.sampler import Sampler
-from worker.inputs import open_model
+from worker.inputs import open_model, read_one_picture
 from worker.job_context import JobContext
 from worker.origins import Origins
 from worker.progress import ProgressReporter
@@ -19,10 +19,11 @@ def sample(context: JobContext) -> None:
     one kind the files are equal, byte for byte.
     """
     params = ResolvedSampleParams.model_validate(context.lease.params)
-    sampler = Sampler.of(open_model(context, context.lease.model_id), params)
+    model, start = open_model(context, context.lease.model_id), read_one_picture(context, params.start_dataset_id)
+    sampler = Sampler.of(model, params, start)
     context.set_metrics(precision=sampler.engine.precision)
     origins = Origins.of(context, sampler.engine.precision)
-    progress = ProgressReporter(context, params.count, params.steps, sampler.denoising_steps)
+    progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)
     for done in range(params.count):
         index = context.lease.first + done
         pixels = sampler.draw(index, partial(progress.report, done, done + 1))

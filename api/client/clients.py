@@ -108,9 +108,21 @@ class _Client(Generic[AnyJob]):
         return (yield from self._post_on(pictures, "train", options, params, preset=preset))
 
     @operation
-    def sample(self, model: str | Model, /, options: JobOptions = JobOptions(), **params: Any) -> Steps[AnyJob]:
-        """Draw pictures from a model. params: count, width, height, steps, step_size, seed, tileable."""
-        return (yield from self._post("sample", options, params, model_id=id_of(model)))
+    def sample(
+        self,
+        model: str | Model,
+        /,
+        options: JobOptions = JobOptions(),
+        start: PicturesOrDataset | None = None,
+        **params: Any,
+    ) -> Steps[AnyJob]:
+        """Draw pictures from a model. params: count, width, height, steps, step_size, seed, tileable.
+
+        start: one picture, to draw variations of it; `start_strength` says how far they leave it.
+        """
+        if start is None:
+            return (yield from self._post("sample", options, params, model_id=id_of(model)))
+        return (yield from self._post_on(start, "sample", options, params, "start_dataset_id", model_id=id_of(model)))
 
     @operation
     def reconstruct(
@@ -169,12 +181,25 @@ class _Client(Generic[AnyJob]):
         return attached(parse(self.job_type, response), self._runner)
 
     def _post_on(
-        self, pictures: PicturesOrDataset, kind: str, options: JobOptions, params: dict[str, Any], **fields: Any
+        self,
+        pictures: PicturesOrDataset,
+        kind: str,
+        options: JobOptions,
+        params: dict[str, Any],
+        parameter: str | None = None,
+        **fields: Any,
     ) -> Steps[AnyJob]:
-        """Post a job on pictures. If it is refused, those that were uploaded only for it are deleted."""
+        """Post a job on pictures. If it is refused, those that were uploaded only for it are deleted.
+
+        parameter: that names the dataset; by default it is the job's own.
+        """
         dataset = pictures if isinstance(pictures, Dataset) else (yield from create_dataset(pictures, None))
+        if parameter is None:
+            fields["dataset_id"] = dataset.id
+        else:
+            params = {**params, parameter: dataset.id}
         try:
-            return (yield from self._post(kind, options, params, dataset_id=dataset.id, **fields))
+            return (yield from self._post(kind, options, params, **fields))
         except (Invalid, NotFound, Conflict, LimitReached):
             if dataset is not pictures:
                 yield from delete(f"v1/datasets/{in_path(dataset)}")

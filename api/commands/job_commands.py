@@ -76,6 +76,12 @@ def sample(
     width: Annotated[int | None, typer.Option(help="Pixels; the model's own size if absent.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; the model's own size if absent.")] = None,
     tileable: Annotated[bool | None, typer.Option("--tileable", help="Continue at the opposite side.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A picture, to draw variations of it.")
+    ] = None,
+    start_strength: Annotated[
+        float | None, typer.Option(help="How far variations leave the picture, 0 to 1; 0.7 if absent.")
+    ] = None,
     steps: Steps = None,
     seed: Seed = None,
     assignments: Set = None,
@@ -86,9 +92,9 @@ def sample(
 ) -> None:
     """Draw new pictures from a model. Ctrl-C cancels it."""
     sizes = {"count": count, "width": width, "height": height, "tileable": tileable}
-    params = parameters(assignments, **sizes, steps=steps, seed=seed)
+    params = parameters(assignments, **sizes, start_strength=start_strength, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    job = run_job(session, lambda: session.client.sample(chosen, options, **params), detach)
+    job = run_job(session, lambda: session.client.sample(chosen, options, start, **params), detach)
     write_results(session, job, out)
 
 

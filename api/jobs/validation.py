@@ -19,7 +19,7 @@ from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams
-from core.schemas.sampling import ResolvedSampleParams
+from core.schemas.sampling import ResolvedSampleParams, datasets_of
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage, Model
 
@@ -82,6 +82,8 @@ def _sample(app_state: AppState, body: SampleJobIn) -> NewJob:
     learned = _learned_settings(models.find(app_state.database, body.model_id))
     with _params_errors_as_problem():
         params = body.params.resolved(learned, _draw_seed())
+    for name, dataset_id in datasets_of(params.model_dump()).items():
+        _require_one_picture(app_state, f"params.{name}", dataset_id)
     return NewJob(
         kind=JobKind.SAMPLE,
         params=params.model_dump(mode="json"),
@@ -95,7 +97,14 @@ def _sample(app_state: AppState, body: SampleJobIn) -> NewJob:
 
 
 def _sample_progress(params: ResolvedSampleParams) -> Progress:
-    return Progress(stages=params.count, iterations=params.steps)
+    return Progress(stages=params.count, iterations=params.steps_taken)
+
+
+def _require_one_picture(app_state: AppState, field: str, dataset_id: str) -> None:
+    """Check that the dataset exists and has one picture. Raises NotFound or Problem."""
+    count = len(datasets.find(app_state.database, dataset_id).images)
+    if count != 1:
+        raise validation_problem([{"field": field, "message": f"has {count} pictures; a dataset of one is needed"}])
 
 
 def _reconstruct(app_state: AppState, body: ReconstructJobIn) -> NewJob:

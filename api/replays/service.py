@@ -29,7 +29,8 @@ def create(app_state: AppState, file: BinaryIO, key: str | None) -> Job:
 
 def _request(app_state: AppState, origin: Origin) -> AnyJobIn:
     """Return the request that a client would send for this job. Raises Problem."""
-    request: dict[str, Any] = {"kind": origin.kind, "params": origin.params}
+    named = {name: _find_dataset(app_state, dataset) for name, dataset in origin.datasets.items()}
+    request: dict[str, Any] = {"kind": origin.kind, "params": {**origin.params, **named}}
     if JobKind(origin.kind) != JobKind.TRAIN:
         request["model_id"] = _find_model(app_state, origin.model)
     if JobKind(origin.kind) != JobKind.SAMPLE:

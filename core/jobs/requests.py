@@ -13,6 +13,7 @@ from core.jobs import outcomes, shards
 from core.jobs.leases import is_leased
 from core.jobs.shards import NewShard
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
+from core.schemas.sampling import datasets_of
 from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
@@ -80,7 +81,7 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
         if idempotency is not None and (earlier := _find_earlier(session, idempotency)):
             return earlier
         quotas.check_job_limit(session)
-        _lock_inputs(session, new.dataset_id, [new.model_id, *new.model_ids])
+        _lock_inputs(session, [new.dataset_id, *datasets_of(new.params).values()], [new.model_id, *new.model_ids])
         job = Job(
             id=new_id("job"),
             kind=new.kind,
@@ -226,7 +227,8 @@ def resume(
         quotas.check_job_limit(session)
         learned_from = job.model_id if job.kind != JobKind.TRAIN else None  # a training job's model is its result
         try:
-            _lock_inputs(session, job.dataset_id, [learned_from, *(one.model_id for one in job.models)])
+            datasets = [job.dataset_id, *datasets_of(job.params).values()]
+            _lock_inputs(session, datasets, [learned_from, *(one.model_id for one in job.models)])
         except NotFound as error:
             raise Conflict(f"job {job_id} cannot go on: {error} any more") from error
         job.params = params if params is not None else job.params
@@ -297,10 +299,11 @@ def _find_earlier(session: Session, idempotency: Idempotency) -> Job | None:
     return session.get_one(Job, row.job_seq)
 
 
-def _lock_inputs(session: Session, dataset_id: str | None, model_ids: Sequence[str | None]) -> None:
-    """Lock the rows of the dataset and the models against deletion until the transaction ends. Raises NotFound."""
-    if dataset_id is not None:
-        _lock_input(session, Dataset, "dataset", dataset_id)
+def _lock_inputs(session: Session, dataset_ids: Sequence[str | None], model_ids: Sequence[str | None]) -> None:
+    """Lock the rows of the datasets and models against deletion until the transaction ends. Raises NotFound."""
+    for dataset_id in dataset_ids:
+        if dataset_id is not None:
+            _lock_input(session, Dataset, "dataset", dataset_id)
     for model_id in model_ids:
         if model_id is not None:
             _lock_input(session, Model, "model", model_id)

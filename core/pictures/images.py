@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from core.pictures.colour_box import ColourBox
@@ -31,6 +31,16 @@ def read_picture(content: bytes, size: int, channels: int) -> Tensor:
     with Image.open(io.BytesIO(content)) as opened:
         picture = _on_white(opened, channels)
     return _as_tensor(_scaled(picture, size))
+
+
+def read_covering(content: bytes, height: int, width: int, channels: int) -> Tensor:
+    """Read a picture file -> (C, height, width) grey levels: scaled to cover that size, and cropped to its middle.
+
+    Transparent parts are laid on white. channels: 1 or 3.
+    """
+    with Image.open(io.BytesIO(content)) as opened:
+        picture = _on_white(opened, channels)
+    return _as_tensor(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS))
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ class Origin(BaseModel):
 
     version: of this software. kind, params: of a job that makes it again; for a picture of a sampling job, which does
     not depend on the others, a job that draws it alone. name, index: of the file among the results of that job. model:
-    the SHA-256 of the model's file. precision: of the convolutions, as `auto` was resolved. device: the kind of
+    the SHA-256 of the model's file. datasets: those that parameters of the job name, which are left out of params.
+    precision: of the convolutions, as `auto` was resolved. device: the kind of
     processor or GPU.
     """
 
@@ -73,6 +74,7 @@ class Origin(BaseModel):
     params: dict[str, Any]
     model: Hash | None
     dataset: DatasetOrigin | None
+    datasets: dict[Text, DatasetOrigin] = {}
     precision: Text
     device: Text
     name: Text

@@ -1,7 +1,9 @@
 """Settings of sampling pictures from a finished model."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -12,10 +14,13 @@ MIN_SIDE = 16
 MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
 DEFAULT_STEPS = 200
+DEFAULT_START_STRENGTH = 0.7
+DATASET_PARAMS = ("start_dataset_id",)  # parameters that name a dataset
 
 SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
 SHARD_PIXELS = SHARD_PICTURES * 512**2  # in a shard at most, if it holds several pictures
 
+DatasetId = Annotated[str | None, Field(min_length=1, max_length=40)]
 Side = Annotated[int | None, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
 Steps = Annotated[int, Field(ge=1, le=100_000, description="Langevin steps for each picture.")]
 StepSize = Annotated[
@@ -50,6 +55,29 @@ class SampleParams(BaseModel):
     step_size: StepSize = None
     seed: Seed = None
     tileable: Annotated[bool, Field(description="true: the picture continues seamlessly at its opposite side.")] = False
+    start_dataset_id: Annotated[
+        DatasetId,
+        Field(
+            description="Draw variations of a picture: a dataset of one picture, from which the chains start. It is "
+            "scaled to cover width x height."
+        ),
+    ] = None
+    start_strength: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="How far variations leave the picture: noise is added to it in this share, and this share of "
+            f"`steps` is taken. 0: the picture itself; 1: nothing of it is left. {DEFAULT_START_STRENGTH:g} if absent.",
+        ),
+    ] = None
+
+    @field_validator("start_strength")
+    @classmethod
+    def _needs_a_start(cls, strength: float | None, info: ValidationInfo) -> float | None:
+        if strength is not None and info.data.get("start_dataset_id") is None:
+            raise ValueError("needs start_dataset_id, the picture to start from")
+        return strength
 
     def resolved(self, learned: LearnedSettings, seed: int) -> "ResolvedSampleParams":
         """Return complete settings. Raises ValidationError if the model cannot draw such pictures."""
@@ -60,9 +88,15 @@ class SampleParams(BaseModel):
                 "height": self.height or learned.side,
                 "step_size": self.step_size or learned.step_size,
                 "seed": seed if self.seed is None else self.seed,
+                "start_strength": self._start_strength(),
             },
             context=learned.context,
         )
+
+    def _start_strength(self) -> float | None:
+        if self.start_strength is None and self.start_dataset_id is not None:
+            return DEFAULT_START_STRENGTH
+        return self.start_strength
 
 
 class ResolvedSampleParams(SampleParams):
@@ -72,6 +106,11 @@ class ResolvedSampleParams(SampleParams):
     height: Annotated[int, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
     step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+    @property
+    def steps_taken(self) -> int:
+        """Langevin steps for each picture: of variations the share `start_strength` of `steps`, rounded up."""
+        return self.steps if self.start_strength is None else math.ceil(self.start_strength * self.steps)
 
     def shards(self) -> "list[Shard]":
         """Return the parts that workers can draw in parallel; none if the job is a single part.
@@ -115,3 +154,8 @@ class Shard:
 
     first: int
     params: ResolvedSampleParams
+
+
+def datasets_of(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return the ids of the datasets that a job's stored parameters name, by parameter."""
+    return {name: params[name] for name in DATASET_PARAMS if params.get(name) is not None}

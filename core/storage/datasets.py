@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
+from core.schemas.sampling import DATASET_PARAMS
 from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
@@ -54,7 +55,8 @@ def delete(database: Database, dataset_id: str) -> list[str]:
     """
     with database.write() as session:
         dataset = _get(session, dataset_id, lock=True)
-        refuse_while_needed(session, Job.dataset_id == dataset_id, f"dataset {dataset_id}")
+        named = (Job.params[name].as_string() == dataset_id for name in DATASET_PARAMS)
+        refuse_while_needed(session, or_(Job.dataset_id == dataset_id, *named), f"dataset {dataset_id}")
         files = [image.blob for image in dataset.images]
         session.delete(dataset)
         audit.add(session, "dataset.delete", dataset_id)

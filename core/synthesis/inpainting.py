@@ -1,19 +1,19 @@
 """Inpainting: Langevin dynamics of the unknown pixels of a picture, with the known ones fixed (eq. 19).
 
-On the unknown pixels the conditional density p(I_unknown | I_known) ∝ p(I) has the same gradient as p(I). A step of
-eq. 19, after which the known pixels are put back, is therefore a step of its Langevin dynamics.
+The dynamics is that of `core.synthesis.conditions` with `KnownPixels`; here is where its chains begin.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
 from core.recipe.denoising import denoise
+from core.synthesis.conditions import Condition, KnownPixels, run_in_place
 from core.synthesis.sampling import PATCHES_PER_SIDE
-from core.theory.langevin import langevin_step
 from core.theory.model import GenerativeConvNet
 
 BEST_FITS = 4  # number of best fitting patches; one of them is drawn, so that versions of a picture differ
@@ -31,6 +31,7 @@ def inpaint(
     generator: torch.Generator,
     noise_std: float = 0.0,
     start: Tensor | None = None,
+    conditions: Sequence[Condition] = (),
     after_step: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Paint the unknown pixels of pictures (N, C, H, W) by `steps` Langevin steps -> (N, C, H, W), grey levels.
@@ -39,21 +40,13 @@ def inpaint(
     noise_std: white noise that the net's training pictures were under, in grey levels. The known pixels get such noise,
     drawn anew for each step, and what was painted is denoised at the end (see `denoise`).
     dynamics: as the net was learned.
+    conditions: others that hold as well.
     start (N, C, H, W): first values of the unknown pixels (see `start_from_chains`), by default `smooth_fill`.
     `after_step(steps done)` is called after each step; an exception it raises ends the run.
     """
-    stride, box = net.architecture.total_stride, dynamics.box
-    painted = torch.where(known, images, smooth_fill(images, known) if start is None else start)
-    for step in range(1, steps + 1):
-        noise = torch.randn(images.shape, generator=generator, device=images.device) if noise_std else 0.0
-        noisy = images + noise_std * noise
-        down, right = dynamics.draw_phase(stride, generator)
-        moved = painted.roll((down, right), (2, 3))
-        moved = langevin_step(net, moved, dynamics.step_size, generator, boundary=dynamics.boundary)
-        moved = moved.roll((-down, -right), (2, 3))
-        painted = torch.where(known, noisy, moved if box is None else box.project(moved))
-        if after_step is not None:
-            after_step(step)
+    begin = torch.where(known, images, smooth_fill(images, known) if start is None else start)
+    conditions = (*conditions, KnownPixels(images, known, noise_std))
+    painted = run_in_place(ReferenceEngine(), net, begin, steps, dynamics, generator, conditions, after_step)
     clean = denoise(net, painted, noise_std, dynamics.boundary, dynamics.random_lattice)
     return torch.where(known, images, clean)
 

@@ -8,14 +8,16 @@ from torch import Tensor
 
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics
-from core.pictures.images import resize_periodic
+from core.pictures.images import resize_periodic, rms
 from core.recipe.denoising import basis_passes
 from core.recipe.learner import dynamics_of
 from core.recipe.rendering import tone_of
 from core.recipe.tone import Tone
+from core.schemas.geometry import round_up
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.sampling import render, synthesize
 from core.synthesis.trained_model import TrainedModel
+from core.synthesis.variations import prepare_picture, start_variation
 from core.theory.learning import precision_of
 
 
@@ -28,10 +30,11 @@ class Sampler:
     dynamics: Dynamics
     engine: Engine
     tone: Tone
+    start: Tensor | None = None
 
     @classmethod
-    def of(cls, model: TrainedModel, params: ResolvedSampleParams) -> "Sampler":
-        """Prepare a model, on the device of its chains.
+    def of(cls, model: TrainedModel, params: ResolvedSampleParams, start: bytes | None = None) -> "Sampler":
+        """Prepare a model, on the device of its chains. start: a picture file to draw variations of.
 
         Nets of objects and of patches draw pictures of their own size only; all others draw on a torus of any size.
         """
@@ -39,7 +42,11 @@ class Sampler:
         boundary = model.params.boundary if model.params.fixed_size else "torus"
         dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
         engine = choose_engine(precision_of(model.params), model.chains.device)
-        return cls(model, params, dynamics, engine, tone_of(model.net, model.chains, model.params, engine))
+        tone = tone_of(model.net, model.chains, model.params, engine)
+        stride = model.net.architecture.total_stride if boundary == "torus" else 1
+        sides = round_up(params.height, stride), round_up(params.width, stride)
+        picture = None if start is None else prepare_picture(start, model, *sides)
+        return cls(model, params, dynamics, engine, tone, picture)
 
     @property
     def denoising_steps(self) -> int:
@@ -55,19 +62,21 @@ class Sampler:
         params, model = self.params, self.model
 
         def after_part(share: float) -> None:
-            after_step(params.steps + share * self.denoising_steps)
+            after_step(params.steps_taken + share * self.denoising_steps)
 
+        generator = torch.Generator(model.chains.device).manual_seed((params.seed + index) % 2**63)
         chains = synthesize(
             model.net,
             1,
             params.height,
             params.width,
-            steps=params.steps,
+            steps=params.steps_taken,
             dynamics=self.dynamics,
-            generator=torch.Generator(model.chains.device).manual_seed((params.seed + index) % 2**63),
-            start=self._start(index),
+            generator=generator,
+            start=self._chains(index),
             engine=self.engine,
             after_step=after_step,
+            begin=self._begin(generator),
         )
         noise_std = model.params.picture_noise
         rendered = render(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, after_part)
@@ -78,7 +87,15 @@ class Sampler:
             return resize_periodic(pixels, params.height, params.width)
         return pixels[:, : params.height, : params.width]
 
-    def _start(self, index: int) -> Tensor:
+    def _begin(self, generator: torch.Generator) -> Tensor | None:
+        """Return the picture of which a variation is drawn, under noise; None without one."""
+        if self.start is None:
+            return None
+        assert self.params.start_strength is not None
+        contrast, noise_std = rms(self.model.chains), self.model.params.picture_noise
+        return start_variation(self.start, self.params.start_strength, contrast, noise_std, generator)
+
+    def _chains(self, index: int) -> Tensor:
         """Return the model's chains to start from; for pictures of fixed size the one whose turn it is."""
         chains = self.model.chains
         if self.dynamics.boundary == "torus":

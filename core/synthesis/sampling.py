@@ -13,6 +13,7 @@ from core.pictures.images import Levels, to_pixels
 from core.recipe.denoising import denoise
 from core.recipe.tone import Tone, means
 from core.schemas.geometry import Boundary, round_up
+from core.synthesis.conditions import run_in_place
 from core.theory.model import GenerativeConvNet
 
 PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
@@ -32,6 +33,7 @@ def synthesize(
     start: Tensor,
     engine: Engine,
     after_step: Callable[[float], None] | None = None,
+    begin: Tensor | None = None,
 ) -> Tensor:
     """Return `count` pictures after `steps` Langevin steps -> (count, C, H', W').
 
@@ -39,6 +41,7 @@ def synthesize(
     On the torus each chain begins as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
     of the net's stride, and every picture is periodic. On other boundaries chains begin as the pictures of `start` in
     turn, because the net may depend on the position within an object.
+    begin (count, C, H', W'): where the chains begin instead; they then stay in their place (see `run_in_place`).
     `after_step(steps done)` is called after each step, with 0 after each row of the patchwork, and with fractions of a
     step for pictures that are computed in tiles; an exception it raises ends the run.
     Raises ValueError if (height, width) is not the size of `start`, except on the torus.
@@ -47,13 +50,16 @@ def synthesize(
         stride = net.architecture.total_stride
         sides = (round_up(height, stride), round_up(width, stride))
         after_row = partial(after_step, 0.0) if after_step else None
-        chains = torch.cat([patchwork(start, *sides, stride, generator, after_row) for _ in range(count)])
-        if needs_tiles(net.architecture, chains):
+        patches = (patchwork(start, *sides, stride, generator, after_row) for _ in range(count))
+        chains = torch.cat(list(patches)) if begin is None else begin
+        if begin is None and needs_tiles(net.architecture, chains):
             return run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step)
     else:
         if start.shape[2:] != (height, width):
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
-        chains = start[torch.arange(count, device=start.device) % len(start)]
+        chains = start[torch.arange(count, device=start.device) % len(start)] if begin is None else begin
+    if begin is not None:
+        return run_in_place(engine, net, chains, steps, dynamics, generator, after_step=after_step)
     return engine.run(net, chains, steps, dynamics, generator, after_step)
 
 

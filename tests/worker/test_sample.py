@@ -1,5 +1,6 @@
 """The `sample` job, whole and in shards."""
 
+import io
 import json
 import threading
 
@@ -9,6 +10,7 @@ import torch
 from nets import random_net
 from redis import Redis
 from support import rows
+from support.finished_models import add_model, noise_png, pixels_of
 from support.pictures import decoded
 from support.worker_harness import WorkerHarness
 
@@ -18,10 +20,12 @@ from core.jobs import requests
 from core.jobs.requests import NewJob
 from core.jobs.shards import NewShard
 from core.pictures.images import Levels
+from core.pictures.origin import DatasetOrigin, read_origin
 from core.recipe.tone import Tone
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.schemas.learning import LearningParams
 from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams
+from core.storage import datasets
 from core.storage.errors import LeaseLost
 from core.theory.learning import architecture_of
 from worker.job_context import JobContext
@@ -132,6 +136,33 @@ def test_pictures_of_an_object_start_from_its_chains_in_turn(harness: WorkerHarn
     job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
     means = [np.asarray(decoded(harness.file(job, f"synthesized-{index:03d}.png"))).mean() for index in range(7)]
     assert means == pytest.approx([120, 160, 80, 120, 160, 80, 120], abs=2)  # -2 / 0.05 = 40 grey levels less
+
+
+def test_variations_leave_their_picture_as_far_as_their_strength_says(harness: WorkerHarness) -> None:
+    model_id, _ = add_model(harness)
+    content = noise_png(1)
+    dataset_id = harness.add_dataset(a=content)
+
+    def vary(strength: float) -> list[bytes]:
+        asked = {"count": 2, "steps": 40, "start_dataset_id": dataset_id, "start_strength": strength}
+        params = ResolvedSampleParams(**asked, width=16, height=16, step_size=0.8, seed=7)
+        job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
+        assert job.progress["iterations"] == params.steps_taken
+        return [harness.file(job, f"synthesized-00{index}.png") for index in range(2)]
+
+    files = {strength: vary(strength) for strength in (0.0, 0.05, 1.0)}
+    distances = {
+        strength: (pixels_of(found[0]).float() - pixels_of(content).float()).abs().mean().item()
+        for strength, found in files.items()
+    }
+    assert distances[0.0] == 0
+    assert 0 < distances[0.05] < distances[1.0] / 2
+    assert files[1.0][0] != files[1.0][1]
+    origin = read_origin(io.BytesIO(files[1.0][0]))
+    hashes = [image.sha256 for image in datasets.find(harness.database, dataset_id).images]
+    assert origin.datasets == {"start_dataset_id": DatasetOrigin.of(hashes)}
+    assert "start_dataset_id" not in origin.params
+    assert origin.params["start_strength"] == 1.0
 
 
 def test_a_canceled_shard_stops_and_leaves_no_file_behind(harness: WorkerHarness) -> None:

@@ -262,3 +262,15 @@ def test_a_service_below_a_path_is_used_and_its_files_are_found(tmp_path: Path, 
                 assert path.read_bytes() == b"abc"
                 job.artifacts[0].name = "../../elsewhere.png"
                 assert [path.parent for path in job.download(tmp_path / "files")] == [tmp_path / "files"]
+
+
+def test_a_variation_is_posted_with_its_picture_which_is_deleted_if_it_is_refused(client: Client, api: Api) -> None:
+    model_id = rows.add_model(api.database)
+    job = client.sample(model_id, start=pictures.png(), start_strength=0.25)
+    assert job.params["start_strength"] == 0.25
+    (dataset,) = client.datasets.list()
+    assert job.params["start_dataset_id"] == dataset.id
+    assert client.sample(model_id, start=dataset).params["start_dataset_id"] == dataset.id
+    with pytest.raises(Invalid, match="start_strength"):
+        client.sample(model_id, start=pictures.png(), start_strength=2)
+    assert [one.id for one in client.datasets.list()] == [dataset.id]

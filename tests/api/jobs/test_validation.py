@@ -282,3 +282,26 @@ def test_every_kind_of_job_is_in_the_openapi_document(api: Api) -> None:
     assert {"top", "patch_size", "contrastive", "batch_size"} <= set(schemas["LearningOverrides"]["properties"])
     for name in ("SampleParams", "ReconstructParams", "InpaintParams", "ClassifyParams"):
         assert all(about["description"] for about in schemas[name]["properties"].values())
+
+
+def test_a_variation_needs_a_dataset_of_one_picture_which_stays_until_it_has_ended(each_api: Api) -> None:
+    model_id, one = rows.add_model(each_api.database), _dataset(each_api, pictures.png())
+
+    def vary(**params: Any) -> dict[str, Any]:
+        return {"kind": "sample", "model_id": model_id, "params": params}
+
+    two = _dataset(each_api, pictures.png(), pictures.png())
+    answer = each_api.post(vary(start_dataset_id=two))
+    assert fields(answer) == ["params.start_dataset_id"]
+    assert "has 2 pictures" in answer.json()["detail"]
+    assert fields(each_api.post(vary(start_strength=0.5))) == ["params.start_strength"]
+    assert fields(each_api.post(vary(start_dataset_id=one, start_strength=1.5))) == ["params.start_strength"]
+    problem(each_api.post(vary(start_dataset_id="dataset_gone")), 404)
+    job = _accepted(each_api, vary(start_dataset_id=one, start_strength=0.25, steps=40))
+    assert (job["params"]["start_dataset_id"], job["dataset_id"]) == (one, None)
+    assert job["progress"]["iterations"] == 10
+    url = f"/v1/jobs/{job['id']}"
+    problem(each_api.client.delete(f"/v1/datasets/{one}"), 409)
+    each_api.client.post(f"{url}/cancel").raise_for_status()
+    assert each_api.client.delete(f"/v1/datasets/{one}").status_code == 204
+    assert "cannot go on" in problem(each_api.client.post(f"{url}/resume"), 409)["detail"]

@@ -33,7 +33,8 @@ def test_a_sampled_picture_is_queued_with_its_parameters_for_the_model_of_this_c
     answer = replay(each_api, told(model=second["sha256"], version="0.0.9"))
     job = answer.json()
     assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/jobs/{job['id']}")
-    assert (job["kind"], job["status"], job["model_id"], job["params"]) == ("sample", "queued", second["id"], SAMPLE)
+    assert (job["kind"], job["status"], job["model_id"]) == ("sample", "queued", second["id"])
+    assert job["params"] == {**SAMPLE, "start_dataset_id": None, "start_strength": None}
     expected = {"name": "synthesized-000.png", "version": "0.0.9", "precision": "float32", "device": "cpu X"}
     assert job["replays"] == expected
     assert each_api.client.get(f"/v1/jobs/{job['id']}").json()["replays"] == expected
@@ -55,6 +56,14 @@ def test_a_training_picture_is_queued_for_the_dataset_of_this_content(api: Api) 
     gone = problem(replay(api, picture), 404)
     assert origin.sha256 in gone["detail"]
     assert "not there" in gone["detail"]
+
+
+def test_a_variation_is_queued_for_the_dataset_of_this_content(api: Api) -> None:
+    dataset = api.upload(("a.png", pictures.png())).json()
+    origin = DatasetOrigin.of([image["sha256"] for image in dataset["images"]])
+    params = {**SAMPLE, "start_strength": 0.25}
+    picture = told(params=params, datasets={"start_dataset_id": origin}, model=imported(api)["sha256"])
+    assert replay(api, picture).json()["params"] == {**params, "start_dataset_id": dataset["id"]}
 
 
 def test_the_same_request_queues_one_job(api: Api) -> None:

@@ -8,7 +8,7 @@ from core.schemas.inpainting import InpaintParams, ResolvedInpaintParams
 from core.schemas.jobs import Progress
 from core.schemas.learned import LearnedSettings, boundary_of_pictures
 from core.schemas.reconstruction import ReconstructParams
-from core.schemas.sampling import MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams
+from core.schemas.sampling import MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams, datasets_of
 
 COMMON = {"image_size": 96, "step_size": 0.3, "reference_std": 1.0}
 TEXTURE = LearnedSettings(**COMMON)
@@ -48,6 +48,18 @@ def test_a_texture_is_drawn_at_any_size_from_16_pixels():
     assert SampleParams(width=MIN_SIDE).resolved(TEXTURE, seed=1).width == MIN_SIDE
     found = refusals(lambda: SampleParams(width=MIN_SIDE - 1).resolved(TEXTURE, seed=1))
     assert found == {"width": f"Value error, must be at least {MIN_SIDE}"}
+
+
+def test_a_variation_takes_a_share_of_the_steps():
+    assert SampleParams().resolved(TEXTURE, seed=1).steps_taken == SampleParams().steps
+    resolved = SampleParams(start_dataset_id="dataset_1", steps=25).resolved(TEXTURE, seed=1)
+    assert (resolved.start_strength, resolved.steps_taken) == (0.7, 18)
+    for strength, steps in ((0, 0), (0.01, 1), (1, 25)):
+        params = SampleParams(start_dataset_id="dataset_1", start_strength=strength, steps=25)
+        assert params.resolved(TEXTURE, seed=1).steps_taken == steps
+    assert datasets_of(resolved.model_dump()) == {"start_dataset_id": "dataset_1"}
+    assert datasets_of({"iterations": 3}) == {}
+    assert "needs start_dataset_id" in refusals(lambda: SampleParams(start_strength=0.5))["start_strength"]
 
 
 def test_stored_settings_are_read_without_the_model():
@@ -100,6 +112,7 @@ def test_inpainting_takes_absent_settings_from_the_model():
         (ReconstructParams, "steps", 0),
         (ReconstructParams, "steps", 100_001),
         (ReconstructParams, "seed", 1),
+        (SampleParams, "start_dataset_id", ""),
         (InpaintParams, "count", 0),
         (InpaintParams, "count", 65),
         (InpaintParams, "steps", 0),

@@ -1,0 +1,94 @@
+"""Langevin dynamics under conditions: what is known, or wanted, of a picture besides the model's density.
+
+A condition adds a term to the log density, whose gradient joins the drift of eq. 19, or constrains the chains after
+each step, or both. All that is drawn under a condition, or has to stay in its place, is drawn by `run_in_place`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from core.engine import Engine
+from core.engine.dynamics import Dynamics
+from core.engine.tiling import needs_tiles, run_in_tiles
+from core.theory.model import GenerativeConvNet
+
+
+class Condition:
+    """What a Langevin step respects. By default nothing: conditions override one of the methods or both."""
+
+    def drift(self, chains: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return the gradient of the added log density at chains (N, C, H, W), in 1 / grey levels; None for no term."""
+        return None
+
+    def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """Return chains (N, C, H, W) after a step as the condition allows them."""
+        return chains
+
+
+@dataclass(frozen=True)
+class KnownPixels(Condition):
+    """Known pixels stay: the step becomes one of the Langevin dynamics of p(I_unknown | I_known).
+
+    On the unknown pixels p(I_unknown | I_known) ∝ p(I) has the same gradient as p(I).
+    images (N, C, H, W); known (N, 1, H, W), bool.
+    noise_std: white noise that the net's training pictures were under, in grey levels. The known pixels get such noise,
+    drawn anew for each step.
+    """
+
+    images: Tensor
+    known: Tensor
+    noise_std: float = 0.0
+
+    def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:
+        if not self.noise_std:
+            return torch.where(self.known, self.images, chains)
+        noise = torch.randn(chains.shape, generator=generator, device=chains.device)
+        return torch.where(self.known, self.images + self.noise_std * noise, chains)
+
+
+@torch.no_grad()
+def run_in_place(
+    engine: Engine,
+    net: GenerativeConvNet,
+    chains: Tensor,
+    steps: int,
+    dynamics: Dynamics,
+    generator: torch.Generator,
+    conditions: Sequence[Condition] = (),
+    after_step: Callable[[float], None] | None = None,
+) -> Tensor:
+    """Return chains (N, C, H, W) after `steps` Langevin steps, each of which respects the conditions.
+
+    I <- I - ε²/2 (I/σ² - B - Σ drift) + ε Z, then the projection into the colour box, then the constraints. With
+    `random_lattice` the chains are rolled back after each step, so that every pixel stays in its place, whereas
+    `Engine.run` lets periodic chains move. Canvases too large for one step are computed in tiles.
+    `after_step(steps done)` is called after each step, and with fractions of a step for tiles; an exception that it
+    raises ends the run.
+    """
+    stride, box = net.architecture.total_stride, dynamics.box
+    tiled = dynamics.boundary == "torus" and needs_tiles(net.architecture, chains)
+    free = replace(dynamics, box=None)
+    for step in range(steps):
+        if tiled:
+            after_part = None if after_step is None else lambda done, step=step: after_step(step + done)
+            moved = run_in_tiles(engine, net, chains.clone(), 1, free, generator, after_part)
+        else:
+            down, right = dynamics.draw_phase(stride, generator)
+            moved = chains.roll((down, right), (2, 3))
+            moved = engine.run(net, moved, 1, replace(free, random_lattice=False), generator)
+            moved = moved.roll((-down, -right), (2, 3))
+        for condition in conditions:
+            drift = condition.drift(chains)
+            if drift is not None:
+                moved = moved.add(drift, alpha=dynamics.step_size**2 / 2)
+        if box is not None:
+            moved = box.project(moved)
+        for condition in conditions:
+            moved = condition.constrain(moved, generator)
+        chains = moved
+        if after_step is not None and not tiled:
+            after_step(step + 1)
+    return chains

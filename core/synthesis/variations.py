@@ -1,0 +1,37 @@
+"""Variations of a picture: chains that start from it under noise, and take a few Langevin steps.
+
+Noise erases detail first and large structure last, and the dynamics paints anew what is erased (SDEdit, Meng et al.
+2022).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from core.pictures.images import read_covering
+from core.recipe.lighting import evened
+from core.synthesis.trained_model import TrainedModel
+
+
+def prepare_picture(content: bytes, model: TrainedModel, height: int, width: int) -> Tensor:
+    """Read a picture file as the model's training pictures were prepared -> (1, C, height, width).
+
+    In grey levels about the mean, on the device of the model's chains.
+    """
+    params, levels = model.params, model.levels
+    pixels = evened(read_covering(content, height, width, len(levels.mean)), params.even_light)
+    return levels.standardize(pixels[None].to(model.chains.device), own_mean=params.even_light is not None)
+
+
+def start_variation(
+    picture: Tensor, strength: float, contrast: float, noise_std: float, generator: torch.Generator
+) -> Tensor:
+    """Return (1 - s) I + √(s (2 - s) c² + n²) Z for a picture I (N, C, H, W) -> same shape, grey levels.
+
+    strength: s, 0 to 1. contrast: c, the standard deviation of the model's pictures, so that I under noise keeps it.
+    noise_std: n, the noise that the model's training pictures were under, which its chains have too.
+    """
+    noise = torch.randn(picture.shape, generator=generator, dtype=picture.dtype, device=picture.device)
+    std = math.hypot(math.sqrt(strength * (2 - strength)) * contrast, noise_std)
+    return (1 - strength) * picture + std * noise
