@@ -40,7 +40,7 @@ class Api:
             "GENCONVNET_DATABASE_URL": database_url,
             "GENCONVNET_PORT": str(self.port),
             "GENCONVNET_LOG_FORMAT": "json",
-            "GENCONVNET_RECONCILE_SECONDS": "0.2",
+            "GENCONVNET_RECONCILE_SECONDS": "0.5",
             **{name: str(value) for name, value in LIMITS.items()},
         }
         self.process = PreloadedProcess("api", folder=folder, log=self.log, environment={**kept, **ours, **environment})
