@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.pictures.images import MaskedPicture, read_masked_picture, to_bytes
+from core.pictures.images import MaskedPicture, read_covering, read_masked_picture, to_bytes
 from core.recipe.learner import dynamics_of
 from core.recipe.lighting import Light
 from core.schemas.inpainting import MAX_COUNT, ResolvedInpaintParams
 from core.schemas.learning import MAX_SEED
 from core.storage.tables import DatasetImage
 from core.synthesis import inpainting
+from core.synthesis.conditions import Periodic
 from core.synthesis.trained_model import TrainedModel
-from core.theory.boundary import crop, mirror
+from core.theory.boundary import crop
 from worker.errors import NonFiniteResult
 from worker.inputs import BoundaryHandling, dataset_rows, open_model
 from worker.job_context import JobContext
@@ -38,18 +39,27 @@ def inpaint(context: JobContext) -> None:
     params = ResolvedInpaintParams.model_validate(context.lease.params)
     model = open_model(context, context.lease.model_id)
     rows = dataset_rows(context)
-    size, channels = model.params.image_size, len(model.levels.mean)
     progress = ProgressReporter(context, len(rows) * params.count, params.steps)
     origins = Origins.of(context, PRECISION)
     results = []
     for variant in _variants(len(rows), params):
         row = rows[variant.picture]
-        masked = read_masked_picture(context.blobs.get(row.blob), size, channels)
+        masked = _read(context.blobs.get(row.blob), row, model, params)
         pixels = _inpaint_variant(model, masked, params, variant, progress, context.device)
         name = f"inpainted-{variant.index:03d}.png"
         context.add_picture(name, pixels, origins.origin(name, variant.index))
         results.append(_describe(variant, name, row, masked))
     context.succeed(metrics={"inpaintings": results})
+
+
+def _read(content: bytes, row: DatasetImage, model: TrainedModel, params: ResolvedInpaintParams) -> MaskedPicture:
+    """Read the middle square at the model's size; or if its seam is painted, the whole picture as it is."""
+    channels = len(model.levels.mean)
+    if not params.seam:
+        return read_masked_picture(content, model.params.image_size, channels)
+    band = params.seam_width or min(model.net.architecture.receptive_field // 2, model.params.image_size // 4)
+    known = inpainting.inside_seam(row.height, row.width, band)
+    return MaskedPicture(read_covering(content, row.height, row.width, channels), known)
 
 
 def _variants(pictures: int, params: ResolvedInpaintParams) -> Iterator[_Variant]:
@@ -68,23 +78,30 @@ def _inpaint_variant(
     progress: ProgressReporter,
     device: torch.device,
 ) -> Tensor:
-    """Return one variant as (C, S, S), uint8. Known pixels stay as they were read. Raises NonFiniteResult."""
-    handling, generator = BoundaryHandling.of(model), torch.Generator(device).manual_seed(variant.seed)
+    """Return one variant as (C, H, W), uint8. Known pixels stay as they were read. Raises NonFiniteResult."""
+    handling = BoundaryHandling.tiled(model) if params.seam else BoundaryHandling.of(model)
+    generator = torch.Generator(device).manual_seed(variant.seed)
     # The slow light, which the model has not learned, is taken from the known surroundings and added again below.
-    light = Light.of(masked.pixels, model.params.even_light, masked.known)
-    images = mirror(model.levels.standardize(light.without(masked.pixels)[None].to(device)), handling.margin)
-    known = mirror(masked.known[None, None].float(), handling.margin).bool().to(device)
+    light = (Light.of_periodic if params.seam else Light.of)(masked.pixels, model.params.even_light, masked.known)
+    picture = model.levels.standardize(light.without(masked.pixels)[None].to(device))
+    known = masked.known[None, None].to(device)
+    images, all_known = handling.extend(picture), handling.extend(known.float()).bool()
+    if params.seam:
+        start = handling.extend(inpainting.start_across_seam(picture, known, model.chains, generator, handling.stride))
+    else:
+        start = inpainting.start_from_chains(images, all_known, model.chains, generator, handling.stride)
     painted = inpainting.inpaint(
         model.net,
         images,
-        known,
+        all_known,
         steps=params.steps,
         dynamics=replace(
             dynamics_of(model.params, model.levels.box), step_size=params.step_size, boundary=handling.boundary
         ),
         generator=generator,
         noise_std=model.params.picture_noise,
-        start=inpainting.start_from_chains(images, known, model.chains, generator, handling.stride),
+        start=start,
+        conditions=(Periodic(handling.margin),) if params.seam else (),
         after_step=lambda step: progress.report(variant.index, variant.index + 1, step),
     )
     if not painted.isfinite().all():

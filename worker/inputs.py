@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from core.schemas.geometry import Boundary
+from torch import Tensor
+
+from core.schemas.geometry import Boundary, round_up
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage
 from core.synthesis.trained_model import TrainedModel, load_model
+from core.theory.boundary import continue_periodically, mirror
 from worker.job_context import JobContext
 
 BATCH_PIXELS = 1 << 18  # of all pictures in a batch together
@@ -26,11 +29,13 @@ class BoundaryHandling:
 
     boundary: the boundary condition of the net. margin: pixels by which to mirror the picture beyond its edges.
     stride: chains may be shifted by multiples of it; None if their pixels have fixed positions.
+    periodic: continue the picture periodically instead of mirroring it.
     """
 
     boundary: Boundary
     margin: int = 0
     stride: int | None = None
+    periodic: bool = False
 
     @classmethod
     def of(cls, model: TrainedModel) -> "BoundaryHandling":
@@ -39,6 +44,16 @@ class BoundaryHandling:
             return cls(model.params.boundary)
         architecture = model.net.architecture
         return cls("valid", architecture.halo, architecture.total_stride)
+
+    @classmethod
+    def tiled(cls, model: TrainedModel) -> "BoundaryHandling":
+        """Continue pictures periodically. Random stride phases bring up to a stride from beyond the margin."""
+        stride = model.net.architecture.total_stride
+        return cls("valid", round_up(model.net.architecture.halo + stride, stride), stride, periodic=True)
+
+    def extend(self, images: Tensor) -> Tensor:
+        """Continue pictures (N, C, H, W) beyond their edges; `core.theory.boundary.crop` removes the margin."""
+        return continue_periodically(images, self.margin) if self.periodic else mirror(images, self.margin)
 
 
 def dataset_rows(context: JobContext) -> Sequence[DatasetImage]:

@@ -145,7 +145,10 @@ class _Client(Generic[AnyJob]):
         options: JobOptions = JobOptions(),
         **params: Any,
     ) -> Steps[AnyJob]:
-        """Paint the transparent parts of pictures. params: count, steps, step_size, seed."""
+        """Paint the transparent parts of pictures. params: count, steps, step_size, seed.
+
+        With `seam=True` it makes opaque pictures tileable: it paints a band along their edges, of `seam_width` pixels.
+        """
         return (yield from self._post_on(pictures, "inpaint", options, params, model_id=id_of(model)))
 
     @operation

@@ -124,6 +124,9 @@ def inpaint(
     model: ModelName,
     pictures: Pictures = None,
     count: Annotated[int | None, typer.Option(help="Versions of each picture; 1 if absent.")] = None,
+    seam: Annotated[
+        bool | None, typer.Option("--seam", help="Make opaque pictures tileable: paint a band along their edges.")
+    ] = None,
     steps: Steps = None,
     seed: Seed = None,
     assignments: Set = None,
@@ -133,8 +136,8 @@ def inpaint(
     out: Out = DEFAULT_OUT,
     detach: Detach = False,
 ) -> None:
-    """Paint the transparent parts of pictures (alpha below 128). Ctrl-C cancels it."""
-    params = parameters(assignments, count=count, steps=steps, seed=seed)
+    """Paint the transparent parts of pictures (alpha below 128), or with --seam their edges. Ctrl-C cancels it."""
+    params = parameters(assignments, count=count, seam=seam, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
     with _dataset(session, pictures, dataset) as given:
         job = run_job(session, lambda: session.client.inpaint(chosen, given, options, **params), detach)

@@ -82,7 +82,7 @@ class ReconstructJobIn(JobOptions):
 
 
 class InpaintJobIn(JobOptions):
-    """Paint the transparent parts of pictures (alpha below 128). Not for models of patches."""
+    """Paint the transparent parts of pictures (alpha below 128), or what their tiling would show. Not for patches."""
 
     kind: Literal["inpaint"]
     model_id: Id

@@ -1,7 +1,7 @@
 """Check requests for jobs and complete them with defaults, so that settings that cannot work never reach a worker."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -128,7 +128,8 @@ def _inpaint(app_state: AppState, body: InpaintJobIn) -> NewJob:
     if results > MAX_RESULTS:
         message = f"{len(images)} pictures x {params.count} are {results} results, more than {MAX_RESULTS}"
         raise validation_problem([{"field": "params.count", "message": message}])
-    _require_masks(app_state, images, learned.image_size)
+    reason_against = _seam_error if params.seam else _mask_error
+    _require_paintable(images, lambda image: reason_against(app_state, image, learned.image_size))
     return NewJob(
         kind=JobKind.INPAINT,
         params=params.model_dump(mode="json"),
@@ -188,12 +189,12 @@ def _require_comparable(chosen: Sequence[Model]) -> None:
         raise validation_problem(wrong)
 
 
-def _require_masks(app_state: AppState, images: Sequence[DatasetImage], size: int) -> None:
-    """Check that every picture has something to paint and something to keep. Raises Problem, naming each file."""
+def _require_paintable(images: Sequence[DatasetImage], reason_against: Callable[[DatasetImage], str | None]) -> None:
+    """Check that every picture can be painted. Raises Problem, naming each file and the reason against it."""
     wrong = [
         {"field": "dataset_id", "file": image.filename, "message": reason}
         for image in images
-        if (reason := _mask_error(app_state, image, size))
+        if (reason := reason_against(image))
     ]
     if wrong:
         detail = "; ".join(f"{one['file']}: {one['message']}" for one in wrong[:3])
@@ -213,6 +214,21 @@ def _mask_error(app_state: AppState, image: DatasetImage, size: int) -> str | No
         return (
             f"everything is transparent (alpha below {KNOWN_ALPHA}) in its middle square: nothing is left to paint from"
         )
+    return None
+
+
+def _seam_error(app_state: AppState, image: DatasetImage, size: int) -> str | None:
+    """Return why the picture cannot be made tileable by a model of `size` x `size` pixels; None if it can."""
+    measured = f"is {image.width} x {image.height} pixels"
+    if min(image.width, image.height) != size:
+        return f"{measured}: its short side must be {size}, the model's image_size, so that no pixel changes its scale"
+    if image.width * image.height > MAX_WHOLE_SIZE**2:
+        return f"{measured}: more than {MAX_WHOLE_SIZE} x {MAX_WHOLE_SIZE} do not fit into memory whole"
+    if "A" in image.mode:
+        from core.pictures.masks import is_opaque  # late: the API needs Pillow only here
+
+        if not is_opaque(app_state.blobs.get(image.blob)):
+            return "has transparent pixels: only opaque pictures are made tileable; fill them first"
     return None
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 KNOWN_ALPHA = 128  # a pixel is known from this opacity on
+WHOLE_ALPHA = 255
 _WHOLE = 1 - 1e-6  # 1 up to rounding
 
 CropBox = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
@@ -38,3 +39,9 @@ def read_known(content: bytes, size: int) -> NDArray[np.bool_]:
     """Return which of the (size, size) pixels that `read_picture` reads from a picture file are known."""
     with Image.open(io.BytesIO(content)) as opened:
         return fully_known(known_share(opened), size)
+
+
+def is_opaque(content: bytes) -> bool:
+    """Return True if no pixel of a picture file is transparent, not even partly."""
+    with Image.open(io.BytesIO(content)) as opened:
+        return not opened.has_transparency_data or opened.convert("RGBA").getchannel("A").getextrema()[0] == WHOLE_ALPHA

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.theory.boundary import continue_periodically, crop
+
 HUE_SHARE = 0.5  # of the blur's width: hues are evened over this share of the distance
 MIN_WEIGHT = 1e-4  # smallest weight that a local mean may be divided by
 TINY = 1e-6  # grey levels
+BLUR_REACH = 2  # standard deviations of a blur that a periodic picture is continued by
 MAX_STRETCH = 1.2  # limit for a picture that is mostly slow light
 
 
@@ -38,6 +41,14 @@ class Light:
         whole, rest = (((one - mean) * weight).square().sum().sqrt() for one in (picture, picture - slow))
         stretch = min(max(float(whole / rest.clamp_min(TINY)), 1.0), MAX_STRETCH) if whole > TINY else 1.0
         return cls(stretch, stretch * slow + (stretch - 1) * mean)
+
+    @classmethod
+    def of_periodic(cls, picture: Tensor, std: float | None, known: Tensor) -> "Light":
+        """Compute the light of a picture that continues periodically: smooth across its edges."""
+        margin = 0 if std is None else math.ceil(BLUR_REACH * std)
+        around = continue_periodically(torch.cat([picture, known[None].to(picture)])[None], margin)[0]
+        light = cls.of(around[:-1], std, around[-1].bool())
+        return cls(light.stretch, crop(light.shift, margin))
 
     def without(self, picture: Tensor) -> Tensor:
         """Return the picture (C, H, W) evenly lit. Values may leave the range 0 to 255."""

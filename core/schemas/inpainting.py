@@ -1,14 +1,15 @@
-"""Settings of inpainting: painting the transparent parts of pictures."""
+"""Settings of inpainting: painting the transparent parts of pictures, or the seam that tiling them would show."""
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from core.schemas.learned import LearnedSettings, stable_step
+from core.schemas.learned import LearnedSettings, learned_of, stable_step
 from core.schemas.learning import MAX_SEED
 from core.schemas.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
 
 MAX_COUNT = 64
+MAX_SEAM_WIDTH = 1024
 MAX_RESULTS = 256  # pictures times count
 
 
@@ -24,6 +25,41 @@ class InpaintParams(BaseModel):
     steps: Steps = DEFAULT_STEPS
     step_size: StepSize = None
     seed: Seed = None
+    seam: Annotated[
+        bool,
+        Field(
+            description="true: make opaque pictures tileable. A band along their edges is painted anew, so that they "
+            "continue seamlessly at the opposite side; all other pixels stay, to the byte. The short side must be the "
+            "model's image_size."
+        ),
+    ] = False
+    seam_width: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_SEAM_WIDTH,
+            description="Pixels painted along each edge; if absent half the net's window, or a quarter of image_size "
+            "if that is less.",
+        ),
+    ] = None
+
+    @field_validator("seam")
+    @classmethod
+    def _continues(cls, seam: bool, info: ValidationInfo) -> bool:
+        learned = learned_of(info)
+        if seam and learned is not None and learned.only_size is not None:
+            raise ValueError(f"must be false: {learned.only_size}")
+        return seam
+
+    @field_validator("seam_width")
+    @classmethod
+    def _leaves_a_middle(cls, width: int | None, info: ValidationInfo) -> int | None:
+        learned = learned_of(info)
+        if width is not None and not info.data.get("seam"):
+            raise ValueError("needs seam: true")
+        if width is not None and learned is not None and 2 * width >= learned.side:
+            raise ValueError(f"must be below {learned.side / 2:g}: nothing would be left to paint from")
+        return width
 
     def resolved(self, learned: LearnedSettings, seed: int) -> "ResolvedInpaintParams":
         """Return complete settings. Raises ValidationError if the step size is too large for the model."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from core.engine import Engine
 from core.engine.dynamics import Dynamics
 from core.engine.tiling import needs_tiles, run_in_tiles
+from core.theory.boundary import continue_periodically, crop
 from core.theory.model import GenerativeConvNet
 
 
@@ -47,6 +48,20 @@ class KnownPixels(Condition):
             return torch.where(self.known, self.images, chains)
         noise = torch.randn(chains.shape, generator=generator, device=chains.device)
         return torch.where(self.known, self.images + self.noise_std * noise, chains)
+
+
+@dataclass(frozen=True)
+class Periodic(Condition):
+    """The chains continue periodically: `margin` pixels on every side repeat those at the opposite side.
+
+    On the plane, with a margin as wide as the net's filters reach, the pixels inside then move as on the torus, also if
+    their sides are no multiples of the net's stride.
+    """
+
+    margin: int
+
+    def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        return continue_periodically(crop(chains, self.margin), self.margin)
 
 
 @torch.no_grad()

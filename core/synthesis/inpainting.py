@@ -40,12 +40,12 @@ def inpaint(
     noise_std: white noise that the net's training pictures were under, in grey levels. The known pixels get such noise,
     drawn anew for each step, and what was painted is denoised at the end (see `denoise`).
     dynamics: as the net was learned.
-    conditions: others that hold as well.
+    conditions: others, which are respected after that.
     start (N, C, H, W): first values of the unknown pixels (see `start_from_chains`), by default `smooth_fill`.
     `after_step(steps done)` is called after each step; an exception it raises ends the run.
     """
     begin = torch.where(known, images, smooth_fill(images, known) if start is None else start)
-    conditions = (*conditions, KnownPixels(images, known, noise_std))
+    conditions = (KnownPixels(images, known, noise_std), *conditions)
     painted = run_in_place(ReferenceEngine(), net, begin, steps, dynamics, generator, conditions, after_step)
     clean = denoise(net, painted, noise_std, dynamics.boundary, dynamics.random_lattice)
     return torch.where(known, images, clean)
@@ -133,6 +133,22 @@ def _squared_errors(chains: Tensor, target: Tensor, done: Tensor) -> Tensor:
     spectrum = (torch.fft.rfft2(chains.square()) * weight - 2 * torch.fft.rfft2(chains) * spectrum_of_target).sum(dim=1)
     errors: Tensor = torch.fft.irfft2(spectrum, s=sides)
     return errors
+
+
+def inside_seam(height: int, width: int, band: int) -> Tensor:
+    """Return which pixels (H, W) of a picture are not in the `band` pixels along its edges, as bool."""
+    rows, columns = ((torch.arange(side) >= band) & (torch.arange(side) < side - band) for side in (height, width))
+    return rows[:, None] & columns
+
+
+def start_across_seam(
+    images: Tensor, known: Tensor, chains: Tensor, generator: torch.Generator, stride: int | None
+) -> Tensor:
+    """Return `start_from_chains` for pictures that continue periodically: patches fit what lies across the edges."""
+    step = stride or 1
+    down, right = (side // 2 // step * step for side in images.shape[-2:])
+    images, known = (one.roll((down, right), (2, 3)) for one in (images, known))
+    return start_from_chains(images, known, chains, generator, stride).roll((-down, -right), (2, 3))
 
 
 def smooth_fill(images: Tensor, known: Tensor) -> Tensor:

@@ -25,6 +25,15 @@ def mirror(images: Tensor, margin: int) -> Tensor:
     return functional.pad(images, (margin, margin, margin, margin), mode="reflect") if margin else images
 
 
+def continue_periodically(images: Tensor, margin: int) -> Tensor:
+    """Continue each picture periodically, by `margin` pixels on every side.
+
+    (N, C, H, W) -> (N, C, H + 2 margin, W + 2 margin). `crop` removes them.
+    """
+    rows, columns = (torch.arange(-margin, side + margin, device=images.device) % side for side in images.shape[-2:])
+    return images[..., rows, :][..., columns]
+
+
 def crop(images: Tensor, margin: int) -> Tensor:
     """Remove `margin` pixels on every side. (N, C, H + 2 margin, W + 2 margin) -> (N, C, H, W)."""
     return images[..., margin : images.shape[-2] - margin, margin : images.shape[-1] - margin]

@@ -119,6 +119,8 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     assert job["files"][-1] == "genconvnet-output/reconstructed-000.png"
     job = terminal.entry("inpaint", model_id, "hole.png", "--count=2", "--steps=3", "--seed=4")
     assert [Path(file).name for file in job["files"][-2:]] == ["inpainted-000.png", "inpainted-001.png"]
+    refused = terminal.run("inpaint", model_id, "stripes.png", "--seam", code=2).stderr
+    assert "short side must be 32" in refused
     varied = ("--start=stripes.png", "--start-strength=0.2", "--count=1", "--steps=10")
     job = terminal.entry("sample", model_id, *varied)
     assert (job["params"]["start_strength"], job["progress"]["iterations"]) == (0.2, 2)

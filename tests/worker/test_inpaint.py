@@ -5,12 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nets import random_net
+from support import pictures
 from support.finished_models import (
     LEVELS,
     SIZE,
     add_model,
     learning_params,
     levels_of,
+    noise_png,
     pixels_of,
     png_with_hole,
 )
@@ -21,6 +23,7 @@ from core.recipe.lighting import Light
 from core.schemas.inpainting import InpaintParams, ResolvedInpaintParams
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learned import LearnedSettings
+from core.synthesis.inpainting import inside_seam
 from core.synthesis.trained_model import TrainedModel
 from core.theory.learning import architecture_of
 from worker import inpaint
@@ -98,6 +101,29 @@ def test_painted_pixels_have_the_light_of_their_surroundings():
     assert new.any()
     torch.testing.assert_close(evened[:, new], light.given_to(plain).clamp(0, 255)[:, new], rtol=0, atol=1.01)
     assert light.shift[:, new].std() > 3
+
+
+@pytest.mark.parametrize("model", [{}, {"picture_noise": 1.0, "even_light": 4.0, "random_lattice": True}])
+def test_a_picture_is_made_tileable_and_only_its_edges_change(harness, model):
+    model_id, _ = add_model(harness, boundary="torus", **model)
+    wide = pictures.encoded(pictures.decoded(noise_png(1, size=32)).crop((0, 0, 25, SIZE)), "PNG")
+    job = harness.work(inpainting(model_id, harness.add_dataset(a=wide), seam=True, seam_width=3))
+    before, after = pixels_of(wide), pixels_of(harness.file(job, "inpainted-000.png"))
+    assert after.shape == (1, SIZE, 25)
+    assert torch.equal(after[:, 3:-3, 3:-3], before[:, 3:-3, 3:-3])
+    changed = (after != before)[0]
+    assert changed[:3].any(dim=1).all()
+    assert changed[:, -3:].any(dim=0).all()
+    assert job.metrics["inpaintings"][0]["unknown_fraction"] == pytest.approx(1 - 10 * 19 / (SIZE * 25), abs=1e-3)
+
+
+def test_the_light_of_a_periodic_picture_is_smooth_across_its_edges():
+    ramp = torch.linspace(60, 180, SIZE).expand(1, SIZE, SIZE).contiguous()
+    known = inside_seam(SIZE, SIZE, 4)
+    light = Light.of_periodic(ramp, 4.0, known)
+    across = (light.shift - light.shift.roll(1, 2)).abs()[0]
+    one_sided = Light.of(ramp, 4.0, known).shift
+    assert across[:, 0].max() < (one_sided - one_sided.roll(1, 2)).abs()[0, :, 0].max() / 3
 
 
 def test_the_results_of_a_stopped_job_are_deleted(harness):

@@ -64,7 +64,8 @@ def test_an_inpainting_is_accepted_fully_resolved(each_api: Api) -> None:
     job = _accepted(each_api, _body("inpaint", dataset_id, model_id, count=3))
     seed = job["params"]["seed"]
     assert isinstance(seed, int)
-    assert job["params"] == {"count": 3, "steps": 200, "step_size": QUICK.step_size, "seed": seed}
+    expected = {"count": 3, "steps": 200, "step_size": QUICK.step_size, "seed": seed, "seam": False, "seam_width": None}
+    assert job["params"] == expected
     assert (job["progress"]["stages"], job["progress"]["iterations"]) == (6, 200)
 
 
@@ -305,3 +306,23 @@ def test_a_variation_needs_a_dataset_of_one_picture_which_stays_until_it_has_end
     each_api.client.post(f"{url}/cancel").raise_for_status()
     assert each_api.client.delete(f"/v1/datasets/{one}").status_code == 204
     assert "cannot go on" in problem(each_api.client.post(f"{url}/resume"), 409)["detail"]
+
+
+def test_a_picture_is_made_tileable_only_as_it_is(api: Api, model: str) -> None:
+    size = QUICK.image_size
+    fitting = [pictures.png(size, size), pictures.png(size + 40, size), opaque(size)]
+    job = _accepted(api, _body("inpaint", _dataset(api, *fitting), model, seam=True))
+    assert (job["params"]["seam"], job["params"]["seam_width"]) == (True, None)
+    hole = pictures.with_hole(size, size, hole=HOLE)
+    wrong = _dataset(api, pictures.png(size + 1, size + 1), hole)
+    answer = api.post(_body("inpaint", wrong, model, seam=True))
+    said = {error["file"]: error["message"] for error in answer.json()["errors"]}
+    assert answer.status_code == 422
+    assert f"its short side must be {size}" in said["0.png"]
+    assert "transparent pixels" in said["1.png"]
+    assert said.keys() == {"0.png", "1.png"}
+
+
+def opaque(size: int) -> bytes:
+    picture = pictures.colors(size, size).convert("RGBA")
+    return pictures.encoded(picture, "PNG")

@@ -105,6 +105,15 @@ def test_inpainting_takes_absent_settings_from_the_model():
     assert "below 2 x the model's reference_std = 2" in found["step_size"]
 
 
+def test_a_seam_leaves_a_middle_and_is_for_models_that_continue():
+    resolved = InpaintParams(seam=True, seam_width=47).resolved(TEXTURE, seed=1)
+    assert (resolved.seam, resolved.seam_width) == (True, 47)
+    found = refusals(lambda: InpaintParams(seam=True, seam_width=48).resolved(TEXTURE, seed=1))
+    assert "must be below 48" in found["seam_width"]
+    assert "needs seam" in refusals(lambda: InpaintParams(seam_width=8))["seam_width"]
+    assert "the model learned an object" in refusals(lambda: InpaintParams(seam=True).resolved(OBJECT, seed=1))["seam"]
+
+
 @pytest.mark.parametrize(
     ("model", "field", "value"),
     [

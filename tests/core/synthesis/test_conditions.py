@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import pytest
 import torch
 from nets import random_net
 from torch import Tensor
@@ -10,7 +11,10 @@ from core.engine import FastEngine, ReferenceEngine, tiling
 from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.pictures.colour_box import ColourBox
-from core.synthesis.conditions import Condition, run_in_place
+from core.schemas.geometry import round_up
+from core.synthesis.conditions import Condition, KnownPixels, Periodic, run_in_place
+from core.theory.boundary import continue_periodically, crop
+from core.theory.decoding import basis
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer
 
@@ -80,3 +84,35 @@ def test_a_canvas_in_tiles_respects_them_alike(monkeypatch):
     assert calls == sorted(calls)
     assert calls[-1] == 2
     assert torch.equal(begin, chains_of(120)), "the given chains are not overwritten"
+
+
+@pytest.mark.parametrize("side", [24, 25])
+def test_inside_a_periodic_margin_the_drift_is_that_of_the_torus(side):
+    """Also of a torus whose sides are no multiples of the stride: there B is compared with that of 3 x 3 pictures."""
+    margin = round_up(NET.architecture.halo + STRIDE, STRIDE)
+    images = chains_of(side)
+    around = Periodic(margin).constrain(continue_periodically(torch.zeros_like(images), margin), generator())
+    assert not around.any()
+    around = continue_periodically(images, margin)
+    assert torch.equal(Periodic(margin).constrain(around, generator()), around)
+    found = crop(basis(NET, around, "valid"), margin)
+    if side % STRIDE == 0:
+        torch.testing.assert_close(found, basis(NET, images, "torus"), rtol=1e-12, atol=1e-12)
+    tiled = images.repeat(1, 1, 3, 3)
+    middle = basis(NET, tiled.roll((-side % STRIDE, -side % STRIDE), (2, 3)), "valid")
+    first = side + -side % STRIDE
+    torch.testing.assert_close(found, middle[..., first : first + side, first : first + side], rtol=1e-12, atol=1e-12)
+
+
+def test_known_pixels_and_the_periodic_margin_hold_together():
+    margin, images = 9, chains_of()
+    known = torch.rand(2, 1, 24, 24, generator=generator()) > 0.5
+    conditions = (
+        KnownPixels(*(continue_periodically(one, margin) for one in (images, known)), noise_std=0.5),
+        Periodic(margin),
+    )
+    begin, dynamics = continue_periodically(images, margin), Dynamics(EPSILON, "valid", random_lattice=True)
+    found = run_in_place(ReferenceEngine(), NET, begin, 3, dynamics, generator(), conditions)
+    assert torch.equal(found, continue_periodically(crop(found, margin), margin)), "also the noise of known pixels"
+    changes = (crop(found, margin) - images)[known]
+    assert changes.std().item() == pytest.approx(0.5, rel=0.15)

@@ -106,7 +106,7 @@ function cost(preset) {
 function UseSettings({ kind }) {
   const model = modelOf(draft.modelIds.value[0]);
   const fixed = model && isFixedSize(model) ? ["width", "height", "tileable"] : [];
-  const parameters = parametersOf(kind.id).filter((one) => !fixed.includes(one.name) && !one.name.startsWith("start_"));
+  const parameters = parametersOf(kind.id).filter((one) => !fixed.includes(one.name) && !/^(start_|guide_|seam)/.test(one.name));
   if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
   return html`<${Parameters} parameters=${parameters} main=${kind.main} />`;
 }
