@@ -202,6 +202,20 @@ def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, lear
     assert more["seed"] != params["seed"]
 
 
+def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("jobs", f"{learned['id']}/synthesized-000.png")
+    studio.page.click(".viewer button:text-is('Variations')")
+    studio.page.fill("dialog:not(.viewer) input", "1")
+    studio.page.click("dialog:not(.viewer) button:text-is('Draw')")
+    studio.page.wait_for_function(f"() => !location.hash.includes('{learned['id']}')")
+    studio.wait_for_status("done")
+    params = studio.service.job(studio.job_id())["params"]
+    assert (params["start_strength"], params["width"], params["height"]) == (0.01, 32, 32)
+    start = studio.service.http.get(f"/v1/datasets/{params['start_dataset_id']}/images/0").raise_for_status().content
+    original = studio.service.artifact(learned, "synthesized-000.png")
+    assert pictures.decoded(start).tobytes() == pictures.decoded(original).tobytes()
+
+
 def test_what_is_brushed_over_is_filled_in_and_the_rest_kept(studio: Studio, learned: dict[str, Any]) -> None:
     studio.open("make", f"inpaint?model={learned['model_id']}")
     canvas = studio.page.locator(".brush canvas")
@@ -247,7 +261,7 @@ def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learne
     studio.page.wait_for_function("() => document.querySelector('.filters')?.naturalWidth > 0")
     studio.page.click("button:text-is('Rename')")
     studio.page.fill("dialog input", "Stripes")
-    studio.page.click("dialog button:text-is('Rename')")
+    studio.page.click("dialog:not(.viewer) button:text-is('Rename')")
     studio.page.wait_for_selector("h1:has-text('Stripes')")
     with studio.page.expect_download() as download:
         studio.page.click("text=Export")
@@ -259,7 +273,7 @@ def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learne
     imported = studio.page.url.rpartition("/")[2]
     assert studio.service.http.get(f"/v1/models/{imported}").json()["sha256"]
     studio.page.click("button:text-is('Delete')")
-    studio.page.click("dialog button:text-is('Delete')")
+    studio.page.click("dialog:not(.viewer) button:text-is('Delete')")
     studio.page.wait_for_selector("h1:text-is('Models')")
     assert studio.service.http.get(f"/v1/models/{imported}").status_code == 404
 

@@ -18,6 +18,7 @@ const PATHS = {
   pause: "M8.5 5.5v13M15.5 5.5v13",
   again: "M19 12a7 7 0 1 1-2.2-5.1M19.5 3.5v4h-4",
   dice: "M5 5h14v14H5zM9 9h.01M15 15h.01M15 9h.01M9 15h.01M12 12h.01",
+  vary: "M4 8h9v9H4zM8 8V4.5h9.5v9.5H13M17 18h.01M20 18h.01M20 21h.01",
   tile: "M4 4h16v16H4zM9.3 4v16M14.7 4v16M4 9.3h16M4 14.7h16",
   compare: "M12 3v18M4 6h8v12H4zM15 6h5v12h-5",
   pixels: "M4 4h7v7H4zM13 13h7v7h-7zM13 4h7v7h-7zM4 13h7v7H4z",

@@ -2,9 +2,10 @@
 
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
+import { createDataset } from "../data/datasets.js";
 import { cancel, create, discard, isFinal, resume } from "../data/jobs.js";
 import { isFixedSize, modelOf } from "../data/models.js";
-import { resultsOf } from "../data/pictures.js";
+import { addressOf, resultsOf } from "../data/pictures.js";
 import { confirm, prompt } from "./dialog.js";
 import { Icon } from "./icon.js";
 import { attempt, say } from "./notices.js";
@@ -29,6 +30,19 @@ export function JobActions({ job }) {
 // The same kind of picture from the same model, with another seed.
 export async function moreLikeThis(job) {
   const { seed, ...params } = job.kind === "sample" ? job.params : { count: Math.max(1, Math.min(resultsOf(job).length, 4)) };
+  const made = await create({ kind: "sample", model_id: job.model_id, params });
+  go("jobs", made.id);
+}
+
+// Pictures of the same model that begin from this one: as near to it as the user wants.
+export async function variationsOf(job, artifact) {
+  const far = await prompt("Variations", "How far they may go, in percent: 100 leaves nothing of this picture", 60, "Draw", "number");
+  if (far === null) return;
+  const strength = Math.min(100, Number(far)) / 100;
+  const picture = await (await fetch(addressOf(artifact))).blob();
+  const start = await createDataset([new File([picture], artifact.name, { type: "image/png" })], `${artifact.name} of ${job.id}`);
+  const size = isFixedSize(modelOf(job.model_id)) ? {} : { width: artifact.width, height: artifact.height };
+  const params = { count: 4, ...size, start_dataset_id: start.id, start_strength: strength };
   const made = await create({ kind: "sample", model_id: job.model_id, params });
   go("jobs", made.id);
 }

@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { link, replace } from "../router.js";
 import { isOfPatches, modelOf } from "../data/models.js";
 import { addressOf, originalOf, resultsOf } from "../data/pictures.js";
-import { again, moreLikeThis } from "./job-actions.js";
+import { again, moreLikeThis, variationsOf } from "./job-actions.js";
 import { Icon } from "./icon.js";
 import { JobSettings } from "./job-settings.js";
 import { attempt } from "./notices.js";
@@ -70,6 +70,7 @@ export function Viewer({ job, name, close }) {
         <aside class="viewer-aside" aria-label="How it was made">
           <div class="actions">
             ${job.model_id && html`<button type="button" class="primary" onClick=${() => attempt(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
+            ${model && !isOfPatches(model) && html`<button type="button" onClick=${() => attempt(() => variationsOf(job, artifact))}><${Icon} name="vary" />Variations</button>`}
             <button type="button" onClick=${() => attempt(() => again(job))}><${Icon} name="again" />Make again</button>
             ${model && !isOfPatches(model) && html`<a class="button" href=${link("make", "inpaint", { model: model.id, job: job.id, name })}><${Icon} name="brush" />Fill in</a>`}
             <a class="button" href=${link("jobs", job.id)}><${Icon} name="jobs" />Its job</a>
