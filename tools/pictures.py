@@ -96,6 +96,7 @@ def make_cards(run: Run) -> None:
     more = run.job(kind="sample", model_id=cloth["model_id"], params=drawn)
     _save("sample", _corner(run.picture(more, "synthesized-000.png"), 110))
     fill_in(run, cobbles)
+    make_tileable(run, cobbles)
     encoder = run.learn("scene-*.png", "autoencoder-cpu", "Scenes")
     _save("autoencoder", grid([run.picture(encoder, f"reconstructed-{index:03d}.png") for index in range(4)], 2))
     seen = run.job(kind="reconstruct", model_id=encoder["model_id"], dataset_id=encoder["dataset_id"], params={})
@@ -105,6 +106,16 @@ def make_cards(run: Run) -> None:
     _save("classify", halves(_square(EXAMPLES / "cobbles.png"), _square(EXAMPLES / "cloth.png")))
     fish = run.learn("fish-*.png", "object-cpu", "Fish")
     _save("object", grid([run.picture(fish, f"synthesized-{index:03d}.png") for index in range(9)], 3))
+
+
+def make_tileable(run: Run, model: Job) -> None:
+    """Make a picture tileable, and show four of it."""
+    content = io.BytesIO()
+    _square(EXAMPLES / "cobbles.png", 96).convert("RGB").save(content, "PNG")
+    dataset = run.dataset([("cobbles-96.png", content.getvalue())])
+    params = {"count": 1, "seam": True, "seed": 1}
+    job = run.job(kind="inpaint", model_id=model["model_id"], dataset_id=dataset, params=params)
+    _save("seam", grid([run.picture(job, "inpainted-000.png")] * 4, 2))
 
 
 def fill_in(run: Run, model: Job) -> None:

@@ -216,6 +216,23 @@ def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str
     assert pictures.decoded(start).tobytes() == pictures.decoded(original).tobytes()
 
 
+def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("make", f"seam?model={learned['model_id']}")
+    photograph = pictures.encoded(pictures.colors(32, 32).convert("L"), "PNG")
+    choose(studio, "photograph.png", photograph)
+    studio.page.get_by_label("seam width", exact=True).fill("6")
+    studio.page.click("button:text-is('Make tileable')")
+    job_id = studio.job_id()
+    studio.wait_for_status("done")
+    job = studio.service.job(job_id)
+    assert (job["kind"], job["params"]["seam"], job["params"]["seam_width"]) == ("inpaint", True, 6)
+    painted = pictures.decoded(studio.service.artifact(job, "inpainted-000.png")).convert("L")
+    given = pictures.decoded(photograph).convert("L")
+    middle = (6, 6, 26, 26)
+    assert painted.crop(middle).tobytes() == given.crop(middle).tobytes()
+    assert painted.tobytes() != given.tobytes()
+
+
 def test_what_is_brushed_over_is_filled_in_and_the_rest_kept(studio: Studio, learned: dict[str, Any]) -> None:
     studio.open("make", f"inpaint?model={learned['model_id']}")
     canvas = studio.page.locator(".brush canvas")

@@ -5,7 +5,7 @@ import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
 import { createDataset } from "./datasets.js";
 import { modelOf } from "./models.js";
-import { kindOf } from "./kinds.js";
+import { jobKind, kindOf } from "./kinds.js";
 import { presetsFor } from "./presets.js";
 import { isOurs } from "./replays.js";
 
@@ -125,5 +125,5 @@ function bodyOf(set) {
   }
   const models = kindId.peek() === "classify" ? { model_ids: modelIds.peek() } : { model_id: modelIds.peek()[0] };
   const pictures = set && kindId.peek() !== "sample" ? { dataset_id: set.id } : {};
-  return { kind: kindId.peek(), ...models, ...pictures, params };
+  return { kind: jobKind(kind.peek()), ...models, ...pictures, params: { ...params, ...kind.peek().params } };
 }

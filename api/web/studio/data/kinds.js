@@ -1,4 +1,4 @@
-// What can be made, in the order of the cards.
+// What can be made, in the order of the cards. job: the kind of job, if it has another name. params: those that make it so.
 
 export const KINDS = [
   {
@@ -48,6 +48,16 @@ export const KINDS = [
     main: ["count", "steps", "seed"],
   },
   {
+    id: "seam",
+    job: "inpaint",
+    params: { seam: true },
+    group: "use",
+    title: "Make tileable",
+    line: "Your own photograph, painted anew only along its edges.",
+    advice: "Photographs as large as the model's pictures: the shorter side must be its image size. All pixels but a band along the edges stay as they are.",
+    main: ["count", "seam_width", "seed"],
+  },
+  {
     id: "reconstruct",
     group: "use",
     title: "Reconstruct",
@@ -65,4 +75,5 @@ export const KINDS = [
   },
 ];
 
+export const jobKind = (kind) => kind.job ?? kind.id;
 export const kindOf = (id) => KINDS.find((one) => one.id === id) ?? KINDS[0];

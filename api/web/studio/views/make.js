@@ -2,7 +2,7 @@
 
 import { html, useEffect } from "../ui.js";
 import { go, link, route } from "../router.js";
-import { KINDS } from "../data/kinds.js";
+import { KINDS, jobKind } from "../data/kinds.js";
 import { loadSchemas, parametersOf, presetsFor } from "../data/presets.js";
 import { isFixedSize, modelOf } from "../data/models.js";
 import * as draft from "../data/draft.js";
@@ -106,7 +106,9 @@ function cost(preset) {
 function UseSettings({ kind }) {
   const model = modelOf(draft.modelIds.value[0]);
   const fixed = model && isFixedSize(model) ? ["width", "height", "tileable"] : [];
-  const parameters = parametersOf(kind.id).filter((one) => !fixed.includes(one.name) && !/^(start_|guide_|seam)/.test(one.name));
+  // What needs a picture of its own, or another kind, is not a setting here.
+  const elsewhere = kind.id === "seam" ? /^seam$/ : /^(start_|guide_|seam)/;
+  const parameters = parametersOf(jobKind(kind)).filter((one) => !fixed.includes(one.name) && !elsewhere.test(one.name));
   if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
   return html`<${Parameters} parameters=${parameters} main=${kind.main} />`;
 }
@@ -128,7 +130,7 @@ function Parameters({ parameters, main }) {
       </details>`}`;
 }
 
-const VERBS = { learn: "Learn", sample: "Draw", inpaint: "Fill in", reconstruct: "Reconstruct", classify: "Classify" };
+const VERBS = { learn: "Learn", sample: "Draw", inpaint: "Fill in", seam: "Make tileable", reconstruct: "Reconstruct", classify: "Classify" };
 
 function Start({ kind }) {
   const missing = draft.missing.value;
