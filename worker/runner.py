@@ -10,6 +10,7 @@ from tenacity import Retrying, retry_if_exception, wait_fixed
 from core.broker.connection import connect
 from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
+from core.pictures.parts import NothingToLearn
 from core.recipe.recovery import LearningDiverged
 from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.schemas.model_file import BrokenFile
@@ -130,6 +131,8 @@ class JobRunner:
         match error:
             case LearningDiverged():
                 self._fail(context, "learning-diverged", str(error))
+            case NothingToLearn():
+                self._fail(context, "nothing-to-learn", str(error))
             case NonFiniteResult():
                 self._fail(context, "diverged", str(error))
             case NotFound() | BlobMissing() | BrokenFile():

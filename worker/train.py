@@ -11,7 +11,17 @@ from torch import Tensor
 
 from core.jobs import requests
 from core.jobs.results import NewModel
-from core.pictures.images import Levels, filter_sheet, read_picture, sheet, to_pixels
+from core.pictures.images import (
+    WHITE,
+    Levels,
+    MaskedPicture,
+    filter_sheet,
+    read_masked_picture,
+    read_picture,
+    sheet,
+    to_bytes,
+    to_pixels,
+)
 from core.pictures.training_set import DEFAULT_MAX_BATCH, TrainingSet, measure_levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_warnings
@@ -122,12 +132,16 @@ class _TrainingRun:
         self.saved_at = time.monotonic()
 
     def _contact_sheet(self) -> Tensor:
-        """Return training pictures and synthesized pictures; after contrastive divergence, reconstructed ones."""
+        """Return training and synthesized pictures; after contrastive divergence, reconstructed ones.
+
+        Unknown pixels are white.
+        """
         of_windows = self.params.of_windows
         pictures = self.learner.examples[:SHEET_PICTURES] if of_windows else self._first_pictures(SHEET_PICTURES)
         learned = self._reconstructed(pictures) if self.params.contrastive else self._synthesized()
         columns = len(pictures) if self.params.contrastive else None
-        return sheet([*to_pixels(pictures, self.levels), *learned], columns=columns)
+        shown = to_bytes(self.levels.to_grey_levels(pictures.cpu()).nan_to_num(WHITE))
+        return sheet([*shown, *learned], columns=columns)
 
     def _first_pictures(self, count: int) -> Tensor:
         """Return the first `count` training pictures as they are learned, whole even if patches are learned."""
@@ -231,15 +245,18 @@ class _TimeEstimate:
 def _load_pictures(context: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels]:
     """Return the dataset's pictures as a training set, and their levels. They are grey if all pictures are.
 
-    Few pictures are held in memory; many, or large ones, are read from storage for each batch.
+    Transparent pixels are not learned from. Few pictures are held in memory; many, or large ones, are read from storage
+    for each batch. Raises NothingToLearn if all pixels are transparent.
     """
     assert context.lease.dataset_id is not None
     rows = datasets.find(context.database, context.lease.dataset_id).images
     channels = 1 if all(row.mode in ("L", "LA") for row in rows) else 3
 
     def read_one(index: int) -> Tensor:
-        picture = read_picture(context.blobs.get(rows[index].blob), params.image_size, channels)
-        return evened(picture, params.even_light)
+        content = context.blobs.get(rows[index].blob)
+        if "A" not in rows[index].mode or not params.learns_parts:
+            return evened(read_picture(content, params.image_size, channels), params.even_light)
+        return _known_part(read_masked_picture(content, params.image_size, channels), params.even_light)
 
     def read_all() -> Iterator[Tensor]:
         for index in range(len(rows)):
@@ -263,6 +280,13 @@ def _load_pictures(context: JobContext, params: LearningParams) -> tuple[Trainin
         return torch.stack(pictures).to(context.device)
 
     return TrainingSet(len(rows), channels, std, levels.box, context.device, read_batch), levels
+
+
+def _known_part(picture: MaskedPicture, even_light: float | None) -> Tensor:
+    """Return a picture (C, S, S) evenly lit, NaN where it is unknown (`core.pictures.parts`)."""
+    if picture.known.all():
+        return evened(picture.pixels, even_light)
+    return torch.where(picture.known, evened(picture.pixels, even_light, picture.known), torch.nan)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Convert an uploaded picture to what is stored: a PNG, upright, in sRGB, 8 bits per channel.
 
 The uploaded bytes themselves are never stored or served. What is stored is what a browser with an sRGB screen shows;
-what cannot be read right is refused. Alpha is kept: learning blends it with white, inpainting uses it as the mask.
+what cannot be read right is refused. Alpha is kept: learning leaves out what is transparent, inpainting
+fills it in.
 Everything that can be checked without decoding the pixels is checked first.
 """
 

@@ -15,6 +15,7 @@ from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJ
 from core.jobs.requests import NewJob
 from core.jobs.shards import NewShard
 from core.recipe.presets import PRESETS
+from core.schemas.geometry import halo, receptive_field, total_stride
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
@@ -24,6 +25,7 @@ from core.storage import datasets, models
 from core.storage.tables import DatasetImage, Model
 
 DRAWN_SEEDS = 1 << 53
+MAX_CHECKED = 16  # pictures with transparency that are read before a training job is accepted
 
 
 def resolve(app_state: AppState, body: AnyJobIn) -> NewJob:
@@ -65,10 +67,13 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
     if preset is None:
         message = f"unknown preset {body.preset!r}; the presets are {', '.join(sorted(PRESETS))}"
         raise validation_problem([{"field": "preset", "message": message}])
-    datasets.find(app_state.database, body.dataset_id)
+    images = datasets.find(app_state.database, body.dataset_id).images
     overrides: Mapping[str, Any] = body.params.model_dump(exclude_unset=True)
     with _params_errors_as_problem():
         params = LearningParams.model_validate({**preset.model_dump(), **overrides}).seeded(_draw_seed())
+    if params.learns_parts:
+        partly_transparent = [image for image in images if "A" in image.mode]
+        _require_usable(partly_transparent[:MAX_CHECKED], lambda image: _part_error(app_state, image, params))
     return NewJob(
         kind=JobKind.TRAIN,
         params=params.model_dump(mode="json"),
@@ -129,7 +134,7 @@ def _inpaint(app_state: AppState, body: InpaintJobIn) -> NewJob:
         message = f"{len(images)} pictures x {params.count} are {results} results, more than {MAX_RESULTS}"
         raise validation_problem([{"field": "params.count", "message": message}])
     reason_against = _seam_error if params.seam else _mask_error
-    _require_paintable(images, lambda image: reason_against(app_state, image, learned.image_size))
+    _require_usable(images, lambda image: reason_against(app_state, image, learned.image_size))
     return NewJob(
         kind=JobKind.INPAINT,
         params=params.model_dump(mode="json"),
@@ -189,8 +194,23 @@ def _require_comparable(chosen: Sequence[Model]) -> None:
         raise validation_problem(wrong)
 
 
-def _require_paintable(images: Sequence[DatasetImage], reason_against: Callable[[DatasetImage], str | None]) -> None:
-    """Check that every picture can be painted. Raises Problem, naming each file and the reason against it."""
+def _part_error(app_state: AppState, image: DatasetImage, params: LearningParams) -> str | None:
+    """Return why the picture's opaque part cannot be learned from; None if it can."""
+    from core.pictures.masks import KNOWN_ALPHA, read_known, some_window_known  # late: the API needs Pillow only here
+
+    known = read_known(app_state.blobs.get(image.blob), params.image_size)
+    window, padding = receptive_field(params.layers), halo(params.layers) if params.boundary == "padded" else 0
+    shifted = params.patch_size is not None or params.random_lattice or params.orientations != ("0",)
+    if some_window_known(known, window, 1 if shifted else total_stride(params.layers), padding):
+        return None
+    return (
+        f"nothing is left to learn from: no unit of the net, which sees {window} x {window} pixels, sees only opaque "
+        f"ones (alpha from {KNOWN_ALPHA}) in its middle square, scaled to image_size"
+    )
+
+
+def _require_usable(images: Sequence[DatasetImage], reason_against: Callable[[DatasetImage], str | None]) -> None:
+    """Check that every picture can be used. Raises Problem, naming each file and the reason against it."""
     wrong = [
         {"field": "dataset_id", "file": image.filename, "message": reason}
         for image in images

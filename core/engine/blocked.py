@@ -5,6 +5,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -121,9 +122,14 @@ class BlockedNet:
         )
         return found
 
-    def gradient(self, blocks: Tensor, layout: Layout) -> ScoreGradient:
-        """Return ∂f/∂w: in the top-down pass, each layer's input correlated with its coefficients (eq. 21)."""
-        sums = parallel_map(lambda chunk: self._chunk_gradient(chunk, layout), self.chunks(blocks, layout))
+    def gradient(self, blocks: Tensor, layout: Layout, counted: Tensor | None = None) -> ScoreGradient:
+        """Return ∂f/∂w: in the top-down pass, each layer's input correlated with its coefficients (eq. 21).
+
+        counted: see `core.engine.Engine.gradient`.
+        """
+        chunks = self.chunks(blocks, layout)
+        of_chunks = [None] * len(chunks) if counted is None else counted.tensor_split(len(chunks))
+        sums = parallel_map(partial(self._chunk_gradient, layout), chunks, of_chunks)
         return self._per_position(functools.reduce(_GradientSums.plus, sums))
 
     def chunks(self, pictures: Tensor, layout: Layout) -> tuple[Tensor, ...]:
@@ -149,10 +155,13 @@ class BlockedNet:
         basis = self._deconvolve(coefficients, 0, extended.shape[-2:])
         return layout.fold_back(basis[:, : blocks.shape[1]])
 
-    def _chunk_gradient(self, blocks: Tensor, layout: Layout) -> "_GradientSums":
+    def _chunk_gradient(self, layout: Layout, blocks: Tensor, counted: Tensor | None) -> "_GradientSums":
         """Compute the sums of `gradient` for one chunk of pictures."""
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
+        active = tuple(_count_active(layer) for layer in maps)
+        if counted is not None:
+            maps[-1] = maps[-1] * counted
         coefficients = self._top_coefficients(maps[-1])
         weights: list[Tensor] = []
         biases: list[Tensor] = []
@@ -167,8 +176,8 @@ class BlockedNet:
             weights=tuple(weights),
             biases=tuple(biases),
             top=top,
-            positions=len(blocks) * positions(maps),
-            active=tuple(_count_active(layer) for layer in maps),
+            positions=len(blocks) * positions(maps) if counted is None else int(counted.sum()),
+            active=active,
             units=tuple(layer[:, 0].numel() * len(bias) for layer, bias in zip(maps, self.net.biases, strict=True)),
         )
 

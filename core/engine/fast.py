@@ -84,9 +84,11 @@ class FastEngine:
 
     @reproducible_cudnn()
     @torch.no_grad()
-    def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
+    def gradient(
+        self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None
+    ) -> ScoreGradient:
         layout = _layout(net, images, boundary)
-        return self._blocked(net, images).gradient(layout.to_blocks(images), layout)
+        return self._blocked(net, images).gradient(layout.to_blocks(images), layout, counted)
 
     @property
     def _captured_runner(self) -> "CapturedRunner":

@@ -49,5 +49,11 @@ class Engine(Protocol):
     ) -> Tensor:
         """Return N chains after `steps` Langevin steps (eq. 19); see `core.engine.reference.run_chains`."""
 
-    def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
-        """Return ∂f/∂w, the mean over the pictures, per position of the top map."""
+    def gradient(
+        self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None
+    ) -> ScoreGradient:
+        """Return ∂f/∂w, the mean over the pictures, per position of the top map.
+
+        counted: bool (N, 1, H_L, W_L). f is then the sum over these positions alone, B^(L) is zero at all others, and
+        the mean is over the positions that count, at least one. active_share is of all units even so.
+        """

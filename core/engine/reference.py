@@ -32,10 +32,15 @@ class ReferenceEngine:
     ) -> Tensor:
         return run_chains(net, images, steps, dynamics, generator, after_step)
 
-    def gradient(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> ScoreGradient:
+    def gradient(
+        self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None
+    ) -> ScoreGradient:
         with torch.enable_grad():
             maps = net.feature_maps(images, boundary)
-            score = net.scores_of(maps[-1]).mean() / positions(maps)
+            if counted is None:
+                score = net.scores_of(maps[-1]).mean() / positions(maps)
+            else:
+                score = net.scores_of(maps[-1] * counted).sum() / counted.sum()
             parameters = torch.autograd.grad(score, list(net.parameters()))
         active = tuple((layer > 0).double().mean().item() for layer in maps)
         return ScoreGradient(score.item(), parameters, active)

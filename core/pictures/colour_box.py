@@ -25,7 +25,10 @@ class ColourBox:
 
     @classmethod
     def enclosing(cls, pictures: Iterable[Tensor], covariance: Tensor) -> "ColourBox":
-        """Return the smallest box of `pictures` (C, H, W) along the principal axes of their `covariance` (C, C)."""
+        """Return the smallest box of pictures along the principal axes of their `covariance` (C, C).
+
+        pictures: (C, H, W) each, or (C, pixels).
+        """
         axes = torch.linalg.eigh(covariance.double())[1].T.contiguous()
         lows, highs = zip(*(_extent(axes.to(picture) @ picture.flatten(1)) for picture in pictures), strict=True)
         low, high = torch.stack(lows).amin(dim=0), torch.stack(highs).amax(dim=0)

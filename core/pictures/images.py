@@ -17,6 +17,7 @@ from torch import Tensor
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.masks import fully_known, known_share, middle_square
+from core.pictures.parts import is_partial
 
 SHEET_GAP = 2  # pixels between the pictures of a sheet
 WHITE = 255
@@ -116,9 +117,13 @@ class Levels:
         return self.colours or ColourBox(-mean * self.gain, (WHITE - mean) * self.gain)
 
     def standardize(self, pictures: Tensor, own_mean: bool = False) -> Tensor:
-        """Return (pictures - mean) * gain for grey levels (N, C, H, W). own_mean: subtract each picture's own mean."""
+        """Return (pictures - mean) * gain for grey levels (N, C, H, W). own_mean: subtract each picture's own mean.
+
+        Unknown pixels are NaN, stay so, and do not count.
+        """
         if own_mean:
-            pictures = pictures - pictures.mean(dim=(2, 3), keepdim=True) + self.mean.to(pictures)[:, None, None]
+            mean = pictures.nanmean if is_partial(pictures) else pictures.mean
+            pictures = pictures - mean(dim=(2, 3), keepdim=True) + self.mean.to(pictures)[:, None, None]
         return (pictures - self.mean.to(pictures)[:, None, None]) * self.gain
 
     def to_grey_levels(self, images: Tensor) -> Tensor:

@@ -35,6 +35,19 @@ def fully_known(share: Image.Image, size: int) -> NDArray[np.bool_]:
     return np.asarray(share.resize((size, size), Image.Resampling.BOX, box=box)) >= _WHOLE
 
 
+def some_window_known(known: NDArray[np.bool_], window: int, stride: int, padding: int = 0) -> bool:
+    """Return True if a window of `window` x `window` pixels is known throughout, of those that begin every `stride`.
+
+    padding: known pixels that surround the picture on each side.
+    """
+    known = np.pad(known, padding, constant_values=True)
+    if window > min(known.shape):
+        return False
+    sums = np.pad(np.cumsum(np.cumsum(~known, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
+    unknown = sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window] + sums[:-window, :-window]
+    return bool((unknown[::stride, ::stride] == 0).any())
+
+
 def read_known(content: bytes, size: int) -> NDArray[np.bool_]:
     """Return which of the (size, size) pixels that `read_picture` reads from a picture file are known."""
     with Image.open(io.BytesIO(content)) as opened:

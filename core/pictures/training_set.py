@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, gain_for, rms
+from core.pictures.parts import NothingToLearn, is_partial, known_colours
 
 DEFAULT_MAX_BATCH = 64  # pictures in an iteration if the settings give no batch_size
 PICTURES_PER_PATCH_BATCH = 8  # pictures that the patches of one iteration are cut from
@@ -18,7 +19,8 @@ PICTURES_PER_PATCH_BATCH = 8  # pictures that the patches of one iteration are c
 class TrainingSet:
     """`count` training pictures of one size, in grey levels about their mean.
 
-    std: root mean square over all of them, in grey levels. box: a colour box that contains them.
+    std: root mean square over all of them, in grey levels. box: a colour box that contains them. Pixels that are not
+    to be learned from are NaN, and count in neither (`core.pictures.parts`).
     read: indices -> (len(indices), channels, H, W) on `device`.
     """
 
@@ -32,9 +34,11 @@ class TrainingSet:
     @classmethod
     def of(cls, images: Tensor, levels: Levels | None = None) -> "TrainingSet":
         """Hold images (M, C, H, W) in memory. box: that of `levels`, or each channel's extremes without `levels`."""
-        own = ColourBox(images.amin(dim=(0, 2, 3))[:, None, None], images.amax(dim=(0, 2, 3))[:, None, None])
+        colours = known_colours(images.movedim(1, 0))
+        own = ColourBox(colours.amin(dim=1)[:, None, None], colours.amax(dim=1)[:, None, None])
         box = own if levels is None else levels.box
-        return cls(len(images), images.shape[1], rms(images), box, images.device, lambda indices: images[list(indices)])
+        std = rms(colours if is_partial(images) else images)
+        return cls(len(images), images.shape[1], std, box, images.device, lambda indices: images[list(indices)])
 
     def draw(self, size: int | None, generator: torch.Generator) -> Tensor:
         """Draw `size` different pictures (None: all, at most `DEFAULT_MAX_BATCH`) -> (size, C, H, W)."""
@@ -65,17 +69,23 @@ def measure_levels(
 ) -> tuple[Levels, float]:
     """Return the levels that `standardize` would find for all pictures (C, H, W), and their std once standardized.
 
-    Holds one picture at a time; iterates over `pictures` twice.
+    Only known pixels count (`core.pictures.parts`). Holds one picture at a time; iterates over `pictures` twice. Raises
+    NothingToLearn if no pixel is known.
     """
     count, total, products, of_means = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     for picture in pictures:
-        colours = picture.double().flatten(1)
+        colours = known_colours(picture.double())
+        if not colours.numel():
+            continue
         own, pixels = colours.mean(dim=1), colours.shape[1]
         count, total, products = count + pixels, total + pixels * own, products + colours @ colours.T
         of_means = of_means + pixels * own[:, None] * own
+    if not count:
+        raise NothingToLearn("every pixel of the pictures is transparent: nothing is left to learn from")
     mean = total / count
     covariance = (products - of_means) / count if own_mean else products / count - mean[:, None] * mean
     std = math.sqrt(max(float(covariance.diagonal().mean()), 0.0))
     levels = Levels(mean.float(), gain_for(std, contrast))
-    box = ColourBox.enclosing((levels.standardize(picture[None], own_mean)[0] for picture in pictures), covariance)
+    known = (known_colours(levels.standardize(picture[None], own_mean)[0]) for picture in pictures)
+    box = ColourBox.enclosing((colours for colours in known if colours.numel()), covariance)
     return replace(levels, colours=box), std * levels.gain

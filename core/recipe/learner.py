@@ -17,6 +17,7 @@ from core.engine.dynamics import Dynamics, random_phase
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import rms
 from core.pictures.orientations import turned, turned_at_random, turned_each
+from core.pictures.parts import NothingToLearn, filled
 from core.pictures.training_set import TrainingSet, cut_patches
 from core.recipe.best_state import BestStateSelection
 from core.recipe.diagnosis import Health, measure_health
@@ -35,14 +36,16 @@ from core.theory.learning import (
     architecture_of,
     draw_observed,
     grow,
+    observed_units,
     precision_of,
     start_learning,
 )
-from core.theory.model import GenerativeConvNet
+from core.theory.model import Architecture, GenerativeConvNet
 
 EXAMPLES = 4  # training pictures that weights are scaled on and states are compared with
 EXAMPLE_PATCHES = 256  # cut out of them if patches are learned
 EXAMPLE_WINDOWS = 8  # cut out of them if windows of a texture are learned
+MAX_DRAWS = 1000  # of the observed pictures of one iteration, until a unit sees known pixels alone
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Learner:
         self.algorithm = Algorithm1(
             params,
             self.state,
-            observe=partial(draw_augmented, self.pictures, params, stride),
+            observe=partial(draw_learnable, self.pictures, params, self.architecture),
             dynamics=dynamics_of(params, self.pictures.box),
             update_rule=ScaledAdam(params, self.whitening),
             engine=self.engine,
@@ -171,6 +174,25 @@ def learn(
     return learner.state
 
 
+def draw_learnable(
+    pictures: TrainingSet, params: LearningParams, architecture: Architecture, generator: torch.Generator
+) -> Tensor:
+    """Draw the observed pictures of one iteration as `draw_augmented` does, again if no unit sees known pixels alone.
+
+    Raises NothingToLearn if MAX_DRAWS in a row hold no such unit.
+    """
+    boundary = boundary_of_pictures(params.boundary)
+    for _ in range(MAX_DRAWS):
+        images = draw_augmented(pictures, params, architecture.total_stride, generator)
+        units = observed_units(images, architecture, boundary)
+        if units is None or units.any():
+            return images
+    raise NothingToLearn(
+        f"the transparent parts of the pictures leave nothing to learn from: hardly a window of "
+        f"{architecture.receptive_field} pixels, which one unit of the net sees, is opaque"
+    )
+
+
 def draw_augmented(pictures: TrainingSet, params: LearningParams, stride: int, generator: torch.Generator) -> Tensor:
     """Draw the observed pictures of one iteration (M, C, H, W).
 
@@ -195,9 +217,10 @@ def dynamics_of(params: LearningParams, box: ColourBox) -> Dynamics:
 def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
     """Return the first EXAMPLES training pictures on the CPU, or patches of them, always the same.
 
-    Several `orientations` are shown one after the other, and all of them, so that there are as many examples at least.
+    Unknown pixels are filled with what lies elsewhere in the picture. Several `orientations` are shown one after the
+    other, and all of them, so that there are as many examples at least.
     """
-    examples = pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float()
+    examples = filled(pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float())
     if params.patch_size is not None:
         count = EXAMPLE_WINDOWS if params.of_windows else EXAMPLE_PATCHES
         examples = cut_patches(examples, params.patch_size, count, torch.Generator().manual_seed(0))

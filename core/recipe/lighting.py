@@ -59,9 +59,12 @@ class Light:
         return (even + self.shift.to(even)) / self.stretch
 
 
-def evened(picture: Tensor, std: float | None) -> Tensor:
-    """Return a picture (C, H, W) without its slow light, clamped to 0..255; unchanged if std is None."""
-    return picture if std is None else Light.of(picture, std).without(picture).clamp(0, 255)
+def evened(picture: Tensor, std: float | None, known: Tensor | None = None) -> Tensor:
+    """Return a picture (C, H, W) without its slow light, clamped to 0..255; unchanged if std is None.
+
+    known: see `slow_light`.
+    """
+    return picture if std is None else Light.of(picture, std, known).without(picture).clamp(0, 255)
 
 
 def slow_light(picture: Tensor, std: float | None, known: Tensor | None = None) -> Tensor:

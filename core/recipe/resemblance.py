@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from core.pictures.orientations import turned
+from core.pictures.parts import is_partial
 from core.pictures.spectrum import spectrum_deviation
 from core.pictures.structure import is_comparable, structure_ratio
 from core.schemas.learning import LearningParams
@@ -35,9 +36,9 @@ def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningPa
 
     At most MAX_PICTURES are compared, and MAX_COMPARED pixels along each side. None if they cannot be compared:
     objects, patches and reconstructions are no textures, small pictures are too few pieces, and what was learned in
-    several orientations resembles the picture in none of them alone.
+    several orientations resembles the picture in none of them alone, and a picture with unknown pixels has no spectrum.
     """
-    if len(params.orientations) > 1:
+    if len(params.orientations) > 1 or is_partial(picture):
         return None
     picture = turned(picture, params.orientations[0])
     texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive

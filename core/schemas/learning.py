@@ -362,6 +362,14 @@ class LearningParams(BaseModel, LearnedSize):
         return self.patch_size or self.image_size
 
     @property
+    def learns_parts(self) -> bool:
+        """Whether transparent pixels are not learned from; else they are laid on white.
+
+        A unit that sees the whole picture (top object) cannot leave them out, nor can chains that begin at it.
+        """
+        return self.top != "object" and not self.contrastive
+
+    @property
     def stages(self) -> int:
         """How many times Algorithm 1 is run: once for each layer, or once."""
         return len(self.layers) if self.layerwise else 1

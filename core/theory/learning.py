@@ -13,10 +13,12 @@ from torch import Tensor
 
 from core.engine import Engine, ScoreGradient, choose_engine
 from core.engine.dynamics import Dynamics
+from core.pictures.parts import filled, is_partial, seeing_units
 from core.pictures.training_set import TrainingSet
-from core.schemas.geometry import chain_side
+from core.schemas.geometry import Boundary, chain_side
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams, Precision
+from core.theory.boundary import surround
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 
 
@@ -138,12 +140,36 @@ class Algorithm1:
         )
 
     def likelihood_gradient(self, observed: Tensor, synthesized: Tensor) -> LikelihoodGradient:
-        """Line 5: return H_obs and H_syn (eq. 21). Both arguments are pictures (N, C, H, W)."""
+        """Line 5: return H_obs and H_syn (eq. 21). Both arguments are pictures (N, C, H, W).
+
+        Pixels of `observed` that are NaN are not learned from: B^(L) is zero for the units whose windows touch them.
+        Each side is a mean over its own units, of H_obs those that see known pixels alone. Both estimate the mean
+        gradient of one unit, and weigh alike however small the part is: divided by all units, H_obs would be too small
+        by the share of those that are left out, and learning would take it for pictures of weaker features.
+        """
         net, boundary = self.state.net, self.params.boundary
+        of_pictures = boundary_of_pictures(boundary)
+        counted = observed_units(observed, net.architecture, of_pictures)
+        known = observed if counted is None else observed.nan_to_num(0.0)
         return LikelihoodGradient(
-            observed=self.engine.gradient(net, observed, boundary_of_pictures(boundary)),
+            observed=self.engine.gradient(net, known, of_pictures, counted),
             synthesized=self.engine.gradient(net, synthesized, boundary),
         )
+
+
+def observed_units(images: Tensor, architecture: Architecture, boundary: Boundary) -> Tensor | None:
+    """Return which positions of the top map see known pixels of images (N, C, H, W) alone: bool (N, 1, H_L, W_L).
+
+    None if all pixels are known (not NaN). What the boundary adds to the pictures is known. Raises ValueError for
+    objects, whose one unit sees the whole picture.
+    """
+    if not is_partial(images):
+        return None
+    if architecture.top == "object":
+        raise ValueError("an object cannot be learned from parts of pictures: its one unit sees all of them")
+    unknown = images[:, :1].isnan()
+    extended = surround(unknown, architecture.halo) if boundary == "padded" else unknown
+    return seeing_units(extended, architecture.receptive_field, architecture.total_stride)
 
 
 class GradientAscent:
@@ -252,7 +278,7 @@ def first_chains(
             if params.patch_size is None
             else pictures.draw_patches(params.patch_size, params.num_chains, generator)
         )
-        chains[..., : drawn.shape[2], : drawn.shape[3]] = drawn
+        chains[..., : drawn.shape[2], : drawn.shape[3]] = filled(drawn)
     return chains
 
 

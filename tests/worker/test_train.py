@@ -14,6 +14,7 @@ from support.worker_harness import WorkerHarness
 from core.jobs import previews, requests
 from core.jobs.requests import NewJob
 from core.pictures.images import read_picture, standardize, to_pixels
+from core.pictures.parts import NothingToLearn
 from core.pictures.structure import MIN_SIDE
 from core.recipe.lighting import evened
 from core.schemas.jobs import JobKind, JobStatus
@@ -84,6 +85,36 @@ def test_few_pictures_are_held_and_many_are_read_for_each_batch(harness: WorkerH
     else:
         assert reading.count >= count + 3 * 3
         assert reading.most <= 6 < MANY  # a batch of 3, or the first pictures for scaling and for the contact sheet
+
+
+def holed(seed: int, hidden: int, size: int = SIZE) -> bytes:
+    """Noise whose left third is transparent; `hidden` is its grey level there."""
+    array = np.random.default_rng(seed).integers(60, 200, (size, size), dtype=np.uint8)
+    alpha = np.full_like(array, 255)
+    array[:, : size // 3], alpha[:, : size // 3] = hidden, 0
+    return pictures.encoded(Image.merge("LA", [Image.fromarray(array), Image.fromarray(alpha)]), "PNG")
+
+
+@pytest.mark.parametrize("count", [2, MANY])
+def test_what_is_under_transparent_pixels_changes_nothing_that_is_learned(harness: WorkerHarness, count):
+    models = []
+    for hidden in (0, 255):
+        dataset_id = harness.add_dataset(**{f"n{seed}": holed(seed, hidden) for seed in range(count)})
+        job = harness.work(training(dataset_id, even_light=4.0, contrast=50.0, bounded=True, batch_size=3))
+        assert job.status == JobStatus.SUCCEEDED
+        assert job.metrics["recoveries"] == 0
+        models.append(load_model(harness.blobs.get(harness.context.lease.path("model.safetensors"))))
+    one, other = models
+    assert torch.equal(one.net.weights[0], other.net.weights[0])
+    assert torch.equal(one.chains, other.chains)
+    known = [np.asarray(pictures.decoded(holed(seed, 0)))[:, SIZE // 3 :, 0] for seed in range(count)]
+    assert one.levels.mean.item() == pytest.approx(np.mean(known), abs=8)  # white would be 40 grey levels brighter
+
+
+def test_pictures_that_are_transparent_all_over_leave_nothing_to_learn(harness: WorkerHarness):
+    picture = pictures.encoded(Image.new("LA", (SIZE, SIZE), (100, 0)), "PNG")
+    with pytest.raises(NothingToLearn, match="every pixel"):
+        harness.work(training(harness.add_dataset(a=picture)))
 
 
 def test_contrastive_training_ends_with_reconstructions_and_health(harness: WorkerHarness, monkeypatch):

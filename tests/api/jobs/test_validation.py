@@ -254,6 +254,27 @@ def test_pictures_with_nothing_to_paint_or_to_keep_are_refused(each_api: Api) ->
     assert rows.count(each_api.database)["jobs"] == 1  # the one that learned the model
 
 
+def test_pictures_whose_transparent_parts_leave_nothing_to_learn_from_are_refused(each_api: Api) -> None:
+    width, height = pictures.WIDTH, pictures.HEIGHT
+    contents = {
+        "opaque.png": pictures.png(),
+        "part.png": pictures.with_hole(hole=(0, 0, width // 3, height)),
+        "everything.png": pictures.with_hole(hole=(0, 0, width, height)),
+    }
+    dataset_id = each_api.upload(*contents.items()).json()["id"]
+    body = {"kind": "train", "dataset_id": dataset_id, "preset": "quick"}
+    refused = problem(each_api.post(body), 422)
+    assert [(one["field"], one["file"]) for one in refused["errors"]] == [("dataset_id", "everything.png")]
+    assert "no unit of the net" in refused["errors"][0]["message"]
+    on_white = {"contrastive": True, "boundary": "padded", "keep_nearest": False, "random_lattice": False}
+    assert each_api.post({**body, "params": on_white}).status_code == 202
+    some = each_api.upload(*list(contents.items())[:2]).json()["id"]
+    assert each_api.post({**body, "dataset_id": some}).status_code == 202
+    large = {"layers": [{"filters": 4, "kernel_size": 63}], "layerwise": False, "image_size": 64}
+    answer = each_api.post({**body, "dataset_id": some, "params": large})
+    assert [one["file"] for one in problem(answer, 422)["errors"]] == ["part.png"]
+
+
 def test_too_many_inpaintings_are_refused(api: Api, model: str) -> None:
     most = MAX_RESULTS // 64
     dataset_id = _dataset(api, *[pictures.with_hole(hole=HOLE)] * (most + 1))

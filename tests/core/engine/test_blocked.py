@@ -53,6 +53,29 @@ def test_eq16_eq21_basis_gradient_score_and_active_shares_are_the_references(cas
     assert_same_basis_and_gradient(case)
 
 
+def counted_in(case, seed=1):
+    """About half of the top map's positions, at least one: bool (N, 1, H_L, W_L)."""
+    top = case.net.feature_maps(case.images, case.boundary)[-1][:, :1]
+    counted = torch.rand(top.shape, generator=seeded(seed)) < 0.5
+    counted[0, 0, 0, 0] = True
+    return counted
+
+
+@every_engine_case
+def test_eq21_the_gradient_of_the_positions_that_count_is_the_references(case):
+    counted = counted_in(case)
+    expected = ReferenceEngine().gradient(case.net, case.images, case.boundary, counted)
+    assert_same_gradient(FastEngine().gradient(case.net, case.images, case.boundary, counted), expected, 1e-12)
+
+
+@every_engine_case
+def test_if_all_positions_count_the_gradient_is_that_of_whole_pictures(case):
+    counted = torch.ones_like(counted_in(case))
+    for engine in (FastEngine(), ReferenceEngine()):
+        whole = engine.gradient(case.net, case.images, case.boundary)
+        assert_same_gradient(engine.gradient(case.net, case.images, case.boundary, counted), whole, 1e-12)
+
+
 @given(random_cases())
 @settings(max_examples=60, deadline=None)
 def test_eq16_eq21_basis_gradient_score_and_active_shares_are_the_references_on_any_net(case):

@@ -1,5 +1,7 @@
 """The ways to learn beside persistent chains of whole pictures: each field of the settings that chooses one."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -8,12 +10,13 @@ from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.pictures.colour_box import ColourBox
 from core.pictures.orientations import turned
+from core.pictures.parts import NothingToLearn
 from core.pictures.training_set import TrainingSet
 from core.recipe import update_rule
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
-from core.recipe.learner import Learner, dynamics_of, examples_of, learn
+from core.recipe.learner import Learner, draw_learnable, dynamics_of, examples_of, learn
 from core.schemas.learning import LayerParams, LearningParams
-from core.theory.learning import architecture_at, architecture_of
+from core.theory.learning import architecture_at, architecture_of, observed_units
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -250,3 +253,41 @@ def test_the_examples_show_every_orientation(count, examples):
     params, images = params_of(orientations=("0", "180", "flipped-90")), images_of(count=count)
     expected = [turned(images[i % min(count, 4)], params.orientations[i % 3]) for i in range(examples)]
     assert torch.equal(examples_of(TrainingSet.of(images), params), torch.stack(expected))
+
+
+PARTS = {
+    "whole pictures": {},
+    "everything": {"random_lattice": True, "bounded": True, "picture_noise": 5.0, "keep_nearest": True},
+    "turned": {"orientations": ("0", "flipped-90"), "batch_size": 2},
+    "windows": {"patch_size": 12, "batch_size": 2, "initialization": "data"},
+    "padded": {"boundary": "padded"},
+}
+
+
+@pytest.mark.parametrize("settings", PARTS.values(), ids=PARTS.keys())
+def test_learning_from_parts_is_finite_and_resumes_bit_identical(settings):
+    images, params = images_of(), params_of(**settings)
+    images[:, :, 10:14, 2:5] = torch.nan
+    whole = learn(images, params)
+    stopped = learn(images, params, callback=lambda progress, _: progress.step == 7)
+    assert_same(learn(images, params, state=load_checkpoint(save_checkpoint(stopped, params), CPU)), whole)
+    assert whole.recoveries == 0
+    assert torch.isfinite(whole.chains).all()
+    assert all(torch.isfinite(parameter).all() for parameter in whole.net.parameters())
+    assert torch.isfinite(Learner(images, params).examples).all()
+
+
+def test_windows_are_drawn_again_until_a_unit_sees_known_pixels_alone():
+    images = images_of(count=1, size=64)
+    images[..., 12:, :] = images[..., 12:] = torch.nan  # one window in about 2800 lies in what is left
+    params = params_of(image_size=64, patch_size=12, batch_size=1)
+    draw = partial(draw_learnable, TrainingSet.of(images), params, architecture_of(params, 1))
+    drawn = draw(torch.Generator().manual_seed(1))
+    assert observed_units(drawn, architecture_of(params, 1), "valid").any()
+
+
+def test_parts_smaller_than_every_units_window_are_nothing_to_learn():
+    images = images_of(count=1)
+    images[..., ::4, :] = torch.nan
+    with pytest.raises(NothingToLearn, match="window of 9 pixels"):
+        learn(images, params_of())

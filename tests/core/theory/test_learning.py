@@ -94,6 +94,44 @@ def test_eq22_on_one_piece_the_contribution_is_the_inner_product_with_the_basis_
         torch.testing.assert_close(count * (obs - syn), one, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])
+def test_eq21_of_a_part_is_the_mean_over_the_windows_that_lie_in_it(boundary):
+    """Each unit's own window, cut out: the mean of their scores' gradients is H_obs."""
+    params = with_(ONE_STAGE, boundary=boundary)
+    algorithm = algorithm1(pictures(), params)
+    net, images = algorithm.state.net, pictures().double()
+    part = images.clone()
+    part[0, :, 5:9, 9:] = torch.nan
+    part[1, :, :3] = torch.nan
+    window, stride, halo = net.architecture.receptive_field, net.architecture.total_stride, net.architecture.halo
+    seen = torch.nn.functional.pad(part, (halo,) * 4) if boundary == "padded" else part
+    windows = seen.unfold(2, window, stride).unfold(3, window, stride).movedim(1, 3).flatten(0, 2)
+    known = windows[~windows.isnan().flatten(1).any(dim=1)]
+    assert 0 < len(known) < len(windows)
+    expected = torch.autograd.grad(net.score(known).mean(), list(net.parameters()))
+    gradient = algorithm.likelihood_gradient(part, images).observed
+    torch.testing.assert_close(gradient.parameters, expected, rtol=1e-9, atol=1e-9)
+    assert gradient.score == pytest.approx(net.score(known).mean().item(), rel=1e-9)
+
+
+def test_an_object_is_not_learned_from_parts():
+    params = with_(ONE_STAGE, top="object", boundary="padded")
+    part = pictures().double()
+    algorithm = algorithm1(part, params)
+    part[..., :3] = torch.nan
+    with pytest.raises(ValueError, match="object"):
+        algorithm.likelihood_gradient(part, pictures().double())
+
+
+def test_line2_chains_that_start_at_parts_are_finite():
+    part = pictures()
+    part[..., :5] = torch.nan
+    params = with_(initialization="data")
+    chains = first_chains(TrainingSet.of(part), params, architecture_of(params, 1), torch.Generator())
+    assert torch.isfinite(chains).all()
+    assert torch.equal(chains[..., 5:], part[..., 5:])
+
+
 @pytest.mark.parametrize(("boundary", "side"), [("valid", 17), ("torus", 18)])
 def test_line2_chains_start_at_zero_and_on_the_torus_fit_the_stride(boundary, side):
     params = with_(image_size=17, boundary=boundary)
