@@ -37,8 +37,8 @@ class TimeLimitReached(Exception):
 class LeaseRenewer:
     """A context manager that renews `lease` every `heartbeat_seconds` in a background thread.
 
-    The work calls `check_stop` or `check_canceled` often; both only read flags and record that the work is alive. If
-    the database does not answer, the work goes on: no other worker can claim the job meanwhile, and afterwards the
+    The work calls `check_stop` or `check_canceled` often, between two steps. Both read flags, record that the work is
+    alive and call `between_steps`. If the database does not answer, the work goes on: no other worker can claim the job meanwhile, and afterwards the
     lease's token decides who holds it.
 
     If the work does not stop within CANCEL_GRACE_SECONDS of a cancellation, because it is in a long computation, the
@@ -55,12 +55,14 @@ class LeaseRenewer:
         heartbeat_seconds: float,
         stopping: Callable[[], bool],
         on_canceled: Callable[[], None] = lambda: None,
+        between_steps: Callable[[], None] = lambda: None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self.lease = lease
         self.ended_canceled = False  # True if the thread ended the job before the work stopped
         self._database, self._lease_seconds = database, lease_seconds
         self._stopping, self._on_canceled, self._stall_seconds = stopping, on_canceled, stall_seconds
+        self._between_steps = between_steps
         self._reason: StopReason | None = None
         self._lost = False
         self._checked_at = time.monotonic()
@@ -75,6 +77,7 @@ class LeaseRenewer:
     def check_stop(self) -> None:
         """Raise LeaseLost, JobCanceled, TimeLimitReached or WorkerStopping if the work has to stop."""
         self._checked_at = time.monotonic()
+        self._between_steps()
         if self._lost:
             raise LeaseLost(f"job {self.lease.job_id} is no longer this worker's")
         if self._reason == StopReason.CANCELED:

@@ -1,6 +1,7 @@
 """Claim jobs, do their work, and record how each ends."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import structlog
 import torch
@@ -12,6 +13,7 @@ from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
 from core.pictures.parts import NothingToLearn
 from core.recipe.recovery import LearningDiverged
+from core.runtime.processes import core_count
 from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.schemas.model_file import BrokenFile
 from core.storage.blobs import BlobMissing, Blobs
@@ -28,6 +30,7 @@ from worker.lease_renewer import JobCanceled, LeaseRenewer, TimeLimitReached, Wo
 from worker.reconstruct import reconstruct
 from worker.sample import sample
 from worker.settings import WorkerSettings
+from worker.shared_cores import SharedCores
 from worker.train import train
 
 HANDLERS: dict[JobKind, Callable[[JobContext], None]] = {
@@ -53,12 +56,15 @@ class JobRunner:
         self._blobs = Blobs(settings.blobs_url)
         self._redis = connect(settings.broker_url)
         self._device = choose_device(settings)
+        self._cores = None if settings.threads else _open_shared_cores(settings)
         self._metrics_publisher = metrics.MetricsPublisher(self._redis, name, self._device)
         self._metrics_publisher.start()
 
     def close(self) -> None:
         self._metrics_publisher.stop()
         self._redis.close()
+        if self._cores is not None:
+            self._cores.close()
         self._database.dispose()
 
     def run_next(self, on_claim: Callable[[JobLease], None]) -> bool:
@@ -88,11 +94,14 @@ class JobRunner:
             heartbeat_seconds=self._settings.heartbeat_seconds,
             stopping=self._stopping,
             on_canceled=lambda: self._publish_canceled(context),
+            between_steps=self._use_share_of_cores,
             stall_seconds=self._settings.stall_seconds,
         )
         context = JobContext(self._database, self._blobs, self._redis, self._settings, self._device, renewer)
         try:
-            self._work(context)
+            with self._cores.busy() if self._cores else nullcontext():
+                self._use_share_of_cores()
+                self._work(context)
         except LeaseLost as error:
             log.warning("job_left", reason=str(error))
             if renewer.ended_canceled:
@@ -101,6 +110,12 @@ class JobRunner:
                 metrics.LEASES_LOST.inc()
         except DBAPIError as error:  # the outcome could not be written: the lease expires, and the job is tried again
             log.warning("job_left", reason=str(error))
+
+    def _use_share_of_cores(self) -> None:
+        """Set the number of threads to this worker's share of the cores, unless the settings give a number."""
+        if self._cores is not None and (share := self._cores.share()) != torch.get_num_threads():
+            torch.set_num_threads(share)
+            log.debug("threads", threads=share)
 
     def _work(self, context: JobContext) -> None:
         """Do the work of the job and record its outcome. Raises LeaseLost, or DBAPIError if that cannot be written."""
@@ -171,6 +186,15 @@ class JobRunner:
         outcomes.fail(self._database, context.lease, error)
         context.publish_status(JobStatus.FAILED, error=error)
         log.warning("job_failed", error_type=type_, detail=detail, seconds=context.seconds)
+
+
+def _open_shared_cores(settings: WorkerSettings) -> SharedCores | None:
+    """Return the cores that the workers of this machine share, or None if their file cannot be locked."""
+    try:
+        return SharedCores(settings.data_dir / "cores.lock", core_count())
+    except OSError as error:
+        log.warning("cores_not_shared", error=str(error))
+        return None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -19,7 +19,6 @@ from api.embedded.supervisor import SupervisedProcess, Supervisor
 from api.listening import free_port, is_alive, own_url
 from api.settings import ApiSettings
 from core.runtime.log_format import is_json, json_line
-from core.runtime.processes import core_count
 from core.runtime.startup import CannotStart, prepare_folder
 from core.schemas.jobs import Queue
 from core.storage.startup import OTHER_FOLDER, check_blobs, open_database
@@ -75,16 +74,11 @@ def serve(settings: ApiSettings, broker_url: str | None, at_once: Sequence[Queue
 
 
 def workers(sample_workers: int, environment: Mapping[str, str]) -> list[SupervisedProcess]:
-    """Return one worker for training and `sample_workers` for sampling, which divide the cores among them.
-
-    GENCONVNET_THREADS, if set, is the number of threads of each worker instead.
-    """
-    share = str(max(1, core_count() // sample_workers))
-    sample_environment = {**environment, "GENCONVNET_THREADS": os.environ.get("GENCONVNET_THREADS") or share}
+    """Return one worker for training and `sample_workers` for sampling. Those that are busy share the cores."""
     names = [f"worker-sample-{number}" for number in range(1, sample_workers + 1)]
     return [
         _worker("worker-train", Queue.TRAIN, environment),
-        *(_worker(name, Queue.SAMPLE, sample_environment) for name in names),
+        *(_worker(name, Queue.SAMPLE, environment) for name in names),
     ]
 
 

@@ -24,5 +24,5 @@ def harness(sqlite_database: Database, blobs: Blobs, redis: Redis, tmp_path: Pat
 def worker_settings(sqlite_database: Database, valkey: Valkey, tmp_path: Path) -> WorkerSettings:
     url = sqlite_database.engine.url.render_as_string(hide_password=False)
     return WorkerSettings(
-        data_dir=tmp_path, database_url=url, broker_url=valkey.url, device="cpu", heartbeat_seconds=0.1
+        data_dir=tmp_path, database_url=url, broker_url=valkey.url, device="cpu", threads=1, heartbeat_seconds=0.1
     )

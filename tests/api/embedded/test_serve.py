@@ -25,23 +25,14 @@ from core.schemas.jobs import Queue
 EXITS = [sys.executable, "-c", "raise SystemExit(3)"]
 
 
-@pytest.mark.parametrize(("cores", "count", "expected"), [(16, 1, "16"), (16, 3, "5"), (2, 4, "1")])
-def test_sampling_workers_divide_the_cores_among_them(
-    monkeypatch: pytest.MonkeyPatch, cores: int, count: int, expected: str
-) -> None:
-    monkeypatch.setattr(serve, "core_count", lambda: cores)
-    monkeypatch.delenv("GENCONVNET_THREADS", raising=False)
+@pytest.mark.parametrize("count", [1, 3])
+def test_there_is_one_worker_for_training_and_the_configured_number_for_sampling(count: int) -> None:
     train, *sampling = serve.workers(count, {"GENCONVNET_PORT": "1"})
-    assert (train.command[-1], "GENCONVNET_THREADS" in train.environment) == (Queue.TRAIN, False)
+    assert train.command[-1] == Queue.TRAIN
     assert [worker.command[-1] for worker in sampling] == [Queue.SAMPLE] * count
     assert len({worker.name for worker in sampling}) == count
-    expected_environment = {"GENCONVNET_PORT": "1", "GENCONVNET_THREADS": expected}
-    assert [worker.environment for worker in sampling] == [expected_environment] * count
-
-
-def test_a_configured_number_of_threads_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GENCONVNET_THREADS", "7")
-    assert [one.environment.get("GENCONVNET_THREADS") for one in serve.workers(2, {})] == [None, "7", "7"]
+    environments = [worker.environment for worker in (train, *sampling)]
+    assert environments == [{"GENCONVNET_PORT": "1"}] * (count + 1), "all have the operator's settings"
 
 
 def test_an_invalid_setting_is_named_on_one_line(tmp_path: Path) -> None:
