@@ -3,8 +3,9 @@
     python benchmarks/shards.py [--workers 2] [--count 32] [--size 192] [--steps 50] [--preset texture-cpu] [--repeat 2]
 
 Learns examples/texture.png once. Then `genconvnet serve` draws the same job with one worker that uses all cores, with
-one worker that uses its share of them, and with several workers that use a share each. Prints one table: the best of
---repeat runs of each, and whether the pictures equal those of the first line, byte for byte.
+one worker that uses its share of them, with several workers that use a share each, and with several that divide the
+cores among those that are busy. Prints one table: the best of --repeat runs of each, and whether the pictures equal
+those of the first line, byte for byte.
 """
 
 import argparse
@@ -22,15 +23,16 @@ from core.recipe.presets import PRESETS
 from core.runtime.processes import core_count
 
 ITERATIONS = 20  # of learning; every net of the preset draws at the same speed
+SHARED = "shared"
 COLUMNS = ("workers", "threads each", "pictures/s", "times the first", "same pictures")
 
 
 @dataclass(frozen=True)
 class Result:
-    """The fastest run with this many workers and threads; `digests` are the sha256 of its pictures."""
+    """The fastest run with this many workers and threads (None: shared); `digests` are the sha256 of its pictures."""
 
     workers: int
-    threads: int
+    threads: int | None
     pictures_per_second: float
     digests: Sequence[str]
 
@@ -42,12 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model_id = ""
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="genconvnet-shards-") as folder:
-        for workers, threads in dict.fromkeys([(1, cores), (1, share), (options.workers, share)]):
-            settings = {"GENCONVNET_SAMPLE_WORKERS": str(workers), "GENCONVNET_THREADS": str(threads)}
+        for workers, threads in dict.fromkeys(
+            [(1, cores), (1, share), (options.workers, share), (options.workers, None)]
+        ):
+            settings = {"GENCONVNET_SAMPLE_WORKERS": str(workers), "GENCONVNET_THREADS": str(threads or "")}
             with running_service(Path(folder), settings) as client:
                 model_id = model_id or learn(client, options.preset)
                 results.append(measure(client, model_id, options, workers, threads))
-            sys.stderr.write(f"{workers} x {threads}: {results[-1].pictures_per_second:.2f} pictures/s\n")
+            sys.stderr.write(f"{workers} x {threads or SHARED}: {results[-1].pictures_per_second:.2f} pictures/s\n")
     sys.stdout.write(markdown_table(COLUMNS, [_cells(result, results[0]) for result in results]))
     return 0
 
@@ -70,7 +74,9 @@ def learn(client: httpx.Client, preset: str) -> str:
     return str(job["model_id"])
 
 
-def measure(client: httpx.Client, model_id: str, options: argparse.Namespace, workers: int, threads: int) -> Result:
+def measure(
+    client: httpx.Client, model_id: str, options: argparse.Namespace, workers: int, threads: int | None
+) -> Result:
     """Run the sample job `options.repeat` times after one run to warm up, and return the fastest run."""
     params = {"count": options.count, "width": options.size, "height": options.size, "steps": options.steps, "seed": 1}
     body = {"kind": "sample", "model_id": model_id, "params": params}
@@ -84,7 +90,7 @@ def measure(client: httpx.Client, model_id: str, options: argparse.Namespace, wo
 def _cells(result: Result, first: Result) -> tuple[str, ...]:
     speed = result.pictures_per_second
     times, same = speed / first.pictures_per_second, "yes" if result.digests == first.digests else "no"
-    return (str(result.workers), str(result.threads), f"{speed:.2f}", f"{times:.2f}", same)
+    return (str(result.workers), str(result.threads or SHARED), f"{speed:.2f}", f"{times:.2f}", same)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from core.engine import choose_engine
 from core.pictures.images import write_picture
 from core.recipe.presets import PRESETS
 from core.recipe.recovery import LearningDiverged
+from core.runtime.processes import core_count
 from core.theory.model import Architecture, ConvLayer
 
 ROOT = Path(__file__).parents[1]
@@ -192,9 +193,10 @@ def test_shards_compares_the_pictures_of_all_workers(capsys, monkeypatch, servic
     tiny = ["--preset", "quick", "--workers", "1", "--count", "9", "--size", "32", "--steps", "1", "--repeat", "1"]
     assert shards.main(tiny) == 0
     header, _, *lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1
-    assert [cell.strip() for cell in lines[0].strip("|").split("|")][::4] == ["1", "yes"]
-    assert len(header) == len(lines[0])
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [row[::4] for row in cells] == [["1", "yes"]] * 2
+    assert [row[1] for row in cells] == [str(core_count()), "shared"]
+    assert {len(line) for line in lines} == {len(header)}
 
 
 def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):

@@ -38,8 +38,8 @@ class LeaseRenewer:
     """A context manager that renews `lease` every `heartbeat_seconds` in a background thread.
 
     The work calls `check_stop` or `check_canceled` often, between two steps. Both read flags, record that the work is
-    alive and call `between_steps`. If the database does not answer, the work goes on: no other worker can claim the job meanwhile, and afterwards the
-    lease's token decides who holds it.
+    alive and call `between_steps`. If the database does not answer, the work goes on: no other worker can claim the job
+    meanwhile, and afterwards the lease's token decides who holds it.
 
     If the work does not stop within CANCEL_GRACE_SECONDS of a cancellation, because it is in a long computation, the
     thread ends the job in the database and calls `on_canceled`; the work then gets LeaseLost. If the work checks

@@ -56,7 +56,7 @@ class JobRunner:
         self._blobs = Blobs(settings.blobs_url)
         self._redis = connect(settings.broker_url)
         self._device = choose_device(settings)
-        self._cores = None if settings.threads else _open_shared_cores(settings)
+        self._cores = None if settings.threads else _open_shared_cores(settings, queue)
         self._metrics_publisher = metrics.MetricsPublisher(self._redis, name, self._device)
         self._metrics_publisher.start()
 
@@ -188,10 +188,13 @@ class JobRunner:
         log.warning("job_failed", error_type=type_, detail=detail, seconds=context.seconds)
 
 
-def _open_shared_cores(settings: WorkerSettings) -> SharedCores | None:
-    """Return the cores that the workers of this machine share, or None if their file cannot be locked."""
+def _open_shared_cores(settings: WorkerSettings, queue: Queue) -> SharedCores | None:
+    """Return the cores that this machine's workers of the queue share, or None if their file cannot be locked.
+
+    Workers of different queues do not share: beside other work, one thread each was slower than all threads each.
+    """
     try:
-        return SharedCores(settings.data_dir / "cores.lock", core_count())
+        return SharedCores(settings.data_dir / f"cores-{queue.value}.lock", core_count())
     except OSError as error:
         log.warning("cores_not_shared", error=str(error))
         return None

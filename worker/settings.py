@@ -8,7 +8,10 @@ from core.runtime.settings import Settings
 
 
 class WorkerSettings(Settings):
-    threads: Annotated[int | None, Field(ge=1, description="Processor threads of a job; all cores if absent.")] = None
+    threads: Annotated[
+        int | None,
+        Field(ge=1, description="Processor threads of a job. If absent, the busy workers of a queue divide all cores."),
+    ] = None
     device: Annotated[
         str, Field(description="auto, cpu, or a torch device such as cuda:0; auto uses a GPU if there is one.")
     ] = "auto"

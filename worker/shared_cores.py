@@ -1,4 +1,7 @@
-"""Share the machine's cores among the workers that are busy now, by file locks. This module does not import torch."""
+"""Share a machine's cores among those workers of a queue that are busy now, by file locks.
+
+This module does not import torch.
+"""
 
 import fcntl
 import hashlib
@@ -15,7 +18,7 @@ _MAX_CORES = 1 << 16
 
 
 class SharedCores:
-    """The `cores` that this process may use, divided evenly among the busy workers of the machine.
+    """The `cores` that this process may use, divided evenly among the machine's busy workers.
 
     A busy worker locks one of as many slots as there are cores: a byte of a file, which stays empty. The system unlocks
     it when the process ends, however it ends. Several machines, and workers that are bound to other cores, may share

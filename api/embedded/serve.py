@@ -74,7 +74,7 @@ def serve(settings: ApiSettings, broker_url: str | None, at_once: Sequence[Queue
 
 
 def workers(sample_workers: int, environment: Mapping[str, str]) -> list[SupervisedProcess]:
-    """Return one worker for training and `sample_workers` for sampling. Those that are busy share the cores."""
+    """Return one worker for training and `sample_workers` for sampling."""
     names = [f"worker-sample-{number}" for number in range(1, sample_workers + 1)]
     return [
         _worker("worker-train", Queue.TRAIN, environment),

@@ -1,4 +1,4 @@
-"""Busy workers share the cores of their machine (worker/shared_cores.py)."""
+"""Busy workers of one queue share the cores of their machine (worker/shared_cores.py)."""
 
 import subprocess
 import sys
@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[BusyProcess] = []
 
     def start(cores: int) -> BusyProcess:
-        started.append(BusyProcess(tmp_path / "cores.lock", cores))
+        started.append(BusyProcess(tmp_path / "cores-train.lock", cores))
         return started[-1]
 
     yield start
