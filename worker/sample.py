@@ -20,7 +20,8 @@ def sample(context: JobContext) -> None:
     """
     params = ResolvedSampleParams.model_validate(context.lease.params)
     model, start = open_model(context, context.lease.model_id), read_one_picture(context, params.start_dataset_id)
-    sampler = Sampler.of(model, params, start)
+    guide = read_one_picture(context, params.guide_dataset_id)
+    sampler = Sampler.of(model, params, start, guide)
     context.set_metrics(precision=sampler.engine.precision)
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)

@@ -114,15 +114,17 @@ class _Client(Generic[AnyJob]):
         /,
         options: JobOptions = JobOptions(),
         start: PicturesOrDataset | None = None,
+        guide: PicturesOrDataset | None = None,
         **params: Any,
     ) -> Steps[AnyJob]:
         """Draw pictures from a model. params: count, width, height, steps, step_size, seed, tileable.
 
-        start: one picture, to draw variations of it; `start_strength` says how far they leave it.
+        start: one picture, to draw variations of it; `start_strength` says how far they leave it. guide: one picture,
+        whose light, dark and colours are followed; `guide_strength` says how strongly.
         """
-        if start is None:
-            return (yield from self._post("sample", options, params, model_id=id_of(model)))
-        return (yield from self._post_on(start, "sample", options, params, "start_dataset_id", model_id=id_of(model)))
+        given = {"start_dataset_id": start, "guide_dataset_id": guide}
+        named = {name: pictures for name, pictures in given.items() if pictures is not None}
+        return (yield from self._post_on_named(named, "sample", options, params, model_id=id_of(model)))
 
     @operation
     def reconstruct(
@@ -184,27 +186,37 @@ class _Client(Generic[AnyJob]):
         return attached(parse(self.job_type, response), self._runner)
 
     def _post_on(
+        self, pictures: PicturesOrDataset, kind: str, options: JobOptions, params: dict[str, Any], **fields: Any
+    ) -> Steps[AnyJob]:
+        """Post a job on pictures. If it is refused, those that were uploaded only for it are deleted."""
+        dataset = pictures if isinstance(pictures, Dataset) else (yield from create_dataset(pictures, None))
+        try:
+            return (yield from self._post(kind, options, params, dataset_id=dataset.id, **fields))
+        except (Invalid, NotFound, Conflict, LimitReached):
+            if dataset is not pictures:
+                yield from delete(f"v1/datasets/{in_path(dataset)}")
+            raise
+
+    def _post_on_named(
         self,
-        pictures: PicturesOrDataset,
+        pictures: dict[str, PicturesOrDataset],
         kind: str,
         options: JobOptions,
         params: dict[str, Any],
-        parameter: str | None = None,
         **fields: Any,
     ) -> Steps[AnyJob]:
-        """Post a job on pictures. If it is refused, those that were uploaded only for it are deleted.
-
-        parameter: that names the dataset; by default it is the job's own.
-        """
-        dataset = pictures if isinstance(pictures, Dataset) else (yield from create_dataset(pictures, None))
-        if parameter is None:
-            fields["dataset_id"] = dataset.id
-        else:
-            params = {**params, parameter: dataset.id}
+        """Post a job whose parameters name datasets. If it is refused, those uploaded only for it are deleted."""
+        uploaded: list[Dataset] = []
         try:
+            for name, given in pictures.items():
+                if isinstance(given, Dataset):
+                    params = {**params, name: given.id}
+                else:
+                    uploaded.append((yield from create_dataset(given, None)))
+                    params = {**params, name: uploaded[-1].id}
             return (yield from self._post(kind, options, params, **fields))
         except (Invalid, NotFound, Conflict, LimitReached):
-            if dataset is not pictures:
+            for dataset in uploaded:
                 yield from delete(f"v1/datasets/{in_path(dataset)}")
             raise
 

@@ -82,6 +82,12 @@ def sample(
     start_strength: Annotated[
         float | None, typer.Option(help="How far variations leave the picture, 0 to 1; 0.7 if absent.")
     ] = None,
+    guide: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A picture that says what is light and dark where.")
+    ] = None,
+    guide_strength: Annotated[
+        float | None, typer.Option(help="How strongly the guide is followed; 0.1 if absent, 0 not at all.")
+    ] = None,
     steps: Steps = None,
     seed: Seed = None,
     assignments: Set = None,
@@ -92,9 +98,10 @@ def sample(
 ) -> None:
     """Draw new pictures from a model. Ctrl-C cancels it."""
     sizes = {"count": count, "width": width, "height": height, "tileable": tileable}
-    params = parameters(assignments, **sizes, start_strength=start_strength, steps=steps, seed=seed)
+    strengths = {"start_strength": start_strength, "guide_strength": guide_strength}
+    params = parameters(assignments, **sizes, **strengths, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    job = run_job(session, lambda: session.client.sample(chosen, options, start, **params), detach)
+    job = run_job(session, lambda: session.client.sample(chosen, options, start, guide, **params), detach)
     write_results(session, job, out)
 
 

@@ -15,7 +15,8 @@ MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
 DEFAULT_STEPS = 200
 DEFAULT_START_STRENGTH = 0.7
-DATASET_PARAMS = ("start_dataset_id",)  # parameters that name a dataset
+DEFAULT_GUIDE_STRENGTH = 0.1
+DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id")  # parameters that name a dataset
 
 SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
 SHARD_PIXELS = SHARD_PICTURES * 512**2  # in a shard at most, if it holds several pictures
@@ -72,10 +73,49 @@ class SampleParams(BaseModel):
         ),
     ] = None
 
+    guide_dataset_id: Annotated[
+        DatasetId,
+        Field(
+            description="Draw light, dark and colours where a picture has them: a dataset of one picture. It is "
+            "scaled to cover width x height. Not for models of objects or patches."
+        ),
+    ] = None
+    guide_strength: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="How strongly the chains are held near the guide, below 4σ²/ε² - 1. 0: not at all; 1: as "
+            f"strongly as the reference distribution holds them. {DEFAULT_GUIDE_STRENGTH:g} if absent.",
+        ),
+    ] = None
+
+    @field_validator("guide_dataset_id")
+    @classmethod
+    def _can_be_guided(cls, dataset_id: str | None, info: ValidationInfo) -> str | None:
+        learned = learned_of(info)
+        if dataset_id is not None and learned is not None and learned.only_size is not None:
+            raise ValueError(f"must be absent: {learned.only_size}")
+        return dataset_id
+
+    @field_validator("guide_strength")
+    @classmethod
+    def _needs_a_guide(cls, strength: float | None, info: ValidationInfo) -> float | None:
+        if strength is None:
+            return None
+        if info.data.get("guide_dataset_id", "refused") is None:
+            raise ValueError("needs guide_dataset_id, the picture to be guided by")
+        learned, step_size = learned_of(info), info.data.get("step_size")
+        if learned is not None and step_size is not None:
+            highest = 4 * learned.reference_std**2 / step_size**2 - 1
+            if strength >= highest:
+                raise ValueError(f"must be below {highest:g} with a step_size of {step_size:g}: chains would diverge")
+        return strength
+
     @field_validator("start_strength")
     @classmethod
     def _needs_a_start(cls, strength: float | None, info: ValidationInfo) -> float | None:
-        if strength is not None and info.data.get("start_dataset_id") is None:
+        if strength is not None and info.data.get("start_dataset_id", "refused") is None:
             raise ValueError("needs start_dataset_id, the picture to start from")
         return strength
 
@@ -88,15 +128,11 @@ class SampleParams(BaseModel):
                 "height": self.height or learned.side,
                 "step_size": self.step_size or learned.step_size,
                 "seed": seed if self.seed is None else self.seed,
-                "start_strength": self._start_strength(),
+                "start_strength": _default(self.start_strength, self.start_dataset_id, DEFAULT_START_STRENGTH),
+                "guide_strength": _default(self.guide_strength, self.guide_dataset_id, DEFAULT_GUIDE_STRENGTH),
             },
             context=learned.context,
         )
-
-    def _start_strength(self) -> float | None:
-        if self.start_strength is None and self.start_dataset_id is not None:
-            return DEFAULT_START_STRENGTH
-        return self.start_strength
 
 
 class ResolvedSampleParams(SampleParams):
@@ -154,6 +190,11 @@ class Shard:
 
     first: int
     params: ResolvedSampleParams
+
+
+def _default(strength: float | None, dataset_id: str | None, default: float) -> float | None:
+    """Return a strength, or its default if its picture is given."""
+    return default if strength is None and dataset_id is not None else strength
 
 
 def datasets_of(params: Mapping[str, Any]) -> dict[str, str]:

@@ -64,6 +64,38 @@ class Periodic(Condition):
         return continue_periodically(crop(chains, self.margin), self.margin)
 
 
+@dataclass(frozen=True)
+class Guide(Condition):
+    """Adds -s/2σ² ‖K (I - G)‖² to the log density: where it is light or dark, and in which colours, is as in G.
+
+    K is a periodic Gaussian blur, so that structure finer than that is left to the model. The gradient is
+    -s/σ² KᵀK (I - G), with KᵀK a multiplication by exp(-ω² b²) of the Fourier transform.
+    picture: G (1, C, H, W), in grey levels about the mean. strength: s; 1 pulls as strongly as the reference
+    distribution. reference_std: σ, in grey levels. blur: b, the standard deviation of K in pixels.
+    """
+
+    picture: Tensor
+    strength: float
+    reference_std: float
+    blur: float
+
+    def drift(self, chains: Tensor) -> Tensor:
+        squares = [(2 * torch.pi * self._frequencies(chains, dim)).square() for dim in (2, 3)]
+        gain = torch.exp(-(self.blur**2) * (squares[0][:, None] + squares[1])) * (
+            -self.strength / self.reference_std**2
+        )
+        drift, sides = torch.empty_like(chains), chains.shape[-2:]
+        for channel in range(chains.shape[1]):  # one by one: the transforms of a large canvas take much memory
+            error = chains[:, channel] - self.picture[:, channel]
+            drift[:, channel] = torch.fft.irfft2(torch.fft.rfft2(error).mul_(gain), s=sides)
+        return drift
+
+    def _frequencies(self, chains: Tensor, dim: int) -> Tensor:
+        """Return the frequencies of `rfft2` along a side, in cycles for each pixel."""
+        frequencies: Callable[..., Tensor] = torch.fft.fftfreq if dim == 2 else torch.fft.rfftfreq
+        return frequencies(chains.shape[dim], dtype=chains.dtype, device=chains.device)
+
+
 @torch.no_grad()
 def run_in_place(
     engine: Engine,

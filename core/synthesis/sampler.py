@@ -15,10 +15,13 @@ from core.recipe.rendering import tone_of
 from core.recipe.tone import Tone
 from core.schemas.geometry import round_up
 from core.schemas.sampling import ResolvedSampleParams
+from core.synthesis.conditions import Condition, Guide
 from core.synthesis.sampling import render, synthesize
 from core.synthesis.trained_model import TrainedModel
 from core.synthesis.variations import prepare_picture, start_variation
 from core.theory.learning import precision_of
+
+GUIDE_BLUR = 0.5  # of the net's window: standard deviation of the blur that guide and chains are compared under
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,19 @@ class Sampler:
     engine: Engine
     tone: Tone
     start: Tensor | None = None
+    conditions: tuple[Condition, ...] = ()
 
     @classmethod
-    def of(cls, model: TrainedModel, params: ResolvedSampleParams, start: bytes | None = None) -> "Sampler":
-        """Prepare a model, on the device of its chains. start: a picture file to draw variations of.
+    def of(
+        cls,
+        model: TrainedModel,
+        params: ResolvedSampleParams,
+        start: bytes | None = None,
+        guide: bytes | None = None,
+    ) -> "Sampler":
+        """Prepare a model, on the device of its chains.
+
+        start, guide: picture files, to draw variations of the one, guided by the other.
 
         Nets of objects and of patches draw pictures of their own size only; all others draw on a torus of any size.
         """
@@ -46,7 +58,8 @@ class Sampler:
         stride = model.net.architecture.total_stride if boundary == "torus" else 1
         sides = round_up(params.height, stride), round_up(params.width, stride)
         picture = None if start is None else prepare_picture(start, model, *sides)
-        return cls(model, params, dynamics, engine, tone, picture)
+        conditions = (guide_of(guide, model, params.guide_strength, *sides),) if guide and params.guide_strength else ()
+        return cls(model, params, dynamics, engine, tone, picture, conditions)
 
     @property
     def denoising_steps(self) -> int:
@@ -77,6 +90,7 @@ class Sampler:
             engine=self.engine,
             after_step=after_step,
             begin=self._begin(generator),
+            conditions=self.conditions,
         )
         noise_std = model.params.picture_noise
         rendered = render(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, after_part)
@@ -101,3 +115,13 @@ class Sampler:
         if self.dynamics.boundary == "torus":
             return chains
         return chains[(self.params.seed + index) % len(chains)][None]
+
+
+def guide_of(content: bytes, model: TrainedModel, strength: float, height: int, width: int) -> Guide:
+    """Return the guide that a picture file is, in the nearest colours that the model draws.
+
+    What is finer than about the net's window is left to the model.
+    """
+    picture = model.levels.box.project(prepare_picture(content, model, height, width, slow_light=True))
+    architecture = model.net.architecture
+    return Guide(picture, strength, architecture.reference_std, architecture.receptive_field * GUIDE_BLUR)

@@ -1,6 +1,6 @@
 """New pictures from a finished model: eq. 19 on a torus of any size, or at the size that an object was learned at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -13,7 +13,7 @@ from core.pictures.images import Levels, to_pixels
 from core.recipe.denoising import denoise
 from core.recipe.tone import Tone, means
 from core.schemas.geometry import Boundary, round_up
-from core.synthesis.conditions import run_in_place
+from core.synthesis.conditions import Condition, run_in_place
 from core.theory.model import GenerativeConvNet
 
 PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
@@ -34,6 +34,7 @@ def synthesize(
     engine: Engine,
     after_step: Callable[[float], None] | None = None,
     begin: Tensor | None = None,
+    conditions: Sequence[Condition] = (),
 ) -> Tensor:
     """Return `count` pictures after `steps` Langevin steps -> (count, C, H', W').
 
@@ -41,25 +42,27 @@ def synthesize(
     On the torus each chain begins as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
     of the net's stride, and every picture is periodic. On other boundaries chains begin as the pictures of `start` in
     turn, because the net may depend on the position within an object.
-    begin (count, C, H', W'): where the chains begin instead; they then stay in their place (see `run_in_place`).
+    begin (count, C, H', W'): where the chains begin instead. conditions: what each step respects. With either of them
+    the chains stay in their place (see `run_in_place`).
     `after_step(steps done)` is called after each step, with 0 after each row of the patchwork, and with fractions of a
     step for pictures that are computed in tiles; an exception it raises ends the run.
     Raises ValueError if (height, width) is not the size of `start`, except on the torus.
     """
+    in_place = begin is not None or bool(conditions)
     if dynamics.boundary == "torus":
         stride = net.architecture.total_stride
         sides = (round_up(height, stride), round_up(width, stride))
         after_row = partial(after_step, 0.0) if after_step else None
         patches = (patchwork(start, *sides, stride, generator, after_row) for _ in range(count))
         chains = torch.cat(list(patches)) if begin is None else begin
-        if begin is None and needs_tiles(net.architecture, chains):
+        if not in_place and needs_tiles(net.architecture, chains):
             return run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step)
     else:
         if start.shape[2:] != (height, width):
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
         chains = start[torch.arange(count, device=start.device) % len(start)] if begin is None else begin
-    if begin is not None:
-        return run_in_place(engine, net, chains, steps, dynamics, generator, after_step=after_step)
+    if in_place:
+        return run_in_place(engine, net, chains, steps, dynamics, generator, conditions, after_step)
     return engine.run(net, chains, steps, dynamics, generator, after_step)
 
 

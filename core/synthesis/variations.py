@@ -14,13 +14,14 @@ from core.recipe.lighting import evened
 from core.synthesis.trained_model import TrainedModel
 
 
-def prepare_picture(content: bytes, model: TrainedModel, height: int, width: int) -> Tensor:
+def prepare_picture(content: bytes, model: TrainedModel, height: int, width: int, slow_light: bool = False) -> Tensor:
     """Read a picture file as the model's training pictures were prepared -> (1, C, height, width).
 
-    In grey levels about the mean, on the device of the model's chains.
+    In grey levels about the mean, on the device of the model's chains. slow_light: keep it, also for `even_light`.
     """
     params, levels = model.params, model.levels
-    pixels = evened(read_covering(content, height, width, len(levels.mean)), params.even_light)
+    pixels = read_covering(content, height, width, len(levels.mean))
+    pixels = pixels if slow_light else evened(pixels, params.even_light)
     return levels.standardize(pixels[None].to(model.chains.device), own_mean=params.even_light is not None)
 
 

@@ -124,6 +124,8 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     varied = ("--start=stripes.png", "--start-strength=0.2", "--count=1", "--steps=10")
     job = terminal.entry("sample", model_id, *varied)
     assert (job["params"]["start_strength"], job["progress"]["iterations"]) == (0.2, 2)
+    guided = ("--guide=stripes.png", "--guide-strength=0.2", "--count=1", "--steps=2")
+    assert terminal.entry("sample", model_id, *guided)["params"]["guide_strength"] == 0.2
     imported = terminal.folder / "m.safetensors"
     terminal.run("models", "export", model_id, imported)
     terminal.run("models", "import", imported, "--name=other")

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from nets import random_net
+from PIL import Image
 from redis import Redis
 from support import rows
 from support.finished_models import add_model, noise_png, pixels_of
-from support.pictures import decoded
+from support.pictures import decoded, encoded
 from support.worker_harness import WorkerHarness
 
 import core.synthesis.sampler
@@ -163,6 +164,24 @@ def test_variations_leave_their_picture_as_far_as_their_strength_says(harness: W
     assert origin.datasets == {"start_dataset_id": DatasetOrigin.of(hashes)}
     assert "start_dataset_id" not in origin.params
     assert origin.params["start_strength"] == 1.0
+
+
+def test_pictures_follow_their_guide_and_without_strength_are_those_without_it(harness: WorkerHarness) -> None:
+    model_id, _ = add_model(harness, boundary="torus", random_lattice=True)
+    halves = Image.new("L", (32, 32), 60)
+    halves.paste(200, (16, 0, 32, 32))
+    guide = harness.add_dataset(a=encoded(halves, "PNG"))
+
+    def drawn(**guided: object) -> torch.Tensor:
+        asked = {"count": 1, "steps": 60, "width": 32, "height": 32, "step_size": 0.8, "seed": 7, **guided}
+        params = ResolvedSampleParams.model_validate(asked).model_dump()
+        job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params, model_id=model_id))
+        return pixels_of(harness.file(job, "synthesized-000.png")).float()
+
+    plain, zero, guided = drawn(), *(drawn(guide_dataset_id=guide, guide_strength=strength) for strength in (0.0, 4.0))
+    assert torch.equal(zero, plain)
+    differences = [(one[..., 20:28].mean() - one[..., 4:12].mean()).item() for one in (plain, guided)]
+    assert differences[1] - differences[0] > 25
 
 
 def test_a_canceled_shard_stops_and_leaves_no_file_behind(harness: WorkerHarness) -> None:

@@ -270,6 +270,10 @@ def test_a_variation_is_posted_with_its_picture_which_is_deleted_if_it_is_refuse
     assert job.params["start_strength"] == 0.25
     (dataset,) = client.datasets.list()
     assert job.params["start_dataset_id"] == dataset.id
+    guided = client.sample(model_id, start=dataset, guide=pictures.png())
+    assert guided.params["start_dataset_id"] == dataset.id
+    guided.cancel()
+    client.datasets.delete(client.datasets.show(guided.params["guide_dataset_id"]))
     assert client.sample(model_id, start=dataset).params["start_dataset_id"] == dataset.id
     with pytest.raises(Invalid, match="start_strength"):
         client.sample(model_id, start=pictures.png(), start_strength=2)

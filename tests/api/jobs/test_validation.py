@@ -347,3 +347,18 @@ def test_a_picture_is_made_tileable_only_as_it_is(api: Api, model: str) -> None:
 def opaque(size: int) -> bytes:
     picture = pictures.colors(size, size).convert("RGBA")
     return pictures.encoded(picture, "PNG")
+
+
+def test_a_guide_is_a_dataset_of_one_picture_for_models_of_textures(api: Api, model: str) -> None:
+    one, two = _dataset(api, pictures.png()), _dataset(api, pictures.png(), pictures.png())
+
+    def guided(model_id: str, **params: Any) -> dict[str, Any]:
+        return {"kind": "sample", "model_id": model_id, "params": params}
+
+    job = _accepted(api, guided(model, guide_dataset_id=one))
+    assert job["params"]["guide_strength"] == 0.1
+    problem(api.client.delete(f"/v1/datasets/{one}"), 409)
+    assert fields(api.post(guided(model, guide_dataset_id=two))) == ["params.guide_dataset_id"]
+    assert fields(api.post(guided(model, guide_dataset_id=one, guide_strength=1e6))) == ["params.guide_strength"]
+    of_objects = rows.add_model(api.database, **OBJECT)
+    assert fields(api.post(guided(of_objects, guide_dataset_id=one))) == ["params.guide_dataset_id"]

@@ -10,6 +10,7 @@ from core.pictures.origin import DatasetOrigin, Origin, write_origin
 from core.schemas.jobs import Replay
 
 SAMPLE = {"count": 1, "width": 64, "height": 48, "steps": 3, "step_size": 0.1, "seed": 2**60, "tileable": True}
+UNSET = dict.fromkeys(("start_dataset_id", "start_strength", "guide_dataset_id", "guide_strength"))
 
 
 def told(**changes: object) -> bytes:
@@ -34,7 +35,7 @@ def test_a_sampled_picture_is_queued_with_its_parameters_for_the_model_of_this_c
     job = answer.json()
     assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/jobs/{job['id']}")
     assert (job["kind"], job["status"], job["model_id"]) == ("sample", "queued", second["id"])
-    assert job["params"] == {**SAMPLE, "start_dataset_id": None, "start_strength": None}
+    assert job["params"] == {**SAMPLE, **UNSET}
     expected = {"name": "synthesized-000.png", "version": "0.0.9", "precision": "float32", "device": "cpu X"}
     assert job["replays"] == expected
     assert each_api.client.get(f"/v1/jobs/{job['id']}").json()["replays"] == expected
@@ -61,7 +62,8 @@ def test_a_training_picture_is_queued_for_the_dataset_of_this_content(api: Api) 
 def test_a_variation_is_queued_for_the_dataset_of_this_content(api: Api) -> None:
     dataset = api.upload(("a.png", pictures.png())).json()
     origin = DatasetOrigin.of([image["sha256"] for image in dataset["images"]])
-    params = {**SAMPLE, "start_strength": 0.25}
+    params = {**SAMPLE, **UNSET, "start_strength": 0.25}
+    del params["start_dataset_id"]
     picture = told(params=params, datasets={"start_dataset_id": origin}, model=imported(api)["sha256"])
     assert replay(api, picture).json()["params"] == {**params, "start_dataset_id": dataset["id"]}
 

@@ -62,6 +62,19 @@ def test_a_variation_takes_a_share_of_the_steps():
     assert "needs start_dataset_id" in refusals(lambda: SampleParams(start_strength=0.5))["start_strength"]
 
 
+def test_a_guide_is_for_textures_and_stays_below_the_strength_at_which_chains_diverge():
+    resolved = SampleParams(guide_dataset_id="dataset_1").resolved(TEXTURE, seed=1)
+    assert resolved.guide_strength == 0.1
+    assert datasets_of(resolved.model_dump()) == {"guide_dataset_id": "dataset_1"}
+    strong = SampleParams(guide_dataset_id="dataset_1", guide_strength=3.0, step_size=1.0)
+    assert (
+        "must be below 3 with a step_size of 1" in refusals(lambda: strong.resolved(TEXTURE, seed=1))["guide_strength"]
+    )
+    assert "needs guide_dataset_id" in refusals(lambda: SampleParams(guide_strength=0.5))["guide_strength"]
+    guided = SampleParams(guide_dataset_id="dataset_1")
+    assert "the model learned" in refusals(lambda: guided.resolved(OBJECT, seed=1))["guide_dataset_id"]
+
+
 def test_stored_settings_are_read_without_the_model():
     resolved = SampleParams().resolved(PATCHES, seed=1)
     assert ResolvedSampleParams.model_validate(resolved.model_dump(mode="json")) == resolved

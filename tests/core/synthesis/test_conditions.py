@@ -12,11 +12,11 @@ from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import round_up
-from core.synthesis.conditions import Condition, KnownPixels, Periodic, run_in_place
+from core.synthesis.conditions import Condition, Guide, KnownPixels, Periodic, run_in_place
 from core.theory.boundary import continue_periodically, crop
 from core.theory.decoding import basis
 from core.theory.langevin import langevin_step
-from core.theory.model import Architecture, ConvLayer
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 STRIDE, SIGMA, EPSILON = 3, 2.0, 0.6
 NET = random_net(Architecture((ConvLayer(4, 5, STRIDE), ConvLayer(2, 3)), 1, SIGMA), seed=1)
@@ -116,3 +116,36 @@ def test_known_pixels_and_the_periodic_margin_hold_together():
     assert torch.equal(found, continue_periodically(crop(found, margin), margin)), "also the noise of known pixels"
     changes = (crop(found, margin) - images)[known]
     assert changes.std().item() == pytest.approx(0.5, rel=0.15)
+
+
+@pytest.mark.parametrize("sides", [(12, 15), (9, 8)])
+def test_a_guides_drift_is_the_gradient_of_its_log_density(sides):
+    """The term is computed from its definition: the blur as a sum over shifts, the gradient by autograd."""
+    strength, blur = 0.7, 1.5
+    chains, picture = (torch.randn(count, 3, *sides, generator=generator(), dtype=torch.float64) for count in (2, 1))
+    kernels = []
+    for side in sides:
+        frequencies = torch.fft.fftfreq(side, dtype=torch.float64)
+        waves = torch.cos(2 * torch.pi * frequencies[:, None] * torch.arange(side))
+        kernels.append((torch.exp(-((2 * torch.pi * frequencies * blur) ** 2) / 2)[:, None] * waves).mean(dim=0))
+    at = chains.clone().requires_grad_()
+    blurred = sum(
+        down * across * (at - picture).roll((y, x), (2, 3))
+        for y, down in enumerate(kernels[0])
+        for x, across in enumerate(kernels[1])
+    )
+    log_density = -strength / (2 * SIGMA**2) * blurred.square().sum()
+    (gradient,) = torch.autograd.grad(log_density, at)
+    found = Guide(picture, strength, SIGMA, blur).drift(chains)
+    torch.testing.assert_close(found, gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_a_guide_draws_the_mean_to_that_of_the_two_gaussians():
+    """Without filters p is N(0, σ²); a uniform guide G of strength s makes the chains' mean s G / (1 + s)."""
+    net = GenerativeConvNet(Architecture((ConvLayer(1, 1),), 1, SIGMA)).double()
+    with torch.no_grad():
+        net.weights[0].zero_()
+    guide = Guide(torch.full((1, 1, 24, 24), 8.0, dtype=torch.float64), 3.0, SIGMA, blur=2.0)
+    found = run_in_place(FastEngine(), net, torch.zeros_like(chains_of()), 200, DYNAMICS, generator(), (guide,))
+    assert found.mean().item() == pytest.approx(6.0, abs=0.2)
+    assert found.std().item() == pytest.approx(SIGMA, rel=0.1), "finer structure is left alone"
