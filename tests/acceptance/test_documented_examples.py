@@ -62,7 +62,15 @@ def test_every_documented_command_line_is_understood(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("brick.jpg", "more.zip", "wall.png", "damaged.png", "brick.safetensors", "synthesized-000.png"):
+    for name in (
+        "brick.jpg",
+        "more.zip",
+        "wall.png",
+        "sketch.png",
+        "damaged.png",
+        "brick.safetensors",
+        "synthesized-000.png",
+    ):
         Path(name).touch()
     Path("bricks").mkdir()
     command, (program, *words) = typer.main.get_command(app), shlex.split(line, comments=True)
