@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ from core.storage.database import Database
 # Modules and collected tests stay until the end: no search for garbage among them, which would take a fifth of the time
 # of collecting the tests, and later as long at every search.
 gc.disable()
+
+# `nohup make test &` ignores Ctrl-C, and so would every program that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The tests reach only servers of this machine, whatever proxies its environment names.
 for name in ("ALL_PROXY", "all_proxy"):
