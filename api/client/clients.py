@@ -1,8 +1,9 @@
 """`Client` and `AsyncClient`: uploads, and a method for each kind of job."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self
@@ -124,7 +125,8 @@ class _Client(Generic[AnyJob]):
         """
         given = {"start_dataset_id": start, "guide_dataset_id": guide}
         named = {name: pictures for name, pictures in given.items() if pictures is not None}
-        return (yield from self._post_on_named(named, "sample", options, params, model_id=id_of(model)))
+        post = partial(self._post, "sample", options, model_id=id_of(model))
+        return (yield from self._post_with(named, lambda ids: post(params={**params, **ids})))
 
     @operation
     def reconstruct(
@@ -188,33 +190,24 @@ class _Client(Generic[AnyJob]):
     def _post_on(
         self, pictures: PicturesOrDataset, kind: str, options: JobOptions, params: dict[str, Any], **fields: Any
     ) -> Steps[AnyJob]:
-        """Post a job on pictures. If it is refused, those that were uploaded only for it are deleted."""
-        dataset = pictures if isinstance(pictures, Dataset) else (yield from create_dataset(pictures, None))
-        try:
-            return (yield from self._post(kind, options, params, dataset_id=dataset.id, **fields))
-        except (Invalid, NotFound, Conflict, LimitReached):
-            if dataset is not pictures:
-                yield from delete(f"v1/datasets/{in_path(dataset)}")
-            raise
+        """Post a job on pictures."""
+        post = partial(self._post, kind, options, params, **fields)
+        return (yield from self._post_with({"dataset_id": pictures}, lambda ids: post(**ids)))
 
-    def _post_on_named(
-        self,
-        pictures: dict[str, PicturesOrDataset],
-        kind: str,
-        options: JobOptions,
-        params: dict[str, Any],
-        **fields: Any,
+    def _post_with(
+        self, pictures: Mapping[str, PicturesOrDataset], post: Callable[[dict[str, str]], Steps[AnyJob]]
     ) -> Steps[AnyJob]:
-        """Post a job whose parameters name datasets. If it is refused, those uploaded only for it are deleted."""
+        """Call `post` with the ids of datasets by name. If it is refused, those uploaded only for it are deleted."""
+        ids: dict[str, str] = {}
         uploaded: list[Dataset] = []
         try:
             for name, given in pictures.items():
                 if isinstance(given, Dataset):
-                    params = {**params, name: given.id}
+                    ids[name] = given.id
                 else:
                     uploaded.append((yield from create_dataset(given, None)))
-                    params = {**params, name: uploaded[-1].id}
-            return (yield from self._post(kind, options, params, **fields))
+                    ids[name] = uploaded[-1].id
+            return (yield from post(ids))
         except (Invalid, NotFound, Conflict, LimitReached):
             for dataset in uploaded:
                 yield from delete(f"v1/datasets/{in_path(dataset)}")

@@ -6,6 +6,7 @@ each step, or both. All that is drawn under a condition, or has to stay in its p
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -80,20 +81,20 @@ class Guide(Condition):
     blur: float
 
     def drift(self, chains: Tensor) -> Tensor:
-        squares = [(2 * torch.pi * self._frequencies(chains, dim)).square() for dim in (2, 3)]
-        gain = torch.exp(-(self.blur**2) * (squares[0][:, None] + squares[1])) * (
-            -self.strength / self.reference_std**2
-        )
         drift, sides = torch.empty_like(chains), chains.shape[-2:]
         for channel in range(chains.shape[1]):  # one by one: the transforms of a large canvas take much memory
             error = chains[:, channel] - self.picture[:, channel]
-            drift[:, channel] = torch.fft.irfft2(torch.fft.rfft2(error).mul_(gain), s=sides)
+            drift[:, channel] = torch.fft.irfft2(torch.fft.rfft2(error).mul_(self._gain), s=sides)
         return drift
 
-    def _frequencies(self, chains: Tensor, dim: int) -> Tensor:
-        """Return the frequencies of `rfft2` along a side, in cycles for each pixel."""
-        frequencies: Callable[..., Tensor] = torch.fft.fftfreq if dim == 2 else torch.fft.rfftfreq
-        return frequencies(chains.shape[dim], dtype=chains.dtype, device=chains.device)
+    @cached_property
+    def _gain(self) -> Tensor:
+        """-s/σ² exp(-ω² b²) at the frequencies of `rfft2`; the same in every step."""
+        height, width = self.picture.shape[-2:]
+        like = {"dtype": self.picture.dtype, "device": self.picture.device}
+        down, right = torch.fft.fftfreq(height, **like), torch.fft.rfftfreq(width, **like)
+        down, right = ((2 * torch.pi * frequencies).square() for frequencies in (down, right))
+        return torch.exp(-(self.blur**2) * (down[:, None] + right)) * (-self.strength / self.reference_std**2)
 
 
 @torch.no_grad()
