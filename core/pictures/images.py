@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from core.pictures.colour_box import ColourBox
+from core.pictures.deep_png import write_deep_png
 from core.pictures.masks import fully_known, known_share, middle_square
 from core.pictures.parts import is_partial
 
@@ -104,17 +105,29 @@ class Levels:
     """How grey levels are standardized for a model: (grey level - mean) * gain. mean (C,), in grey levels.
 
     colours: a box around the colours of the training pictures, standardized; None in models without one.
+    shares (C,): what the gain is multiplied by in each channel, for the maps of a material; None for pictures.
     """
 
     mean: Tensor
     gain: float = 1.0
     colours: ColourBox | None = None
+    shares: Tensor | None = None
+
+    @property
+    def gains(self) -> Tensor:
+        """The gain of each channel (C,)."""
+        return self.gain * (torch.ones_like(self.mean) if self.shares is None else self.shares)
 
     @property
     def box(self) -> ColourBox:
         """The box that chains may be confined to: the training pictures' colours, or all colours without `colours`."""
         mean = self.mean[:, None, None]
-        return self.colours or ColourBox(-mean * self.gain, (WHITE - mean) * self.gain)
+        gain = self._gain(mean)
+        return self.colours or ColourBox(-mean * gain, (WHITE - mean) * gain)
+
+    def _gain(self, like: Tensor) -> Tensor | float:
+        """Return what pictures (..., C, H, W) are multiplied by."""
+        return self.gain if self.shares is None else self.gains.to(like)[:, None, None]
 
     def standardize(self, pictures: Tensor, own_mean: bool = False) -> Tensor:
         """Return (pictures - mean) * gain for grey levels (N, C, H, W). own_mean: subtract each picture's own mean.
@@ -124,11 +137,11 @@ class Levels:
         if own_mean:
             mean = pictures.nanmean if is_partial(pictures) else pictures.mean
             pictures = pictures - mean(dim=(2, 3), keepdim=True) + self.mean.to(pictures)[:, None, None]
-        return (pictures - self.mean.to(pictures)[:, None, None]) * self.gain
+        return (pictures - self.mean.to(pictures)[:, None, None]) * self._gain(pictures)
 
     def to_grey_levels(self, images: Tensor) -> Tensor:
         """Inverse of `standardize`, also for what a model synthesizes. (N, C, H, W) -> same shape."""
-        return images / self.gain + self.mean.to(images)[:, None, None]
+        return images / self._gain(images) + self.mean.to(images)[:, None, None]
 
 
 def standardize(pictures: Tensor, contrast: float | None = None, own_mean: bool = False) -> tuple[Tensor, Levels]:
@@ -169,15 +182,19 @@ def to_bytes(pictures: Tensor) -> Tensor:
 
 
 def write_picture(pixels: Tensor) -> bytes:
-    """Encode bytes (C, H, W) as a PNG file."""
+    """Encode pixels (C, H, W) as a PNG file with 8 bits per channel (uint8) or 16 (uint16)."""
+    if pixels.dtype == torch.uint16:
+        return write_deep_png(pixels.permute(1, 2, 0).numpy())
     buffer = io.BytesIO()
     to_image(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def to_image(pixels: Tensor) -> Image.Image:
-    """Return bytes (C, H, W) as a picture of Pillow's."""
+    """Return pixels (C, H, W) as a picture of Pillow's with 8 bits per channel; of 16 bits the high ones are kept."""
     array = pixels.permute(1, 2, 0).numpy()
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
     return Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
 
 
@@ -210,12 +227,15 @@ def filter_sheet(weight: Tensor) -> Tensor:
 
 
 def resize_periodic(pixels: Tensor, height: int, width: int) -> Tensor:
-    """Resize a periodic picture (C, H, W) so that it stays periodic -> (C, height, width).
+    """Resize a periodic picture (C, H, W) so that it stays periodic -> (C, height, width), of the same dtype.
 
-    It is continued periodically on each side before it is resampled, and cropped afterwards.
+    It is continued periodically on each side before it is resampled, and cropped afterwards. Pixels are bytes in 1 or
+    3 channels, or float32 in any number of them.
     """
     if pixels.shape[-2:] == (height, width):
         return pixels
+    if pixels.dtype == torch.float32 and len(pixels) > 1:  # Pillow has no picture of several such channels
+        return torch.cat([resize_periodic(channel[None], height, width) for channel in pixels])
     channels = pixels.shape[0]
     band = 16
     rows = torch.arange(-band, pixels.shape[1] + band) % pixels.shape[1]

@@ -50,9 +50,13 @@ class DatasetOrigin(BaseModel):
     pictures: Annotated[int, Field(ge=1)]
 
     @classmethod
-    def of(cls, hashes: Sequence[str]) -> Self:
-        """Return the origin of a dataset, given the SHA-256 of each picture in its order."""
-        lines = "".join(f"{one}\n" for one in hashes)
+    def of(cls, hashes: Sequence[str], roles: Sequence[str] = ()) -> Self:
+        """Return the origin of a dataset, given the SHA-256 of each picture in its order.
+
+        roles: of each picture, for the maps of a material; each is added to its line.
+        """
+        named = [f"{one} {role}" for one, role in zip(hashes, roles, strict=True)] if roles else hashes
+        lines = "".join(f"{one}\n" for one in named)
         return cls(sha256=sha256(lines.encode()).hexdigest(), first=hashes[0], pictures=len(hashes))
 
 
@@ -84,8 +88,8 @@ class Origin(BaseModel):
 def write_origin(png: bytes, origin: Origin) -> bytes:
     """Return the PNG file with its origin in it, and the software's name, both before the pixels."""
     text = json.dumps(origin.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    software = _chunk(b"tEXt", SOFTWARE + b"\0" + f"genconvnet {origin.version}".encode())
-    about = _chunk(b"iTXt", KEYWORD + b"\0\0\0\0\0" + text.encode())
+    software = chunk(b"tEXt", SOFTWARE + b"\0" + f"genconvnet {origin.version}".encode())
+    about = chunk(b"iTXt", KEYWORD + b"\0\0\0\0\0" + text.encode())
     return png[:HEADER_BYTES] + software + about + png[HEADER_BYTES:]
 
 
@@ -147,5 +151,6 @@ def _inflated(content: bytes) -> bytes:
     return text
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
+def chunk(name: bytes, content: bytes) -> bytes:
+    """Return a chunk of a PNG file."""
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, gain_for, rms
+from core.pictures.orientations import NormalChannels
 from core.pictures.parts import NothingToLearn, is_partial, known_colours
 
 DEFAULT_MAX_BATCH = 64  # pictures in an iteration if the settings give no batch_size
@@ -21,7 +22,7 @@ class TrainingSet:
 
     std: root mean square over all of them, in grey levels. box: a colour box that contains them. Pixels that are not
     to be learned from are NaN, and count in neither (`core.pictures.parts`).
-    read: indices -> (len(indices), channels, H, W) on `device`.
+    read: indices -> (len(indices), channels, H, W) on `device`. normals: the channels that are surface normals, if any.
     """
 
     count: int
@@ -30,6 +31,7 @@ class TrainingSet:
     box: ColourBox
     device: torch.device
     read: Callable[[Sequence[int]], Tensor]
+    normals: NormalChannels | None = None
 
     @classmethod
     def of(cls, images: Tensor, levels: Levels | None = None) -> "TrainingSet":
@@ -65,10 +67,12 @@ def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generato
 
 
 def measure_levels(
-    pictures: Iterable[Tensor], contrast: float | None = None, own_mean: bool = False
+    pictures: Iterable[Tensor], contrast: float | None = None, own_mean: bool = False, groups: Sequence[int] = ()
 ) -> tuple[Levels, float]:
     """Return the levels that `standardize` would find for all pictures (C, H, W), and their std once standardized.
 
+    groups: the numbers of channels of a material's maps: each map gets a gain of its own, so that a faint one is
+    learned as well as a strong one.
     Only known pixels count (`core.pictures.parts`). Holds one picture at a time; iterates over `pictures` twice. Raises
     NothingToLearn if no pixel is known.
     """
@@ -85,7 +89,22 @@ def measure_levels(
     mean = total / count
     covariance = (products - of_means) / count if own_mean else products / count - mean[:, None] * mean
     std = math.sqrt(max(float(covariance.diagonal().mean()), 0.0))
-    levels = Levels(mean.float(), gain_for(std, contrast))
+    levels = Levels(mean.float(), gain_for(std, contrast), shares=_shares(covariance.diagonal(), groups, contrast))
+    if levels.shares is not None:
+        scale = levels.gains.to(covariance)
+        covariance = covariance * scale[:, None] * scale
+        std = math.sqrt(float(covariance.diagonal().mean())) / levels.gain
     known = (known_colours(levels.standardize(picture[None], own_mean)[0]) for picture in pictures)
     box = ColourBox.enclosing((colours for colours in known if colours.numel()), covariance)
     return replace(levels, colours=box), std * levels.gain
+
+
+def _shares(variances: Tensor, groups: Sequence[int], contrast: float | None) -> Tensor | None:
+    """Return what the common gain is multiplied by in each channel (C,), so that each group gets `contrast`."""
+    if not groups:
+        return None
+    common = gain_for(math.sqrt(float(variances.mean())), contrast)
+    own = [
+        gain_for(math.sqrt(float(group.mean())), contrast) / common for group in torch.split(variances, list(groups))
+    ]
+    return torch.tensor(own).repeat_interleave(torch.tensor(groups))

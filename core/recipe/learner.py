@@ -199,7 +199,9 @@ def draw_augmented(pictures: TrainingSet, params: LearningParams, stride: int, g
     `orientations` turns and flips them, `random_lattice` crops them to a random stride phase, `picture_noise` adds
     white noise.
     """
-    images = turned_at_random(draw_observed(pictures, params, generator), params.orientations, generator)
+    images = turned_at_random(
+        draw_observed(pictures, params, generator), params.orientations, generator, pictures.normals
+    )
     if params.random_lattice:
         down, right = random_phase(stride, generator)
         images = images[..., down:, right:]
@@ -226,11 +228,12 @@ def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
         examples = cut_patches(examples, params.patch_size, count, torch.Generator().manual_seed(0))
     orientations = params.orientations
     if len(orientations) == 1:
-        return turned(examples, orientations[0])
+        return turned(examples, orientations[0], pictures.normals)
     shown = range(max(len(examples), len(orientations)))
     return turned_each(
         examples[[index % len(examples) for index in shown]],
         [orientations[index % len(orientations)] for index in shown],
+        pictures.normals,
     )
 
 

@@ -9,19 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from core.schemas.geometry import chain_side, top_side
 from core.schemas.learning import LearningParams
+from core.schemas.materials import Maps, MaterialMap, channels_of, check_maps
 
 MODEL_FORMAT = "genconvnet-model/1"
 MAX_HEADER_BYTES = 1 << 20
 LENGTH_BYTES = 8
 COLOURS = ("colours.low", "colours.high", "colours.axes")
 MAX_CHAINS = 1024
+SHARES = "gain_shares"  # of the model of a material: `core.pictures.images.Levels.shares`
 TENSOR_FIELDS = {"dtype", "shape", "data_offsets"}
 
 Shape = tuple[int, ...]
+
+_maps: TypeAdapter[tuple[MaterialMap, ...]] = TypeAdapter(Maps)
 
 
 class BrokenFile(ValueError):
@@ -41,10 +45,14 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelHeader:
-    """What the header of a model's file says: how the model was learned, and the channels of its pictures."""
+    """What the header of a model's file says: how the model was learned, and the channels of its pictures.
+
+    maps: the maps of a material, if it learned one.
+    """
 
     params: LearningParams
     channels: int
+    maps: tuple[MaterialMap, ...] = ()
 
 
 def header_bytes(content: bytes) -> int:
@@ -73,9 +81,24 @@ def model_header(metadata: Mapping[str, str], tensors: Mapping[str, TensorSpec])
         first = error.errors()[0]
         field = ".".join(str(part) for part in ("params", *first["loc"]))
         raise BrokenFile(f"{field}: {first['msg'].removeprefix('Value error, ')}") from error
-    channels = _channels(tensors)
-    check_layout(params, channels, tensors)
-    return ModelHeader(params, channels)
+    maps = read_maps(about)
+    channels = _channels(tensors, maps)
+    check_layout(params, channels, tensors, bool(maps))
+    return ModelHeader(params, channels, maps)
+
+
+def read_maps(about: Mapping[str, Any]) -> tuple[MaterialMap, ...]:
+    """Return the maps of a material in a header's JSON; none for a model of pictures. Raises BrokenFile."""
+    try:
+        maps = _maps.validate_python(about.get("maps", []))
+        check_maps(maps)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in ("maps", *first["loc"]))
+        raise BrokenFile(f"{field}: {first['msg']}") from error
+    except ValueError as error:
+        raise BrokenFile(f"maps: {error}") from error
+    return maps
 
 
 def weights_of(params: LearningParams, channels: int) -> dict[str, Shape]:
@@ -95,10 +118,14 @@ def weights_of(params: LearningParams, channels: int) -> dict[str, Shape]:
     return shapes
 
 
-def check_layout(params: LearningParams, channels: int, found: Mapping[str, TensorSpec]) -> None:
+def check_layout(
+    params: LearningParams, channels: int, found: Mapping[str, TensorSpec], of_material: bool = False
+) -> None:
     """Check that `found` are the tensors of such a model. Raises BrokenFile, naming the first one that is wrong."""
     needed = {name: TensorSpec("F32", shape) for name, shape in weights_of(params, channels).items()}
     needed |= {"mean": TensorSpec("F32", (channels,)), "gain": TensorSpec("F64", ())}
+    if of_material:
+        needed[SHARES] = TensorSpec("F32", (channels,))
     if found.keys() & set(COLOURS):  # older files have none
         needed |= dict.fromkeys(COLOURS[:2], TensorSpec("F32", (channels, 1, 1)))
         needed[COLOURS[2]] = TensorSpec("F32", (channels, channels))
@@ -120,11 +147,13 @@ def _count(found: Mapping[str, TensorSpec]) -> int:
     return min(max(shape[0], 1), MAX_CHAINS) if shape else 1
 
 
-def _channels(tensors: Mapping[str, TensorSpec]) -> int:
+def _channels(tensors: Mapping[str, TensorSpec], maps: tuple[MaterialMap, ...]) -> int:
     if "mean" not in tensors:
         raise BrokenFile("tensor 'mean' is missing")
     shape = tensors["mean"].shape
-    if shape not in ((1,), (3,)):
+    if maps and shape != (channels_of(maps),):
+        raise BrokenFile(f"tensor 'mean' is of shape {list(shape)}, but its maps have {channels_of(maps)} channels")
+    if not maps and shape not in ((1,), (3,)):
         raise BrokenFile(f"tensor 'mean' is of shape {list(shape)}, not [1] or [3]")
     return shape[0]
 

@@ -67,7 +67,7 @@ class Sampler:
         return basis_passes(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
 
     def draw(self, index: int, after_step: Callable[[float], None]) -> Tensor:
-        """Return picture `index` of the job as (C, height, width), uint8.
+        """Return picture `index` of the job as (C, height, width): uint8, or of a material grey levels in float32.
 
         `after_step(steps done)` is called after each Langevin step; denoising counts as `denoising_steps` more. An
         exception that it raises ends the work.
@@ -93,7 +93,17 @@ class Sampler:
             conditions=self.conditions,
         )
         noise_std = model.params.picture_noise
-        rendered = render(model.net, chains, model.levels, noise_std, self.dynamics, self.engine, self.tone, after_part)
+        rendered = render(
+            model.net,
+            chains,
+            model.levels,
+            noise_std,
+            self.dynamics,
+            self.engine,
+            self.tone,
+            after_part,
+            as_bytes=not model.maps,
+        )
         pixels: Tensor = rendered[0]
         del chains  # most of the memory of a large canvas
         # On the torus the sides are multiples of the net's stride, so they may be a few pixels too large.

@@ -75,9 +75,11 @@ def render(
     engine: Engine,
     tone: Tone,
     after_part: Callable[[float], None] | None = None,
+    as_bytes: bool = True,
 ) -> Tensor:
     """Denoise chains (N, C, H, W), correct their tone and convert them to bytes of the same shape.
 
+    as_bytes: if False, to grey levels (float32), neither rounded nor clamped.
     The tone keeps the mean of the chains rather than that of the denoised pictures, which differs by what the colour
     box cuts off. On the torus the work is done tile by tile, and `after_part(share done)` is called after each; an
     exception it raises ends the work.
@@ -86,11 +88,12 @@ def render(
 
     def render_window(window: Tensor, boundary: Boundary) -> Tensor:
         denoised = denoise(net, window, noise_std, boundary, dynamics.random_lattice, engine.basis)
-        return to_pixels(tone.apply(denoised, mean), levels)
+        toned = tone.apply(denoised, mean)
+        return to_pixels(toned, levels) if as_bytes else levels.to_grey_levels(toned.cpu())
 
     if dynamics.boundary != "torus":
         return render_window(chains, dynamics.boundary)
-    pixels = torch.empty(chains.shape, dtype=torch.uint8)
+    pixels = torch.empty(chains.shape, dtype=torch.uint8 if as_bytes else torch.float32)
     return map_tiles(net.architecture, chains, lambda window: render_window(window, "valid"), pixels, after_part)
 
 

@@ -1,6 +1,7 @@
 """Model files: a trained net with what its pictures need."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,8 @@ from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels
 from core.recipe.tensor_file import load_tensors, save_tensors
 from core.schemas.learning import LearningParams
-from core.schemas.model_file import COLOURS, MODEL_FORMAT, BrokenFile
+from core.schemas.materials import MaterialMap, channels_of
+from core.schemas.model_file import COLOURS, MODEL_FORMAT, SHARES, BrokenFile, read_maps
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 
@@ -19,13 +21,15 @@ class TrainedModel:
     """A trained net.
 
     levels: how the training pictures' grey levels were prepared. chains: some of the synthesized pictures
-    (M, C, S, S) in the same units, from which sampling starts. params: how the net was trained.
+    (M, C, S, S) in the same units, from which sampling starts. params: how the net was trained. maps: the maps of a
+    material, whose channels the pictures are; none for a model of pictures.
     """
 
     net: GenerativeConvNet
     levels: Levels
     chains: Tensor
     params: LearningParams
+    maps: tuple[MaterialMap, ...] = ()
 
 
 def save_model(model: TrainedModel) -> bytes:
@@ -35,7 +39,11 @@ def save_model(model: TrainedModel) -> bytes:
     tensors |= {"mean": model.levels.mean, "gain": gain, "chains": model.chains}
     if (colours := model.levels.colours) is not None and colours.axes is not None:
         tensors |= dict(zip(COLOURS, (colours.low, colours.high, colours.axes), strict=True))
-    return save_tensors(tensors, {"format": MODEL_FORMAT, "params": model.params.model_dump(mode="json")})
+    about: dict[str, Any] = {"format": MODEL_FORMAT, "params": model.params.model_dump(mode="json")}
+    if model.maps:
+        about["maps"] = [one.model_dump() for one in model.maps]
+        tensors[SHARES] = model.levels.gains / model.levels.gain
+    return save_tensors(tensors, about)
 
 
 def load_model(content: bytes) -> TrainedModel:
@@ -44,10 +52,13 @@ def load_model(content: bytes) -> TrainedModel:
     try:
         params = LearningParams.model_validate(about["params"])
         mean, gain, chains = (tensors.pop(name) for name in ("mean", "gain", "chains"))
-        if mean.ndim != 1 or len(mean) not in (1, 3) or chains.ndim != 4 or chains.shape[1] != len(mean):
+        maps = read_maps(about)
+        allowed = (channels_of(maps),) if maps else (1, 3)
+        if mean.ndim != 1 or len(mean) not in allowed or chains.ndim != 4 or chains.shape[1] != len(mean):
             raise ValueError(f"mean {tuple(mean.shape)} and chains {tuple(chains.shape)} do not belong together")
         if gain.shape != () or not gain > 0:
             raise ValueError("gain must be one positive number")
+        shares = _shares(tensors, len(mean)) if maps else None
         colours = _colours(tensors, len(mean))
         net = GenerativeConvNet(architecture_of(params, channels=len(mean)))
     except (KeyError, ValueError) as error:
@@ -59,7 +70,15 @@ def load_model(content: bytes) -> TrainedModel:
     for name, value in {**tensors, "mean": mean, "gain": gain, "chains": chains}.items():
         if not torch.isfinite(value).all():
             raise BrokenFile(f"tensor {name!r} contains values that are not finite numbers")
-    return TrainedModel(net, Levels(mean, gain.item(), colours), chains, params)
+    return TrainedModel(net, Levels(mean, gain.item(), colours, shares), chains, params, maps)
+
+
+def _shares(tensors: dict[str, Tensor], channels: int) -> Tensor:
+    """Take the channels' shares of the gain out of `tensors`. Raises KeyError or ValueError if they are wrong."""
+    shares = tensors.pop(SHARES).float()
+    if shares.shape != (channels,) or not (shares > 0).all() or not shares.isfinite().all():
+        raise ValueError(f"{SHARES} must be {channels} positive numbers")
+    return shares
 
 
 def _colours(tensors: dict[str, Tensor], channels: int) -> ColourBox | None:

@@ -11,7 +11,9 @@ from core.pictures.images import Levels
 from core.pictures.training_set import TrainingSet
 from core.recipe.presets import PRESETS
 from core.schemas.learning import LearningParams
-from core.synthesis.trained_model import TrainedModel, save_model
+from core.schemas.materials import MaterialMap
+from core.schemas.model_file import BrokenFile
+from core.synthesis.trained_model import TrainedModel, load_model, save_model
 from core.theory.learning import architecture_of, first_chains
 from core.theory.model import GenerativeConvNet
 
@@ -43,3 +45,27 @@ def test_a_saved_model_has_the_required_layout(params: LearningParams, channels:
         file.write(content)
         header = check_model_file(file)
     assert (header.params, header.channels) == (params, channels)
+
+
+def test_the_model_of_a_material_keeps_its_maps_and_their_gains() -> None:
+    params = LearningParams(image_size=32, layers=({"filters": 3, "kernel_size": 5},), **SMALL)
+    maps = (
+        MaterialMap(role="albedo", channels=3, bits=8),
+        MaterialMap(role="normal", channels=3, bits=16),
+        MaterialMap(role="height", channels=1, bits=16),
+    )
+    shares = torch.tensor([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 0.5])
+    levels = Levels(torch.arange(7.0), 2.0, shares=shares)
+    net = GenerativeConvNet(architecture_of(params, 7))
+    content = save_model(TrainedModel(net, levels, torch.zeros(1, 7, 32, 32), params, maps))
+    found = load_model(content)
+    assert found.maps == maps
+    assert torch.equal(found.levels.gains, 2 * shares)
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        header = check_model_file(file)
+    assert (header.channels, header.maps) == (7, maps)
+    twice = content.replace(b'\\"height\\"', b'\\"normal\\"')
+    assert twice != content
+    with pytest.raises(BrokenFile, match="a role is there twice"):
+        load_model(twice)
