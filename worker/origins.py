@@ -34,9 +34,8 @@ class Origins:
 
     def origin(self, name: str, index: int, params: Mapping[str, Any] | None = None) -> Origin:
         """Return the origin of one result. params: those that make it again; those of the job unless given."""
-        asked = dict(self.params if params is None else params)
-        for name in self.shared["datasets"]:
-            del asked[name]
+        complete = self.params if params is None else params
+        asked = {key: value for key, value in complete.items() if key not in self.shared["datasets"]}
         return Origin.model_validate({**self.shared, "params": asked, "name": name, "index": index})
 
 

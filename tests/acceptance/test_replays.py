@@ -18,20 +18,26 @@ def _replayed(service: Service, picture: bytes) -> dict[str, Any]:
 
 
 def test_each_kind_of_picture_is_made_again(service: Service) -> None:
-    trained = service.succeeded(service.train(iterations=15))
-    model_id = trained["model_id"]
     hole = io.BytesIO()
     picture = Image.open(io.BytesIO(pictures.stripes())).convert("LA")
     picture.putalpha(Image.linear_gradient("L").resize(picture.size))
     picture.save(hole, "PNG")
-    holes, others = service.upload(hole.getvalue()), service.upload(pictures.stripes())
+    opaque = pictures.encoded(picture.convert("L").crop((0, 0, 32, 32)), "PNG")  # as large as the model's pictures
+    holes, others = service.upload(hole.getvalue()), service.upload(opaque)
+    trained = service.succeeded(service.train(holes, iterations=15))  # from its opaque part
+    model_id = trained["model_id"]
+    drawn = {"count": 3, "steps": 5, "width": 40}
+    controls = {"start_dataset_id": others, "guide_dataset_id": holes, "guide_strength": 0.3}
     bodies = [
-        {"kind": "sample", "model_id": model_id, "params": {"count": 3, "steps": 5, "width": 40}},
+        {"kind": "sample", "model_id": model_id, "params": drawn},
+        {"kind": "sample", "model_id": model_id, "params": {**drawn, **controls}},
         {"kind": "inpaint", "model_id": model_id, "dataset_id": holes, "params": {"count": 2, "steps": 5}},
+        {"kind": "inpaint", "model_id": model_id, "dataset_id": others, "params": {"seam": True, "steps": 5}},
         {"kind": "reconstruct", "model_id": model_id, "dataset_id": others},
     ]
     made = [trained, *(service.succeeded(service.post_job(body)) for body in bodies)]
-    names = ("synthesized-001.png", "synthesized-002.png", "inpainted-001.png", "reconstructed-000.png")
+    names = ["synthesized-001.png", "synthesized-002.png", "synthesized-002.png"]
+    names += ["inpainted-001.png", "inpainted-000.png", "reconstructed-000.png"]
     for job, name in zip(made, names, strict=True):
         original = service.artifact(job, name)
         origin = read_origin(io.BytesIO(original))
@@ -39,7 +45,8 @@ def test_each_kind_of_picture_is_made_again(service: Service) -> None:
         again = _replayed(service, original)
         assert again["replays"]["name"] == origin.name
         assert service.artifact(again, origin.name) == original
-        assert (again["kind"], again["params"], again["preset"]) == (job["kind"], origin.params, None)
+        named = {key: job["params"][key] for key in origin.datasets}
+        assert (again["kind"], again["params"], again["preset"]) == (job["kind"], {**origin.params, **named}, None)
         assert [one for one in again["metrics"]["remarks"] if "made with" in one] == []
         if job["kind"] != "sample":
             assert again["params"] == job["params"]
