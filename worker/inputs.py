@@ -1,7 +1,7 @@
 """The inputs of a job: a finished model, and the pictures of a dataset in batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -20,7 +20,7 @@ def open_model(context: JobContext, model_id: str | None) -> TrainedModel:
     """Load a model onto the worker's device. Raises NotFound, BlobMissing or BrokenFile."""
     assert model_id is not None
     model = load_model(context.blobs.get(models.find(context.database, model_id).blob))
-    return TrainedModel(model.net.to(context.device), model.levels, model.chains.to(context.device), model.params)
+    return replace(model, net=model.net.to(context.device), chains=model.chains.to(context.device))
 
 
 @dataclass(frozen=True)

@@ -40,4 +40,5 @@ class Origins:
 
 
 def _dataset_origin(context: JobContext, dataset_id: str) -> DatasetOrigin:
-    return DatasetOrigin.of([row.sha256 for row in datasets.find(context.database, dataset_id).images])
+    rows = datasets.find(context.database, dataset_id).images
+    return DatasetOrigin.of([row.sha256 for row in rows], [row.role for row in rows])

@@ -10,6 +10,7 @@ from worker.inputs import open_model, read_one_picture
 from worker.job_context import JobContext
 from worker.origins import Origins
 from worker.progress import ProgressReporter
+from worker.results import named_pictures
 
 
 def sample(context: JobContext) -> None:
@@ -27,14 +28,11 @@ def sample(context: JobContext) -> None:
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)
     for done in range(params.count):
         index = context.lease.first + done
-        pixels = sampler.draw(index, partial(progress.report, done, done + 1))
-        origin = origins.origin(picture_name(0), 0, params_of_one(params, index))
-        context.add_picture(picture_name(index), pixels, origin)
+        drawn = sampler.draw(index, partial(progress.report, done, done + 1))
+        asked, alone = params_of_one(params, index), named_pictures(0, drawn, model.maps)
+        for (name, pixels), (name_alone, _) in zip(named_pictures(index, drawn, model.maps), alone, strict=True):
+            context.add_picture(name, pixels, origins.origin(name_alone, 0, asked))
     context.succeed()
-
-
-def picture_name(index: int) -> str:
-    return f"synthesized-{index:03d}.png"
 
 
 def params_of_one(params: ResolvedSampleParams, index: int) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from core.pictures.images import (
     to_bytes,
     to_pixels,
 )
+from core.pictures.materials import compared_channels, normal_channels, read_maps, shown_maps
+from core.pictures.orientations import turned
 from core.pictures.training_set import DEFAULT_MAX_BATCH, TrainingSet, measure_levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_warnings
@@ -32,9 +34,10 @@ from core.recipe.resemblance import find_differences, measure_resemblance
 from core.schemas.jobs import Progress
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import MAX_PIXELS, LearningParams
+from core.schemas.materials import MaterialMap
 from core.schemas.sampling import SampleParams
 from core.storage import datasets
-from core.storage.tables import new_id
+from core.storage.tables import DatasetImage, new_id
 from core.synthesis.sampler import Sampler
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.decoding import reconstruct
@@ -44,6 +47,7 @@ from worker.job_context import JobContext
 from worker.lease_renewer import TimeLimitReached, WorkerStopping
 from worker.origins import Origins
 from worker.plot import plot_metrics
+from worker.results import named_pictures
 
 KEPT_CHAINS = 4  # stored with the model, for sampling to start from
 KEPT_FIXED_CHAINS = 64  # if samples start as whole chains instead of patches of them, more chains mean more variety
@@ -56,18 +60,26 @@ RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
 def train(context: JobContext) -> None:
     """Run Algorithm 1 on the job's dataset, from the last checkpoint if there is one."""
     params = LearningParams.model_validate(context.lease.params)
-    pictures, levels = _load_pictures(context, params)
+    assert context.lease.dataset_id is not None
+    dataset = datasets.find(context.database, context.lease.dataset_id)
+    maps = datasets.maps_of(dataset)
+    if maps:
+        pictures, levels = _load_material(context, dataset.images, maps, params)
+    else:
+        pictures, levels = _load_pictures(context, params)
     checkpoint = context.lease.checkpoint
     state = load_checkpoint(context.blobs.get(checkpoint), context.device) if checkpoint else None
     learner = Learner(pictures, params, state, check_interrupt=context.renewer.check_canceled)
-    _TrainingRun(context, learner, levels).run()
+    _TrainingRun(context, learner, levels, maps).run()
 
 
 class _TrainingRun:
     """One attempt at a training job: it learns, and stores previews, checkpoints and results."""
 
-    def __init__(self, context: JobContext, learner: Learner, levels: Levels) -> None:
-        self.context, self.learner, self.levels = context, learner, levels
+    def __init__(
+        self, context: JobContext, learner: Learner, levels: Levels, maps: tuple[MaterialMap, ...] = ()
+    ) -> None:
+        self.context, self.learner, self.levels, self.maps = context, learner, levels, maps
         self.params = learner.params
         self.time_estimate = _TimeEstimate(learner.architecture, self.params)
         self.previewed_at = self.saved_at = time.monotonic()
@@ -111,7 +123,7 @@ class _TrainingRun:
         if progress.iteration == progress.iterations:
             self.context.publish_picture(f"contact-sheet-{progress.stage}.png", self._contact_sheet())
         if due:
-            pixels = sheet(list(self._synthesized()))
+            pixels = self._sheet(self._synthesized())
             self.context.publish_preview(progress.step, progress.stage, progress.iteration, pixels)
             self.previewed_at = time.monotonic()
 
@@ -140,8 +152,17 @@ class _TrainingRun:
         pictures = self.learner.examples[:SHEET_PICTURES] if of_windows else self._first_pictures(SHEET_PICTURES)
         learned = self._reconstructed(pictures) if self.params.contrastive else self._synthesized()
         columns = len(pictures) if self.params.contrastive else None
-        shown = to_bytes(self.levels.to_grey_levels(pictures.cpu()).nan_to_num(WHITE))
-        return sheet([*shown, *learned], columns=columns)
+        given = self.levels.to_grey_levels(pictures.cpu())
+        if self.maps:
+            return self._sheet(torch.cat([given, learned]))
+        return sheet([*to_bytes(given.nan_to_num(WHITE)), *learned], columns=columns)
+
+    def _sheet(self, pictures: Tensor) -> Tensor:
+        """Arrange synthesized pictures on a sheet; of materials, the maps of each in a row."""
+        if not self.maps:
+            return sheet(list(pictures))
+        shown = [one for picture in pictures for one in shown_maps(picture, self.maps)]
+        return sheet(shown, columns=len(self.maps))
 
     def _first_pictures(self, count: int) -> Tensor:
         """Return the first `count` training pictures as they are learned, whole even if patches are learned."""
@@ -153,9 +174,13 @@ class _TrainingRun:
         return to_pixels(reconstruct(self.learner.state.net, pictures, self.params.boundary), self.levels)
 
     def _synthesized(self) -> Tensor:
-        """Return the denoised chains (N, C, S, S), uint8. On the torus chains may be a few pixels larger: cut them."""
+        """Return the denoised chains (N, C, S, S): uint8, or of a material grey levels in float32.
+
+        On the torus chains may be a few pixels larger: they are cut.
+        """
         state, size = self.learner.state, self.params.side
-        return to_pixels(render_chains(state.net, state.chains, self.params), self.levels)[..., :size, :size]
+        rendered = render_chains(state.net, state.chains, self.params)[..., :size, :size]
+        return self.levels.to_grey_levels(rendered.detach().cpu()) if self.maps else to_pixels(rendered, self.levels)
 
     def _finish(self) -> None:
         """Store a last checkpoint, the pictures, the metrics and the model, and end the job."""
@@ -165,9 +190,9 @@ class _TrainingRun:
         stored = self._store(model)  # first, because the pictures name it
         origins = Origins.of(context, self.learner.engine.precision, stored.stored.sha256)
         results = list(self._results(model))
-        for index, pixels in enumerate(results):
-            name = f"synthesized-{index:03d}.png"
-            context.add_picture(name, pixels, origins.origin(name, index))
+        for index, drawn in enumerate(results):
+            for name, pixels in named_pictures(index, drawn, self.maps):
+                context.add_picture(name, pixels, origins.origin(name, index))
         if self.params.contrastive and self.params.patch_size is None:
             for index, pixels in enumerate(self._reconstructed(self._first_pictures(RECONSTRUCTED_PICTURES))):
                 name = f"reconstructed-{index:03d}.png"
@@ -180,7 +205,7 @@ class _TrainingRun:
         context.succeed(metrics=self._final_metrics(torch.stack(results)), model=stored)
 
     def _results(self, model: TrainedModel) -> Iterable[Tensor]:
-        """Yield the pictures that the job ends with (C, H, W), uint8.
+        """Yield the pictures that the job ends with (C, H, W): uint8, or of a material grey levels in float32.
 
         They are the chains; or if windows were learned, a few pictures as large as the training pictures, or as
         DRAWN_SIDE if these are larger: sampling jobs draw more and larger ones, with progress and in parallel.
@@ -200,11 +225,12 @@ class _TrainingRun:
     def _trained_model(self) -> TrainedModel:
         state, params = self.learner.state, self.params
         kept = KEPT_FIXED_CHAINS if params.fixed_size else KEPT_CHAINS
-        return TrainedModel(state.net, self.levels, state.chains[:kept], params)
+        return TrainedModel(state.net, self.levels, state.chains[:kept], params, self.maps)
 
     def _store(self, model: TrainedModel) -> NewModel:
         stored = self.context.store_file("model.safetensors", save_model(model))
-        return NewModel(new_id("model"), None, stored, self.params.model_dump(mode="json"), len(self.levels.mean))
+        params, channels = self.params.model_dump(mode="json"), len(self.levels.mean)
+        return NewModel(new_id("model"), None, stored, params, channels, self.maps)
 
     def _final_metrics(self, results: Tensor) -> dict[str, Any]:
         """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, warnings about both.
@@ -213,7 +239,10 @@ class _TrainingRun:
         """
         health = self.learner.measure_health()
         picture = self.levels.to_grey_levels(self._first_pictures(1).cpu())[0]
-        resemblance = measure_resemblance(results, picture, self.params)
+        compared = compared_channels(self.maps)
+        resemblance = (
+            measure_resemblance(results[:, compared], picture[compared], self.params) if compared is not None else None
+        )
         warnings = find_warnings(health, self.learner.state.net.has_top_filter)
         return {
             **_health_metrics(health, self.levels.gain),
@@ -240,6 +269,35 @@ class _TimeEstimate:
         seconds_per_cost = (time.monotonic() - self._began_at) / self._done
         left = (self._iterations - progress.iteration) * self._costs[progress.stage - 1]
         return round(seconds_per_cost * (left + self._iterations * sum(self._costs[progress.stage :])), 1)
+
+
+def _load_material(
+    context: JobContext, rows: Sequence[DatasetImage], maps: Sequence[MaterialMap], params: LearningParams
+) -> tuple[TrainingSet, Levels]:
+    """Return a material as a training set of one picture, whose channels are those of its maps, and its levels.
+
+    Light is evened in each map on its own, by the same blur.
+    """
+    read = read_maps([context.blobs.get(row.blob) for row in rows], maps, params.image_size)
+    groups: list[int] = [one.channels for one in maps]
+    count = len(read)
+    picture = torch.cat([evened(part, params.even_light) for part in torch.split(read, groups)])
+    normals = normal_channels(maps, torch.zeros(count), torch.ones(count))
+
+    def in_every_orientation() -> Iterator[Tensor]:
+        return (turned(picture, orientation, normals) for orientation in params.orientations)
+
+    levels, std = measure_levels(_Rereading(in_every_orientation), params.contrast, groups=groups)
+    standardized = levels.standardize(picture[None]).to(context.device)
+    return TrainingSet(
+        1,
+        count,
+        std,
+        levels.box,
+        context.device,
+        lambda indices: standardized[list(indices)],
+        normal_channels(maps, levels.mean, levels.gains),
+    ), levels
 
 
 def _load_pictures(context: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
@@ -21,6 +21,7 @@ from api.datasets.files import DecodedPicture, DecodeTask, PictureRefused, Skipp
 from api.datasets.limits import Limits
 from api.errors import Problem
 from core.runtime.logs import log_lines
+from core.schemas.materials import Role
 
 DecodeResult = DecodedPicture | PictureRefused | SkippedFile
 _Result = DecodeResult | Thumbnail
@@ -46,14 +47,20 @@ class DecoderPool:
         self._idle.append(self._spawn())
 
     def decode(
-        self, kind: Literal["picture", "archive"], field: str, filename: str, file: UploadFile, bytes_left: int
+        self,
+        kind: Literal["picture", "archive"],
+        field: str,
+        filename: str,
+        file: UploadFile,
+        bytes_left: int,
+        roles: Mapping[str, Role] | None = None,
     ) -> Generator[DecodeResult, None, int]:
         """Yield the result of a picture, or of each picture in an archive, and what was skipped there.
 
         If the decoder dies or takes too long, the result is a PictureRefused. bytes_left: how many bytes may be
-        unpacked. Returns how many still may be afterwards.
+        unpacked. Returns how many still may be afterwards. roles: of the maps of a material, by file name.
         """
-        task: DecodeTask | None = DecodeTask(kind, field, filename, bytes_left)
+        task: DecodeTask | None = DecodeTask(kind, field, filename, bytes_left, roles=roles)
         while task is not None:
             with self._borrowed() as decoder:
                 results = cast("Generator[DecodeResult, None, _Turn]", decoder.decode(task, _descriptor(file)))

@@ -22,6 +22,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the stacks of its threads would coun
 
 from api.datasets.files import DecodeTask, PictureRefused, SkippedFile, UploadedFile
 from api.datasets.limits import Limits
+from api.datasets.map_reader import read_map
 from api.datasets.picture_reader import read_picture
 from api.datasets.zip_upload import unpack
 from core.pictures.thumbnails import read_thumbnail
@@ -62,7 +63,7 @@ def _handle(pipe: Connection, task: DecodeTask, file: BinaryIO, limits: Limits) 
             _shrink(pipe, upload, file)
         else:
             file.seek(0)
-            _decode(pipe, replace(upload, content=file.read(limits.max_file_bytes + 1)), limits)
+            _decode(pipe, replace(upload, content=file.read(limits.max_file_bytes + 1)), limits, task)
     except PictureRefused as error:  # the archive, or an entry after which no other can be read
         _send_refusal(pipe, error)
     except MemoryError:
@@ -82,16 +83,17 @@ def _decode_entries(pipe: Connection, task: DecodeTask, archive: BinaryIO, limit
         if isinstance(item, SkippedFile):
             _send(pipe, {"skipped": asdict(item)})
             continue
-        _decode(pipe, item, limits)
+        _decode(pipe, item, limits, task)
         bytes_left -= len(item.content)
         if time.monotonic() >= ends_at:
             return {"more": {"bytes_left": bytes_left}}
     return {"end": {"bytes_left": bytes_left}}
 
 
-def _decode(pipe: Connection, upload: UploadedFile, limits: Limits) -> None:
+def _decode(pipe: Connection, upload: UploadedFile, limits: Limits, task: DecodeTask) -> None:
+    role = (task.roles or {}).get(upload.filename)
     try:
-        picture = read_picture(upload, limits)
+        picture = read_map(upload, limits, role) if role else read_picture(upload, limits)
     except PictureRefused as error:
         _send_refusal(pipe, error)
     except MemoryError:

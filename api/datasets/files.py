@@ -1,9 +1,12 @@
 """Uploaded files and what decoding made of them. The API imports this module, so it must not need Pillow."""
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
+
+from core.schemas.materials import Role
 
 CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, line and paragraph breaks
 OVERRIDES = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})  # of the text's direction
@@ -23,7 +26,7 @@ class UploadedFile:
 class DecodeTask:
     """What a decoder is to do: decode a picture, or a zip from entry `first_entry` on, or shrink a stored picture.
 
-    bytes_left: how many bytes may still be unpacked for this request.
+    bytes_left: how many bytes may still be unpacked for this request. roles: of the maps of a material, by file name.
     """
 
     kind: Literal["picture", "archive", "thumbnail"]
@@ -31,11 +34,15 @@ class DecodeTask:
     filename: str
     bytes_left: int
     first_entry: int = 0
+    roles: Mapping[str, Role] | None = None
 
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """A picture as it is stored. mode: L, LA, RGB or RGBA. notes: what its owner should know about it."""
+    """A picture as it is stored. mode: L, LA, RGB or RGBA. notes: what its owner should know about it.
+
+    bits: of each channel; 16 only in maps of materials.
+    """
 
     filename: str
     png: bytes
@@ -43,6 +50,7 @@ class DecodedPicture:
     height: int
     mode: str
     notes: list[str]
+    bits: int = 8
 
 
 @dataclass(frozen=True)

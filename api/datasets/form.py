@@ -10,6 +10,7 @@ from api.datasets.zip_upload import ZIP_SIGNATURES
 from api.errors import Problem
 from api.openapi import BINARY
 from api.uploads.forms import NAME_LENGTH, FormFile, UploadForm
+from core.schemas.materials import MAX_CHANNELS
 
 FIELDS: dict[str, Any] = {
     "images": {
@@ -18,6 +19,12 @@ FIELDS: dict[str, Any] = {
         "description": "Pictures: PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC. A zip among them is opened.",
     },
     "archive": {**BINARY, "description": "Or one zip of pictures."},
+    "maps": {
+        "type": "string",
+        "description": "JSON, an object of file names and roles: the files are the maps of one material, learned "
+        "together. Roles: albedo, normal, height, roughness, metalness, occlusion, other; each at most once. All files "
+        f"have one size, and at most {MAX_CHANNELS} channels together.",
+    },
     "name": {"type": "string", "maxLength": NAME_LENGTH},
 }
 ADVICE = "send pictures in the field images, or one zip in the field archive, as multipart/form-data"

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from api.datasets.files import DecodedPicture, PictureRefused, UploadedFile
 from api.datasets.formats import bmp, gif, heif, isobmff, jpeg, png, tiff, webp
-from api.datasets.formats.opened import Decoded, NotSupported, NotThisFormat, Opened
+from api.datasets.formats.opened import NotSupported, NotThisFormat, Opened
 from api.datasets.limits import Limits
 from core.pictures.profiles import Converter, HighDynamicRange
 
@@ -41,6 +41,24 @@ warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # about m
 
 def read_picture(upload: UploadedFile, limits: Limits) -> DecodedPicture:
     """Decode, check and convert one file. Raises PictureRefused."""
+
+    def convert(opened: Opened, reduction: int) -> DecodedPicture:
+        picture = convert_to_srgb(opened, reduction)
+        notes = [*opened.notes, *reduction_note(opened, reduction, picture.width, picture.height)]
+        buffer = io.BytesIO()
+        picture.save(buffer, format="PNG", compress_level=PNG_LEVEL)
+        return DecodedPicture(upload.filename, buffer.getvalue(), picture.width, picture.height, picture.mode, notes)
+
+    return read_upload(upload, limits, convert)
+
+
+def read_upload(
+    upload: UploadedFile, limits: Limits, convert: Callable[[Opened, int], DecodedPicture]
+) -> DecodedPicture:
+    """Open and check one file, and return what `convert` makes of it and of the factor to reduce its sides by.
+
+    Raises PictureRefused.
+    """
     if len(upload.content) > limits.max_file_bytes:
         raise PictureRefused(413, upload, f"too large: it is larger than {limits.max_file_bytes} bytes")
     if not upload.content:
@@ -49,7 +67,7 @@ def read_picture(upload: UploadedFile, limits: Limits) -> DecodedPicture:
         opened = _reader(upload.content)(upload.content)
         _check_bounds(upload, opened, limits)
         reduction = _reduction(opened, limits.max_stored_pixels)
-        picture = _normalize(opened.decode(reduction), opened, reduction)
+        return convert(opened, reduction)
     except (PictureRefused, MemoryError):
         raise
     except (UnidentifiedImageError, NotThisFormat) as error:
@@ -58,13 +76,13 @@ def read_picture(upload: UploadedFile, limits: Limits) -> DecodedPicture:
         raise PictureRefused(422, upload, f"cannot be read right: {error}") from error
     except Exception as error:  # Pillow documents OSError for broken files, but raises almost anything
         raise PictureRefused(422, upload, f"a broken picture: {error}") from error
-    notes = list(opened.notes)
-    if reduction > 1:
-        size = f"{picture.width} x {picture.height}"
-        notes.append(f"scaled down from {opened.width} x {opened.height} to {size} pixels")
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", compress_level=PNG_LEVEL)
-    return DecodedPicture(upload.filename, buffer.getvalue(), picture.width, picture.height, picture.mode, notes)
+
+
+def reduction_note(opened: Opened, reduction: int, width: int, height: int) -> list[str]:
+    """Return what is said of a picture that was scaled down to `width` x `height`; nothing of others."""
+    if reduction == 1:
+        return []
+    return [f"scaled down from {opened.width} x {opened.height} to {width} x {height} pixels"]
 
 
 def _reader(content: bytes) -> Callable[[bytes], Opened]:
@@ -109,13 +127,17 @@ def _reduction(opened: Opened, most: int) -> int:
     return reduction
 
 
-def _normalize(decoded: Decoded, opened: Opened, reduction: int) -> Image.Image:
-    """Scale down by `reduction`, convert to sRGB and turn upright -> L, LA, RGB or RGBA."""
+def convert_to_srgb(opened: Opened, reduction: int, as_data: bool = False) -> Image.Image:
+    """Decode, scale down by `reduction`, convert to sRGB and turn upright -> L, LA, RGB or RGBA.
+
+    as_data: keep the samples as they are, whatever profile the file names.
+    """
+    decoded = opened.decode(reduction)
     source = decoded.picture
     scaled = round(max(opened.width, opened.height) / max(source.size))  # by the decoder already
     left = math.ceil(reduction / scaled)
     mode = _mode(source)
-    convert = Converter(INKS[mode], decoded.profile)
+    convert = Converter(INKS[mode], None if as_data else decoded.profile)
     as_it_is = left == 1 and not convert.changes
     shown = source.convert(mode) if as_it_is else _converted(source, mode, left, convert)
     upright = shown.transpose(UPRIGHT[decoded.orientation]) if decoded.orientation in UPRIGHT else shown

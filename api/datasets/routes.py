@@ -16,6 +16,7 @@ from api.datasets import service
 from api.datasets.decoder_pool import DecodeResult, service_stopping
 from api.datasets.files import clean_name
 from api.datasets.form import FIELDS, is_archive, pictures_of
+from api.datasets.maps import FIELD, Roles, parse_maps
 from api.datasets.schemas import DatasetOut
 from api.errors import Problem
 from api.openapi import file_response, form_body
@@ -42,12 +43,15 @@ async def create(
     says what a picture lost besides: all but the first frame of an animation, or its size if it has very many pixels.
     What cannot be read right is refused in words that name the property.
 
+    `maps` says that the files are the maps of one material: they are learned together, pixel by pixel. Their samples
+    are stored as they are, with up to 16 bits a channel; only the albedo is converted to sRGB.
+
     What people pack into a zip besides pictures, such as captions and the files of their system, is skipped and listed.
     """
     files = pictures_of(form)
-    name = form.name()
+    name, roles = form.name(), parse_maps(form.texts.get(FIELD))
     disconnected = threading.Event()
-    work = partial(_create, app_state, name, files, disconnected)
+    work = partial(_create, app_state, name, files, roles, disconnected)
     watch = asyncio.create_task(_watch_disconnect(request, disconnected))
     try:
         created = await run_sync(work, limiter=app_state.upload_limiter.threads)
@@ -65,9 +69,15 @@ async def _watch_disconnect(request: Request, disconnected: threading.Event) -> 
     disconnected.set()
 
 
-def _create(app_state: AppState, name: str | None, files: Sequence[FormFile], disconnected: threading.Event) -> Dataset:
-    with closing(_decode(app_state, files)) as results:
-        return service.create(app_state, name, _until_aborted(app_state, results, disconnected))
+def _create(
+    app_state: AppState,
+    name: str | None,
+    files: Sequence[FormFile],
+    roles: Roles | None,
+    disconnected: threading.Event,
+) -> Dataset:
+    with closing(_decode(app_state, files, roles)) as results:
+        return service.create(app_state, name, _until_aborted(app_state, results, disconnected), roles)
 
 
 def _until_aborted(
@@ -87,15 +97,15 @@ def _until_aborted(
             raise Problem(422, f"{detail}: send fewer at a time; nothing was stored")
 
 
-def _decode(app_state: AppState, files: Sequence[FormFile]) -> Generator[DecodeResult]:
+def _decode(app_state: AppState, files: Sequence[FormFile], roles: Roles | None) -> Generator[DecodeResult]:
     bytes_left = app_state.settings.max_body_bytes  # that may still be unpacked, of all zips together
     for index, (field, upload) in enumerate((file.field, file.upload) for file in files):
         if is_archive(field, upload):
             name = clean_name(upload.filename, "archive.zip")
-            bytes_left = yield from app_state.decoders.decode("archive", field, name, upload, bytes_left)
+            bytes_left = yield from app_state.decoders.decode("archive", field, name, upload, bytes_left, roles)
         else:
             name = clean_name(upload.filename, f"image-{index}")
-            yield from app_state.decoders.decode("picture", field, name, upload, bytes_left)
+            yield from app_state.decoders.decode("picture", field, name, upload, bytes_left, roles)
         upload.file.close()  # an upload may hold thousands of files
 
 

@@ -7,7 +7,9 @@ from pydantic import BaseModel
 from api.pagination import Time
 from api.public_urls import public_url
 from api.thumbnails import thumbnail_url
+from core.schemas.materials import Role
 from core.schemas.times import utc_datetime
+from core.storage.datasets import maps_of
 from core.storage.tables import Dataset, DatasetImage
 
 
@@ -40,6 +42,15 @@ class ImageOut(BaseModel):
         )
 
 
+class MapOut(BaseModel):
+    """A map of a material: the picture `index` of the dataset. channels: 1 grey, 3 RGB. bits: of each channel."""
+
+    index: int
+    role: Role
+    channels: int
+    bits: int
+
+
 class SkippedOut(BaseModel):
     """A file of an archive that is not part of the dataset."""
 
@@ -48,16 +59,28 @@ class SkippedOut(BaseModel):
 
 
 class DatasetOut(BaseModel):
-    """Pictures to learn from. skipped: files of uploaded archives that are no pictures."""
+    """Pictures to learn from. skipped: files of uploaded archives that are no pictures.
+
+    maps: what each picture is if the dataset is a material, whose maps are learned together; else none.
+    """
 
     id: str
     name: str | None
     created_at: Time
     images: list[ImageOut]
     skipped: list[SkippedOut]
+    maps: list[MapOut]
 
     @classmethod
     def of(cls, row: Dataset) -> Self:
         images = [ImageOut.of(row.id, image) for image in row.images]
         skipped = [SkippedOut(**one) for one in row.skipped]
-        return cls(id=row.id, name=row.name, created_at=utc_datetime(row.created_at), images=images, skipped=skipped)
+        maps = [MapOut(index=index, **one.model_dump()) for index, one in enumerate(maps_of(row))]
+        return cls(
+            id=row.id,
+            name=row.name,
+            created_at=utc_datetime(row.created_at),
+            images=images,
+            skipped=skipped,
+            maps=maps,
+        )

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from api.app_state import AppState
 from api.datasets.decoder_pool import DecodeResult
 from api.datasets.files import DecodedPicture, PictureRefused, SkippedFile
+from api.datasets.maps import Roles, check_material
 from api.disk_space import ensure_disk_space
 from api.errors import Problem
 from api.file_cleanup import delete_on_failure
@@ -12,8 +13,13 @@ from core.storage import datasets
 from core.storage.tables import Dataset, DatasetImage, new_id
 
 
-def create(app_state: AppState, name: str | None, results: Iterable[DecodeResult]) -> Dataset:
-    """Store a dataset. Raises Problem, naming each refused file, or if the disk is full; then nothing is stored."""
+def create(
+    app_state: AppState, name: str | None, results: Iterable[DecodeResult], roles: Roles | None = None
+) -> Dataset:
+    """Store a dataset. Raises Problem, naming each refused file, or if the disk is full; then nothing is stored.
+
+    roles: of the maps of a material, by file name, if the dataset is one.
+    """
     ensure_disk_space(app_state)
     dataset_id = new_id("dataset")
     dataset = Dataset(id=dataset_id, name=name, images=[], skipped=[])
@@ -31,6 +37,10 @@ def create(app_state: AppState, name: str | None, results: Iterable[DecodeResult
                 paths.append(dataset.images[-1].blob)
         if refused:
             raise _refusal(refused)
+        if roles is not None:
+            check_material(dataset.images, roles)
+            for image in dataset.images:
+                image.role = roles[image.filename]
         return datasets.add(app_state.database, dataset)
 
 
@@ -54,6 +64,7 @@ def _store(app_state: AppState, dataset_id: str, index: int, picture: DecodedPic
         width=picture.width,
         height=picture.height,
         mode=picture.mode,
+        bits=picture.bits,
         notes=picture.notes,
         media_type="image/png",
         bytes=stored.bytes,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from api.app_state import AppState
 from api.errors import Problem, field_errors, validation_problem
+from api.jobs import materials
 from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJobIn, SampleJobIn, TrainJobIn
 from core.jobs.requests import NewJob
 from core.jobs.shards import NewShard
@@ -22,7 +23,7 @@ from core.schemas.learned import LearnedSettings
 from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams
 from core.schemas.sampling import ResolvedSampleParams, datasets_of
 from core.storage import datasets, models
-from core.storage.tables import DatasetImage, Model
+from core.storage.tables import Dataset, DatasetImage, Model
 
 DRAWN_SEEDS = 1 << 53
 MAX_CHECKED = 16  # pictures with transparency that are read before a training job is accepted
@@ -67,12 +68,14 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
     if preset is None:
         message = f"unknown preset {body.preset!r}; the presets are {', '.join(sorted(PRESETS))}"
         raise validation_problem([{"field": "preset", "message": message}])
-    images = datasets.find(app_state.database, body.dataset_id).images
+    dataset = datasets.find(app_state.database, body.dataset_id)
     overrides: Mapping[str, Any] = body.params.model_dump(exclude_unset=True)
     with _params_errors_as_problem():
         params = LearningParams.model_validate({**preset.model_dump(), **overrides}).seeded(_draw_seed())
+    if maps := datasets.maps_of(dataset):
+        materials.check_training(params, maps)
     if params.learns_parts:
-        partly_transparent = [image for image in images if "A" in image.mode]
+        partly_transparent = [image for image in dataset.images if "A" in image.mode]
         _require_usable(partly_transparent[:MAX_CHECKED], lambda image: _part_error(app_state, image, params))
     return NewJob(
         kind=JobKind.TRAIN,
@@ -84,9 +87,11 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
 
 
 def _sample(app_state: AppState, body: SampleJobIn) -> NewJob:
-    learned = _learned_settings(models.find(app_state.database, body.model_id))
+    model = models.find(app_state.database, body.model_id)
+    learned = _learned_settings(model)
     with _params_errors_as_problem():
         params = body.params.resolved(learned, _draw_seed())
+    materials.check_sampling(params, model)
     for name, dataset_id in datasets_of(params.model_dump()).items():
         _require_one_picture(app_state, f"params.{name}", dataset_id)
     return NewJob(
@@ -107,14 +112,16 @@ def _sample_progress(params: ResolvedSampleParams) -> Progress:
 
 def _require_one_picture(app_state: AppState, field: str, dataset_id: str) -> None:
     """Check that the dataset exists and has one picture. Raises NotFound or Problem."""
-    count = len(datasets.find(app_state.database, dataset_id).images)
+    dataset = datasets.find(app_state.database, dataset_id)
+    materials.require_pictures(field, dataset)
+    count = len(dataset.images)
     if count != 1:
         raise validation_problem([{"field": field, "message": f"has {count} pictures; a dataset of one is needed"}])
 
 
 def _reconstruct(app_state: AppState, body: ReconstructJobIn) -> NewJob:
     _require_whole_pictures("model_id", models.find(app_state.database, body.model_id))
-    dataset = datasets.find(app_state.database, body.dataset_id)
+    dataset = _find_pictures(app_state, body.dataset_id)
     return NewJob(
         kind=JobKind.RECONSTRUCT,
         params=body.params.model_dump(mode="json"),
@@ -126,7 +133,7 @@ def _reconstruct(app_state: AppState, body: ReconstructJobIn) -> NewJob:
 
 def _inpaint(app_state: AppState, body: InpaintJobIn) -> NewJob:
     learned = _require_whole_pictures("model_id", models.find(app_state.database, body.model_id))
-    images = datasets.find(app_state.database, body.dataset_id).images
+    images = _find_pictures(app_state, body.dataset_id).images
     with _params_errors_as_problem():
         params = body.params.resolved(learned, _draw_seed())
     results = len(images) * params.count
@@ -146,7 +153,7 @@ def _inpaint(app_state: AppState, body: InpaintJobIn) -> NewJob:
 
 def _classify(app_state: AppState, body: ClassifyJobIn) -> NewJob:
     _require_comparable([models.find(app_state.database, model_id) for model_id in body.model_ids])
-    datasets.find(app_state.database, body.dataset_id)
+    _find_pictures(app_state, body.dataset_id)
     params = body.params.resolved(tuple(body.model_ids), _draw_seed())
     return NewJob(
         kind=JobKind.CLASSIFY,
@@ -157,12 +164,20 @@ def _classify(app_state: AppState, body: ClassifyJobIn) -> NewJob:
     )
 
 
+def _find_pictures(app_state: AppState, dataset_id: str) -> Dataset:
+    """Return a dataset of pictures. Raises NotFound, or Problem if it is a material."""
+    dataset = datasets.find(app_state.database, dataset_id)
+    materials.require_pictures("dataset_id", dataset)
+    return dataset
+
+
 def _learned_settings(model: Model) -> LearnedSettings:
     return LearnedSettings.model_validate(model.params)
 
 
 def _require_whole_pictures(field: str, model: Model) -> LearnedSettings:
-    """Return how the model was learned. Raises Problem if it was from patches, which say nothing of whole pictures."""
+    """Return how the model was learned. Raises Problem if it was from patches, or not from pictures but a material."""
+    materials.require_model_of_pictures(field, model)
     learned = _learned_settings(model)
     if learned.image_size > MAX_WHOLE_SIZE:
         message = (

@@ -8,6 +8,7 @@ from api.pagination import Time
 from api.public_urls import public_url
 from api.uploads.forms import NAME_LENGTH
 from core.schemas.classification import KeptPartition
+from core.schemas.materials import MaterialMap
 from core.schemas.times import utc_datetime
 from core.storage.tables import Model
 
@@ -40,6 +41,9 @@ class ModelOut(BaseModel):
     job_id: str | None
     params: dict[str, Any]
     channels: int
+    maps: Annotated[
+        list[MaterialMap], Field(description="The maps of a material, in the order of its channels; none of pictures.")
+    ]
     log_partition: Annotated[
         LogPartitionOut | None, Field(description="null: the model has not been used to classify pictures.")
     ]
@@ -56,6 +60,7 @@ class ModelOut(BaseModel):
             job_id=row.job_id,
             params=row.params,
             channels=row.channels,
+            maps=[MaterialMap.model_validate(one) for one in row.maps],
             log_partition=_log_partition(row.log_partition),
             bytes=row.bytes,
             sha256=row.sha256,

@@ -32,6 +32,7 @@ def import_model(app_state: AppState, file: BinaryIO, filename: str, name: str |
                 name=name,
                 params=header.params.model_dump(mode="json"),
                 channels=header.channels,
+                maps=[one.model_dump() for one in header.maps],
                 media_type="application/octet-stream",
                 bytes=stored.bytes,
                 sha256=stored.sha256,

@@ -55,7 +55,8 @@ def _find_model(app_state: AppState, sha256: str | None) -> str:
 def _find_dataset(app_state: AppState, origin: DatasetOrigin | None) -> str:
     if origin is not None:
         for dataset in datasets.find_by_first_picture(app_state.database, origin.first):
-            if DatasetOrigin.of([image.sha256 for image in dataset.images]) == origin:
+            rows = dataset.images
+            if DatasetOrigin.of([row.sha256 for row in rows], [row.role for row in rows]) == origin:
                 return dataset.id
     named = f"{origin.pictures} pictures with the SHA-256 {origin.sha256}" if origin else "not named"
     raise Problem(404, f"the picture was made from a dataset that is not there: {named}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from core.schemas.materials import MaterialMap
 from core.storage.blobs import StoredBlob
 from core.storage.tables import Artifact, Job, Model
 
@@ -26,6 +27,7 @@ class NewModel:
     stored: StoredBlob
     params: dict[str, Any]
     channels: int
+    maps: Sequence[MaterialMap] = ()
 
 
 def attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
@@ -58,6 +60,7 @@ def add_model(session: Session, job: Job, model: NewModel) -> None:
             job_id=job.id,
             params=model.params,
             channels=model.channels,
+            maps=[one.model_dump() for one in model.maps],
             media_type="application/octet-stream",
             **_columns(model.stored),
         )

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from core.pictures.origin import SIGNATURE, chunk
-
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+from core.pictures.profiles import Samples
 
 COLOUR_TYPES = {1: 0, 3: 2}  # by the number of channels
 SUB_FILTER = b"\x01"  # each byte less the one of the pixel to its left
 LEVEL = 6
 
 
-def write_deep_png(samples: NDArray[np.uint16]) -> bytes:
+def write_deep_png(samples: Samples) -> bytes:
     """Encode samples (H, W, 1 or 3) as a PNG file with 16 bits per channel."""
     height, width, channels = samples.shape
     rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)

@@ -12,11 +12,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from core.pictures.deep_png import Samples, read_samples
+from core.pictures.deep_png import read_samples
 from core.pictures.images import WHITE, to_bytes
 from core.pictures.masks import middle_square
 from core.pictures.orientations import NormalChannels
-from core.schemas.materials import MaterialMap
+from core.pictures.profiles import Samples
+from core.schemas.materials import MaterialMap, channels_of
 
 DEEP = 257  # levels of 16 bits to one of 8 bits: 65535 / 255
 MIDDLE = WHITE / 2  # the grey level of a normal's 0
@@ -78,6 +79,20 @@ def _pixels(levels: Tensor, one: MaterialMap) -> Tensor:
     if one.bits == 8:
         return to_bytes(levels)
     return (levels.double() * DEEP).round().clamp(0, WHITE * DEEP).to(torch.uint16)
+
+
+def compared_channels(maps: Sequence[MaterialMap]) -> slice | None:
+    """Return the channels in which synthesized pictures are compared with the training picture; None if in none.
+
+    Of a material they are those of the albedo, or of the first map that holds no normals.
+    """
+    if not maps:
+        return slice(None)
+    comparable = [one for one in maps if one.role == "albedo"] or [one for one in maps if one.role != "normal"]
+    if not comparable:
+        return None
+    first = channels_of(maps[: maps.index(comparable[0])])
+    return slice(first, first + comparable[0].channels)
 
 
 def shown_maps(levels: Tensor, maps: Sequence[MaterialMap]) -> list[Tensor]:

@@ -41,7 +41,10 @@ class BadOrigin(ValueError):
 
 
 class DatasetOrigin(BaseModel):
-    """A dataset by its content. sha256: of the SHA-256 of its pictures, one a line; first: that of the first one."""
+    """A dataset by its content. sha256: of the SHA-256 of its pictures, one a line; first: that of the first one.
+
+    The lines of a material's maps also have their roles, after a space.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -50,12 +53,10 @@ class DatasetOrigin(BaseModel):
     pictures: Annotated[int, Field(ge=1)]
 
     @classmethod
-    def of(cls, hashes: Sequence[str], roles: Sequence[str] = ()) -> Self:
-        """Return the origin of a dataset, given the SHA-256 of each picture in its order.
-
-        roles: of each picture, for the maps of a material; each is added to its line.
-        """
-        named = [f"{one} {role}" for one, role in zip(hashes, roles, strict=True)] if roles else hashes
+    def of(cls, hashes: Sequence[str], roles: Sequence[str | None] = ()) -> Self:
+        """Return the origin of a dataset, given the SHA-256 of each picture in its order; of a map also its role."""
+        pairs = zip(hashes, roles or [None] * len(hashes), strict=True)
+        named = [f"{one} {role}" if role else one for one, role in pairs]
         lines = "".join(f"{one}\n" for one in named)
         return cls(sha256=sha256(lines.encode()).hexdigest(), first=hashes[0], pictures=len(hashes))
 

@@ -3,6 +3,7 @@
 import io
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image
 
 from core.schemas.thumbnails import LONGEST_SIDE
@@ -26,4 +27,6 @@ def read_thumbnail(file: BinaryIO) -> bytes:
     """Return the thumbnail of a stored picture, a PNG. Pillow raises almost anything for broken files."""
     with Image.open(file, formats=["PNG"]) as opened:
         opened.load()
+        if opened.mode.startswith("I"):  # grey of 16 bits
+            return make_thumbnail(Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8)))
         return make_thumbnail(opened)

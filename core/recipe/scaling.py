@@ -23,9 +23,8 @@ BIAS_RATE = 30.0  # learning_rate x this = share of a layer's responses by which
 SPARSENESS = 0.5  # initial threshold, in standard deviations of a response: a third of the units fire
 WHITENING = 0.25  # 0 leaves the pictures' principal components as they are, 1 would make them equally strong
 WHITENED_PATCHES = 8192
-WHITENED_INPUTS = (
-    1296  # of a filter (9 x 9 on 16 channels); more are not whitened, because their eigenvectors take too long
-)
+# A larger filter than 9 x 9 on 16 channels is not whitened, because its eigenvectors take too long.
+WHITENED_INPUTS = 1296
 
 
 @dataclass(frozen=True)

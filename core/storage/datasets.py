@@ -6,6 +6,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
+from core.schemas.materials import MaterialMap
 from core.schemas.sampling import DATASET_PARAMS
 from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
@@ -30,6 +31,15 @@ def find(database: Database, dataset_id: str) -> Dataset:
     """Return a dataset. Raises NotFound."""
     with database.read() as session:
         return _get(session, dataset_id)
+
+
+def maps_of(dataset: Dataset) -> tuple[MaterialMap, ...]:
+    """Return the maps of a material, in the order of the dataset's pictures; none for a dataset of pictures."""
+    return tuple(
+        MaterialMap(role=image.role, channels=1 if image.mode == "L" else 3, bits=image.bits)
+        for image in dataset.images
+        if image.role is not None
+    )
 
 
 def find_by_first_picture(database: Database, sha256: str) -> Sequence[Dataset]:

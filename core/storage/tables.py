@@ -117,7 +117,9 @@ class DatasetImage(BlobColumns, Base):
     filename: Mapped[str] = mapped_column(String(255))
     width: Mapped[int]
     height: Mapped[int]
-    mode: Mapped[str] = mapped_column(String(4))  # L, LA, RGB or RGBA, 8 bits a channel
+    mode: Mapped[str] = mapped_column(String(4))  # L, LA, RGB or RGBA
+    bits: Mapped[int] = mapped_column(default=8, server_default="8")  # of each channel; 16 only in maps of a material
+    role: Mapped[str | None] = mapped_column(String(20))  # `core.schemas.materials.Role`, if it is a map of a material
     notes: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")  # such as: it was scaled down
 
 
@@ -236,6 +238,7 @@ class Model(Owned, BlobColumns, Base):
     job_id: Mapped[str | None] = mapped_column(String(40))
     params: Mapped[dict[str, Any]]  # parameters of the training
     channels: Mapped[int]
+    maps: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, server_default="[]")  # MaterialMap, each
     log_partition: Mapped[dict[str, Any] | None]  # `core.schemas.classification.KeptPartition`
 
 

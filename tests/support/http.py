@@ -75,10 +75,11 @@ class Api:
         self._read = self.log.stat().st_size
         return [json.loads(line) for line in lines]
 
-    def upload(self, *files: tuple[str, bytes], name: str | None = None) -> httpx.Response:
-        """Post pictures, each (filename, content)."""
+    def upload(self, *files: tuple[str, bytes], name: str | None = None, maps: str | None = None) -> httpx.Response:
+        """Post pictures, each (filename, content). maps: JSON."""
         parts = [("images", file) for file in files]
-        return self.client.post("/v1/datasets", files=parts, data={} if name is None else {"name": name})
+        texts = {key: text for key, text in (("name", name), ("maps", maps)) if text is not None}
+        return self.client.post("/v1/datasets", files=parts, data=texts)
 
     def upload_zip(self, content: bytes, filename: str = "pictures.zip") -> httpx.Response:
         return self.client.post("/v1/datasets", files={"archive": (filename, content)})

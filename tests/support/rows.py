@@ -1,7 +1,7 @@
 """Create and change rows as requests of clients and the work of workers do."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -13,6 +13,7 @@ from core.jobs.results import NewArtifact, NewModel
 from core.jobs.shards import NewShard
 from core.recipe.presets import PRESETS
 from core.schemas.jobs import JobKind, Progress, Queue
+from core.schemas.materials import MaterialMap
 from core.storage import datasets
 from core.storage.blobs import StoredBlob
 from core.storage.database import Database
@@ -95,14 +96,14 @@ def artifact(name: str = "synthesized-000.png", path: str | None = None) -> NewA
     return NewArtifact(name, "image/png", stored(path), 8, 8)
 
 
-def new_model(params: Mapping[str, Any] = PARAMS, channels: int = 1) -> NewModel:
-    return NewModel(new_id("model"), None, stored(), dict(params), channels)
+def new_model(params: Mapping[str, Any] = PARAMS, channels: int = 1, maps: Sequence[MaterialMap] = ()) -> NewModel:
+    return NewModel(new_id("model"), None, stored(), dict(params), channels, maps)
 
 
-def add_model(database: Database, channels: int = 1, **params: Any) -> str:
+def add_model(database: Database, channels: int = 1, maps: Sequence[MaterialMap] = (), **params: Any) -> str:
     """Add a model and the training job that made it; return its id. `params` replace parameters of the job."""
     lease = claimed(database)
-    model = new_model({**PARAMS, **params}, channels)
+    model = new_model({**PARAMS, **params}, channels, maps)
     outcomes.succeed(database, lease, [], DONE, model=model)
     return model.id
 

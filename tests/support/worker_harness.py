@@ -1,7 +1,7 @@
 """Run the worker's job handlers in the test's process, on a real database, blob store and broker."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from support import rows
 
 from api.datasets.files import UploadedFile
 from api.datasets.limits import Limits
+from api.datasets.map_reader import read_map
 from api.datasets.picture_reader import read_picture
 from api.settings import ApiSettings
 from core.jobs import outcomes, requests
@@ -18,6 +19,7 @@ from core.jobs.requests import NewJob
 from core.jobs.results import NewModel
 from core.pictures.images import Levels
 from core.schemas.learning import LearningParams
+from core.schemas.materials import MaterialMap
 from core.storage import datasets
 from core.storage.blobs import Blobs
 from core.storage.database import Database
@@ -47,6 +49,20 @@ class WorkerHarness:
             about = {"width": one.width, "height": one.height, "mode": one.mode, "media_type": "image/png"}
             columns = {"bytes": stored.bytes, "sha256": stored.sha256, "blob": stored.blob}
             dataset.images.append(DatasetImage(index=index, filename=one.filename, **about, **columns))
+        return datasets.add(self.database, dataset).id
+
+    def add_material(self, maps: Sequence[MaterialMap], files: Sequence[bytes]) -> str:
+        """Store the maps of a material, PNG files, as the API does; return the dataset's id."""
+        dataset = Dataset(id=new_id("dataset"), name=None, images=[])
+        for index, (one, content) in enumerate(zip(maps, files, strict=True)):
+            upload = UploadedFile("images", f"{one.role}.png", content)
+            read = read_map(upload, Limits.of(ApiSettings()), one.role)
+            assert (read.mode, read.bits) == ({1: "L", 3: "RGB"}[one.channels], one.bits)
+            stored = self.blobs.put(f"datasets/{dataset.id}/{index}.png", read.png)
+            about = {"width": read.width, "height": read.height, "mode": read.mode, "media_type": "image/png"}
+            columns = {"bytes": stored.bytes, "sha256": stored.sha256, "blob": stored.blob}
+            row = DatasetImage(index=index, filename=read.filename, bits=read.bits, role=one.role, **about, **columns)
+            dataset.images.append(row)
         return datasets.add(self.database, dataset).id
 
     def add_model(

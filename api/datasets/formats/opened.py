@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from core.pictures.profiles import Profile
+from core.pictures.profiles import Profile, Samples
 
 FIRST_FRAME = "an animation: only its first frame is used"
 
@@ -35,9 +35,12 @@ class Opened:
     """A picture whose header has been read. decode: takes by how much the caller will reduce its sides.
 
     A format that can scale while it decodes may return a picture that is already smaller, but not by more.
+    samples: decodes the file's own samples (H, W, C), grey or RGB, of 8 or 16 bits, with alpha last, and returns them
+    with their profile; None if `decode` returns as much.
     """
 
     width: int
     height: int
     decode: Callable[[int], Decoded]
     notes: tuple[str, ...] = ()
+    samples: Callable[[], tuple[Samples, Profile | None]] | None = None

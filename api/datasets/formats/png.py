@@ -16,11 +16,13 @@ from PIL import Image, ImageFile
 
 from api.datasets.formats import exif
 from api.datasets.formats.opened import FIRST_FRAME, Decoded, NotSupported, NotThisFormat, Opened
+from core.pictures.deep_png import joined, low_bytes
 from core.pictures.icc import read_icc
 from core.pictures.profiles import (
     SRGB_TO_XYZ,
     Profile,
     ProfileUnusable,
+    Samples,
     chromaticities_to_xyz,
     coded_profile,
     gamma,
@@ -32,7 +34,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
 MAX_PROFILE_BYTES = 16 << 20
-GREY, TRUECOLOUR, INDEXED = 0, 2, 3
+GREY, TRUECOLOUR, INDEXED, GREY_ALPHA = 0, 2, 3, 4
 SRGB_GAMMA, GAMMA_TOLERANCE = 2.2, 0.05  # a gamma so near to that of sRGB means sRGB
 
 
@@ -75,7 +77,14 @@ def open_png(content: bytes) -> Opened:
             shown = canvas
         return Decoded(shown, profile, orientation)
 
-    return Opened(header.width, header.height, decode, (FIRST_FRAME,) if frames > 1 else ())
+    def samples() -> tuple[Samples, Profile | None]:
+        if orientation != 1 or header.kind == GREY_ALPHA or b"tRNS" in before:
+            raise NotSupported("16 bits a channel in grey with alpha, with a transparent colour, or to be turned")
+        return _deep_samples(chunks), _profile(before)
+
+    notes = (FIRST_FRAME,) if frames > 1 else ()
+    deep = header.bits == 16 and not hidden
+    return Opened(header.width, header.height, decode, notes, samples if deep else None)
 
 
 def _header(chunks: list[Chunk]) -> Header:
@@ -164,7 +173,8 @@ def _pixels(chunks: list[Chunk], header: Header, before: dict[bytes, bytes], coa
     elif header.kind == TRUECOLOUR and len(key) >= 6:
         hidden = _equals(picture, key[1:6:2] if header.bits == 8 else key[:6:2])
         if header.bits == 16:
-            hidden &= _equals(_low_bytes(chunks), key[1:6:2])
+            with _open(chunks) as opened:
+                hidden &= _equals(low_bytes(opened), key[1:6:2])
         _hide(picture, hidden)
     return picture
 
@@ -179,15 +189,18 @@ def _indexed(chunks: list[Chunk], colours: int, transparency: bytes) -> Image.Im
         return opened
 
 
-def _low_bytes(chunks: list[Chunk]) -> Image.Image:
-    """Decode the low bytes of RGB with 16 bits: Pillow keeps the high ones, in the byte order that it is given."""
+def _deep_samples(chunks: list[Chunk]) -> Samples:
+    """Decode all of 16 bits -> (H, W, C)."""
     with _open(chunks) as opened:
-        opened.tile = [tile._replace(args="RGB;16L") for tile in opened.tile]
         opened.load()
-        return opened
+        high = np.array(opened)
+    if high.dtype == np.uint16:
+        return high[..., None]
+    with _open(chunks) as opened:
+        return joined(high, low_bytes(opened))
 
 
-def _equals(picture: Image.Image, colour: bytes) -> NDArray[np.bool_]:
+def _equals(picture: Image.Image | NDArray[np.uint8], colour: bytes) -> NDArray[np.bool_]:
     equal: NDArray[np.bool_] = (np.asarray(picture) == np.frombuffer(colour, np.uint8)).all(axis=2)
     return equal
 

@@ -92,8 +92,30 @@ def open_tiff(content: bytes) -> Opened:
     page = full[0]
     notes = [f"only the first of {len(full)} pages is used"] if len(full) > 1 else []
     return Opened(
-        page.number(WIDTH), page.number(HEIGHT), lambda by: _decode(content, page, by), (*notes, *_notes(page))
+        page.number(WIDTH),
+        page.number(HEIGHT),
+        lambda by: _decode(content, page, by),
+        (*notes, *_notes(page)),
+        (lambda: _own_samples(content, page)) if _has_plain_samples(page) else None,
     )
+
+
+def _has_plain_samples(page: Directory) -> bool:
+    """Return True if the samples are grey or RGB of 8 or 16 bits, and can be returned as they are in the file."""
+    bits, photometric = set(page.numbers(BITS, 1)), page.number(PHOTOMETRIC, BLACK_IS_ZERO)
+    plain = page.number(COMPRESSION, 1) in BYTEWISE and photometric in (BLACK_IS_ZERO, RGB)
+    return plain and bits in ({8}, {16}) and page.number(ORIENTATION, 1) in (0, 1)
+
+
+def _own_samples(content: bytes, page: Directory) -> tuple[Samples, Profile | None]:
+    """Return the samples (H, W, C) as they are in the file, with alpha last if it has one, and their profile."""
+    photometric, icc = page.number(PHOTOMETRIC, BLACK_IS_ZERO), page.fields.get(ICC_PROFILE)
+    layout, inks = _layout(page), INKS[photometric]
+    _check_samples(page, layout, photometric)
+    alpha, _ = _alpha(page, layout.samples - inks)
+    kept = [*range(inks), *([] if alpha is None else [inks + alpha])]
+    values = _samples(_planes(content, page, layout), 0, layout.height, page, layout)
+    return values[..., kept], read_usable(icc.raw if icc else None)
 
 
 def _notes(page: Directory) -> list[str]:

@@ -1,0 +1,70 @@
+"""What goes with materials, and what does not: the maps of a material are learned and drawn together, as a texture."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from api.errors import validation_problem
+from core.schemas.learning import COLOUR_CHANNELS, MAX_PIXELS, MAX_WEIGHTS, LearningParams
+from core.schemas.materials import MaterialMap, channels_of
+from core.schemas.model_file import weights_of
+from core.schemas.sampling import MAX_SIDE, ResolvedSampleParams, datasets_of
+from core.storage import datasets
+from core.storage.tables import Dataset, Model
+
+
+def check_training(params: LearningParams, maps: Sequence[MaterialMap]) -> None:
+    """Check that a material can be learned with `params`. Raises Problem, naming each wrong parameter."""
+    wrong = [{"field": f"params.{name}", "message": message} for name, message in _errors(params, channels_of(maps))]
+    if wrong:
+        raise validation_problem(wrong)
+
+
+def _errors(params: LearningParams, channels: int) -> Iterator[tuple[str, str]]:
+    if params.top == "object":
+        yield "top", "must be convolutional or category: a material is learned as a texture, not as an object"
+    if params.contrastive:
+        yield "contrastive", "must be false: a material is learned to draw new ones, not to reconstruct it"
+    if params.of_patches:
+        yield (
+            "patch_size",
+            "needs boundary torus: a material is learned from windows, not from patches that stand alone",
+        )
+    weights = sum(math.prod(shape) for shape in weights_of(params, channels).values())
+    if weights > MAX_WEIGHTS:
+        yield "layers", f"have {weights:,} weights with {channels} channels, but at most {MAX_WEIGHTS:,} are allowed"
+    most = COLOUR_CHANNELS * MAX_PIXELS // (channels * params.side**2)
+    for name, count in (("num_chains", params.num_chains), ("batch_size", params.batch_size)):
+        if count is not None and count > most:
+            yield name, f"must be at most {most} with {channels} channels of {params.side} x {params.side} pixels"
+
+
+def check_sampling(params: ResolvedSampleParams, model: Model) -> None:
+    """Check that the model of a material can draw as `params` ask. Raises Problem, naming each wrong parameter."""
+    if not model.maps:
+        return
+    wrong = [
+        {"field": f"params.{name}", "message": "must be absent: the model learned the maps of a material, not pictures"}
+        for name in datasets_of(params.model_dump())
+    ]
+    most = COLOUR_CHANNELS * MAX_SIDE**2 // model.channels
+    if params.width * params.height > most:
+        message = (
+            f"{params.width} x {params.height} pixels are more than {most}, the most with {model.channels} channels"
+        )
+        wrong.append({"field": "params.width", "message": message})
+    if wrong:
+        raise validation_problem(wrong)
+
+
+def require_pictures(field: str, dataset: Dataset) -> None:
+    """Raise Problem if the dataset is a material."""
+    if datasets.maps_of(dataset):
+        message = "is a material of aligned maps, which only training takes; a dataset of pictures is needed"
+        raise validation_problem([{"field": field, "message": message}])
+
+
+def require_model_of_pictures(field: str, model: Model) -> None:
+    """Raise Problem if the model learned a material."""
+    if model.maps:
+        message = "learned the maps of a material, of which it draws new ones; a model of pictures is needed"
+        raise validation_problem([{"field": field, "message": message}])
