@@ -197,7 +197,7 @@ class _TrainingRun:
             for index, pixels in enumerate(self._reconstructed(self._first_pictures(RECONSTRUCTED_PICTURES))):
                 name = f"reconstructed-{index:03d}.png"
                 context.add_picture(name, pixels, origins.origin(name, index))
-        context.add_picture("filters.png", filter_sheet(net.weights[0]))
+        context.add_picture("filters.png", filter_sheet(net.weights[0][:, compared_channels(self.maps) or slice(3)]))
         series = requests.metrics(context.database, context.lease.job_id)
         context.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)

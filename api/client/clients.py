@@ -92,6 +92,7 @@ class _Client(Generic[AnyJob]):
     def upload(self, pictures: Pictures, /, name: str | None = None) -> Steps[Dataset]:
         """Upload pictures as a dataset: a path, a folder, a zip, encoded bytes, a picture of Pillow, or several.
 
+        A dictionary is a material: aligned maps by role, such as {"albedo": "wood.png", "height": "wood_h.png"}.
         Raises Invalid, naming the file, if one cannot be read; then none is stored.
         """
         return (yield from create_dataset(pictures, name))

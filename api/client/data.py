@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
+from core.schemas.materials import MaterialMap, Role
 
 
 class Data(BaseModel):
@@ -36,14 +37,24 @@ class Skipped(Data):
     reason: str
 
 
+class Map(Data):
+    """A map of a material: the picture `index` of its dataset. channels: 1 grey, 3 RGB. bits: of each channel."""
+
+    index: int
+    role: Role
+    channels: int
+    bits: int
+
+
 class Dataset(Data):
-    """Uploaded pictures. skipped: what was left out of a zip."""
+    """Uploaded pictures. skipped: what was left out of a zip. maps: what each picture is, of a material; else none."""
 
     id: str
     name: str | None
     created_at: datetime
     images: list[Picture]
     skipped: list[Skipped] = []
+    maps: list[Map] = []
 
 
 class Artifact(Data):
@@ -125,6 +136,7 @@ class Model(Data):
     job_id: str | None
     params: dict[str, Any]
     channels: int
+    maps: list[MaterialMap] = []
     log_partition: LogPartition | None = None
     bytes: int
     sha256: str

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from api.client.steps import Request, Steps, send
 
-_NUMBERED = re.compile(r"(?P<stem>.*-)(?P<number>\d{3,})(?P<suffix>\.\w+)")
+_NUMBERED = re.compile(r"(?P<stem>.*-)(?P<number>\d{3,})(?P<suffix>(-[a-z]+)?\.\w+)")
 
 
 def write_new(path: Path, request: Request) -> Steps[Path]:
@@ -27,7 +27,8 @@ def write_new(path: Path, request: Request) -> Steps[Path]:
 def write_numbered(path: Path, request: Request) -> Steps[Path]:
     """Write the answer to a new file at `path` or, if that exists, under the next number that is free; return its path.
 
-    After synthesized-000.png comes synthesized-001.png, after metrics.json metrics-001.json.
+    After synthesized-000.png comes synthesized-001.png, after metrics.json metrics-001.json. Of a material,
+    synthesized-001-albedo.png comes after synthesized-000-albedo.png.
     """
     temporary = _temporary(path.parent)
     try:

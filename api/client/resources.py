@@ -1,5 +1,6 @@
 """Datasets, models and presets: the operations on each."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from api.client.answers import parse, parse_page
 from api.client.data import Data, Dataset, Model, Preset
 from api.client.files import write_new
 from api.client.steps import Asynchronous, Emit, Emits, Request, Steps, Synchronous, iteration, operation, send
-from api.client.uploads import FileToSend, Pictures, parts_of
+from api.client.uploads import FileToSend, Pictures, upload_of
 
 Item = TypeVar("Item", bound=Data)
 PAGE_ITEMS = 100
@@ -50,7 +51,7 @@ class _Resource:
 class _Datasets(_Resource):
     @operation
     def create(self, pictures: Pictures, /, name: str | None = None) -> Steps[Dataset]:
-        """Upload pictures as a dataset. Raises Invalid, naming the file, if one cannot be read; then none is stored."""
+        """Upload pictures, or a material, as a dataset; see `Client.upload`."""
         return (yield from create_dataset(pictures, name))
 
     @operation
@@ -70,11 +71,13 @@ class _Datasets(_Resource):
 
 
 def create_dataset(pictures: Pictures, name: str | None) -> Steps[Dataset]:
+    upload = upload_of(pictures)
+    texts = {} if name is None else {"name": name}
     request = Request(
         "POST",
         "v1/datasets",
-        files=[("images", part) for part in parts_of(pictures)],
-        data={} if name is None else {"name": name},
+        files=[("images", part) for part in upload.parts],
+        data={**texts, "maps": json.dumps(upload.roles)} if upload.roles else texts,
         idempotent=False,
         answer_seconds=UPLOAD_SECONDS,
     )

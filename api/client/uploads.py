@@ -2,19 +2,23 @@
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Union
 
 from api.client.data import Dataset
+from core.schemas.materials import Role
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 PictureSource = Union[str, os.PathLike[str], bytes, IO[bytes], "Image"]
 """A path of a picture, of a zip or of a folder of pictures; or encoded pictures or a zip; or a picture of Pillow."""
-Pictures = PictureSource | Iterable[PictureSource]
+Material = Mapping[Role, PictureSource]
+"""The aligned maps of a material, by role: albedo, normal, height, roughness, metalness, occlusion, other."""
+Pictures = PictureSource | Iterable[PictureSource] | Material
 PicturesOrDataset = Pictures | Dataset
 
 Part = tuple[str, IO[bytes] | io.RawIOBase | bytes]  # filename, content
@@ -68,6 +72,30 @@ def parts_of(pictures: Pictures) -> list[Part]:
     if not parts:
         raise ValueError("there are no pictures to upload")
     return parts
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The files to send, and which of them is which map of a material: roles by file name, none for pictures."""
+
+    parts: list[Part]
+    roles: dict[str, Role]
+
+
+def upload_of(pictures: Pictures) -> Upload:
+    """Return what to send as a dataset. Raises as `parts_of`, and ValueError if a map is not one file."""
+    if not isinstance(pictures, Mapping):
+        return Upload(parts_of(pictures), {})
+    parts = []
+    for role, picture in pictures.items():
+        files = parts_of(picture)
+        if len(files) != 1:
+            raise ValueError(f"the {role} map must be one file, not {len(files)}")
+        parts += files
+    names = [name for name, _ in parts]
+    if len(set(names)) < len(names):  # such as a folder for each map
+        parts = [(f"{role}-{name}", content) for role, (name, content) in zip(pictures, parts, strict=True)]
+    return Upload(parts, {name: role for role, (name, _) in zip(pictures, parts, strict=True)})
 
 
 def _is_one(pictures: object) -> bool:

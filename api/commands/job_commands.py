@@ -13,6 +13,7 @@ from api.commands.presets import complete_preset
 from api.commands.results import DEFAULT_OUT, Detach, Out, run_job, write_results
 from api.commands.session import Session, service_command
 from core.schemas.jobs import JobKind
+from core.schemas.materials import ROLES, Role
 
 if TYPE_CHECKING:
     from api.client import Dataset, JobOptions
@@ -23,6 +24,15 @@ Pictures = Annotated[
 ]
 DatasetId = Annotated[str | None, typer.Option("--dataset", metavar="ID", help="Uploaded pictures, instead.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Id or name of a model.")]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="ROLE=FILE",
+        help="A map of a material, instead of pictures; repeat it for each of its aligned maps. Roles: "
+        f"{', '.join(ROLES)}.",
+    ),
+]
 Steps = Annotated[int | None, typer.Option(help="Langevin steps for each picture.")]
 
 
@@ -41,6 +51,7 @@ def add_to(app: typer.Typer) -> None:
 def train(
     session: Session,
     pictures: Pictures = None,
+    maps: Maps = None,
     preset: Annotated[
         str, typer.Option(autocompletion=complete_preset, help="Named parameters; `genconvnet presets list`.")
     ] = "quick",
@@ -62,7 +73,7 @@ def train(
     """
     params = parameters(assignments, image_size=image_size, iterations=iterations, seed=seed)
     options = _options(priority, time_limit)
-    with _dataset(session, pictures, dataset, name) as given:
+    with _dataset(session, pictures, dataset, name, maps) as given:
         job = run_job(session, lambda: session.client.train(given, preset, options, **params), detach)
     if name is not None and job.model_id is not None:
         session.client.models.rename(job.model_id, name)
@@ -178,18 +189,22 @@ def classify(
 
 @contextmanager
 def _dataset(
-    session: Session, pictures: list[Path] | None, dataset_id: str | None, name: str | None = None
+    session: Session,
+    pictures: list[Path] | None,
+    dataset_id: str | None,
+    name: str | None = None,
+    maps: list[str] | None = None,
 ) -> Iterator["Dataset"]:
-    """Yield the dataset with this id, or upload the pictures as one, which is deleted if the job is refused."""
+    """Yield the dataset with this id, or upload the pictures or maps as one, which is deleted if the job is refused."""
     from api.client import Invalid, LimitReached
 
-    if bool(pictures) == bool(dataset_id):
-        raise typer.BadParameter("give either pictures, or --dataset", param_hint="PICTURES")
+    if sum(map(bool, (pictures, dataset_id, maps))) != 1:
+        raise typer.BadParameter("give either pictures, or --dataset, or for train --map", param_hint="PICTURES")
     if dataset_id:
         yield session.client.datasets.show(dataset_id)
         return
     try:
-        dataset = session.client.upload(pictures or [], name=name)
+        dataset = session.client.upload(_material(maps) if maps else pictures or [], name=name)
     except ValueError as error:  # an empty folder
         raise typer.BadParameter(str(error), param_hint="PICTURES") from error
     for skipped in dataset.skipped:
@@ -202,6 +217,24 @@ def _dataset(
     except (Invalid, LimitReached):
         session.client.datasets.delete(dataset)
         raise
+
+
+def _material(assignments: list[str]) -> "dict[Role, Path]":
+    """Return the file of each map. Raises typer.BadParameter."""
+    files: dict[Role, Path] = {}
+    for assignment in assignments:
+        text, equals, name = assignment.partition("=")
+        role = next((one for one in ROLES if one == text), None)
+        if role is None or not equals:
+            raise typer.BadParameter(
+                f"{assignment!r} is not ROLE=FILE, with a role of {', '.join(ROLES)}", param_hint="--map"
+            )
+        if role in files:
+            raise typer.BadParameter(f"{role} is given twice: a material has one map of each role", param_hint="--map")
+        if not Path(name).is_file():
+            raise typer.BadParameter(f"{name!r} is no file", param_hint="--map")
+        files[role] = Path(name)
+    return files
 
 
 def _options(priority: int, time_limit: float | None) -> "JobOptions":

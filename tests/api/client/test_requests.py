@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 from support import pictures, rows
@@ -32,7 +33,7 @@ from api.client import (
 from api.client.answers import check
 from api.client.data import Data
 from api.client.steps import Request
-from api.datasets.schemas import DatasetOut, ImageOut, SkippedOut
+from api.datasets.schemas import DatasetOut, ImageOut, MapOut, SkippedOut
 from api.jobs.schemas import ArtifactOut, ErrorOut, JobOut, PreviewOut
 from api.models.schemas import ModelOut
 from api.presets import ParameterOut, PresetOut
@@ -63,6 +64,7 @@ def test_the_package_has_all_that_it_names() -> None:
     [
         (data.Picture, ImageOut),
         (data.Skipped, SkippedOut),
+        (data.Map, MapOut),
         (data.Dataset, DatasetOut),
         (data.Artifact, ArtifactOut),
         (data.Preview, PreviewOut),
@@ -104,6 +106,21 @@ def test_pictures_are_uploaded_in_every_form_that_a_program_has(client: Client, 
     assert (dataset.name, [one.file for one in dataset.skipped]) == ("all", ["notes.txt"])
     assert client.datasets.show(dataset.id).images == dataset.images
     assert len(client.upload(path).images) == len(client.upload(one for one in [path]).images) == 1
+
+
+def test_the_maps_of_a_material_are_uploaded_by_role(client: Client, tmp_path: Path) -> None:
+    for role in ("albedo", "height"):
+        (tmp_path / role).mkdir()
+        (tmp_path / role / "1.png").write_bytes(pictures.png())
+    dataset = client.upload({"height": tmp_path / "height" / "1.png", "albedo": tmp_path / "albedo" / "1.png"})
+    assert [(one.index, one.role) for one in dataset.maps] == [(0, "height"), (1, "albedo")]
+    assert [one.filename for one in dataset.images] == ["height-1.png", "albedo-1.png"]
+    deep = Image.fromarray(np.full((7, 12), 1000, np.uint16))
+    dataset = client.upload({"albedo": tmp_path / "albedo" / "1.png", "height": deep})
+    assert [(one.filename, one.width) for one in dataset.images] == [("1.png", 12), ("picture-0.png", 12)]
+    assert [(one.role, one.channels, one.bits) for one in dataset.maps] == [("albedo", 3, 8), ("height", 1, 16)]
+    with pytest.raises(ValueError, match="the albedo map must be one file, not 2"):
+        client.upload({"albedo": [pictures.png(), pictures.png()]})  # type: ignore[dict-item]
 
 
 def test_a_picture_of_pillow_keeps_its_orientation(client: Client) -> None:
