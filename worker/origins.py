@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from core.pictures.origin import DatasetOrigin, Origin
-from core.schemas.sampling import datasets_of
+from core.schemas.sampling import datasets_of, models_of, without_ids
 from core.storage import datasets, models
 from worker.device import device_kind
 from worker.job_context import JobContext
@@ -29,13 +29,14 @@ class Origins:
         named = {name: _dataset_origin(context, id_) for name, id_ in datasets_of(lease.params).items()}
         if model_sha256 is None and lease.model_id is not None:
             model_sha256 = models.find(context.database, lease.model_id).sha256
+        others = {name: models.find(context.database, id_).sha256 for name, id_ in models_of(lease.params).items()}
         shared = {"kind": lease.kind.value, "model": model_sha256, "dataset": dataset, "datasets": named}
-        return cls({**shared, "precision": precision, "device": device_kind(context.device)}, lease.params)
+        device = device_kind(context.device)
+        return cls({**shared, "models": others, "precision": precision, "device": device}, lease.params)
 
     def origin(self, name: str, index: int, params: Mapping[str, Any] | None = None) -> Origin:
         """Return the origin of one result. params: those that make it again; those of the job unless given."""
-        complete = self.params if params is None else params
-        asked = {key: value for key, value in complete.items() if key not in self.shared["datasets"]}
+        asked = without_ids(self.params if params is None else params)
         return Origin.model_validate({**self.shared, "params": asked, "name": name, "index": index})
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from core.schemas.learning import MAX_SEED
 from core.schemas.sampling import ResolvedSampleParams
-from core.synthesis.sampler import Sampler
+from core.synthesis.blend_sampler import open_sampler
 from worker.inputs import open_model, read_one_picture
 from worker.job_context import JobContext
 from worker.origins import Origins
@@ -20,9 +20,11 @@ def sample(context: JobContext) -> None:
     one kind the files are equal, byte for byte.
     """
     params = ResolvedSampleParams.model_validate(context.lease.params)
-    model, start = open_model(context, context.lease.model_id), read_one_picture(context, params.start_dataset_id)
-    guide = read_one_picture(context, params.guide_dataset_id)
-    sampler = Sampler.of(model, params, start, guide)
+    blend = params.blend or ()
+    models = [open_model(context, id_) for id_ in (context.lease.model_id, *(one.model_id for one in blend))]
+    masks = [read_one_picture(context, one.mask_dataset_id) for one in blend]
+    start, guide = (read_one_picture(context, id_) for id_ in (params.start_dataset_id, params.guide_dataset_id))
+    sampler = open_sampler(models, params, masks, start, guide)
     context.set_metrics(precision=sampler.engine.precision)
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)

@@ -10,7 +10,7 @@ with Client("http://127.0.0.1:8000") as client:
     client.sample(job.model_id, count=2, width=1024, height=512, tileable=True).wait().images[0].show()
 """
 
-from api.client.clients import AsyncClient, Client, JobOptions
+from api.client.clients import AsyncClient, Blended, Client, JobOptions
 from api.client.data import Artifact, Dataset, Event, JobError, Model, Parameter, Picture, Preset, Preview
 from api.client.errors import (
     ClientError,
@@ -36,6 +36,7 @@ __all__ = [
     "Artifact",
     "AsyncClient",
     "AsyncJob",
+    "Blended",
     "Client",
     "ClientError",
     "Conflict",

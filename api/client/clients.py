@@ -32,6 +32,7 @@ from api.client.runners import AsyncRunner, SyncRunner
 from api.client.steps import Asynchronous, Emits, Request, Steps, Synchronous, iteration, operation, send
 from api.client.uploads import Pictures, PicturesOrDataset, parts_of
 from core.schemas.jobs import JobKind, JobStatus
+from core.schemas.sampling import with_ids
 from core.version import VERSION
 
 TIMEOUT_SECONDS = 60.0
@@ -52,6 +53,22 @@ class JobOptions:
     priority: int = 0
     time_limit_seconds: float | None = None
     idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Blended:
+    """Another model to draw on the same canvas. mask: one picture, white where it is drawn; None for everywhere.
+
+    weight: factor on the mask, 0 to 1; without a mask, the model's share of what the masks leave.
+    """
+
+    model: str | Model
+    mask: PicturesOrDataset | None = None
+    weight: float | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {"model_id": id_of(self.model), "weight": self.weight}
 
 
 class _Jobs(Generic[AnyJob]):
@@ -117,17 +134,22 @@ class _Client(Generic[AnyJob]):
         options: JobOptions = JobOptions(),
         start: PicturesOrDataset | None = None,
         guide: PicturesOrDataset | None = None,
+        blend: Sequence[Blended] = (),
         **params: Any,
     ) -> Steps[AnyJob]:
         """Draw pictures from a model. params: count, width, height, steps, step_size, seed, tileable.
 
         start: one picture, to draw variations of it; `start_strength` says how far they leave it. guide: one picture,
-        whose light, dark and colours are followed; `guide_strength` says how strongly.
+        whose light, dark and colours are followed; `guide_strength` says how strongly. blend: other models, each drawn
+        where its mask is white.
         """
         given = {"start_dataset_id": start, "guide_dataset_id": guide}
+        given |= {f"blend[{index}].mask_dataset_id": one.mask for index, one in enumerate(blend)}
         named = {name: pictures for name, pictures in given.items() if pictures is not None}
+        if blend:
+            params["blend"] = [one.params for one in blend]
         post = partial(self._post, "sample", options, model_id=id_of(model))
-        return (yield from self._post_with(named, lambda ids: post(params={**params, **ids})))
+        return (yield from self._post_with(named, lambda ids: post(params=with_ids(params, ids))))
 
     @operation
     def reconstruct(

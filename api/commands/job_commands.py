@@ -1,5 +1,6 @@
 """`genconvnet train`, `sample`, `reconstruct`, `inpaint` and `classify`: a job each, from pictures to files."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from core.schemas.jobs import JobKind
 from core.schemas.materials import ROLES, Role
 
 if TYPE_CHECKING:
-    from api.client import Dataset, JobOptions
+    from api.client import Blended, Dataset, JobOptions
 
 Pictures = Annotated[
     list[Path] | None,
@@ -99,6 +100,14 @@ def sample(
     guide_strength: Annotated[
         float | None, typer.Option(help="How strongly the guide is followed; 0.1 if absent, 0 not at all.")
     ] = None,
+    blend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL=MASK[:WEIGHT]",
+            help="Draw another model where a mask, a picture, is white; or MODEL=WEIGHT, everywhere with this share. "
+            "May be repeated.",
+        ),
+    ] = None,
     steps: Steps = None,
     seed: Seed = None,
     assignments: Set = None,
@@ -112,7 +121,8 @@ def sample(
     strengths = {"start_strength": start_strength, "guide_strength": guide_strength}
     params = parameters(assignments, **sizes, **strengths, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    job = run_job(session, lambda: session.client.sample(chosen, options, start, guide, **params), detach)
+    others = [_blended(session, one) for one in blend or ()]
+    job = run_job(session, lambda: session.client.sample(chosen, options, start, guide, others, **params), detach)
     write_results(session, job, out)
 
 
@@ -235,6 +245,28 @@ def _material(assignments: list[str]) -> "dict[Role, Path]":
             raise typer.BadParameter(f"{name!r} is no file", param_hint="--map")
         files[role] = Path(name)
     return files
+
+
+def _blended(session: Session, text: str) -> "Blended":
+    """Return what `--blend` asks for. Raises typer.BadParameter, or NotFound for the model."""
+    from api.client import Blended
+
+    name, equals, rest = text.partition("=")
+    mask, _, number = rest.rpartition(":")
+    weight = _number(number)
+    path = rest if weight is None else mask
+    if not equals or not name or not rest or (path and not Path(path).is_file()):
+        message = f"{text!r} is not MODEL=MASK[:WEIGHT] with the file of a mask, nor MODEL=WEIGHT"
+        raise typer.BadParameter(message, param_hint="--blend")
+    return Blended(find_model(session, name), Path(path) if path else None, weight)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _options(priority: int, time_limit: float | None) -> "JobOptions":

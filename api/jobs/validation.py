@@ -1,5 +1,6 @@
 """Check requests for jobs and complete them with defaults, so that settings that cannot work never reach a worker."""
 
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams
-from core.schemas.sampling import ResolvedSampleParams, datasets_of
+from core.schemas.sampling import MAX_BLENDED_STRIDE, ResolvedSampleParams, datasets_of, models_of
 from core.storage import datasets, models
 from core.storage.tables import Dataset, DatasetImage, Model
 
@@ -88,16 +89,18 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
 
 def _sample(app_state: AppState, body: SampleJobIn) -> NewJob:
     model = models.find(app_state.database, body.model_id)
-    learned = _learned_settings(model)
     with _params_errors_as_problem():
-        params = body.params.resolved(learned, _draw_seed())
+        params = body.params.resolved(_learned_settings(model), _draw_seed())
     materials.check_sampling(params, model)
+    others = {name: models.find(app_state.database, id_) for name, id_ in models_of(params.model_dump()).items()}
+    _require_blendable(model, others)
     for name, dataset_id in datasets_of(params.model_dump()).items():
         _require_one_picture(app_state, f"params.{name}", dataset_id)
     return NewJob(
         kind=JobKind.SAMPLE,
         params=params.model_dump(mode="json"),
         model_id=body.model_id,
+        model_ids=tuple(other.id for other in others.values()),
         progress=_sample_progress(params),
         shards=tuple(
             NewShard(shard.first, shard.params.model_dump(mode="json"), _sample_progress(shard.params))
@@ -108,6 +111,31 @@ def _sample(app_state: AppState, body: SampleJobIn) -> NewJob:
 
 def _sample_progress(params: ResolvedSampleParams) -> Progress:
     return Progress(stages=params.count, iterations=params.steps_taken)
+
+
+def _require_blendable(model: Model, others: Mapping[str, Model]) -> None:
+    """Check that models can be drawn on one canvas. Raises Problem, naming each parameter that is wrong."""
+    wrong = []
+    stride = total_stride(_learned_settings(model).layers)
+    for name, other in others.items():
+        learned = _learned_settings(other)
+        joined = math.lcm(stride, total_stride(learned.layers))
+        reason = learned.only_size
+        if reason is None and other.channels != model.channels:
+            reason = f"learned pictures of {other.channels} channels, the job's own model of {model.channels}"
+        if reason is None and other.maps != model.maps:
+            reason = "learned other maps of a material than the job's own model"
+        if reason is None and joined > MAX_BLENDED_STRIDE:
+            reason = (
+                f"the strides of the nets multiply to {total_stride(learned.layers)} and {stride}: the sides of a "
+                f"canvas for both would be multiples of {joined}, more than {MAX_BLENDED_STRIDE}"
+            )
+        if reason is not None:
+            wrong.append({"field": f"params.{name}", "message": f"cannot be blended: {reason}"})
+        else:
+            stride = joined
+    if wrong:
+        raise validation_problem(wrong)
 
 
 def _require_one_picture(app_state: AppState, field: str, dataset_id: str) -> None:

@@ -10,6 +10,7 @@ from api.jobs import service
 from api.jobs.schemas import AnyJobIn, JobIn
 from core.pictures.origin import BadOrigin, DatasetOrigin, NoOrigin, Origin, read_origin
 from core.schemas.jobs import JobKind, Replay
+from core.schemas.sampling import with_ids
 from core.storage import datasets, models
 from core.storage.tables import Job
 
@@ -30,7 +31,8 @@ def create(app_state: AppState, file: BinaryIO, key: str | None) -> Job:
 def _request(app_state: AppState, origin: Origin) -> AnyJobIn:
     """Return the request that a client would send for this job. Raises Problem."""
     named = {name: _find_dataset(app_state, dataset) for name, dataset in origin.datasets.items()}
-    request: dict[str, Any] = {"kind": origin.kind, "params": {**origin.params, **named}}
+    named |= {name: _find_model(app_state, sha256) for name, sha256 in origin.models.items()}
+    request: dict[str, Any] = {"kind": origin.kind, "params": with_ids(origin.params, named)}
     if JobKind(origin.kind) != JobKind.TRAIN:
         request["model_id"] = _find_model(app_state, origin.model)
     if JobKind(origin.kind) != JobKind.SAMPLE:

@@ -111,14 +111,17 @@ class BlockedNet:
                 maps.append(functional.relu_(convolve(below, weight, bias, stride)))
         return maps
 
-    def basis(self, blocks: Tensor, layout: Layout) -> Tensor:
-        """Return B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape."""
+    def basis(self, blocks: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
+        """Return B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape.
+
+        mask (1, 1, H_L, W_L): see `core.theory.decoding.basis`.
+        """
         chunks = self.chunks(blocks, layout)
         if len(chunks) == 1:
-            return self.chunk_basis(blocks, layout)
+            return self.chunk_basis(blocks, layout, mask)
         found = torch.empty_like(blocks)
         parallel_map(
-            lambda chunk, into: into.copy_(self.chunk_basis(chunk, layout)), chunks, self.chunks(found, layout)
+            lambda chunk, into: into.copy_(self.chunk_basis(chunk, layout, mask)), chunks, self.chunks(found, layout)
         )
         return found
 
@@ -145,11 +148,13 @@ class BlockedNet:
         chunk_size = max(1, CHUNK_MAP_BYTES // picture_bytes)
         return pictures.tensor_split(max(min(MIN_CHUNKS, len(pictures)), math.ceil(len(pictures) / chunk_size)))
 
-    def chunk_basis(self, blocks: Tensor, layout: Layout) -> Tensor:
+    def chunk_basis(self, blocks: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
         """Compute B for one chunk of pictures; see `basis`."""
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
         coefficients = self._top_coefficients(maps[-1])
+        if mask is not None:
+            coefficients = coefficients * mask.to(coefficients.dtype)
         for index in reversed(range(1, len(maps))):
             coefficients = self._coefficients_below(coefficients, maps, index)
         basis = self._deconvolve(coefficients, 0, extended.shape[-2:])

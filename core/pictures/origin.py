@@ -66,9 +66,8 @@ class Origin(BaseModel):
 
     version: of this software. kind, params: of a job that makes it again; for a picture of a sampling job, which does
     not depend on the others, a job that draws it alone. name, index: of the file among the results of that job. model:
-    the SHA-256 of the model's file. datasets: those that parameters of the job name, which are left out of params.
-    precision: of the convolutions, as `auto` was resolved. device: the kind of
-    processor or GPU.
+    the SHA-256 of the model's file. datasets, models: those that parameters of the job name, which are left out of
+    params. precision: of the convolutions, as `auto` was resolved. device: the kind of processor or GPU.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -80,6 +79,7 @@ class Origin(BaseModel):
     model: Hash | None
     dataset: DatasetOrigin | None
     datasets: dict[Text, DatasetOrigin] = {}
+    models: dict[Text, Hash] = {}
     precision: Text
     device: Text
     name: Text

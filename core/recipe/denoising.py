@@ -48,7 +48,7 @@ def basis_passes(net: GenerativeConvNet, noise_std: float, random_lattice: bool)
     """Return how many times `denoise` computes B, for progress reports."""
     if not noise_std:
         return 0
-    return len(_phases(net)) ** 2 if random_lattice else 1
+    return len(stride_phases(net)) ** 2 if random_lattice else 1
 
 
 def phase_averaged_basis(
@@ -58,7 +58,7 @@ def phase_averaged_basis(
 
     Exact on the torus. On other boundaries, rolling brings up to a stride of pixels from the opposite side.
     """
-    phases = _phases(net)
+    phases = stride_phases(net)
     total = torch.zeros_like(images)
     for down, right in product(phases, phases):
         rolled = compute_basis(net, images.roll((down, right), dims=(2, 3)), boundary)
@@ -66,7 +66,7 @@ def phase_averaged_basis(
     return total / len(phases) ** 2
 
 
-def _phases(net: GenerativeConvNet) -> range:
+def stride_phases(net: GenerativeConvNet) -> range:
     """Return the offsets in pixels, along one side, of the stride phases that are averaged."""
     stride = net.architecture.total_stride
     return range(0, stride, -(-stride // MAX_PHASES))

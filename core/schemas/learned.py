@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 from core.schemas.geometry import Boundary
-from core.schemas.learning import LearnedSize, Top
+from core.schemas.learning import LayerParams, LearnedSize, Top
 
 
 class LearnedSettings(BaseModel, LearnedSize):
@@ -19,6 +19,7 @@ class LearnedSettings(BaseModel, LearnedSize):
     boundary: Boundary = "torus"
     step_size: float
     reference_std: float
+    layers: tuple[LayerParams, ...] = ()
 
     @property
     def side(self) -> int:

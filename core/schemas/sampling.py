@@ -1,6 +1,7 @@
 """Settings of sampling pictures from a finished model."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,6 +18,8 @@ DEFAULT_STEPS = 200
 DEFAULT_START_STRENGTH = 0.7
 DEFAULT_GUIDE_STRENGTH = 0.1
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id")  # parameters that name a dataset
+MAX_BLENDED = 7  # models besides the job's own
+MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
 
 SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
 SHARD_PIXELS = SHARD_PICTURES * 512**2  # in a shard at most, if it holds several pictures
@@ -34,6 +37,37 @@ _SIDE = (
     f"Pixels, at least {MIN_SIDE}; the model's own size if absent. Models of objects, and of patches but for windows "
     "of a texture (boundary torus), have no other size."
 )
+
+
+class BlendedModel(BaseModel):
+    """Another model, and where its texture is drawn: its share of a pixel is `weight` x the mask."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_id: Annotated[str, Field(min_length=1, max_length=40)]
+    mask_dataset_id: Annotated[
+        DatasetId,
+        Field(
+            description="Where the model is drawn: a dataset of one picture, white where it is drawn and black where "
+            "not. It is scaled to cover width x height. Everywhere if absent."
+        ),
+    ] = None
+    weight: Annotated[
+        float | None,
+        Field(
+            validate_default=True,
+            ge=0,
+            le=1,
+            description="Factor on the mask; 1 if absent. Without a mask: the model's share of what masks leave.",
+        ),
+    ] = None
+
+    @field_validator("weight")
+    @classmethod
+    def _has_a_mask_or_a_weight(cls, weight: float | None, info: ValidationInfo) -> float | None:
+        if weight is None and info.data.get("mask_dataset_id", "refused") is None:
+            raise ValueError("is needed without mask_dataset_id: how much of the picture the model has")
+        return weight
 
 
 class SampleParams(BaseModel):
@@ -89,6 +123,26 @@ class SampleParams(BaseModel):
             f"strongly as the reference distribution holds them. {DEFAULT_GUIDE_STRENGTH:g} if absent.",
         ),
     ] = None
+
+    blend: Annotated[
+        tuple[BlendedModel, ...] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_BLENDED,
+            description="Draw other models on the same canvas, each where its mask is white, and the job's own where "
+            "all masks are black. Not for models of objects or patches, and only for models with as many channels.",
+        ),
+    ] = None
+
+    @field_validator("blend")
+    @classmethod
+    def _can_be_blended(
+        cls, blend: tuple[BlendedModel, ...] | None, info: ValidationInfo
+    ) -> tuple[BlendedModel, ...] | None:
+        learned = learned_of(info)
+        if blend is not None and learned is not None and learned.only_size is not None:
+            raise ValueError(f"must be absent: {learned.only_size}")
+        return blend
 
     @field_validator("guide_dataset_id")
     @classmethod
@@ -199,4 +253,44 @@ def _default(strength: float | None, dataset_id: str | None, default: float) -> 
 
 def datasets_of(params: Mapping[str, Any]) -> dict[str, str]:
     """Return the ids of the datasets that a job's stored parameters name, by parameter."""
-    return {name: params[name] for name in DATASET_PARAMS if params.get(name) is not None}
+    named = {name: params[name] for name in DATASET_PARAMS if params.get(name) is not None}
+    return named | _of_blend(params, "mask_dataset_id")
+
+
+def models_of(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return the ids of the models that a job's stored parameters name, by parameter."""
+    return _of_blend(params, "model_id")
+
+
+def without_ids(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job's stored parameters without the ids of `datasets_of` and `models_of`."""
+    named = datasets_of(params).keys() | models_of(params).keys()
+    left = {name: value for name, value in params.items() if name not in named}
+    if params.get("blend"):
+        left["blend"] = [
+            {name: value for name, value in one.items() if f"blend[{index}].{name}" not in named}
+            for index, one in enumerate(params["blend"])
+        ]
+    return left
+
+
+def with_ids(params: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+    """Return parameters with ids by parameter, the inverse of `without_ids`.
+
+    A name for which there is no place becomes a parameter of its own, which no job has.
+    """
+    joined = dict(params)
+    if isinstance(blend := joined.get("blend"), list | tuple):
+        joined["blend"] = blend = [dict(one) if isinstance(one, Mapping) else one for one in blend]
+    for name, id_ in named.items():
+        place = re.fullmatch(r"blend\[(\d)\]\.(\w+)", name)
+        if place and isinstance(blend, list) and int(place[1]) < len(blend) and isinstance(blend[int(place[1])], dict):
+            blend[int(place[1])][place[2]] = id_
+        else:
+            joined[name] = id_
+    return joined
+
+
+def _of_blend(params: Mapping[str, Any], field: str) -> dict[str, str]:
+    blend = params.get("blend") or ()
+    return {f"blend[{index}].{field}": one[field] for index, one in enumerate(blend) if one.get(field) is not None}

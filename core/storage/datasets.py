@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from core.schemas.jobs import JobStatus
 from core.schemas.materials import MaterialMap
-from core.schemas.sampling import DATASET_PARAMS
+from core.schemas.sampling import DATASET_PARAMS, MAX_BLENDED
 from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
@@ -65,7 +65,8 @@ def delete(database: Database, dataset_id: str) -> list[str]:
     """
     with database.write() as session:
         dataset = _get(session, dataset_id, lock=True)
-        named = (Job.params[name].as_string() == dataset_id for name in DATASET_PARAMS)
+        masks = (("blend", index, "mask_dataset_id") for index in range(MAX_BLENDED))
+        named = (Job.params[name].as_string() == dataset_id for name in (*DATASET_PARAMS, *masks))
         refuse_while_needed(session, or_(Job.dataset_id == dataset_id, *named), f"dataset {dataset_id}")
         files = [image.blob for image in dataset.images]
         session.delete(dataset)

@@ -14,8 +14,12 @@ from torch import Tensor
 from core.engine import Engine
 from core.engine.dynamics import Dynamics
 from core.engine.tiling import needs_tiles, run_in_tiles
+from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
 from core.theory.model import GenerativeConvNet
+
+Step = Callable[[Tensor, torch.Generator, Callable[[float], None] | None], Tensor]
+"""A step of eq. 19 in place, (chains, generator, after_part) -> chains; `after_part(share done)` after each tile."""
 
 
 class Condition:
@@ -97,6 +101,16 @@ class Guide(Condition):
         return torch.exp(-(self.blur**2) * (down[:, None] + right)) * (-self.strength / self.reference_std**2)
 
 
+@dataclass(frozen=True)
+class InBox(Condition):
+    """The chains are confined to a colour box."""
+
+    box: ColourBox
+
+    def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        return self.box.project(chains)
+
+
 @torch.no_grad()
 def run_in_place(
     engine: Engine,
@@ -108,35 +122,51 @@ def run_in_place(
     conditions: Sequence[Condition] = (),
     after_step: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """Return chains (N, C, H, W) after `steps` Langevin steps, each of which respects the conditions.
+    """Return chains (N, C, H, W) after `steps` Langevin steps, each of which respects the conditions; see `run_steps`.
 
-    I <- I - ε²/2 (I/σ² - B - Σ drift) + ε Z, then the projection into the colour box, then the constraints. With
-    `random_lattice` the chains are rolled back after each step, so that every pixel stays in its place, whereas
+    With `random_lattice` the chains are rolled back after each step, so that every pixel stays in its place, whereas
     `Engine.run` lets periodic chains move. Canvases too large for one step are computed in tiles.
+    """
+    stride, free = net.architecture.total_stride, replace(dynamics, box=None)
+    tiled = dynamics.boundary == "torus" and needs_tiles(net.architecture, chains)
+
+    def step(chains: Tensor, generator: torch.Generator, after_part: Callable[[float], None] | None) -> Tensor:
+        if tiled:
+            return run_in_tiles(engine, net, chains.clone(), 1, free, generator, after_part)
+        down, right = dynamics.draw_phase(stride, generator)
+        moved = chains.roll((down, right), (2, 3))
+        moved = engine.run(net, moved, 1, replace(free, random_lattice=False), generator)
+        return moved.roll((-down, -right), (2, 3))
+
+    conditions = conditions if dynamics.box is None else (InBox(dynamics.box), *conditions)
+    return run_steps(step, chains, steps, dynamics.step_size, generator, conditions, after_step)
+
+
+def run_steps(
+    step: Step,
+    chains: Tensor,
+    steps: int,
+    step_size: float,
+    generator: torch.Generator,
+    conditions: Sequence[Condition] = (),
+    after_step: Callable[[float], None] | None = None,
+) -> Tensor:
+    """Return chains (N, C, H, W) after `steps` times `step`, each of which respects the conditions.
+
+    I <- I - ε²/2 (I/σ² - B - Σ drift) + ε Z, then the constraints, in their order.
     `after_step(steps done)` is called after each step, and with fractions of a step for tiles; an exception that it
     raises ends the run.
     """
-    stride, box = net.architecture.total_stride, dynamics.box
-    tiled = dynamics.boundary == "torus" and needs_tiles(net.architecture, chains)
-    free = replace(dynamics, box=None)
-    for step in range(steps):
-        if tiled:
-            after_part = None if after_step is None else lambda done, step=step: after_step(step + done)
-            moved = run_in_tiles(engine, net, chains.clone(), 1, free, generator, after_part)
-        else:
-            down, right = dynamics.draw_phase(stride, generator)
-            moved = chains.roll((down, right), (2, 3))
-            moved = engine.run(net, moved, 1, replace(free, random_lattice=False), generator)
-            moved = moved.roll((-down, -right), (2, 3))
+    for done in range(steps):
+        after_part = None if after_step is None else lambda share, done=done: after_step(done + share)
+        moved = step(chains, generator, after_part)
         for condition in conditions:
             drift = condition.drift(chains)
             if drift is not None:
-                moved = moved.add(drift, alpha=dynamics.step_size**2 / 2)
-        if box is not None:
-            moved = box.project(moved)
+                moved = moved.add(drift, alpha=step_size**2 / 2)
         for condition in conditions:
             moved = condition.constrain(moved, generator)
         chains = moved
-        if after_step is not None and not tiled:
-            after_step(step + 1)
+        if after_step is not None:
+            after_step(done + 1)
     return chains

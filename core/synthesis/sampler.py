@@ -132,6 +132,11 @@ def guide_of(content: bytes, model: TrainedModel, strength: float, height: int, 
 
     What is finer than about the net's window is left to the model.
     """
-    picture = model.levels.box.project(prepare_picture(content, model, height, width, slow_light=True))
     architecture = model.net.architecture
+    picture = guide_picture(content, model, height, width)
     return Guide(picture, strength, architecture.reference_std, architecture.receptive_field * GUIDE_BLUR)
+
+
+def guide_picture(content: bytes, model: TrainedModel, height: int, width: int) -> Tensor:
+    """Read a guide as the model's training pictures were prepared, in its colours -> (1, C, height, width)."""
+    return model.levels.box.project(prepare_picture(content, model, height, width, slow_light=True))

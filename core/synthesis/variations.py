@@ -34,5 +34,9 @@ def start_variation(
     noise_std: n, the noise that the model's training pictures were under, which its chains have too.
     """
     noise = torch.randn(picture.shape, generator=generator, dtype=picture.dtype, device=picture.device)
-    std = math.hypot(math.sqrt(strength * (2 - strength)) * contrast, noise_std)
-    return (1 - strength) * picture + std * noise
+    return (1 - strength) * picture + variation_std(strength, contrast, noise_std) * noise
+
+
+def variation_std(strength: float, contrast: float, noise_std: float) -> float:
+    """Return the standard deviation of the noise in `start_variation`, √(s (2 - s) c² + n²)."""
+    return math.hypot(math.sqrt(strength * (2 - strength)) * contrast, noise_std)

@@ -129,6 +129,14 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     imported = terminal.folder / "m.safetensors"
     terminal.run("models", "export", model_id, imported)
     terminal.run("models", "import", imported, "--name=other")
+    blended = ("--blend=other=stripes.png:0.75", f"--blend={model_id}=0.5", "--count=1", "--steps=2")
+    job = terminal.entry("sample", model_id, *blended, "--out=blended")
+    assert [(one["weight"], one["mask_dataset_id"] is None) for one in job["params"]["blend"]] == [
+        (0.75, False),
+        (0.5, True),
+    ]
+    assert terminal.entry("replay", *job["files"])["params"]["blend"] == job["params"]["blend"]
+    assert "not MODEL=MASK" in terminal.run("sample", model_id, "--blend=other=gone.png", code=2).stderr
     quick = ("--set=chains=2", "--set=temperatures=2", "--set=steps=1")
     done = terminal.run("classify", "stripes.png", f"--model={model_id}", "--model=other", "--refine", *quick)
     assert re.search(rf"stripes.png: ({model_id}|other) \(\d+%\)", done.stderr)

@@ -11,7 +11,7 @@ from nets import random_net
 from PIL import Image
 from redis import Redis
 from support import rows
-from support.finished_models import add_model, noise_png, pixels_of
+from support.finished_models import add_model, learning_params, noise_png, pixels_of
 from support.pictures import decoded, encoded
 from support.worker_harness import WorkerHarness
 
@@ -25,8 +25,8 @@ from core.pictures.origin import DatasetOrigin, read_origin
 from core.recipe.tone import Tone
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.schemas.learning import LearningParams
-from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams
-from core.storage import datasets
+from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams, models_of
+from core.storage import datasets, models
 from core.storage.errors import LeaseLost
 from core.theory.learning import architecture_of
 from worker.job_context import JobContext
@@ -182,6 +182,41 @@ def test_pictures_follow_their_guide_and_without_strength_are_those_without_it(h
     assert torch.equal(zero, plain)
     differences = [(one[..., 20:28].mean() - one[..., 4:12].mean()).item() for one in (plain, guided)]
     assert differences[1] - differences[0] > 25
+
+
+def test_models_are_drawn_where_their_masks_are_white_and_a_black_mask_changes_no_byte(harness: WorkerHarness) -> None:
+    first, _ = add_model(harness, boundary="torus", random_lattice=True)
+    levels, params = Levels(torch.tensor([60.0]), 0.1), learning_params(reference_std=3.0, picture_noise=1.5)
+    other = harness.add_model(random_net(architecture_of(params, 1), 5).float(), params, levels)
+    halves = Image.new("L", (48, 32), 0)
+    halves.paste(255, (24, 0, 48, 32))
+    mask, black = (harness.add_dataset(a=encoded(one, "PNG")) for one in (halves, Image.new("L", (48, 32))))
+    guide = harness.add_dataset(a=noise_png(1))
+
+    def drawn(**changes: object) -> bytes:
+        asked = {"count": 1, "steps": 30, "width": 48, "height": 32, "step_size": 0.8, "seed": 7, **changes}
+        params = ResolvedSampleParams.model_validate(asked).model_dump(mode="json")
+        model_ids = tuple(models_of(params).values())
+        job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params, model_id=first, model_ids=model_ids))
+        assert job.status == JobStatus.SUCCEEDED, job.error
+        return harness.file(job, "synthesized-000.png")
+
+    def pixels(content: bytes) -> tuple[str, torch.Tensor]:
+        origin = read_origin(io.BytesIO(content))
+        assert not any(name.endswith("_id") for one in origin.params["blend"] for name in one)
+        assert origin.models["blend[0].model_id"] == models.find(harness.database, other).sha256
+        return content, pixels_of(content).float()
+
+    entry = {"model_id": other, "mask_dataset_id": mask}
+    plain = pixels_of(drawn())
+    for nothing in ({**entry, "mask_dataset_id": black}, {**entry, "weight": 0.0}, {"model_id": other, "weight": 0.0}):
+        assert torch.equal(pixels_of(drawn(blend=[nothing])), plain)
+    content, blended = pixels(drawn(blend=[entry]))
+    assert content == drawn(blend=[entry]), "again to the byte"
+    assert blended[..., :16].mean() - blended[..., 32:].mean() > 30
+    tiled = {"tileable": True, "width": 50, "guide_dataset_id": guide, "guide_strength": 0.1}
+    started = {"start_dataset_id": guide, "start_strength": 0.5}
+    assert pixels(drawn(blend=[entry], **tiled, **started))[1].shape == (1, 32, 50)
 
 
 def test_a_canceled_shard_stops_and_leaves_no_file_behind(harness: WorkerHarness) -> None:

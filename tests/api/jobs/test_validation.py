@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from support import pictures, rows
 from support.http import Api, fields, problem
+from support.keys import ask, holder
+from support.models import model_file
 
 from core.jobs import outcomes
 from core.recipe.presets import PRESETS
@@ -362,3 +364,45 @@ def test_a_guide_is_a_dataset_of_one_picture_for_models_of_textures(api: Api, mo
     assert fields(api.post(guided(model, guide_dataset_id=one, guide_strength=1e6))) == ["params.guide_strength"]
     of_objects = rows.add_model(api.database, **OBJECT)
     assert fields(api.post(guided(of_objects, guide_dataset_id=one))) == ["params.guide_dataset_id"]
+
+
+def test_a_blend_is_of_textures_with_as_many_channels_and_masks_of_one_picture(each_api: Api) -> None:
+    first, other = rows.add_model(each_api.database), rows.add_model(each_api.database)
+    one, two = _dataset(each_api, pictures.png()), _dataset(each_api, pictures.png(), pictures.png())
+
+    def blended(*blend: dict[str, Any]) -> dict[str, Any]:
+        return {"kind": "sample", "model_id": first, "params": {"blend": list(blend)}}
+
+    def refused(**entry: Any) -> str:
+        body = problem(each_api.post(blended({"model_id": other, "weight": 0.5}, entry)), 422)
+        (error,) = body["errors"]
+        assert error["field"].startswith("params.blend[1]."), error
+        return str(error["message"])
+
+    layers = [{"filters": 4, "kernel_size": 15, "stride": 5}, {"filters": 4, "kernel_size": 7, "stride": 7}]
+    strided = rows.add_model(each_api.database, layers=layers, random_lattice=False)
+    for changes, said in (({"channels": 3}, "3 channels"), (OBJECT, "an object"), (PATCHES, "patches of 12")):
+        assert said in refused(model_id=rows.add_model(each_api.database, **changes), weight=0.5)
+    assert "multiples of 105" in refused(model_id=strided, weight=0.5)
+    assert "has 2 pictures" in refused(model_id=other, mask_dataset_id=two)
+    assert "needed without mask_dataset_id" in refused(model_id=other)
+    problem(each_api.post(blended({"model_id": "model_gone", "weight": 0.5})), 404)
+    problem(each_api.post(blended({"model_id": other, "mask_dataset_id": "dataset_gone"})), 404)
+    job = _accepted(each_api, blended({"model_id": first, "weight": 0}, {"model_id": other, "mask_dataset_id": one}))
+    assert job["params"]["blend"][1] == {"model_id": other, "mask_dataset_id": one, "weight": None}
+    for path in (f"models/{other}", f"datasets/{one}"):
+        assert job["id"] in problem(each_api.client.delete(f"/v1/{path}"), 409)["detail"]
+    each_api.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+    for path in (f"models/{other}", f"datasets/{one}"):
+        assert each_api.client.delete(f"/v1/{path}").status_code == 204
+    assert "cannot go on" in problem(each_api.client.post(f"/v1/jobs/{job['id']}/resume"), 409)["detail"]
+
+
+def test_a_blend_with_anothers_model_or_mask_is_not_found(api: Api) -> None:
+    ada, bob = holder(api.database, "ada"), holder(api.database, "bob")
+    files = {"model": ("m.safetensors", model_file())}
+    first, other = (ask(api, key, "POST", "/v1/models", files=files).json()["id"] for key in (ada, bob))
+    mask = ask(api, bob, "POST", "/v1/datasets", files={"images": ("a.png", pictures.png())}).json()["id"]
+    for entry in ({"model_id": other, "weight": 0.5}, {"model_id": first, "mask_dataset_id": mask}):
+        body = {"kind": "sample", "model_id": first, "params": {"blend": [entry]}}
+        assert "no " in problem(ask(api, ada, "POST", "/v1/jobs", json=body), 404)["detail"]

@@ -10,7 +10,7 @@ from core.pictures.origin import DatasetOrigin, Origin, write_origin
 from core.schemas.jobs import Replay
 
 SAMPLE = {"count": 1, "width": 64, "height": 48, "steps": 3, "step_size": 0.1, "seed": 2**60, "tileable": True}
-UNSET = dict.fromkeys(("start_dataset_id", "start_strength", "guide_dataset_id", "guide_strength"))
+UNSET = dict.fromkeys(("start_dataset_id", "start_strength", "guide_dataset_id", "guide_strength", "blend"))
 
 
 def told(**changes: object) -> bytes:
@@ -66,6 +66,25 @@ def test_a_variation_is_queued_for_the_dataset_of_this_content(api: Api) -> None
     del params["start_dataset_id"]
     picture = told(params=params, datasets={"start_dataset_id": origin}, model=imported(api)["sha256"])
     assert replay(api, picture).json()["params"] == {**params, "start_dataset_id": dataset["id"]}
+
+
+def test_a_blended_picture_is_queued_for_the_models_and_masks_of_this_content(api: Api) -> None:
+    masks = [api.upload(("a.png", pictures.png(20))).json()]
+    origin = DatasetOrigin.of([image["sha256"] for image in masks[0]["images"]])
+    model = imported(api)
+    asked = {**SAMPLE, **UNSET, "blend": [{"weight": 0.5}, {"weight": 0.25, "mask_dataset_id": None}]}
+    about = {"datasets": {"blend[0].mask_dataset_id": origin}, "model": model["sha256"], "params": asked}
+    named = {f"blend[{index}].model_id": model["sha256"] for index in range(2)}
+    job = replay(api, told(**about, models=named)).json()
+    masks_of = [masks[0]["id"], None]
+    assert [one["mask_dataset_id"] for one in job["params"]["blend"]] == masks_of
+    assert [(one["model_id"], one["weight"]) for one in job["params"]["blend"]] == [
+        (model["id"], w) for w in (0.5, 0.25)
+    ]
+    gone = problem(replay(api, told(**about, models={**named, "blend[1].model_id": "0" * 64})), 404)
+    assert "a model that is not there" in gone["detail"]
+    for names in ({"blend[1].model_id": model["sha256"]}, {**named, "blend[2].model_id": model["sha256"]}):
+        problem(replay(api, told(**about, models=names)), 422)
 
 
 def test_the_same_request_queues_one_job(api: Api) -> None:

@@ -8,7 +8,16 @@ from core.schemas.inpainting import InpaintParams, ResolvedInpaintParams
 from core.schemas.jobs import Progress
 from core.schemas.learned import LearnedSettings, boundary_of_pictures
 from core.schemas.reconstruction import ReconstructParams
-from core.schemas.sampling import MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams, datasets_of
+from core.schemas.sampling import (
+    MIN_SIDE,
+    SHARD_PICTURES,
+    ResolvedSampleParams,
+    SampleParams,
+    datasets_of,
+    models_of,
+    with_ids,
+    without_ids,
+)
 
 COMMON = {"image_size": 96, "step_size": 0.3, "reference_std": 1.0}
 TEXTURE = LearnedSettings(**COMMON)
@@ -73,6 +82,21 @@ def test_a_guide_is_for_textures_and_stays_below_the_strength_at_which_chains_di
     assert "needs guide_dataset_id" in refusals(lambda: SampleParams(guide_strength=0.5))["guide_strength"]
     guided = SampleParams(guide_dataset_id="dataset_1")
     assert "the model learned" in refusals(lambda: guided.resolved(OBJECT, seed=1))["guide_dataset_id"]
+
+
+def test_a_blend_names_models_and_masks_and_is_for_textures():
+    masked, everywhere = {"model_id": "m1", "mask_dataset_id": "d1"}, {"model_id": "m2", "weight": 0.5}
+    params = SampleParams.model_validate({"blend": [masked, everywhere]}).resolved(TEXTURE, seed=1)
+    stored = params.model_dump(mode="json")
+    assert datasets_of(stored) == {"blend[0].mask_dataset_id": "d1"}
+    assert models_of(stored) == {"blend[0].model_id": "m1", "blend[1].model_id": "m2"}
+    left = without_ids(stored)
+    assert left["blend"] == [{"weight": None}, {"mask_dataset_id": None, "weight": 0.5}]
+    assert with_ids(left, {**datasets_of(stored), **models_of(stored)}) == stored
+    for blend in ([], [{"model_id": "m"}], [everywhere] * 8, [{**masked, "weight": 1.5}], [{"mask_dataset_id": "d"}]):
+        assert refusals(lambda blend=blend: SampleParams.model_validate({"blend": blend}))
+    blended = SampleParams.model_validate({"blend": [masked]})
+    assert "the model learned" in refusals(lambda: blended.resolved(OBJECT, seed=1))["blend"]
 
 
 def test_stored_settings_are_read_without_the_model():
