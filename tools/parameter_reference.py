@@ -16,7 +16,7 @@ from core.schemas.classification import ClassifyParams  # noqa: E402
 from core.schemas.inpainting import InpaintParams  # noqa: E402
 from core.schemas.learning import LayerParams, LearningParams  # noqa: E402
 from core.schemas.reconstruction import ReconstructParams  # noqa: E402
-from core.schemas.sampling import SampleParams  # noqa: E402
+from core.schemas.sampling import BlendedModel, SampleParams  # noqa: E402
 
 PAGE = ROOT / "docs/reference/parameters.md"
 OTHER_KINDS: dict[str, type[BaseModel]] = {
@@ -55,6 +55,8 @@ def page() -> str:
     parts += [f"**{name}**\n\n```json\n{_own_settings(params)}\n```\n" for name, params in PRESETS.items()]
     for kind, schema in OTHER_KINDS.items():
         parts += [f"## Parameters of `{kind}`\n", _table(schema)]
+        if kind == "sample":
+            parts += ["Each of `blend`:\n", _table(BlendedModel)]
     return "\n".join(parts)
 
 

@@ -44,7 +44,7 @@ class BlendedModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model_id: Annotated[str, Field(min_length=1, max_length=40)]
+    model_id: Annotated[str, Field(min_length=1, max_length=40, description="The model.")]
     mask_dataset_id: Annotated[
         DatasetId,
         Field(

@@ -18,7 +18,7 @@ from core.schemas.sampling import BlendedModel, ResolvedSampleParams
 
 ROUNDING = 1e-4  # shares nearer than that to 0 or 1 are 0 or 1
 BORDER_STD = 0.25  # of the largest window: standard deviation of the blur of the sharp masks
-STRENGTH_POWER = 0.5  # weights of top units are shares to this power: they sum to √2 where two models share alike
+STRENGTH_POWER = 0.7  # weights of top units are shares to this power: they sum to 1.23 where two models share alike
 
 
 @dataclass(frozen=True)

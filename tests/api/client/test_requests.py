@@ -19,6 +19,7 @@ from support.valkey import Valkey
 
 from api import client as package
 from api.client import (
+    Blended,
     Client,
     Conflict,
     Invalid,
@@ -292,6 +293,11 @@ def test_a_variation_is_posted_with_its_picture_which_is_deleted_if_it_is_refuse
     guided.cancel()
     client.datasets.delete(client.datasets.show(guided.params["guide_dataset_id"]))
     assert client.sample(model_id, start=dataset).params["start_dataset_id"] == dataset.id
+    others = [Blended(model_id, dataset), Blended(model_id, weight=0.5)]
+    blended = client.sample(model_id, blend=others).params["blend"]
+    assert [(one["mask_dataset_id"], one["weight"]) for one in blended] == [(dataset.id, None), (None, 0.5)]
+    with pytest.raises(Invalid, match="weight"):
+        client.sample(model_id, blend=[Blended(model_id, pictures.png(), weight=2)])
     with pytest.raises(Invalid, match="start_strength"):
         client.sample(model_id, start=pictures.png(), start_strength=2)
     assert [one.id for one in client.datasets.list()] == [dataset.id]
