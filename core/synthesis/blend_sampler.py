@@ -82,7 +82,7 @@ class BlendSampler:
         return begin
 
     def _render(self, chains: Tensor, clean: Tensor) -> Tensor:
-        """Return each model's part in its own tone and grey levels as bytes (C, H, W).
+        """Return each model's part in its own tone and grey levels: bytes (C, H, W), or of a material float32.
 
         The tone keeps the mean of the chains, as in `core.synthesis.sampling.render`.
         """
@@ -90,14 +90,15 @@ class BlendSampler:
         for expert in self.blend.experts:
             weighted, total = (_sums(one) for one in (expert.share * chains, expert.share))
             means.append(expert.scale * weighted / total)
-        pixels = torch.empty(clean.shape, dtype=torch.uint8)
+        as_bytes = not self.models[0].maps
+        pixels = torch.empty(clean.shape, dtype=torch.uint8 if as_bytes else torch.float32)
         for first in range(0, clean.shape[2], PROJECTED_ROWS):
             rows = slice(first, first + PROJECTED_ROWS)
             levels = torch.zeros_like(clean[:, :, rows])
             for expert, model, tone, mean in zip(self.blend.experts, self.models, self.tones, means, strict=True):
                 toned = tone.apply(expert.scale * clean[:, :, rows], mean)
                 levels += expert.share[:, :, rows] * model.levels.to_grey_levels(toned)
-            pixels[:, :, rows] = to_bytes(levels.cpu())
+            pixels[:, :, rows] = to_bytes(levels.cpu()) if as_bytes else levels.cpu()
         return pixels[0]
 
 
@@ -111,8 +112,10 @@ def open_sampler(
     """Prepare models, the job's own first, to draw what `params` ask for.
 
     masks, start, guide: picture files; a mask for each of `params.blend`. If no other model has a share of the picture,
-    the first draws it as without a blend, bit for bit.
+    the first draws it as without a blend, bit for bit. Raises ValueError if the models are of different maps.
     """
+    if any(model.maps != models[0].maps for model in models):
+        raise ValueError("the models of a blend must be of the same maps")
     if len(models) > 1:
         stride = math.lcm(*(model.net.architecture.total_stride for model in models))
         window = max(model.net.architecture.receptive_field for model in models)
