@@ -28,11 +28,12 @@ def sample(context: JobContext) -> None:
     context.set_metrics(precision=sampler.engine.precision)
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)
+    maps = models[0].maps
     for done in range(params.count):
         index = context.lease.first + done
         drawn = sampler.draw(index, partial(progress.report, done, done + 1))
-        asked, alone = params_of_one(params, index), named_pictures(0, drawn, model.maps)
-        for (name, pixels), (name_alone, _) in zip(named_pictures(index, drawn, model.maps), alone, strict=True):
+        asked, alone = params_of_one(params, index), named_pictures(0, drawn, maps)
+        for (name, pixels), (name_alone, _) in zip(named_pictures(index, drawn, maps), alone, strict=True):
             context.add_picture(name, pixels, origins.origin(name_alone, 0, asked))
     context.succeed()
 

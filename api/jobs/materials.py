@@ -7,7 +7,7 @@ from api.errors import validation_problem
 from core.schemas.learning import COLOUR_CHANNELS, MAX_PIXELS, MAX_WEIGHTS, LearningParams
 from core.schemas.materials import MaterialMap, channels_of
 from core.schemas.model_file import weights_of
-from core.schemas.sampling import MAX_SIDE, ResolvedSampleParams, datasets_of
+from core.schemas.sampling import DATASET_PARAMS, MAX_SIDE, ResolvedSampleParams
 from core.storage import datasets
 from core.storage.tables import Dataset, Model
 
@@ -44,7 +44,8 @@ def check_sampling(params: ResolvedSampleParams, model: Model) -> None:
         return
     wrong = [
         {"field": f"params.{name}", "message": "must be absent: the model learned the maps of a material, not pictures"}
-        for name in datasets_of(params.model_dump())
+        for name in DATASET_PARAMS
+        if getattr(params, name) is not None
     ]
     most = COLOUR_CHANNELS * MAX_SIDE**2 // model.channels
     if params.width * params.height > most:
