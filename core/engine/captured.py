@@ -13,6 +13,7 @@ from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
 from core.engine.kernel import advance_
 from core.engine.layout import Layout, project_blocks_
+from core.engine.noise import Share
 from core.pictures.colour_box import ColourBox
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import Architecture
@@ -23,7 +24,10 @@ _KEYS = 2**62
 
 @dataclass(frozen=True)
 class GraphKey:
-    """What a captured graph depends on, besides the numbers in its memory. box: compared by identity, not by value."""
+    """What a captured graph depends on, besides the numbers in its memory. box: compared by identity, not by value.
+
+    before: pictures of other processes whose noise precedes that of these in the kernel's counter.
+    """
 
     architecture: Architecture
     layout: Layout
@@ -32,6 +36,7 @@ class GraphKey:
     random_lattice: bool
     steps: int
     box: ColourBox | None = field(compare=False)
+    before: int = 0
 
     def matches(self, other: "GraphKey") -> bool:
         """Return True if the graph of `other` can be replayed for this key."""
@@ -100,7 +105,7 @@ class CapturedSteps:
                 rolled = _rolled(key.layout.from_blocks(self._chains), self._phases[step])
                 self._chains.copy_(key.layout.to_blocks(rolled))
             basis = self._blocked.basis(self._chains, key.layout).contiguous(memory_format=torch.channels_last)
-            advance_(self._chains, basis, self._noise_key, coefficients)
+            advance_(self._chains, basis, self._noise_key, coefficients, key.before * self._chains[0].numel())
             if self._box is not None:
                 project_blocks_(self._chains, self._box, key.architecture.channels)
             if self._mask is not None:
@@ -126,8 +131,9 @@ class CapturedRunner:
         dynamics: Dynamics,
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
+        share: Share | None = None,
     ) -> Tensor:
-        """Return images (N, C, H, W), float32, after `steps` Langevin steps; see `Engine.run`.
+        """Return images (N, C, H, W), float32, after `steps` Langevin steps; see `FastEngine.run`.
 
         `after_step(steps done)` is called after each replay of up to MAX_GRAPH_STEPS steps.
         """
@@ -143,6 +149,7 @@ class CapturedRunner:
             dynamics.random_lattice,
             graph_steps,
             dynamics.box,
+            share.first if share else 0,
         )
         if self._cached is None or not key.matches(self._cached.key):
             self._cached = None  # frees its memory, which the next graph may need

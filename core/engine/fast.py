@@ -18,7 +18,7 @@ from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, project_blocks_
-from core.engine.noise import Noise, noise_per_picture
+from core.engine.noise import Noise, Share, noise_of_share, noise_per_picture
 from core.engine.parallel import parallel_map
 from core.schemas.geometry import Boundary
 from core.theory.langevin import langevin_coefficients
@@ -64,13 +64,15 @@ class FastEngine:
         dynamics: Dynamics,
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
+        share: Share | None = None,
     ) -> Tensor:
+        """Run chains as `Engine.run` says. share: the part of all chains that `images` are; they get its noise."""
         layout, blocked = _layout(net, images, dynamics.boundary), self._blocked(net, images)
         if images.dtype == torch.float32 and can_capture_graphs(images.device):
-            return self._captured_runner.run(blocked, layout, images, steps, dynamics, generator, after_step)
+            return self._captured_runner.run(blocked, layout, images, steps, dynamics, generator, after_step, share)
         starts = blocked.chunks(images, layout)
         blocked = blocked.with_packed_weights(layout, len(starts[0])) if steps > 1 else blocked
-        noise = iter(noise_per_picture(generator, len(images)))
+        noise = iter(noise_of_share(generator, share) if share else noise_per_picture(generator, len(images)))
         noises = [list(islice(noise, len(start))) for start in starts]
         chunks = parallel_map(partial(_ChainChunk, blocked, layout, dynamics), starts, noises)
         for step in range(1, steps + 1):

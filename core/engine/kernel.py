@@ -11,20 +11,21 @@ _BLOCK = 1024
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _advance(chains, basis, key, of_image, of_basis, of_noise, count, block: tl.constexpr):  # type: ignore[no-untyped-def]
+def _advance(chains, basis, key, of_image, of_basis, of_noise, count, first, block: tl.constexpr):  # type: ignore[no-untyped-def]
     place = tl.program_id(0) * block + tl.arange(0, block)
     inside = place < count
-    noise = tl.randn(tl.load(key), place)  # Philox: keyed by the step, counted by the element
+    noise = tl.randn(tl.load(key), first + place)  # Philox: keyed by the step, counted by the element
     moved = tl.load(chains + place, mask=inside) * of_image
     moved += tl.load(basis + place, mask=inside).to(tl.float32) * of_basis + noise * of_noise
     tl.store(chains + place, moved, mask=inside)
 
 
-def advance_(chains: Tensor, basis: Tensor, key: Tensor, step: LangevinCoefficients) -> None:
+def advance_(chains: Tensor, basis: Tensor, key: Tensor, step: LangevinCoefficients, first: int = 0) -> None:
     """Take a step of eq. 19 in place, I <- `step.image` I + `step.basis` B + `step.noise` Z, and add one to the key.
 
     chains I (N, C, H, W), float32, and basis B, of any float type: channels innermost in memory, fewer than 2^31
-    numbers. key (1,), int64, on the device, seeds Z: no two steps of a run may share one.
+    numbers. key (1,), int64, on the device, seeds Z: no two steps of a run may share one. first: the counter
+    of the first element's noise, not 0 if other processes step the chains before these.
     Raises ValueError if the shapes differ or the channels are not innermost.
     """
     innermost = all(one.is_contiguous(memory_format=torch.channels_last) for one in (chains, basis))
@@ -33,7 +34,7 @@ def advance_(chains: Tensor, basis: Tensor, key: Tensor, step: LangevinCoefficie
             f"chains {tuple(chains.shape)} and basis {tuple(basis.shape)} must have one shape, channels innermost"
         )
     grid = (triton.cdiv(chains.numel(), _BLOCK),)
-    _advance[grid](chains, basis, key, step.image, step.basis, step.noise, chains.numel(), _BLOCK)
+    _advance[grid](chains, basis, key, step.image, step.basis, step.noise, chains.numel(), first, _BLOCK)
     key += 1
 
 

@@ -14,9 +14,11 @@ from nets import Case, case, seeded
 
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
+from core.engine.noise import Share
 from core.theory.langevin import langevin_step
 
 STEPS = 6
+COUNTED = 20_000  # elements of all chains, at most
 NAME = "core.engine.captured"
 
 
@@ -27,11 +29,12 @@ class Kernel:
         self.keys: list[int] = []
         self.drawn: list[torch.Tensor] = []
 
-    def advance_(self, chains, basis, key, step) -> None:
+    def advance_(self, chains, basis, key, step, first=0) -> None:
         for one in (chains, basis):
             assert one.is_contiguous(memory_format=torch.channels_last)
         self.keys.append(int(key))
-        self.drawn.append(torch.randn(chains.shape, generator=seeded(int(key))))
+        counted = torch.randn(COUNTED, generator=seeded(int(key)))[first : first + chains.numel()]
+        self.drawn.append(counted.view_as(chains.movedim(1, -1)).movedim(-1, 1))  # channels are innermost in memory
         chains.copy_(step.image * chains + step.basis * basis.float() + step.noise * self.drawn[-1])
         key += 1
 
@@ -58,9 +61,9 @@ def dynamics_on(one: Case, bounded: bool, random_lattice: bool) -> Dynamics:
 
 
 @torch.no_grad()
-def ran(runs, one, dynamics, generator, steps=STEPS, after_step=None):
+def ran(runs, one, dynamics, generator, steps=STEPS, after_step=None, share=None):
     blocked = BlockedNet.of(one.net, torch.float32, channel_alignment=8)
-    return runs.run(blocked, layout_of(one), one.images, steps, dynamics, generator, after_step)
+    return runs.run(blocked, layout_of(one), one.images, steps, dynamics, generator, after_step, share)
 
 
 def expected_run(one, dynamics, drawn, generator, graph_steps):
@@ -144,6 +147,13 @@ def test_a_cached_graph_uses_new_weights_if_nothing_else_changed(kernel):  # noq
     after = ran(runs, one, dynamics, seeded(7))
     assert not torch.equal(after, before)
     assert torch.equal(after, ran(captured_runs(), one, dynamics, seeded(7)))
+
+
+def test_a_share_of_the_chains_moves_as_among_all_of_them(kernel):  # noqa: ARG001
+    dynamics, runs = dynamics_on(A_CASE, bounded=True, random_lattice=True), captured_runs()
+    whole, rest = ran(runs, A_CASE, dynamics, seeded(5)), replace(A_CASE, images=A_CASE.images[1:])
+    share = Share(1, len(rest.images), len(A_CASE.images))
+    torch.testing.assert_close(ran(runs, rest, dynamics, seeded(5), share=share), whole[1:], rtol=1e-4, atol=1e-4)
 
 
 def test_an_exception_of_the_callback_ends_the_run(kernel):

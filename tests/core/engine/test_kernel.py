@@ -30,6 +30,9 @@ for noise in drawn:
     assert abs((noise**4).mean() - 3) < 4.5 * (96 / count) ** 0.5
 assert abs((drawn[0] * drawn[1]).mean()) < 4.5 / count**0.5
 chains, basis = (torch.randn(shape, generator=seeds).contiguous(memory_format=torch.channels_last) for _ in range(2))
+rest, second = drawn[0][1:].contiguous(memory_format=torch.channels_last), torch.zeros_like(drawn[0][1:])
+advance_(second, second.clone(), torch.tensor([7]), only_noise, second.numel())
+assert torch.equal(second, rest), "a share has the noise of its elements among all"
 expected = 0.9 * chains + 0.3 * basis + 0.5 * drawn[0]
 advance_(chains, basis, torch.tensor([7]), all_three)
 torch.testing.assert_close(chains, expected, rtol=1e-5, atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from nets import seeded
 
-from core.engine.noise import STREAMS, Noise
+from core.engine.noise import STREAMS, Noise, Share, noise_of_share, noise_per_picture
 
 COUNT = 1 << 22
 ERRORS = 4.5  # standard errors
@@ -159,3 +159,16 @@ def test_the_global_generator_is_not_used(two_threads):  # noqa: ARG001
     before = torch.get_rng_state()
     Noise(seeded(5)).fill(torch.empty(1000))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("whole", [STREAMS - 1, STREAMS + 1])
+def test_a_picture_has_the_same_noise_in_a_share_as_among_all(whole):
+    ours, theirs = seeded(5), seeded(5)
+    expected = [torch.empty(100) for _ in range(whole)]
+    for noise, flat in zip(noise_per_picture(ours, whole), expected, strict=True):
+        noise.fill(flat)
+    found = [torch.empty(100) for _ in range(whole - 1)]
+    for noise, flat in zip(noise_of_share(theirs, Share(1, whole - 1, whole)), found, strict=True):
+        noise.fill(flat)
+    assert torch.equal(torch.stack(found), torch.stack(expected[1:]))
+    assert torch.equal(ours.get_state(), theirs.get_state())
