@@ -111,7 +111,7 @@ class _TrainingRun:
             stage=progress.stage,
             stages=progress.stages,
             iteration=progress.iteration,
-            iterations=progress.iterations,
+            iterations=progress.last_iteration,
             fraction=progress.fraction,
             eta_seconds=self.time_estimate.remaining_seconds(progress),
         )
@@ -120,7 +120,7 @@ class _TrainingRun:
     def _publish_when_due(self, progress: TrainingProgress) -> None:
         """Publish a contact sheet after each stage, and a preview every `preview_seconds`."""
         due = time.monotonic() - self.previewed_at >= self.context.settings.preview_seconds
-        if progress.iteration == progress.iterations:
+        if progress.iteration == progress.last_iteration:
             self.context.publish_picture(f"contact-sheet-{progress.stage}.png", self._contact_sheet())
         if due:
             pixels = self._sheet(self._synthesized())
@@ -235,7 +235,8 @@ class _TrainingRun:
     def _final_metrics(self, results: Tensor) -> dict[str, Any]:
         """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, warnings about both.
 
-        Also the number of recoveries, and the precision.
+        Also the number of recoveries, the precision, and the iteration at which `stop_when_steady` found the pictures
+        steady, if it did.
         """
         health = self.learner.measure_health()
         picture = self.levels.to_grey_levels(self._first_pictures(1).cpu())[0]
@@ -249,6 +250,7 @@ class _TrainingRun:
             **(asdict(resemblance) if resemblance else {}),
             "remarks": warnings + (find_differences(resemblance) if resemblance else []),
             "recoveries": self.learner.state.recoveries,
+            **({"steady_at": steady_at} if (steady_at := self.learner.state.steady_at) is not None else {}),
             "precision": self.learner.engine.precision,
         }
 
@@ -267,7 +269,7 @@ class _TimeEstimate:
         """Return the estimate. Call it once after each iteration."""
         self._done += self._costs[progress.stage - 1]
         seconds_per_cost = (time.monotonic() - self._began_at) / self._done
-        left = (self._iterations - progress.iteration) * self._costs[progress.stage - 1]
+        left = (progress.last_iteration - progress.iteration) * self._costs[progress.stage - 1]
         return round(seconds_per_cost * (left + self._iterations * sum(self._costs[progress.stage :])), 1)
 
 

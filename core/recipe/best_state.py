@@ -6,10 +6,11 @@ from core.engine import Engine
 from core.pictures.quality import relative_grid_peak, sliced_wasserstein
 from core.recipe.diagnosis import Health, find_warnings
 from core.recipe.rendering import render_chains
+from core.recipe.schedule import last_iteration, phase
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
 
-FIRST_COMPARED = 0.9  # share of a stage's iterations after which states are compared; before, the weights still move
+FIRST_COMPARED = 0.9  # share of a stage's schedule after which states are compared; before, the weights still move
 COMPARISON_INTERVAL = 4  # iterations between two comparisons
 DIRECTIONS = 64  # of the sliced Wasserstein distance
 DIRECTIONS_SEED = 1  # other directions than those of the final assessment, `core.pictures.quality.assess`
@@ -27,22 +28,23 @@ class BestStateSelection:
 
     def forget_outdated(self, state: TrainingState) -> None:
         """Forget a best state that was kept too early, because learning now continues beyond its planned end."""
-        state.forget_best_before(FIRST_COMPARED * self.params.iterations)
+        if state.best is not None and phase(self.params, state.best_iteration, state.steady_at) < FIRST_COMPARED:
+            state.best = None
 
     def consider(self, state: TrainingState, health: Health) -> None:
         """Keep the state if it is the best so far, is healthy, and if a comparison is due late in the stage."""
         params = self.params
-        late = state.iteration >= FIRST_COMPARED * params.iterations
-        due = (params.iterations - state.iteration) % COMPARISON_INTERVAL == 0
+        late = phase(params, state.iteration, state.steady_at) >= FIRST_COMPARED
+        due = (last_iteration(params, state.steady_at) - state.iteration) % COMPARISON_INTERVAL == 0
         if params.keep_nearest and late and due and not find_warnings(health):
-            state.keep_if_best(self._distance(state))
+            state.keep_if_best(self.distance(state))
 
     def finish_stage(self, state: TrainingState) -> None:
         """Restore the best state once the stage's last iteration is done."""
-        if state.iteration == self.params.iterations:
+        if state.iteration == last_iteration(self.params, state.steady_at):
             state.restore_best()
 
-    def _distance(self, state: TrainingState) -> float:
+    def distance(self, state: TrainingState) -> float:
         """Return the distance of the state's pictures to the training pictures, larger if the net's stride shows."""
         made = render_chains(state.net, state.chains, self.params, self.engine)
         distance = sliced_wasserstein(made, self.examples, directions=DIRECTIONS, seed=DIRECTIONS_SEED)

@@ -2,7 +2,7 @@
 
 The parts are: weights scaled to the pictures (scaling.py), noise and stride phases (`draw_augmented`), chains in a
 colour box (`dynamics_of`), the update rule (update_rule.py), recovery (recovery.py), best-state selection
-(best_state.py).
+(best_state.py), early stopping (early_stopping.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -21,10 +21,11 @@ from core.pictures.parts import NothingToLearn, filled
 from core.pictures.training_set import TrainingSet, cut_patches
 from core.recipe.best_state import BestStateSelection
 from core.recipe.diagnosis import Health, measure_health
+from core.recipe.early_stopping import EarlyStopping
 from core.recipe.recovery import Recovery
 from core.recipe.rendering import render_chains
 from core.recipe.scaling import Whitening, learning_rate_scales, scale_weights
-from core.recipe.schedule import learning_rate
+from core.recipe.schedule import last_iteration, learning_rate
 from core.recipe.state import TrainingState, adam
 from core.recipe.update_rule import ScaledAdam
 from core.schemas.learned import boundary_of_pictures
@@ -50,10 +51,18 @@ MAX_DRAWS = 1000  # of the observed pictures of one iteration, until a unit sees
 
 @dataclass(frozen=True)
 class TrainingProgress(LearningProgress):
-    """What one iteration did, how healthy it was, and how often learning was rolled back so far."""
+    """What one iteration did, how healthy it was, and how often learning was rolled back so far.
+
+    last_iteration: the one that the stage will end with, as far as is known: `iterations`, or earlier.
+    """
 
     health: Health
     recoveries: int
+    last_iteration: int
+
+    @property
+    def fraction(self) -> float:
+        return (self.stage - 1 + self.iteration / self.last_iteration) / self.stages
 
 
 class Learner:
@@ -86,6 +95,7 @@ class Learner:
         self.recovery = Recovery(params, self.pictures.std)
         self.best_state = BestStateSelection(params, self.examples, stride, self.engine)
         self.best_state.forget_outdated(self.state)
+        self.early_stopping = EarlyStopping(params, self.best_state)
         self.algorithm = Algorithm1(
             params,
             self.state,
@@ -102,11 +112,12 @@ class Learner:
         Raises LearningDiverged if learning fails and no smaller learning rate helps.
         """
         while self.state.stage < self.params.stages:
-            while self.state.iteration < self.params.iterations:
+            while self.state.iteration < self.last_iteration:
                 self.recovery.keep_good_state(self.state)
                 health = self.update()
                 if self.recovery.recover(self.state, health):
                     continue
+                self.early_stopping.consider(self.state, health)
                 self.best_state.consider(self.state, health)
                 self.best_state.finish_stage(self.state)
                 yield self._progress(health)
@@ -125,7 +136,13 @@ class Learner:
     @property
     def learning_rate(self) -> float:
         """η of the next iteration."""
-        return learning_rate(self.params, self.state.iteration, self.state.learning_rate_scale)
+        state = self.state
+        return learning_rate(self.params, state.iteration, state.learning_rate_scale, state.steady_at)
+
+    @property
+    def last_iteration(self) -> int:
+        """The iteration that this stage ends with, as far as is known."""
+        return last_iteration(self.params, self.state.steady_at)
 
     def _begin(self) -> TrainingState:
         boundary = boundary_of_pictures(self.params.boundary)
@@ -152,6 +169,7 @@ class Learner:
             learning_rate=self.learning_rate,
             health=health,
             recoveries=self.state.recoveries,
+            last_iteration=self.last_iteration,
         )
 
 

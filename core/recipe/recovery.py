@@ -36,7 +36,7 @@ class Recovery:
         if reason is None:
             return False
         if state.recoveries >= MAX_RECOVERIES:
-            rate = learning_rate(self.params, state.iteration, state.learning_rate_scale)
+            rate = learning_rate(self.params, state.iteration, state.learning_rate_scale, state.steady_at)
             raise LearningDiverged(
                 f"{reason}. Learning returned to a good state {state.recoveries} times, each time with a "
                 f"smaller learning rate, down to {rate:.2g}, without success. Try a smaller learning_rate or step_size"

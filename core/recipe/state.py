@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from core.recipe.schedule import last_iteration
 from core.schemas.learning import LearningParams
 from core.theory.learning import LearningState
 from core.theory.model import Architecture, GenerativeConvNet
@@ -35,7 +36,9 @@ class TrainingState(LearningState):
 
     learning_rate_scale: what recoveries have reduced the learning rate to. wide_for: iterations in a row for which the
     chains were too widely spread (`core.recipe.diagnosis.is_wide`). good_states: to roll back to. best: of this stage,
-    if params.keep_nearest; its numbers["distance"] is the distance to the training pictures.
+    if params.keep_nearest; its numbers["distance"] is the distance to the training pictures. distances: of the chains
+    to the training pictures in this stage, if params.stop_when_steady; steady_at: the iteration at which they were
+    found steady.
     """
 
     learning_rate_scale: float = 1.0
@@ -43,16 +46,23 @@ class TrainingState(LearningState):
     wide_for: int = 0
     good_states: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=GOOD_STATES))
     best: Snapshot | None = None
+    distances: list[float] = field(default_factory=list)
+    steady_at: int | None = None
 
     def prepare_to_continue(self, params: LearningParams) -> None:
         """Return to the last stage if it was complete and `params` now ask for more iterations."""
-        if self.stage == params.stages and self.iteration < params.iterations:
+        if self.stage == params.stages and self.iteration < last_iteration(params, self.steady_at):
             self.stage -= 1
+            self._forget_distances()
 
     def begin_stage(self, net: GenerativeConvNet, optimizer: torch.optim.Optimizer) -> None:
         """Continue with a net that has one more layer, and forget the good states of the smaller net."""
         super().begin_stage(net, optimizer)
         self.good_states.clear()
+        self._forget_distances()
+
+    def _forget_distances(self) -> None:
+        self.distances, self.steady_at = [], None
 
     def count_wide(self, is_wide: bool) -> None:
         """Count the iterations in a row for which the chains were too widely spread."""
@@ -79,6 +89,7 @@ class TrainingState(LearningState):
         self.learning_rate_scale *= learning_rate_scale
         self.recoveries += 1
         self.wide_for = 0
+        self.distances, self.steady_at = _distances_of(target)
 
     def keep_if_best(self, distance: float) -> None:
         """Keep a copy of this state if it is nearer to the training pictures than any before."""
@@ -92,10 +103,11 @@ class TrainingState(LearningState):
             self._restore(self.best)
             self.best = None
 
-    def forget_best_before(self, iteration: float) -> None:
-        """Forget a best state that is from before `iteration`."""
-        if self.best is not None and self.best.numbers["iteration"] < iteration:
-            self.best = None
+    @property
+    def best_iteration(self) -> int:
+        """The iteration of the best state, which there must be."""
+        assert self.best is not None
+        return int(self.best.numbers["iteration"])
 
     def _restore(self, snapshot: Snapshot) -> None:
         """Take the net, the chains and the optimizer from a snapshot of the same stage."""
@@ -107,6 +119,8 @@ class TrainingState(LearningState):
         tensors = {f"{_NET}.{name}": value.detach().clone() for name, value in self.net.state_dict().items()}
         tensors["chains"] = self.chains.clone()
         tensors["generator"] = self.generator.get_state()
+        if self.distances:
+            tensors["distances"] = torch.tensor(self.distances, dtype=torch.float64)
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors.update({f"{_ADAM}.{index}.{name}": value.clone() for name, value in moments.items()})
         numbers: dict[str, float] = {
@@ -116,6 +130,8 @@ class TrainingState(LearningState):
             "recoveries": self.recoveries,
             "wide_for": self.wide_for,
         }
+        if self.steady_at is not None:
+            numbers["steady_at"] = self.steady_at
         numbers |= {f"{_SCALE}.{index}": group["scale"] for index, group in enumerate(self.optimizer.param_groups)}
         return Snapshot(tensors, numbers)
 
@@ -147,6 +163,7 @@ class TrainingState(LearningState):
         if chains.ndim != 4 or chains.shape[1] != architecture.channels:
             raise ValueError(f"chains of {tuple(chains.shape)} do not fit a net of {architecture.channels} channels")
         optimizer = adam(net, [numbers[f"{_SCALE}.{index}"] for index in range(len(list(net.parameters())))])
+        distances, steady_at = _distances_of(snapshot)
         _load_moments(optimizer, net, {name: value for name, value in tensors.items() if name.startswith(f"{_ADAM}.")})
         return cls(
             net=net,
@@ -160,6 +177,8 @@ class TrainingState(LearningState):
             wide_for=int(numbers["wide_for"]),
             good_states=deque([snapshot] if good_states is None else good_states, maxlen=GOOD_STATES),
             best=best,
+            distances=distances,
+            steady_at=steady_at,
         )
 
 
@@ -167,6 +186,13 @@ def adam(net: GenerativeConvNet, scales: Sequence[float]) -> torch.optim.Adam:
     """Return Adam with one group a parameter; the update rule sets its rate to the learning rate times its scale."""
     groups = [{"params": [one], "scale": scale} for one, scale in zip(net.parameters(), scales, strict=True)]
     return torch.optim.Adam(groups, lr=0.0, betas=ADAM_BETAS)
+
+
+def _distances_of(snapshot: Snapshot) -> tuple[list[float], int | None]:
+    """Return the distances of a stage so far, and where it was found steady."""
+    steady_at = snapshot.numbers.get("steady_at")
+    distances = snapshot.tensors.get("distances", torch.empty(0)).tolist()
+    return distances, None if steady_at is None else int(steady_at)
 
 
 def _load_moments(optimizer: torch.optim.Adam, net: GenerativeConvNet, moments: Mapping[str, Tensor]) -> None:

@@ -30,7 +30,7 @@ class ScaledAdam:
         """Move the weights along H_obs - H_syn (eq. 21)."""
         assert isinstance(state, TrainingState)
         params, net = self.params, state.net
-        rate = learning_rate(params, state.iteration, state.learning_rate_scale)
+        rate = learning_rate(params, state.iteration, state.learning_rate_scale, state.steady_at)
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         set_gradients(net, gradient)

@@ -229,6 +229,14 @@ class LearningParams(BaseModel, LearnedSize):
             "patches). Not with contrastive.",
         ),
     ] = False
+    stop_when_steady: Annotated[
+        bool,
+        Field(
+            description="End a stage early once its synthesized pictures have stopped coming nearer to the training "
+            "pictures (sliced Wasserstein distance of patches): the learning rate then falls to its end within a "
+            "quarter of the iterations. Not with contrastive.",
+        ),
+    ] = False
     seed: Annotated[
         int | None, Field(ge=0, le=MAX_SEED, description="Seed of weights, chains and noise; random if absent.")
     ] = None
@@ -346,15 +354,15 @@ class LearningParams(BaseModel, LearnedSize):
             raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
         return random_lattice
 
-    @field_validator("keep_nearest")
+    @field_validator("keep_nearest", "stop_when_steady")
     @classmethod
-    def _needs_comparable_pictures(cls, keep_nearest: bool, info: ValidationInfo) -> bool:
-        if keep_nearest and info.data.get("contrastive"):
+    def _needs_comparable_pictures(cls, compares: bool, info: ValidationInfo) -> bool:
+        if compares and info.data.get("contrastive"):
             raise ValueError("must be false with contrastive: its chains begin at the training pictures")
         patch_size = info.data.get("patch_size")
-        if keep_nearest and patch_size is not None and patch_size < MIN_COMPARED_SIDE:
+        if compares and patch_size is not None and patch_size < MIN_COMPARED_SIDE:
             raise ValueError(f"needs a patch_size of at least {MIN_COMPARED_SIDE} pixels")
-        return keep_nearest
+        return compares
 
     @property
     def side(self) -> int:

@@ -1,7 +1,5 @@
 """`keep_nearest`: a stage ends with the state whose pictures are nearest to the training pictures."""
 
-import math
-
 import pytest
 import torch
 from pydantic import ValidationError
@@ -173,7 +171,7 @@ def test_a_checkpoint_of_the_older_format_is_resumed():
 def test_a_best_state_from_before_the_last_tenth_of_a_longer_run_is_forgotten():
     params = params_of()
     stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == 30)
-    stopped.forget_best_before(math.inf)
+    stopped.best = None
     stopped.keep_if_best(1.0)
     longer = params.model_copy(update={"iterations": 10 * ITERATIONS})
     assert Learner(images_of(), params, load_checkpoint(save_checkpoint(stopped, params), CPU)).state.best is not None

@@ -1,0 +1,116 @@
+"""`stop_when_steady`: a stage ends early once its pictures have stopped coming nearer to the training pictures."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from core.recipe import early_stopping
+from core.recipe.checkpoint import load_checkpoint, save_checkpoint
+from core.recipe.early_stopping import AVERAGED, PATIENCE, is_steady
+from core.recipe.learner import Learner, learn
+from core.recipe.schedule import COOL_DOWN, FINAL_LEARNING_RATE, last_iteration, learning_rate, phase
+from core.schemas.learning import LayerParams, LearningParams
+
+CPU = torch.device("cpu")
+ITERATIONS = 60  # so that every iteration is compared
+NEEDED = AVERAGED + PATIENCE  # comparisons until pictures can be found steady
+WARM_UP = 6
+STEADY_AT = WARM_UP + NEEDED
+LAST = STEADY_AT + round(COOL_DOWN * ITERATIONS)
+
+
+def params_of(**settings):
+    layers = (LayerParams(filters=4, kernel_size=5, stride=2), LayerParams(filters=3, kernel_size=3))
+    given = {"image_size": 24, "layers": layers, "num_chains": 2, "langevin_steps": 1, "iterations": ITERATIONS}
+    more = {"reference_std": 5.0, "step_size": 3.0, "layerwise": False, "stop_when_steady": True, "seed": 5}
+    return LearningParams(**{**given, **more, **settings})
+
+
+def images_of():
+    generator = torch.Generator().manual_seed(1)
+    images = 20 * torch.randn(1, 1, 24, 24, generator=generator).cumsum(dim=3) / 4
+    return images - images.mean()
+
+
+@pytest.fixture
+def steady(monkeypatch):
+    """All states are healthy and equally near to the training pictures."""
+    monkeypatch.setattr(early_stopping, "find_warnings", lambda _: [])
+    monkeypatch.setattr("core.recipe.best_state.BestStateSelection.distance", lambda *_: 1.0)
+
+
+def test_distances_are_steady_when_their_means_no_longer_fall():
+    falling = [0.9**index for index in range(40)]
+    assert not any(is_steady(falling[:count]) for count in range(41))
+    flat = [1.0] * NEEDED
+    assert not is_steady(flat[1:])
+    assert is_steady(flat)
+    assert is_steady(falling[:20] + [falling[20]] * NEEDED)
+    assert not is_steady([*flat, *[0.5] * AVERAGED])
+
+
+def test_from_where_it_is_steady_the_rest_of_the_schedule_is_passed_quickly():
+    params = params_of(iterations=1000)
+    assert last_iteration(params) == 1000
+    assert last_iteration(params, 300) == 550
+    assert last_iteration(params, 950) == 1000
+    assert phase(params, 300, 300) == pytest.approx(0.3)
+    assert phase(params, 425, 300) == pytest.approx(0.65)
+    assert phase(params, 550, 300) == 1
+    assert learning_rate(params, 425, steady_at=300) == pytest.approx(learning_rate(params, 650))
+    assert learning_rate(params, 550, steady_at=300) == pytest.approx(FINAL_LEARNING_RATE * params.learning_rate)
+
+
+@pytest.mark.usefixtures("steady")
+def test_a_steady_stage_ends_after_its_cool_down():
+    seen = list(Learner(images_of(), params_of()).iterate())
+    assert (len(seen), seen[-1].iteration, seen[-1].last_iteration) == (LAST, LAST, LAST)
+    assert [one.fraction for one in seen] == sorted(one.fraction for one in seen)
+    assert seen[-1].fraction == 1.0
+    assert seen[STEADY_AT - 2].last_iteration == ITERATIONS
+    assert seen[-1].learning_rate == pytest.approx(FINAL_LEARNING_RATE * params_of().learning_rate)
+    assert len(list(Learner(images_of(), params_of(stop_when_steady=False)).iterate())) == ITERATIONS
+
+
+@pytest.mark.usefixtures("steady")
+def test_each_stage_may_end_early():
+    stages = [(one.stage, one.iteration) for one in Learner(images_of(), params_of(layerwise=True)).iterate()]
+    assert stages == [(stage, iteration) for stage in (1, 2) for iteration in range(1, LAST + 1)]
+
+
+@pytest.mark.usefixtures("steady")
+def test_unhealthy_states_are_not_steady(monkeypatch):
+    monkeypatch.setattr(early_stopping, "find_warnings", lambda _: ["too faint"])
+    learner = Learner(images_of(), params_of())
+    assert len(list(learner.iterate())) == ITERATIONS
+    assert learner.state.distances == []
+
+
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("stop", [WARM_UP + 5, STEADY_AT, STEADY_AT + 3, LAST])
+def test_a_stopped_job_resumes_bit_identical_and_ends_as_early(stop):
+    params = params_of(keep_nearest=True)
+    whole = learn(images_of(), params).snapshot()
+    stopped = learn(images_of(), params, callback=lambda progress, _: progress.step == stop)
+    resumed = load_checkpoint(save_checkpoint(stopped, params), CPU)
+    assert (resumed.distances, resumed.steady_at) == (stopped.distances, stopped.steady_at)
+    ended = learn(images_of(), params, state=resumed).snapshot()
+    assert ended.numbers == whole.numbers
+    for name, value in whole.tensors.items():
+        assert torch.equal(ended.tensors[name], value), name
+
+
+@pytest.mark.usefixtures("steady")
+def test_a_job_that_ended_early_goes_on_only_if_more_iterations_are_asked_for():
+    ended = learn(images_of(), params_of())
+    assert list(Learner(images_of(), params_of(), ended).iterate()) == []
+    more = params_of(iterations=2 * ITERATIONS, stop_when_steady=False)
+    assert [one.iteration for one in Learner(images_of(), more, ended).iterate()] == list(
+        range(LAST + 1, 2 * ITERATIONS + 1)
+    )
+
+
+def test_contrastive_divergence_cannot_stop_early():
+    with pytest.raises(ValidationError, match="must be false with contrastive") as refused:
+        params_of(contrastive=True, boundary="padded")
+    assert refused.value.errors()[0]["loc"] == ("stop_when_steady",)
