@@ -3,7 +3,7 @@
 from functools import partial
 
 import torch
-from peers import Sampler, autograd_loop, torchebm_sampler
+from peers import LOOP, TORCHEBM, Sampler, autograd_loop, torchebm_sampler
 from torch import Tensor
 
 from core.engine import Engine, FastEngine, ReferenceEngine, choose_engine
@@ -12,7 +12,7 @@ from core.recipe.presets import PRESETS
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 
-TORCHEBM, LOOP, FLOAT32 = "torchebm 0.8.9", "loop of ebm-anatomy", "ours, fast, float32"
+FLOAT32, BFLOAT16 = "ours, fast, float32", "ours, fast, bfloat16"
 STEP_SIZE = 0.3
 PLANE = Dynamics(STEP_SIZE, "valid")
 
@@ -27,12 +27,15 @@ def noise_pictures(count: int, size: int, device: torch.device) -> Tensor:
 
 
 def samplers(net: GenerativeConvNet, precision: str) -> dict[str, Sampler]:
-    """Return all implementations by name: the peers that are installed, our engines, and `ours` for `precision`."""
+    """Return all implementations by name: the peers that are installed, our engines, and `ours` for `precision`.
+
+    bfloat16 is left out where the device would emulate it: a step would take minutes.
+    """
     device = net.weights[0].device
     engines: dict[str, Engine] = {
         "ours, reference": ReferenceEngine(),
         FLOAT32: FastEngine(),
-        "ours, fast, bfloat16": FastEngine(torch.bfloat16),
+        **({BFLOAT16: FastEngine(torch.bfloat16)} if has_bfloat16(device) else {}),
         "ours": choose_engine(precision, device),
     }
     peers = {TORCHEBM: torchebm_sampler(net, STEP_SIZE), LOOP: autograd_loop(net, STEP_SIZE)}
@@ -40,6 +43,14 @@ def samplers(net: GenerativeConvNet, precision: str) -> dict[str, Sampler]:
     for name, engine in engines.items():
         found[name] = partial(_run_engine, engine, net, torch.Generator(device).manual_seed(3))
     return found
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return True if the device multiplies bfloat16 in hardware, whether or not it is fast at it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16"))
 
 
 def _run_engine(

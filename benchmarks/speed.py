@@ -2,8 +2,11 @@
 
     python benchmarks/speed.py [--device cuda] [--precision auto] [--json FILE] [--quick]
 
-Prints tables, and writes them, a plot and the figures to --out. Times are of one step of 16 chains of 225 x 225 pixels
-through the three layers of Experiment 1, unless a table says otherwise. What is compared takes turns, so that a machine
+First the jobs that people begin with (real_jobs.py): an iteration of `quick` and of `texture-cpu`, on one thread and on
+all; a canvas of 1024 x 1024 pixels; the demo by phase. Then one step of 16 chains of 225 x 225 pixels through the three
+layers of Experiment 1, unless a table says otherwise. Prints tables, and writes them, a plot and the figures to --out.
+Takes some five minutes. bfloat16 is left out where the device would emulate it, which takes a thousand times as long.
+What is compared takes turns, so that a machine
 whose speed drifts drifts for all of it; each figure is the median of its turns.
 """
 
@@ -18,8 +21,10 @@ from typing import Any
 
 import torch
 from experiment_1 import run_experiment_1
+from peers import LOOP, TORCHEBM
+from real_jobs import compare_canvas, compare_iterations, measure_demo
 from report import write_json
-from samplers import FLOAT32, LOOP, TORCHEBM, experiment_1_net, noise_pictures, samplers
+from samplers import FLOAT32, experiment_1_net, has_bfloat16, noise_pictures, samplers
 from speed_report import markdown, plot
 from timing import MEBIBYTE, describe_machine, median_seconds, peak_bytes, start_memory_peak
 from torch import Tensor
@@ -37,10 +42,12 @@ from core.recipe.presets import PRESETS
 from core.theory.model import Architecture
 
 SIZE, CHAINS = 225, 16
-CHAIN_COUNTS = (1, 4, 16, 64)
+CHAIN_COUNTS, GPU_CHAIN_COUNTS = (1, 4, 16), (1, 4, 16, 64)
 SIZES = (64, 128, 256, 512, 1024)
 MATRIX = 4096  # side of the matrices whose product gives the machine's limit
 MATRIX_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+STEPS, GPU_STEPS = 4, 100  # of a turn
+ITERATIONS = 4  # times as many turns for an iteration of a small job, which takes some hundredths of a second
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "graphs": can_capture_graphs(device),
         "chains": CHAINS,
         "size": SIZE,
+        "left_out": [] if has_bfloat16(device) else ["bfloat16"],
     }
     report |= compare(device, options.precision, options.turns)
     report |= compare_iteration(device, options.precision, options.turns)
+    counts = sorted({1, torch.get_num_threads()}) if device.type == "cpu" else [torch.get_num_threads()]
+    turns = ITERATIONS * options.turns
+    report["jobs"] = {count: compare_iterations(device, options.precision, turns, count) for count in counts}
+    report["canvas"] = compare_canvas(device, options.precision, max(options.turns // 2, 1))
+    if not options.quick:
+        report["demo"] = measure_demo(options.out / "demo")
     report["growth"] = [asdict(row) for row in measure_growth(device, options.precision, options.turns, options.quick)]
     if options.full:
         report["experiment_1"] = run_experiment_1(device, options.precision, options.out)
@@ -86,7 +100,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of `ours`")
     parser.add_argument("--turns", type=int, default=5, help="turns of each measurement")
-    parser.add_argument("--quick", action="store_true", help="leave out the larger sizes")
+    parser.add_argument("--quick", action="store_true", help="leave out the larger sizes and the demo")
     parser.add_argument("--full", action="store_true", help="also run Experiment 1 at the paper's size: 21,000 steps")
     parser.add_argument("--out", type=Path, default=Path("benchmark-output"), help="output folder")
     parser.add_argument("--json", type=Path, help="path for speed.json instead of --out")
@@ -114,12 +128,13 @@ def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
     """
     torch.backends.cudnn.benchmark = True  # for the peers; our engine does not choose kernels by timing
     net, images = experiment_1_net(device), noise_pictures(CHAINS, SIZE, device)
-    steps = 100 if device.type == "cuda" else PRESETS["texture"].langevin_steps
+    steps = GPU_STEPS if device.type == "cuda" else STEPS
     tasks: dict[str, Callable[[], object]] = {
         name: partial(sampler, images, steps) for name, sampler in samplers(net, precision).items()
     }
     tasks["noise"] = partial(_repeat, steps, noise_draw(images))
-    products = {name: matrix_products(dtype, device) for name, dtype in MATRIX_TYPES.items()}
+    types = {name: dtype for name, dtype in MATRIX_TYPES.items() if name == "float32" or has_bfloat16(device)}
+    products = {name: matrix_products(dtype, device) for name, dtype in types.items()}
     for name, ways in products.items():
         tasks |= {f"{way} {name}": partial(_repeat, steps, product) for way, product in ways.items()}
     seconds = median_seconds(tasks, turns, device)
@@ -198,7 +213,8 @@ def measure_growth(device: torch.device, precision: str, turns: int, quick: bool
 
     Compares ours with the loop; at CHAINS chains of SIZE pixels all samplers.
     """
-    counts, sizes = (CHAIN_COUNTS[:3], SIZES[:3]) if quick else (CHAIN_COUNTS, SIZES)
+    counts = GPU_CHAIN_COUNTS if device.type == "cuda" and not quick else CHAIN_COUNTS
+    sizes = SIZES[:3] if quick else SIZES
     cases = [(count, SIZE) for count in counts] + [(1, size) for size in sizes]
     rows = []
     every = list(samplers(experiment_1_net(device), precision))

@@ -28,6 +28,7 @@ def markdown(report: dict[str, Any]) -> str:
     )
     parts = [
         head,
+        *_jobs(report),
         markdown_table(
             ("implementation", "ms a step", "time over ours"),
             [(name, f"{1e3 * seconds:.2f}", f"{seconds / step['ours']:.2f}") for name, seconds in step.items()],
@@ -51,6 +52,34 @@ def markdown(report: dict[str, Any]) -> str:
             f"{full['recoveries']} recoveries, SWD ratio {full['distance_ratio']:.2f}, {health}.\n"
         )
     return "\n".join(parts)
+
+
+def _jobs(report: dict[str, Any]) -> list[str]:
+    """Return the tables of the jobs that people begin with."""
+    rows = [
+        (name, threads, way, f"{1e3 * seconds:.1f}", f"{seconds / job['seconds']['ours']:.2f}", _rate(job, way))
+        for threads, jobs in report["jobs"].items()
+        for name, job in jobs.items()
+        for way, seconds in job["seconds"].items()
+    ]
+    canvas = report["canvas"]
+    steps = [
+        (way, f"{1e3 * seconds:.0f}", f"{seconds / canvas['seconds']['ours']:.2f}")
+        for way, seconds in canvas["seconds"].items()
+    ]
+    tables = [
+        markdown_table(("an iteration of", "threads", "implementation", "ms", "time over ours", "GFLOP/s"), rows),
+        markdown_table((f"canvas of {canvas['side']} x {canvas['side']}", "ms a step", "time over ours"), steps),
+    ]
+    if "demo" in report:
+        demo = [(phase, f"{seconds:.1f}") for phase, seconds in report["demo"].items()]
+        tables.append(markdown_table(("phase of the demo", "seconds"), demo))
+    return tables
+
+
+def _rate(job: dict[str, Any], way: str) -> str:
+    """Return the rate at which an iteration's operations of B and of the gradients are done."""
+    return f"{job['gflop'] / job['seconds'][way]:,.0f}"
 
 
 def plot(rows: Sequence[dict[str, Any]], names: Sequence[str], size: int, path: Path) -> None:

@@ -8,8 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import methods
+import peers
 import pytest
 import quality
+import real_jobs
 import samplers
 import shards
 import speed
@@ -20,10 +22,11 @@ from random_phase import periodic_component, random_phase
 
 from core.engine import choose_engine
 from core.pictures.images import write_picture
-from core.recipe.presets import PRESETS
 from core.recipe.recovery import LearningDiverged
 from core.runtime.processes import core_count
-from core.theory.model import Architecture, ConvLayer
+from core.schemas.learning import LearningParams
+from core.theory.learning import architecture_of
+from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 ROOT = Path(__file__).parents[1]
 
@@ -199,6 +202,31 @@ def test_shards_compares_the_pictures_of_all_workers(capsys, monkeypatch, servic
     assert {len(line) for line in lines} == {len(header)}
 
 
+def small_yardsticks():
+    small = {"image_size": 48, "layers": [{"filters": 4, "kernel_size": 9, "stride": 3}]}
+    return {"quick": LearningParams.model_validate({**real_jobs.YARDSTICKS["quick"].model_dump(), **small})}
+
+
+def test_the_peers_iteration_sees_as_many_places_as_ours():
+    """Their energy on the torus is that of our net: the same gradient, the chains' and the training pictures'."""
+    params = small_yardsticks()["quick"]
+    net = GenerativeConvNet(architecture_of(params, 3), generator()).double()
+    chains, images = noise(2, 3, 48, 48) - 128, noise(1, 3, 48, 48) - 128
+    score = -peers.PlainNet(net, periodic=True)(chains) + 0.5 * (chains / 10).square().sum(dim=(1, 2, 3))
+    assert torch.allclose(score, net.score(chains, "torus"), rtol=1e-9)
+    learner = peers.PeerLearner(net, images, chains, params, peers.peer_samplers()[speed.LOOP])
+    before = learner.energy.layers[0].weight.detach().clone()
+    learner.update()
+    assert not torch.equal(learner.chains, chains)
+    assert not torch.equal(learner.energy.layers[0].weight, before)
+
+
+def test_an_iteration_costs_its_steps_and_two_gradients():
+    params = small_yardsticks()["quick"]
+    first = 2 * 4 * 3 * 81 * 14**2  # one layer: nothing goes down past its responses
+    assert real_jobs.iteration_operations(architecture_of(params, 3), params) == 2 * 2 * first + 2 * 2 * first
+
+
 def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
     """All code runs once, at a small size, but times are made up: 1 s for the first task, 2 s for the second."""
 
@@ -216,30 +244,40 @@ def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
         ]
 
     replaced = {"SIZE": 48, "CHAINS": 2, "MATRIX": 64, "measure_growth": growth_in_this_process}
-    for name, value in {**replaced, "median_seconds": made_up_seconds}.items():
+    demo = {"measure_demo": lambda _: {"sampling, download": 5.0}}  # tests/acceptance runs the demo itself
+    for name, value in {**replaced, **demo, "median_seconds": made_up_seconds}.items():
         monkeypatch.setattr(speed, name, value)
+    for name, value in {"CANVAS": 48, "YARDSTICKS": small_yardsticks(), "median_seconds": made_up_seconds}.items():
+        monkeypatch.setattr(real_jobs, name, value)
     report = tmp_path / "elsewhere.json"
     with torch.backends.cudnn.flags(enabled=True):
         assert speed.main(["--turns", "1", "--device", "cpu", "--out", str(tmp_path), "--json", str(report)]) == 0
     found = json.loads(report.read_text())
-    peers = [name for name in (samplers.TORCHEBM, speed.LOOP) if name in found["step_seconds"]]
-    ours = ["ours, reference", speed.FLOAT32, "ours, fast, bfloat16", "ours", "noise"]
-    assert list(found["step_seconds"]) == [*peers, *ours]
+    others = [name for name in (speed.TORCHEBM, speed.LOOP) if name in found["step_seconds"]]
+    fast = [speed.FLOAT32, samplers.BFLOAT16] if samplers.has_bfloat16(torch.device("cpu")) else [speed.FLOAT32]
+    ours = ["ours, reference", *fast, "ours", "noise"]
+    assert list(found["step_seconds"]) == [*others, *ours]
     assert (found["ratio_to_torchebm"] is None) == (find_spec("torchebm") is None)
-    # The loop comes after torchebm, `ours` four places after the loop, the noise five, the first matrix product six.
-    loop, steps = len(peers), PRESETS["texture"].langevin_steps
-    assert found["step_seconds"]["ours"] == pytest.approx((loop + 4) / steps)
-    assert found["ratio_to_loop"] == pytest.approx(loop / (loop + 4))
+    # The loop comes after torchebm, `ours` after the reference and the fast ways, then the noise and the products.
+    loop, steps, mine = len(others), speed.STEPS, len(others) + len(fast) + 2
+    assert found["step_seconds"]["ours"] == pytest.approx(mine / steps)
+    assert found["ratio_to_loop"] == pytest.approx(loop / mine)
     assert found["ratio_to_loop_in_float32"] == pytest.approx(loop / (loop + 2))
-    assert found["noise_share"] == pytest.approx((loop + 5) / (loop + 4))
+    assert found["noise_share"] == pytest.approx((mine + 1) / mine)
     precision = choose_engine("auto", torch.device("cpu")).precision
-    product_seconds = {"float32": loop + 6, "bfloat16": loop + 8}[precision]
+    product_seconds = {"float32": mine + 2, "bfloat16": mine + 4}[precision]
     floor = found["gflop"] * 1e9 / (steps * 2 * 64**3) * product_seconds
     assert found["floor_seconds"] == pytest.approx(floor)
     assert found["share_of_floor"] == pytest.approx(floor / found["step_seconds"]["ours"])
     assert found["iteration_to_its_steps"] == 1 / 2
     assert [row["seconds"] for row in found["growth"]] == [1 / 2] * 8
     assert found["precision"] == precision
+    for jobs in found["jobs"].values():
+        assert list(jobs) == ["quick"]
+        assert list(jobs["quick"]["seconds"]) == ["ours", *others]
+        assert jobs["quick"]["ratios"][speed.LOOP] == len(others) + 1
+    assert found["canvas"]["ratios"][speed.LOOP] == 2
+    assert found["demo"] == {"sampling, download": 5.0}
     assert found["graphs"] is False
     printed = capsys.readouterr()
     assert (tmp_path / "speed.md").read_text() == printed.out

@@ -1,0 +1,155 @@
+"""How fast the jobs that people begin with are: an iteration of learning, a large canvas, the demo.
+
+An iteration is L Langevin steps, the gradients of the chain and of the training picture, and an update by Adam. The
+peers do the same with plain PyTorch modules and autograd: torchebm's sampler, and the usual loop of published code.
+Their chains continue periodically too, so that they compute as many responses as ours. Run by speed.py.
+"""
+
+import contextlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from peers import LOOP, TORCHEBM, PeerLearner, autograd_loop, has_torchebm, peer_samplers, torchebm_sampler
+from timing import median_seconds
+
+from core.engine import choose_engine
+from core.engine.dynamics import Dynamics
+from core.pictures.images import read_picture
+from core.pictures.training_set import TrainingSet
+from core.recipe.learner import Learner
+from core.recipe.preparation import prepare_for
+from core.schemas.geometry import chain_side
+from core.schemas.learning import LayerParams, LearningParams
+from core.theory.learning import architecture_of
+from core.theory.model import Architecture, GenerativeConvNet
+
+ROOT = Path(__file__).parents[1]
+CANVAS = 1024
+CANVAS_STEPS = 2
+
+# The presets `quick` and `texture-cpu` as of 2026-11-28, so that a changed preset does not move the yardstick.
+_QUICK = LearningParams(
+    image_size=96,
+    layers=(
+        LayerParams(filters=96, kernel_size=9, stride=3),
+        LayerParams(filters=48, kernel_size=3),
+        LayerParams(filters=32, kernel_size=3),
+    ),
+    layerwise=False,
+    num_chains=1,
+    langevin_steps=2,
+    reference_std=10.0,
+    contrast=50.0,
+    even_light=32.0,
+    picture_noise=10.0,
+    bounded=True,
+    random_lattice=True,
+    keep_nearest=True,
+    step_size=6.0,
+    iterations=600,
+    learning_rate=6e-4,
+    seed=1,
+)
+YARDSTICKS = {
+    "quick": _QUICK,
+    "texture-cpu": _QUICK.model_copy(
+        update={"image_size": 128, "langevin_steps": 4, "iterations": 1500, "learning_rate": 4e-4}
+    ),
+}
+
+
+def compare_iterations(device: torch.device, precision: str, turns: int, threads: int) -> dict[str, Any]:
+    """Compare an iteration of each yardstick with the peers' on `threads` threads; seconds, ratios and GFLOP."""
+    found = {}
+    with _threads(threads):
+        for name, params in YARDSTICKS.items():
+            learner, peers = _learners(params.model_copy(update={"precision": precision}), device)
+            tasks: dict[str, Callable[[], object]] = {"ours": learner.update, **peers}
+            seconds = median_seconds(tasks, turns, device)
+            found[name] = {
+                "seconds": seconds,
+                "gflop": iteration_operations(learner.architecture, params) / 1e9,
+                "ratios": {peer: seconds[peer] / seconds["ours"] for peer in peers},
+            }
+    return found
+
+
+def _learners(params: LearningParams, device: torch.device) -> tuple[Learner, Mapping[str, Callable[[], object]]]:
+    """Return our learner of the example's texture, and an iteration of each peer with the same net and picture."""
+    picture = read_picture((ROOT / "examples" / "texture.png").read_bytes(), params.image_size, 3)
+    images, levels = prepare_for(params, picture[None])
+    images = images.to(device)
+    learner = Learner(TrainingSet.of(images, levels), params)
+    peers = {
+        name: PeerLearner(learner.state.net, images, learner.state.chains, params, maker).update
+        for name, maker in peer_samplers().items()
+    }
+    return learner, peers
+
+
+def iteration_operations(architecture: Architecture, params: LearningParams) -> int:
+    """Return the floating-point operations of B and of the gradients in an iteration with one chain and one picture.
+
+    A gradient with respect to the weights costs a pass upwards, one downwards as far as the first layer's responses,
+    and as many operations again as the pass upwards.
+    """
+    below, up, down = architecture.channels, 0, 0
+    for index, (layer, side) in enumerate(
+        zip(architecture.layers, architecture.map_sizes(params.image_size), strict=True)
+    ):
+        cost = 2 * layer.filters * below * layer.kernel_size**2 * side**2
+        up += cost
+        down += cost if index else 0
+        below = layer.filters
+    return params.langevin_steps * 2 * up + 2 * (2 * up + down)
+
+
+def compare_canvas(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
+    """Compare a step on a canvas of CANVAS x CANVAS pixels by the net of `quick`; seconds and ratios."""
+    params = _QUICK
+    net = GenerativeConvNet(architecture_of(params, 3), torch.Generator().manual_seed(1)).to(device)
+    side = chain_side(params.layers, CANVAS, "torus")
+    chains = 30 * torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(2)).to(device)
+    engine, generator = choose_engine(precision, device), torch.Generator(device).manual_seed(3)
+    tasks = {
+        "ours": partial(engine.run, net, chains, CANVAS_STEPS, Dynamics(params.step_size, "torus"), generator),
+        LOOP: partial(autograd_loop(net, params.step_size, periodic=True), chains, CANVAS_STEPS),
+    }
+    if has_torchebm():
+        tasks[TORCHEBM] = partial(torchebm_sampler(net, params.step_size, periodic=True), chains, CANVAS_STEPS)
+    seconds = {name: taken / CANVAS_STEPS for name, taken in median_seconds(tasks, turns, device).items()}
+    ratios = {name: taken / seconds["ours"] for name, taken in seconds.items() if name != "ours"}
+    return {"side": CANVAS, "seconds": seconds, "ratios": ratios}
+
+
+def measure_demo(out: Path) -> dict[str, float]:
+    """Run `make demo`; return the seconds until each of its phases was over, from the one before."""
+    command = [sys.executable, "-u", str(ROOT / "examples" / "demo.py"), "--out", str(out)]
+    phases = {"serving": "start of the service", "learned": "upload and learning", "wrote": "sampling, download"}
+    seconds: dict[str, float] = {}
+    before = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            now, word = time.monotonic(), re.split(r"\s", line, maxsplit=1)[0]
+            if (phase := phases.pop(word, None)) is not None:
+                seconds[phase], before = now - before, now
+    if demo.returncode or phases:
+        raise RuntimeError(f"the demo ended with {demo.returncode} before {', '.join(phases.values()) or 'its end'}")
+    seconds["stop of the service"] = time.monotonic() - before
+    return seconds
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield
+    torch.set_num_threads(before)
