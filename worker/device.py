@@ -1,5 +1,7 @@
 """Choose the device that computes. If the machine has several GPUs, each work process uses one of its own."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -8,7 +10,7 @@ from torch.backends import cudnn
 
 from core.runtime.processes import core_count
 from core.runtime.startup import CannotStart
-from worker.gpu_locks import lock_least_shared
+from worker.gpu_locks import least_shared, lock_least_shared
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -21,17 +23,32 @@ def choose_device(settings: WorkerSettings) -> torch.device:
     """
     torch.set_num_threads(settings.threads or core_count())
     torch.set_num_interop_threads(1)
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = _named(settings)
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise CannotStart(f"GENCONVNET_DEVICE: {name!r} is no device: write auto, cpu, cuda or cuda:0") from error
     if device.type == "cuda":
-        device = _lock_gpu(device, settings.data_dir / "gpus")
+        device = _lock_gpu(device, _lock_folder(settings))
     log.info("device", device=str(device), threads=torch.get_num_threads())
     return device
+
+
+@contextmanager
+def other_devices(device: torch.device, settings: WorkerSettings, count: int) -> Iterator[list[torch.device]]:
+    """Yield devices for up to `count` more processes of a training whose first process uses `device`.
+
+    On a processor all use it. GPUs are different ones, locked meanwhile; there are none beside a GPU that the settings
+    name by its number.
+    """
+    if device.type == "cpu":
+        yield [device] * count
+    elif device.type != "cuda" or torch.device(_named(settings)).index is not None:
+        yield []
+    else:
+        numbers = [number for number in range(torch.cuda.device_count()) if number != device.index]
+        with least_shared(_lock_folder(settings), _uuids(numbers), count) as chosen:
+            yield [torch.device("cuda", numbers[index]) for index in chosen]
 
 
 def device_kind(device: torch.device) -> str:
@@ -52,9 +69,22 @@ def _lock_gpu(device: torch.device, folder: Path) -> torch.device:
         raise CannotStart("GENCONVNET_DEVICE is cuda, but PyTorch sees no GPU: is its driver there, and new enough?")
     if numbers[0] >= count:
         raise CannotStart(f"GENCONVNET_DEVICE is {device}, but PyTorch sees {count} GPUs: name a smaller number")
-    gpus = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
-    device = torch.device("cuda", numbers[lock_least_shared(folder, gpus)])
+    device = torch.device("cuda", numbers[lock_least_shared(folder, _uuids(numbers))])
     torch.cuda.set_device(device)
     cudnn.allow_tf32 = False  # float32 must mean float32; set precision to bfloat16 for less
     cudnn.deterministic = True
     return device
+
+
+def _named(settings: WorkerSettings) -> str:
+    if settings.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return settings.device
+
+
+def _lock_folder(settings: WorkerSettings) -> Path:
+    return settings.data_dir / "gpus"
+
+
+def _uuids(numbers: Sequence[int]) -> list[str]:
+    return [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]

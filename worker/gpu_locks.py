@@ -3,7 +3,8 @@
 import fcntl
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 _locks: list[int] = []  # file descriptors of this process's locks, open until it ends
@@ -15,6 +16,30 @@ def lock_least_shared(folder: Path, names: Sequence[str]) -> int:
     The locks are files in `folder`. The system releases them when their process ends, however it ends. Machines and
     containers may share the folder, so names must be unique worldwide. Raises ValueError if `names` is empty.
     """
+    index, lock = _lock_least_shared(folder, names)
+    _locks.append(lock)
+    return index
+
+
+@contextmanager
+def least_shared(folder: Path, names: Sequence[str], count: int) -> Iterator[list[int]]:
+    """Lock up to `count` different ones of `names`, the least shared first, for a while; yield their indices."""
+    chosen: list[int] = []
+    locks: list[int] = []
+    try:
+        while len(chosen) < min(count, len(names)):
+            left = [index for index in range(len(names)) if index not in chosen]
+            place, lock = _lock_least_shared(folder, [names[index] for index in left])
+            chosen.append(left[place])
+            locks.append(lock)
+        yield chosen
+    finally:
+        for lock in locks:
+            os.close(lock)
+
+
+def _lock_least_shared(folder: Path, names: Sequence[str]) -> tuple[int, int]:
+    """Return the index of the name that was locked, and the lock's file descriptor."""
     if not names:
         raise ValueError("names is empty: there is nothing to lock")
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,6 +51,5 @@ def lock_least_shared(folder: Path, names: Sequence[str]) -> int:
             except BlockingIOError:
                 os.close(lock)
                 continue
-            _locks.append(lock)
-            return index
+            return index, lock
     raise AssertionError("itertools.count ended")

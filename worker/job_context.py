@@ -35,7 +35,10 @@ log = structlog.get_logger()
 
 @dataclass
 class JobContext:
-    """One attempt at a job. Every method that writes to the database raises LeaseLost if the lease is lost."""
+    """One attempt at a job. Every method that writes to the database raises LeaseLost if the lease is lost.
+
+    processes: how many divide the worker's share of the cores among them (`worker.training_processes`).
+    """
 
     database: Database
     blobs: Blobs
@@ -43,6 +46,7 @@ class JobContext:
     settings: WorkerSettings
     device: torch.device
     renewer: LeaseRenewer
+    processes: int = 1
     artifacts: list[NewArtifact] = field(default_factory=list)
     _points: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
     _metrics: dict[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, wait_fixed
 
 from core.broker.connection import connect
+from core.engine.ranks import ProcessLost
 from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
 from core.pictures.parts import NothingToLearn
@@ -32,6 +33,7 @@ from worker.sample import sample
 from worker.settings import WorkerSettings
 from worker.shared_cores import SharedCores
 from worker.train import train
+from worker.training_processes import reason_of
 
 HANDLERS: dict[JobKind, Callable[[JobContext], None]] = {
     JobKind.TRAIN: train,
@@ -94,7 +96,7 @@ class JobRunner:
             heartbeat_seconds=self._settings.heartbeat_seconds,
             stopping=self._stopping,
             on_canceled=lambda: self._publish_canceled(context),
-            between_steps=self._use_share_of_cores,
+            between_steps=lambda: self._use_share_of_cores(context.processes),
             stall_seconds=self._settings.stall_seconds,
         )
         context = JobContext(self._database, self._blobs, self._redis, self._settings, self._device, renewer)
@@ -111,9 +113,13 @@ class JobRunner:
         except DBAPIError as error:  # the outcome could not be written: the lease expires, and the job is tried again
             log.warning("job_left", reason=str(error))
 
-    def _use_share_of_cores(self) -> None:
-        """Set the number of threads to this worker's share of the cores, unless the settings give a number."""
-        if self._cores is not None and (share := self._cores.share()) != torch.get_num_threads():
+    def _use_share_of_cores(self, processes: int = 1) -> None:
+        """Set the number of threads to this worker's share of the cores, or to the settings' number.
+
+        Several processes of one training divide them.
+        """
+        threads = self._cores.share() if self._cores is not None else self._settings.threads or core_count()
+        if (share := max(1, threads // processes)) != torch.get_num_threads():
             torch.set_num_threads(share)
             log.debug("threads", threads=share)
 
@@ -144,6 +150,10 @@ class JobRunner:
     def _handle_error(self, context: JobContext, error: Exception) -> None:
         """Fail the job with a problem type and reason, or have it tried again if the error is transient."""
         match error:
+            case ProcessLost():
+                log.warning("process_lost", error=str(error))
+                outcomes.abandon(self._database, context.lease, reason_of(error))
+                context.delete_artifacts()
             case LearningDiverged():
                 self._fail(context, "learning-diverged", str(error))
             case NothingToLearn():

@@ -24,7 +24,7 @@ from core.pictures.images import (
 )
 from core.pictures.materials import compared_channels, normal_channels, read_maps, shown_maps
 from core.pictures.orientations import turned
-from core.pictures.training_set import DEFAULT_MAX_BATCH, TrainingSet, measure_levels
+from core.pictures.training_set import TrainingSet, measure_levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_warnings
 from core.recipe.learner import Learner, TrainingProgress
@@ -33,7 +33,7 @@ from core.recipe.rendering import render_chains
 from core.recipe.resemblance import find_differences, measure_resemblance
 from core.schemas.jobs import Progress
 from core.schemas.learned import LearnedSettings
-from core.schemas.learning import MAX_PIXELS, LearningParams
+from core.schemas.learning import DEFAULT_MAX_BATCH, MAX_PIXELS, LearningParams
 from core.schemas.materials import MaterialMap
 from core.schemas.sampling import SampleParams
 from core.storage import datasets
@@ -48,6 +48,7 @@ from worker.lease_renewer import TimeLimitReached, WorkerStopping
 from worker.origins import Origins
 from worker.plot import plot_metrics
 from worker.results import named_pictures
+from worker.training_processes import TrainingProcesses, training_processes
 
 KEPT_CHAINS = 4  # stored with the model, for sampling to start from
 KEPT_FIXED_CHAINS = 64  # if samples start as whole chains instead of patches of them, more chains mean more variety
@@ -69,23 +70,30 @@ def train(context: JobContext) -> None:
         pictures, levels = _load_pictures(context, params)
     checkpoint = context.lease.checkpoint
     state = load_checkpoint(context.blobs.get(checkpoint), context.device) if checkpoint else None
-    learner = Learner(pictures, params, state, check_interrupt=context.renewer.check_canceled)
-    _TrainingRun(context, learner, levels, maps).run()
+    with training_processes(context, params) as processes:
+        learner = Learner(pictures, params, state, processes.engine, context.renewer.check_canceled)
+        _TrainingRun(context, learner, levels, maps, processes).run()
 
 
 class _TrainingRun:
     """One attempt at a training job: it learns, and stores previews, checkpoints and results."""
 
     def __init__(
-        self, context: JobContext, learner: Learner, levels: Levels, maps: tuple[MaterialMap, ...] = ()
+        self,
+        context: JobContext,
+        learner: Learner,
+        levels: Levels,
+        maps: tuple[MaterialMap, ...] = (),
+        processes: TrainingProcesses = TrainingProcesses(),
     ) -> None:
         self.context, self.learner, self.levels, self.maps = context, learner, levels, maps
+        self.processes = processes
         self.params = learner.params
         self.time_estimate = _TimeEstimate(learner.architecture, self.params)
         self.previewed_at = self.saved_at = time.monotonic()
 
     def run(self) -> None:
-        self.context.set_metrics(precision=self.learner.engine.precision)
+        self.context.set_metrics(precision=self.learner.engine.precision, processes=self.processes.count)
         self.context.report_progress(self._progress_at_start())
         for progress in metrics.observe_durations(self.learner.iterate()):
             self._report(progress)
@@ -235,8 +243,8 @@ class _TrainingRun:
     def _final_metrics(self, results: Tensor) -> dict[str, Any]:
         """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, warnings about both.
 
-        Also the number of recoveries, the precision, and the iteration at which `stop_when_steady` found the pictures
-        steady, if it did.
+        Also the number of recoveries, the precision, the processes of this attempt, and the iteration at which
+        `stop_when_steady` found the pictures steady, if it did.
         """
         health = self.learner.measure_health()
         picture = self.levels.to_grey_levels(self._first_pictures(1).cpu())[0]
@@ -248,10 +256,15 @@ class _TrainingRun:
         return {
             **_health_metrics(health, self.levels.gain),
             **(asdict(resemblance) if resemblance else {}),
-            "remarks": warnings + (find_differences(resemblance) if resemblance else []),
+            "remarks": [
+                *self.processes.warnings,
+                *warnings,
+                *(find_differences(resemblance) if resemblance else []),
+            ],
             "recoveries": self.learner.state.recoveries,
             **({"steady_at": steady_at} if (steady_at := self.learner.state.steady_at) is not None else {}),
             "precision": self.learner.engine.precision,
+            "processes": self.processes.count,
         }
 
 

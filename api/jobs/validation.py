@@ -75,6 +75,7 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
         params = LearningParams.model_validate({**preset.model_dump(), **overrides}).seeded(_draw_seed())
     if maps := datasets.maps_of(dataset):
         materials.check_training(params, maps)
+    _require_divisible(params, 1 if maps else len(dataset.images))
     if params.learns_parts:
         partly_transparent = [image for image in dataset.images if "A" in image.mode]
         _require_usable(partly_transparent[:MAX_CHECKED], lambda image: _part_error(app_state, image, params))
@@ -85,6 +86,15 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
         dataset_id=body.dataset_id,
         progress=Progress(stages=params.stages, iterations=params.iterations),
     )
+
+
+def _require_divisible(params: LearningParams, pictures: int) -> None:
+    """Check that each process has a chain or a training picture of an iteration. Raises Problem."""
+    most = params.most_processes(pictures)
+    if params.processes > most:
+        work = "training pictures" if params.contrastive else "chains (num_chains) or training pictures (batch_size)"
+        message = f"must be at most {most}: an iteration has no more {work} to divide among processes"
+        raise validation_problem([{"field": "params.processes", "message": message}])
 
 
 def _sample(app_state: AppState, body: SampleJobIn) -> NewJob:

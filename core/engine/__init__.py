@@ -10,7 +10,7 @@ from core.schemas.learning import Precision
 __all__ = ["Engine", "FastEngine", "ReferenceEngine", "ScoreGradient", "choose_engine", "multiplies_bfloat16"]
 
 
-def choose_engine(precision: Precision, device: torch.device) -> Engine:
+def choose_engine(precision: Precision, device: torch.device) -> FastEngine:
     """Return the engine for `device`. auto: bfloat16 if the device has matrix units for it, else float32."""
     if precision == "auto":
         precision = "bfloat16" if multiplies_bfloat16(device) else "float32"

@@ -26,7 +26,10 @@ CLOCK_SLACK = 5.0  # seconds; times further in the future were written before th
 
 @dataclass(frozen=True)
 class JobLease:
-    """A claimed job. `token` proves the claim; `first` is the number of a shard's first result."""
+    """A claimed job. `token` proves the claim; `first` is the number of a shard's first result.
+
+    last_error: why the attempt before this one was abandoned, if its worker could say.
+    """
 
     seq: int
     token: int
@@ -44,6 +47,7 @@ class JobLease:
     first: int = 0
     parent_seq: int | None = None
     parent_id: str | None = None
+    last_error: Mapping[str, Any] | None = None
 
     @property
     def public_id(self) -> str:
@@ -71,6 +75,7 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
             job = session.scalar(query.with_for_update())
         if job is None:
             return None
+        last_error = job.error
         session.execute(
             update(Job)
             .where(Job.seq == job.seq)
@@ -87,10 +92,10 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
             )
         )
         session.refresh(job)
-        return _lease(job)
+        return _lease(job, last_error)
 
 
-def _lease(job: Job) -> JobLease:
+def _lease(job: Job, last_error: Mapping[str, Any] | None) -> JobLease:
     return JobLease(
         seq=job.seq,
         token=job.token,
@@ -108,6 +113,7 @@ def _lease(job: Job) -> JobLease:
         first=job.first,
         parent_seq=job.parent_seq,
         parent_id=job.parent.id if job.parent else None,
+        last_error=last_error,
     )
 
 

@@ -11,8 +11,8 @@ from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, gain_for, rms
 from core.pictures.orientations import NormalChannels
 from core.pictures.parts import NothingToLearn, is_partial, known_colours
+from core.schemas.learning import DEFAULT_MAX_BATCH
 
-DEFAULT_MAX_BATCH = 64  # pictures in an iteration if the settings give no batch_size
 PICTURES_PER_PATCH_BATCH = 8  # pictures that the patches of one iteration are cut from
 
 

@@ -18,6 +18,8 @@ MAX_IMAGE_SIZE = 4096  # pixels along each side of a training picture
 MAX_WHOLE_SIZE = 1024  # if it is learned whole
 MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration: 64 of the largest
 MAX_WEIGHTS = 2**26  # of a net: 256 MiB; Adam and the kept states take several times as much again
+DEFAULT_MAX_BATCH = 64  # training pictures of an iteration if the settings give no batch_size
+MAX_PROCESSES = 64
 MAX_UNITS = 2**28  # in a net's maps of one picture: 1 GiB
 
 
@@ -247,6 +249,17 @@ class LearningParams(BaseModel, LearnedSize):
             "it, else float32. Chains, noise and weights are always float32.",
         ),
     ] = "auto"
+    processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_PROCESSES,
+            description="Processes that learn together, each with a share of the chains and of an iteration's training "
+            "pictures: on a GPU each, or on a share of the processor's cores. What is learned depends on their number "
+            "by rounding alone. At most as many as there are chains or pictures. A worker that has fewer GPUs uses "
+            "these, and says so in the job's remarks.",
+        ),
+    ] = 1
     checkpoint_seconds: Annotated[
         float,
         Field(
@@ -381,6 +394,12 @@ class LearningParams(BaseModel, LearnedSize):
     def stages(self) -> int:
         """How many times Algorithm 1 is run: once for each layer, or once."""
         return len(self.layers) if self.layerwise else 1
+
+    def most_processes(self, pictures: int) -> int:
+        """Return among how many processes an iteration can be divided, learning from so many pictures."""
+        batch = self.batch_size or DEFAULT_MAX_BATCH
+        batch = batch if self.patch_size is not None else min(batch, pictures)
+        return batch if self.contrastive else max(batch, self.num_chains)
 
     def seeded(self, seed: int) -> Self:
         """Return these settings, with `seed` if they have none."""

@@ -87,6 +87,10 @@ def test_a_worker_is_notified_of_a_new_job(each_api: Api, each_dataset: str, val
         ({"initialization": "ones"}, "params.initialization"),
         ({"layerwise": "perhaps"}, "params.layerwise"),
         ({"checkpoint_seconds": 0}, "params.checkpoint_seconds"),
+        ({"processes": 0}, "params.processes"),
+        ({"processes": 65}, "params.processes"),
+        ({"processes": 2}, "params.processes"),  # of one chain and one picture
+        ({"processes": 4, "num_chains": 3}, "params.processes"),
         ({"epsilon": 0.1}, "params.epsilon"),
     ],
 )

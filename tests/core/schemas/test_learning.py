@@ -8,7 +8,7 @@ from pydantic import ValidationError
 import core
 from core.recipe.presets import DESCRIPTIONS, PRESETS
 from core.schemas.jobs import JobKind, JobStatus, Queue
-from core.schemas.learning import MAX_SEED, LayerParams, LearningParams
+from core.schemas.learning import DEFAULT_MAX_BATCH, MAX_SEED, LayerParams, LearningParams
 from core.schemas.sampling import LearnedSettings, SampleParams
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -356,3 +356,18 @@ def test_nets_too_large_for_memory_are_refused(image_size, layers, message):
     assert message in what
     named[-1]["filters"] //= 2
     assert LearningParams.model_validate({"image_size": image_size, "layers": named})
+
+
+@pytest.mark.parametrize(
+    ("settings", "pictures", "most"),
+    [
+        ({"num_chains": 3}, 1, 3),
+        ({"num_chains": 1}, 5, 5),
+        ({"num_chains": 1}, 2000, DEFAULT_MAX_BATCH),
+        ({"num_chains": 1, "batch_size": 4}, 2000, 4),
+        ({"num_chains": 1, "batch_size": 4, "patch_size": 20}, 1, 4),
+        ({"num_chains": 16, "contrastive": True, "boundary": "padded"}, 2, 2),
+    ],
+)
+def test_an_iteration_is_divided_among_at_most_as_many_processes_as_it_has_chains_or_pictures(settings, pictures, most):
+    assert LearningParams(**{**GOOD, **settings}).most_processes(pictures) == most
