@@ -31,6 +31,7 @@ class Health:
     score_difference: mean of f(pictures) - f(chains), per position of the top map.
     shown_std: like chain_std, of the denoised pictures that are shown; None if not measured. Chains can look well while
     σ²B, the mean of their piece, oscillates about them.
+    reconstruction_std: root mean square of I - σ²B(I) over the pictures, grey levels (eq. 23); None if not measured.
     """
 
     chain_std: float
@@ -39,6 +40,7 @@ class Health:
     data_active_share: tuple[float, ...]
     score_difference: float
     shown_std: float | None = None
+    reconstruction_std: float | None = None
 
 
 def measure_health(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:

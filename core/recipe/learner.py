@@ -46,6 +46,7 @@ from core.theory.model import Architecture, GenerativeConvNet
 EXAMPLES = 4  # training pictures that weights are scaled on and states are compared with
 EXAMPLE_PATCHES = 256  # cut out of them if patches are learned
 EXAMPLE_WINDOWS = 8  # cut out of them if windows of a texture are learned
+RECONSTRUCTION_INTERVAL = 10  # iterations of contrastive divergence between two measurements of what it lowers
 MAX_DRAWS = 1000  # of the observed pictures of one iteration, until a unit sees known pixels alone
 
 
@@ -125,12 +126,14 @@ class Learner:
 
     def update(self) -> Health:
         """Run one iteration of Algorithm 1 and measure its health."""
-        return self._health(self.algorithm.iterate())
+        health = self._health(self.algorithm.iterate())
+        return health if self.state.iteration % RECONSTRUCTION_INTERVAL else self._with_reconstruction(health)
 
     def measure_health(self) -> Health:
         """Measure the health of the present state on the first training pictures, with `shown_std`."""
         state = self.state
         health = self._health(self.algorithm.likelihood_gradient(self.examples.to(state.chains), state.chains))
+        health = self._with_reconstruction(health)
         return replace(health, shown_std=rms(render_chains(state.net, state.chains, self.params, self.engine)))
 
     @property
@@ -159,6 +162,14 @@ class Learner:
 
     def _health(self, gradient: LikelihoodGradient) -> Health:
         return measure_health(self.state.chains, self.pictures.std, gradient.synthesized, gradient.observed)
+
+    def _with_reconstruction(self, health: Health) -> Health:
+        """Return health with `reconstruction_std`, which contrastive divergence lowers (Prop. 3)."""
+        if not self.params.contrastive:
+            return health
+        net, images = self.state.net, self.examples.to(self.state.chains)
+        basis = self.engine.basis(net, images, boundary_of_pictures(self.params.boundary))
+        return replace(health, reconstruction_std=rms(images - net.architecture.reference_std**2 * basis))
 
     def _progress(self, health: Health) -> TrainingProgress:
         return TrainingProgress(

@@ -136,6 +136,9 @@ def test_contrastive_training_ends_with_reconstructions_and_health(harness: Work
         known = model.levels.standardize(read_picture(content, SIZE, 1)[None])
         expected = to_pixels(reconstruct(model.net, known, "padded"), model.levels)[0, 0].numpy()
         assert np.abs(made.astype(int) - expected).max() <= 1  # rounding
+    known = model.levels.standardize(torch.stack([read_picture(content, SIZE, 1) for content in contents]))
+    error = (known - reconstruct(model.net, known, "padded")).square().mean().sqrt() / model.levels.gain
+    assert job.metrics["reconstruction_std"] == pytest.approx(error.item(), rel=1e-4)
     assert job.metrics["recoveries"] == 0
     assert job.metrics["precision"] == "float32", "auto is, for contrastive divergence"
     assert job.metrics["remarks"] == ["a warning"]

@@ -1,5 +1,6 @@
 """The ways to learn beside persistent chains of whole pictures: each field of the settings that chooses one."""
 
+import math
 from functools import partial
 
 import pytest
@@ -14,8 +15,9 @@ from core.pictures.parts import NothingToLearn
 from core.pictures.training_set import TrainingSet
 from core.recipe import update_rule
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
-from core.recipe.learner import Learner, draw_learnable, dynamics_of, examples_of, learn
+from core.recipe.learner import RECONSTRUCTION_INTERVAL, Learner, draw_learnable, dynamics_of, examples_of, learn
 from core.schemas.learning import LayerParams, LearningParams
+from core.theory.decoding import reconstruction_loss
 from core.theory.learning import architecture_at, architecture_of, observed_units
 
 CPU = torch.device("cpu")
@@ -119,6 +121,19 @@ def test_contrastive_divergence_does_not_scale_the_score(monkeypatch):
     stretched = learn(images_of(), params_of(**persistent)).net.weights[-1]
     monkeypatch.undo()
     assert not torch.equal(learn(images_of(), params_of(**persistent)).net.weights[-1], stretched)
+
+
+def test_the_reconstruction_error_of_contrastive_divergence_is_measured_now_and_then():
+    learner = Learner(images_of(), params_of(**CONTRASTIVE, iterations=12))
+    errors = []
+    for progress in learner.iterate():
+        errors.append(progress.health.reconstruction_std)
+        if progress.iteration == RECONSTRUCTION_INTERVAL:
+            loss = reconstruction_loss(learner.state.net, images_of(), "padded").sum().item()
+    assert [error is not None for error in errors] == [False] * 9 + [True] + [False] * 2
+    assert errors[9] == pytest.approx(math.sqrt(2 * loss / images_of().numel()), rel=1e-5)
+    assert learner.measure_health().reconstruction_std > 0
+    assert Learner(images_of(), params_of(boundary="padded")).measure_health().reconstruction_std is None
 
 
 @pytest.mark.parametrize(("batch_size", "drawn"), [(1, 1), (2, 2), (9, 5), (None, 5)])

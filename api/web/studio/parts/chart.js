@@ -48,7 +48,7 @@ function optionsOf(host, lines, range) {
     cursor: { sync: { key: sync.key }, points: { size: 6 }, drag: { x: true, y: false } },
     scales: { x: { time: false }, y: range ? { range } : {} },
     axes: [{ ...axis, size: 26, space: 70 }, { ...axis, size: 44, space: 28 }],
-    series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.5, dash: line.dash, points: { show: false } }))],
+    series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.5, dash: line.dash, points: { show: false }, spanGaps: true }))],
   };
 }
 

@@ -30,7 +30,7 @@ export function Curves({ job }) {
           { label: "gap", colour: "--line-1", values: pick((one) => one.score_difference) },
         ]} />
         ${reconstruction(points) && html`<${Chart} title="Reconstruction error" about="Grey levels between pictures and what the net draws of them." x=${x} lines=${[
-          { label: "error", colour: "--line-2", values: pick((one) => one[reconstruction(points)]) },
+          { label: "error", colour: "--line-2", values: pick((one) => one.reconstruction_std) },
         ]} />`}
       </div>
     </section>`;
@@ -38,5 +38,5 @@ export function Curves({ job }) {
 
 const layersOf = (points) => Array.from({ length: Math.max(...points.map((one) => one.active_share?.length ?? 0)) }, (_, index) => index);
 
-// The name of the measured error, if this kind of learning has one.
-const reconstruction = (points) => Object.keys(points.at(-1)).find((name) => name.startsWith("reconstruction"));
+// Whether it is measured: in contrastive divergence, at every tenth iteration.
+const reconstruction = (points) => points.some((one) => one.reconstruction_std);
