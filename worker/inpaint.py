@@ -57,8 +57,8 @@ def _read(content: bytes, row: DatasetImage, model: TrainedModel, params: Resolv
     channels = len(model.levels.mean)
     if not params.seam:
         return read_masked_picture(content, model.params.image_size, channels)
-    band = params.seam_width or min(model.net.architecture.receptive_field // 2, model.params.image_size // 4)
-    known = inpainting.inside_seam(row.height, row.width, band)
+    assert params.seam_width is not None
+    known = inpainting.inside_seam(row.height, row.width, params.seam_width)
     return MaskedPicture(read_covering(content, row.height, row.width, channels), known)
 
 

@@ -14,6 +14,7 @@ from core.pictures.images import WHITE, read_picture, sheet, to_bytes
 from core.recipe.lighting import Light
 from core.schemas.reconstruction import ReconstructParams
 from core.synthesis.trained_model import TrainedModel
+from core.synthesis.walk import Walk
 from core.theory import decoding
 from core.theory.boundary import crop, mirror
 from worker.inputs import BoundaryHandling, batches, dataset_rows, open_model
@@ -31,7 +32,8 @@ class Reconstruction:
     """How near a reconstruction is to its picture, in grey levels of the files.
 
     psnr: in dB; None if the two are equal. converged, residual: whether the search for a mode reached one, and
-    ‖I - σ²B‖ / ‖I‖ at its end; None for one pass, which does not search.
+    ‖I - σ²B‖ / ‖I‖ at its end; None for one pass, which does not search. frames: the steps after which the pictures of
+    the walk were kept; None without any.
     """
 
     index: int
@@ -40,6 +42,7 @@ class Reconstruction:
     psnr: float | None
     converged: bool | None
     residual: float | None
+    frames: list[int] | None = None
 
 
 def reconstruct(context: JobContext) -> None:
@@ -63,7 +66,13 @@ def reconstruct(context: JobContext) -> None:
             name = f"reconstructed-{index:03d}.png"
             context.add_picture(name, pixels, origins.origin(name, index))
             rmse = (picture - pixels).square().mean().sqrt().item()
-            results.append(Reconstruction(index, row.filename, round(rmse, 4), psnr(rmse), *rebuilt.search(place)))
+            frames = rebuilt.walks[place].frames() if params.frames else []
+            for number, frame in enumerate(frames):
+                name = f"walk-{index:03d}-{number:02d}.png"
+                context.add_picture(name, frame.pixels, origins.origin(name, number))
+            steps = [frame.step for frame in frames] or None
+            found = Reconstruction(index, row.filename, round(rmse, 4), psnr(rmse), *rebuilt.search(place), steps)
+            results.append(found)
             if index < SHEET_PICTURES:
                 top.append(picture.to(torch.uint8))
                 bottom.append(pixels)
@@ -78,10 +87,14 @@ def psnr(rmse: float) -> float | None:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Reconstructed pictures (N, C, H, W), grey levels, on the CPU, and the modes if they were searched for."""
+    """Reconstructed pictures (N, C, H, W), grey levels, on the CPU, and the modes if they were searched for.
+
+    walks: those of each picture to its mode, if frames of them are kept.
+    """
 
     pictures: Tensor
     modes: decoding.Modes | None = None
+    walks: Sequence[Walk] = ()
 
     def search(self, place: int) -> tuple[bool | None, float | None]:
         """Return whether the search for one picture's mode converged, and its residual."""
@@ -102,6 +115,9 @@ def _reconstruct_batch(
     even = torch.stack([light.without(picture) for light, picture in zip(lights, pictures, strict=True)])
     images = mirror(model.levels.standardize(even), handling.margin)
 
+    def to_pixels(light: Light, rebuilt: Tensor) -> Tensor:
+        return to_bytes(light.given_to(model.levels.to_grey_levels(crop(rebuilt[None], handling.margin).cpu())[0]))
+
     def to_grey_levels(rebuilt: Tensor) -> Tensor:
         levels = model.levels.to_grey_levels(crop(rebuilt, handling.margin).cpu())
         return torch.stack([light.given_to(picture) for light, picture in zip(lights, levels, strict=True)])
@@ -110,6 +126,12 @@ def _reconstruct_batch(
         rebuilt = decoding.reconstruct(model.net, images, handling.boundary)
         after_step(1)
         return _Batch(to_grey_levels(rebuilt))
+    walks = [Walk(params.frames, partial(to_pixels, light)) for light in lights]
+
+    def observe(walking: Tensor) -> None:
+        for walk, picture in zip(walks, walking, strict=True):
+            walk.add(picture)
+
     modes = decoding.find_mode(
         model.net,
         images,
@@ -117,8 +139,9 @@ def _reconstruct_batch(
         tolerance=TOLERANCE,
         boundary=handling.boundary,
         after_step=after_step,
+        observe=observe if params.frames else None,
     )
-    return _Batch(to_grey_levels(modes.images), modes)
+    return _Batch(to_grey_levels(modes.images), modes, walks)
 
 
 def _summary(results: Sequence[Reconstruction]) -> dict[str, Any]:

@@ -160,7 +160,10 @@ class _Client(Generic[AnyJob]):
         options: JobOptions = JobOptions(),
         **params: Any,
     ) -> Steps[AnyJob]:
-        """Encode and decode pictures with a model. params: mode (one_pass or attractor), steps."""
+        """Encode and decode pictures with a model. params: mode (one_pass or attractor), steps, frames.
+
+        frames: pictures of each walk to the attractor to keep; see `Job.frames`.
+        """
         return (yield from self._post_on(pictures, "reconstruct", options, params, model_id=id_of(model)))
 
     @operation

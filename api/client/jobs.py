@@ -125,6 +125,11 @@ class JobMethods(JobData):
         made = tuple(f"{verb}-" for verb in ("synthesized", "reconstructed", "inpainted"))
         return [one for one in self.artifacts if one.name.startswith(made)]
 
+    @property
+    def frames(self) -> list[Artifact]:
+        """The pictures of the walks to the attractors, walk after walk, each from its first to its last."""
+        return sorted((one for one in self.artifacts if one.name.startswith("walk-")), key=lambda one: one.name)
+
     @operation
     def _images(self) -> Steps["list[Image]"]:
         from PIL import Image

@@ -132,6 +132,9 @@ def reconstruct(
     pictures: Pictures = None,
     mode: Annotated[str | None, typer.Option(help="one_pass (if absent), or attractor.")] = None,
     steps: Annotated[int | None, typer.Option(help="Most steps to the attractor.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="Pictures of each walk to the attractor to keep; none if absent.")
+    ] = None,
     assignments: Set = None,
     dataset: DatasetId = None,
     priority: Priority = 0,
@@ -140,7 +143,7 @@ def reconstruct(
     detach: Detach = False,
 ) -> None:
     """Encode and decode pictures with a model, and measure the error of each. Ctrl-C cancels it."""
-    params = parameters(assignments, mode=mode, steps=steps)
+    params = parameters(assignments, mode=mode, steps=steps, frames=frames)
     options, chosen = _options(priority, time_limit), find_model(session, model)
     with _dataset(session, pictures, dataset) as given:
         job = run_job(session, lambda: session.client.reconstruct(chosen, given, options, **params), detach)

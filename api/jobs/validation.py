@@ -22,6 +22,7 @@ from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams
+from core.schemas.reconstruction import MAX_ALL_FRAMES
 from core.schemas.sampling import MAX_BLENDED_STRIDE, ResolvedSampleParams, datasets_of, models_of
 from core.storage import datasets, models
 from core.storage.tables import Dataset, DatasetImage, Model
@@ -160,6 +161,12 @@ def _require_one_picture(app_state: AppState, field: str, dataset_id: str) -> No
 def _reconstruct(app_state: AppState, body: ReconstructJobIn) -> NewJob:
     _require_whole_pictures("model_id", models.find(app_state.database, body.model_id))
     dataset = _find_pictures(app_state, body.dataset_id)
+    frames = len(dataset.images) * body.params.frames
+    if frames > MAX_ALL_FRAMES:
+        message = (
+            f"{len(dataset.images)} pictures x {body.params.frames} are {frames} frames, more than {MAX_ALL_FRAMES}"
+        )
+        raise validation_problem([{"field": "params.frames", "message": message}])
     return NewJob(
         kind=JobKind.RECONSTRUCT,
         params=body.params.model_dump(mode="json"),

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from core.schemas.geometry import receptive_field
 from core.schemas.learned import LearnedSettings, learned_of, stable_step
 from core.schemas.learning import MAX_SEED
 from core.schemas.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
@@ -38,8 +39,8 @@ class InpaintParams(BaseModel):
         Field(
             ge=1,
             le=MAX_SEAM_WIDTH,
-            description="Pixels painted along each edge; if absent half the net's window, or a quarter of image_size "
-            "if that is less.",
+            description="Pixels painted along each edge; if absent as many as the net's window is wide, or a quarter "
+            "of image_size if that is less.",
         ),
     ] = None
 
@@ -68,9 +69,15 @@ class InpaintParams(BaseModel):
                 **self.model_dump(),
                 "step_size": self.step_size or learned.step_size,
                 "seed": seed if self.seed is None else self.seed,
+                "seam_width": default_seam_width(learned) if self.seam and not self.seam_width else self.seam_width,
             },
             context=learned.context,
         )
+
+
+def default_seam_width(learned: LearnedSettings) -> int:
+    """Return the pixels to paint along each edge: the units of the net at the seam then see no pixel that is kept."""
+    return min(receptive_field(learned.layers), learned.image_size // 4)
 
 
 class ResolvedInpaintParams(InpaintParams):

@@ -15,11 +15,11 @@ class LearnedSettings(BaseModel, LearnedSize):
 
     image_size: int
     patch_size: int | None = None
+    layers: tuple[LayerParams, ...]
     top: Top = "convolutional"
     boundary: Boundary = "torus"
     step_size: float
     reference_std: float
-    layers: tuple[LayerParams, ...] = ()
 
     @property
     def side(self) -> int:

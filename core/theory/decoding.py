@@ -115,15 +115,19 @@ def find_mode(
     tolerance: float = 1e-6,
     boundary: Boundary = "valid",
     after_step: Callable[[int], None] | None = None,
+    observe: Callable[[Tensor], None] | None = None,
 ) -> Modes:
     """Run the noiseless dynamics I <- I - s (I - σ² B), s in (0, 1], to a local energy minimum (Prop. 2).
 
     At a minimum inside a piece, I = σ² B. With s = 1 the step jumps to the mean of the present piece; if that would
     raise the energy, s is halved for that picture until the energy falls. `converged` is false for a picture that did
     not reach `tolerance` (relative) within `max_steps`, for example because it is on the border between two pieces.
-    `after_step(number of steps)` is called after each step; an exception that it raises ends the run.
+    `after_step(number of steps)` is called after each step, `observe(images)` with the pictures at the start and after
+    each step; an exception that one of them raises ends the run.
     """
     images = images.clone()
+    if observe is not None:
+        observe(images)
     energy = net.energy(images, boundary)
     step = images.new_ones(len(images), 1, 1, 1)
     taken = 0
@@ -146,6 +150,8 @@ def find_mode(
             torch.where(moving[:, None, None, None], step / 2, step),
         )
         taken += 1
+        if observe is not None:
+            observe(images)
         if after_step is not None:
             after_step(taken)
 

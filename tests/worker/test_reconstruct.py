@@ -89,7 +89,7 @@ def test_light_that_the_model_did_not_learn_is_removed_before_and_added_after(ha
 def test_attractor_mode_finds_modes(harness):
     model_id, net = add_model(harness, boundary="valid")  # one layer: every picture converges to a mode (Prop. 2)
     contents = {"a": noise_png(1), "b": noise_png(2)}
-    job = harness.work(reconstruction(model_id, harness.add_dataset(**contents), mode="attractor"))
+    job = harness.work(reconstruction(model_id, harness.add_dataset(**contents), mode="attractor", frames=4))
     for index, content in enumerate(contents.values()):
         about = job.metrics["reconstructions"][index]
         assert about["converged"]
@@ -98,6 +98,12 @@ def test_attractor_mode_finds_modes(harness):
         mode = decoding.find_mode(net, LEVELS.standardize(read_picture(content, SIZE, 1)[None]), tolerance=1e-5)
         found = pixels_of(harness.file(job, f"reconstructed-{index:03d}.png"))
         assert (found.int() - to_pixels(mode.images, LEVELS)[0].int()).abs().max() <= 1
+        walk = [harness.file(job, f"walk-{index:03d}-{number:02d}.png") for number in range(len(about["frames"]))]
+        assert torch.equal(pixels_of(walk[0]), pixels_of(content))
+        assert torch.equal(pixels_of(walk[-1]), found)
+        assert 2 < len(walk) <= 4
+        assert about["frames"][0] == 0
+        assert about["frames"] == sorted(about["frames"])
 
 
 def test_a_search_that_ends_before_a_mode_says_so(harness):

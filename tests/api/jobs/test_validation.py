@@ -54,11 +54,15 @@ def _accepted(api: Api, body: dict[str, Any], key: str | None = None) -> dict[st
 def test_a_reconstruction_is_accepted_fully_resolved(each_api: Api) -> None:
     model_id, dataset_id = rows.add_model(each_api.database), _dataset(each_api, pictures.png(), pictures.png())
     job = _accepted(each_api, _body("reconstruct", dataset_id, model_id))
-    assert job["params"] == {"mode": "one_pass", "steps": 1000}
+    assert job["params"] == {"mode": "one_pass", "steps": 1000, "frames": 0}
     assert (job["model_id"], job["dataset_id"], job["queue_position"]) == (model_id, dataset_id, 1)
     assert (job["progress"]["stages"], job["progress"]["iterations"]) == (2, 1)
     job = _accepted(each_api, _body("reconstruct", dataset_id, model_id, mode="attractor", steps=30))
     assert (job["params"]["steps"], job["progress"]["iterations"], job["queue_position"]) == (30, 30, 2)
+    many = _dataset(each_api, *[pictures.png()] * 9)
+    refused = problem(each_api.post(_body("reconstruct", many, model_id, mode="attractor", frames=32)), 422)
+    assert "9 pictures x 32 are 288 frames, more than 256" in refused["detail"]
+    assert [error["field"] for error in refused["errors"]] == ["params.frames"]
 
 
 def test_an_inpainting_is_accepted_fully_resolved(each_api: Api) -> None:
@@ -336,7 +340,7 @@ def test_a_picture_is_made_tileable_only_as_it_is(api: Api, model: str) -> None:
     size = QUICK.image_size
     fitting = [pictures.png(size, size), pictures.png(size + 40, size), opaque(size)]
     job = _accepted(api, _body("inpaint", _dataset(api, *fitting), model, seam=True))
-    assert (job["params"]["seam"], job["params"]["seam_width"]) == (True, None)
+    assert (job["params"]["seam"], job["params"]["seam_width"]) == (True, 21)
     hole = pictures.with_hole(size, size, hole=HOLE)
     wrong = _dataset(api, pictures.png(size + 1, size + 1), hole)
     answer = api.post(_body("inpaint", wrong, model, seam=True))

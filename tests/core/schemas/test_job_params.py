@@ -19,7 +19,15 @@ from core.schemas.sampling import (
     without_ids,
 )
 
-COMMON = {"image_size": 96, "step_size": 0.3, "reference_std": 1.0}
+COMMON = {
+    "image_size": 96,
+    "layers": [
+        {"filters": 4, "kernel_size": 9, "stride": 3},
+        {"filters": 4, "kernel_size": 3},
+    ],  # window: 15
+    "step_size": 0.3,
+    "reference_std": 1.0,
+}
 TEXTURE = LearnedSettings(**COMMON)
 OBJECT = LearnedSettings(**COMMON, top="object", boundary="padded")
 PATCHES = LearnedSettings(**COMMON, patch_size=12, boundary="valid")
@@ -147,6 +155,10 @@ def test_a_seam_leaves_a_middle_and_is_for_models_that_continue():
     assert (resolved.seam, resolved.seam_width) == (True, 47)
     found = refusals(lambda: InpaintParams(seam=True, seam_width=48).resolved(TEXTURE, seed=1))
     assert "must be below 48" in found["seam_width"]
+    assert InpaintParams(seam=True).resolved(TEXTURE, seed=1).seam_width == 15
+    small = TEXTURE.model_copy(update={"image_size": 32})
+    assert InpaintParams(seam=True).resolved(small, seed=1).seam_width == 8
+    assert InpaintParams().resolved(TEXTURE, seed=1).seam_width is None
     assert "needs seam" in refusals(lambda: InpaintParams(seam_width=8))["seam_width"]
     assert "the model learned an object" in refusals(lambda: InpaintParams(seam=True).resolved(OBJECT, seed=1))["seam"]
 
@@ -158,6 +170,8 @@ def test_a_seam_leaves_a_middle_and_is_for_models_that_continue():
         (ReconstructParams, "steps", 0),
         (ReconstructParams, "steps", 100_001),
         (ReconstructParams, "seed", 1),
+        (ReconstructParams, "frames", 2),  # of mode one_pass
+        (ReconstructParams, "frames", 33),
         (SampleParams, "start_dataset_id", ""),
         (InpaintParams, "count", 0),
         (InpaintParams, "count", 65),

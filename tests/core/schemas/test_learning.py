@@ -281,7 +281,7 @@ def test_the_texture_preset_has_the_papers_numbers():
     assert texture.initialization == "zero"
 
 
-LEARNED = LearnedSettings(image_size=96, step_size=0.3, reference_std=1.0)
+LEARNED = LearnedSettings(image_size=96, layers=[{"filters": 4, "kernel_size": 9}], step_size=0.3, reference_std=1.0)
 
 
 def test_sampling_takes_absent_settings_from_the_model():
