@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from playwright.sync_api import Browser
 from redis import Redis
 from support import browser, postgres
@@ -28,6 +29,9 @@ gc.disable()
 # `nohup make test &` ignores Ctrl-C, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An exception in a log as Python prints it: structlog's own way, with all local variables, takes seconds.
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 # The tests reach only servers of this machine, whatever proxies its environment names.
 for name in ("ALL_PROXY", "all_proxy"):

@@ -19,6 +19,7 @@ from core.schemas.learning import Top
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 BOUNDARIES: tuple[Boundary, ...] = ("valid", "torus", "padded")
+TOPS: tuple[Top, ...] = ("convolutional", "object", "category")
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ CASES = NAMED_CASES + RANDOM_CASES
 # Many more random nets, run by `make test-all`.
 EXHAUSTIVE_CASES = [
     random_case(100 + 20 * place + seed, boundary, top)
-    for place, (top, boundary) in enumerate(product(("convolutional", "object", "category"), BOUNDARIES))
+    for place, (top, boundary) in enumerate(product(TOPS, BOUNDARIES))
     for seed in range(5)
 ]
 
@@ -175,13 +176,26 @@ def parametrized(cases: Sequence[Case], exhaustive: Sequence[Case]) -> pytest.Ma
     return pytest.mark.parametrize("case", [*cases, *marked], ids=lambda case: case.name)
 
 
+def each_once(names: str, first: Sequence[object], second: Sequence[object]) -> pytest.MarkDecorator:
+    """Return a decorator that runs a test on pairs that hold every value, and by `make test-all` on all pairs.
+
+    names: of the two arguments, "one, other".
+    """
+    in_turn = {(index % len(first), index % len(second)) for index in range(max(len(first), len(second)))}
+    pairs = [
+        pytest.param(first[one], second[other], marks=() if (one, other) in in_turn else pytest.mark.exhaustive)
+        for one, other in product(range(len(first)), range(len(second)))
+    ]
+    return pytest.mark.parametrize(names, pairs)
+
+
 every_case = parametrized(CASES, EXHAUSTIVE_CASES)
 
 
 @st.composite
 def random_cases(draw: st.DrawFn) -> Case:
     """Return a hypothesis strategy for a random net and pictures of any shape, top and boundary."""
-    top = draw(st.sampled_from(("convolutional", "object", "category")))
+    top = draw(st.sampled_from(TOPS))
     return random_case(draw(st.integers(1000, 10**6)), draw(st.sampled_from(BOUNDARIES)), top)
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from engines import relative
+from nets import each_once
 
 from core.engine import FastEngine, ReferenceEngine, fast
 from core.engine.dynamics import roll_to_random_phase
@@ -88,8 +89,7 @@ def test_without_noise_the_first_updates_are_the_references_up_to_rounding(setti
         assert not torch.equal(found.detach(), start)
 
 
-@every_variant
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@each_once("settings, precision", list(VARIANTS.values()), ["float32", "bfloat16"])
 def test_learning_resumes_bit_identical_from_a_checkpoint(settings, precision):
     params = params_of(**{**settings, "precision": precision, "iterations": 4, "layerwise": True})
     assert Learner(images_of(), params).engine.precision == precision

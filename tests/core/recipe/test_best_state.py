@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from nets import each_once
 from pydantic import ValidationError
 
 from core.pictures.quality import grid_peak, relative_grid_peak
@@ -114,8 +115,7 @@ def test_relative_grid_peak_is_the_ratio_or_none_without_a_grid():
     assert relative_grid_peak(one[..., :11, :11], other, 3) is None
 
 
-@pytest.mark.parametrize("layerwise", [False, True])
-@pytest.mark.parametrize("stop", [10, 29, ITERATIONS])
+@each_once("layerwise, stop", [False, True], [10, 29, ITERATIONS])
 def test_a_stopped_job_resumes_bit_identical_with_its_best_state(layerwise, stop):
     params = params_of(layerwise=layerwise)
     whole = learn(images_of(), params)

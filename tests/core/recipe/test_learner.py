@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from nets import each_once
 from training import (
     CPU,
     PARAMS,
@@ -123,8 +124,7 @@ def never_stopped():
     return learn(pictures(), PARAMS)
 
 
-@pytest.mark.parametrize("resume", [through_snapshot, through_checkpoint_file])
-@pytest.mark.parametrize("step", INTERRUPTIONS)
+@each_once("resume, step", [through_snapshot, through_checkpoint_file], INTERRUPTIONS)
 def test_resumed_learning_ends_bit_identical_to_one_never_stopped(never_stopped, step, resume):
     stopped = learn(pictures(), PARAMS, callback=stop_at(step))
     assert stopped.iteration + stopped.stage * PARAMS.iterations == step

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from nets import each_once
 from training import (
     PARAMS,
     STEPS,
@@ -30,8 +31,7 @@ def spoilt(request):
     return request.param, learn(pictures(), PARAMS, callback=Sabotage(request.param, step=28))
 
 
-@pytest.mark.parametrize("spoil", [kill, blow_up, poison])
-@pytest.mark.parametrize("step", [10, 28, 58])
+@each_once("spoil, step", [kill, blow_up, poison], [10, 28, 58])
 def test_a_failure_is_noticed_soon_and_rolled_back_with_a_smaller_rate(spoil, step):
     sabotage = Sabotage(spoil, step)
     state = learn(pictures(), PARAMS, callback=sabotage)
@@ -49,7 +49,7 @@ def test_a_failure_is_noticed_soon_and_rolled_back_with_a_smaller_rate(spoil, st
     assert state.chains.std() < 3 * pictures().std()
 
 
-@pytest.mark.parametrize("step", [3, 27, 28, 29])
+@pytest.mark.parametrize("step", [27, 28, *(pytest.param(step, marks=pytest.mark.exhaustive) for step in (3, 29))])
 def test_resumed_learning_is_bit_identical_across_a_recovery(spoilt, step):
     """The good states to go back to travel with the checkpoint; spoilt after iteration 28, stopped before and after."""
     spoil, never_stopped = spoilt

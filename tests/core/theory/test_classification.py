@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from nets import random_net, seeded
+from nets import BOUNDARIES, each_once, random_net, seeded
 
 from core.pictures.images import Levels, standardize
 from core.recipe.learner import learn
@@ -24,7 +24,6 @@ from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 from core.theory.partition import LogPartition, log_density, log_partition
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
-BOUNDARIES = ["valid", "torus", "padded"]
 LAYERS = (ConvLayer(3, 3, 2), ConvLayer(4, 2))
 PRIORS = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
 
@@ -153,8 +152,7 @@ def test_prop1a_bayes_rule_on_the_densities_is_the_softmax_with_log_prior_minus_
     assert (posterior(scores, PRIORS.log(), 0 * log_z) - by_bayes).abs().max() > 0.05  # without Z it is not
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("base", [0, 2])
+@each_once("boundary, base", BOUNDARIES, [0, 2])
 def test_prop1b_every_discriminative_net_is_reduced_to_a_base_without_score_and_bias(boundary, base):
     net, images = discriminative_net(), pictures()
     reduced = reduce_to_base(net, base)

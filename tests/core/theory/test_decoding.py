@@ -1,6 +1,6 @@
 import pytest
 import torch
-from nets import BOUNDARIES, CASES, case, every_case, pixel, pixel_net, random_case
+from nets import BOUNDARIES, CASES, TOPS, case, each_once, every_case, pixel, pixel_net, random_case
 
 from core.theory.decoding import basis, decode, deconvolve, encode, find_mode, reconstruct
 
@@ -145,8 +145,7 @@ def test_decoding_builds_no_autograd_graph():
     assert not find_mode(one.net, one.images).images.requires_grad
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("top", ["convolutional", "object", "category"])
+@each_once("top, boundary", TOPS, BOUNDARIES)
 def test_prop2_a_converged_mode_is_its_own_reconstruction_and_a_local_energy_minimum(top, boundary):
     generator = torch.Generator().manual_seed(11)
     converged = 0

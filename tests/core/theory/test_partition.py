@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from nets import BOUNDARIES, case, random_net, seeded
+from nets import BOUNDARIES, TOPS, case, each_once, random_net, seeded
 
 from core.theory.decoding import decode
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
@@ -92,8 +92,7 @@ def test_the_estimate_agrees_with_quadrature_over_two_pixels(boundary):
     assert found.value == pytest.approx(expected, abs=4 * found.standard_error)
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("top", ["convolutional", "object", "category"])
+@each_once("top, boundary", TOPS, BOUNDARIES)
 def test_where_all_units_stay_active_log_z_is_that_of_the_gaussian(top, boundary):
     size = (8, 8)
     shape = Architecture((ConvLayer(3, 3, 2), ConvLayer(2, 2)), 1)
