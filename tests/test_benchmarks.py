@@ -9,6 +9,7 @@ from pathlib import Path
 
 import methods
 import peers
+import processes
 import pytest
 import quality
 import real_jobs
@@ -22,6 +23,7 @@ from random_phase import periodic_component, random_phase
 
 from core.engine import choose_engine
 from core.pictures.images import write_picture
+from core.recipe.presets import PRESETS
 from core.recipe.recovery import LearningDiverged
 from core.runtime.processes import core_count
 from core.schemas.learning import LearningParams
@@ -290,3 +292,16 @@ def test_step_operations_are_counted_by_hand():
     """One layer, 2 filters of 3 x 3 on one channel, stride 2: of 7 x 7 pixels a map of 3 x 3."""
     architecture = Architecture((ConvLayer(filters=2, kernel_size=3, stride=2),), channels=1, reference_std=1.0)
     assert speed.operations(architecture, chains=5, size=7) == 5 * 2 * 2 * (2 * 9 * 9)
+
+
+def test_processes_estimates_bytes_and_operations_from_the_net():
+    params = PRESETS["texture"]
+    alone, eight = (processes.Estimate.of(params, count, pictures=1) for count in (1, 8))
+    weights = 100 * 3 * 15**2 + 100 + 64 * 100 * 5**2 + 64 + 30 * 64 * 3**2 + 30
+    assert eight.gradients == 3 * 4 * weights
+    assert alone.pictures == 0
+    assert eight.pictures == pytest.approx(7 / 8 * 4 * 3 * 225**2 * (3 * 16 + 1))
+    multiplications = 75**2 * (100 * 3 * 15**2 + 64 * 100 * 5**2 + 30 * 64 * 3**2)
+    assert alone.largest_share == alone.whole == 2 * multiplications * (2 * 10 * 16 + 3 * 17)
+    assert eight.largest_share == 2 * multiplications * (2 * 10 * 2 + 3 * (2 + 1))
+    assert processes.main(["--estimate", "8"]) == 0

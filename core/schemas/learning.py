@@ -256,8 +256,8 @@ class LearningParams(BaseModel, LearnedSize):
             le=MAX_PROCESSES,
             description="Processes that learn together, each with a share of the chains and of an iteration's training "
             "pictures: on a GPU each, or on a share of the processor's cores. What is learned depends on their number "
-            "by rounding alone. At most as many as there are chains or pictures. A worker that has fewer GPUs uses "
-            "these, and says so in the job's remarks.",
+            "by rounding alone, which grows over many iterations. At most as many as there are chains or pictures. A "
+            "worker that has fewer GPUs uses these, and says so in the job's remarks.",
         ),
     ] = 1
     checkpoint_seconds: Annotated[
