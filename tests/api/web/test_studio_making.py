@@ -30,10 +30,12 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 96 × 96')")
     for name, value in {"image size": "32", "iterations": "40"}.items():
         studio.page.get_by_label(name, exact=True).fill(value)
+    studio.page.get_by_label("orientations", exact=True).select_option("in four directions")
     studio.page.click("button:text-is('Learn')")
     job_id = studio.job_id()
     studio.wait_for_status("done")
     job = studio.service.job(job_id)
+    assert job["params"]["orientations"] == ["0", "90", "180", "270"]
     assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (32, 40, "quick")
     assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seed')) dd") == str(job["params"]["seed"])
     assert studio.page.locator(".results li").count() == 1
@@ -45,15 +47,20 @@ def test_a_picture_is_shown_as_the_model_sees_it(studio: Studio) -> None:
     studio.open("make", "texture")
     choose(studio, "half.png", content)
     studio.page.get_by_label("image size", exact=True).fill("20")
-    studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 20 × 20')")
+    studio.page.wait_for_selector("figcaption:has-text('as the model sees it, 20 × 20'):has-text('left out')")
     seen = Image.frombytes("RGBA", (20, 20), bytes(studio.pixels("canvas.as-seen")))
-    assert seen.getpixel((10, 2)) == (255, 255, 255, 255)  # transparent parts are laid on white
+    assert seen.getpixel((10, 2))[3] == 0  # type: ignore[index]
     middle = pictures.decoded(content).convert("RGB").crop((10, 0, 50, 40)).resize((20, 20), Image.Resampling.BOX)
     for place in ((3, 15), (16, 15)):
         expected, found = middle.getpixel(place), seen.getpixel(place)
         assert isinstance(expected, tuple)
         assert isinstance(found, tuple)
         assert max(abs(one - other) for one, other in zip(expected, found, strict=False)) <= 6
+        assert found[3] == 255
+    studio.page.click("a.card:has-text('Auto-encoder')")  # it sees pictures whole
+    studio.page.wait_for_selector("figcaption:has-text('as the model sees it'):not(:has-text('left out'))")
+    whole = studio.pixels("canvas.as-seen")
+    assert whole[:4] == [255, 255, 255, 255]
 
 
 def test_pictures_can_be_dropped_and_pasted(studio: Studio) -> None:
@@ -214,6 +221,30 @@ def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str
     start = studio.service.http.get(f"/v1/datasets/{params['start_dataset_id']}/images/0").raise_for_status().content
     original = studio.service.artifact(learned, "synthesized-000.png")
     assert pictures.decoded(start).tobytes() == pictures.decoded(original).tobytes()
+    studio.open("jobs", f"{learned['id']}/synthesized-000.png")
+    studio.page.click(".viewer button:text-is('Use as guide')")
+    studio.page.wait_for_selector(".guide :text('synthesized-000.png')")
+    studio.page.get_by_label("guide strength", exact=True).fill("0.3")
+    studio.page.get_by_label("count", exact=True).fill("1")
+    studio.page.click("button:text-is('Draw')")
+    studio.wait_for_status("done")
+    guided = studio.service.job(studio.job_id())["params"]
+    guide = studio.service.http.get(f"/v1/datasets/{guided['guide_dataset_id']}/images/0").raise_for_status().content
+    assert guided["guide_strength"] == 0.3
+    assert pictures.decoded(guide).tobytes() == pictures.decoded(original).tobytes()
+
+
+def test_a_walk_to_an_attractor_is_looked_at_frame_by_frame(studio: Studio, learned: dict[str, Any]) -> None:
+    params = {"mode": "attractor", "steps": 20, "frames": 4}
+    body = {"kind": "reconstruct", "model_id": learned["model_id"], "dataset_id": learned["dataset_id"]}
+    job = studio.service.succeeded(studio.service.post_job({**body, "params": params}))
+    studio.open("jobs", job["id"])
+    moment = studio.page.get_by_label("Moment of the walk of 0.png")
+    steps = job["metrics"]["reconstructions"][0]["frames"]
+    assert (moment.get_attribute("max"), moment.input_value()) == (str(len(steps) - 1),) * 2
+    moment.fill("0")
+    studio.page.wait_for_selector(".walks img[src*='walk-000-00.png'][alt='0.png after 0 steps']")
+    assert studio.page.inner_text(".walks output") == "0 steps"
 
 
 def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, learned: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import { Refused } from "../api.js";
 import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
 import { createDataset } from "./datasets.js";
-import { modelOf } from "./models.js";
+import { isFixedSize, modelOf } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
 import { presetsFor } from "./presets.js";
 import { isOurs } from "./replays.js";
@@ -18,6 +18,7 @@ export const modelIds = signal([]);
 export const overrides = signal({}); // parameter name -> value
 export const problems = signal([]); // [{field, message, file}] of the last attempt
 export const painted = signal(null); // {blob()}: the picture to fill in, transparent where it was painted over
+export const guide = signal(null); // {file, bitmap}: the picture that new ones follow
 export const sent = signal(null); // the share of an upload that is sent; null if none runs
 
 export const preset = computed(() => {
@@ -39,11 +40,22 @@ export function choose(id, query = {}) {
   });
 }
 
+// Let new pictures follow a file, or none.
+export async function follow(file) {
+  const chosen = file && { file, bitmap: await bitmapOf(file) };
+  batch(() => {
+    guide.value = chosen;
+    override("guide_strength", undefined);
+  });
+}
+
 export function override(name, value) {
   const { [name]: _, ...others } = overrides.peek();
   overrides.value = value === undefined ? others : { ...others, [name]: value };
   problems.value = problems.peek().filter((one) => one.field !== `params.${name}`);
 }
+
+const followed = () => kindId.peek() === "sample" && guide.peek() && !isFixedSize(modelOf(modelIds.peek()[0]));
 
 let last = 0;
 
@@ -101,6 +113,7 @@ async function stored() {
     const file = new File([await painted.peek().blob()], "to fill in.png", { type: "image/png" });
     return { set: await createDataset([file]), notes: [] };
   }
+  if (followed()) return { set: await createDataset([guide.peek().file]), notes: [] };
   if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
   sent.value = 0;
   const chosen = files.peek().map((one) => one.file);
@@ -124,6 +137,8 @@ function bodyOf(set) {
     return { kind: "train", dataset_id: set.id, preset: preset.peek().name, params };
   }
   const models = kindId.peek() === "classify" ? { model_ids: modelIds.peek() } : { model_id: modelIds.peek()[0] };
-  const pictures = set && kindId.peek() !== "sample" ? { dataset_id: set.id } : {};
-  return { kind: jobKind(kind.peek()), ...models, ...pictures, params: { ...params, ...kind.peek().params } };
+  const drawn = kindId.peek() === "sample";
+  const pictures = set && !drawn ? { dataset_id: set.id } : {};
+  const guided = followed() ? { guide_dataset_id: set.id } : {};
+  return { kind: jobKind(kind.peek()), ...models, ...pictures, params: { ...params, ...kind.peek().params, ...guided } };
 }

@@ -7,7 +7,7 @@ export const KINDS = [
     title: "Texture",
     line: "One photograph of a surface; new surface of any size.",
     advice: "One picture of a surface that looks alike everywhere, taken from straight above. Its elements should be some 10 to 30 pixels wide at the size learned.",
-    main: ["image_size", "iterations", "seed"],
+    main: ["image_size", "orientations", "iterations", "seed"],
   },
   {
     id: "object",
@@ -63,7 +63,7 @@ export const KINDS = [
     title: "Reconstruct",
     line: "See your pictures through a model, and what it misses.",
     advice: "Any pictures. The model codes and draws each, and the difference is measured.",
-    main: ["mode"],
+    main: ["mode", "frames"],
   },
   {
     id: "classify",

@@ -1,4 +1,4 @@
-// A picture as the model will see it: its middle square, at the model's size, without transparency.
+// A picture as the model will see it: its middle square, at the model's size; its transparent parts on white, or left out.
 
 import { html, useEffect, useRef } from "../ui.js";
 
@@ -21,12 +21,30 @@ export function drawAsSeen(canvas, source, size, ground = "#fff") {
   context.drawImage(source, left, top, side, side, 0, 0, size, size);
 }
 
-export function AsSeen({ source, size, label }) {
+// Draw without what is left out of learning, alpha below 128. Returns whether anything is.
+function drawKnown(canvas, source, size) {
+  drawAsSeen(canvas, source, size, null);
+  const context = canvas.getContext("2d");
+  const pixels = context.getImageData(0, 0, size, size);
+  let partial = false;
+  for (let at = 3; at < pixels.data.length; at += 4) {
+    const known = pixels.data[at] >= 128;
+    partial ||= !known;
+    pixels.data[at] = known ? 255 : 0;
+  }
+  context.putImageData(pixels, 0, 0);
+  return partial;
+}
+
+// parts: transparent parts are left out of learning. tell(whether any are): called when it is drawn.
+export function AsSeen({ source, size, label, parts = false, tell }) {
   const ref = useRef();
   useEffect(() => {
-    if (source) drawAsSeen(ref.current, source, size);
-  }, [source, size]);
-  return html`<canvas ref=${ref} class="as-seen" role="img" aria-label=${label} width=${size} height=${size}></canvas>`;
+    if (!source) return;
+    if (!parts) drawAsSeen(ref.current, source, size);
+    tell?.(parts && drawKnown(ref.current, source, size));
+  }, [source, size, parts]);
+  return html`<canvas ref=${ref} class="as-seen ${parts ? "checker" : ""}" role="img" aria-label=${label} width=${size} height=${size}></canvas>`;
 }
 
 // The whole picture with what is cut off dimmed.

@@ -47,6 +47,7 @@ function Input({ kind, parameter, given, change, shared }) {
       step=${kind.type === "integer" ? 1 : "any"} value=${current ?? ""} placeholder=${kind.nullable ? "automatic" : null}
       onInput=${(event) => change(numberOf(event.target.value, kind, parameter))} />`;
   }
+  if (parameter.name === "orientations") return html`<${Orientations} current=${current} change=${change} shared=${shared} />`;
   if (parameter.name === "layers") return html`<${Layers} layers=${current} change=${change} shared=${shared} />`;
   return html`<output ...${shared}>${inWords(current)}</output>`;
 }
@@ -54,6 +55,24 @@ function Input({ kind, parameter, given, change, shared }) {
 function numberOf(text, kind, parameter) {
   if (text === "") return kind.nullable && parameter.default !== null ? null : undefined;
   return Number(text);
+}
+
+const TURNS = ["0", "90", "180", "270"];
+const ORIENTATIONS = [
+  ["as it is", ["0"]],
+  ["flipped too", ["0", "flipped-0"]],
+  ["in four directions", TURNS],
+  ["all eight turns and flips", [...TURNS, ...TURNS.map((one) => `flipped-${one}`)]],
+];
+
+// The turns and flips that make sense together; what is set otherwise stays a choice of its own.
+function Orientations({ current, change, shared }) {
+  const same = (one, other) => one.length === other.length && one.every((each) => other.includes(each));
+  const chosen = ORIENTATIONS.findIndex(([, some]) => same(some, current));
+  return html`<select ...${shared} value=${chosen} onChange=${(event) => change(ORIENTATIONS[event.target.value][1])}>
+    ${chosen < 0 && html`<option value=${-1}>${current.join(", ")}</option>`}
+    ${ORIENTATIONS.map(([label], index) => html`<option key=${label} value=${index}>${label}</option>`)}
+  </select>`;
 }
 
 const COLUMNS = [["filters", "filters"], ["kernel_size", "pixels wide"], ["stride", "every"]];

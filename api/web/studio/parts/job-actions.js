@@ -3,6 +3,7 @@
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
 import { createDataset } from "../data/datasets.js";
+import { follow } from "../data/draft.js";
 import { cancel, create, discard, isFinal, resume } from "../data/jobs.js";
 import { isFixedSize, modelOf } from "../data/models.js";
 import { addressOf, resultsOf } from "../data/pictures.js";
@@ -45,6 +46,13 @@ export async function variationsOf(job, artifact) {
   const params = { count: 4, ...size, start_dataset_id: start.id, start_strength: strength };
   const made = await create({ kind: "sample", model_id: job.model_id, params });
   go("jobs", made.id);
+}
+
+// New pictures of the same model that follow this one.
+export async function followIn(job, artifact) {
+  const picture = await (await fetch(addressOf(artifact))).blob();
+  await follow(new File([picture], artifact.name, { type: "image/png" }));
+  go("make", "sample", { model: job.model_id });
 }
 
 // The same parameters and seed again, which make the same pictures.

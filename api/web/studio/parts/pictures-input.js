@@ -41,13 +41,14 @@ export function usePasteAndDrop() {
   }, []);
 }
 
-export function PicturesInput({ size, advice }) {
+// parts: transparent parts are left out of learning.
+export function PicturesInput({ size, advice, parts = false }) {
   usePasteAndDrop();
   const any = draft.pictureCount.value > 0;
   return html`
     <div class="pictures-input">
       ${!any && html`<p class="lead">${advice}</p>`}
-      ${any ? html`<${Chosen} size=${size} />` : html`<${DropZone} />`}
+      ${any ? html`<${Chosen} size=${size} parts=${parts} />` : html`<${DropZone} />`}
       ${!any && html`<${Examples} /><${Earlier} />`}
     </div>`;
 }
@@ -97,7 +98,7 @@ function Earlier() {
 }
 
 // The pictures chosen: one of them large, before and after cropping, the others small.
-function Chosen({ size }) {
+function Chosen({ size, parts }) {
   const set = draft.dataset.value;
   const items = set
     ? set.images.map((image) => ({ id: image.index, name: image.filename, url: image.url, small: thumbnail(image), width: image.width, height: image.height }))
@@ -106,7 +107,7 @@ function Chosen({ size }) {
   const current = items[Math.min(at, items.length - 1)];
   return html`
     <div class="chosen">
-      <${BeforeAndAfter} key=${current.id} item=${current} size=${size} />
+      <${BeforeAndAfter} key=${current.id} item=${current} size=${size} parts=${parts} />
       ${items.length > 1 && html`
         <ul class="strip small" aria-label="Pictures chosen">
           ${items.slice(0, 60).map((one, index) => html`
@@ -147,7 +148,8 @@ function useSource(item) {
   return source;
 }
 
-function BeforeAndAfter({ item, size }) {
+function BeforeAndAfter({ item, size, parts }) {
+  const [partial, setPartial] = useState(false);
   const source = useSource(item);
   const fault = wrong(item);
   if (!source && !item.url) {
@@ -167,8 +169,8 @@ function BeforeAndAfter({ item, size }) {
       </figure>
       ${size && html`
         <figure>
-          <${AsSeen} source=${source} size=${size} label=${`${item.name} as the model sees it`} />
-          <figcaption class="hint">as the model sees it, ${size} × ${size}</figcaption>
+          <${AsSeen} source=${source} size=${size} parts=${parts} tell=${setPartial} label=${`${item.name} as the model sees it${partial ? ", without what is left out" : ""}`} />
+          <figcaption class="hint">as the model sees it, ${size} × ${size}${partial ? "; what is transparent is left out" : ""}</figcaption>
         </figure>`}
       ${fault && html`<p class="wrong" role="alert">${fault.message}</p>`}
     </div>`;

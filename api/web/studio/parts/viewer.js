@@ -2,9 +2,9 @@
 
 import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { link, replace } from "../router.js";
-import { isOfPatches, modelOf } from "../data/models.js";
+import { isFixedSize, isOfPatches, modelOf } from "../data/models.js";
 import { addressOf, originalOf, resultsOf } from "../data/pictures.js";
-import { again, moreLikeThis, variationsOf } from "./job-actions.js";
+import { again, followIn, moreLikeThis, variationsOf } from "./job-actions.js";
 import { Icon } from "./icon.js";
 import { JobSettings } from "./job-settings.js";
 import { attempt } from "./notices.js";
@@ -71,6 +71,7 @@ export function Viewer({ job, name, close }) {
           <div class="actions">
             ${job.model_id && html`<button type="button" class="primary" onClick=${() => attempt(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
             ${model && !isOfPatches(model) && html`<button type="button" onClick=${() => attempt(() => variationsOf(job, artifact))}><${Icon} name="vary" />Variations</button>`}
+            ${model && !isFixedSize(model) && html`<button type="button" onClick=${() => attempt(() => followIn(job, artifact))}><${Icon} name="photo" />Use as guide</button>`}
             <button type="button" onClick=${() => attempt(() => again(job))}><${Icon} name="again" />Make again</button>
             ${model && !isOfPatches(model) && html`<a class="button" href=${link("make", "inpaint", { model: model.id, job: job.id, name })}><${Icon} name="brush" />Fill in</a>`}
             <a class="button" href=${link("jobs", job.id)}><${Icon} name="jobs" />Its job</a>

@@ -16,6 +16,7 @@ import { Results } from "../parts/results.js";
 import { Stage } from "../parts/stage.js";
 import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
 import { Viewer } from "../parts/viewer.js";
+import { Walks } from "../parts/walks.js";
 
 const gone = signal(null); // the id of a job that is not there
 
@@ -43,6 +44,7 @@ export function Job({ parts: [id, name] }) {
       <div class="job-columns">
         <div class="job-main">
           ${learning && html`<${Stage} job=${job} />`}
+          <${Walks} job=${job} />
           <${Results} job=${job} />
           ${job.kind === "classify" && job.status === "succeeded" && html`<${Probabilities} job=${job} />`}
         </div>

@@ -8,6 +8,7 @@ import { isFixedSize, modelOf } from "../data/models.js";
 import * as draft from "../data/draft.js";
 import { duration } from "../format.js";
 import { Field } from "../parts/field.js";
+import { Guide } from "../parts/guide.js";
 import { attempt, say } from "../parts/notices.js";
 import { ModelChoice } from "../parts/model-choice.js";
 import { PicturesInput } from "../parts/pictures-input.js";
@@ -38,7 +39,7 @@ export function Make() {
           <div class="materials">
             ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
             ${kind.id === "inpaint" && html`<${Inpainting} />`}
-            ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} />`}
+            ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${leavesOut()} />`}
           </div>
           <form class="settings" onSubmit=${submit} novalidate>
             ${kind.group === "learn" ? html`<${LearnSettings} kind=${kind} />` : html`<${UseSettings} kind=${kind} />`}
@@ -78,6 +79,12 @@ function sizeSeen() {
   return modelOf(draft.modelIds.value[0])?.params.image_size;
 }
 
+// Whether transparent parts are left out of learning; else they are laid on white.
+function leavesOut() {
+  const params = { ...draft.preset.value?.params, ...draft.overrides.value };
+  return draft.kind.value.group === "learn" && params.top !== "object" && !params.contrastive;
+}
+
 function LearnSettings({ kind }) {
   const fitting = presetsFor(kind.id);
   const preset = draft.preset.value;
@@ -110,7 +117,10 @@ function UseSettings({ kind }) {
   const elsewhere = kind.id === "seam" ? /^seam$/ : /^(start_|guide_|seam|blend)/;
   const parameters = parametersOf(jobKind(kind)).filter((one) => !fixed.includes(one.name) && !elsewhere.test(one.name));
   if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
-  return html`<${Parameters} parameters=${parameters} main=${kind.main} />`;
+  const strength = parametersOf("sample").find((one) => one.name === "guide_strength");
+  return html`
+    ${kind.id === "sample" && !(model && isFixedSize(model)) && html`<${Guide} strength=${strength} />`}
+    <${Parameters} parameters=${parameters} main=${kind.main} />`;
 }
 
 function Parameters({ parameters, main }) {

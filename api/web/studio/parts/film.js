@@ -1,0 +1,46 @@
+// Pictures that follow each other in time: one of them, a scrubber over all, and a button that plays them.
+
+import { html, useEffect, useSignal } from "../ui.js";
+import { Icon } from "./icon.js";
+import { Changing } from "./picture.js";
+
+const FRAME_MS = 160;
+
+// frames: [{url, width, height}], one at least. words(frame): which moment it is. live: its last frame is not the last.
+export function Film({ frames, words, alt, label, playLabel, live = false, onFocus }) {
+  const at = useSignal(null); // null follows the latest
+  const playing = useSignal(false);
+  const last = frames.length - 1;
+  const shown = frames[Math.min(at.value ?? last, last)];
+  useEffect(() => {
+    if (!playing.value) return;
+    const timer = setInterval(() => {
+      const next = (at.peek() ?? last) + 1;
+      if (next > last) playing.value = false;
+      else at.value = next;
+    }, FRAME_MS);
+    return () => clearInterval(timer);
+  }, [playing.value, last]);
+  const play = () => {
+    if (!playing.value && (at.value ?? last) >= last) at.value = 0;
+    playing.value = !playing.value;
+  };
+  const scrub = (event) => {
+    playing.value = false;
+    const chosen = Number(event.target.value);
+    at.value = chosen === last ? null : chosen;
+  };
+  return html`
+    <div class="stage">
+      <div class="stage-picture">
+        <${Changing} src=${shown.url} alt=${alt(shown)} width=${shown.width} height=${shown.height} />
+      </div>
+      ${frames.length > 1 && html`
+        <div class="scrubber">
+          <button type="button" class="bare" onClick=${play} aria-label=${playing.value ? "Stop" : playLabel}><${Icon} name=${playing.value ? "pause" : "play"} /></button>
+          <input type="range" min="0" max=${last} value=${Math.min(at.value ?? last, last)} aria-label=${label}
+            aria-valuetext=${words(shown)} onInput=${scrub} onFocus=${onFocus} />
+          <output>${at.value === null && live ? "live" : words(shown)}</output>
+        </div>`}
+    </div>`;
+}
