@@ -125,8 +125,8 @@ class Ranks:
     def _lost(self, rank: int | None, reason: str = "") -> ProcessLost:
         if rank is not None and self._has_ended(other := self._others[rank - 1]):
             reason = _how_it_ended(other.process.exitcode)
-        number = "one" if rank is None else f"number {rank + 1}"
-        return ProcessLost(f"of the {self.size} processes of this training, {number} was lost: {reason}", self.size - 1)
+        which = f"one of {self.size} processes" if rank is None else f"process {rank + 1} of {self.size}"
+        return ProcessLost(f"{which} was lost: {reason}", self.size - 1)
 
 
 @contextmanager

@@ -73,8 +73,8 @@ def test_a_job_that_loses_a_process_goes_on_from_its_checkpoint_with_the_rest(
         *((2, 1, 2, iteration) for iteration in range(LOST_AFTER + 1, ITERATIONS + 1)),
     ]
     assert job.metrics["processes"] == 1
-    assert job.metrics["remarks"][0].startswith("learned by 1 process of 2: in the attempt before, of the 2 processes")
-    assert "killed" in job.metrics["remarks"][0]
+    said = "learned by 1 process of 2: in the attempt before, process 2 of 2 was lost: it was killed"
+    assert job.metrics["remarks"][0].startswith(said)
     assert len(requests.metrics(sqlite_database, job_id)) == ITERATIONS
     assert other_processes() == []
 

@@ -107,7 +107,7 @@ def test_the_health_and_the_best_state_are_judged_by_all_chains(two):
     one, other = (update(in_double_precision(images, params, engine), 2) for engine in (None, two))
     ours, theirs = Learner(images.double(), params, one), Learner(images.double(), params, other, two)
     assert theirs.measure_health().shown_std == pytest.approx(ours.measure_health().shown_std, abs=1e-9)
-    assert theirs.best_state._distance(other) == pytest.approx(ours.best_state._distance(one), rel=1e-6)
+    assert theirs.best_state.distance(other) == pytest.approx(ours.best_state.distance(one), rel=1e-6)
 
 
 def test_a_lost_process_ends_the_learning_by_a_named_error(two):
@@ -115,6 +115,6 @@ def test_a_lost_process_ends_the_learning_by_a_named_error(two):
     learner = Learner(*CASES["one chain"][::-1], engine=two)
     learner.update()
     os.kill(two._ranks._others[0].process.pid, signal.SIGKILL)
-    with pytest.raises(ProcessLost, match=r"of the 2 processes .* number 2 was lost: it was killed") as raised:
+    with pytest.raises(ProcessLost, match="process 2 of 2 was lost: it was killed") as raised:
         learner.update()
     assert raised.value.left == 1
