@@ -1,9 +1,7 @@
 """The `sample` job: draw new pictures of any size from a finished model."""
 
 from functools import partial
-from typing import Any
 
-from core.schemas.learning import MAX_SEED
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.blend_sampler import open_sampler
 from worker.inputs import open_model, read_one_picture
@@ -23,8 +21,8 @@ def sample(context: JobContext) -> None:
     blend = params.blend or ()
     models = [open_model(context, id_) for id_ in (context.lease.model_id, *(one.model_id for one in blend))]
     masks = [read_one_picture(context, one.mask_dataset_id) for one in blend]
-    start, guide = (read_one_picture(context, id_) for id_ in (params.start_dataset_id, params.guide_dataset_id))
-    sampler = open_sampler(models, params, masks, start, guide)
+    named = (params.start_dataset_id, params.guide_dataset_id, params.end_dataset_id)
+    sampler = open_sampler(models, params, masks, *(read_one_picture(context, id_) for id_ in named))
     context.set_metrics(precision=sampler.engine.precision)
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)
@@ -32,13 +30,7 @@ def sample(context: JobContext) -> None:
     for done in range(params.count):
         index = context.lease.first + done
         drawn = sampler.draw(index, partial(progress.report, done, done + 1))
-        asked, alone = params_of_one(params, index), named_pictures(0, drawn, maps)
+        asked, alone = params.alone(index).model_dump(mode="json"), named_pictures(0, drawn, maps)
         for (name, pixels), (name_alone, _) in zip(named_pictures(index, drawn, maps), alone, strict=True):
             context.add_picture(name, pixels, origins.origin(name_alone, 0, asked))
     context.succeed()
-
-
-def params_of_one(params: ResolvedSampleParams, index: int) -> dict[str, Any]:
-    """Return the parameters of a job that draws picture `index` of this one alone, as its picture 0."""
-    seed = (params.seed + index) % (MAX_SEED + 1)
-    return params.model_copy(update={"count": 1, "seed": seed}).model_dump(mode="json")

@@ -135,15 +135,16 @@ class _Client(Generic[AnyJob]):
         start: PicturesOrDataset | None = None,
         guide: PicturesOrDataset | None = None,
         blend: Sequence[Blended] = (),
+        end: PicturesOrDataset | None = None,
         **params: Any,
     ) -> Steps[AnyJob]:
         """Draw pictures from a model. params: count, width, height, steps, step_size, seed, tileable.
 
         start: one picture, to draw variations of it; `start_strength` says how far they leave it. guide: one picture,
         whose light, dark and colours are followed; `guide_strength` says how strongly. blend: other models, each drawn
-        where its mask is white.
+        where its mask is white. end: one picture, to which the pictures pass from `start`.
         """
-        given = {"start_dataset_id": start, "guide_dataset_id": guide}
+        given = {"start_dataset_id": start, "guide_dataset_id": guide, "end_dataset_id": end}
         given |= {f"blend[{index}].mask_dataset_id": one.mask for index, one in enumerate(blend)}
         named = {name: pictures for name, pictures in given.items() if pictures is not None}
         if blend:

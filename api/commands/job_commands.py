@@ -94,6 +94,9 @@ def sample(
     start_strength: Annotated[
         float | None, typer.Option(help="How far variations leave the picture, 0 to 1; 0.7 if absent.")
     ] = None,
+    end: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A picture, to pass to it from that of --start.")
+    ] = None,
     guide: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture that says what is light and dark where.")
     ] = None,
@@ -122,7 +125,7 @@ def sample(
     params = parameters(assignments, **sizes, **strengths, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
     others = [_blended(session, one) for one in blend or ()]
-    job = run_job(session, lambda: session.client.sample(chosen, options, start, guide, others, **params), detach)
+    job = run_job(session, lambda: session.client.sample(chosen, options, start, guide, others, end, **params), detach)
     write_results(session, job, out)
 
 

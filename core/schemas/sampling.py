@@ -17,7 +17,7 @@ MIN_PATCH_SIDE = 2
 DEFAULT_STEPS = 200
 DEFAULT_START_STRENGTH = 0.7
 DEFAULT_GUIDE_STRENGTH = 0.1
-DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id")  # parameters that name a dataset
+DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
 MAX_BLENDED = 7  # models besides the job's own
 MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
 
@@ -134,6 +134,42 @@ class SampleParams(BaseModel):
         ),
     ] = None
 
+    end_dataset_id: Annotated[
+        DatasetId,
+        Field(
+            description="Pass from the picture of start_dataset_id to another: a dataset of one picture. Each picture "
+            "starts between the two, all under the same noise. Not with blend."
+        ),
+    ] = None
+    end_shares: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=1)], ...] | None,
+        Field(
+            description="Where each picture starts: 0 at the start, 1 at the end. Evenly from 0 to 1 if absent; a "
+            "single picture halfway."
+        ),
+    ] = None
+
+    @field_validator("end_dataset_id")
+    @classmethod
+    def _has_a_start(cls, dataset_id: str | None, info: ValidationInfo) -> str | None:
+        if dataset_id is not None and info.data.get("start_dataset_id", "refused") is None:
+            raise ValueError("needs start_dataset_id, the picture to pass from")
+        if dataset_id is not None and info.data.get("blend") is not None:
+            raise ValueError("must be absent with blend")
+        return dataset_id
+
+    @field_validator("end_shares")
+    @classmethod
+    def _one_a_picture(cls, shares: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        if shares is None:
+            return None
+        if info.data.get("end_dataset_id", "refused") is None:
+            raise ValueError("needs end_dataset_id, the picture to pass to")
+        count = info.data.get("count")
+        if learned_of(info) is not None and count is not None and len(shares) != count:
+            raise ValueError(f"must be {count}, one for each picture, but are {len(shares)}")
+        return shares
+
     @field_validator("blend")
     @classmethod
     def _can_be_blended(
@@ -184,6 +220,7 @@ class SampleParams(BaseModel):
                 "seed": seed if self.seed is None else self.seed,
                 "start_strength": _default(self.start_strength, self.start_dataset_id, DEFAULT_START_STRENGTH),
                 "guide_strength": _default(self.guide_strength, self.guide_dataset_id, DEFAULT_GUIDE_STRENGTH),
+                "end_shares": self.end_shares or (even_shares(self.count) if self.end_dataset_id else None),
             },
             context=learned.context,
         )
@@ -201,6 +238,15 @@ class ResolvedSampleParams(SampleParams):
     def steps_taken(self) -> int:
         """Langevin steps for each picture: of variations the share `start_strength` of `steps`, rounded up."""
         return self.steps if self.start_strength is None else math.ceil(self.start_strength * self.steps)
+
+    def alone(self, index: int) -> "ResolvedSampleParams":
+        """Return the settings of a job that draws picture `index` of this one alone, as its picture 0."""
+        shares = None if self.end_shares is None else (self.end_shares[index],)
+        return self.model_copy(update={"count": 1, "seed": self.seed_of(index), "end_shares": shares})
+
+    def seed_of(self, index: int) -> int:
+        """Return the seed of picture `index`: one for all on the way from one picture to another, else its own."""
+        return self.seed if self.end_dataset_id is not None else (self.seed + index) % (MAX_SEED + 1)
 
     def shards(self) -> "list[Shard]":
         """Return the parts that workers can draw in parallel; none if the job is a single part.
@@ -249,6 +295,11 @@ class Shard:
 def _default(strength: float | None, dataset_id: str | None, default: float) -> float | None:
     """Return a strength, or its default if its picture is given."""
     return default if strength is None and dataset_id is not None else strength
+
+
+def even_shares(count: int) -> tuple[float, ...]:
+    """Return `count` shares from 0 to 1, or one half."""
+    return tuple(index / (count - 1) for index in range(count)) if count > 1 else (0.5,)
 
 
 def datasets_of(params: Mapping[str, Any]) -> dict[str, str]:

@@ -108,11 +108,12 @@ def open_sampler(
     masks: Sequence[bytes | None] = (),
     start: bytes | None = None,
     guide: bytes | None = None,
+    end: bytes | None = None,
 ) -> Sampler | BlendSampler:
     """Prepare models, the job's own first, to draw what `params` ask for.
 
-    masks, start, guide: picture files; a mask for each of `params.blend`. If no other model has a share of the picture,
-    the first draws it as without a blend, bit for bit. Raises ValueError if the models are of different maps.
+    masks, start, guide, end: picture files; a mask for each of `params.blend`. If no other model has a share of the
+    picture, the first draws it as without a blend, bit for bit. Raises ValueError if the models are of different maps.
     """
     if any(model.maps != models[0].maps for model in models):
         raise ValueError("the models of a blend must be of the same maps")
@@ -123,7 +124,7 @@ def open_sampler(
         shares = read_shares(params.blend or (), masks, canvas, window)
         if any(share.any() for share in shares[1:]):
             return _blend_sampler(models, shares, canvas, params, start, guide)
-    return Sampler.of(models[0], params, start, guide)
+    return Sampler.of(models[0], params, start, guide, end)
 
 
 def _blend_sampler(

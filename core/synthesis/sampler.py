@@ -18,7 +18,7 @@ from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.conditions import Condition, Guide
 from core.synthesis.sampling import render, synthesize
 from core.synthesis.trained_model import TrainedModel
-from core.synthesis.variations import prepare_picture, start_variation
+from core.synthesis.variations import between, prepare_picture, start_variation
 from core.theory.learning import precision_of
 
 GUIDE_BLUR = 0.5  # of the net's window: standard deviation of the blur that guide and chains are compared under
@@ -34,6 +34,7 @@ class Sampler:
     engine: Engine
     tone: Tone
     start: Tensor | None = None
+    end: Tensor | None = None
     conditions: tuple[Condition, ...] = ()
 
     @classmethod
@@ -43,10 +44,11 @@ class Sampler:
         params: ResolvedSampleParams,
         start: bytes | None = None,
         guide: bytes | None = None,
+        end: bytes | None = None,
     ) -> "Sampler":
         """Prepare a model, on the device of its chains.
 
-        start, guide: picture files, to draw variations of the one, guided by the other.
+        start, guide: picture files, to draw variations of the one, guided by the other. end: one to pass to from start.
 
         Nets of objects and of patches draw pictures of their own size only; all others draw on a torus of any size.
         """
@@ -57,9 +59,9 @@ class Sampler:
         tone = tone_of(model.net, model.chains, model.params, engine)
         stride = model.net.architecture.total_stride if boundary == "torus" else 1
         sides = round_up(params.height, stride), round_up(params.width, stride)
-        picture = None if start is None else prepare_picture(start, model, *sides)
+        first, last = (None if one is None else prepare_picture(one, model, *sides) for one in (start, end))
         conditions = (guide_of(guide, model, params.guide_strength, *sides),) if guide and params.guide_strength else ()
-        return cls(model, params, dynamics, engine, tone, picture, conditions)
+        return cls(model, params, dynamics, engine, tone, first, last, conditions)
 
     @property
     def denoising_steps(self) -> int:
@@ -77,7 +79,7 @@ class Sampler:
         def after_part(share: float) -> None:
             after_step(params.steps_taken + share * self.denoising_steps)
 
-        generator = torch.Generator(model.chains.device).manual_seed((params.seed + index) % 2**63)
+        generator = torch.Generator(model.chains.device).manual_seed(params.seed_of(index))
         chains = synthesize(
             model.net,
             1,
@@ -89,7 +91,7 @@ class Sampler:
             start=self._chains(index),
             engine=self.engine,
             after_step=after_step,
-            begin=self._begin(generator),
+            begin=self._begin(index, generator),
             conditions=self.conditions,
         )
         noise_std = model.params.picture_noise
@@ -111,13 +113,15 @@ class Sampler:
             return resize_periodic(pixels, params.height, params.width)
         return pixels[:, : params.height, : params.width]
 
-    def _begin(self, generator: torch.Generator) -> Tensor | None:
-        """Return the picture of which a variation is drawn, under noise; None without one."""
+    def _begin(self, index: int, generator: torch.Generator) -> Tensor | None:
+        """Return the picture of which a variation is drawn, or one on the way to the end, under noise; None without."""
         if self.start is None:
             return None
+        shares = self.params.end_shares
+        picture = self.start if self.end is None or shares is None else between(self.start, self.end, shares[index])
         assert self.params.start_strength is not None
         contrast, noise_std = rms(self.model.chains), self.model.params.picture_noise
-        return start_variation(self.start, self.params.start_strength, contrast, noise_std, generator)
+        return start_variation(picture, self.params.start_strength, contrast, noise_std, generator)
 
     def _chains(self, index: int) -> Tensor:
         """Return the model's chains to start from; for pictures of fixed size the one whose turn it is."""

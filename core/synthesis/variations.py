@@ -13,6 +13,8 @@ from core.pictures.images import read_covering
 from core.recipe.lighting import evened
 from core.synthesis.trained_model import TrainedModel
 
+MIN_ANGLE = 1e-6  # 1 - |cos Ω| between pictures that have a great circle
+
 
 def prepare_picture(content: bytes, model: TrainedModel, height: int, width: int, slow_light: bool = False) -> Tensor:
     """Read a picture file as the model's training pictures were prepared -> (1, C, height, width).
@@ -23,6 +25,26 @@ def prepare_picture(content: bytes, model: TrainedModel, height: int, width: int
     pixels = read_covering(content, height, width, len(levels.mean))
     pixels = pixels if slow_light else evened(pixels, params.even_light)
     return levels.standardize(pixels[None].to(model.chains.device), own_mean=params.even_light is not None)
+
+
+def between(start: Tensor, end: Tensor, share: float) -> Tensor:
+    """Return the picture at a share t of the way between two pictures A and B (1, C, H, W), along a great circle.
+
+    sin((1 - t) Ω) / sin Ω A + sin(t Ω) / sin Ω B with cos Ω = ⟨A, B⟩ / (‖A‖ ‖B‖) (Shoemake 1985): unlike the mean of
+    two pictures it is not fainter than they are. (1 - t) A + t B if they point in one direction, or in opposite ones.
+    """
+    squares, others, products = (_sum(one * other) for one, other in ((start, start), (end, end), (start, end)))
+    norm = math.sqrt(squares * others)
+    cosine = max(-1.0, min(1.0, products / norm)) if norm else 1.0
+    if 1 - abs(cosine) < MIN_ANGLE:
+        return (1 - share) * start + share * end
+    angle = math.acos(cosine)
+    return (math.sin((1 - share) * angle) / math.sin(angle)) * start + (math.sin(share * angle) / math.sin(angle)) * end
+
+
+def _sum(picture: Tensor) -> float:
+    """Sum line by line: bit-identical on any number of threads."""
+    return picture.double().contiguous().sum(dim=3).sum(dim=2).sum().item()
 
 
 def start_variation(

@@ -30,7 +30,7 @@ def test_each_kind_of_picture_is_made_again(service: Service) -> None:
     controls = {"start_dataset_id": others, "guide_dataset_id": holes, "guide_strength": 0.3}
     bodies = [
         {"kind": "sample", "model_id": model_id, "params": drawn},
-        {"kind": "sample", "model_id": model_id, "params": {**drawn, **controls}},
+        {"kind": "sample", "model_id": model_id, "params": {**drawn, **controls, "end_dataset_id": holes}},
         {"kind": "inpaint", "model_id": model_id, "dataset_id": holes, "params": {"count": 2, "steps": 5}},
         {"kind": "inpaint", "model_id": model_id, "dataset_id": others, "params": {"seam": True, "steps": 5}},
         {"kind": "reconstruct", "model_id": model_id, "dataset_id": others},

@@ -144,8 +144,8 @@ def test_variations_leave_their_picture_as_far_as_their_strength_says(harness: W
     content = noise_png(1)
     dataset_id = harness.add_dataset(a=content)
 
-    def vary(strength: float) -> list[bytes]:
-        asked = {"count": 2, "steps": 40, "start_dataset_id": dataset_id, "start_strength": strength}
+    def vary(strength: float, start: str = dataset_id, **ends: object) -> list[bytes]:
+        asked = {"count": 2, "steps": 40, "start_dataset_id": start, "start_strength": strength, **ends}
         params = ResolvedSampleParams(**asked, width=16, height=16, step_size=0.8, seed=7)
         job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params.model_dump(), model_id=model_id))
         assert job.progress["iterations"] == params.steps_taken
@@ -164,6 +164,10 @@ def test_variations_leave_their_picture_as_far_as_their_strength_says(harness: W
     assert origin.datasets == {"start_dataset_id": DatasetOrigin.of(hashes)}
     assert "start_dataset_id" not in origin.params
     assert origin.params["start_strength"] == 1.0
+    end = harness.add_dataset(a=noise_png(2))
+    passing = [pixels_of(one) for one in vary(0.05, end_dataset_id=end, end_shares=(0.0, 1.0))]
+    assert torch.equal(passing[0], pixels_of(files[0.05][0]))
+    assert torch.equal(passing[1], pixels_of(vary(0.05, end)[0])), "all under the noise of the first"
 
 
 def test_pictures_follow_their_guide_and_without_strength_are_those_without_it(harness: WorkerHarness) -> None:

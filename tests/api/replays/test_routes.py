@@ -11,6 +11,7 @@ from core.schemas.jobs import Replay
 
 SAMPLE = {"count": 1, "width": 64, "height": 48, "steps": 3, "step_size": 0.1, "seed": 2**60, "tileable": True}
 UNSET = dict.fromkeys(("start_dataset_id", "start_strength", "guide_dataset_id", "guide_strength", "blend"))
+UNSET |= dict.fromkeys(("end_dataset_id", "end_shares"))
 
 
 def told(**changes: object) -> bytes:

@@ -79,6 +79,22 @@ def test_a_variation_takes_a_share_of_the_steps():
     assert "needs start_dataset_id" in refusals(lambda: SampleParams(start_strength=0.5))["start_strength"]
 
 
+def test_pictures_pass_evenly_from_one_to_another_and_one_alone_keeps_its_share_and_seed():
+    both = {"start_dataset_id": "dataset_1", "end_dataset_id": "dataset_2"}
+    resolved = SampleParams(**both, count=5, seed=7).resolved(TEXTURE, seed=1)
+    assert resolved.end_shares == (0, 0.25, 0.5, 0.75, 1)
+    assert (resolved.alone(3).count, resolved.alone(3).end_shares, resolved.alone(3).seed) == (1, (0.75,), 7)
+    assert SampleParams(count=5, seed=7).resolved(TEXTURE, seed=1).alone(3).seed == 10
+    assert SampleParams(**both, count=1).resolved(TEXTURE, seed=1).end_shares == (0.5,)
+    assert datasets_of(resolved.model_dump()) == both
+    few = refusals(lambda: SampleParams(**both, count=3, end_shares=(0, 1)).resolved(TEXTURE, seed=1))
+    assert "must be 3, one for each picture, but are 2" in few["end_shares"]
+    assert "needs start_dataset_id" in refusals(lambda: SampleParams(end_dataset_id="dataset_2"))["end_dataset_id"]
+    assert "needs end_dataset_id" in refusals(lambda: SampleParams(end_shares=(0.5,)))["end_shares"]
+    blend = [{"model_id": "model_1", "weight": 0.5}]
+    assert "with blend" in refusals(lambda: SampleParams(**both, blend=blend))["end_dataset_id"]
+
+
 def test_a_guide_is_for_textures_and_stays_below_the_strength_at_which_chains_diverge():
     resolved = SampleParams(guide_dataset_id="dataset_1").resolved(TEXTURE, seed=1)
     assert resolved.guide_strength == 0.1

@@ -9,7 +9,7 @@ from support import pictures
 from support.finished_models import learning_params, levels_of, noise_png, pixels_of
 
 from core.synthesis.trained_model import TrainedModel
-from core.synthesis.variations import prepare_picture, start_variation
+from core.synthesis.variations import between, prepare_picture, start_variation
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 
@@ -30,6 +30,21 @@ def test_a_variation_starts_from_the_picture_under_noise_of_the_stated_variance(
     assert abs((noise * picture).mean().item()) <= 0.03 * 40 * variance**0.5
     if not variance:
         assert torch.equal(started, picture)
+
+
+def test_between_two_pictures_contrast_stays_and_the_ends_are_the_pictures():
+    one, other = (torch.randn(1, 3, 40, 40, generator=generator().manual_seed(seed)).double() for seed in (1, 2))
+    other = 0.8 * other + 0.3 * one
+    one, other = (picture / picture.norm() for picture in (one, other))
+    assert torch.equal(between(one, other, 0), one)
+    assert torch.equal(between(one, other, 1), other)
+    angle = (one * other).sum().acos()
+    for share in (0.2, 0.5):
+        found = between(one, other, share)
+        assert found.norm().item() == pytest.approx(1)
+        assert (found * one).sum().acos().item() == pytest.approx(share * angle.item())
+    for same in (one, -one, torch.zeros_like(one)):
+        torch.testing.assert_close(between(one, same, 0.25), 0.75 * one + 0.25 * same)
 
 
 def test_a_picture_is_scaled_to_cover_the_canvas_and_standardized():

@@ -114,7 +114,7 @@ function UseSettings({ kind }) {
   const model = modelOf(draft.modelIds.value[0]);
   const fixed = model && isFixedSize(model) ? ["width", "height", "tileable"] : [];
   // What needs a picture of its own, or another kind, is not a setting here.
-  const elsewhere = kind.id === "seam" ? /^seam$/ : /^(start_|guide_|seam|blend)/;
+  const elsewhere = kind.id === "seam" ? /^seam$/ : /^(start_|end_|guide_|seam|blend)/;
   const parameters = parametersOf(jobKind(kind)).filter((one) => !fixed.includes(one.name) && !elsewhere.test(one.name));
   if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
   const strength = parametersOf("sample").find((one) => one.name === "guide_strength");
