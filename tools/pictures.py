@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--url", help="a running service instead of one that is started for this")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     options = parser.parse_args()
-    with _service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with running_service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
         run = Run(client)
         make_cards(run)
         take_screenshots(run, url, options.chromium)
@@ -151,7 +151,7 @@ def take_screenshots(run: Run, url: str, chromium: str) -> None:
             page.route("**/cards/*.jpg", _new_card)
             page.goto(f"{url}/#/{view}")
             act(page)
-            _save_small(page.screenshot(), IMAGES / f"{name}.png")
+            save_small(page.screenshot(), IMAGES / f"{name}.png")
             page.close()
         browser.close()
 
@@ -226,7 +226,7 @@ def _save(name: str, picture: Image.Image) -> None:
     print(f"{CARDS / name}.jpg")  # noqa: T201
 
 
-def _save_small(content: bytes, path: Path) -> None:
+def save_small(content: bytes, path: Path) -> None:
     """Save a screenshot with as many colours, up to 256, as fit into MAX_BYTES."""
     picture = Image.open(io.BytesIO(content)).convert("RGB")
     for colours in (256, 160, 96):
@@ -237,7 +237,7 @@ def _save_small(content: bytes, path: Path) -> None:
 
 
 @contextmanager
-def _service(url: str | None) -> Iterator[str]:
+def running_service(url: str | None) -> Iterator[str]:
     """Yield the address of a running service."""
     if url is not None:
         yield url

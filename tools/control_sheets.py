@@ -1,0 +1,105 @@
+"""Make sheets of docs/how-to/controls.md from a real run: variations, the way between two pictures, a guide, a seam.
+
+    python tools/control_sheets.py [--url http://127.0.0.1:8000]
+
+Some minutes on two cores. With --url a running service is used, and what it has already learned is not learned again.
+"""
+
+import argparse
+import io
+from collections.abc import Sequence
+
+import httpx
+from pictures import EXAMPLES, IMAGES, Run, running_service, save_small
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+SIDE = 128  # of the picture that is learned, in pixels
+SMALL = 96  # of the variations
+LARGE = 192  # of the guided ones
+GAP = 4
+MAGNIFY = 2  # of the sheets of small pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", help="a running service instead of one that is started for this")
+    options = parser.parse_args()
+    with running_service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
+        run = Run(client)
+        part = Image.open(EXAMPLES / "gravel.jpg").crop((0, 0, 2 * SIDE, 2 * SIDE))
+        photograph = part.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        _save("seam", make_tileable(run, learn(run, photograph), photograph))
+        cobbles = run.learn("cobbles.png", "quick", "Cobbles")["model_id"]
+        start = Image.open(EXAMPLES / "cobbles.png").convert("RGB").resize((SMALL, SMALL), Image.Resampling.LANCZOS)
+        _save("variations", vary(run, cobbles, start, start.transpose(Image.Transpose.ROTATE_180)))
+        _save("guide", follow(run, cobbles))
+
+
+def learn(run: Run, photograph: Image.Image) -> str:
+    """Return the id of a model of the photograph."""
+    dataset_id, params = _upload(run, "gravel-part.png", photograph), {"image_size": SIDE, "seed": 1}
+    return str(run.job(kind="train", dataset_id=dataset_id, preset="quick", params=params)["model_id"])
+
+
+def vary(run: Run, model_id: str, start: Image.Image, end: Image.Image) -> Image.Image:
+    """Return a picture and variations of it, farther and farther; below the way from it to another."""
+    shown = [start]
+    named = {"start_dataset_id": _upload(run, "start.png", start)}
+    for strength in (0.3, 0.5, 0.7, 0.8, 0.9):
+        shown += _drawn(run, model_id, count=1, start_strength=strength, **named)
+    both = {**named, "end_dataset_id": _upload(run, "end.png", end)}
+    shown += _drawn(run, model_id, count=6, start_strength=0.7, **both)
+    return sheet(shown, 6, MAGNIFY)
+
+
+def follow(run: Run, model_id: str) -> Image.Image:
+    """Return a sketch, and pictures that follow it more and more strongly."""
+    sketch = Image.new("RGB", (LARGE, LARGE), (60, 55, 50))
+    ImageDraw.Draw(sketch).ellipse((36, 36, LARGE - 36, LARGE - 36), outline=(190, 170, 150), width=34)
+    sketch = sketch.filter(ImageFilter.GaussianBlur(4))
+    shown = [sketch]
+    named = {"guide_dataset_id": _upload(run, "sketch.png", sketch), "width": LARGE, "height": LARGE}
+    for strength in (0.05, 0.1, 0.5):
+        shown += _drawn(run, model_id, count=1, guide_strength=strength, **named)
+    return sheet(shown, 4, 1)
+
+
+def make_tileable(run: Run, model_id: str, photograph: Image.Image) -> Image.Image:
+    """Return a photograph and the same made tileable, both with the corner of their tiles in the middle."""
+    params = {"count": 1, "seam": True, "seed": 1}
+    dataset_id = _upload(run, "photograph.png", photograph)
+    job = run.job(kind="inpaint", model_id=model_id, dataset_id=dataset_id, params=params)
+    both = (photograph, run.picture(job, "inpainted-000.png"))
+    return sheet([ImageChops.offset(one, SIDE // 2, SIDE // 2) for one in both], 2, 3)
+
+
+def sheet(found: Sequence[Image.Image], columns: int, magnify: int) -> Image.Image:
+    """Arrange pictures of one size in rows on white."""
+    width, height = (magnify * side for side in found[0].size)
+    rows = -(-len(found) // columns)
+    whole = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP), "white")
+    for index, one in enumerate(found):
+        place = (index % columns * (width + GAP), index // columns * (height + GAP))
+        whole.paste(one.resize((width, height), Image.Resampling.NEAREST), place)
+    return whole
+
+
+def _drawn(run: Run, model_id: str, count: int, **params: object) -> list[Image.Image]:
+    job = run.job(kind="sample", model_id=model_id, params={"count": count, "seed": 2, **params})
+    return [run.picture(job, f"synthesized-{index:03d}.png") for index in range(count)]
+
+
+def _upload(run: Run, name: str, picture: Image.Image) -> str:
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return run.dataset([(name, content.getvalue())])
+
+
+def _save(name: str, picture: Image.Image) -> None:
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    save_small(content.getvalue(), IMAGES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
