@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from redis import Redis, RedisError
+from sqlalchemy import text
 from support import rows
 from support.valkey import Valkey, messages
 from support.waiting import until
@@ -22,6 +24,7 @@ from core.storage.database import Database
 
 OFTEN = 0.05  # seconds between two rounds
 RACERS = 4
+KEDA = Path(__file__).parents[3] / "deploy" / "kubernetes" / "components" / "keda"
 
 
 @pytest.fixture
@@ -224,3 +227,21 @@ def test_racing_reconcilers_take_each_job_once(database: Database) -> None:
         taken = [job_id for one in pool.map(take, range(RACERS)) for job_id in one]
     taken += take_unnotified(database, Queue.TRAIN, rows.LONG, 20)
     assert sorted(taken) == sorted(accepted)
+
+
+def test_keda_counts_the_jobs_that_wait_or_run(database: Database) -> None:
+    """A job that runs counts, or its worker would be stopped; a split job counts as its shards."""
+    model_id = rows.add_model(database)  # by a job that has ended
+    for _ in range(3):
+        rows.accept(database)
+    rows.claim(database)
+    rows.accept(database, rows.split(model_id, shards=4))
+    rows.claim(database, Queue.SAMPLE)
+    counted = {}
+    with database.read() as session:
+        for queue in Queue:
+            scaled = yaml.safe_load((KEDA / f"worker-{queue}.yaml").read_text())
+            (trigger,) = scaled["spec"]["triggers"]
+            assert (trigger["type"], trigger["metadata"]["targetQueryValue"]) == ("postgresql", "1")
+            counted[queue] = session.scalar(text(trigger["metadata"]["query"]))
+    assert counted == {Queue.TRAIN: 3, Queue.SAMPLE: 4}
