@@ -66,6 +66,7 @@ def test_every_documented_command_line_is_understood(
         "brick.jpg",
         "more.zip",
         "wall.png",
+        "height.png",
         "sketch.png",
         "damaged.png",
         "brick.safetensors",

@@ -86,6 +86,33 @@ def test_a_picture_made_here_is_made_again_from_what_its_file_says(studio: Studi
     assert (again == pictures.pixels(content)).all()
 
 
+def test_the_maps_of_a_material_are_learned_together_and_each_is_shown(studio: Studio) -> None:
+    page = studio.page
+    studio.open("make", "texture")
+    colours = pictures.encoded(pictures.colors(32, 32), "PNG")
+    files = {"wood.png": ("albedo", colours), "wood_n.png": ("normal", colours)}
+    parts = [{"name": name, "mimeType": "image/png", "buffer": content} for name, (_, content) in files.items()]
+    page.set_input_files("input[name=images]", parts)  # type: ignore[arg-type]
+    for name, (role, _) in files.items():
+        page.click(f".chosen .strip button[aria-label='{name}']")
+        page.select_option("select[name=role]", role)
+    for name, value in {"image size": "32", "iterations": "3"}.items():
+        page.get_by_label(name, exact=True).fill(value)
+    page.click("button:text-is('Learn')")
+    studio.job_id()
+    studio.wait_for_status("done")
+    assert page.locator(".results li .hint").all_inner_texts() == ["albedo", "normal"]
+    page.click(".results li:nth-child(2) a")
+    page.click("button:text-is('Beside')")
+    original = page.locator(".beside img").first
+    assert str(original.get_attribute("src")).endswith("/images/1")
+    assert page.locator(".viewer-aside :text-is('Variations'), .viewer-aside :text-is('Fill in')").count() == 0
+    studio.open("make", "texture")
+    page.click(".strip .tile:has-text('wood.png and 1 more')")
+    page.wait_for_selector("figcaption:has-text('albedo: wood.png, 32 × 32')")
+    page.wait_for_selector(".chosen .hint:has-text('2 maps of a material')")
+
+
 def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     studio.open("make", "texture")
     choose(studio, "broken.png", pictures.png(48, 48)[:-300])

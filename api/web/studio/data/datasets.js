@@ -21,11 +21,13 @@ export function datasetOf(id) {
   return byId.get(id);
 }
 
-// Store files as a set. Returns it with `skipped`, what was in a zip and is no picture.
-export async function createDataset(files, name, report) {
+// Store files as a set. roles: file name -> role, if they are the maps of a material. Returns it with `skipped`, what
+// was in a zip and is no picture.
+export async function createDataset(files, name, report, roles = {}) {
   const form = new FormData();
   for (const file of files) form.append("images", file, file.name);
   if (name) form.append("name", name);
+  if (Object.keys(roles).length) form.append("maps", JSON.stringify(roles));
   const made = await upload("v1/datasets", form, report);
   byId.set(made.id, Promise.resolve(made));
   datasets.value = [made, ...(datasets.peek() ?? [])];

@@ -12,6 +12,7 @@ import { isOurs } from "./replays.js";
 export const kindId = signal("texture");
 export const kind = computed(() => kindOf(kindId.value));
 export const files = signal([]); // [{id, file, bitmap, ours}]: bitmap is null if this browser cannot show the format, ours if we made it
+export const roles = signal({}); // id of a file -> which map of a material it is
 export const dataset = signal(null); // a stored set, instead of files
 export const presetName = signal(null);
 export const modelIds = signal([]);
@@ -27,6 +28,8 @@ export const preset = computed(() => {
 });
 export const pictureCount = computed(() => dataset.value?.images.length ?? files.value.length);
 export const wantsPictures = computed(() => !["sample", "inpaint"].includes(kindId.value));
+export const takesMaterials = computed(() => kindId.value === "sample"); // models of them
+export const takesMaps = computed(() => kindId.value === "texture");
 export const wantsModel = computed(() => kind.value.group === "use");
 
 export function choose(id, query = {}) {
@@ -73,9 +76,15 @@ const looked = async (file) => ({ id: (last += 1), file, bitmap: await bitmapOf(
 // null for formats that only the service reads, and for broken pictures, which it names.
 const bitmapOf = (file) => createImageBitmap(file).catch(() => null);
 
+export function setRole(id, role) {
+  roles.value = { ...roles.peek(), [id]: role };
+  problems.value = [];
+}
+
 export function clearPictures() {
   batch(() => {
     files.value = [];
+    roles.value = {};
     dataset.value = null;
     problems.value = [];
   });
@@ -117,12 +126,19 @@ async function stored() {
   if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
   sent.value = 0;
   const chosen = files.peek().map((one) => one.file);
-  const made = await createDataset(chosen, null, (share) => {
+  const report = (share) => {
     sent.value = share;
-  });
+  };
+  const made = await createDataset(chosen, null, report, takesMaps.peek() ? rolesByName() : {});
   dataset.value = made; // a second start uploads nothing again
   files.value = [];
+  roles.value = {};
   return { set: made, notes: notesOf(made) };
+}
+
+function rolesByName() {
+  const named = files.peek().filter(({ id }) => roles.peek()[id]);
+  return Object.fromEntries(named.map(({ id, file }) => [file.name, roles.peek()[id]]));
 }
 
 function notesOf(made) {

@@ -24,6 +24,7 @@ export const modelName = (model) => model?.name || (model ? `${kindOf(purposeOf(
 // What a model can draw: only its own size if it learned an object, or patches that stand alone.
 export const isFixedSize = ({ params }) => params.top === "object" || isOfPatches({ params });
 export const isOfPatches = ({ params }) => Boolean(params.patch_size) && params.boundary !== "torus";
+export const isOfMaterial = (model) => model.maps.length > 0; // it draws aligned maps, and takes no pictures
 export const sideOf = ({ params }) => (isOfPatches({ params }) ? params.patch_size : params.image_size);
 
 export async function importModel(file, report) {

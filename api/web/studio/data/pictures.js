@@ -24,16 +24,19 @@ export const gallery = computed(() => {
   });
 });
 
+// Which map of a material a result is, such as "height"; null if it is a picture.
+export const roleOf = (artifact) => /^synthesized-\d+-([a-z]+)\./.exec(artifact.name)?.[1] ?? null;
+
 // The picture of the user that a result is to be compared with, or null: the one that it was made from, or for new
-// pictures the first that the model learned from.
+// pictures the first that the model learned from, or the map of the same role.
 export async function originalOf(job, name) {
   const [, kind, number] = /^(\w+)-(\d+)/.exec(name) ?? [];
   if (job.kind === "train" && kind === "reconstructed") return await imageOf(job.dataset_id, Number(number));
-  if (job.kind === "train") return await imageOf(job.dataset_id, 0);
+  if (job.kind === "train") return await imageOf(job.dataset_id, 0, roleOf({ name }));
   if (job.kind === "reconstruct") return await imageOf(job.dataset_id, Number(number));
   if (job.kind === "inpaint") return await imageOf(job.dataset_id, Math.floor(Number(number) / job.params.count));
   const trained = await trainingJob(job.model_id);
-  return trained ? await imageOf(trained.dataset_id, 0) : null;
+  return trained ? await imageOf(trained.dataset_id, 0, roleOf({ name })) : null;
 }
 
 export async function trainingJob(modelId) {
@@ -42,7 +45,8 @@ export async function trainingJob(modelId) {
   return peek(id) ?? (await loadJob(id).catch(() => null));
 }
 
-async function imageOf(datasetId, index) {
+async function imageOf(datasetId, index, role = null) {
   const set = datasetId ? await datasetOf(datasetId).catch(() => null) : null;
-  return set?.images.find((image) => image.index === index) ?? null;
+  const wanted = set?.maps.find((one) => one.role === role)?.index ?? index;
+  return set?.images.find((image) => image.index === wanted) ?? null;
 }

@@ -30,7 +30,7 @@ export function JobActions({ job }) {
 
 // The same kind of picture from the same model, with another seed.
 export async function moreLikeThis(job) {
-  const { seed, ...params } = job.kind === "sample" ? job.params : { count: Math.max(1, Math.min(resultsOf(job).length, 4)) };
+  const { seed, ...params } = job.kind === "sample" ? job.params : { count: Math.max(1, Math.min(resultsOf(job).length / (modelOf(job.model_id)?.maps.length || 1), 4)) };
   const made = await create({ kind: "sample", model_id: job.model_id, params });
   go("jobs", made.id);
 }

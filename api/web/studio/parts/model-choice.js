@@ -2,22 +2,22 @@
 
 import { html, signal, useEffect } from "../ui.js";
 import { link } from "../router.js";
-import { modelIds } from "../data/draft.js";
-import { modelName, models, modelOf, sideOf } from "../data/models.js";
+import { modelIds, takesMaterials } from "../data/draft.js";
+import { isOfMaterial, modelName, models, modelOf, sideOf } from "../data/models.js";
 import { resultsOf, smallOf, trainingJob } from "../data/pictures.js";
 import { jobOf } from "../data/jobs.js";
 import { Thumb } from "./picture.js";
 
 export function ModelChoice({ several }) {
-  const known = models.value;
+  const known = takesMaterials.value ? models.value : models.value?.filter((one) => !isOfMaterial(one));
   useEffect(() => {
     if (!known?.length) return;
     const still = modelIds.peek().filter(modelOf);
     modelIds.value = still.length ? (several ? still : still.slice(0, 1)) : several ? [] : [known[0].id];
-  }, [known, several]);
+  }, [models.value, takesMaterials.value, several]);
   if (!known) return html`<p class="hint" role="status">Reading the models</p>`;
   if (!known.length) {
-    return html`<p class="empty">There is no model yet. <a href=${link("make", "texture")}>Learn one</a>, or <a href=${link("models")}>import one</a>.</p>`;
+    return html`<p class="empty">There is no model of pictures yet. <a href=${link("make", "texture")}>Learn one</a>, or <a href=${link("models")}>import one</a>.</p>`;
   }
   const choose = (id, checked) => {
     if (!several) modelIds.value = [id];

@@ -101,7 +101,7 @@ function Earlier() {
 function Chosen({ size, parts }) {
   const set = draft.dataset.value;
   const items = set
-    ? set.images.map((image) => ({ id: image.index, name: image.filename, url: image.url, small: thumbnail(image), width: image.width, height: image.height }))
+    ? set.images.map((image) => ({ id: image.index, name: image.filename, role: set.maps.find((one) => one.index === image.index)?.role, url: image.url, small: thumbnail(image), width: image.width, height: image.height }))
     : draft.files.value.map(({ id, file, bitmap, ours }) => ({ id, name: file.name, file, bitmap, ours, width: bitmap?.width, height: bitmap?.height }));
   const [at, setAt] = useState(0);
   const current = items[Math.min(at, items.length - 1)];
@@ -117,16 +117,30 @@ function Chosen({ size, parts }) {
               </button>
             </li>`)}
         </ul>`}
+      ${draft.takesMaps.value && !set && items.length > 1 && html`<${RoleChoice} item=${current} />`}
       ${current.ours && html`
         <p class="row">This picture was made here or by the same software.
           <button type="button" class="small" onClick=${() => attempt(async () => go("jobs", await replay(current.file)))}><${Icon} name="again" />Make it again</button></p>`}
       <div class="row">
-        <span class="hint">${count(items.length, "picture")}${set ? `, stored as ${datasetName(set)}` : ""}</span>
+        <span class="hint">${count(items.length, current.role ? "map of a material" : "picture", current.role ? "maps of a material" : "pictures")}${set ? `, stored as ${datasetName(set)}` : ""}</span>
         ${!set && html`<label class="button small">Add more<input class="sr" type="file" accept=${ACCEPT} multiple onChange=${(event) => draft.addFiles(event.target.files)} /></label>`}
         ${!set && items.length > 1 && html`<button type="button" class="small" onClick=${() => { draft.files.value = draft.files.value.filter((one) => one.id !== current.id); }}>Remove this one</button>`}
         <button type="button" class="small" onClick=${() => { setAt(0); draft.clearPictures(); }}>Choose others</button>
       </div>
     </div>`;
+}
+
+const ROLES = ["albedo", "normal", "height", "roughness", "metalness", "occlusion", "other"];
+
+// Several pictures may be the aligned maps of one material, which are learned together.
+function RoleChoice({ item }) {
+  return html`
+    <label class="row">This is
+      <select name="role" value=${draft.roles.value[item.id] ?? ""} onChange=${(event) => draft.setRole(item.id, event.target.value)}>
+        <option value="">a picture of its own</option>
+        ${ROLES.map((role) => html`<option key=${role} value=${role}>the ${role} map of a material</option>`)}
+      </select>
+    </label>`;
 }
 
 const wrong = (item) => draft.problems.value.find((one) => one.file && one.file === item.name);
@@ -165,7 +179,7 @@ function BeforeAndAfter({ item, size, parts }) {
     <div class="before-after">
       <figure>
         <${CropFrame} source=${source} alt=${`${item.name}${cut ? ", what is cut off dimmed" : ""}`} />
-        <figcaption class="hint">${item.name}, ${item.width} × ${item.height}</figcaption>
+        <figcaption class="hint">${item.role ? `${item.role}: ` : ""}${item.name}, ${item.width} × ${item.height}</figcaption>
       </figure>
       ${size && html`
         <figure>

@@ -2,7 +2,7 @@
 
 import { html } from "../ui.js";
 import { link } from "../router.js";
-import { resultsOf, smallOf } from "../data/pictures.js";
+import { resultsOf, roleOf, smallOf } from "../data/pictures.js";
 import { Thumb } from "./picture.js";
 
 export function Results({ job, only = false }) {
@@ -16,6 +16,7 @@ export function Results({ job, only = false }) {
           ${results.map((one) => html`
             <li key=${one.name}>
               <a href=${link("jobs", job.id, one.name)} aria-label=${`Look at ${one.name}, ${one.width} by ${one.height} pixels`}><${Thumb} src=${smallOf(one)} size=${256} of=${one} /></a>
+              ${roleOf(one) && html`<span class="hint">${roleOf(one)}</span>`}
             </li>`)}
         </ul>
       </section>`}

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { link, replace } from "../router.js";
-import { isFixedSize, isOfPatches, modelOf } from "../data/models.js";
+import { isFixedSize, isOfMaterial, isOfPatches, modelOf } from "../data/models.js";
 import { addressOf, originalOf, resultsOf } from "../data/pictures.js";
 import { again, followIn, moreLikeThis, variationsOf } from "./job-actions.js";
 import { Icon } from "./icon.js";
@@ -17,6 +17,7 @@ export function Viewer({ job, name, close }) {
   const original = useSignal(null);
   const results = resultsOf(job);
   const model = modelOf(job.model_id);
+  const takesPictures = model && !isOfPatches(model) && !isOfMaterial(model);
   const at = results.findIndex((one) => one.name === name);
   const artifact = results[at];
   const step = (by) => {
@@ -31,7 +32,7 @@ export function Viewer({ job, name, close }) {
     originalOf(job, name).then((found) => {
       original.value = found;
     });
-  }, [job.id, name]);
+  }, [job.id, name, model?.id]); // the model may be read after the job
   if (!artifact) return null;
   const src = addressOf(artifact);
   const keys = (event) => {
@@ -70,10 +71,10 @@ export function Viewer({ job, name, close }) {
         <aside class="viewer-aside" aria-label="How it was made">
           <div class="actions">
             ${job.model_id && html`<button type="button" class="primary" onClick=${() => attempt(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
-            ${model && !isOfPatches(model) && html`<button type="button" onClick=${() => attempt(() => variationsOf(job, artifact))}><${Icon} name="vary" />Variations</button>`}
-            ${model && !isFixedSize(model) && html`<button type="button" onClick=${() => attempt(() => followIn(job, artifact))}><${Icon} name="photo" />Use as guide</button>`}
+            ${takesPictures && html`<button type="button" onClick=${() => attempt(() => variationsOf(job, artifact))}><${Icon} name="vary" />Variations</button>`}
+            ${takesPictures && !isFixedSize(model) && html`<button type="button" onClick=${() => attempt(() => followIn(job, artifact))}><${Icon} name="photo" />Use as guide</button>`}
             <button type="button" onClick=${() => attempt(() => again(job))}><${Icon} name="again" />Make again</button>
-            ${model && !isOfPatches(model) && html`<a class="button" href=${link("make", "inpaint", { model: model.id, job: job.id, name })}><${Icon} name="brush" />Fill in</a>`}
+            ${takesPictures && html`<a class="button" href=${link("make", "inpaint", { model: model.id, job: job.id, name })}><${Icon} name="brush" />Fill in</a>`}
             <a class="button" href=${link("jobs", job.id)}><${Icon} name="jobs" />Its job</a>
           </div>
           <${JobSettings} job=${job} label="Settings of this picture" />

@@ -2,7 +2,7 @@
 
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
-import { deleteModel, isOfPatches, modelName, modelOf, models, renameModel, sideOf } from "../data/models.js";
+import { deleteModel, isOfMaterial, isOfPatches, modelName, modelOf, models, renameModel, sideOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
 import { kindOf } from "../data/kinds.js";
 import { addressOf } from "../data/pictures.js";
@@ -27,7 +27,7 @@ export function Model({ id }) {
           <${Actions} model=${model} />
           <section class="facts" aria-label="Settings">
             <dl>
-              ${[["pictures of", `${sideOf(model)} × ${sideOf(model)}`], ["colours", model.channels === 1 ? "grey" : "red, green, blue"], ["layers", value(model.params.layers)], ["seed", value(model.params.seed)], ["file", fileSize(model.bytes)], ["since", moment(model.created_at)]].map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd>${text}</dd></div>`)}
+              ${[["pictures of", `${sideOf(model)} × ${sideOf(model)}`], isOfMaterial(model) ? ["maps", model.maps.map((one) => one.role).join(", ")] : ["colours", model.channels === 1 ? "grey" : "red, green, blue"], ["layers", value(model.params.layers)], ["seed", value(model.params.seed)], ["file", fileSize(model.bytes)], ["since", moment(model.created_at)]].map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd>${text}</dd></div>`)}
             </dl>
             <details><summary>All settings it was learned with</summary><dl>${Object.entries(model.params).map(([name, given]) => html`<div key=${name}><dt>${words(name)}</dt><dd>${value(given)}</dd></div>`)}</dl></details>
           </section>
@@ -53,7 +53,7 @@ function Drawn({ model }) {
 
 function Actions({ model }) {
   const act = (work) => () => attempt(work);
-  const whole = !isOfPatches(model);
+  const whole = !isOfPatches(model) && !isOfMaterial(model);
   return html`
     <div class="actions">
       <a class="button primary" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />Draw new pictures</a>
