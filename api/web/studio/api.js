@@ -23,6 +23,9 @@ export class Unreachable extends Error {
   }
 }
 
+// Whether the same request may be answered later: the service, or a part of it, is away.
+export const isAway = (error) => error instanceof Unreachable || [502, 503, 504].includes(error.status);
+
 export async function call(path, options = {}) {
   const { status, body } = await fetched(path, options);
   return accepted(status, body, path, options.method);

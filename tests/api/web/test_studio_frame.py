@@ -121,6 +121,7 @@ def test_a_thousand_jobs_and_five_thousand_pictures_are_listed_by_what_is_on_the
     image = studio.service.http.get(f"/v1/datasets/{stored}").json()["images"][0]
     with studio.with_key("Ben") as made, _jobs_of(studio, made.row.seq, 1000, 5, image):
         studio.open("gallery")
+        studio.page.route("**/v1/jobs?*after=*", lambda route: route.abort("internetdisconnected"), times=1)
         studio.page.fill("[name=key]", made.key)
         studio.page.click("button:text-is('Sign in')")
         studio.page.wait_for_selector(".account :text('Ben')")

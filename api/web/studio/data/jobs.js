@@ -1,11 +1,12 @@
 // The jobs, each a signal, so that an event redraws only what shows its job.
 
-import { get, remove, send } from "../api.js";
+import { get, isAway, remove, send } from "../api.js";
 import { batch, signal } from "../ui.js";
 import { loadModels } from "./models.js";
 
 const PAGE = 50;
 const SETTLE_MS = 150; // events come in bursts: ask once for several
+const RETRY_MS = 2000;
 
 const byId = new Map(); // id -> signal of the job, undefined until it is read
 export const order = signal([]); // ids, newest first, without gaps
@@ -60,7 +61,19 @@ export function loadMore() {
   return loadingMore;
 }
 
+// Nothing else asks again while the end of the list stays on the screen, so this does until the service answers.
 async function readMore() {
+  for (;;) {
+    try {
+      return await readPage();
+    } catch (error) {
+      if (!isAway(error)) throw error;
+    }
+    await new Promise((done) => setTimeout(done, RETRY_MS));
+  }
+}
+
+async function readPage() {
   const last = order.peek().at(-1);
   const { data, has_more } = await get(`v1/jobs?limit=100${last ? `&after=${last}` : ""}`);
   place(data, { atEnd: true });

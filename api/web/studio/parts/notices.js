@@ -1,6 +1,6 @@
 // Short messages about what was done or went wrong. Errors stay until they are closed.
 
-import { Refused, Unreachable } from "../api.js";
+import { Refused, isAway } from "../api.js";
 import { html, signal } from "../ui.js";
 import { sentence } from "../format.js";
 import { Icon } from "./icon.js";
@@ -25,8 +25,6 @@ export async function attempt(action) {
     return false;
   }
 }
-
-const isAway = (error) => error instanceof Unreachable || [502, 503, 504].includes(error.status);
 
 // The same for what the page does by itself: that the service is away, the banner says.
 export const inBackground = (action) =>
