@@ -5,7 +5,7 @@
 First the jobs that people begin with (real_jobs.py): an iteration of `quick` and of `texture-cpu`, on one thread and on
 all; a canvas of 1024 x 1024 pixels; the demo by phase. Then one step of 16 chains of 225 x 225 pixels through the three
 layers of Experiment 1, unless a table says otherwise. Prints tables, and writes them, a plot and the figures to --out.
-Takes some five minutes. bfloat16 is left out where the device would emulate it, which takes a thousand times as long.
+Takes some six minutes. bfloat16 is left out where the device would emulate it, which takes a thousand times as long.
 What is compared takes turns, so that a machine
 whose speed drifts drifts for all of it; each figure is the median of its turns.
 """
@@ -47,7 +47,6 @@ SIZES = (64, 128, 256, 512, 1024)
 MATRIX = 4096  # side of the matrices whose product gives the machine's limit
 MATRIX_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 STEPS, GPU_STEPS = 4, 100  # of a turn
-ITERATIONS = 4  # times as many turns for an iteration of a small job, which takes some hundredths of a second
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report |= compare(device, options.precision, options.turns)
     report |= compare_iteration(device, options.precision, options.turns)
     counts = sorted({1, torch.get_num_threads()}) if device.type == "cpu" else [torch.get_num_threads()]
-    turns = ITERATIONS * options.turns
-    report["jobs"] = {count: compare_iterations(device, options.precision, turns, count) for count in counts}
+    report["jobs"] = {count: compare_iterations(device, options.precision, options.turns, count) for count in counts}
     report["canvas"] = compare_canvas(device, options.precision, max(options.turns // 2, 1))
     if not options.quick:
         report["demo"] = measure_demo(options.out / "demo")
