@@ -5,7 +5,7 @@
 First the jobs that people begin with (real_jobs.py): an iteration of `quick` and of `texture-cpu`, on one thread and on
 all; a canvas of 1024 x 1024 pixels; the demo by phase. Then one step of 16 chains of 225 x 225 pixels through the three
 layers of Experiment 1, unless a table says otherwise. Prints tables, and writes them, a plot and the figures to --out.
-Takes some six minutes. bfloat16 is left out where the device would emulate it, which takes a thousand times as long.
+Takes some six minutes. bfloat16 is left out where the device would emulate it, which takes many times as long.
 What is compared takes turns, so that a machine
 whose speed drifts drifts for all of it; each figure is the median of its turns.
 """
