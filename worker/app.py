@@ -51,7 +51,7 @@ def main(queue: Queue) -> None:
     process = WorkProcess(settings, queue, name, database)
     reconciler = Reconciler(database, notifier, settings.reconcile_seconds)
     heartbeat = WorkerHeartbeat(connect(settings.broker_url), queue, name)
-    poller = QueuePoller(process.run_jobs)
+    poller = QueuePoller(process.run_jobs, settings.reconcile_seconds)
     app = celery_app(settings.broker_url)
 
     @app.task(name=RUN_TASK)  # type: ignore[untyped-decorator]
@@ -72,6 +72,7 @@ def main(queue: Queue) -> None:
             raise SystemExit(exit_code) from error
         reconciler.start()
         heartbeat.start()
+        poller.start()
         log.info("worker_listens", queue=queue.value)
 
     def stop() -> None:

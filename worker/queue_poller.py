@@ -1,7 +1,7 @@
-"""Poll the queue for a while after each job, because the broker delivers the next message late.
+"""Poll the queue for a while after each job, because the broker delivers the next message late, and now and then.
 
 Celery waits for messages in intervals of two seconds, and a worker that was busy when an interval began receives
-nothing before it ends. Polling bridges this time.
+nothing before it ends. Polling bridges this time. A worker that never hears from its broker again still finds the jobs.
 """
 
 import threading
@@ -15,13 +15,18 @@ POLL_DURATION_SECONDS = 2.5  # longer than Celery's interval
 
 
 class QueuePoller:
-    """A thread that calls `poll` every POLL_INTERVAL_SECONDS for a while after each `start_polling`."""
+    """A thread that calls `poll` every POLL_INTERVAL_SECONDS for a while after each `start_polling`.
 
-    def __init__(self, poll: Callable[[], None]) -> None:
-        self._poll = poll
+    Otherwise it calls it every `idle_seconds`.
+    """
+
+    def __init__(self, poll: Callable[[], None], idle_seconds: float) -> None:
+        self._poll, self._idle_seconds = poll, idle_seconds
         self._until = 0.0
         self._changed = threading.Condition()
         self._thread = BackgroundThread("queue-poller", self._poll_once)
+
+    def start(self) -> None:
         self._thread.start()
 
     def start_polling(self) -> None:
@@ -32,6 +37,6 @@ class QueuePoller:
 
     def _poll_once(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: time.monotonic() < self._until)
+            self._changed.wait_for(lambda: time.monotonic() < self._until, self._idle_seconds)
         self._thread.wait(POLL_INTERVAL_SECONDS)
         self._poll()

@@ -31,6 +31,8 @@ from worker.settings import WorkerSettings
 # The parent sends RUN. The process sends READY once, then for each RUN the lease of every job it claims, and DONE.
 RUN, READY, DONE = "run", "ready", "done"
 SILENT_PERIODS = 2  # once it may be between two jobs, or waiting for the database to return
+START_SECONDS = 600.0  # to import torch from a slow disk; a process that takes longer is stuck
+END_SECONDS = 20.0  # from the end of its work to the end of the process; one that takes longer is stuck
 
 log = structlog.get_logger()
 
@@ -51,7 +53,10 @@ class WorkProcess:
         self._pipe_lock = threading.Lock()
 
     def start(self) -> None:
-        """Start the process and wait until it is ready. Raises RuntimeError or WorkProcessRefused if it ends before."""
+        """Start the process and wait until it is ready.
+
+        Raises RuntimeError or WorkProcessRefused if it ends before. It is killed if it takes START_SECONDS.
+        """
         with self._start_lock:
             if self._stopping:
                 return
@@ -65,10 +70,11 @@ class WorkProcess:
             with output:
                 log_lines(os.fdopen(os.dup(output.fileno()), "rb"), "work")
         try:
+            if not self._pipe.poll(START_SECONDS):
+                self._process.kill()
             assert self._pipe.recv() == READY
         except EOFError as error:
-            self._process.join()
-            if self._process.exitcode == REFUSED:
+            if self._wait_for_end() == REFUSED:
                 raise WorkProcessRefused("the work process refuses its settings") from error
             raise RuntimeError(f"the work process did not start (exit {self._process.exitcode})") from error
 
@@ -88,9 +94,7 @@ class WorkProcess:
             while (message := self._receive(lease)) != DONE:
                 lease = message if isinstance(message, JobLease) else lease
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            self._process.join()
-            job_id = lease.job_id if lease else None
-            log.warning("work_process_died", exit_code=self._process.exitcode, job_id=job_id)
+            log.warning("work_process_died", exit_code=self._wait_for_end(), job_id=lease.job_id if lease else None)
             if lease is not None:
                 self._abandon(lease)
             try:
@@ -107,6 +111,8 @@ class WorkProcess:
         silent = 0
         while not self._pipe.poll(self._lease_seconds):
             silent = 0 if self._may_be_working(lease) else silent + 1
+            if not self._process.is_alive() and not self._pipe.poll():
+                raise EOFError
             if silent == SILENT_PERIODS:
                 log.error("work_process_hangs", job_id=lease.job_id if lease else None)
                 self._process.kill()
@@ -133,11 +139,17 @@ class WorkProcess:
     def close(self) -> None:
         """Stop the process and wait until it has ended."""
         self.stop()
-        if process := getattr(self, "_process", None):
-            process.join(timeout=20)
-            if process.is_alive():
-                process.kill()
-                process.join()
+        if hasattr(self, "_process"):
+            self._wait_for_end()
+
+    def _wait_for_end(self) -> int | None:
+        """Wait until the process has ended, and kill it after END_SECONDS. Return its exit code."""
+        self._process.join(END_SECONDS)
+        if self._process.is_alive():
+            log.error("work_process_does_not_end")
+            self._process.kill()
+            self._process.join()
+        return self._process.exitcode
 
     def _abandon(self, lease: JobLease) -> None:
         with contextlib.suppress(LeaseLost):

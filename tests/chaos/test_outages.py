@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chaos.rig import LEASE_SECONDS, ROOT, TRAIN, Rig
 from support import postgres
+from support.models import model_file
 
 ITERATIONS = 250
 OUTAGE_SECONDS = LEASE_SECONDS + 2
@@ -38,12 +39,15 @@ def test_a_training_job_survives_a_long_outage_of_the_database(start_rig: Callab
 
 
 def test_accepted_jobs_survive_a_long_outage_of_the_broker(rig: Rig) -> None:
+    """Jobs wait for a busy worker; an idle one finds them without the broker."""
     client = rig.client
+    sample = {"kind": "sample", "model_id": client.import_model(model_file()), "params": {"count": 1, "steps": 2}}
     training = client.train(iterations=ITERATIONS)
     client.running(training)
     with rig.slow_training(), rig.down("broker"):
         meanwhile = client.train()
         assert client.http.get("/readyz").status_code == 503
+        client.succeeded(client.post_job(sample))
         time.sleep(OUTAGE_SECONDS)
     assert client.succeeded(training)["attempt"] == 1
     assert client.succeeded(meanwhile)["attempt"] == 1

@@ -80,7 +80,8 @@ class ServiceClient:
                 if condition(job):
                     return job
             time.sleep(pause_seconds)
-        raise AssertionError((job, self._log.read_text()[-5000:]))
+        logged = [line for line in self._log.read_text().splitlines() if '"event": "request"' not in line]
+        raise AssertionError((job, "\n".join(logged)[-20000:]))
 
     def running(self, job_id: str, iteration: int = 5) -> dict[str, Any]:
         """Wait until the job has passed an iteration, and is not over."""

@@ -36,6 +36,19 @@ def stall_once(pipe: Connection, settings: WorkerSettings, queue: Queue, name: s
     real_main(pipe, settings, queue, name)
 
 
+def hang_at_the_start(pipe: Connection, *_: object) -> None:
+    """Never become ready."""
+    time.sleep(600)
+
+
+def hang_at_the_end(pipe: Connection, *_: object) -> None:
+    """Close the pipe at the first message, as at the end of a process, which then does not end."""
+    pipe.send(work_process.READY)
+    pipe.recv()
+    pipe.close()
+    time.sleep(600)
+
+
 def write_like_a_library(pipe: Connection, settings: WorkerSettings, *_: object) -> None:
     """Write a plain line to standard error, as code in C does, and end on the next message by an error."""
     configure_logs(settings)

@@ -15,7 +15,8 @@ def test_it_polls_for_a_while_after_each_job(monkeypatch):
         polls.append(None)
         polled.set()
 
-    poller = QueuePoller(poll)
+    poller = QueuePoller(poll, idle_seconds=600)
+    poller.start()
     assert not polled.wait(0.1), "no job has been done yet"
     for _ in range(2):
         poller.start_polling()
@@ -29,3 +30,16 @@ def test_it_polls_for_a_while_after_each_job(monkeypatch):
         else:
             raise AssertionError("polling never ended")
         polled.clear()
+
+
+def test_it_polls_now_and_then_without_any_job():
+    polls: list[None] = []
+    thrice = threading.Event()
+
+    def poll():
+        polls.append(None)
+        if len(polls) == 3:
+            thrice.set()
+
+    QueuePoller(poll, idle_seconds=0.05).start()
+    assert thrice.wait(10)

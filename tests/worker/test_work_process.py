@@ -82,6 +82,21 @@ def test_a_suspended_process_is_killed_when_its_lease_has_expired(start: Start, 
     assert count_claimable(sqlite_database, Queue.TRAIN) == 1
 
 
+def test_a_process_that_does_not_start_is_killed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_process, "START_SECONDS", 0.5)
+    with pytest.raises(RuntimeError, match=r"did not start \(exit -9\)"):
+        start(work_processes.hang_at_the_start)
+
+
+def test_a_process_that_does_not_end_is_killed_and_replaced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_process, "END_SECONDS", 0.5)
+    process = start(work_processes.hang_at_the_end)
+    first = psutil.Process(process._process.pid)
+    process.run_jobs()
+    assert not first.is_running()
+    assert process._process.is_alive(), "a new process has started"
+
+
 def test_a_process_that_ends_before_it_is_ready_raises(start: Start) -> None:
     with pytest.raises(RuntimeError, match=r"did not start \(exit 1\)"):
         start(work_processes.fail)
