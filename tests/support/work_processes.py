@@ -36,7 +36,7 @@ def stall_once(pipe: Connection, settings: WorkerSettings, queue: Queue, name: s
     real_main(pipe, settings, queue, name)
 
 
-def hang_at_the_start(pipe: Connection, *_: object) -> None:
+def hang_at_the_start(*_: object) -> None:
     """Never become ready."""
     time.sleep(600)
 
