@@ -26,11 +26,18 @@ PRECISION = "float32"  # of core.theory
 
 
 @dataclass(frozen=True)
+class _Prepared:
+    """A picture to inpaint. light: its slow light, which the model has not learned; taken from the known pixels."""
+
+    masked: MaskedPicture
+    light: Light
+
+
+@dataclass(frozen=True)
 class _Variant:
     """One of the inpaintings of a picture. `index` counts the results of the job; `seed` is for this result only."""
 
     index: int
-    picture: int
     seed: int
 
 
@@ -42,14 +49,20 @@ def inpaint(context: JobContext) -> None:
     progress = ProgressReporter(context, len(rows) * params.count, params.steps)
     origins = Origins.of(context, PRECISION)
     results = []
-    for variant in _variants(len(rows), params):
-        row = rows[variant.picture]
-        masked = _read(context.blobs.get(row.blob), row, model, params)
-        pixels = _inpaint_variant(model, masked, params, variant, progress, context.device)
-        name = f"inpainted-{variant.index:03d}.png"
-        context.add_picture(name, pixels, origins.origin(name, variant.index))
-        results.append(_describe(variant, name, row, masked))
+    for number, row in enumerate(rows):
+        prepared = _prepare(context.blobs.get(row.blob), row, model, params)
+        for variant in _variants(number, params):
+            pixels = _inpaint_variant(model, prepared, params, variant, progress, context.device)
+            name = f"inpainted-{variant.index:03d}.png"
+            context.add_picture(name, pixels, origins.origin(name, variant.index))
+            results.append(_describe(variant.index, number, name, row, prepared.masked))
     context.succeed(metrics={"inpaintings": results})
+
+
+def _prepare(content: bytes, row: DatasetImage, model: TrainedModel, params: ResolvedInpaintParams) -> _Prepared:
+    masked = _read(content, row, model, params)
+    light = (Light.of_periodic if params.seam else Light.of)(masked.pixels, model.params.even_light, masked.known)
+    return _Prepared(masked, light)
 
 
 def _read(content: bytes, row: DatasetImage, model: TrainedModel, params: ResolvedInpaintParams) -> MaskedPicture:
@@ -62,27 +75,25 @@ def _read(content: bytes, row: DatasetImage, model: TrainedModel, params: Resolv
     return MaskedPicture(read_covering(content, row.height, row.width, channels), known)
 
 
-def _variants(pictures: int, params: ResolvedInpaintParams) -> Iterator[_Variant]:
-    """Yield all variants of the first picture, then those of the next."""
-    for picture in range(pictures):
-        for count in range(params.count):
-            seed = (params.seed + picture * MAX_COUNT + count) % (MAX_SEED + 1)
-            yield _Variant(picture * params.count + count, picture, seed)
+def _variants(picture: int, params: ResolvedInpaintParams) -> Iterator[_Variant]:
+    """Yield the variants of the picture of this number."""
+    for count in range(params.count):
+        seed = (params.seed + picture * MAX_COUNT + count) % (MAX_SEED + 1)
+        yield _Variant(picture * params.count + count, seed)
 
 
 def _inpaint_variant(
     model: TrainedModel,
-    masked: MaskedPicture,
+    prepared: _Prepared,
     params: ResolvedInpaintParams,
     variant: _Variant,
     progress: ProgressReporter,
     device: torch.device,
 ) -> Tensor:
     """Return one variant as (C, H, W), uint8. Known pixels stay as they were read. Raises NonFiniteResult."""
-    handling = BoundaryHandling.tiled(model) if params.seam else BoundaryHandling.of(model)
+    handling = BoundaryHandling.of_periodic(model) if params.seam else BoundaryHandling.of(model)
     generator = torch.Generator(device).manual_seed(variant.seed)
-    # The slow light, which the model has not learned, is taken from the known surroundings and added again below.
-    light = (Light.of_periodic if params.seam else Light.of)(masked.pixels, model.params.even_light, masked.known)
+    masked, light = prepared.masked, prepared.light
     picture = model.levels.standardize(light.without(masked.pixels)[None].to(device))
     known = masked.known[None, None].to(device)
     images, all_known = handling.extend(picture), handling.extend(known.float()).bool()
@@ -110,13 +121,13 @@ def _inpaint_variant(
     return torch.where(masked.known, masked.pixels.to(torch.uint8), pixels)
 
 
-def _describe(variant: _Variant, name: str, row: DatasetImage, masked: MaskedPicture) -> dict[str, object]:
+def _describe(index: int, picture: int, name: str, row: DatasetImage, masked: MaskedPicture) -> dict[str, object]:
     """Return which picture a result belongs to, and how much of it is new."""
     unknown = 1 - masked.known.float().mean().item()
     return {
-        "index": variant.index,
+        "index": index,
         "name": name,
-        "picture": variant.picture,
+        "picture": picture,
         "filename": row.filename,
         "unknown_fraction": round(unknown, 4),
     }

@@ -46,10 +46,17 @@ class BoundaryHandling:
         return cls("valid", architecture.halo, architecture.total_stride)
 
     @classmethod
-    def tiled(cls, model: TrainedModel) -> "BoundaryHandling":
-        """Continue pictures periodically. Random stride phases bring up to a stride from beyond the margin."""
-        stride = model.net.architecture.total_stride
-        return cls("valid", round_up(model.net.architecture.halo + stride, stride), stride, periodic=True)
+    def of_periodic(cls, model: TrainedModel) -> "BoundaryHandling":
+        """Continue pictures periodically, as far as their pixels' B depends on it in any stride phase.
+
+        A unit that sees the last pixel reaches up to a window - 1 pixels beyond it, and the picture is rolled towards
+        the margin's end by up to stride - 1 pixels.
+        """
+        architecture = model.net.architecture
+        stride = architecture.total_stride
+        # A net without stride gets a pixel more than it needs: another margin would be another picture for a seed.
+        reach = architecture.receptive_field - 1 + max(stride - 1, 1)
+        return cls("valid", round_up(reach, stride), stride, periodic=True)
 
     def extend(self, images: Tensor) -> Tensor:
         """Continue pictures (N, C, H, W) beyond their edges; `core.theory.boundary.crop` removes the margin."""

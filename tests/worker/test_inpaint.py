@@ -74,6 +74,16 @@ def test_a_variant_does_not_depend_on_the_number_of_variants(harness):
         assert torch.equal(pixels_of(found), pixels_of(harness.file(one, f"inpainted-{index:03d}.png")))
 
 
+def test_the_light_of_a_picture_is_computed_once_for_all_its_variants(harness, monkeypatch):
+    computed, of_periodic = [], Light.of_periodic
+    monkeypatch.setattr(Light, "of_periodic", lambda *given: computed.append(given) or of_periodic(*given))
+    model_id, _ = add_model(harness, boundary="torus", even_light=4.0)
+    dataset_id = harness.add_dataset(a=noise_png(1), b=noise_png(2))
+    job = harness.work(inpainting(model_id, dataset_id, count=3, seam=True, seam_width=3))
+    assert len(job.artifacts) == 6
+    assert len(computed) == 2
+
+
 def test_a_chain_that_diverges_fails_with_its_reason(harness):
     net = random_net(architecture_of(learning_params(), 1), 3).float()
     with torch.no_grad():
@@ -92,7 +102,10 @@ def test_painted_pixels_have_the_light_of_their_surroundings():
 
     def painted(params, pixels):
         model = TrainedModel(net, levels_of(3), torch.zeros(1, 3, SIZE, SIZE), params)
-        picture, variant = MaskedPicture(pixels, masked.known), inpaint._Variant(0, 0, 7)
+        picture = inpaint._Prepared(
+            MaskedPicture(pixels, masked.known), Light.of(pixels, params.even_light, masked.known)
+        )
+        variant = inpaint._Variant(0, 7)
         return inpaint._inpaint_variant(model, picture, resolved(), variant, progress, torch.device("cpu")).float()
 
     evened = painted(params.model_copy(update={"even_light": 4.0}), masked.pixels)
