@@ -18,6 +18,7 @@ HUE_SHARE = 0.5  # of the blur's width: hues are evened over this share of the d
 MIN_WEIGHT = 1e-4  # smallest weight that a local mean may be divided by
 TINY = 1e-6  # grey levels
 BLUR_REACH = 2  # standard deviations of a blur that a periodic picture is continued by
+MAX_MATRIX_SIDE = 2048  # longer lines are blurred by a Fourier transform, far faster; shorter ones keep their rounding
 MAX_STRETCH = 1.2  # limit for a picture that is mostly slow light
 
 
@@ -98,8 +99,23 @@ def _local_mean(picture: Tensor, weight: Tensor, std: float) -> Tensor:
 
 def _blur(picture: Tensor, std: float) -> Tensor:
     """Blur (C, H, W), the picture continued by its mirror image."""
-    down, across = (_blur_matrix(side, std).to(picture) for side in picture.shape[1:])
-    blurred: Tensor = down @ picture @ across.T
+    height, width = picture.shape[1:]
+    if height > MAX_MATRIX_SIDE:
+        picture = _blur_lines(picture.mT, std).mT
+    else:
+        picture = _blur_matrix(height, std).to(picture) @ picture
+    if width > MAX_MATRIX_SIDE:
+        return _blur_lines(picture, std)
+    blurred: Tensor = picture @ _blur_matrix(width, std).to(picture).T
+    return blurred
+
+
+def _blur_lines(picture: Tensor, std: float) -> Tensor:
+    """Blur the lines of (C, H, W) as `_blur_matrix` does, by the Fourier transform of a line and its mirror image."""
+    width = picture.shape[2]
+    omega = math.pi / width * torch.arange(width + 1, dtype=picture.dtype, device=picture.device)
+    spectrum = torch.fft.rfft(torch.cat([picture, picture.flip(2)], dim=2)) * torch.exp(-(omega * std).square() / 2)
+    blurred: Tensor = torch.fft.irfft(spectrum, n=2 * width)[..., :width]
     return blurred
 
 

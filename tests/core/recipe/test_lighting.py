@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from core.recipe import lighting
 from core.recipe.lighting import HUE_SHARE, MAX_STRETCH, Light, evened, slow_light
 
 SIDE = 64
@@ -29,6 +30,20 @@ def test_the_part_of_a_wave_that_the_blur_leaves_is_removed(half_periods, std):
     torch.testing.assert_close(picture - slow_light(picture, std), 120 + 30 * kept * wave, rtol=0, atol=1e-9)
     stretched = min(MAX_STRETCH * kept, 1.0)
     torch.testing.assert_close(evened(picture, std), 120 + 30 * stretched * wave, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_waves_along_a_long_strip_are_removed_without_a_matrix_of_its_length(turned, monkeypatch):
+    sides, matrix_of = [], lighting._blur_matrix
+    monkeypatch.setattr(lighting, "_blur_matrix", lambda side, std: sides.append(side) or matrix_of(side, std))
+    width, std = 10_922, 200.0
+    wave = 120 + 30 * cosine(40, 24, width)[None]
+    picture = wave.mT if turned else wave
+    expected = 120 + 30 * (1 - faded(40, std, width)) * cosine(40, 24, width)[None]
+    torch.testing.assert_close(
+        picture - slow_light(picture, std), expected.mT if turned else expected, rtol=0, atol=1e-9
+    )
+    assert set(sides) == {24}
 
 
 @pytest.mark.parametrize("hole", [False, True])
