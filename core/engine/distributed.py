@@ -12,7 +12,7 @@ A chain's noise is what it is in one process (`core.engine.noise.Share`), so res
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -23,7 +23,7 @@ from core.engine.dynamics import Dynamics
 from core.engine.fast import FastEngine
 from core.engine.interface import ScoreGradient
 from core.engine.noise import Share
-from core.engine.ranks import STALL_SECONDS, Ranks, started_ranks
+from core.engine.ranks import STALL_SECONDS, Answer, Ranks, Receive, started_ranks
 from core.schemas.geometry import Boundary
 from core.theory.model import Architecture, GenerativeConvNet
 
@@ -157,6 +157,7 @@ class DistributedEngine:
         first = slice(0, shares[0].end)
         mask = None if counted is None else counted[first]
         own = _GradientSums.of(self._engine, net, images[first], boundary, mask)
+        _wait_for_gpu(images.device)
         parts = [own, *self._ranks.answers()]
         total = own.gradient
         with self._ranks.transfer():
@@ -181,6 +182,7 @@ class DistributedEngine:
         shares = self._scatter(net, images, task)
         found = torch.empty_like(images, memory_format=torch.contiguous_format)
         found[: shares[0].end] = compute(images[: shares[0].end], shares[0])
+        _wait_for_gpu(images.device)
         self._ranks.answers()
         with self._ranks.transfer():
             received = [
@@ -243,7 +245,7 @@ def distributed_engine(
         yield DistributedEngine(engine, ranks)
 
 
-def serve(receive: Callable[[], Any], send: Callable[[object], None], device: torch.device) -> None:
+def serve(receive: Receive, answer: Answer, device: torch.device) -> None:
     """Compute this rank's share of each request until `receive` raises EOFError; the other half of DistributedEngine.
 
     An error is sent instead of an answer, and rank 0 raises it.
@@ -258,12 +260,10 @@ def serve(receive: Callable[[], Any], send: Callable[[object], None], device: to
             net = _receive_weights(request, device)
         assert net is not None
         with torch.no_grad():
-            _serve(request, engine, net, send, device)
+            _serve(request, engine, net, answer, device)
 
 
-def _serve(
-    request: Request, engine: FastEngine, net: GenerativeConvNet, send: Callable[[object], None], device: torch.device
-) -> None:
+def _serve(request: Request, engine: FastEngine, net: GenerativeConvNet, answer: Answer, device: torch.device) -> None:
     share = request.shares(dist.get_world_size())[dist.get_rank()]
     images = torch.empty((share.count, *request.shape[1:]), dtype=request.dtype, device=device)
     _receive(images)
@@ -281,14 +281,15 @@ def _serve(
                 images = engine.run(net, images, steps, dynamics, generator, share=share) if share.count else images
             case GradientTask(boundary, _):
                 sums = _GradientSums.of(engine, net, images, boundary, None if mask is None else mask.bool())
+        _wait_for_gpu(device)
     except Exception as error:
-        send(error)
+        answer(error)
         return
     if isinstance(request.task, GradientTask):
-        send(_GradientSums(torch.empty(0), sums.positions, sums.score, sums.active))
+        answer(_GradientSums(torch.empty(0), sums.positions, sums.score, sums.active))
         dist.reduce(sums.gradient, dst=0)
         return
-    send(None)
+    answer(None)
     if share.count:
         dist.send(images.contiguous(), dst=0)
 
@@ -308,6 +309,12 @@ def _receive_weights(request: Request, device: torch.device) -> GenerativeConvNe
 def _receive(pictures: Tensor) -> None:
     if len(pictures):
         dist.recv(pictures, src=0)
+
+
+def _wait_for_gpu(device: torch.device) -> None:
+    """Wait until a GPU has computed what it was asked to: the time limit of a transfer counts from its call."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _wait(transfers: Sequence[dist.Work | None]) -> None:

@@ -1,8 +1,9 @@
 """The processes of one training: rank 0, which learns, and others that compute shares of its pictures.
 
 Rank 0 starts the others, tells them by a pipe each what to compute, and hears from them when it is done. Pictures,
-weights and gradients go by torch.distributed: over gloo on processors, over NCCL on GPUs. All of them are processes of
-one machine, and none listens on its network.
+weights and gradients go by torch.distributed: over gloo on processors, over NCCL on GPUs. A transfer begins when all
+ranks are ready for it, so that one may compute for much longer than another. All of them are processes of one machine,
+and none listens on its network.
 """
 
 import logging
@@ -32,9 +33,12 @@ START_SECONDS = 120.0  # until a process that was started is left out; it import
 TRANSFER_SECONDS = 60.0  # of one transfer between processes that are all ready for it
 STALL_SECONDS = 600.0  # beyond rank 0's own share, until a process that does not answer is taken for lost
 POLL_SECONDS = 0.1
+GO_ON = "go on"
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
-Serve = Callable[[Callable[[], Any], Callable[[object], None], torch.device], None]  # see `started_ranks`
+Receive = Callable[[], Any]
+Answer = Callable[[object], None]
+Serve = Callable[[Receive, Answer, torch.device], None]  # see `started_ranks`
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +93,13 @@ class Ranks:
                 raise self._lost(rank) from error
 
     def answers(self) -> list[Any]:
-        """Wait until all other ranks have answered, and return their answers. Raises the error of one that failed.
+        """Wait until all other ranks have answered, let them go on, and return their answers.
 
-        Calls `check_interrupt` meanwhile.
+        Calls `check_interrupt` meanwhile. Raises the error of a rank that failed.
         """
-        return [self._answer(rank, other) for rank, other in enumerate(self._others, start=1)]
+        found = [self._answer(rank, other) for rank, other in enumerate(self._others, start=1)]
+        self.request(GO_ON)
+        return found
 
     @contextmanager
     def transfer(self) -> Iterator[None]:
@@ -139,9 +145,9 @@ def started_ranks(
 ) -> Iterator[Ranks]:
     """Start a process for each of `devices` but the first, which is this process's, and form a group of them all.
 
-    A process that cannot use its device is left out. `serve(receive, send, device)` is called in each: a function that
-    can be imported, which answers requests until `receive` raises EOFError. The processes end with the context, or
-    with this process.
+    A process that cannot use its device is left out. `serve(receive, answer, device)` is called in each: a function
+    that can be imported, which answers requests until `receive` or `answer` raises EOFError. `answer` returns once
+    rank 0 and all others are ready too (`Ranks.answers`). The processes end with the context, or with this process.
     """
     context = multiprocessing.get_context("spawn")
     others: list[_Other] = []
@@ -247,6 +253,11 @@ def _main(
     def send(message: object) -> None:
         pipe.send_bytes(pickle.dumps(message))
 
+    def answer(message: object) -> None:
+        send(message)
+        word = receive()
+        assert word == GO_ON
+
     try:
         _prepare(device)
         send(True)
@@ -255,7 +266,7 @@ def _main(
         return
     try:
         _join(receive(), device)
-        serve(receive, send, device)
+        serve(receive, answer, device)
     except (EOFError, ConnectionError):  # rank 0 has closed the pipe, or has ended
         return
     finally:
