@@ -21,7 +21,7 @@ def choose_device(settings: WorkerSettings) -> torch.device:
 
     Raises CannotStart if there is no such device.
     """
-    torch.set_num_threads(settings.threads or core_count())
+    torch.set_num_threads(all_threads(settings))
     torch.set_num_interop_threads(1)
     name = _named(settings)
     try:
@@ -38,17 +38,22 @@ def choose_device(settings: WorkerSettings) -> torch.device:
 def other_devices(device: torch.device, settings: WorkerSettings, count: int) -> Iterator[list[torch.device]]:
     """Yield devices for up to `count` more processes of a training whose first process uses `device`.
 
-    On a processor all use it. GPUs are different ones, locked meanwhile; there are none beside a GPU that the settings
-    name by its number.
+    On a processor all use it, at most one for each of the worker's threads. GPUs are different ones, locked meanwhile;
+    there are none beside a GPU that the settings name by its number.
     """
     if device.type == "cpu":
-        yield [device] * count
+        yield [device] * min(count, all_threads(settings) - 1)
     elif device.type != "cuda" or torch.device(_named(settings)).index is not None:
         yield []
     else:
         numbers = [number for number in range(torch.cuda.device_count()) if number != device.index]
         with least_shared(_lock_folder(settings), _uuids(numbers), count) as chosen:
             yield [torch.device("cuda", numbers[index]) for index in chosen]
+
+
+def all_threads(settings: WorkerSettings) -> int:
+    """Return how many processor threads a job may have if no other worker is busy."""
+    return settings.threads or core_count()
 
 
 def device_kind(device: torch.device) -> str:

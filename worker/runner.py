@@ -23,7 +23,7 @@ from core.storage.errors import LeaseLost, NotFound
 from core.storage.failures import TRANSIENT, is_database_unavailable, is_disk_full
 from worker import metrics
 from worker.classify import classify
-from worker.device import choose_device
+from worker.device import all_threads, choose_device
 from worker.errors import NonFiniteResult
 from worker.inpaint import inpaint
 from worker.job_context import JobContext
@@ -118,7 +118,7 @@ class JobRunner:
 
         Several processes of one training divide them.
         """
-        threads = self._cores.share() if self._cores is not None else self._settings.threads or core_count()
+        threads = self._cores.share() if self._cores is not None else all_threads(self._settings)
         if (share := max(1, threads // processes)) != torch.get_num_threads():
             torch.set_num_threads(share)
             log.debug("threads", threads=share)

@@ -28,7 +28,7 @@ class TrainingProcesses:
 
 @contextmanager
 def training_processes(context: JobContext, params: LearningParams) -> Iterator[TrainingProcesses]:
-    """Start the processes that `params` ask for, or fewer if the machine has fewer GPUs, or if one was lost before.
+    """Start the processes that `params` ask for, or fewer if the worker has fewer GPUs or threads, or lost one before.
 
     They end with the context. Their engine raises ProcessLost if one is lost.
     """
@@ -51,7 +51,8 @@ def training_processes(context: JobContext, params: LearningParams) -> Iterator[
         if wanted < params.processes:
             reasons.append(f"in the attempt before, {last_error['detail']}")
         if len(others) < wanted - 1:
-            reasons.append(f"the worker uses {1 + len(others)} GPUs" if others else "the worker uses one GPU")
+            unit = "processor thread" if context.device.type == "cpu" else "GPU"
+            reasons.append(f"the worker has {1 + len(others)} {unit}{'s' if others else ''}")
         if distributed.size < 1 + len(others):
             reasons.append("the others did not start")
         context.processes = distributed.size

@@ -257,7 +257,7 @@ class LearningParams(BaseModel, LearnedSize):
             description="Processes that learn together, each with a share of the chains and of an iteration's training "
             "pictures: on a GPU each, or on a share of the processor's cores. What is learned depends on their number "
             "by rounding alone, which grows over many iterations. At most as many as there are chains or pictures. A "
-            "worker that has fewer GPUs uses these, and says so in the job's remarks.",
+            "worker that has fewer GPUs, or fewer cores, starts fewer, and says so in the job's remarks.",
         ),
     ] = 1
     checkpoint_seconds: Annotated[

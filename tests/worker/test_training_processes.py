@@ -1,7 +1,8 @@
 """A training job of several processes, from its row to its results (worker/training_processes.py)."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ from worker.runner import JobRunner
 from worker.settings import WorkerSettings
 
 ITERATIONS, LOST_AFTER = 5, 2
+CORES = 8
 
 
 def other_processes():
@@ -33,17 +35,41 @@ def _own_threads() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("_own_threads")
-def test_a_job_that_loses_a_process_goes_on_from_its_checkpoint_with_the_rest(
-    worker_settings: WorkerSettings, sqlite_database: Database, redis: Redis, monkeypatch
-) -> None:
+@pytest.fixture
+def accept_job(worker_settings: WorkerSettings, sqlite_database: Database, redis: Redis) -> Callable[[int], str]:
+    """Return a function that creates a training job of so many processes."""
     harness = WorkerHarness(sqlite_database, Blobs(worker_settings.blobs_url), redis, worker_settings.data_dir)
-    given = {"image_size": 16, "layers": [{"filters": 4, "kernel_size": 5}], "iterations": ITERATIONS, "seed": 1}
-    params = LearningParams.model_validate({**given, "num_chains": 2, "langevin_steps": 1, "processes": 2})
-    new = rows.NewJob(
-        JobKind.TRAIN, params.model_dump(mode="json"), dataset_id=harness.add_dataset(a=pictures.png(16, 16))
-    )
-    job_id = rows.accept(sqlite_database, new)
+
+    def accept(processes: int) -> str:
+        given = {"image_size": 16, "layers": [{"filters": 4, "kernel_size": 5}], "iterations": ITERATIONS, "seed": 1}
+        params = LearningParams.model_validate(
+            {**given, "num_chains": 2, "langevin_steps": 1, "processes": processes}
+        ).model_dump(mode="json")
+        dataset_id = harness.add_dataset(a=pictures.png(16, 16))
+        return rows.accept(sqlite_database, rows.NewJob(JobKind.TRAIN, params, dataset_id=dataset_id))
+
+    return accept
+
+
+@pytest.fixture
+def start_runner(
+    worker_settings: WorkerSettings, monkeypatch, _own_threads: None
+) -> Iterator[Callable[[int], JobRunner]]:
+    """Return a function that starts a worker with so many threads."""
+    monkeypatch.setattr(runner, "choose_device", lambda _: torch.device("cpu"))  # it may set torch's threads only once
+    with ExitStack() as stack:
+
+        def start(threads: int) -> JobRunner:
+            settings = worker_settings.model_copy(update={"threads": threads})
+            return stack.enter_context(closing(JobRunner(settings, Queue.TRAIN, "w", lambda: False)))
+
+        yield start
+
+
+def test_a_job_that_loses_a_process_goes_on_from_its_checkpoint_with_the_rest(
+    accept_job: Callable[[int], str], start_runner: Callable[[int], JobRunner], sqlite_database: Database, monkeypatch
+) -> None:
+    job_id, one = accept_job(2), start_runner(2)
     seen: list[tuple[int, int, int, int]] = []
     save_when_due = train._TrainingRun._save_when_due
 
@@ -57,14 +83,10 @@ def test_a_job_that_loses_a_process_goes_on_from_its_checkpoint_with_the_rest(
             other.kill()
 
     monkeypatch.setattr(train._TrainingRun, "_save_when_due", save_and_lose_the_other)
-    monkeypatch.setattr(runner, "choose_device", lambda _: torch.device("cpu"))  # it may set torch's threads only once
-    two_threads = worker_settings.model_copy(update={"threads": 2})
-    one = JobRunner(two_threads, Queue.TRAIN, "w", lambda: False)
     assert one.run_next(lambda _: None)
     job = rows.row(sqlite_database, job_id)
     assert (job.status, job.error["type"], job.metrics["processes"]) == (JobStatus.RUNNING, "process-lost", 2)
     assert one.run_next(lambda _: None), "it is claimed again at once"
-    one.close()
     job = rows.row(sqlite_database, job_id)
     assert (job.status, job.error, job.attempt) == (JobStatus.SUCCEEDED, None, 2)
     assert seen == [
@@ -77,6 +99,26 @@ def test_a_job_that_loses_a_process_goes_on_from_its_checkpoint_with_the_rest(
     assert job.metrics["remarks"][0].startswith(said)
     assert len(requests.metrics(sqlite_database, job_id)) == ITERATIONS
     assert other_processes() == []
+
+
+def test_a_processor_has_at_most_a_process_for_each_of_its_threads(
+    accept_job: Callable[[int], str], start_runner: Callable[[int], JobRunner], sqlite_database: Database
+) -> None:
+    job_id = accept_job(2)
+    assert start_runner(1).run_next(lambda _: None)
+    job = rows.row(sqlite_database, job_id)
+    assert (job.status, job.metrics["processes"]) == (JobStatus.SUCCEEDED, 1)
+    assert job.metrics["remarks"][0] == "learned by 1 process of 2: the worker has 1 processor thread"
+
+
+@pytest.mark.parametrize(("threads", "asked", "others"), [(4, 63, 3), (4, 2, 2), (1, 63, 0), (None, 63, CORES - 1)])
+def test_other_processes_divide_the_processor(
+    worker_settings: WorkerSettings, monkeypatch, threads: int | None, asked: int, others: int
+) -> None:
+    monkeypatch.setattr(device, "core_count", lambda: CORES)
+    settings = worker_settings.model_copy(update={"threads": threads})
+    with device.other_devices(torch.device("cpu"), settings, asked) as found:
+        assert found == [torch.device("cpu")] * others
 
 
 @pytest.mark.parametrize(
