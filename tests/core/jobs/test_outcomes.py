@@ -7,6 +7,7 @@ import pytest
 from support import rows
 
 from core.jobs import leases, outcomes, requests, running
+from core.jobs.leases import JobLease
 from core.jobs.outcomes import Succeeded
 from core.jobs.reconciler import count_claimable, take_unnotified
 from core.schemas.jobs import JobStatus, Progress, Queue
@@ -117,6 +118,20 @@ def test_a_job_abandoned_with_a_pause_waits_and_keeps_the_error(database: Databa
     assert last is not None
     assert last["type"] == "unavailable"
     assert "the store was away" in last["detail"]
+
+
+@pytest.mark.parametrize("end", [outcomes.release, outcomes.abandon])
+def test_why_an_attempt_was_abandoned_is_told_to_the_next_one_alone(
+    database: Database, end: Callable[[Database, JobLease], None]
+) -> None:
+    """So a training that has lost a process learns with one fewer in the next attempt, and then with all again."""
+    rows.accept(database)
+    error = {"type": "process-lost", "detail": "process 2 of 2 was lost", "processes_left": 1}
+    outcomes.abandon(database, rows.claim(database), error)
+    lease = rows.claim(database)
+    assert lease.last_error == error
+    end(database, lease)
+    assert rows.claim(database).last_error is None
 
 
 def test_abandoning_a_job_that_is_not_to_blame_counts_no_failure(database: Database) -> None:
