@@ -21,8 +21,11 @@ def sample(context: JobContext) -> None:
     blend = params.blend or ()
     models = [open_model(context, id_) for id_ in (context.lease.model_id, *(one.model_id for one in blend))]
     masks = [read_one_picture(context, one.mask_dataset_id) for one in blend]
-    named = (params.start_dataset_id, params.guide_dataset_id, params.end_dataset_id)
-    sampler = open_sampler(models, params, masks, *(read_one_picture(context, id_) for id_ in named))
+    start, guide, end = (
+        read_one_picture(context, id_)
+        for id_ in (params.start_dataset_id, params.guide_dataset_id, params.end_dataset_id)
+    )
+    sampler = open_sampler(models, params, masks, start, guide, end, context.renewer.check_stop)
     context.set_metrics(precision=sampler.engine.precision)
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)

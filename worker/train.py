@@ -38,7 +38,7 @@ from core.schemas.materials import MaterialMap
 from core.schemas.sampling import SampleParams
 from core.storage import datasets
 from core.storage.tables import DatasetImage, new_id
-from core.synthesis.sampler import Sampler
+from core.synthesis.sampler import ModelSampler
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.decoding import reconstruct
 from core.theory.model import Architecture
@@ -226,7 +226,7 @@ class _TrainingRun:
             count=min(self.params.num_chains, DRAWN_PICTURES), width=side, height=side, seed=self.params.seed
         )
         learned = LearnedSettings.model_validate(self.params.model_dump())
-        sampler = Sampler.of(model, asked.resolved(learned, seed=0))
+        sampler = ModelSampler.of(model, asked.resolved(learned, seed=0))
         for index in range(asked.count):
             yield sampler.draw(index, lambda _: self.context.renewer.check_stop())
 

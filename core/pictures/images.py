@@ -21,7 +21,7 @@ from core.pictures.masks import fully_known, known_share, middle_square
 from core.pictures.parts import is_partial
 
 SHEET_GAP = 2  # pixels between the pictures of a sheet
-WHITE = 255
+BLACK, WHITE = 0, 255
 UNKNOWN_TOLERANCE = 1e-4  # of unknown pixels in a scaled one: less changes it by at most a fortieth of a grey level
 
 
@@ -31,17 +31,17 @@ def read_picture(content: bytes, size: int, channels: int) -> Tensor:
     The middle of the long side is kept. Transparent parts are laid on white. channels: 1 or 3.
     """
     with Image.open(io.BytesIO(content)) as opened:
-        picture = _on_white(opened, channels)
+        picture = _laid_on(opened, channels)
     return _as_tensor(_scaled(picture, size))
 
 
-def read_covering(content: bytes, height: int, width: int, channels: int) -> Tensor:
+def read_covering(content: bytes, height: int, width: int, channels: int, ground: int = WHITE) -> Tensor:
     """Read a picture file -> (C, height, width) grey levels: scaled to cover that size, and cropped to its middle.
 
-    Transparent parts are laid on white. channels: 1 or 3.
+    ground: the grey level on which transparent parts are laid. channels: 1 or 3.
     """
     with Image.open(io.BytesIO(content)) as opened:
-        picture = _on_white(opened, channels)
+        picture = _laid_on(opened, channels, ground)
     return _as_tensor(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS))
 
 
@@ -60,7 +60,7 @@ def read_masked_picture(content: bytes, size: int, channels: int) -> MaskedPictu
     the weights of the scaling filter.
     """
     with Image.open(io.BytesIO(content)) as opened:
-        picture, share = _on_white(opened, channels), known_share(opened)
+        picture, share = _laid_on(opened, channels), known_share(opened)
     known = fully_known(share, size)
     pixels = np.array(_scaled(picture, size), dtype=np.float32).reshape(size, size, channels)
     box = middle_square(*picture.size)
@@ -74,14 +74,14 @@ def read_masked_picture(content: bytes, size: int, channels: int) -> MaskedPictu
     return MaskedPicture(_channels_first(pixels), torch.from_numpy(known))
 
 
-def _on_white(opened: Image.Image, channels: int) -> Image.Image:
-    """Convert to grey (1 channel) or colour (3), with transparent parts laid on white."""
+def _laid_on(opened: Image.Image, channels: int, ground: int = WHITE) -> Image.Image:
+    """Convert to grey (1 channel) or colour (3), with transparent parts laid on a ground of this grey level."""
     picture = opened.convert("RGBA" if channels == 3 else "LA")
-    ground = Image.new(picture.mode, picture.size, (WHITE,) * len(picture.getbands()))
+    behind = Image.new(picture.mode, picture.size, (*(ground,) * channels, WHITE))
     picture = (
-        Image.alpha_composite(ground, picture)
+        Image.alpha_composite(behind, picture)
         if channels == 3
-        else Image.composite(picture, ground, picture.getchannel("A"))
+        else Image.composite(picture, behind, picture.getchannel("A"))
     )
     return picture.convert("RGB" if channels == 3 else "L")
 

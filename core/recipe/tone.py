@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from core.pictures.sums import means
 from core.schemas.learning import LearningParams
 
 MAX_GAIN = 1.2  # and at least 1 / 1.2; larger errors are a failure of learning, which should show
@@ -44,11 +45,3 @@ class Tone:
         """Correct pictures (N, C, H, W). mean (N, C, 1, 1): of the whole pictures, if these are tiles of them."""
         mean = means(clean) if mean is None else mean
         return (clean - mean) * self.gain + mean - mean.clamp(-self.max_shift, self.max_shift)
-
-
-def means(pictures: Tensor) -> Tensor:
-    """Return each channel's mean, (N, C, H, W) -> (N, C, 1, 1), bit-identical on any number of threads.
-
-    Summed line by line: a single sum over all pixels is divided among threads, and its rounding depends on how.
-    """
-    return pictures.contiguous().mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)

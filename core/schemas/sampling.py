@@ -20,6 +20,7 @@ DEFAULT_GUIDE_STRENGTH = 0.1
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
 MAX_BLENDED = 7  # models besides the job's own
 MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
+MAX_BLENDED_PIXELS = 2 * MAX_SIDE**2  # of a picture times its models: each has weights of its own at every pixel
 
 SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
 SHARD_PIXELS = SHARD_PICTURES * 512**2  # in a shard at most, if it holds several pictures
@@ -49,7 +50,7 @@ class BlendedModel(BaseModel):
         DatasetId,
         Field(
             description="Where the model is drawn: a dataset of one picture, white where it is drawn and black where "
-            "not. It is scaled to cover width x height. Everywhere if absent."
+            "not, or transparent. It is scaled to cover width x height. Everywhere if absent."
         ),
     ] = None
     weight: Annotated[
@@ -103,7 +104,8 @@ class SampleParams(BaseModel):
             ge=0,
             le=1,
             description="How far variations leave the picture: noise is added to it in this share, and this share of "
-            f"`steps` is taken. 0: the picture itself; 1: nothing of it is left. {DEFAULT_START_STRENGTH:g} if absent.",
+            "`steps` is taken. 0: the picture in the model's light, denoised; 1: nothing of it is left. "
+            f"{DEFAULT_START_STRENGTH:g} if absent.",
         ),
     ] = None
 
@@ -130,7 +132,8 @@ class SampleParams(BaseModel):
             min_length=1,
             max_length=MAX_BLENDED,
             description="Draw other models on the same canvas, each where its mask is white, and the job's own where "
-            "all masks are black. Not for models of objects or patches, and only for models with as many channels.",
+            "all masks are black. Not for models of objects or patches, and only for models with as many channels. "
+            f"width x height x all models must be at most {MAX_BLENDED_PIXELS:,} pixels.",
         ),
     ] = None
 
@@ -274,6 +277,22 @@ class ResolvedSampleParams(SampleParams):
         if learned.only_size is None and side < MIN_SIDE:
             raise ValueError(f"must be at least {MIN_SIDE}")
         return side
+
+    @field_validator("blend")
+    @classmethod
+    def _fits_into_memory(
+        cls, blend: tuple[BlendedModel, ...] | None, info: ValidationInfo
+    ) -> tuple[BlendedModel, ...] | None:
+        width, height = info.data.get("width"), info.data.get("height")
+        if blend is None or width is None or height is None or learned_of(info) is None:
+            return blend
+        models = 1 + len(blend)
+        if width * height * models > MAX_BLENDED_PIXELS:
+            raise ValueError(
+                f"is too much for one picture: {width} x {height} pixels of {models} models are "
+                f"{width * height * models:,}, more than {MAX_BLENDED_PIXELS:,}"
+            )
+        return blend
 
     @field_validator("tileable")
     @classmethod

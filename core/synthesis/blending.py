@@ -28,7 +28,7 @@ class Expert:
     """One of the models of a blend.
 
     scale: σ_m / σ. mask (1, 1, H, W): the weight of the top unit whose window has its centre at a pixel.
-    share (1, 1, H, W): how much of a pixel is this model's; those of all experts sum to one.
+    weight (1, 1, H, W): how much of a pixel is this model's; those of all experts sum to one.
     random_lattice: as in `Dynamics`. phases: offsets of the stride phases that are averaged when it denoises.
     noise_std: of the noise that the training pictures were under, in the model's own grey levels.
     box: of its colours, in the model's own grey levels; None for no bounds.
@@ -37,7 +37,7 @@ class Expert:
     net: GenerativeConvNet
     scale: float
     mask: Tensor
-    share: Tensor
+    weight: Tensor
     random_lattice: bool = False
     phases: Sequence[int] = (0,)
     noise_std: float = 0.0
@@ -49,15 +49,15 @@ class Expert:
         canvas: Tensor,
         phase: tuple[int, int],
         total: Tensor,
-        weight: float = 1.0,
+        factor: float = 1.0,
         after_part: Callable[[float], None] | None = None,
     ) -> None:
-        """Add `weight` times this model's B of a periodic canvas (1, C, H, W) to `total`, in place.
+        """Add `factor` times this model's B of a periodic canvas (1, C, H, W) to `total`, in place.
 
         phase: the strides lie as on the canvas rolled by so many pixels down and to the right.
-        `after_part(share done)` is called after each tile of a canvas that is computed in tiles.
+        `after_part(fraction done)` is called after each tile of a canvas that is computed in tiles.
         """
-        architecture, alpha = self.net.architecture, weight * self.scale
+        architecture, alpha = self.net.architecture, factor * self.scale
         if not needs_tiles(architecture, canvas):
             rolled, mask = (one.roll(phase, (2, 3)) for one in (canvas, self.mask))
             basis = engine.basis(self.net, self.scale * rolled, "torus", top_mask(architecture, mask, "torus"))
@@ -109,26 +109,26 @@ class Blend:
     def denoised(self, chains: Tensor, after_part: Callable[[float], None] | None = None) -> Tensor:
         """Return the posterior mean of the clean picture, I + s(x)² (B - I/σ²), in the canvas's units.
 
-        s(x)²: the variance of the noise of the model that a pixel is of, by `share`. See `core.recipe.denoising`.
+        s(x)²: the variance of the noise of the models of a pixel, by `weight`. See `core.recipe.denoising`.
         """
         if not self.denoising_passes:
             return chains
         variance = torch.zeros_like(chains[:, :1])
         for expert in self.experts:
-            variance += expert.share * (expert.noise_std / expert.scale) ** 2
+            variance += expert.weight * (expert.noise_std / expert.scale) ** 2
         clean = chains * (1 - variance / self.reference_std**2)
         passes = [(expert, phase) for expert in self.experts for phase in product(expert.phases, expert.phases)]
         for index, (expert, phase) in enumerate(passes):
             basis = torch.zeros_like(chains)
-            weight = 1 / len(expert.phases) ** 2
-            expert.add_basis(self.engine, chains, phase, basis, weight, _shifted(after_part, index, len(passes)))
+            factor = 1 / len(expert.phases) ** 2
+            expert.add_basis(self.engine, chains, phase, basis, factor, _shifted(after_part, index, len(passes)))
             clean += variance * basis
         return clean
 
 
 @dataclass(frozen=True)
 class Boxes(Condition):
-    """Each pixel is projected into the colour box of its model; where models share it, to the mean of what they ask."""
+    """Each pixel is projected into the colour box of its model; if it is of several, to the mean of what they ask."""
 
     experts: tuple[Expert, ...]
 
@@ -140,7 +140,7 @@ class Boxes(Condition):
             for one in self.experts:
                 if one.box is not None:
                     inside = one.box.project(one.scale * before) / one.scale
-                    moved[:, :, rows] += one.share[:, :, rows] * (inside - before)
+                    moved[:, :, rows] += one.weight[:, :, rows] * (inside - before)
         return moved
 
 
@@ -158,5 +158,5 @@ def top_mask(architecture: Architecture, mask: Tensor, boundary: Boundary) -> Te
 
 
 def _shifted(after_part: Callable[[float], None] | None, index: int, count: int) -> Callable[[float], None] | None:
-    """Return a callback for part `index` of `count`, which reports the share that is done of all."""
-    return None if after_part is None else lambda share: after_part((index + share) / count)
+    """Return a callback for part `index` of `count`, which reports the fraction that is done of all."""
+    return None if after_part is None else lambda fraction: after_part((index + fraction) / count)

@@ -1,5 +1,6 @@
-"""A finished model, prepared to draw pictures as a sampling job asks for them."""
+"""Finished models, prepared to draw pictures as a sampling job asks for them; here one, in `blend_sampler` several."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics
-from core.pictures.images import resize_periodic, rms
+from core.pictures.images import resize_periodic
 from core.recipe.denoising import basis_passes
 from core.recipe.learner import dynamics_of
 from core.recipe.rendering import tone_of
@@ -18,20 +19,70 @@ from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.conditions import Condition, Guide
 from core.synthesis.sampling import render, synthesize
 from core.synthesis.trained_model import TrainedModel
-from core.synthesis.variations import between, prepare_picture, start_variation
+from core.synthesis.variations import between, prepare_picture, start_std, start_variation
 from core.theory.learning import precision_of
 
 GUIDE_BLUR = 0.5  # of the net's window: standard deviation of the blur that guide and chains are compared under
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """Draws pictures from a model. Each picture has a seed of its own, so it does not depend on the others."""
+class Sampler(ABC):
+    """Draws the pictures of a job. Each has a seed of its own, so it does not depend on the others.
+
+    engine: computes B. device: of the chains.
+    """
+
+    params: ResolvedSampleParams
+    engine: Engine
+    device: torch.device
+
+    @property
+    @abstractmethod
+    def denoising_steps(self) -> int:
+        """The cost of denoising a picture, in Langevin steps."""
+
+    @abstractmethod
+    def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:
+        """Return the chain (1, C, H, W) of picture `index` after all steps, at least as large as the picture."""
+
+    @abstractmethod
+    def render(self, chain: Tensor, after_part: Callable[[float], None]) -> Tensor:
+        """Return the pixels (C, H, W) of a chain (1, C, H, W), denoised: uint8, or of a material float32.
+
+        `after_part(fraction done)` is called between the parts of the work.
+        """
+
+    def draw(self, index: int, after_step: Callable[[float], None]) -> Tensor:
+        """Return picture `index` of the job as (C, height, width): uint8, or of a material grey levels in float32.
+
+        `after_step(steps done)` is called after each Langevin step; denoising counts as `denoising_steps` more. An
+        exception that it raises ends the work.
+        """
+        params = self.params
+
+        def after_part(fraction: float) -> None:
+            after_step(params.steps_taken + fraction * self.denoising_steps)
+
+        generator = torch.Generator(self.device).manual_seed(params.seed_of(index))
+        chain = self.run(index, generator, after_step)
+        pixels = self.render(chain, after_part)
+        del chain  # most of the memory of a large canvas
+        # The canvas may be larger: on the torus its sides are multiples of the net's stride.
+        if params.tileable:
+            return resize_periodic(pixels, params.height, params.width)
+        return pixels[:, : params.height, : params.width]
+
+
+@dataclass(frozen=True)
+class ModelSampler(Sampler):
+    """Draws pictures from one model.
+
+    start: the picture of which variations are drawn, end: the one to pass to from it; (1, C, H, W), in grey levels
+    about the mean.
+    """
 
     model: TrainedModel
-    params: ResolvedSampleParams
     dynamics: Dynamics
-    engine: Engine
     tone: Tone
     start: Tensor | None = None
     end: Tensor | None = None
@@ -45,7 +96,7 @@ class Sampler:
         start: bytes | None = None,
         guide: bytes | None = None,
         end: bytes | None = None,
-    ) -> "Sampler":
+    ) -> "ModelSampler":
         """Prepare a model, on the device of its chains.
 
         start, guide: picture files, to draw variations of the one, guided by the other. end: one to pass to from start.
@@ -55,37 +106,26 @@ class Sampler:
         learned = dynamics_of(model.params, model.levels.box)
         boundary = model.params.boundary if model.params.fixed_size else "torus"
         dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
-        engine = choose_engine(precision_of(model.params), model.chains.device)
+        device = model.chains.device
+        engine = choose_engine(precision_of(model.params), device)
         tone = tone_of(model.net, model.chains, model.params, engine)
         stride = model.net.architecture.total_stride if boundary == "torus" else 1
         sides = round_up(params.height, stride), round_up(params.width, stride)
         first, last = (None if one is None else prepare_picture(one, model, *sides) for one in (start, end))
         conditions = (guide_of(guide, model, params.guide_strength, *sides),) if guide and params.guide_strength else ()
-        return cls(model, params, dynamics, engine, tone, first, last, conditions)
+        return cls(params, engine, device, model, dynamics, tone, first, last, conditions)
 
     @property
     def denoising_steps(self) -> int:
-        """The cost of denoising a picture, in Langevin steps."""
         return basis_passes(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
 
-    def draw(self, index: int, after_step: Callable[[float], None]) -> Tensor:
-        """Return picture `index` of the job as (C, height, width): uint8, or of a material grey levels in float32.
-
-        `after_step(steps done)` is called after each Langevin step; denoising counts as `denoising_steps` more. An
-        exception that it raises ends the work.
-        """
-        params, model = self.params, self.model
-
-        def after_part(share: float) -> None:
-            after_step(params.steps_taken + share * self.denoising_steps)
-
-        generator = torch.Generator(model.chains.device).manual_seed(params.seed_of(index))
-        chains = synthesize(
-            model.net,
+    def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:
+        return synthesize(
+            self.model.net,
             1,
-            params.height,
-            params.width,
-            steps=params.steps_taken,
+            self.params.height,
+            self.params.width,
+            steps=self.params.steps_taken,
             dynamics=self.dynamics,
             generator=generator,
             start=self._chains(index),
@@ -94,12 +134,14 @@ class Sampler:
             begin=self._begin(index, generator),
             conditions=self.conditions,
         )
-        noise_std = model.params.picture_noise
+
+    def render(self, chain: Tensor, after_part: Callable[[float], None]) -> Tensor:
+        model = self.model
         rendered = render(
             model.net,
-            chains,
+            chain,
             model.levels,
-            noise_std,
+            model.params.picture_noise,
             self.dynamics,
             self.engine,
             self.tone,
@@ -107,21 +149,16 @@ class Sampler:
             as_bytes=not model.maps,
         )
         pixels: Tensor = rendered[0]
-        del chains  # most of the memory of a large canvas
-        # On the torus the sides are multiples of the net's stride, so they may be a few pixels too large.
-        if params.tileable:
-            return resize_periodic(pixels, params.height, params.width)
-        return pixels[:, : params.height, : params.width]
+        return pixels
 
     def _begin(self, index: int, generator: torch.Generator) -> Tensor | None:
         """Return the picture of which a variation is drawn, or one on the way to the end, under noise; None without."""
         if self.start is None:
             return None
-        shares = self.params.end_shares
+        shares, strength = self.params.end_shares, self.params.start_strength
         picture = self.start if self.end is None or shares is None else between(self.start, self.end, shares[index])
-        assert self.params.start_strength is not None
-        contrast, noise_std = rms(self.model.chains), self.model.params.picture_noise
-        return start_variation(picture, self.params.start_strength, contrast, noise_std, generator)
+        assert strength is not None
+        return start_variation(picture, strength, start_std(self.model, strength), generator)
 
     def _chains(self, index: int) -> Tensor:
         """Return the model's chains to start from; for pictures of fixed size the one whose turn it is."""

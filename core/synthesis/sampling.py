@@ -10,8 +10,9 @@ from core.engine import Engine
 from core.engine.dynamics import Dynamics
 from core.engine.tiling import map_tiles, needs_tiles, run_in_tiles
 from core.pictures.images import Levels, to_pixels
+from core.pictures.sums import means
 from core.recipe.denoising import denoise
-from core.recipe.tone import Tone, means
+from core.recipe.tone import Tone
 from core.schemas.geometry import Boundary, round_up
 from core.synthesis.conditions import Condition, run_in_place
 from core.theory.model import GenerativeConvNet

@@ -9,7 +9,8 @@ import math
 import torch
 from torch import Tensor
 
-from core.pictures.images import read_covering
+from core.pictures.images import read_covering, rms
+from core.pictures.sums import sums
 from core.recipe.lighting import evened
 from core.synthesis.trained_model import TrainedModel
 
@@ -33,7 +34,8 @@ def between(start: Tensor, end: Tensor, share: float) -> Tensor:
     sin((1 - t) Ω) / sin Ω A + sin(t Ω) / sin Ω B with cos Ω = ⟨A, B⟩ / (‖A‖ ‖B‖) (Shoemake 1985): unlike the mean of
     two pictures it is not fainter than they are. (1 - t) A + t B if they point in one direction, or in opposite ones.
     """
-    squares, others, products = (_sum(one * other) for one, other in ((start, start), (end, end), (start, end)))
+    pairs = ((start, start), (end, end), (start, end))
+    squares, others, products = (sums((one * other).double()).sum().item() for one, other in pairs)
     norm = math.sqrt(squares * others)
     cosine = max(-1.0, min(1.0, products / norm)) if norm else 1.0
     if 1 - abs(cosine) < MIN_ANGLE:
@@ -42,23 +44,21 @@ def between(start: Tensor, end: Tensor, share: float) -> Tensor:
     return (math.sin((1 - share) * angle) / math.sin(angle)) * start + (math.sin(share * angle) / math.sin(angle)) * end
 
 
-def _sum(picture: Tensor) -> float:
-    """Sum line by line: bit-identical on any number of threads."""
-    return picture.double().contiguous().sum(dim=3).sum(dim=2).sum().item()
+def start_variation(picture: Tensor, strength: float, std: float | Tensor, generator: torch.Generator) -> Tensor:
+    """Return (1 - s) I + std Z for a picture I (N, C, H, W) -> same shape, grey levels.
 
-
-def start_variation(
-    picture: Tensor, strength: float, contrast: float, noise_std: float, generator: torch.Generator
-) -> Tensor:
-    """Return (1 - s) I + √(s (2 - s) c² + n²) Z for a picture I (N, C, H, W) -> same shape, grey levels.
-
-    strength: s, 0 to 1. contrast: c, the standard deviation of the model's pictures, so that I under noise keeps it.
-    noise_std: n, the noise that the model's training pictures were under, which its chains have too.
+    strength: s, 0 to 1. std: of the noise, see `start_std`; a number, or one for each pixel (1, 1, H, W).
     """
     noise = torch.randn(picture.shape, generator=generator, dtype=picture.dtype, device=picture.device)
-    return (1 - strength) * picture + variation_std(strength, contrast, noise_std) * noise
+    return (1 - strength) * picture + std * noise
 
 
-def variation_std(strength: float, contrast: float, noise_std: float) -> float:
-    """Return the standard deviation of the noise in `start_variation`, √(s (2 - s) c² + n²)."""
+def start_std(model: TrainedModel, strength: float) -> float:
+    """Return √(s (2 - s) c² + n²), the standard deviation of the noise under which variations of strength s start.
+
+    c: the contrast of the model's pictures without noise, so that a picture under noise keeps it. n: the noise that the
+    training pictures were under; the model's chains have it too, so the square of their contrast is c² + n².
+    """
+    noise_std = model.params.picture_noise
+    contrast = math.sqrt(max(rms(model.chains) ** 2 - noise_std**2, 0))
     return math.hypot(math.sqrt(strength * (2 - strength)) * contrast, noise_std)

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from core.pictures.sums import means
 from core.recipe.presets import PRESETS
-from core.recipe.tone import MAX_GAIN, Tone, means
+from core.recipe.tone import MAX_GAIN, Tone
 from core.schemas.learning import LayerParams, LearningParams
 
 TEXTURE = PRESETS["texture-cpu"]

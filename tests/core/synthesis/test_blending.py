@@ -1,17 +1,19 @@
-"""Several models on one canvas (core/synthesis/blending.py, shares.py)."""
+"""Several models on one canvas (core/synthesis/blending.py, blend_weights.py)."""
 
 import pytest
 import torch
 from nets import random_net
 from PIL import Image
+from support.finished_models import noise_png
 from support.pictures import encoded
 
 from core.engine import FastEngine, ReferenceEngine, tiling
 from core.pictures.colour_box import ColourBox
+from core.pictures.images import read_covering
 from core.recipe.denoising import denoise
 from core.schemas.sampling import BlendedModel, ResolvedSampleParams
+from core.synthesis.blend_weights import Canvas, read_weights
 from core.synthesis.blending import Blend, Boxes, Expert
-from core.synthesis.shares import Canvas, read_shares
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 SIGMA, OTHER_SIGMA, EPSILON, SIDE = 2.0, 3.0, 0.6, 48
@@ -24,9 +26,9 @@ def rand(*shape):
 
 
 def expert(net: GenerativeConvNet, seed: int, **changes) -> Expert:
-    share = rand(2, 1, SIDE, SIDE)[[seed]]
+    weight = rand(2, 1, SIDE, SIDE)[[seed]]
     mask = rand(4, 1, SIDE, SIDE)[[2 + seed]] * (rand(5, 1, SIDE, 1)[[4]] > 0.3)
-    return Expert(net, net.architecture.reference_std / SIGMA, mask, share, **changes)
+    return Expert(net, net.architecture.reference_std / SIGMA, mask, weight, **changes)
 
 
 def masked_score(expert: Expert, canvas: torch.Tensor, phase: tuple[int, int]) -> torch.Tensor:
@@ -62,9 +64,9 @@ def test_the_drift_is_the_gradient_of_the_sum_of_the_masked_scores(engine, in_ti
 def test_eq19_a_step_moves_by_the_sum_of_all_drifts(monkeypatch):
     monkeypatch.setattr("core.synthesis.blending.Noise.fill", lambda _, flat, _std: flat.zero_())
     canvas, experts = 4 * rand(1, 1, SIDE, SIDE), (expert(NET, 0), expert(OTHER, 1))
-    shares: list[float] = []
+    fractions: list[float] = []
     blend = Blend(experts, ReferenceEngine(), SIGMA)
-    found = blend.step(EPSILON, canvas, torch.Generator(), shares.append)
+    found = blend.step(EPSILON, canvas, torch.Generator(), fractions.append)
     basis = torch.zeros_like(canvas)
     for one in experts:
         one.add_basis(ReferenceEngine(), canvas, (0, 0), basis)
@@ -89,20 +91,60 @@ def halves(left: int, right: int) -> bytes:
     return encoded(picture, "PNG")
 
 
-def test_shares_follow_masks_and_weights_and_sum_to_one():
+def test_weights_follow_the_masks_and_sum_to_one():
     params = ResolvedSampleParams(width=64, height=32, step_size=1.0, seed=1, tileable=True)
     canvas = Canvas.of(params, stride=4, window=8)
     entries = [BlendedModel(model_id="m", mask_dataset_id="d"), BlendedModel(model_id="m", weight=0.25)]
-    first, masked, everywhere = read_shares(entries, [halves(0, 255), None], canvas, 8)
+    first, masked, everywhere = read_weights(entries, [halves(0, 255), None], canvas, 8)
     torch.testing.assert_close(first + masked + everywhere, torch.ones(1, 1, 32, 64))
     assert [one[0, 0, 9, 16].item() for one in (first, masked, everywhere)] == [0.75, 0.0, 0.25]
     assert [one[0, 0, 9, 48].item() for one in (first, masked, everywhere)] == [0.0, 1.0, 0.0]
     assert 0.3 < masked[0, 0, 9, 31] < 0.5 < masked[0, 0, 9, 32] < 0.7
     twice = [BlendedModel(model_id="m", mask_dataset_id="d")] * 2
-    shares = read_shares(twice, [halves(255, 255), halves(255, 255)], canvas, 8)
-    assert [one.unique().tolist() for one in shares] == [[0.0], [0.5], [0.5]], "never more than one in all"
-    black = read_shares(entries[:1], [halves(0, 0)], canvas, 8)
+    found = read_weights(twice, [halves(255, 255), halves(255, 255)], canvas, 8)
+    assert [one.unique().tolist() for one in found] == [[0.0], [0.5], [0.5]], "never more than one in all"
+    black = read_weights(entries[:1], [halves(0, 0)], canvas, 8)
     assert [one.unique().tolist() for one in black] == [[1.0], [0.0]]
+
+
+def test_what_is_transparent_in_a_mask_counts_as_black():
+    """Painted in white on a transparent layer, whatever colour lies hidden under the transparency."""
+    canvas = Canvas(32, 64, (32, 64))
+    entry = [BlendedModel(model_id="m", mask_dataset_id="d")]
+    for mode, hidden in (("RGBA", (255, 255, 255, 0)), ("RGBA", (0, 0, 0, 0)), ("LA", (255, 0))):
+        layer = Image.new(mode, (64, 32), hidden)
+        layer.paste((255,) * len(hidden), (32, 0, 64, 32))
+        found = read_weights(entry, [encoded(layer, "PNG")], canvas, 8)
+        expected = read_weights(entry, [halves(0, 255)], canvas, 8)
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_mask_is_softened_in_parts_as_it_is_whole(monkeypatch):
+    canvas, entry = Canvas(32, 64, (32, 64)), [BlendedModel(model_id="m", mask_dataset_id="d")]
+    masks = [noise_png(1, size=64)]
+    whole = read_weights(entry, masks, canvas, 20)[1]
+    monkeypatch.setattr("core.synthesis.blend_weights.BLURRED_PIXELS", 3 * 64)
+    assert torch.equal(read_weights(entry, masks, canvas, 20)[1], whole)
+    sharp = read_covering(masks[0], 32, 64, 1).double() / 255
+    gains = [torch.exp(-((2 * torch.pi * torch.fft.fftfreq(side) * 0.25 * 20) ** 2) / 2) for side in (32, 64)]
+    blurred = torch.fft.ifft2(torch.fft.fft2(sharp) * gains[0][:, None] * gains[1]).real
+    torch.testing.assert_close(whole[0].double(), blurred, rtol=0, atol=2e-3)  # the blur ends at three deviations
+
+
+def test_a_stop_is_seen_between_two_masks():
+    class Stopped(Exception):
+        pass
+
+    seen = []
+
+    def check_stop():
+        seen.append(None)
+        if len(seen) == 2:
+            raise Stopped
+
+    entries = [BlendedModel(model_id="m", mask_dataset_id="d")] * 3
+    with pytest.raises(Stopped):
+        read_weights(entries, [halves(0, 255)] * 3, Canvas(32, 64, (32, 64)), 8, check_stop)
 
 
 def test_a_picture_that_need_not_tile_lies_on_a_larger_canvas_continued_by_its_edges():

@@ -7,10 +7,11 @@ import torch
 
 from core.engine import FastEngine, multiplies_bfloat16
 from core.pictures.images import Levels
+from core.pictures.sums import means
 from core.recipe.learner import dynamics_of
 from core.recipe.presets import PRESETS
 from core.recipe.rendering import tone_of
-from core.recipe.tone import MAX_GAIN, means
+from core.recipe.tone import MAX_GAIN
 from core.schemas.learning import LearningParams
 from core.synthesis.sampling import render, synthesize
 from core.theory.learning import architecture_of

@@ -1,0 +1,127 @@
+"""How much of each pixel is drawn by each model of a blend: from masks to weights that sum to one.
+
+At a border both nets see what is not theirs, and have but a part of their strength, so that structure and contrast
+fade. Therefore masks change within no less than about a window, and where several models draw a place the weights of
+their top units sum to more than one.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.pictures.images import BLACK, WHITE, read_covering
+from core.schemas.geometry import round_up
+from core.schemas.sampling import BlendedModel, ResolvedSampleParams
+
+ROUNDING = 1e-4  # weights nearer than that to 0 or 1 are 0 or 1
+BORDER_STD = 0.25  # of the largest window: standard deviation of the blur of the sharp masks
+STRENGTH_POWER = 0.7  # of a pixel's weight, for the top unit there: two halves sum to 1.23
+BLURRED_PIXELS = 1 << 15  # at once: they stay in a core's cache while all taps of the blur are added up
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A periodic canvas on which a picture of `height` x `width` pixels lies at the top left; sides (H, W) of it."""
+
+    height: int
+    width: int
+    sides: tuple[int, int]
+
+    @classmethod
+    def of(cls, params: ResolvedSampleParams, stride: int, window: int) -> "Canvas":
+        """Return the canvas for nets of this common stride and largest window.
+
+        Unless the picture is to be tileable the canvas is larger by a window, so that what lies at its left edge does
+        not meet what lies at its right one.
+        """
+        margin = 0 if params.tileable else window
+        height, width = (round_up(side + margin, stride) for side in (params.height, params.width))
+        if params.tileable:
+            return cls(height, width, (height, width))
+        return cls(params.height, params.width, (height, width))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    def extend(self, picture: Tensor) -> Tensor:
+        """Continue (..., height, width) by its edge pixels, half way to either side -> (..., H, W)."""
+        rows, columns = (
+            _nearest_lines(side, whole).to(picture.device)
+            for side, whole in zip((self.height, self.width), self.sides, strict=True)
+        )
+        return picture[..., rows, :][..., columns]
+
+
+def read_weights(
+    blend: Sequence[BlendedModel],
+    masks: Sequence[bytes | None],
+    canvas: Canvas,
+    window: int,
+    check_stop: Callable[[], None] = lambda: None,
+) -> list[Tensor]:
+    """Return each model's weights on a canvas, the job's own first, as (1, 1, H, W); all sum to one at each pixel.
+
+    masks: a picture file for each of `blend`, white where its model is drawn; None for everywhere. A model with a mask
+    has `weight` of it, softened, and less where such weights sum to more than one. A model without one has `weight` of
+    what that leaves. The job's own model has the rest.
+    `check_stop` is called before each mask is read, which takes seconds on a large canvas; an exception that it raises
+    ends the work.
+    """
+    zeros = torch.zeros(1, 1, *canvas.sides)
+    weights = []
+    for mask in masks:
+        check_stop()
+        weights.append(zeros if mask is None else _read_mask(mask, canvas, window))
+    factors = [1.0 if one.weight is None else one.weight for one in blend]
+    weights = [weight * factor for weight, factor in zip(weights, factors, strict=True)]
+    total = sum(weights, start=zeros)
+    weights = [_without_rounding(weight / total.clamp_min(1)) for weight in weights]
+    left = _without_rounding(1 - sum(weights, start=zeros))
+    factors = [factor if mask is None else 0.0 for factor, mask in zip(factors, masks, strict=True)]
+    everywhere = max(sum(factors), 1.0)
+    weights = [weight + factor / everywhere * left for weight, factor in zip(weights, factors, strict=True)]
+    return [(1 - sum(factors) / everywhere) * left, *weights]
+
+
+def _read_mask(content: bytes, canvas: Canvas, window: int) -> Tensor:
+    """Read a mask (1, 1, H, W), 0 to 1, softened so that it changes within no less than about a window.
+
+    Transparent parts are black: nothing is painted there.
+    """
+    mask = read_covering(content, canvas.height, canvas.width, 1, ground=BLACK) / WHITE
+    return _blur(canvas.extend(mask)[None], BORDER_STD * window)
+
+
+def top_weights(weight: Tensor) -> Tensor:
+    """Return the weights of a model's top units for its weights at their pixels, 0 to 1 both."""
+    return weight**STRENGTH_POWER
+
+
+def _blur(mask: Tensor, std: float) -> Tensor:
+    """Blur a periodic mask (1, 1, H, W) by a Gaussian that ends at three standard deviations."""
+    reach = math.ceil(3 * std)
+    offsets = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-((offsets / std) ** 2) / 2)
+    taps = list(zip(offsets.tolist(), kernel, strict=True))
+    for dim, across in ((2, 3), (3, 2)):
+        lines = max(1, BLURRED_PIXELS // mask.shape[dim])
+        blurred = torch.empty_like(mask)
+        for before, after in zip(torch.split(mask, lines, across), torch.split(blurred, lines, across), strict=True):
+            part = before.contiguous()
+            after.copy_(sum((tap * part.roll(offset, dim) for offset, tap in taps), start=torch.zeros_like(part)))
+        mask = blurred
+    return _without_rounding(mask / kernel.sum() ** 2)
+
+
+def _without_rounding(weight: Tensor) -> Tensor:
+    return torch.where(weight < ROUNDING, 0.0, torch.where(weight > 1 - ROUNDING, 1.0, weight))
+
+
+def _nearest_lines(side: int, whole: int) -> Tensor:
+    """Return the line of a picture of `side` lines that is nearest to each of `whole` periodic lines."""
+    lines = torch.arange(whole)
+    return torch.where(lines < side, lines, torch.where(lines < (side + whole + 1) // 2, side - 1, 0))
