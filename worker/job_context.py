@@ -188,7 +188,7 @@ class JobContext:
 
     def _with_differences(self, values: dict[str, Any], replay: Replay) -> dict[str, Any]:
         """Add to the `remarks` why the picture that the job makes again may look otherwise."""
-        found = replay.differences(VERSION, values.get("precision"), device_kind(self.device))
+        found = replay.differences(VERSION, values.get("precision"), device_kind(self.device), values.get("processes"))
         return {**values, "remarks": [*values.get("remarks", []), *found]}
 
     def release(self) -> None:

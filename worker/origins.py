@@ -19,10 +19,12 @@ class Origins:
     params: Mapping[str, Any]
 
     @classmethod
-    def of(cls, context: JobContext, precision: str, model_sha256: str | None = None) -> Self:
+    def of(
+        cls, context: JobContext, precision: str, model_sha256: str | None = None, processes: int | None = None
+    ) -> Self:
         """Return the origins of the results of a job whose convolutions have this precision.
 
-        model_sha256: of the model that the job has learned; else that of its input.
+        model_sha256: of the model that the job has learned; else that of its input. processes: those that learned it.
         """
         lease = context.lease
         dataset = None if lease.dataset_id is None else _dataset_origin(context, lease.dataset_id)
@@ -32,7 +34,8 @@ class Origins:
         others = {name: models.find(context.database, id_).sha256 for name, id_ in models_of(lease.params).items()}
         shared = {"kind": lease.kind.value, "model": model_sha256, "dataset": dataset, "datasets": named}
         device = device_kind(context.device)
-        return cls({**shared, "models": others, "precision": precision, "device": device}, lease.params)
+        made_by = {"precision": precision, "device": device, "processes": processes}
+        return cls({**shared, "models": others, **made_by}, lease.params)
 
     def origin(self, name: str, index: int, params: Mapping[str, Any] | None = None) -> Origin:
         """Return the origin of one result. params: those that make it again; those of the job unless given."""

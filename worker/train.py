@@ -72,7 +72,9 @@ def train(context: JobContext) -> None:
     state = load_checkpoint(context.blobs.get(checkpoint), context.device) if checkpoint else None
     with training_processes(context, params) as processes:
         learner = Learner(pictures, params, state, processes.engine, context.renewer.check_canceled)
-        _TrainingRun(context, learner, levels, maps, processes).run()
+        run = _TrainingRun(context, learner, levels, maps, processes)
+        health = run.learn()
+    run.finish(health)
 
 
 class _TrainingRun:
@@ -92,14 +94,16 @@ class _TrainingRun:
         self.time_estimate = _TimeEstimate(learner.architecture, self.params)
         self.previewed_at = self.saved_at = time.monotonic()
 
-    def run(self) -> None:
+    def learn(self) -> Health:
+        """Learn to the end, store a last checkpoint, and return the health of the final state."""
         self.context.set_metrics(precision=self.learner.engine.precision, processes=self.processes.count)
         self.context.report_progress(self._progress_at_start())
         for progress in metrics.observe_durations(self.learner.iterate()):
             self._report(progress)
             self._publish_when_due(progress)
             self._save_when_due()
-        self._finish()
+        self._save()
+        return self.learner.measure_health()
 
     def _progress_at_start(self) -> Progress:
         """Return the progress of earlier attempts."""
@@ -190,13 +194,16 @@ class _TrainingRun:
         rendered = render_chains(state.net, state.chains, self.params)[..., :size, :size]
         return self.levels.to_grey_levels(rendered.detach().cpu()) if self.maps else to_pixels(rendered, self.levels)
 
-    def _finish(self) -> None:
-        """Store a last checkpoint, the pictures, the metrics and the model, and end the job."""
+    def finish(self, health: Health) -> None:
+        """Store the pictures, the metrics and the model, and end the job. health: of the final state.
+
+        Needs no process besides this one, which then uses all the worker's cores.
+        """
         context, net = self.context, self.learner.state.net
-        self._save()
+        context.renewer.check_canceled()  # it also sets the number of threads
         model = self._trained_model()
         stored = self._store(model)  # first, because the pictures name it
-        origins = Origins.of(context, self.learner.engine.precision, stored.stored.sha256)
+        origins = Origins.of(context, self.learner.engine.precision, stored.stored.sha256, self.processes.count)
         results = list(self._results(model))
         for index, drawn in enumerate(results):
             for name, pixels in named_pictures(index, drawn, self.maps):
@@ -210,7 +217,7 @@ class _TrainingRun:
         context.add_artifact("metrics.json", "application/json", json.dumps(series).encode())
         plot, size = plot_metrics(series)
         context.add_artifact("metrics.png", "image/png", plot, size)
-        context.succeed(metrics=self._final_metrics(torch.stack(results)), model=stored)
+        context.succeed(metrics=self._final_metrics(health, torch.stack(results)), model=stored)
 
     def _results(self, model: TrainedModel) -> Iterable[Tensor]:
         """Yield the pictures that the job ends with (C, H, W): uint8, or of a material grey levels in float32.
@@ -240,13 +247,12 @@ class _TrainingRun:
         params, channels = self.params.model_dump(mode="json"), len(self.levels.mean)
         return NewModel(new_id("model"), None, stored, params, channels, self.maps)
 
-    def _final_metrics(self, results: Tensor) -> dict[str, Any]:
+    def _final_metrics(self, health: Health, results: Tensor) -> dict[str, Any]:
         """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, warnings about both.
 
         Also the number of recoveries, the precision, the processes of this attempt, and the iteration at which
         `stop_when_steady` found the pictures steady, if it did.
         """
-        health = self.learner.measure_health()
         picture = self.levels.to_grey_levels(self._first_pictures(1).cpu())[0]
         compared = compared_channels(self.maps)
         resemblance = (

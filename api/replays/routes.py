@@ -29,9 +29,9 @@ async def create(
 ) -> JobOut:
     """Make a picture again, from what its file says about its making: queue a job of the same kind and parameters.
 
-    On the same kind of device and version it has the same pixels; where these differ, the job's `remarks` say so. The
-    picture's model, or its dataset, must be among your own: its content decides, not its id. A training picture is made
-    again by the same training.
+    With the same version and kind of device, and learned by as many processes, it has the same pixels; where these
+    differ, the job's `remarks` say so. The picture's model, or its dataset, must be among your own: its content
+    decides, not its id. A training picture is made again by the same training.
     """
     work = partial(service.create, app_state, _picture(form).file, idempotency_key)
     job = await run_sync(work, limiter=app_state.upload_limiter.threads)

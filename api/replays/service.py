@@ -24,8 +24,7 @@ def create(app_state: AppState, file: BinaryIO, key: str | None) -> Job:
     except (NoOrigin, BadOrigin) as error:
         raise validation_problem([{"field": "image", "message": str(error)}]) from error
     body = _request(app_state, origin)
-    replay = Replay(name=origin.name, version=origin.version, precision=origin.precision, device=origin.device)
-    return service.create(app_state, body, key, replay)
+    return service.create(app_state, body, key, Replay.model_validate(origin, from_attributes=True))
 
 
 def _request(app_state: AppState, origin: Origin) -> AnyJobIn:

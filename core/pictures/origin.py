@@ -67,7 +67,9 @@ class Origin(BaseModel):
     version: of this software. kind, params: of a job that makes it again; for a picture of a sampling job, which does
     not depend on the others, a job that draws it alone. name, index: of the file among the results of that job. model:
     the SHA-256 of the model's file. datasets, models: those that parameters of the job name, which are left out of
-    params. precision: of the convolutions, as `auto` was resolved. device: the kind of processor or GPU.
+    params. precision: of the convolutions, as `auto` was resolved. device: the kind of processor or GPU. processes:
+    those that learned in the last attempt of a training job, which may be fewer than its params ask for; files of
+    older versions do not say it.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -82,6 +84,7 @@ class Origin(BaseModel):
     models: dict[Text, Hash] = {}
     precision: Text
     device: Text
+    processes: Annotated[int, Field(ge=1)] | None = None
     name: Text
     index: Annotated[int, Field(ge=0)]
 

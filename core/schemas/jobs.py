@@ -38,7 +38,7 @@ class JobStatus(StrEnum):
 class Replay(BaseModel):
     """The picture that a job makes again: its name among the results, and what it was made with.
 
-    With another version, precision or device its pixels may differ.
+    With another version, precision or device, or by another number of learning processes, its pixels may differ.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,18 +47,23 @@ class Replay(BaseModel):
     version: str
     precision: str
     device: str
+    processes: int | None = None  # of a training job, if the picture says it
 
-    def differences(self, version: str, precision: str | None, device: str) -> list[str]:
-        """Return a warning for each respect in which the picture is made again otherwise. precision: if known."""
+    def differences(self, version: str, precision: str | None, device: str, processes: int | None) -> list[str]:
+        """Return a warning for each respect in which the picture is made again otherwise.
+
+        precision and processes: None if the job has none.
+        """
         compared = (
-            ("version", self.version, version),
-            ("device", self.device, device),
-            ("precision", self.precision, precision or self.precision),
+            ("version {}", self.version, version),
+            ("device {}", self.device, device),
+            ("precision {}", self.precision, precision),
+            ("{} learning process" if self.processes == 1 else "{} learning processes", self.processes, processes),
         )
         return [
-            f"the picture was made with {what} {before}, and again with {now}: their pixels may differ"
+            f"the picture was made with {what.format(before)}, and again with {now}: their pixels may differ"
             for what, before, now in compared
-            if before != now
+            if None not in (before, now) and before != now
         ]
 
 

@@ -1,8 +1,9 @@
 """A training job of several processes, from its row to its results (worker/training_processes.py)."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
+from io import BytesIO
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +13,12 @@ from support import pictures, rows
 from support.worker_harness import WorkerHarness
 
 from core.jobs import requests
+from core.pictures.origin import read_origin
 from core.schemas.jobs import JobKind, JobStatus, Queue
 from core.schemas.learning import LearningParams
 from core.storage.blobs import Blobs
 from core.storage.database import Database
+from core.synthesis.trained_model import TrainedModel
 from worker import device, runner, train
 from worker.runner import JobRunner
 from worker.settings import WorkerSettings
@@ -99,6 +102,30 @@ def test_a_job_that_loses_a_process_goes_on_from_its_checkpoint_with_the_rest(
     assert job.metrics["remarks"][0].startswith(said)
     assert len(requests.metrics(sqlite_database, job_id)) == ITERATIONS
     assert other_processes() == []
+
+
+def test_the_results_are_drawn_by_one_process_on_all_threads_and_say_how_many_learned(
+    accept_job: Callable[[int], str],
+    start_runner: Callable[[int], JobRunner],
+    sqlite_database: Database,
+    worker_settings: WorkerSettings,
+    monkeypatch,
+) -> None:
+    drawn_by: list[tuple[int, int]] = []
+    draw = train._TrainingRun._results
+
+    def draw_and_note(run: train._TrainingRun, model: TrainedModel) -> Iterable[torch.Tensor]:
+        drawn_by.append((1 + len(other_processes()), torch.get_num_threads()))
+        return draw(run, model)
+
+    monkeypatch.setattr(train._TrainingRun, "_results", draw_and_note)
+    job_id = accept_job(2)
+    assert start_runner(2).run_next(lambda _: None)
+    job = rows.row(sqlite_database, job_id)
+    assert (job.status, job.metrics["processes"]) == (JobStatus.SUCCEEDED, 2)
+    assert drawn_by == [(1, 2)]
+    (picture,) = [one for one in job.artifacts if one.name == "synthesized-000.png"]
+    assert read_origin(BytesIO(Blobs(worker_settings.blobs_url).get(picture.blob))).processes == 2
 
 
 def test_a_processor_has_at_most_a_process_for_each_of_its_threads(

@@ -38,6 +38,7 @@ def test_a_sampled_picture_is_queued_with_its_parameters_for_the_model_of_this_c
     assert (job["kind"], job["status"], job["model_id"]) == ("sample", "queued", second["id"])
     assert job["params"] == {**SAMPLE, **UNSET}
     expected = {"name": "synthesized-000.png", "version": "0.0.9", "precision": "float32", "device": "cpu X"}
+    expected["processes"] = None
     assert job["replays"] == expected
     assert each_api.client.get(f"/v1/jobs/{job['id']}").json()["replays"] == expected
     each_api.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
@@ -49,8 +50,9 @@ def test_a_training_picture_is_queued_for_the_dataset_of_this_content(api: Api) 
     contents = [("a.png", pictures.png(20)), ("b.png", pictures.png(30))]
     one, both = (api.upload(*some).json() for some in (contents[:1], contents))
     origin = DatasetOrigin.of([image["sha256"] for image in both["images"]])
-    picture = told(kind="train", params=dict(rows.PARAMS), dataset=origin, model="f" * 64)
+    picture = told(kind="train", params=dict(rows.PARAMS), dataset=origin, model="f" * 64, processes=2)
     job = replay(api, picture).json()
+    assert job["replays"]["processes"] == 2
     assert (job["dataset_id"], job["params"], job["preset"]) == (both["id"], dict(rows.PARAMS), None)
     assert one["id"] != both["id"]
     api.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
@@ -143,9 +145,21 @@ def test_a_form_without_one_file_is_refused(api: Api) -> None:
 
 
 def test_what_differs_is_said() -> None:
-    replayed = Replay(name="a.png", version="1", precision="bfloat16", device="cpu X")
-    assert replayed.differences("1", "bfloat16", "cpu X") == []
-    assert replayed.differences("1", None, "cpu X") == []
-    found = replayed.differences("2", "float32", "cuda Y")
-    before = [line.split(" made with ")[1].split(",")[0] for line in found]
-    assert before == ["version 1", "device cpu X", "precision bfloat16"]
+    replayed = Replay(name="a.png", version="1", precision="bfloat16", device="cpu X", processes=2)
+    assert replayed.differences("1", "bfloat16", "cpu X", 2) == []
+    assert replayed.differences("1", None, "cpu X", None) == []
+    found = replayed.differences("2", "float32", "cuda Y", 1)
+    before = [line.split(" made with ")[1].split(":")[0] for line in found]
+    assert before == [
+        "version 1, and again with 2",
+        "device cpu X, and again with cuda Y",
+        "precision bfloat16, and again with float32",
+        "2 learning processes, and again with 1",
+    ]
+    by_one = Replay(name="a.png", version="1", precision="bfloat16", device="cpu X", processes=1)
+    assert "made with 1 learning process, and again with 2:" in by_one.differences("1", "bfloat16", "cpu X", 2)[0]
+
+
+def test_an_older_picture_does_not_say_how_many_processes_learned() -> None:
+    older = Replay.model_validate({"name": "a.png", "version": "1", "precision": "bfloat16", "device": "cpu X"})
+    assert older.differences("1", "bfloat16", "cpu X", 2) == []

@@ -52,6 +52,12 @@ def test_an_origin_is_read_as_it_was_written_and_the_pixels_stay() -> None:
         assert json.loads(opened.text["genconvnet"])["params"]["seed"] == 2**62
 
 
+def test_an_origin_of_an_older_version_without_a_number_of_processes_is_read() -> None:
+    fields = ORIGIN.model_dump(mode="json")
+    assert fields.pop("processes") is None
+    assert read_origin(io.BytesIO(with_text(json.dumps(fields).encode()))) == ORIGIN
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_an_origin_that_another_program_stored_again_is_read(compressed: bool) -> None:
     with Image.open(io.BytesIO(write_origin(pictures.png(), ORIGIN))) as opened:
