@@ -100,6 +100,9 @@ def cancel(app_state: AppStateDep, job_id: str) -> JobOut:
 def resume(app_state: AppStateDep, job_id: str, body: ResumeIn | None = None) -> JobOut:
     """Continue a job from its last checkpoint, up to `iterations` if that is given. 409 if it cannot go on.
 
+    A training job that `stop_when_steady` ended early goes on to as many `iterations` as it was to have, or to more,
+    and does not stop early again.
+
     A job that ended before its first checkpoint starts anew; `continues_from` says so, also before.
     """
     return job_out(app_state, service.resume(app_state, job_id, body or ResumeIn()))

@@ -71,19 +71,38 @@ def _require_checkpoint(app_state: AppState, job: Job) -> None:
 def _resumed_params(job: Job, iterations: int | None) -> dict[str, Any] | None:
     """Return the parameters with which the job goes on; None if they do not change. Raises Problem or Conflict."""
     if job.kind == JobKind.TRAIN:
-        before = job.params["iterations"]
-        wanted = iterations if iterations is not None else before
-        if job.status == JobStatus.SUCCEEDED and wanted <= before:
-            raise Conflict(f"job {job.id} has done all its iterations: ask for more than {before}")
-        if wanted < before:
-            message = f"must be at least {before}, as many as the job already has"
-            raise validation_problem([{"field": "params.iterations", "message": message}])
-        return {**job.params, "iterations": wanted}
+        return _resumed_learning(job, iterations)
     if iterations is not None:
         raise validation_problem([{"field": "params.iterations", "message": f"a {job.kind} job has no iterations"}])
     if job.status == JobStatus.SUCCEEDED:
         raise Conflict(f"job {job.id} has succeeded: nothing is left to do")
     return None
+
+
+def _resumed_learning(job: Job, iterations: int | None) -> dict[str, Any]:
+    """Return the parameters with which a training job goes on. Raises Problem or Conflict.
+
+    A job that `stop_when_steady` ended early goes on without it: to the iterations that it was to have, or to more.
+    """
+    before, done = job.params["iterations"], job.progress["iteration"]
+    wanted = before if iterations is None else iterations
+    params = {**job.params, "iterations": wanted}
+    if job.status == JobStatus.SUCCEEDED:
+        was_steady = "steady_at" in job.metrics
+        if was_steady and done < before:
+            if iterations is None:
+                raise Conflict(
+                    f"job {job.id} ended after {done} of {before} iterations, because its pictures came no nearer: "
+                    f"ask for {before} or more to go on"
+                )
+        elif wanted <= before:
+            raise Conflict(f"job {job.id} has done all its iterations: ask for more than {before}")
+        if was_steady:
+            params["stop_when_steady"] = False
+    if wanted < before:
+        message = f"must be at least {before}, as many as the job already has"
+        raise validation_problem([{"field": "params.iterations", "message": message}])
+    return params
 
 
 def _announce(app_state: AppState, job: Job) -> None:

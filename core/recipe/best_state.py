@@ -27,7 +27,7 @@ class BestStateSelection:
         self.params, self.examples, self.stride, self.engine = params, examples, stride, engine
 
     def forget_outdated(self, state: TrainingState) -> None:
-        """Forget a best state that was kept too early, because learning now continues beyond its planned end."""
+        """Forget a best state that was kept too early, because the stage will now end later than it was to then."""
         if state.best is not None and phase(self.params, state.best_iteration, state.steady_at) < FIRST_COMPARED:
             state.best = None
 

@@ -117,6 +117,7 @@ class Learner:
                 self.recovery.keep_good_state(self.state)
                 health = self.update()
                 if self.recovery.recover(self.state, health):
+                    self.best_state.forget_outdated(self.state)
                     continue
                 self.early_stopping.consider(self.state, health)
                 self.best_state.consider(self.state, health)

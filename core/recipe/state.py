@@ -50,7 +50,12 @@ class TrainingState(LearningState):
     steady_at: int | None = None
 
     def prepare_to_continue(self, params: LearningParams) -> None:
-        """Return to the last stage if it was complete and `params` now ask for more iterations."""
+        """Return to the last stage if it was complete and `params` now ask for more iterations.
+
+        A stage that was found steady goes on to the last of its iterations if `params` no longer ask to stop then.
+        """
+        if not params.stop_when_steady:
+            self._forget_distances()
         if self.stage == params.stages and self.iteration < last_iteration(params, self.steady_at):
             self.stage -= 1
             self._forget_distances()
@@ -62,7 +67,10 @@ class TrainingState(LearningState):
         self._forget_distances()
 
     def _forget_distances(self) -> None:
+        """Forget that the stage was found steady, and the good states that say so."""
         self.distances, self.steady_at = [], None
+        kept = (one for one in self.good_states if "steady_at" not in one.numbers)
+        self.good_states = deque(kept, maxlen=GOOD_STATES)
 
     def count_wide(self, is_wide: bool) -> None:
         """Count the iterations in a row for which the chains were too widely spread."""

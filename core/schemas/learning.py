@@ -236,7 +236,7 @@ class LearningParams(BaseModel, LearnedSize):
         Field(
             description="End a stage early once its synthesized pictures have stopped coming nearer to the training "
             "pictures (sliced Wasserstein distance of patches): the learning rate then falls to its end within a "
-            "quarter of the iterations. Not with contrastive.",
+            "quarter of the iterations. Resuming a job that ended so turns it off. Not with contrastive.",
         ),
     ] = False
     seed: Annotated[

@@ -11,7 +11,7 @@ from support.valkey import Valkey, messages
 
 from core.jobs import leases, outcomes, requests, running
 from core.recipe.presets import PRESETS
-from core.schemas.jobs import Queue
+from core.schemas.jobs import Progress, Queue
 from core.schemas.sampling import SHARD_PICTURES
 
 CLIENTS = 8
@@ -337,6 +337,24 @@ def test_a_succeeded_job_resumes_only_with_more_iterations(each_api: Api, each_d
     answer = each_api.client.post(f"{url}/resume", json={"params": {"iterations": 20}})
     assert (answer.status_code, answer.json()["params"]["iterations"]) == (202, 20)
     assert rows.claim(each_api.database).params["iterations"] == 20
+
+
+def test_a_job_that_ended_early_resumes_up_to_its_own_iterations_and_does_not_stop_early_again(
+    api: Api, dataset: str
+) -> None:
+    params = {"iterations": 100, "stop_when_steady": True}
+    url = f"/v1/jobs/{_accepted(api, _train(dataset, **params))['id']}"
+    ended = Progress(iteration=65, iterations=65, fraction=1.0)
+    outcomes.succeed(api.database, rows.claim(api.database), [], ended, metrics={"steady_at": 40})
+    refused = problem(api.client.post(f"{url}/resume"), 409)
+    assert "ended after 65 of 100 iterations" in refused["detail"]
+    assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 99}})) == ["params.iterations"]
+    resumed = api.client.post(f"{url}/resume", json={"params": {"iterations": 100}}).json()
+    assert (resumed["status"], resumed["params"]["iterations"], resumed["params"]["stop_when_steady"]) == (
+        "queued",
+        100,
+        False,
+    )
 
 
 def test_resuming_with_fewer_iterations_is_refused(api: Api, dataset: str) -> None:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from pydantic import ValidationError
+from training import kill
 
-from core.recipe import early_stopping
+from core.recipe import best_state, early_stopping
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.early_stopping import AVERAGED, PATIENCE, is_steady
 from core.recipe.learner import Learner, learn
@@ -101,13 +102,32 @@ def test_a_stopped_job_resumes_bit_identical_and_ends_as_early(stop):
 
 
 @pytest.mark.usefixtures("steady")
-def test_a_job_that_ended_early_goes_on_only_if_more_iterations_are_asked_for():
-    ended = learn(images_of(), params_of())
-    assert list(Learner(images_of(), params_of(), ended).iterate()) == []
-    more = params_of(iterations=2 * ITERATIONS, stop_when_steady=False)
-    assert [one.iteration for one in Learner(images_of(), more, ended).iterate()] == list(
-        range(LAST + 1, 2 * ITERATIONS + 1)
+@pytest.mark.parametrize("iterations", [ITERATIONS, ITERATIONS + 1, 2 * ITERATIONS])
+def test_a_job_that_ended_early_goes_on_only_if_it_is_not_to_stop_early(iterations):
+    ended = learn(
+        images_of(), params_of(), callback=lambda one, state: one.step == LAST - 1 and state.keep_good_state()
     )
+    assert ended.good_states[-1].numbers["steady_at"] == STEADY_AT
+    assert list(Learner(images_of(), params_of(), ended).iterate()) == []
+    further = Learner(images_of(), params_of(iterations=iterations, stop_when_steady=False), ended)
+    assert ["steady_at" in one.numbers for one in further.state.good_states] == [False]
+    assert [one.iteration for one in further.iterate()] == list(range(LAST + 1, iterations + 1))
+    assert further.state.steady_at is None
+
+
+@pytest.mark.usefixtures("steady")
+def test_a_best_state_of_the_cool_down_is_forgotten_when_learning_returns_to_before_it(monkeypatch):
+    monkeypatch.setattr(best_state, "FIRST_COMPARED", 0.8)  # which one of its few comparisons has passed
+    monkeypatch.setattr(best_state, "find_warnings", lambda _: [])
+    learner = Learner(images_of(), params_of(keep_nearest=True))
+    for progress in learner.iterate():
+        if progress.recoveries:
+            break
+        if progress.iteration == LAST - 1:
+            assert learner.state.best_iteration > STEADY_AT
+            kill(learner.state)
+    assert (progress.recoveries, learner.state.steady_at) == (1, None)
+    assert learner.state.best is None
 
 
 def test_contrastive_divergence_cannot_stop_early():

@@ -73,8 +73,10 @@ async function goOn(job) {
 }
 
 async function goFurther(job) {
-  const now = job.params.iterations;
-  const wanted = await prompt("Go further", `Steps in all; it has done ${now.toLocaleString("en")}`, Math.round(now * 1.5), "Learn on", "number");
+  const { iterations } = job.params;
+  const done = job.progress.iteration; // fewer than its iterations if it ended early
+  const offered = done < iterations ? iterations : Math.round(iterations * 1.5);
+  const wanted = await prompt("Go further", `Steps in all; it has done ${done.toLocaleString("en")}`, offered, "Learn on", "number");
   if (wanted !== null) await resume(job.id, Number(wanted));
 }
 
