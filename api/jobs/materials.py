@@ -69,3 +69,25 @@ def require_model_of_pictures(field: str, model: Model) -> None:
     if model.maps:
         message = "learned the maps of a material, of which it draws new ones; a model of pictures is needed"
         raise validation_problem([{"field": field, "message": message}])
+
+
+def difference(model: Model, own: Model) -> str | None:
+    """Return how the maps that a model learned differ from those of the job's own model; None if they are the same."""
+    maps, own_maps = ([MaterialMap.model_validate(one) for one in row.maps] for row in (model, own))
+    if maps == own_maps:
+        return None
+    if not maps or not own_maps:
+        learned = ["the maps of a material" if one else "pictures" for one in (maps, own_maps)]
+        return f"learned {learned[0]}, the job's own model {learned[1]}"
+    roles, own_roles = ([one.role for one in maps] for maps in (maps, own_maps))
+    if roles != own_roles:
+        what = "the maps in the order" if set(roles) == set(own_roles) else "the maps"
+        return f"learned {what} {', '.join(roles)}, the job's own model {', '.join(own_roles)}"
+    differing = (pair for pair in zip(maps, own_maps, strict=True) if pair[0] != pair[1])
+    return "; ".join(
+        f"learned {one.role} of {_layout(one)}, the job's own model of {_layout(own_one)}" for one, own_one in differing
+    )
+
+
+def _layout(one: MaterialMap) -> str:
+    return f"{one.channels} channel{'s' if one.channels > 1 else ''} of {one.bits} bits"

@@ -131,11 +131,9 @@ def _require_blendable(model: Model, others: Mapping[str, Model]) -> None:
     for name, other in others.items():
         learned = _learned_settings(other)
         joined = math.lcm(stride, total_stride(learned.layers))
-        reason = learned.only_size
+        reason = learned.only_size or materials.difference(other, model)
         if reason is None and other.channels != model.channels:
             reason = f"learned pictures of {other.channels} channels, the job's own model of {model.channels}"
-        if reason is None and other.maps != model.maps:
-            reason = "learned other maps of a material than the job's own model"
         if reason is None and joined > MAX_BLENDED_STRIDE:
             reason = (
                 f"the strides of the nets multiply to {total_stride(learned.layers)} and {stride}: the sides of a "

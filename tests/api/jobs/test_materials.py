@@ -83,3 +83,33 @@ def test_a_material_of_one_map_is_no_picture_to_start_from(api: Api) -> None:
     body = {"kind": "sample", "model_id": rows.add_model(api.database, 3), "params": {"start_dataset_id": one}}
     (error,) = problem(api.post(body), 422)["errors"]
     assert "a dataset of pictures is needed" in error["message"]
+
+
+HEIGHT = MaterialMap(role="height", channels=1, bits=8)
+DIFFERENT = {
+    "pictures": ((), "learned pictures, the job's own model the maps of a material"),
+    "roles": ((HEIGHT,), "learned the maps height, the job's own model normal, albedo"),
+    "order": (MAPS[::-1], "learned the maps in the order albedo, normal, the job's own model normal, albedo"),
+    "bits": (
+        (MAPS[0], MAPS[1].model_copy(update={"bits": 16})),
+        "learned albedo of 3 channels of 16 bits, the job's own model of 3 channels of 8 bits",
+    ),
+    "channels": (
+        (MAPS[0], MAPS[1].model_copy(update={"channels": 1})),
+        "learned albedo of 1 channel of 8 bits, the job's own model of 3 channels of 8 bits",
+    ),
+}
+
+
+@pytest.mark.parametrize(("maps", "said"), DIFFERENT.values(), ids=DIFFERENT)
+def test_a_blend_of_materials_that_differ_is_refused_and_says_in_what(
+    api: Api, model: str, maps: tuple[MaterialMap, ...], said: str
+) -> None:
+    def blended(*others: str) -> Any:
+        entries = [{"model_id": other, "weight": 0.5} for other in others]
+        return api.post({"kind": "sample", "model_id": model, "params": {"blend": entries}})
+
+    other = rows.add_model(api.database, sum(one.channels for one in maps) or 6, maps)
+    (error,) = problem(blended(rows.add_model(api.database, 6, MAPS), other), 422)["errors"]
+    assert error == {"field": "params.blend[1].model_id", "message": f"cannot be blended: {said}"}
+    assert blended(rows.add_model(api.database, 6, MAPS)).status_code == 202

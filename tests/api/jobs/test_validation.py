@@ -12,7 +12,6 @@ from core.jobs import outcomes
 from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Queue
-from core.schemas.materials import MaterialMap
 
 QUICK = PRESETS["quick"]
 OBJECT = {"top": "object", "boundary": "padded"}
@@ -389,8 +388,6 @@ def test_a_blend_is_of_textures_with_as_many_channels_and_masks_of_one_picture(e
     for changes, said in (({"channels": 3}, "3 channels"), (OBJECT, "an object"), (PATCHES, "patches of 12")):
         assert said in refused(model_id=rows.add_model(each_api.database, **changes), weight=0.5)
     assert "multiples of 105" in refused(model_id=strided, weight=0.5)
-    material = rows.add_model(each_api.database, maps=(MaterialMap(role="height", channels=1, bits=8),))
-    assert "other maps" in refused(model_id=material, weight=0.5)
     assert "has 2 pictures" in refused(model_id=other, mask_dataset_id=two)
     assert "needed without mask_dataset_id" in refused(model_id=other)
     problem(each_api.post(blended({"model_id": "model_gone", "weight": 0.5})), 404)
