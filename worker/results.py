@@ -8,12 +8,16 @@ from core.pictures.materials import split_maps
 from core.schemas.materials import MaterialMap
 
 
+def picture_names(index: int, maps: Sequence[MaterialMap]) -> list[str]:
+    """Return the names of the files of synthesized picture `index`: one, or one for each map."""
+    stem = f"synthesized-{index:03d}"
+    return [f"{stem}-{one.role}.png" for one in maps] or [f"{stem}.png"]
+
+
 def named_pictures(index: int, drawn: Tensor, maps: Sequence[MaterialMap]) -> list[tuple[str, Tensor]]:
-    """Return the name and the pixels of each file of synthesized picture `index`: one, or one for each map.
+    """Return the name and the pixels of each file of synthesized picture `index`; see `picture_names`.
 
     drawn (C, H, W): bytes; of a material, grey levels in float32.
     """
-    stem = f"synthesized-{index:03d}"
-    if not maps:
-        return [(f"{stem}.png", drawn)]
-    return [(f"{stem}-{one.role}.png", pixels) for one, pixels in zip(maps, split_maps(drawn, maps), strict=True)]
+    pixels = split_maps(drawn, maps) if maps else [drawn]
+    return list(zip(picture_names(index, maps), pixels, strict=True))

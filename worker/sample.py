@@ -8,7 +8,7 @@ from worker.inputs import open_model, read_one_picture
 from worker.job_context import JobContext
 from worker.origins import Origins
 from worker.progress import ProgressReporter
-from worker.results import named_pictures
+from worker.results import named_pictures, picture_names
 
 
 def sample(context: JobContext) -> None:
@@ -33,7 +33,7 @@ def sample(context: JobContext) -> None:
     for done in range(params.count):
         index = context.lease.first + done
         drawn = sampler.draw(index, partial(progress.report, done, done + 1))
-        asked, alone = params.alone(index).model_dump(mode="json"), named_pictures(0, drawn, maps)
-        for (name, pixels), (name_alone, _) in zip(named_pictures(index, drawn, maps), alone, strict=True):
+        asked, alone = params.alone(index).model_dump(mode="json"), picture_names(0, maps)
+        for (name, pixels), name_alone in zip(named_pictures(index, drawn, maps), alone, strict=True):
             context.add_picture(name, pixels, origins.origin(name_alone, 0, asked))
     context.succeed()

@@ -66,15 +66,20 @@ class WorkerHarness:
         return datasets.add(self.database, dataset).id
 
     def add_model(
-        self, net: GenerativeConvNet, params: LearningParams, levels: Levels, chains: torch.Tensor | None = None
+        self,
+        net: GenerativeConvNet,
+        params: LearningParams,
+        levels: Levels,
+        chains: torch.Tensor | None = None,
+        maps: tuple[MaterialMap, ...] = (),
     ) -> str:
         """Store a model as a training job does, with one blank chain unless `chains` are given; return its id."""
         if chains is None:
             chains = torch.zeros(1, net.architecture.channels, params.side, params.side)
-        content = save_model(TrainedModel(net, levels, chains, params))
+        content = save_model(TrainedModel(net, levels, chains, params, maps))
         lease = rows.claimed(self.database)
         stored = self.blobs.put(lease.path("model.safetensors"), content)
-        model = NewModel(new_id("model"), None, stored, params.model_dump(mode="json"), net.architecture.channels)
+        model = NewModel(new_id("model"), None, stored, params.model_dump(mode="json"), net.architecture.channels, maps)
         outcomes.succeed(self.database, lease, [], rows.DONE, model=model)
         return model.id
 

@@ -6,20 +6,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.pictures import encoded
 from support.worker_harness import WorkerHarness
 
 from core.jobs.requests import NewJob
 from core.pictures.deep_png import read_samples
-from core.pictures.images import write_picture
+from core.pictures.images import Levels, write_picture
 from core.pictures.origin import read_origin
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import LearningParams
-from core.schemas.materials import MaterialMap
-from core.schemas.sampling import SampleParams
+from core.schemas.materials import MaterialMap, channels_of
+from core.schemas.sampling import ResolvedSampleParams, SampleParams, models_of
 from core.storage import models
 from core.storage.tables import Job
 from core.synthesis.trained_model import load_model
+from core.theory.learning import architecture_of
+from core.theory.model import GenerativeConvNet
 
 SIDE = 24
 MAPS = (
@@ -103,3 +106,38 @@ def test_windows_of_a_material_without_comparable_maps_are_learned(harness: Work
     assert samples.shape == (SIDE, SIDE, 3)
     assert np.linalg.norm(samples / 127.5 - 1, axis=2) == pytest.approx(1, abs=0.01)
     assert "structure_ratio" not in job.metrics
+
+
+def test_materials_are_blended_where_the_mask_is_white_in_all_maps_alike(harness: WorkerHarness) -> None:
+    def add(mean: float, stride: int) -> str:
+        layers = ({"filters": 6, "kernel_size": 5, "stride": stride},)
+        params = LearningParams.model_validate({**PARAMS.model_dump(), "layers": layers})
+        channels = channels_of(MAPS)
+        net = GenerativeConvNet(architecture_of(params, channels), torch.Generator().manual_seed(stride))
+        levels = Levels(torch.tensor([*[mean] * 3, 127.5, 127.5, 255.0, mean]), shares=torch.full((channels,), 2.0))
+        chains = torch.randn(2, channels, SIDE, SIDE, generator=torch.Generator().manual_seed(stride))
+        return harness.add_model(net, params, levels, 10 * chains, MAPS)
+
+    def blend(left: int, right: int) -> Job:
+        mask = Image.new("L", (48, 32), left)
+        mask.paste(right, (24, 0, 48, 32))
+        entry = {"model_id": other, "mask_dataset_id": harness.add_dataset(a=encoded(mask, "PNG"))}
+        return draw(blend=[entry])
+
+    def draw(**changes: object) -> Job:
+        asked = {"count": 1, "width": 48, "height": 32, "steps": 3, "step_size": 6.0, "seed": 3, **changes}
+        params = ResolvedSampleParams.model_validate(asked).model_dump(mode="json")
+        new = NewJob(JobKind.SAMPLE, params, model_id=dark, model_ids=tuple(models_of(params).values()))
+        return harness.work(new)
+
+    dark, other = add(60.0, 2), add(190.0, 3)
+    blended = blend(0, 255)
+    _check_files(harness, blended, 0, 48, 32)
+    for role, depth in (("albedo", 1), ("height", 257)):
+        levels = read_samples(harness.file(blended, f"synthesized-000-{role}.png")) / depth
+        assert levels[:, :14].mean() == pytest.approx(60, abs=15)
+        assert levels[:, -14:].mean() == pytest.approx(190, abs=15)
+    plain, black = draw(), blend(0, 0)
+    for one in MAPS:
+        files = (harness.file(job, f"synthesized-000-{one.role}.png") for job in (plain, black))
+        assert np.array_equal(*map(read_samples, files)), "a black mask changes nothing"
