@@ -133,7 +133,7 @@ class BlockedNet:
         chunks = self.chunks(blocks, layout)
         of_chunks = [None] * len(chunks) if counted is None else counted.tensor_split(len(chunks))
         sums = parallel_map(partial(self._chunk_gradient, layout), chunks, of_chunks)
-        return self._per_position(functools.reduce(_GradientSums.plus, sums))
+        return self._per_position(functools.reduce(_ChunkSums.plus, sums))
 
     def chunks(self, pictures: Tensor, layout: Layout) -> tuple[Tensor, ...]:
         """Split pictures (N, ...) along N into the chunks that are computed at once: a single one on a GPU.
@@ -160,7 +160,7 @@ class BlockedNet:
         basis = self._deconvolve(coefficients, 0, extended.shape[-2:])
         return layout.fold_back(basis[:, : blocks.shape[1]])
 
-    def _chunk_gradient(self, layout: Layout, blocks: Tensor, counted: Tensor | None) -> "_GradientSums":
+    def _chunk_gradient(self, layout: Layout, blocks: Tensor, counted: Tensor | None) -> "_ChunkSums":
         """Compute the sums of `gradient` for one chunk of pictures."""
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
@@ -177,7 +177,7 @@ class BlockedNet:
             if index:
                 coefficients = self._coefficients_below(coefficients, maps, index)
         top = maps[-1].sum(dim=(0, 2, 3), dtype=self.net.biases[-1].dtype)[: len(self.net.biases[-1])]
-        return _GradientSums(
+        return _ChunkSums(
             weights=tuple(weights),
             biases=tuple(biases),
             top=top,
@@ -229,7 +229,7 @@ class BlockedNet:
         first = self.net.architecture.layers[0]
         return filters_from_blocks(gradient[:, : channels * first.stride**2], first.stride, first.kernel_size), sums
 
-    def _per_position(self, sums: "_GradientSums") -> ScoreGradient:
+    def _per_position(self, sums: "_ChunkSums") -> ScoreGradient:
         """Order the gradients as `net.parameters()` and divide by the number of pictures times positions."""
         net = self.net
         of_layers = zip([*net.weights, *net.biases], [*sums.weights, *sums.biases], strict=True)
@@ -254,8 +254,8 @@ class _PackedWeights:
 
 
 @dataclass(frozen=True)
-class _GradientSums:
-    """Sums over pictures and positions: gradients of weights and biases, top maps, active units, all units."""
+class _ChunkSums:
+    """Sums over a chunk's pictures and positions: gradients, top maps, active units; and the number of all units."""
 
     weights: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
@@ -264,9 +264,9 @@ class _GradientSums:
     active: tuple[int, ...]
     units: tuple[int, ...]
 
-    def plus(self, other: "_GradientSums") -> "_GradientSums":
+    def plus(self, other: "_ChunkSums") -> "_ChunkSums":
         """Return the sums over the pictures of both."""
-        return _GradientSums(
+        return _ChunkSums(
             weights=tuple(map(torch.add, self.weights, other.weights)),
             biases=tuple(map(torch.add, self.biases, other.biases)),
             top=self.top + other.top,

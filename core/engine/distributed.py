@@ -76,7 +76,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class _GradientSums:
+class _RankSums:
     """What one rank adds to a ScoreGradient.
 
     positions: of the top map that count, over its pictures. gradient (weights,), score and active: sums over these
@@ -91,7 +91,7 @@ class _GradientSums:
     @classmethod
     def of(
         cls, engine: FastEngine, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None
-    ) -> "_GradientSums":
+    ) -> "_RankSums":
         """Compute the sums of pictures (n, C, H, W), perhaps none."""
         if not len(images):
             return cls(torch.zeros_like(_flat(net.parameters())), 0, 0.0, (0.0,) * len(net.weights))
@@ -156,7 +156,7 @@ class DistributedEngine:
             self._send_shares(counted.to(torch.uint8), shares)
         first = slice(0, shares[0].end)
         mask = None if counted is None else counted[first]
-        own = _GradientSums.of(self._engine, net, images[first], boundary, mask)
+        own = _RankSums.of(self._engine, net, images[first], boundary, mask)
         _wait_for_gpu(images.device)
         parts = [own, *self._ranks.answers()]
         total = own.gradient
@@ -280,13 +280,13 @@ def _serve(request: Request, engine: FastEngine, net: GenerativeConvNet, answer:
                 generator.set_state(state)
                 images = engine.run(net, images, steps, dynamics, generator, share=share) if share.count else images
             case GradientTask(boundary, _):
-                sums = _GradientSums.of(engine, net, images, boundary, None if mask is None else mask.bool())
+                sums = _RankSums.of(engine, net, images, boundary, None if mask is None else mask.bool())
         _wait_for_gpu(device)
     except Exception as error:
         answer(error)
         return
     if isinstance(request.task, GradientTask):
-        answer(_GradientSums(torch.empty(0), sums.positions, sums.score, sums.active))
+        answer(_RankSums(torch.empty(0), sums.positions, sums.score, sums.active))
         dist.reduce(sums.gradient, dst=0)
         return
     answer(None)

@@ -108,25 +108,44 @@ def run_in_tiles(
     `after_part(steps done)` is called after each tile with a fractional number; an exception it raises ends the run.
     Raises ValueError if the canvas does not suit the net.
     """
-    net.check(canvas, "torus")
     canvas = canvas.contiguous()
     next_canvas, noise = torch.empty_like(canvas), Noise(generator)
-    coefficients = langevin_coefficients(dynamics.step_size, net.architecture.reference_std)
     for step in range(steps):
-        phase = dynamics.draw_phase(net.architecture.total_stride, generator)
-        noise.fill(next_canvas.view(-1), coefficients.noise)
-        next_canvas.add_(canvas, alpha=coefficients.image)
-        parts = list(tiles(net.architecture, canvas, side, phase))
-        for done, tile in enumerate(parts, start=1):
-            basis = engine.basis(net, tile.window(canvas), "valid")
-            tile.of(next_canvas).add_(tile.crop(basis), alpha=coefficients.basis)
-            if after_part is not None:
-                after_part(step + done / len(parts))
-        if dynamics.box is not None:
-            for rows in torch.split(next_canvas, PROJECTED_ROWS, dim=2):
-                rows.copy_(dynamics.box.project(rows))
+        in_step = None if after_part is None else lambda fraction, step=step: after_part(step + fraction)
+        step_in_tiles(engine, net, canvas, next_canvas, dynamics, noise, generator, in_step, side)
         canvas, next_canvas = next_canvas, canvas
     return canvas
+
+
+def step_in_tiles(
+    engine: Engine,
+    net: GenerativeConvNet,
+    canvas: Tensor,
+    next_canvas: Tensor,
+    dynamics: Dynamics,
+    noise: Noise,
+    generator: torch.Generator,
+    after_part: Callable[[float], None] | None = None,
+    side: int | None = None,
+) -> None:
+    """Fill `next_canvas`, contiguous, with periodic pictures `canvas` (N, C, H, W) after a step; see `run_in_tiles`.
+
+    generator: draws the stride phase. `after_part(fraction of the step)` is called after each tile.
+    """
+    net.check(canvas, "torus")
+    coefficients = langevin_coefficients(dynamics.step_size, net.architecture.reference_std)
+    phase = dynamics.draw_phase(net.architecture.total_stride, generator)
+    noise.fill(next_canvas.view(-1), coefficients.noise)
+    next_canvas.add_(canvas, alpha=coefficients.image)
+    parts = list(tiles(net.architecture, canvas, side, phase))
+    for done, tile in enumerate(parts, start=1):
+        basis = engine.basis(net, tile.window(canvas), "valid")
+        tile.of(next_canvas).add_(tile.crop(basis), alpha=coefficients.basis)
+        if after_part is not None:
+            after_part(done / len(parts))
+    if dynamics.box is not None:
+        for rows in torch.split(next_canvas, PROJECTED_ROWS, dim=2):
+            rows.copy_(dynamics.box.project(rows))
 
 
 def map_tiles(
@@ -140,7 +159,7 @@ def map_tiles(
     """Fill `result` (N, C, H, W) with `function` of a canvas, computed window by window: (N, C, h, w) -> same shape.
 
     A pixel that `function` returns may depend on pixels up to a receptive field and a stride away.
-    `after_part(share done)` is called after each tile; an exception it raises ends the work.
+    `after_part(fraction done)` is called after each tile; an exception it raises ends the work.
     """
     parts = list(tiles(architecture, canvas, side, extra_reach=architecture.total_stride))
     for done, tile in enumerate(parts, start=1):

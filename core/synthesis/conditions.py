@@ -1,7 +1,8 @@
 """Langevin dynamics under conditions: what is known, or wanted, of a picture besides the model's density.
 
 A condition adds a term to the log density, whose gradient joins the drift of eq. 19, or constrains the chains after
-each step, or both. All that is drawn under a condition, or has to stay in its place, is drawn by `run_in_place`.
+each step, or both. All that is drawn under a condition, or has to stay in its place, is drawn by
+`run_under_conditions`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,13 +14,17 @@ from torch import Tensor
 
 from core.engine import Engine
 from core.engine.dynamics import Dynamics
-from core.engine.tiling import needs_tiles, run_in_tiles
+from core.engine.noise import Noise
+from core.engine.tiling import needs_tiles, step_in_tiles
 from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
 from core.theory.model import GenerativeConvNet
 
 Step = Callable[[Tensor, torch.Generator, Callable[[float], None] | None], Tensor]
-"""A step of eq. 19 in place, (chains, generator, after_part) -> chains; `after_part(share done)` after each tile."""
+"""A step of eq. 19: (chains, generator, after_part) -> new chains, with every pixel where it was.
+
+`after_part(fraction of the step)` is called after each tile.
+"""
 
 
 class Condition:
@@ -112,7 +117,7 @@ class InBox(Condition):
 
 
 @torch.no_grad()
-def run_in_place(
+def run_under_conditions(
     engine: Engine,
     net: GenerativeConvNet,
     chains: Tensor,
@@ -128,11 +133,13 @@ def run_in_place(
     `Engine.run` lets periodic chains move. Canvases too large for one step are computed in tiles.
     """
     stride, free = net.architecture.total_stride, replace(dynamics, box=None)
-    tiled = dynamics.boundary == "torus" and needs_tiles(net.architecture, chains)
+    in_tiles = dynamics.boundary == "torus" and needs_tiles(net.architecture, chains)
 
     def step(chains: Tensor, generator: torch.Generator, after_part: Callable[[float], None] | None) -> Tensor:
-        if tiled:
-            return run_in_tiles(engine, net, chains.clone(), 1, free, generator, after_part)
+        if in_tiles:
+            moved = torch.empty_like(chains, memory_format=torch.contiguous_format)
+            step_in_tiles(engine, net, chains, moved, free, Noise(generator), generator, after_part)
+            return moved
         down, right = dynamics.draw_phase(stride, generator)
         moved = chains.roll((down, right), (2, 3))
         moved = engine.run(net, moved, 1, replace(free, random_lattice=False), generator)
@@ -158,7 +165,7 @@ def run_steps(
     raises ends the run.
     """
     for done in range(steps):
-        after_part = None if after_step is None else lambda share, done=done: after_step(done + share)
+        after_part = None if after_step is None else lambda fraction, done=done: after_step(done + fraction)
         moved = step(chains, generator, after_part)
         for condition in conditions:
             drift = condition.drift(chains)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
 from core.recipe.denoising import denoise
-from core.synthesis.conditions import Condition, KnownPixels, run_in_place
+from core.synthesis.conditions import Condition, KnownPixels, run_under_conditions
 from core.synthesis.sampling import PATCHES_PER_SIDE
 from core.theory.model import GenerativeConvNet
 
@@ -46,7 +46,7 @@ def inpaint(
     """
     begin = torch.where(known, images, smooth_fill(images, known) if start is None else start)
     conditions = (KnownPixels(images, known, noise_std), *conditions)
-    painted = run_in_place(ReferenceEngine(), net, begin, steps, dynamics, generator, conditions, after_step)
+    painted = run_under_conditions(ReferenceEngine(), net, begin, steps, dynamics, generator, conditions, after_step)
     clean = denoise(net, painted, noise_std, dynamics.boundary, dynamics.random_lattice)
     return torch.where(known, images, clean)
 

@@ -14,7 +14,7 @@ from core.pictures.sums import means
 from core.recipe.denoising import denoise
 from core.recipe.tone import Tone
 from core.schemas.geometry import Boundary, round_up
-from core.synthesis.conditions import Condition, run_in_place
+from core.synthesis.conditions import Condition, run_under_conditions
 from core.theory.model import GenerativeConvNet
 
 PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
@@ -44,26 +44,26 @@ def synthesize(
     of the net's stride, and every picture is periodic. On other boundaries chains begin as the pictures of `start` in
     turn, because the net may depend on the position within an object.
     begin (count, C, H', W'): where the chains begin instead. conditions: what each step respects. With either of them
-    the chains stay in their place (see `run_in_place`).
+    the chains stay in their place (see `run_under_conditions`).
     `after_step(steps done)` is called after each step, with 0 after each row of the patchwork, and with fractions of a
     step for pictures that are computed in tiles; an exception it raises ends the run.
     Raises ValueError if (height, width) is not the size of `start`, except on the torus.
     """
-    in_place = begin is not None or bool(conditions)
+    conditioned = begin is not None or bool(conditions)
     if dynamics.boundary == "torus":
         stride = net.architecture.total_stride
         sides = (round_up(height, stride), round_up(width, stride))
         after_row = partial(after_step, 0.0) if after_step else None
         patches = (patchwork(start, *sides, stride, generator, after_row) for _ in range(count))
         chains = torch.cat(list(patches)) if begin is None else begin
-        if not in_place and needs_tiles(net.architecture, chains):
+        if not conditioned and needs_tiles(net.architecture, chains):
             return run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step)
     else:
         if start.shape[2:] != (height, width):
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
         chains = start[torch.arange(count, device=start.device) % len(start)] if begin is None else begin
-    if in_place:
-        return run_in_place(engine, net, chains, steps, dynamics, generator, conditions, after_step)
+    if conditioned:
+        return run_under_conditions(engine, net, chains, steps, dynamics, generator, conditions, after_step)
     return engine.run(net, chains, steps, dynamics, generator, after_step)
 
 
@@ -82,7 +82,7 @@ def render(
 
     as_bytes: if False, to grey levels (float32), neither rounded nor clamped.
     The tone keeps the mean of the chains rather than that of the denoised pictures, which differs by what the colour
-    box cuts off. On the torus the work is done tile by tile, and `after_part(share done)` is called after each; an
+    box cuts off. On the torus the work is done tile by tile, and `after_part(fraction done)` is called after each; an
     exception it raises ends the work.
     """
     mean = means(chains)

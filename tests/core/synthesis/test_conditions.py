@@ -12,7 +12,7 @@ from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import round_up
-from core.synthesis.conditions import Condition, Guide, KnownPixels, Periodic, run_in_place
+from core.synthesis.conditions import Condition, Guide, KnownPixels, Periodic, run_under_conditions
 from core.theory.boundary import continue_periodically, crop
 from core.theory.decoding import basis
 from core.theory.langevin import langevin_step
@@ -45,14 +45,14 @@ class Pull(Condition):
 
 
 def test_without_conditions_and_phases_the_steps_are_the_engines():
-    found = run_in_place(ReferenceEngine(), NET, chains_of(), 3, DYNAMICS, generator())
+    found = run_under_conditions(ReferenceEngine(), NET, chains_of(), 3, DYNAMICS, generator())
     assert torch.equal(found, run_chains(NET, chains_of(), 3, DYNAMICS, generator()))
 
 
 def test_the_drifts_of_all_conditions_join_that_of_eq19_before_the_projection():
     box = ColourBox(torch.full((1, 1, 1), -1.5), torch.full((1, 1, 1), 1.5))
     dynamics = replace(DYNAMICS, box=box)
-    found = run_in_place(ReferenceEngine(), NET, chains_of(), 3, dynamics, generator(), (Pull(5.0), Pull(1.0)))
+    found = run_under_conditions(ReferenceEngine(), NET, chains_of(), 3, dynamics, generator(), (Pull(5.0), Pull(1.0)))
     noise, expected = generator(), chains_of()
     for _ in range(3):
         drift = (5.0 - expected) + (1.0 - expected)
@@ -64,7 +64,7 @@ def test_the_drifts_of_all_conditions_join_that_of_eq19_before_the_projection():
 def test_with_random_phases_every_pixel_stays_in_its_place():
     """With a tiny step nothing moves, while the engine alone would roll the chains."""
     dynamics = Dynamics(1e-6, "torus", random_lattice=True)
-    found = run_in_place(FastEngine(), NET, chains_of(), 5, dynamics, generator())
+    found = run_under_conditions(FastEngine(), NET, chains_of(), 5, dynamics, generator())
     torch.testing.assert_close(found, chains_of(), rtol=0, atol=1e-4)
     assert (FastEngine().run(NET, chains_of(), 5, dynamics, generator()) - chains_of()).abs().max() > 0.1
 
@@ -74,7 +74,7 @@ def test_a_canvas_in_tiles_respects_them_alike(monkeypatch):
         monkeypatch.setitem(limits, "cpu", 1)
     monkeypatch.setattr(tiling.Noise, "fill", lambda _, flat, _std: flat.zero_())
     begin, calls = chains_of(120), []
-    found = run_in_place(ReferenceEngine(), NET, begin, 2, DYNAMICS, generator(), (Pull(1.0),), calls.append)
+    found = run_under_conditions(ReferenceEngine(), NET, begin, 2, DYNAMICS, generator(), (Pull(1.0),), calls.append)
     expected = chains_of(120)
     for _ in range(2):
         moved = langevin_step(NET, expected, EPSILON, noise=torch.zeros_like(expected), boundary="torus")
@@ -112,7 +112,7 @@ def test_known_pixels_and_the_periodic_margin_hold_together():
         Periodic(margin),
     )
     begin, dynamics = continue_periodically(images, margin), Dynamics(EPSILON, "valid", random_lattice=True)
-    found = run_in_place(ReferenceEngine(), NET, begin, 3, dynamics, generator(), conditions)
+    found = run_under_conditions(ReferenceEngine(), NET, begin, 3, dynamics, generator(), conditions)
     assert torch.equal(found, continue_periodically(crop(found, margin), margin)), "also the noise of known pixels"
     changes = (crop(found, margin) - images)[known]
     assert changes.std().item() == pytest.approx(0.5, rel=0.15)
@@ -146,6 +146,6 @@ def test_a_guide_draws_the_mean_to_that_of_the_two_gaussians():
     with torch.no_grad():
         net.weights[0].zero_()
     guide = Guide(torch.full((1, 1, 24, 24), 8.0, dtype=torch.float64), 3.0, SIGMA, blur=2.0)
-    found = run_in_place(FastEngine(), net, torch.zeros_like(chains_of()), 200, DYNAMICS, generator(), (guide,))
+    found = run_under_conditions(FastEngine(), net, torch.zeros_like(chains_of()), 200, DYNAMICS, generator(), (guide,))
     assert found.mean().item() == pytest.approx(6.0, abs=0.2)
     assert found.std().item() == pytest.approx(SIGMA, rel=0.1), "finer structure is left alone"
