@@ -6,7 +6,7 @@ from core.engine import Engine
 from core.pictures.quality import relative_grid_peak, sliced_wasserstein
 from core.recipe.diagnosis import Health, find_warnings
 from core.recipe.rendering import render_chains
-from core.recipe.schedule import last_iteration, phase
+from core.recipe.schedule import last_iteration, schedule_fraction
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
 
@@ -28,15 +28,14 @@ class BestStateSelection:
 
     def forget_outdated(self, state: TrainingState) -> None:
         """Forget a best state that was kept too early, because the stage will now end later than it was to then."""
-        if state.best is not None and phase(self.params, state.best_iteration, state.steady_at) < FIRST_COMPARED:
+        if state.best is not None and not self._is_late(state, state.best_iteration):
             state.best = None
 
     def consider(self, state: TrainingState, health: Health) -> None:
         """Keep the state if it is the best so far, is healthy, and if a comparison is due late in the stage."""
         params = self.params
-        late = phase(params, state.iteration, state.steady_at) >= FIRST_COMPARED
         due = (last_iteration(params, state.steady_at) - state.iteration) % COMPARISON_INTERVAL == 0
-        if params.keep_nearest and late and due and not find_warnings(health):
+        if params.keep_nearest and self._is_late(state, state.iteration) and due and not find_warnings(health):
             state.keep_if_best(self.distance(state))
 
     def finish_stage(self, state: TrainingState) -> None:
@@ -50,3 +49,6 @@ class BestStateSelection:
         distance = sliced_wasserstein(made, self.examples, directions=DIRECTIONS, seed=DIRECTIONS_SEED)
         grid = relative_grid_peak(made, self.examples, self.stride) or 1.0
         return distance * max(1.0, grid / TOLERATED_GRID_PEAK)
+
+    def _is_late(self, state: TrainingState, iteration: int) -> bool:
+        return schedule_fraction(self.params, iteration, state.steady_at) >= FIRST_COMPARED

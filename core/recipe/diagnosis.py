@@ -15,8 +15,8 @@ from core.pictures.images import rms
 
 EXPLODED_STD_RATIO = 3.0  # times the pictures' spread; chains beyond it never come back
 WIDE_STD_RATIO = 1.6  # pictures with few large shapes reach it for a while
-PATIENCE = 40  # iterations in a row for which chains may be that wide
-STEADY_STD_RATIO = 1.3  # below it a state is worth returning to; from a wider one chains only explode again
+MAX_WIDE_ITERATIONS = 40  # in a row
+NORMAL_STD_RATIO = 1.3  # below it a state is worth returning to; from a wider one chains only explode again
 TOLERATED_CONTRAST = 0.2  # relative difference between the spread of chains and pictures at the end
 TOLERATED_ACTIVE = (0.05, 0.95)  # share of a layer's units
 DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units, on pictures and on chains, is dead
@@ -66,7 +66,7 @@ def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: b
     bounded: chains in a colour box often jump to its bounds and return. Only staying there is a failure.
     """
     limit = math.inf if bounded else EXPLODED_STD_RATIO * max(health.data_std, reference_std)
-    if wide_for > PATIENCE or not health.chain_std < limit:
+    if wide_for > MAX_WIDE_ITERATIONS or not health.chain_std < limit:
         return (
             f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, "
             f"the pictures' {health.data_std:.3g}"
@@ -79,9 +79,9 @@ def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: b
     return None
 
 
-def is_steady(chains: Tensor, data_std: float, reference_std: float) -> bool:
+def has_normal_spread(chains: Tensor, data_std: float, reference_std: float) -> bool:
     """Return True if the chains (M̃, C, S, S) are spread little wider than the pictures."""
-    return rms(chains) < STEADY_STD_RATIO * max(data_std, reference_std)
+    return rms(chains) < NORMAL_STD_RATIO * max(data_std, reference_std)
 
 
 def find_warnings(health: Health, has_top_filter: bool = False) -> list[str]:

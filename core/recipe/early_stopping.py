@@ -1,7 +1,7 @@
 """`stop_when_steady`: end a stage early once its pictures have stopped coming nearer to the training pictures.
 
-From then on the rest of the schedule is passed quickly (`core.recipe.schedule.phase`), because the state that a stage
-ends with must be one at rest: docs/experiments/stop-when-steady.md.
+From then on the rest of the schedule is passed quickly (`core.recipe.schedule.schedule_fraction`), because the state
+that a stage ends with must be one at rest: docs/experiments/stop-when-steady.md.
 """
 
 from core.recipe.best_state import BestStateSelection

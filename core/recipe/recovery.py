@@ -1,6 +1,6 @@
 """Return to an earlier state, with a smaller learning rate, when learning has died or diverged."""
 
-from core.recipe.diagnosis import Health, diagnose, is_steady, is_wide
+from core.recipe.diagnosis import Health, diagnose, has_normal_spread, is_wide
 from core.recipe.schedule import learning_rate
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
@@ -21,9 +21,9 @@ class Recovery:
         self.params, self.data_std = params, data_std
 
     def keep_good_state(self, state: TrainingState) -> None:
-        """Copy the state every GOOD_STATE_ITERATIONS if its chains are steady; the first one in any case."""
+        """Copy the state every GOOD_STATE_ITERATIONS if its chains have a normal spread; the first one in any case."""
         due = state.iteration % GOOD_STATE_ITERATIONS == 0
-        if not state.good_states or (due and is_steady(state.chains, self.data_std, self.params.reference_std)):
+        if not state.good_states or (due and has_normal_spread(state.chains, self.data_std, self.params.reference_std)):
             state.keep_good_state()
 
     def recover(self, state: TrainingState, health: Health) -> bool:

@@ -17,7 +17,7 @@ def last_iteration(params: LearningParams, steady_at: int | None = None) -> int:
     return min(params.iterations, steady_at + math.ceil(COOL_DOWN * params.iterations))
 
 
-def phase(params: LearningParams, iteration: int, steady_at: int | None = None) -> float:
+def schedule_fraction(params: LearningParams, iteration: int, steady_at: int | None = None) -> float:
     """Return the share of the schedule that is over after `iteration` iterations of the stage, 0 to 1.
 
     It is the share of the iterations; but from `steady_at` on, the rest of the schedule is passed by `last_iteration`.
@@ -36,6 +36,6 @@ def warm_up(params: LearningParams, iteration: int) -> float:
 
 def learning_rate(params: LearningParams, iteration: int, scale: float = 1.0, steady_at: int | None = None) -> float:
     """Return η after `iteration` iterations of the stage. `scale` is what recoveries have reduced it to."""
-    height = (1 + math.cos(math.pi * phase(params, iteration, steady_at))) / 2
+    height = (1 + math.cos(math.pi * schedule_fraction(params, iteration, steady_at))) / 2
     decay = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * height
     return params.learning_rate * scale * warm_up(params, iteration) * decay

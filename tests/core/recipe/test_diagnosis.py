@@ -7,13 +7,13 @@ from core.engine import ScoreGradient
 from core.recipe.diagnosis import (
     DEAD_ACTIVE_SHARE,
     EXPLODED_STD_RATIO,
-    PATIENCE,
-    STEADY_STD_RATIO,
+    MAX_WIDE_ITERATIONS,
+    NORMAL_STD_RATIO,
     WIDE_STD_RATIO,
     Health,
     diagnose,
     find_warnings,
-    is_steady,
+    has_normal_spread,
     is_wide,
     measure_health,
 )
@@ -39,7 +39,9 @@ def test_a_healthy_iteration_has_neither_diagnosis_nor_warning():
     assert not is_wide(GOOD, 10.0)
 
 
-@pytest.mark.parametrize(("wide_for", "alive"), [(0, True), (1, True), (PATIENCE, True), (PATIENCE + 1, False)])
+@pytest.mark.parametrize(
+    ("wide_for", "alive"), [(0, True), (1, True), (MAX_WIDE_ITERATIONS, True), (MAX_WIDE_ITERATIONS + 1, False)]
+)
 def test_wide_chains_are_given_patience(wide_for, alive):
     diagnosis = diagnose(WIDE, 10.0, wide_for)
     assert (diagnosis is None) == alive
@@ -103,17 +105,17 @@ def test_an_objects_one_unit_has_to_fire():
     assert find_warnings(health) != []
 
 
-def test_a_state_is_steady_below_the_bound():
+def test_chains_have_a_normal_spread_below_the_bound():
     spread = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
     for scale, data_std, reference_std in ((20.0, 20.0, 1.0), (20.0, 1.0, 20.0)):
-        assert is_steady(0.99 * STEADY_STD_RATIO * scale * spread, data_std, reference_std)
-        assert not is_steady(1.01 * STEADY_STD_RATIO * scale * spread, data_std, reference_std)
-    assert not is_steady(NAN * spread, 20.0, 1.0)
+        assert has_normal_spread(0.99 * NORMAL_STD_RATIO * scale * spread, data_std, reference_std)
+        assert not has_normal_spread(1.01 * NORMAL_STD_RATIO * scale * spread, data_std, reference_std)
+    assert not has_normal_spread(NAN * spread, 20.0, 1.0)
 
 
 def test_bounded_chains_may_reach_their_bounds_but_not_stay_there():
     leapt = replace(GOOD, chain_std=4 * GOOD.data_std)
     assert diagnose(leapt, 1.0) is not None
     assert diagnose(leapt, 1.0, bounded=True) is None
-    assert diagnose(leapt, 1.0, wide_for=PATIENCE + 1, bounded=True) is not None
+    assert diagnose(leapt, 1.0, wide_for=MAX_WIDE_ITERATIONS + 1, bounded=True) is not None
     assert diagnose(replace(GOOD, chain_std=float("nan")), 1.0, bounded=True) is not None

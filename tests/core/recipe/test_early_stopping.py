@@ -9,7 +9,7 @@ from core.recipe import best_state, early_stopping
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.early_stopping import AVERAGED, PATIENCE, is_steady
 from core.recipe.learner import Learner, learn
-from core.recipe.schedule import COOL_DOWN, FINAL_LEARNING_RATE, last_iteration, learning_rate, phase
+from core.recipe.schedule import COOL_DOWN, FINAL_LEARNING_RATE, last_iteration, learning_rate, schedule_fraction
 from core.schemas.learning import LayerParams, LearningParams
 
 CPU = torch.device("cpu")
@@ -55,9 +55,9 @@ def test_from_where_it_is_steady_the_rest_of_the_schedule_is_passed_quickly():
     assert last_iteration(params) == 1000
     assert last_iteration(params, 300) == 550
     assert last_iteration(params, 950) == 1000
-    assert phase(params, 300, 300) == pytest.approx(0.3)
-    assert phase(params, 425, 300) == pytest.approx(0.65)
-    assert phase(params, 550, 300) == 1
+    assert schedule_fraction(params, 300, 300) == pytest.approx(0.3)
+    assert schedule_fraction(params, 425, 300) == pytest.approx(0.65)
+    assert schedule_fraction(params, 550, 300) == 1
     assert learning_rate(params, 425, steady_at=300) == pytest.approx(learning_rate(params, 650))
     assert learning_rate(params, 550, steady_at=300) == pytest.approx(FINAL_LEARNING_RATE * params.learning_rate)
 

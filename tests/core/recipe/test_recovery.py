@@ -19,7 +19,7 @@ from training import (
     through_snapshot,
 )
 
-from core.recipe.diagnosis import PATIENCE, WIDE_STD_RATIO, Health
+from core.recipe.diagnosis import MAX_WIDE_ITERATIONS, WIDE_STD_RATIO, Health
 from core.recipe.learner import Learner, learn
 from core.recipe.recovery import GOOD_STATE_ITERATIONS, MAX_RECOVERIES, RECOVERY_SCALE, LearningDiverged
 from core.schemas.learning import LayerParams, LearningParams
@@ -109,9 +109,9 @@ def one_layer():
 def test_wide_chains_that_come_back_in_time_are_no_failure(one_layer):
     recovery, state = one_layer
     for _ in range(2):
-        for _ in range(PATIENCE):
+        for _ in range(MAX_WIDE_ITERATIONS):
             assert not recovery.recover(state, WIDE)
-        assert state.wide_for == PATIENCE
+        assert state.wide_for == MAX_WIDE_ITERATIONS
         assert not recovery.recover(state, GOOD)
         assert state.wide_for == 0
 
@@ -119,14 +119,14 @@ def test_wide_chains_that_come_back_in_time_are_no_failure(one_layer):
 def test_chains_that_stay_wide_are_rolled_back_and_given_the_same_patience_again(one_layer):
     recovery, state = one_layer
     recovery.keep_good_state(state)
-    for _ in range(PATIENCE):
+    for _ in range(MAX_WIDE_ITERATIONS):
         assert not recovery.recover(state, WIDE)
     assert recovery.recover(state, WIDE)
     assert (state.recoveries, state.learning_rate_scale, state.wide_for) == (1, RECOVERY_SCALE, 0)
     assert not recovery.recover(state, WIDE)
 
 
-def test_good_states_are_kept_at_intervals_and_only_if_the_chains_are_steady(one_layer):
+def test_good_states_are_kept_at_intervals_and_only_if_the_chains_have_a_normal_spread(one_layer):
     recovery, state = one_layer
     recovery.keep_good_state(state)  # the first in any case
     for iteration, scale, kept in ((GOOD_STATE_ITERATIONS - 1, 1, 1), (GOOD_STATE_ITERATIONS, 100, 1)):
