@@ -68,14 +68,11 @@ def read_weights(
     masks: a picture file for each of `blend`, white where its model is drawn; None for everywhere. A model with a mask
     has `weight` of it, softened, and less where such weights sum to more than one. A model without one has `weight` of
     what that leaves. The job's own model has the rest.
-    `check_stop` is called before each mask is read, which takes seconds on a large canvas; an exception that it raises
-    ends the work.
+    `check_stop` is called again and again while masks are softened, which takes seconds on a large canvas; an exception
+    that it raises ends the work.
     """
     zeros = torch.zeros(1, 1, *canvas.sides)
-    weights = []
-    for mask in masks:
-        check_stop()
-        weights.append(zeros if mask is None else _read_mask(mask, canvas, window))
+    weights = [zeros if mask is None else _read_mask(mask, canvas, window, check_stop) for mask in masks]
     factors = [1.0 if one.weight is None else one.weight for one in blend]
     weights = [weight * factor for weight, factor in zip(weights, factors, strict=True)]
     total = sum(weights, start=zeros)
@@ -87,13 +84,13 @@ def read_weights(
     return [(1 - sum(factors) / everywhere) * left, *weights]
 
 
-def _read_mask(content: bytes, canvas: Canvas, window: int) -> Tensor:
+def _read_mask(content: bytes, canvas: Canvas, window: int, check_stop: Callable[[], None]) -> Tensor:
     """Read a mask (1, 1, H, W), 0 to 1, softened so that it changes within no less than about a window.
 
     Transparent parts are black: nothing is painted there.
     """
     mask = read_covering(content, canvas.height, canvas.width, 1, ground=BLACK) / WHITE
-    return _blur(canvas.extend(mask)[None], BORDER_STD * window)
+    return _blur(canvas.extend(mask)[None], BORDER_STD * window, check_stop)
 
 
 def top_weights(weight: Tensor) -> Tensor:
@@ -101,7 +98,7 @@ def top_weights(weight: Tensor) -> Tensor:
     return weight**STRENGTH_POWER
 
 
-def _blur(mask: Tensor, std: float) -> Tensor:
+def _blur(mask: Tensor, std: float, check_stop: Callable[[], None]) -> Tensor:
     """Blur a periodic mask (1, 1, H, W) by a Gaussian that ends at three standard deviations."""
     reach = math.ceil(3 * std)
     offsets = torch.arange(-reach, reach + 1)
@@ -111,6 +108,7 @@ def _blur(mask: Tensor, std: float) -> Tensor:
         lines = max(1, BLURRED_PIXELS // mask.shape[dim])
         blurred = torch.empty_like(mask)
         for before, after in zip(torch.split(mask, lines, across), torch.split(blurred, lines, across), strict=True):
+            check_stop()
             part = before.contiguous()
             after.copy_(sum((tap * part.roll(offset, dim) for offset, tap in taps), start=torch.zeros_like(part)))
         mask = blurred

@@ -15,6 +15,7 @@ from support.finished_models import add_model, learning_params, noise_png, pixel
 from support.pictures import decoded, encoded
 from support.worker_harness import WorkerHarness
 
+import core.synthesis.blend_sampler
 import core.synthesis.sampler
 from core.engine import choose_engine
 from core.jobs import requests
@@ -30,6 +31,7 @@ from core.storage import datasets, models
 from core.storage.errors import LeaseLost
 from core.theory.learning import architecture_of
 from worker.job_context import JobContext
+from worker.lease_renewer import WorkerStopping
 from worker.sample import sample
 
 COUNT = 2 * SHARD_PICTURES + 1
@@ -221,6 +223,17 @@ def test_models_are_drawn_where_their_masks_are_white_and_a_black_mask_changes_n
     tiled = {"tileable": True, "width": 50, "guide_dataset_id": guide, "guide_strength": 0.1}
     started = {"start_dataset_id": guide, "start_strength": 0.5}
     assert pixels(drawn(blend=[entry], **tiled, **started))[1].shape == (1, 32, 50)
+
+
+def test_a_stop_is_seen_before_a_blend_has_read_its_masks(harness: WorkerHarness, monkeypatch) -> None:
+    model_id, _ = add_model(harness, boundary="torus")
+    mask = harness.add_dataset(a=noise_png(1))
+    blend = [{"model_id": model_id, "mask_dataset_id": mask}]
+    params = ResolvedSampleParams(count=1, width=32, height=32, steps=1, step_size=0.8, seed=7, blend=blend)
+    harness.stopping = lambda: True
+    monkeypatch.setattr(core.synthesis.blend_sampler, "_blend_sampler", lambda *_: pytest.fail("the masks were read"))
+    with pytest.raises(WorkerStopping):
+        harness.work(NewJob(JobKind.SAMPLE, params.model_dump(), model_id=model_id, model_ids=(model_id,)))
 
 
 def test_a_canceled_shard_stops_and_leaves_no_file_behind(harness: WorkerHarness) -> None:

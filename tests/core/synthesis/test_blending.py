@@ -131,20 +131,18 @@ def test_a_mask_is_softened_in_parts_as_it_is_whole(monkeypatch):
     torch.testing.assert_close(whole[0].double(), blurred, rtol=0, atol=2e-3)  # the blur ends at three deviations
 
 
-def test_a_stop_is_seen_between_two_masks():
-    class Stopped(Exception):
-        pass
-
+def test_a_stop_is_seen_while_a_mask_is_softened(monkeypatch):
+    monkeypatch.setattr("core.synthesis.blend_weights.BLURRED_PIXELS", 64)
     seen = []
 
     def check_stop():
         seen.append(None)
-        if len(seen) == 2:
-            raise Stopped
+        if len(seen) == 10:
+            raise KeyboardInterrupt
 
-    entries = [BlendedModel(model_id="m", mask_dataset_id="d")] * 3
-    with pytest.raises(Stopped):
-        read_weights(entries, [halves(0, 255)] * 3, Canvas(32, 64, (32, 64)), 8, check_stop)
+    entry = [BlendedModel(model_id="m", mask_dataset_id="d")]
+    with pytest.raises(KeyboardInterrupt):
+        read_weights(entry, [halves(0, 255)], Canvas(32, 64, (32, 64)), 8, check_stop)
 
 
 def test_a_picture_that_need_not_tile_lies_on_a_larger_canvas_continued_by_its_edges():
