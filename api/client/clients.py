@@ -59,7 +59,7 @@ class JobOptions:
 class Blended:
     """Another model to draw on the same canvas. mask: one picture, white where it is drawn; None for everywhere.
 
-    weight: factor on the mask, 0 to 1; without a mask, the model's share of what the masks leave.
+    weight: factor on the mask, 0 to 1; without a mask, how much of what the masks leave is the model's.
     """
 
     model: str | Model

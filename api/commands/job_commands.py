@@ -107,7 +107,7 @@ def sample(
         list[str] | None,
         typer.Option(
             metavar="MODEL=MASK[:WEIGHT]",
-            help="Draw another model where a mask, a picture, is white; or MODEL=WEIGHT, everywhere with this share. "
+            help="Draw another model where a mask, a picture, is white; or MODEL=WEIGHT, everywhere with this weight. "
             "May be repeated.",
         ),
     ] = None,

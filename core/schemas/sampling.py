@@ -41,7 +41,7 @@ _SIDE = (
 
 
 class BlendedModel(BaseModel):
-    """Another model, and where its texture is drawn: its share of a pixel is `weight` x the mask."""
+    """Another model, and where its texture is drawn: its weight at a pixel is `weight` x the mask."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +59,7 @@ class BlendedModel(BaseModel):
             validate_default=True,
             ge=0,
             le=1,
-            description="Factor on the mask; 1 if absent. Without a mask: the model's share of what masks leave.",
+            description="Factor on the mask; 1 if absent. Without a mask: how much of what masks leave is the model's.",
         ),
     ] = None
 
