@@ -5,7 +5,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,12 +13,13 @@ from torch.nn import functional
 
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks
-from core.engine.parallel import parallel_map
+from core.engine.parallel import parallel_map, serial_if_small
 from core.theory.decoding import deconvolve
 from core.theory.model import GenerativeConvNet, convolve, positions
 
 CHUNK_MAP_BYTES = 5 << 20  # of a chunk's largest map on the processor, at most
 MIN_CHUNKS = 4  # fewer if there are fewer pictures
+MIN_BAND_HALOS = 2  # rows of a band, at least so many times what it computes twice
 INTEGER_TYPES = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
 
 
@@ -28,7 +29,8 @@ class BlockedNet:
 
     Channels, of the picture and of every layer but an object's top filter, are padded with zeros to multiples of
     `channel_alignment`. Filters of zeros never fire, and the weights of missing channels are zero: the sums are the
-    same. packed: `weights` in oneDNN's order; see `with_packed_weights`.
+    same. turned: for each layer whose top-down pass oneDNN computes as a convolution (stride 1, on a processor), its
+    filters turned by 180°; else None. packed: `weights` in oneDNN's order; see `with_packed_weights`.
     """
 
     net: GenerativeConvNet
@@ -37,6 +39,7 @@ class BlockedNet:
     strides: tuple[int, ...]
     category_weights: Tensor | None
     channel_alignment: int
+    turned: tuple[Tensor | None, ...]
     packed: "tuple[_PackedWeights, ...] | None" = None
 
     @classmethod
@@ -54,13 +57,16 @@ class BlockedNet:
         category: Tensor | None = None
         if net.category_weights is not None:
             category = _pad_to_multiples(net.category_weights.detach(), channel_alignment).to(dtype)[:, None, None]
+        weights = tuple(weight.to(dtype, memory_format=torch.channels_last) for weight, _ in padded)
+        strides = (1, *net.strides[1:])
         return cls(
             net,
-            tuple(weight.to(dtype, memory_format=torch.channels_last) for weight, _ in padded),
+            weights,
             tuple(bias.to(dtype) for _, bias in padded),
-            (1, *net.strides[1:]),
+            strides,
             category,
             channel_alignment,
+            tuple(_turned(one, stride) for one, stride in zip(weights, strides, strict=True)),
         )
 
     def with_packed_weights(self, layout: Layout, count: int) -> "BlockedNet":
@@ -71,14 +77,13 @@ class BlockedNet:
         if not self._is_fused:
             return self
         packed, size = [], layout.extended
-        for weight, stride in zip(self.weights, self.strides, strict=True):
+        for weight, stride, turned in zip(self.weights, self.strides, self.turned, strict=True):
             filters, channels, kernel, _ = weight.shape
             rows, columns = ((side - kernel) // stride + 1 for side in size)
             up = _packed(weight, 0, stride, (count, channels, *size))
-            # A transposed convolution is a convolution with the filters turned by 180°: the same products.
-            turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-            is_plain = stride == 1 and kernel <= min(rows, columns)
-            down = _packed(turned, kernel - 1, 1, (count, filters, rows, columns)) if is_plain else None
+            down: Tensor | None = None
+            if turned is not None and kernel <= min(rows, columns):
+                down = _packed(turned, kernel - 1, 1, (count, filters, rows, columns))
             packed.append(_PackedWeights(up, down))
             size = rows, columns
         return replace(self, packed=tuple(packed))
@@ -87,7 +92,8 @@ class BlockedNet:
         """Return a copy that shares no memory with this one."""
         weights, biases = (tuple(value.clone() for value in values) for values in (self.weights, self.biases))
         category = None if self.category_weights is None else self.category_weights.clone()
-        return replace(self, weights=weights, biases=biases, category_weights=category)
+        turned = tuple(None if value is None else value.clone() for value in self.turned)
+        return replace(self, weights=weights, biases=biases, category_weights=category, turned=turned)
 
     def copy_(self, other: "BlockedNet") -> None:
         """Overwrite these weights with those of another net of the same shape, in place."""
@@ -96,8 +102,8 @@ class BlockedNet:
 
     @property
     def _tensors(self) -> tuple[Tensor, ...]:
-        category = () if self.category_weights is None else (self.category_weights,)
-        return (*self.weights, *self.biases, *category)
+        others = (self.category_weights, *self.turned)
+        return (*self.weights, *self.biases, *(value for value in others if value is not None))
 
     def feature_maps(self, extended: Tensor) -> list[Tensor]:
         """Return [F^(l) * I], l = 1.. (eq. 1), for what the filters see (N, C s², extended)."""
@@ -107,6 +113,8 @@ class BlockedNet:
             if self._is_fused:
                 up = self.packed[index].up if self.packed else weight
                 maps.append(_fused_convolution(below, up, bias, 0, stride, "relu"))
+            elif self.turned[index] is not None:
+                maps.append(functional.relu_(_convolution(below, weight, bias, 0)))
             else:
                 maps.append(functional.relu_(convolve(below, weight, bias, stride)))
         return maps
@@ -125,15 +133,28 @@ class BlockedNet:
         )
         return found
 
-    def gradient(self, blocks: Tensor, layout: Layout, counted: Tensor | None = None) -> ScoreGradient:
-        """Return ∂f/∂w: in the top-down pass, each layer's input correlated with its coefficients (eq. 21).
+    def gradients(self, batches: Sequence[tuple[Tensor, Layout, Tensor | None]]) -> list[ScoreGradient]:
+        """Return ∂f/∂w of each batch: in the top-down pass, a layer's input correlated with its coefficients (eq. 21).
 
-        counted: see `core.engine.Engine.gradient`.
+        A batch is pictures in blocks, their layout, and which positions count (see `core.engine.Engine.gradient`). The
+        chunks of all batches are computed side by side.
         """
-        chunks = self.chunks(blocks, layout)
-        of_chunks = [None] * len(chunks) if counted is None else counted.tensor_split(len(chunks))
-        sums = parallel_map(partial(self._chunk_gradient, layout), chunks, of_chunks)
-        return self._per_position(functools.reduce(_ChunkSums.plus, sums))
+        layouts: list[Layout] = []
+        chunks: list[Tensor] = []
+        counts: list[Tensor | None] = []
+        ends: list[int] = []
+        for blocks, layout, counted in batches:
+            of_batch = self.chunks(blocks, layout)
+            layouts += [layout] * len(of_batch)
+            chunks += of_batch
+            counts += [None] * len(of_batch) if counted is None else counted.tensor_split(len(of_batch))
+            ends.append(len(chunks))
+        side_by_side = map if self.weights[0].is_cuda else parallel_map
+        sums = list(side_by_side(self._chunk_gradient, layouts, chunks, counts))
+        return [
+            self._per_position(functools.reduce(_ChunkSums.plus, sums[first:end]))
+            for first, end in pairwise([0, *ends])
+        ]
 
     def chunks(self, pictures: Tensor, layout: Layout) -> tuple[Tensor, ...]:
         """Split pictures (N, ...) along N into the chunks that are computed at once: a single one on a GPU.
@@ -149,19 +170,51 @@ class BlockedNet:
         return pictures.tensor_split(max(min(MIN_CHUNKS, len(pictures)), math.ceil(len(pictures) / chunk_size)))
 
     def chunk_basis(self, blocks: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
-        """Compute B for one chunk of pictures; see `basis`."""
-        extended = self._extended(blocks, layout)
+        """Compute B for one chunk of pictures; see `basis`. Several threads compute a band of its rows each."""
+        with serial_if_small(blocks):
+            extended = self._extended(blocks, layout)
+
+        def of_rows(first: int, end: int) -> Tensor:
+            units = slice(max(0, first - self._halo), min(end, len(extended[0, 0]) - self._halo))  # that see the rows
+            band = extended[:, :, units.start : units.stop + self._halo]
+            found = self._extended_basis(band, mask if mask is None else mask[:, :, units])
+            return found[:, :, first - units.start : end - units.start]
+
+        edges = self._band_edges(len(extended[0, 0]))
+        bands = parallel_map(of_rows, edges[:-1], edges[1:], threads_each=1)
+        with serial_if_small(blocks):
+            basis = bands[0] if len(bands) == 1 else torch.cat(bands, dim=2)
+            return layout.fold_back(basis[:, : blocks.shape[1]])
+
+    def _extended_basis(self, extended: Tensor, mask: Tensor | None) -> Tensor:
+        """Compute B for what the filters see (N, C s², extended), of the same shape."""
         maps = self.feature_maps(extended)
         coefficients = self._top_coefficients(maps[-1])
         if mask is not None:
             coefficients = coefficients * mask.to(coefficients.dtype)
         for index in reversed(range(1, len(maps))):
             coefficients = self._coefficients_below(coefficients, maps, index)
-        basis = self._deconvolve(coefficients, 0, extended.shape[-2:])
-        return layout.fold_back(basis[:, : blocks.shape[1]])
+        return self._deconvolve(coefficients, 0, extended.shape[-2:])
+
+    @property
+    def _halo(self) -> int:
+        """Rows of blocks by which what a unit sees is larger than one block, if only the first layer has a stride."""
+        return sum(weight.shape[-2] - 1 for weight in self.weights)
+
+    def _band_edges(self, rows: int) -> list[int]:
+        """Return where the bands begin whose B this thread's threads compute side by side, and `rows`.
+
+        B of a row is the same to the bit in any band: on one thread oneDNN adds the products of an output in an order
+        that does not depend on the number of rows. So the number of bands may follow the number of threads, and a
+        single thread computes nothing twice.
+        """
+        if any(turned is None for turned in self.turned):
+            return [0, rows]
+        count = min(torch.get_num_threads(), rows // max(1, MIN_BAND_HALOS * self._halo))
+        return [rows * band // count for band in range(count + 1)] if count > 1 else [0, rows]
 
     def _chunk_gradient(self, layout: Layout, blocks: Tensor, counted: Tensor | None) -> "_ChunkSums":
-        """Compute the sums of `gradient` for one chunk of pictures."""
+        """Compute the sums of `gradients` for one chunk of pictures."""
         extended = self._extended(blocks, layout)
         maps = self.feature_maps(extended)
         active = tuple(_count_active(layer) for layer in maps)
@@ -206,9 +259,12 @@ class BlockedNet:
     def _deconvolve(self, coefficients: Tensor, index: int, size: torch.Size) -> Tensor:
         """Apply the transpose of a layer's convolution to `coefficients` -> maps of `size` (height, width)."""
         down = self.packed[index].down if self.packed else None
-        if down is None:
-            return deconvolve(coefficients, self.weights[index], self.strides[index], size)
-        return _fused_convolution(coefficients, down, None, self.weights[index].shape[-1] - 1, 1, "none")
+        turned, padding = self.turned[index], self.weights[index].shape[-1] - 1
+        if down is not None:
+            return _fused_convolution(coefficients, down, None, padding, 1, "none")
+        if turned is not None and padding < min(coefficients.shape[-2:]):
+            return _convolution(coefficients, turned, None, padding)
+        return deconvolve(coefficients, self.weights[index], self.strides[index], size)
 
     @property
     def _is_fused(self) -> bool:
@@ -276,6 +332,22 @@ class _ChunkSums:
         )
 
 
+def _turned(weight: Tensor, stride: int) -> Tensor | None:
+    """Return filters (N, C, k, k) turned by 180° as (C, N, k, k).
+
+    A transposed convolution of stride 1 is a convolution with them: the same products. None where oneDNN computes
+    neither.
+    """
+    if stride != 1 or weight.is_cuda or not _has_onednn(weight.dtype):
+        return None
+    return weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _convolution(below: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """Convolve with stride 1 by oneDNN, however small the maps are: PyTorch takes other code for small ones."""
+    return torch.mkldnn_convolution(below, weight, bias, [padding] * 2, [1, 1], [1, 1], 1)
+
+
 def _fused_convolution(
     below: Tensor, weight: Tensor, bias: Tensor | None, padding: int, stride: int, activation: str
 ) -> Tensor:
@@ -292,6 +364,13 @@ def _packed(weight: Tensor, padding: int, stride: int, shape: tuple[int, ...]) -
         weight, [padding] * 2, [stride] * 2, [1, 1], 1, list(shape)
     )
     return found
+
+
+@functools.cache
+def _has_onednn(dtype: torch.dtype) -> bool:
+    if dtype is torch.bfloat16:
+        return _has_fused_convolution()
+    return dtype is torch.float32 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from torch.nn.utils import vector_to_parameters
 
 from core.engine.dynamics import Dynamics
 from core.engine.fast import FastEngine
-from core.engine.interface import ScoreGradient
+from core.engine.interface import Batch, ScoreGradient
 from core.engine.noise import Share
 from core.engine.ranks import STALL_SECONDS, Answer, Ranks, Receive, started_ranks
 from core.schemas.geometry import Boundary
@@ -170,6 +170,9 @@ class DistributedEngine:
             parameters=_like_parameters(total / positions, net),
             active_share=tuple(sum(layer) / len(images) for layer in layers),
         )
+
+    def gradients(self, net: GenerativeConvNet, *batches: Batch) -> list[ScoreGradient]:
+        return [self.gradient(net, batch.images, batch.boundary, batch.counted) for batch in batches]
 
     def _gathered(
         self,

@@ -16,10 +16,10 @@ from torch.backends import cudnn
 
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
-from core.engine.interface import ScoreGradient
+from core.engine.interface import Batch, ScoreGradient
 from core.engine.layout import Layout, project_blocks_
 from core.engine.noise import Noise, Share, noise_of_share, noise_per_picture
-from core.engine.parallel import parallel_map
+from core.engine.parallel import parallel_map, serial_if_small
 from core.schemas.geometry import Boundary
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import GenerativeConvNet
@@ -74,23 +74,32 @@ class FastEngine:
         blocked = blocked.with_packed_weights(layout, len(starts[0])) if steps > 1 else blocked
         noise = iter(noise_of_share(generator, share) if share else noise_per_picture(generator, len(images)))
         noises = [list(islice(noise, len(start))) for start in starts]
-        chunks = parallel_map(partial(_ChainChunk, blocked, layout, dynamics), starts, noises)
+        with serial_if_small(images):
+            chunks = parallel_map(partial(_ChainChunk, blocked, layout, dynamics), starts, noises)
         for step in range(1, steps + 1):
             phase = dynamics.draw_phase(net.architecture.total_stride, generator)
             parallel_map(lambda chunk, phase=phase: chunk.step(phase), chunks)
             if after_step is not None:
                 after_step(step)
         result = torch.empty_like(images, memory_format=torch.contiguous_format)
-        parallel_map(_ChainChunk.write_to, chunks, blocked.chunks(result, layout))
+        with serial_if_small(images):
+            parallel_map(_ChainChunk.write_to, chunks, blocked.chunks(result, layout))
         return result
 
-    @reproducible_cudnn()
-    @torch.no_grad()
     def gradient(
         self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None
     ) -> ScoreGradient:
-        layout = _layout(net, images, boundary)
-        return self._blocked(net, images).gradient(layout.to_blocks(images), layout, counted)
+        return self.gradients(net, Batch(images, boundary, counted))[0]
+
+    @reproducible_cudnn()
+    @torch.no_grad()
+    def gradients(self, net: GenerativeConvNet, *batches: Batch) -> list[ScoreGradient]:
+        layouts = [_layout(net, batch.images, batch.boundary) for batch in batches]
+        in_blocks = [
+            (layout.to_blocks(batch.images), layout, batch.counted)
+            for batch, layout in zip(batches, layouts, strict=True)
+        ]
+        return self._blocked(net, batches[0].images).gradients(in_blocks)
 
     @property
     def _captured_runner(self) -> "CapturedRunner":
@@ -102,7 +111,8 @@ class FastEngine:
         return self._cached_runner
 
     def _blocked(self, net: GenerativeConvNet, images: Tensor) -> BlockedNet:
-        return BlockedNet.of(net, self._dtype or images.dtype, CUDA_CHANNEL_ALIGNMENT if images.is_cuda else 1)
+        with serial_if_small(images):
+            return BlockedNet.of(net, self._dtype or images.dtype, CUDA_CHANNEL_ALIGNMENT if images.is_cuda else 1)
 
 
 class _ChainChunk:
@@ -122,10 +132,19 @@ class _ChainChunk:
 
     def step(self, phase: tuple[int, int]) -> None:
         """Roll the chains by `phase` (down, right) and take one Langevin step."""
+        with serial_if_small(self.blocks):
+            self._roll(phase)
+        basis = self._net.chunk_basis(self.blocks, self._layout)
+        with serial_if_small(self.blocks):
+            self._add(basis)
+
+    def _roll(self, phase: tuple[int, int]) -> None:
         if phase != (0, 0):
             rolled = self._layout.from_blocks(self.blocks).roll(phase, dims=(2, 3))
             self.blocks.copy_(self._layout.to_blocks(rolled))
-        basis = self._net.chunk_basis(self.blocks, self._layout)
+
+    def _add(self, basis: Tensor) -> None:
+        """Finish the step with B."""
         for picture, noise in zip(self._next, self._noise, strict=True):
             noise.fill(picture.permute(1, 2, 0).flatten(), self._coefficients.noise)  # a view: channels are innermost
         self._next.add_(self.blocks, alpha=self._coefficients.image).add_(basis, alpha=self._coefficients.basis)

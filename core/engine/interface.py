@@ -25,6 +25,15 @@ class ScoreGradient:
     active_share: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Pictures (N, C, H, W) that a gradient is the mean over; counted: see `Engine.gradient`."""
+
+    images: Tensor
+    boundary: Boundary
+    counted: Tensor | None = None
+
+
 class Engine(Protocol):
     """Computes with pictures (N, C, H, W) in grey levels about their mean, on the net's device.
 
@@ -57,3 +66,6 @@ class Engine(Protocol):
         counted: bool (N, 1, H_L, W_L). f is then the sum over these positions alone, B^(L) is zero at all others, and
         the mean is over the positions that count, at least one. active_share is of all units even so.
         """
+
+    def gradients(self, net: GenerativeConvNet, *batches: Batch) -> list[ScoreGradient]:
+        """Return the gradient of each batch, computed side by side where that is faster."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from core.engine.dynamics import Dynamics, roll_to_random_phase
-from core.engine.interface import ScoreGradient
+from core.engine.interface import Batch, ScoreGradient
 from core.schemas.geometry import Boundary
 from core.theory import decoding
 from core.theory.langevin import langevin_step
@@ -44,6 +44,9 @@ class ReferenceEngine:
             parameters = torch.autograd.grad(score, list(net.parameters()))
         active = tuple((layer > 0).double().mean().item() for layer in maps)
         return ScoreGradient(score.item(), parameters, active)
+
+    def gradients(self, net: GenerativeConvNet, *batches: Batch) -> list[ScoreGradient]:
+        return [self.gradient(net, batch.images, batch.boundary, batch.counted) for batch in batches]
 
 
 def run_chains(

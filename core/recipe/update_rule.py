@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from core.engine.parallel import serial_if_small
 from core.recipe.scaling import Whitening
 from core.recipe.schedule import learning_rate, warm_up
 from core.recipe.state import TrainingState
@@ -35,7 +36,8 @@ class ScaledAdam:
             group["lr"] = rate * group["scale"]
         set_gradients(net, gradient)
         biases = [bias.detach().clone() for bias in net.biases]
-        whitened_step(net, state.optimizer, self.whitening)
+        with serial_if_small(net.weights[0]):
+            whitened_step(net, state.optimizer, self.whitening)
         if self.is_texture:
             centre_biases(net, biases)
         if not params.contrastive:  # those chains hardly move, so they say little about the score's scale

@@ -245,7 +245,7 @@ class LearningParams(BaseModel, LearnedSize):
     precision: Annotated[
         Precision,
         Field(
-            description="Arithmetic of the convolutions. auto: bfloat16 if the processor or GPU has matrix units for "
+            description="Arithmetic of the convolutions. auto: bfloat16 if the processor or GPU is clearly faster in "
             "it, else float32. Chains, noise and weights are always float32.",
         ),
     ] = "auto"

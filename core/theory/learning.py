@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from core.engine import Engine, ScoreGradient, choose_engine
+from core.engine import Batch, Engine, ScoreGradient, choose_engine
 from core.engine.dynamics import Dynamics
 from core.pictures.parts import filled, is_partial, seeing_units
 from core.pictures.training_set import TrainingSet
@@ -151,10 +151,8 @@ class Algorithm1:
         of_pictures = boundary_of_pictures(boundary)
         counted = observed_units(observed, net.architecture, of_pictures)
         known = observed if counted is None else observed.nan_to_num(0.0)
-        return LikelihoodGradient(
-            observed=self.engine.gradient(net, known, of_pictures, counted),
-            synthesized=self.engine.gradient(net, synthesized, boundary),
-        )
+        of_both = self.engine.gradients(net, Batch(known, of_pictures, counted), Batch(synthesized, boundary))
+        return LikelihoodGradient(*of_both)
 
 
 def observed_units(images: Tensor, architecture: Architecture, boundary: Boundary) -> Tensor | None:

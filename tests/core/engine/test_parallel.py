@@ -8,17 +8,27 @@ import torch
 from engines import relative
 from nets import case, seeded
 
-from core.engine.blocked import BlockedNet
+from core.engine.blocked import BlockedNet, _has_onednn
 from core.engine.layout import Layout
 from core.engine.parallel import parallel_map
 
+BFLOAT16 = pytest.param(
+    torch.bfloat16,
+    marks=pytest.mark.skipif(not _has_onednn(torch.bfloat16), reason="oneDNN has no bfloat16 on this processor"),
+)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
 
 @pytest.fixture(params=[1, 2, 3])
-def threads(request) -> Iterator[int]:
-    before = torch.get_num_threads()
+def threads(request) -> int:
     torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    return request.param
 
 
 def test_results_come_back_in_order_and_without_gradients(threads):  # noqa: ARG001
@@ -48,6 +58,38 @@ def test_an_exception_in_a_worker_is_raised(threads):  # noqa: ARG001
 
     with pytest.raises(KeyError, match="three"):
         parallel_map(fail, range(4))
+
+
+def test_a_function_may_call_it_too(threads):
+    def inner(number: int) -> list[int]:
+        return parallel_map(lambda one: 10 * number + one, range(3))
+
+    assert parallel_map(inner, range(2), threads_each=threads) == [[0, 1, 2], [10, 11, 12]]
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, BFLOAT16])
+@pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])
+def test_the_basis_in_bands_is_that_of_the_whole_picture_to_the_bit(boundary, dtype):
+    """Whether PyTorch would call a map small or not, and with a mask; 8 threads are more than there are bands."""
+    for layers, size in (([(96, 9, 3), (48, 3, 1), (32, 3, 1)], (96, 129)), ([(8, 6, 2), (3, 5, 1)], (100, 40))):
+        one = case("a", layers, size, boundary, channels=3, count=2)
+        layout = Layout.of(one.net.architecture, size, boundary)
+        net = BlockedNet.of(one.net.float(), dtype)
+        for count in (1, 2):
+            blocks = layout.to_blocks(torch.randn(count, 3, *size, generator=seeded(4)))
+            top = net.feature_maps(layout.extend(blocks, dtype))[-1]
+            mask = torch.rand(1, 1, *top.shape[2:], generator=seeded(5))
+            found, bands = [], set()
+            for number in (1, 2, 4, 8):
+                torch.set_num_threads(number)
+                bands.add(len(net._band_edges(layout.extended[0])))
+                found.append((net.chunk_basis(blocks, layout), net.chunk_basis(blocks, layout, mask)))
+            assert len(bands) > 1
+            for plain, masked in found[1:]:
+                assert torch.equal(plain, found[0][0])
+                assert torch.equal(masked, found[0][1])
+            assert found[0][1].any()
 
 
 @pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])
