@@ -90,6 +90,8 @@ def _values(field: dict[str, Any]) -> Iterator[str]:
     """Yield the type and bounds of a field of a JSON schema, in words."""
     if "anyOf" in field:
         yield " or ".join(", ".join(_values(one)) for one in field["anyOf"])
+    elif "const" in field:
+        yield f"`{field['const']}`"
     elif "enum" in field:
         yield " ".join(f"`{one}`" for one in field["enum"])
     elif "type" in field:

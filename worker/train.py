@@ -23,7 +23,7 @@ from core.pictures.images import (
     to_pixels,
 )
 from core.pictures.materials import compared_channels, normal_channels, read_maps, shown_maps
-from core.pictures.orientations import turned
+from core.pictures.orientations import evenly_spread_angles, turned, turned_by
 from core.pictures.training_set import TrainingSet, measure_levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_warnings
@@ -55,6 +55,7 @@ KEPT_FIXED_CHAINS = 64  # if samples start as whole chains instead of patches of
 SHEET_PICTURES = 4  # of the dataset, on a contact sheet
 DRAWN_PICTURES = 2  # if windows of the training pictures were learned
 DRAWN_SIDE = 1024  # pixels along each side of these
+MEASURED_ANGLES = 16  # in which a material's levels are measured if it is turned by any
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
 
 
@@ -306,7 +307,10 @@ def _load_material(
     normals = normal_channels(maps, torch.zeros(count), torch.ones(count))
 
     def in_every_orientation() -> Iterator[Tensor]:
-        return (turned(picture, orientation, normals) for orientation in params.orientations)
+        if params.any_angle:
+            angles = evenly_spread_angles(MEASURED_ANGLES)
+            return (turned_by(picture[None], angle[None], params.image_size, normals)[0] for angle in angles)
+        return (turned(picture, orientation, normals) for orientation in params.turns)
 
     levels, std = measure_levels(_Rereading(in_every_orientation), params.contrast, groups=groups)
     standardized = levels.standardize(picture[None]).to(context.device)

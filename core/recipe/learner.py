@@ -16,7 +16,14 @@ from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics, random_phase
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import rms
-from core.pictures.orientations import turned, turned_at_random, turned_each
+from core.pictures.orientations import (
+    evenly_spread_angles,
+    turned,
+    turned_at_random,
+    turned_by,
+    turned_by_random_angles,
+    turned_each,
+)
 from core.pictures.parts import NothingToLearn, filled
 from core.pictures.training_set import TrainingSet, cut_patches
 from core.recipe.best_state import BestStateSelection
@@ -29,7 +36,7 @@ from core.recipe.schedule import last_iteration, learning_rate
 from core.recipe.state import TrainingState, adam
 from core.recipe.update_rule import ScaledAdam
 from core.schemas.learned import boundary_of_pictures
-from core.schemas.learning import LearningParams
+from core.schemas.learning import LearningParams, turnable_side
 from core.theory.learning import (
     Algorithm1,
     LearningProgress,
@@ -46,6 +53,7 @@ from core.theory.model import Architecture, GenerativeConvNet
 EXAMPLES = 4  # training pictures that weights are scaled on and states are compared with
 EXAMPLE_PATCHES = 256  # cut out of them if patches are learned
 EXAMPLE_WINDOWS = 8  # cut out of them if windows of a texture are learned
+EXAMPLE_ANGLES = 8  # that they are turned by if any angle is learned
 RECONSTRUCTION_INTERVAL = 10  # iterations of contrastive divergence between two measurements of what it lowers
 MAX_DRAWS = 1000  # of the observed pictures of one iteration, until a unit sees known pixels alone
 
@@ -229,15 +237,21 @@ def draw_augmented(pictures: TrainingSet, params: LearningParams, stride: int, g
     `orientations` turns and flips them, `random_lattice` crops them to a random stride phase, `picture_noise` adds
     white noise.
     """
-    images = turned_at_random(
-        draw_observed(pictures, params, generator), params.orientations, generator, pictures.normals
-    )
+    images = draw_turned(pictures, params, generator)
     if params.random_lattice:
         down, right = random_phase(stride, generator)
         images = images[..., down:, right:]
     if not params.picture_noise:
         return images
     return images + params.picture_noise * torch.randn(images.shape, generator=generator, device=images.device)
+
+
+def draw_turned(pictures: TrainingSet, params: LearningParams, generator: torch.Generator) -> Tensor:
+    """Draw pictures or patches (M, C, S, S), each in one of the `orientations` or turned by any angle."""
+    if not params.any_angle:
+        return turned_at_random(draw_observed(pictures, params, generator), params.turns, generator, pictures.normals)
+    drawn = draw_observed(pictures, params, generator, turnable_side(params.side))
+    return turned_by_random_angles(drawn, params.side, generator, pictures.normals)
 
 
 def dynamics_of(params: LearningParams, box: ColourBox) -> Dynamics:
@@ -250,21 +264,22 @@ def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
     """Return the first EXAMPLES training pictures on the CPU, or patches of them, always the same.
 
     Unknown pixels are filled with what lies elsewhere in the picture. Several `orientations` are shown one after the
-    other, and all of them, so that there are as many examples at least.
+    other, and all of them, so that there are as many examples at least; of any angle, EXAMPLE_ANGLES.
     """
     examples = filled(pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float())
     if params.patch_size is not None:
         count = EXAMPLE_WINDOWS if params.of_windows else EXAMPLE_PATCHES
-        examples = cut_patches(examples, params.patch_size, count, torch.Generator().manual_seed(0))
-    orientations = params.orientations
-    if len(orientations) == 1:
-        return turned(examples, orientations[0], pictures.normals)
-    shown = range(max(len(examples), len(orientations)))
-    return turned_each(
-        examples[[index % len(examples) for index in shown]],
-        [orientations[index % len(orientations)] for index in shown],
-        pictures.normals,
-    )
+        cut = turnable_side(params.patch_size) if params.any_angle else params.patch_size
+        examples = cut_patches(examples, cut, count, torch.Generator().manual_seed(0))
+    if len(params.turns) == 1:
+        return turned(examples, params.turns[0], pictures.normals)
+    shown = range(max(len(examples), len(params.turns) or EXAMPLE_ANGLES))
+    repeated = examples[[index % len(examples) for index in shown]]
+    if params.any_angle:
+        angles = evenly_spread_angles(EXAMPLE_ANGLES)[[index % EXAMPLE_ANGLES for index in shown]]
+        return filled(turned_by(repeated, angles, params.side, pictures.normals))
+    turns = [params.turns[index % len(params.turns)] for index in shown]
+    return turned_each(repeated, turns, pictures.normals)
 
 
 def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:

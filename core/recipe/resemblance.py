@@ -38,9 +38,9 @@ def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningPa
     objects, patches and reconstructions are no textures, small pictures are too few pieces, and what was learned in
     several orientations resembles the picture in none of them alone, and a picture with unknown pixels has no spectrum.
     """
-    if len(params.orientations) > 1 or is_partial(picture):
+    if len(params.turns) != 1 or is_partial(picture):
         return None
-    picture = turned(picture, params.orientations[0])
+    picture = turned(picture, params.turns[0])
     texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive
     if not texture or not is_comparable(synthesized, picture):
         return None

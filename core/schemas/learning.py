@@ -1,8 +1,9 @@
 """Settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from core.schemas.geometry import Boundary, map_size, receptive_field, total_stride
 
@@ -10,6 +11,7 @@ Top = Literal["convolutional", "object", "category"]
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Orientation = Literal["0", "90", "180", "270", "flipped-0", "flipped-90", "flipped-180", "flipped-270"]
+ANY_ANGLE: Literal["any"] = "any"
 
 COLOUR_CHANNELS = 3
 MAX_SEED = 2**63 - 1
@@ -21,6 +23,23 @@ MAX_WEIGHTS = 2**26  # of a net: 256 MiB; Adam and the kept states take several 
 DEFAULT_MAX_BATCH = 64  # training pictures of an iteration if the settings give no batch_size
 MAX_PROCESSES = 64
 MAX_UNITS = 2**28  # in a net's maps of one picture: 1 GiB
+RESAMPLING_MARGIN = 2  # pixels at each edge of a picture that have too few neighbours to be resampled from
+
+
+def turnable_side(side: int) -> int:
+    """Return the side of the square of pixels that a square of `side` is resampled from, whatever it is turned by.
+
+    It is larger by an even number, so that the middles of both fall on pixels alike.
+    """
+    whole = math.ceil((side - 1) * math.sqrt(2)) + 1 + 2 * RESAMPLING_MARGIN
+    return whole + (whole - side) % 2
+
+
+_OrientationsAsGiven = Annotated[list[Literal[Orientation, "any"]], Field(min_length=1, max_length=8)] | Literal["any"]
+
+
+def _in_a_list(orientations: Any) -> Any:
+    return [ANY_ANGLE] if orientations == ANY_ANGLE else orientations
 
 
 class LayerParams(BaseModel):
@@ -164,15 +183,19 @@ class LearningParams(BaseModel, LearnedSize):
         ),
     ] = 0.0
     orientations: Annotated[
-        tuple[Orientation, ...],
+        tuple[Literal[Orientation, "any"], ...],
         Field(
             min_length=1,
             max_length=8,
             description="The turns and flips that the training pictures are shown in, by degrees anticlockwise: 0, 90, "
             "180, 270, and after a flip left to right flipped-0, flipped-90, flipped-180, flipped-270. In each "
             "iteration each picture (or patch) is shown in one of them, drawn at random: all of them are learned as "
-            "one density. 0 is the picture as it is.",
+            "one density. 0 is the picture as it is. any, alone: turned by any angle, by bicubic resampling, for "
+            "textures that look alike from all sides; the finest detail loses contrast. Needs an image_size of 1.42 "
+            "times the patch_size and a few pixels; of whole pictures, the corners that were turned in are not "
+            "learned from.",
         ),
+        BeforeValidator(_in_a_list, json_schema_input_type=_OrientationsAsGiven),
     ] = ("0",)
     bounded: Annotated[
         bool,
@@ -319,10 +342,41 @@ class LearningParams(BaseModel, LearnedSize):
 
     @field_validator("orientations")
     @classmethod
-    def _each_once(cls, orientations: tuple[Orientation, ...]) -> tuple[Orientation, ...]:
+    def _each_once(
+        cls, orientations: tuple[Literal[Orientation, "any"], ...], info: ValidationInfo
+    ) -> tuple[Literal[Orientation, "any"], ...]:
         if len(set(orientations)) < len(orientations):
             raise ValueError("must name each orientation once: all of them are equally likely")
+        if ANY_ANGLE in orientations:
+            cls._require_turnable(orientations, info)
         return orientations
+
+    @classmethod
+    def _require_turnable(cls, orientations: tuple[str, ...], info: ValidationInfo) -> None:
+        """Check that what is left of a picture turned by any angle can be learned. Raises ValueError."""
+        if len(orientations) > 1:
+            raise ValueError("must name any alone: it holds all turns")
+        side, patch_size, layers = (info.data.get(name) for name in ("image_size", "patch_size", "layers"))
+        if side is None or layers is None:  # they were invalid themselves
+            return
+        if patch_size is not None:
+            if side < turnable_side(patch_size):
+                raise ValueError(
+                    f"any needs an image_size of at least {turnable_side(patch_size)}: patches of {patch_size} pixels "
+                    "turned by any angle must lie within the pictures"
+                )
+            return
+        if info.data.get("top") == "object" or info.data.get("contrastive"):
+            raise ValueError(
+                "any needs patch_size with top object and with contrastive: they learn from whole pictures, and those "
+                "that are turned have corners of which nothing is known"
+            )
+        needed = turnable_side(receptive_field(layers) + total_stride(layers))
+        if side < needed:
+            raise ValueError(
+                f"any needs an image_size of at least {needed}: in pictures turned by 45 degrees, no unit of the net, "
+                f"which sees {receptive_field(layers)} x {receptive_field(layers)} pixels, would see known pixels alone"
+            )
 
     @field_validator("step_size")
     @classmethod
@@ -389,6 +443,16 @@ class LearningParams(BaseModel, LearnedSize):
         A unit that sees the whole picture (top object) cannot leave them out, nor can chains that begin at it.
         """
         return self.top != "object" and not self.contrastive
+
+    @property
+    def turns(self) -> tuple[Orientation, ...]:
+        """The turns and flips that pictures are shown in; none if they are turned by any angle."""
+        return tuple(one for one in self.orientations if one != "any")
+
+    @property
+    def any_angle(self) -> bool:
+        """Whether pictures are turned by any angle."""
+        return ANY_ANGLE in self.orientations
 
     @property
     def stages(self) -> int:

@@ -280,11 +280,16 @@ def first_chains(
     return chains
 
 
-def draw_observed(pictures: TrainingSet, params: LearningParams, generator: torch.Generator) -> Tensor:
-    """Draw the observed pictures of one iteration, or patches of them (M, C, S, S), in grey levels about their mean."""
+def draw_observed(
+    pictures: TrainingSet, params: LearningParams, generator: torch.Generator, patch_size: int | None = None
+) -> Tensor:
+    """Draw the observed pictures of one iteration, or patches of them (M, C, S, S), in grey levels about their mean.
+
+    patch_size: the side S of patches; that of `params` if None.
+    """
     if params.patch_size is None:
         return pictures.draw(params.batch_size, generator)
-    return pictures.draw_patches(params.patch_size, params.batch_size, generator)
+    return pictures.draw_patches(patch_size or params.patch_size, params.batch_size, generator)
 
 
 def grow(

@@ -97,10 +97,11 @@ def test_a_material_is_learned_and_drawn_with_a_file_for_each_map(harness: Worke
     assert harness.file(alone, origin.name) == last
 
 
-def test_windows_of_a_material_without_comparable_maps_are_learned(harness: WorkerHarness) -> None:
+def test_windows_at_any_angle_of_a_material_without_comparable_maps_are_learned(harness: WorkerHarness) -> None:
     maps = (MaterialMap(role="normal", channels=3, bits=8),)
     dataset_id = harness.add_material(maps, _files()[1:2])
-    params = PARAMS.model_copy(update={"patch_size": 16, "batch_size": 2, "even_light": None, "iterations": 1})
+    of_windows = {"patch_size": 13, "batch_size": 2, "even_light": None, "iterations": 1, "orientations": ("any",)}
+    params = LearningParams.model_validate({**PARAMS.model_dump(), **of_windows})
     job = harness.work(NewJob(kind=JobKind.TRAIN, params=params.model_dump(mode="json"), dataset_id=dataset_id))
     samples = read_samples(harness.file(job, "synthesized-001-normal.png"))
     assert samples.shape == (SIDE, SIDE, 3)

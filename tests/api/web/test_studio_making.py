@@ -28,18 +28,18 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     studio.open()
     studio.page.click(".tile:has-text('Cobbles')")
     studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 96 × 96')")
-    for name, value in {"image size": "32", "iterations": "40"}.items():
+    for name, value in {"image size": "48", "iterations": "40"}.items():
         studio.page.get_by_label(name, exact=True).fill(value)
-    studio.page.get_by_label("orientations", exact=True).select_option("in four directions")
+    studio.page.get_by_label("orientations", exact=True).select_option("at any angle")
     studio.page.click("button:text-is('Learn')")
     job_id = studio.job_id()
     studio.wait_for_status("done")
     job = studio.service.job(job_id)
-    assert job["params"]["orientations"] == ["0", "90", "180", "270"]
-    assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (32, 40, "quick")
+    assert job["params"]["orientations"] == ["any"]
+    assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (48, 40, "quick")
     assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seed')) dd") == str(job["params"]["seed"])
     assert studio.page.locator(".results li").count() == 1
-    studio.page.wait_for_function("() => document.querySelector('.results img').naturalWidth === 32")
+    studio.page.wait_for_function("() => document.querySelector('.results img').naturalWidth === 48")
 
 
 def test_a_picture_is_shown_as_the_model_sees_it(studio: Studio) -> None:

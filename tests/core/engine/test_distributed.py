@@ -28,6 +28,7 @@ TEXTURE = with_(
 )
 OBJECT = with_(layerwise=False, top="object", boundary="padded", num_chains=2, initialization="noise")
 CONTRASTIVE = with_(layerwise=False, contrastive=True, boundary="padded", batch_size=3, langevin_steps=1)
+SMALL = (LayerParams(filters=4, kernel_size=3, stride=2),)
 ONE_CHAIN = with_(layerwise=False, num_chains=1)  # the other process learns from a picture alone
 
 
@@ -43,6 +44,7 @@ CASES = {
     "texture": (TEXTURE, pictures(count=3)),
     "object": (OBJECT, pictures(count=2)),
     "contrastive": (CONTRASTIVE, pictures(count=5)),
+    "any angle": (with_(TEXTURE, orientations=("any",), layers=SMALL), pictures(count=3)),
     "one chain": (ONE_CHAIN, pictures(count=2)),
     "parts": (with_(ONE_CHAIN, layers=(LayerParams(filters=4, kernel_size=5, stride=2),)), partly_unknown(pictures(3))),
 }

@@ -56,6 +56,7 @@ def assert_same(one, other):
 
 CONTRASTIVE = {"contrastive": True, "boundary": "padded", "layerwise": False}
 OBJECT = {"top": "object", "boundary": "padded", "initialization": "noise"}
+SMALL = (LayerParams(filters=4, kernel_size=3, stride=2), LayerParams(filters=3, kernel_size=2))
 WAYS = {
     "contrastive": CONTRASTIVE,
     "contrastive, noisy batches": {**CONTRASTIVE, "batch_size": 2, "picture_noise": 5.0},
@@ -66,6 +67,8 @@ WAYS = {
     "category, grown": {"top": "category"},
     "batches": {"batch_size": 2, "picture_noise": 5.0},
     "turned and flipped": {"orientations": ("90", "flipped-0", "flipped-270")},
+    "turned by any angle": {"orientations": "any", "layers": SMALL, "random_lattice": True},
+    "patches turned by any angle": {"orientations": "any", "patch_size": 7, "layers": SMALL, "batch_size": 3},
     "bounded": {"bounded": True},
     "random lattice": {"random_lattice": True},
     "random lattice, all": {"random_lattice": True, "bounded": True, "batch_size": 1, "picture_noise": 5.0},
@@ -261,6 +264,22 @@ def test_each_picture_is_shown_in_each_orientation(monkeypatch):
         found = [one[picture] for one in observed_by(learner, 12, monkeypatch)]
         which = [next(i for i, known in enumerate(shown[picture]) if torch.equal(known, one)) for one in found]
         assert set(which) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("orientations", "across", "along"), [("any", True, True), (["0"], True, False)])
+def test_stripes_at_any_angle_are_drawn_at_different_angles(orientations, across, along):
+    """Each chain has stripes of its own: their slope across and along the picture, squared, says where they run."""
+    stripes = (40 * torch.sin(torch.arange(64) * (2 * math.pi / 6))).expand(1, 1, 64, 64)
+    stripes = stripes + 5 * torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    layers = (LayerParams(filters=12, kernel_size=9, stride=2),)
+    params = params_of(image_size=64, patch_size=24, layers=layers, num_chains=8, batch_size=8, langevin_steps=5)
+    whole = {"bounded": True, "random_lattice": True, "picture_noise": 10.0, "reference_std": 10.0, "step_size": 6.0}
+    given = {**params.model_dump(), **whole, "iterations": 150, "learning_rate": 6e-3, "orientations": orientations}
+    chains = learn(stripes, LearningParams.model_validate(given)).chains
+    slope_across, slope_along = ((chains - chains.roll(1, dim)).square().mean(dim=(1, 2, 3)) for dim in (-1, -2))
+    assert bool((slope_across > 2 * slope_along).any()) == across
+    assert bool((slope_along > 2 * slope_across).any()) == along
+    assert chains.std() > 0.8 * stripes.std()
 
 
 @pytest.mark.parametrize(("count", "examples"), [(1, 3), (2, 3), (5, 4)])

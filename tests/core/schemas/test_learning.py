@@ -33,13 +33,37 @@ def test_valid_settings_are_kept_and_defaults_are_the_papers():
     assert params.model_copy(update={"layerwise": False}).stages == 1
 
 
+def test_any_angle_may_be_given_as_a_word():
+    params = LearningParams.model_validate({**GOOD, "orientations": "any"})
+    assert params == LearningParams.model_validate({**GOOD, "orientations": ["any"]})
+    assert params.any_angle
+    assert params.turns == ()
+    assert LearningParams.model_validate_json(params.model_dump_json()) == params
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"patch_size": 24}, "image_size of at least 38"),
+        ({"image_size": 20}, "image_size of at least 23"),
+        ({"top": "object", "boundary": "padded"}, "needs patch_size with top object"),
+        ({"contrastive": True, "boundary": "padded"}, "needs patch_size with top object and with contrastive"),
+    ],
+    ids=str,
+)
+def test_any_angle_is_refused_where_nothing_would_be_left(settings, message):
+    where, what = refusal(LearningParams, **{**GOOD, **settings, "orientations": "any"})
+    assert where == "orientations"
+    assert message in what
+
+
 def test_settings_survive_json():
     params = LearningParams.model_validate({**GOOD, "seed": MAX_SEED, "learning_rate": 0.1})
     assert LearningParams.model_validate_json(params.model_dump_json()) == params
 
 
 def test_an_unknown_orientation_is_refused_and_the_known_ones_are_named():
-    where, what = refusal(LearningParams, **GOOD, orientations=["0", "any"])
+    where, what = refusal(LearningParams, **GOOD, orientations=["0", "45"])
     assert where == "orientations.1"
     assert "'180', '270', 'flipped-0'" in what
 
@@ -71,7 +95,8 @@ def test_settings_are_frozen():
         ("bounded", "perhaps", "boolean"),
         ("random_lattice", "perhaps", "boolean"),
         ("orientations", [], "at least 1"),
-        ("orientations", "any", "valid tuple"),
+        ("orientations", "45", "valid tuple"),
+        ("orientations", ["0", "any"], "any alone"),
         ("orientations", ["0", "0"], "each orientation once"),
         ("contrast", 0, "greater than 0"),
         ("contrast", 128, "less than or equal to 127"),

@@ -63,6 +63,7 @@ const ORIENTATIONS = [
   ["flipped too", ["0", "flipped-0"]],
   ["in four directions", TURNS],
   ["all eight turns and flips", [...TURNS, ...TURNS.map((one) => `flipped-${one}`)]],
+  ["at any angle", ["any"]],
 ];
 
 // The turns and flips that make sense together; what is set otherwise stays a choice of its own.
