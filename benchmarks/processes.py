@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from operations import of_iteration
 from report import markdown_table
 from timing import describe_machine
 
@@ -55,7 +56,7 @@ EXCHANGES = 3  # an update: the Langevin steps, H_obs, H_syn
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an update of `params` takes on `processes` GPUs, each with its share. Bytes; multiplications and additions.
+    """What an update of `params` takes on `processes` GPUs, each with its share: bytes and operations (operations.py).
 
     gradients: bytes of H_obs and H_syn, each summed over all GPUs, and of the weights, which all GPUs get.
     pictures: bytes of the chains, sent and returned, and of the training pictures; but for rank 0's own share.
@@ -77,12 +78,6 @@ class Estimate:
         batch = params.model_copy(update={"contrastive": True}).most_processes(pictures)
         chains = batch if params.contrastive else params.num_chains
         side = chain_side(params.layers, params.side, params.boundary)
-        of_pass = 2 * architecture.operations(side)
-
-        def operations(chains: int, batch: int) -> float:
-            # A Langevin step is a pass up and one down; a gradient is these and one more, for the weights.
-            return of_pass * (2 * params.langevin_steps * chains + 3 * (chains + batch))
-
         elsewhere = 1 - 1 / processes
         return cls(
             params,
@@ -90,8 +85,10 @@ class Estimate:
             batch,
             gradients=3 * 4 * weights,
             pictures=elsewhere * 4 * 3 * side**2 * (3 * chains + batch),
-            whole=operations(chains, batch),
-            largest_share=operations(math.ceil(chains / processes), math.ceil(batch / processes)),
+            whole=of_iteration(architecture, params, chains, batch),
+            largest_share=of_iteration(
+                architecture, params, math.ceil(chains / processes), math.ceil(batch / processes)
+            ),
         )
 
     def seconds(self, flops: float, bandwidth: float, exchange: float) -> tuple[float, float, float]:

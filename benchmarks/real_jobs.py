@@ -5,22 +5,23 @@ peers do the same with plain PyTorch modules and autograd: torchebm's sampler, a
 Their chains continue periodically too, so that they compute as many responses as ours. Run by speed.py.
 """
 
-import contextlib
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import operations
 import torch
 from peers import LOOP, TORCHEBM, PeerLearner, autograd_loop, has_torchebm, peer_samplers, torchebm_sampler
 from timing import median_seconds
 
 from core.engine import choose_engine
 from core.engine.dynamics import Dynamics
+from core.engine.parallel import threads
 from core.pictures.images import read_picture
 from core.pictures.training_set import TrainingSet
 from core.recipe.learner import Learner
@@ -28,7 +29,7 @@ from core.recipe.preparation import prepare_for
 from core.schemas.geometry import chain_side
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.learning import architecture_of
-from core.theory.model import Architecture, GenerativeConvNet
+from core.theory.model import GenerativeConvNet
 
 ROOT = Path(__file__).parents[1]
 ITERATIONS = 10  # in a row, as in a job: one alone would find the caches full of the peers' data
@@ -66,17 +67,17 @@ YARDSTICKS = {
 }
 
 
-def compare_iterations(device: torch.device, precision: str, turns: int, threads: int) -> dict[str, Any]:
-    """Compare an iteration of each yardstick with the peers' on `threads` threads; seconds, ratios and GFLOP."""
+def compare_iterations(device: torch.device, precision: str, turns: int, count: int) -> dict[str, Any]:
+    """Compare an iteration of each yardstick with the peers' on `count` threads; seconds, ratios and GFLOP."""
     found = {}
-    with _threads(threads):
+    with threads(count):
         for name, params in YARDSTICKS.items():
             learner, peers = _learners(params.model_copy(update={"precision": precision}), device)
             tasks = {way: partial(_repeat, update) for way, update in {"ours": learner.update, **peers}.items()}
             seconds = {way: taken / ITERATIONS for way, taken in median_seconds(tasks, turns, device).items()}
             found[name] = {
                 "seconds": seconds,
-                "gflop": iteration_operations(learner.architecture, params) / 1e9,
+                "gflop": operations.of_iteration(learner.architecture, params, chains=1, pictures=1) / 1e9,
                 "ratios": {peer: seconds[peer] / seconds["ours"] for peer in peers},
             }
     return found
@@ -98,23 +99,6 @@ def _learners(params: LearningParams, device: torch.device) -> tuple[Learner, Ma
 def _repeat(update: Callable[[], object]) -> None:
     for _ in range(ITERATIONS):
         update()
-
-
-def iteration_operations(architecture: Architecture, params: LearningParams) -> int:
-    """Return the floating-point operations of B and of the gradients in an iteration with one chain and one picture.
-
-    A gradient with respect to the weights costs a pass upwards, one downwards as far as the first layer's responses,
-    and as many operations again as the pass upwards.
-    """
-    below, up, down = architecture.channels, 0, 0
-    for index, (layer, side) in enumerate(
-        zip(architecture.layers, architecture.map_sizes(params.image_size), strict=True)
-    ):
-        cost = 2 * layer.filters * below * layer.kernel_size**2 * side**2
-        up += cost
-        down += cost if index else 0
-        below = layer.filters
-    return params.langevin_steps * 2 * up + 2 * (2 * up + down)
 
 
 def compare_canvas(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
@@ -151,11 +135,3 @@ def measure_demo(out: Path) -> dict[str, float]:
         raise RuntimeError(f"the demo ended with {demo.returncode} before {', '.join(phases.values()) or 'its end'}")
     seconds["stop of the service"] = time.monotonic() - before
     return seconds
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    yield
-    torch.set_num_threads(before)

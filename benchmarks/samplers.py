@@ -6,7 +6,7 @@ import torch
 from peers import LOOP, TORCHEBM, Sampler, autograd_loop, torchebm_sampler
 from torch import Tensor
 
-from core.engine import Engine, FastEngine, ReferenceEngine, choose_engine
+from core.engine import Engine, FastEngine, ReferenceEngine, choose_engine, has_bfloat16
 from core.engine.dynamics import Dynamics
 from core.recipe.presets import PRESETS
 from core.theory.learning import architecture_of
@@ -43,14 +43,6 @@ def samplers(net: GenerativeConvNet, precision: str) -> dict[str, Sampler]:
     for name, engine in engines.items():
         found[name] = partial(_run_engine, engine, net, torch.Generator(device).manual_seed(3))
     return found
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Return True if the device multiplies bfloat16 in hardware, whether or not it is fast at it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16"))
 
 
 def _run_engine(

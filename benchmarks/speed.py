@@ -19,18 +19,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import operations
 import torch
 from experiment_1 import run_experiment_1
 from peers import LOOP, TORCHEBM
 from real_jobs import compare_canvas, compare_iterations, measure_demo
 from report import write_json
-from samplers import FLOAT32, experiment_1_net, has_bfloat16, noise_pictures, samplers
+from samplers import FLOAT32, experiment_1_net, noise_pictures, samplers
 from speed_report import markdown, plot
 from timing import MEBIBYTE, describe_machine, median_seconds, peak_bytes, start_memory_peak
 from torch import Tensor
 from torch.nn import functional
 
-from core.engine import choose_engine
+from core.engine import choose_engine, has_bfloat16
 from core.engine.dynamics import Dynamics
 from core.engine.fast import can_capture_graphs
 from core.engine.noise import noise_per_picture
@@ -39,7 +40,6 @@ from core.pictures.images import Levels
 from core.pictures.training_set import TrainingSet
 from core.recipe.learner import Learner
 from core.recipe.presets import PRESETS
-from core.theory.model import Architecture
 
 SIZE, CHAINS = 225, 16
 CHAIN_COUNTS, GPU_CHAIN_COUNTS = (1, 4, 16), (1, 4, 16, 64)
@@ -105,18 +105,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def operations(architecture: Architecture, chains: int, size: int) -> int:
-    """Return the floating-point operations of B for `chains` pictures.
-
-    One multiplication and one addition for each weight and position, bottom-up and again top-down.
-    """
-    below, count = architecture.channels, 0
-    for layer, side in zip(architecture.layers, architecture.map_sizes(size), strict=True):
-        count += 2 * layer.filters * below * layer.kernel_size**2 * side**2
-        below = layer.filters
-    return 2 * chains * count
-
-
 def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
     """Compare a step of all samplers, the draw of its noise alone, and the machine's matrix rates, in one run.
 
@@ -141,7 +129,7 @@ def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
         for name, ways in products.items()
     }
     step = {name: taken / steps for name, taken in seconds.items()}
-    flops = operations(net.architecture, CHAINS, SIZE)
+    flops = CHAINS * operations.of_step(net.architecture, SIZE)
     floor = flops / rates[choose_engine(precision, device).precision]
     return {
         "gflop": flops / 1e9,

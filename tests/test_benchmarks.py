@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import methods
+import operations
 import peers
 import processes
 import pytest
@@ -21,7 +22,7 @@ from PIL import Image
 from quilting import quilt, right_of_cut
 from random_phase import periodic_component, random_phase
 
-from core.engine import choose_engine
+from core.engine import choose_engine, has_bfloat16
 from core.pictures.images import write_picture
 from core.recipe.presets import PRESETS
 from core.recipe.recovery import LearningDiverged
@@ -225,8 +226,10 @@ def test_the_peers_iteration_sees_as_many_places_as_ours():
 
 def test_an_iteration_costs_its_steps_and_two_gradients():
     params = small_yardsticks()["quick"]
-    first = 2 * 4 * 3 * 81 * 14**2  # one layer: nothing goes down past its responses
-    assert real_jobs.iteration_operations(architecture_of(params, 3), params) == 2 * 2 * first + 2 * 2 * first
+    position = 2 * 4 * 3 * 81  # one layer: nothing goes down past its responses
+    chain, picture = position * 16**2, position * 14**2  # on the torus, and on the plane
+    found = operations.of_iteration(architecture_of(params, 3), params, chains=5, pictures=7)
+    assert found == 5 * (2 * 2 * chain + 2 * chain) + 7 * 2 * picture
 
 
 def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
@@ -256,7 +259,7 @@ def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
         assert speed.main(["--turns", "1", "--device", "cpu", "--out", str(tmp_path), "--json", str(report)]) == 0
     found = json.loads(report.read_text())
     others = [name for name in (speed.TORCHEBM, speed.LOOP) if name in found["step_seconds"]]
-    fast = [speed.FLOAT32, samplers.BFLOAT16] if samplers.has_bfloat16(torch.device("cpu")) else [speed.FLOAT32]
+    fast = [speed.FLOAT32, samplers.BFLOAT16] if has_bfloat16(torch.device("cpu")) else [speed.FLOAT32]
     ours = ["ours, reference", *fast, "ours", "noise"]
     assert list(found["step_seconds"]) == [*others, *ours]
     assert (found["ratio_to_torchebm"] is None) == (find_spec("torchebm") is None)
@@ -291,7 +294,7 @@ def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
 def test_step_operations_are_counted_by_hand():
     """One layer, 2 filters of 3 x 3 on one channel, stride 2: of 7 x 7 pixels a map of 3 x 3."""
     architecture = Architecture((ConvLayer(filters=2, kernel_size=3, stride=2),), channels=1, reference_std=1.0)
-    assert speed.operations(architecture, chains=5, size=7) == 5 * 2 * 2 * (2 * 9 * 9)
+    assert operations.of_step(architecture, size=7) == 2 * 2 * (2 * 9 * 9)
 
 
 def test_processes_estimates_bytes_and_operations_from_the_net():
@@ -301,7 +304,10 @@ def test_processes_estimates_bytes_and_operations_from_the_net():
     assert eight.gradients == 3 * 4 * weights
     assert alone.pictures == 0
     assert eight.pictures == pytest.approx(7 / 8 * 4 * 3 * 225**2 * (3 * 16 + 1))
-    multiplications = 75**2 * (100 * 3 * 15**2 + 64 * 100 * 5**2 + 30 * 64 * 3**2)
-    assert alone.largest_share == alone.whole == 2 * multiplications * (2 * 10 * 16 + 3 * 17)
-    assert eight.largest_share == 2 * multiplications * (2 * 10 * 2 + 3 * (2 + 1))
+    layers = [100 * 3 * 15**2, 64 * 100 * 5**2, 30 * 64 * 3**2]
+    step, gradient = (2 * 75**2 * passes for passes in (2 * sum(layers), 2 * sum(layers) + sum(layers[1:])))
+    picture = operations.of_gradient(architecture_of(params, 3), 224)
+    assert picture < gradient, "on the plane"
+    assert alone.largest_share == alone.whole == 16 * (10 * step + gradient) + picture
+    assert eight.largest_share == 2 * (10 * step + gradient) + picture
     assert processes.main(["--estimate", "8"]) == 0
