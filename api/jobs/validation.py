@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from asgi_correlation_id import correlation_id
@@ -28,7 +29,7 @@ from core.storage import datasets, models
 from core.storage.tables import Dataset, DatasetImage, Model
 
 DRAWN_SEEDS = 1 << 53
-MAX_CHECKED = 16  # pictures with transparency that are read before a training job is accepted
+MAX_CHECKED_PIXELS = 2**26  # of pictures with transparency, read before a training job is accepted: some seconds
 
 
 def resolve(app_state: AppState, body: AnyJobIn) -> NewJob:
@@ -78,8 +79,7 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
         materials.check_training(params, maps)
     _require_divisible(params, 1 if maps else len(dataset.images))
     if params.learns_parts:
-        partly_transparent = [image for image in dataset.images if "A" in image.mode]
-        _require_usable(partly_transparent[:MAX_CHECKED], lambda image: _part_error(app_state, image, params))
+        _require_usable(partly_transparent(dataset), lambda image: _part_error(app_state, image, params))
     return NewJob(
         kind=JobKind.TRAIN,
         params=params.model_dump(mode="json"),
@@ -250,6 +250,14 @@ def _require_comparable(chosen: Sequence[Model]) -> None:
             wrong.append({"field": field, "message": f"learned from pictures of {channels}; they must be the same"})
     if wrong:
         raise validation_problem(wrong)
+
+
+def partly_transparent(dataset: Dataset) -> list[DatasetImage]:
+    """Return the pictures with an alpha channel, the first one and those that follow within MAX_CHECKED_PIXELS."""
+    images = [image for image in dataset.images if "A" in image.mode]
+    pixels = accumulate(image.width * image.height for image in images)
+    within = sum(up_to_here <= MAX_CHECKED_PIXELS for up_to_here in pixels)
+    return images[: max(within, 1)]
 
 
 def _part_error(app_state: AppState, image: DatasetImage, params: LearningParams) -> str | None:

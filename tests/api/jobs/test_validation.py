@@ -8,10 +8,12 @@ from support.http import Api, fields, problem
 from support.keys import ask, holder
 from support.models import model_file
 
+from api.jobs.validation import partly_transparent
 from core.jobs import outcomes
 from core.recipe.presets import PRESETS
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Queue
+from core.storage.tables import Dataset, DatasetImage
 
 QUICK = PRESETS["quick"]
 OBJECT = {"top": "object", "boundary": "padded"}
@@ -279,6 +281,19 @@ def test_pictures_whose_transparent_parts_leave_nothing_to_learn_from_are_refuse
     large = {"layers": [{"filters": 4, "kernel_size": 63}], "layerwise": False, "image_size": 64}
     answer = each_api.post({**body, "dataset_id": some, "params": large})
     assert [one["file"] for one in problem(answer, 422)["errors"]] == ["part.png"]
+
+
+def test_each_picture_with_transparency_is_looked_at_as_far_as_time_allows() -> None:
+    def dataset(side: int, count: int) -> Dataset:
+        modes = ["RGB", *["RGBA", "LA"] * (count // 2)]
+        return Dataset(images=[DatasetImage(width=side, height=side, mode=mode) for mode in modes])
+
+    small = dataset(256, 1000)
+    assert partly_transparent(small) == small.images[1:]
+    large = dataset(4096, 6)
+    assert partly_transparent(large) == large.images[1:5]
+    assert len(partly_transparent(dataset(8193, 2))) == 1
+    assert partly_transparent(dataset(64, 0)) == []
 
 
 def test_too_many_inpaintings_are_refused(api: Api, model: str) -> None:
