@@ -5,9 +5,8 @@
 First the jobs that people begin with (real_jobs.py): an iteration of `quick` and of `texture-cpu`, on one thread and on
 all; a canvas of 1024 x 1024 pixels; the demo by phase. Then one step of 16 chains of 225 x 225 pixels through the three
 layers of Experiment 1, unless a table says otherwise. Prints tables, and writes them, a plot and the figures to --out.
-Takes some six minutes. bfloat16 is left out where the device would emulate it, which takes many times as long.
-What is compared takes turns, so that a machine
-whose speed drifts drifts for all of it; each figure is the median of its turns.
+bfloat16 is left out where the device would emulate it, which takes many times as long. What is compared takes turns, so
+that a machine whose speed drifts drifts for all of it; each figure is the median of its turns.
 """
 
 import argparse
@@ -47,6 +46,7 @@ SIZES = (64, 128, 256, 512, 1024)
 MATRIX = 4096  # side of the matrices whose product gives the machine's limit
 MATRIX_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 STEPS, GPU_STEPS = 4, 100  # of a turn
+PRODUCTS, GPU_PRODUCTS = 1, 100
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
     """
     torch.backends.cudnn.benchmark = True  # for the peers; our engine does not choose kernels by timing
     net, images = experiment_1_net(device), noise_pictures(CHAINS, SIZE, device)
-    steps = GPU_STEPS if device.type == "cuda" else STEPS
+    steps, repeats = (GPU_STEPS, GPU_PRODUCTS) if device.type == "cuda" else (STEPS, PRODUCTS)
     tasks: dict[str, Callable[[], object]] = {
         name: partial(sampler, images, steps) for name, sampler in samplers(net, precision).items()
     }
@@ -122,10 +122,10 @@ def compare(device: torch.device, precision: str, turns: int) -> dict[str, Any]:
     types = {name: dtype for name, dtype in MATRIX_TYPES.items() if name == "float32" or has_bfloat16(device)}
     products = {name: matrix_products(dtype, device) for name, dtype in types.items()}
     for name, ways in products.items():
-        tasks |= {f"{way} {name}": partial(_repeat, steps, product) for way, product in ways.items()}
+        tasks |= {f"{way} {name}": partial(_repeat, repeats, product) for way, product in ways.items()}
     seconds = median_seconds(tasks, turns, device)
     rates = {
-        name: steps * 2 * MATRIX**3 / min(seconds.pop(f"{way} {name}") for way in ways)
+        name: repeats * 2 * MATRIX**3 / min(seconds.pop(f"{way} {name}") for way in ways)
         for name, ways in products.items()
     }
     step = {name: taken / steps for name, taken in seconds.items()}

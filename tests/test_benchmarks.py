@@ -271,7 +271,7 @@ def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
     assert found["noise_share"] == pytest.approx((mine + 1) / mine)
     precision = choose_engine("auto", torch.device("cpu")).precision
     product_seconds = {"float32": mine + 2, "bfloat16": mine + 4}[precision]
-    floor = found["gflop"] * 1e9 / (steps * 2 * 64**3) * product_seconds
+    floor = found["gflop"] * 1e9 / (speed.PRODUCTS * 2 * 64**3) * product_seconds
     assert found["floor_seconds"] == pytest.approx(floor)
     assert found["share_of_floor"] == pytest.approx(floor / found["step_seconds"]["ours"])
     assert found["iteration_to_its_steps"] == 1 / 2
