@@ -250,7 +250,7 @@ def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str
     assert pictures.decoded(start).tobytes() == pictures.decoded(original).tobytes()
     studio.open("jobs", f"{learned['id']}/synthesized-000.png")
     studio.page.click(".viewer button:text-is('Use as guide')")
-    studio.page.wait_for_selector(".guide :text('synthesized-000.png')")
+    studio.page.wait_for_selector(".steer :text('synthesized-000.png')")
     studio.page.get_by_label("guide strength", exact=True).fill("0.3")
     studio.page.get_by_label("count", exact=True).fill("1")
     studio.page.click("button:text-is('Draw')")
@@ -259,6 +259,53 @@ def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str
     guide = studio.service.http.get(f"/v1/datasets/{guided['guide_dataset_id']}/images/0").raise_for_status().content
     assert guided["guide_strength"] == 0.3
     assert pictures.decoded(guide).tobytes() == pictures.decoded(original).tobytes()
+
+
+def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio, learned: dict[str, Any]) -> None:
+    service, page = studio.service, studio.page
+    model = service.http.get(f"/v1/models/{learned['model_id']}/download").raise_for_status().content
+    imported = service.http.post(
+        "/v1/models", files={"model": ("twin.safetensors", model)}, data={"name": "Twin"}
+    ).json()
+    first, last, mask = (
+        pictures.png(width=32, height=32),
+        pictures.stripes(),
+        pictures.with_hole(32, 32, hole=(0, 0, 9, 9)),
+    )
+
+    def chosen(slot: str, content: bytes) -> None:
+        page.set_input_files(f"input[name={slot}]", {"name": f"{slot}.png", "mimeType": "image/png", "buffer": content})
+        page.wait_for_selector(f".steer :text('{slot}.png')")
+
+    def drawn() -> dict[str, Any]:
+        page.click("button:text-is('Draw')")
+        page.wait_for_url("**/#/jobs/job_*")
+        studio.wait_for_status("done")
+        params: dict[str, Any] = service.job(studio.job_id())["params"]
+        return params
+
+    def stored(dataset_id: str) -> bytes:
+        return service.http.get(f"/v1/datasets/{dataset_id}/images/0").raise_for_status().content
+
+    studio.open("make", f"sample?model={learned['model_id']}")
+    chosen("start", first)
+    page.get_by_label("start strength", exact=True).fill("0.02")
+    chosen("end", last)
+    page.get_by_label("count", exact=True).fill("2")
+    passing = drawn()
+    assert (passing["start_strength"], passing["end_shares"], passing["blend"]) == (0.02, [0, 1], None)
+    assert pictures.decoded(stored(passing["end_dataset_id"])).tobytes() == pictures.decoded(last).tobytes()
+
+    studio.page.go_back()
+    page.get_by_label("Add a model").select_option(imported["id"])
+    page.wait_for_selector("input[name=end]", state="detached")
+    chosen("mask-0", mask)
+    page.get_by_label("Weight of Twin").fill("0.5")
+    assert studio.accessibility_problems() == []
+    (blended,) = drawn()["blend"]
+    assert (blended["model_id"], blended["weight"]) == (imported["id"], 0.5)
+    assert pictures.decoded(stored(blended["mask_dataset_id"])).tobytes() == pictures.decoded(mask).tobytes()
+    service.http.delete(f"/v1/models/{imported['id']}").raise_for_status()
 
 
 def test_a_walk_to_an_attractor_is_looked_at_frame_by_frame(studio: Studio, learned: dict[str, Any]) -> None:

@@ -4,10 +4,11 @@ import { Refused } from "../api.js";
 import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
 import { createDataset } from "./datasets.js";
-import { isFixedSize, modelOf } from "./models.js";
+import { modelOf } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
 import { presetsFor } from "./presets.js";
 import { isOurs } from "./replays.js";
+import { bitmapOf, steeringParams } from "./steering.js";
 
 export const kindId = signal("texture");
 export const kind = computed(() => kindOf(kindId.value));
@@ -19,7 +20,6 @@ export const modelIds = signal([]);
 export const overrides = signal({}); // parameter name -> value
 export const problems = signal([]); // [{field, message, file}] of the last attempt
 export const painted = signal(null); // {blob()}: the picture to fill in, transparent where it was painted over
-export const guide = signal(null); // {file, bitmap}: the picture that new ones follow
 export const sent = signal(null); // the share of an upload that is sent; null if none runs
 
 export const preset = computed(() => {
@@ -43,22 +43,11 @@ export function choose(id, query = {}) {
   });
 }
 
-// Let new pictures follow a file, or none.
-export async function follow(file) {
-  const chosen = file && { file, bitmap: await bitmapOf(file) };
-  batch(() => {
-    guide.value = chosen;
-    override("guide_strength", undefined);
-  });
-}
-
 export function override(name, value) {
   const { [name]: _, ...others } = overrides.peek();
   overrides.value = value === undefined ? others : { ...others, [name]: value };
   problems.value = problems.peek().filter((one) => one.field !== `params.${name}`);
 }
-
-const followed = () => kindId.peek() === "sample" && guide.peek() && !isFixedSize(modelOf(modelIds.peek()[0]));
 
 let last = 0;
 
@@ -72,9 +61,6 @@ export async function addFiles(list) {
 }
 
 const looked = async (file) => ({ id: (last += 1), file, bitmap: await bitmapOf(file), ours: await isOurs(file) });
-
-// null for formats that only the service reads, and for broken pictures, which it names.
-const bitmapOf = (file) => createImageBitmap(file).catch(() => null);
 
 export function setRole(id, role) {
   roles.value = { ...roles.peek(), [id]: role };
@@ -107,7 +93,8 @@ export async function start() {
   problems.value = [];
   try {
     const { set, notes } = await stored();
-    const job = await create(bodyOf(set));
+    const steered = kindId.peek() === "sample" ? await steeringParams(modelOf(modelIds.peek()[0])) : {};
+    const job = await create(bodyOf(set, steered));
     return { job, notes };
   } catch (error) {
     if (error instanceof Refused) problems.value = error.errors;
@@ -122,7 +109,6 @@ async function stored() {
     const file = new File([await painted.peek().blob()], "to fill in.png", { type: "image/png" });
     return { set: await createDataset([file]), notes: [] };
   }
-  if (followed()) return { set: await createDataset([guide.peek().file]), notes: [] };
   if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
   sent.value = 0;
   const chosen = files.peek().map((one) => one.file);
@@ -147,14 +133,12 @@ function notesOf(made) {
   return skipped.length ? [...lost, `Skipped: ${skipped.join(", ")}`] : lost;
 }
 
-function bodyOf(set) {
+function bodyOf(set, steered) {
   const params = overrides.peek();
   if (kind.peek().group === "learn") {
     return { kind: "train", dataset_id: set.id, preset: preset.peek().name, params };
   }
   const models = kindId.peek() === "classify" ? { model_ids: modelIds.peek() } : { model_id: modelIds.peek()[0] };
-  const drawn = kindId.peek() === "sample";
-  const pictures = set && !drawn ? { dataset_id: set.id } : {};
-  const guided = followed() ? { guide_dataset_id: set.id } : {};
-  return { kind: jobKind(kind.peek()), ...models, ...pictures, params: { ...params, ...kind.peek().params, ...guided } };
+  const pictures = set && kindId.peek() !== "sample" ? { dataset_id: set.id } : {};
+  return { kind: jobKind(kind.peek()), ...models, ...pictures, params: { ...params, ...kind.peek().params, ...steered } };
 }

@@ -36,12 +36,13 @@ function drawKnown(canvas, source, size) {
   return partial;
 }
 
-// parts: transparent parts are left out of learning. tell(whether any are): called when it is drawn.
-export function AsSeen({ source, size, label, parts = false, tell }) {
+// parts: transparent parts are left out of learning. tell(whether any are): called when it is drawn. ground: what lies
+// under them else.
+export function AsSeen({ source, size, label, parts = false, tell, ground }) {
   const ref = useRef();
   useEffect(() => {
     if (!source) return;
-    if (!parts) drawAsSeen(ref.current, source, size);
+    if (!parts) drawAsSeen(ref.current, source, size, ground);
     tell?.(parts && drawKnown(ref.current, source, size));
   }, [source, size, parts]);
   return html`<canvas ref=${ref} class="as-seen ${parts ? "checker" : ""}" role="img" aria-label=${label} width=${size} height=${size}></canvas>`;

@@ -3,10 +3,10 @@
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
 import { createDataset } from "../data/datasets.js";
-import { follow } from "../data/draft.js";
 import { cancel, create, discard, isFinal, resume } from "../data/jobs.js";
 import { isFixedSize, modelOf } from "../data/models.js";
 import { addressOf, resultsOf } from "../data/pictures.js";
+import { steer } from "../data/steering.js";
 import { confirm, prompt } from "./dialog.js";
 import { Icon } from "./icon.js";
 import { attempt, say } from "./notices.js";
@@ -51,7 +51,7 @@ export async function variationsOf(job, artifact) {
 // New pictures of the same model that follow this one.
 export async function followIn(job, artifact) {
   const picture = await (await fetch(addressOf(artifact))).blob();
-  await follow(new File([picture], artifact.name, { type: "image/png" }));
+  await steer("guide", new File([picture], artifact.name, { type: "image/png" }));
   go("make", "sample", { model: job.model_id });
 }
 

@@ -8,10 +8,10 @@ import { isFixedSize, modelOf } from "../data/models.js";
 import * as draft from "../data/draft.js";
 import { duration } from "../format.js";
 import { Field } from "../parts/field.js";
-import { Guide } from "../parts/guide.js";
 import { attempt, say } from "../parts/notices.js";
 import { ModelChoice } from "../parts/model-choice.js";
 import { PicturesInput } from "../parts/pictures-input.js";
+import { Steering } from "../parts/steering.js";
 import { Inpainting } from "../parts/inpainting.js";
 import { Thumb } from "../parts/picture.js";
 
@@ -39,6 +39,7 @@ export function Make() {
           <div class="materials">
             ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
             ${kind.id === "inpaint" && html`<${Inpainting} />`}
+            ${kind.id === "sample" && html`<${Steering} model=${modelOf(draft.modelIds.value[0])} />`}
             ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${leavesOut()} />`}
           </div>
           <form class="settings" onSubmit=${submit} novalidate>
@@ -117,9 +118,7 @@ function UseSettings({ kind }) {
   const elsewhere = kind.id === "seam" ? /^seam$/ : /^(start_|end_|guide_|seam|blend)/;
   const parameters = parametersOf(jobKind(kind)).filter((one) => !fixed.includes(one.name) && !elsewhere.test(one.name));
   if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
-  const strength = parametersOf("sample").find((one) => one.name === "guide_strength");
   return html`
-    ${kind.id === "sample" && !(model && isFixedSize(model)) && html`<${Guide} strength=${strength} />`}
     <${Parameters} parameters=${parameters} main=${kind.main} />`;
 }
 
