@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.engine import FastEngine
 from core.jobs import requests
 from core.jobs.results import NewModel
 from core.pictures.images import (
@@ -192,7 +193,7 @@ class _TrainingRun:
         On the torus chains may be a few pixels larger: they are cut.
         """
         state, size = self.learner.state, self.params.side
-        rendered = render_chains(state.net, state.chains, self.params)[..., :size, :size]
+        rendered = render_chains(state.net, state.chains, self.params, FastEngine())[..., :size, :size]
         return self.levels.to_grey_levels(rendered.detach().cpu()) if self.maps else to_pixels(rendered, self.levels)
 
     def finish(self, health: Health) -> None:
