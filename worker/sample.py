@@ -1,7 +1,11 @@
 """The `sample` job: draw new pictures of any size from a finished model."""
 
+from collections.abc import Sequence
 from functools import partial
 
+from torch import Tensor
+
+from core.pictures.images import read_covering, sheet, to_bytes
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.blend_sampler import open_sampler
 from worker.inputs import open_model, read_one_picture
@@ -29,11 +33,25 @@ def sample(context: JobContext) -> None:
     context.set_metrics(precision=sampler.engine.precision)
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)
-    maps = models[0].maps
+    maps, variations = models[0].maps, []
     for done in range(params.count):
         index = context.lease.first + done
         drawn = sampler.draw(index, partial(progress.report, done, done + 1))
         asked, alone = params.alone(index).model_dump(mode="json"), picture_names(0, maps)
         for (name, pixels), name_alone in zip(named_pictures(index, drawn, maps), alone, strict=True):
             context.add_picture(name, pixels, origins.origin(name_alone, 0, asked))
+        if start is not None and params.count > 1:
+            variations.append(drawn)
+    if start is not None and variations:
+        context.add_picture(f"contact-sheet-{context.lease.first:03d}.png", _contact_sheet(start, variations, end))
     context.succeed()
+
+
+def _contact_sheet(start: bytes, variations: Sequence[Tensor], end: bytes | None) -> Tensor:
+    """Arrange the picture that the chains started from, what was drawn, and the picture that they passed to, if any.
+
+    All as large as what was drawn (C, H, W); several pictures of a job or shard are at most SHARD_PIXELS together.
+    """
+    channels, height, width = variations[0].shape
+    first, *last = (to_bytes(read_covering(one, height, width, channels)) for one in (start, end) if one is not None)
+    return sheet([first, *variations, *last])

@@ -21,7 +21,7 @@ from core.engine import choose_engine
 from core.jobs import requests
 from core.jobs.requests import NewJob
 from core.jobs.shards import NewShard
-from core.pictures.images import Levels
+from core.pictures.images import Levels, sheet
 from core.pictures.origin import DatasetOrigin, read_origin
 from core.recipe.tone import Tone
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
@@ -170,6 +170,33 @@ def test_variations_leave_their_picture_as_far_as_their_strength_says(harness: W
     passing = [pixels_of(one) for one in vary(0.05, end_dataset_id=end, end_shares=(0.0, 1.0))]
     assert torch.equal(passing[0], pixels_of(files[0.05][0]))
     assert torch.equal(passing[1], pixels_of(vary(0.05, end)[0])), "all under the noise of the first"
+
+
+def test_variations_are_shown_on_a_sheet_after_their_picture(harness: WorkerHarness) -> None:
+    model_id, _ = add_model(harness)
+    contents = [noise_png(1), noise_png(2)]
+    start, end = (harness.add_dataset(a=content) for content in contents)
+    asked = {"width": 16, "height": 16, "step_size": 0.8, "seed": 7, "steps": 4, "start_strength": 0.5}
+
+    def files(first: int, **given: object) -> dict[str, bytes]:
+        params = ResolvedSampleParams.model_validate({**asked, **given}).model_dump()
+        shard = NewShard(first, params, Progress(stages=params["count"]))
+        new = NewJob(kind=JobKind.SAMPLE, params=params, model_id=model_id, shards=(shard,) if first else ())
+        job_id = rows.accept(harness.database, new)
+        draw(harness.context_of(rows.claim(harness.database, Queue.SAMPLE)))
+        job = rows.row(harness.database, job_id)
+        return {one.name: harness.file(job, one.name) for one in job.artifacts}
+
+    of_one = files(0, count=2, start_dataset_id=start)
+    shown = pixels_of(of_one["contact-sheet-000.png"])
+    drawn = [pixels_of(of_one[f"synthesized-00{index}.png"]) for index in range(2)]
+    assert torch.equal(shown, sheet([pixels_of(contents[0]), *drawn]))
+    of_two = files(8, count=2, start_dataset_id=start, end_dataset_id=end, end_shares=[0.25] * 10)
+    shown = pixels_of(of_two["contact-sheet-008.png"])
+    drawn = [pixels_of(of_two[f"synthesized-0{index}.png"]) for index in ("08", "09")]
+    assert torch.equal(shown, sheet([pixels_of(contents[0]), *drawn, pixels_of(contents[1])]))
+    assert [name for name in files(0, count=1, start_dataset_id=start) if "sheet" in name] == []
+    assert [name for name in files(0, count=2, start_strength=None) if "sheet" in name] == []
 
 
 def test_pictures_follow_their_guide_and_without_strength_are_those_without_it(harness: WorkerHarness) -> None:
