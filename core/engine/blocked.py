@@ -338,7 +338,8 @@ def _turned(weight: Tensor, stride: int) -> Tensor | None:
     A transposed convolution of stride 1 is a convolution with them: the same products. None where oneDNN computes
     neither.
     """
-    if stride != 1 or weight.is_cuda or not _has_onednn(weight.dtype):
+    is_square = weight.shape[2] == weight.shape[3]  # an object's filter may not be
+    if stride != 1 or not is_square or weight.is_cuda or not _has_onednn(weight.dtype):
         return None
     return weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
 

@@ -91,6 +91,16 @@ def test_eq16_in_single_precision_the_basis_is_that_of_double_precision_up_to_ro
     assert relative(found, ReferenceEngine().basis(double.net, double.images, case.boundary)) <= 1e-5
 
 
+@pytest.mark.parametrize("size", [(21, 9), (9, 21)])
+def test_eq16_in_single_precision_an_objects_filter_need_not_be_square(size):
+    """oneDNN is asked for square filters alone. A map of one column has a filter of one column."""
+    single = in_single_precision(case("a", [(6, 7, 2), (4, 2, 1)], size, "valid", top="object"))
+    assert 1 in single.net.weights[-1].shape[2:]
+    double = in_double_precision(single)
+    found = FastEngine().basis(single.net, single.images, single.boundary)
+    assert relative(found, ReferenceEngine().basis(double.net, double.images, single.boundary)) <= 1e-5
+
+
 @every_engine_case
 def test_eq21_in_single_precision_the_gradient_is_that_of_double_precision_up_to_rounding(case):
     single = in_single_precision(case)
