@@ -1,10 +1,11 @@
 """`genconvnet train`, `sample`, `reconstruct`, `inpaint` and `classify`: a job each, from pictures to files."""
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -53,6 +54,14 @@ def train(
     session: Session,
     pictures: Pictures = None,
     maps: Maps = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A picture as large as the one that is learned, which is learned only where this is white.",
+        ),
+    ] = None,
     preset: Annotated[
         str, typer.Option(autocompletion=complete_preset, help="Named parameters; `genconvnet presets list`.")
     ] = "quick",
@@ -74,7 +83,7 @@ def train(
     """
     params = parameters(assignments, image_size=image_size, iterations=iterations, seed=seed)
     options = _options(priority, time_limit)
-    with _dataset(session, pictures, dataset, name, maps) as given:
+    with _dataset(session, pictures, dataset, name, maps, mask) as given:
         job = run_job(session, lambda: session.client.train(given, preset, options, **params), detach)
     if name is not None and job.model_id is not None:
         session.client.models.rename(job.model_id, name)
@@ -210,17 +219,21 @@ def _dataset(
     dataset_id: str | None,
     name: str | None = None,
     maps: list[str] | None = None,
+    mask: Path | None = None,
 ) -> Iterator["Dataset"]:
     """Yield the dataset with this id, or upload the pictures or maps as one, which is deleted if the job is refused."""
     from api.client import Invalid, LimitReached
 
     if sum(map(bool, (pictures, dataset_id, maps))) != 1:
         raise typer.BadParameter("give either pictures, or --dataset, or for train --map", param_hint="PICTURES")
+    if mask is not None and not pictures:
+        raise typer.BadParameter("goes with a picture", param_hint="--mask")
     if dataset_id:
         yield session.client.datasets.show(dataset_id)
         return
     try:
-        dataset = session.client.upload(_material(maps) if maps else pictures or [], name=name)
+        chosen = _masked(pictures, mask) if mask and pictures else _material(maps) if maps else pictures or []
+        dataset = session.client.upload(chosen, name=name)
     except ValueError as error:  # an empty folder
         raise typer.BadParameter(str(error), param_hint="PICTURES") from error
     for skipped in dataset.skipped:
@@ -233,6 +246,25 @@ def _dataset(
     except (Invalid, LimitReached):
         session.client.datasets.delete(dataset)
         raise
+
+
+def _masked(pictures: list[Path], mask: Path) -> IO[bytes]:
+    """Return the only picture as a PNG, transparent where the mask is black. Raises typer.BadParameter."""
+    from PIL import Image
+
+    from core.pictures.masks import with_mask
+
+    if len(pictures) != 1 or not pictures[0].is_file():
+        raise typer.BadParameter("goes with one picture, a file", param_hint="--mask")
+    content = io.BytesIO()
+    try:
+        with Image.open(pictures[0]) as picture, Image.open(mask) as black_and_white:
+            with_mask(picture, black_and_white).save(content, "PNG")
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{pictures[0]} with {mask}: {error}", param_hint="--mask") from error
+    content.name = pictures[0].with_suffix(".png").name
+    content.seek(0)
+    return content
 
 
 def _material(assignments: list[str]) -> "dict[Role, Path]":

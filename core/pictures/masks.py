@@ -4,10 +4,11 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps
 
 KNOWN_ALPHA = 128  # a pixel is known from this opacity on
 WHOLE_ALPHA = 255
+MASKABLE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _WHOLE = 1 - 1e-6  # 1 up to rounding
 
 CropBox = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
@@ -52,6 +53,27 @@ def read_known(content: bytes, size: int) -> NDArray[np.bool_]:
     """Return which of the (size, size) pixels that `read_picture` reads from a picture file are known."""
     with Image.open(io.BytesIO(content)) as opened:
         return fully_known(known_share(opened), size)
+
+
+def with_mask(picture: Image.Image, mask: Image.Image) -> Image.Image:
+    """Return the picture upright, transparent where the mask is black or itself transparent.
+
+    The mask is read as grey; grey parts are partly transparent (see KNOWN_ALPHA). What was transparent before stays so.
+    Raises ValueError if the sizes differ, or for a picture that is not of 8 bits, grey or RGB.
+    """
+    upright, mask = ImageOps.exif_transpose(picture), ImageOps.exif_transpose(mask)
+    if upright.size != mask.size:
+        sizes = " and ".join(f"{one.width} x {one.height}" for one in (upright, mask))
+        raise ValueError(f"the picture and its mask must have one size, but have {sizes} pixels")
+    if upright.mode not in MASKABLE_MODES or mask.mode not in MASKABLE_MODES:
+        raise ValueError(
+            f"a picture and its mask must be of 8 bits, grey or RGB; these are {upright.mode}, {mask.mode}"
+        )
+    shares = mask.convert("LA")
+    alpha = ImageChops.multiply(*shares.split())
+    result = upright.convert("LA" if upright.mode in ("1", "L", "LA") else "RGBA")
+    result.putalpha(ImageChops.darker(result.getchannel("A"), alpha))
+    return result
 
 
 def is_opaque(content: bytes) -> bool:

@@ -113,6 +113,17 @@ def test_pictures_are_learned_and_no_earlier_result_is_overwritten(terminal: Ter
     assert [path.name for path in Path("learned").iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_picture_is_learned_where_its_mask_is_white(terminal: Terminal, service: Service) -> None:
+    mask = pictures.decoded(Path("stripes.png").read_bytes()).point(lambda _: 255)
+    mask.paste(0, (0, 0, 9, 5))
+    mask.save("mask.png")
+    job = terminal.entry(*TRAIN, "stripes.png", "--mask=mask.png")
+    (image,) = service.http.get(f"/v1/datasets/{job['dataset_id']}").json()["images"]
+    assert image["filename"] == "stripes.png"
+    stored = pictures.decoded(service.http.get(f"/v1/datasets/{job['dataset_id']}/images/0").content)
+    assert stored.getchannel("A").tobytes() == mask.tobytes()
+
+
 def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> None:
     Path("hole.png").write_bytes(pictures.with_hole(32, 32, hole=(8, 8, 16, 16), grey=True))
     job = terminal.entry("reconstruct", model_id, "stripes.png", "--mode=attractor", "--frames=3")
@@ -224,6 +235,9 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
         (("train", "--map=albedo=stripes.png", "--map=albedo=stripes.png"), "albedo is given twice"),
         (("train", "--map=albedo=none.png"), "'none.png' is no file"),
         (("train", "--map=normal=stripes.png"), "must be RGB"),
+        (("train", "stripes.png", "--mask=broken.png"), "broken.png"),
+        (("train", "stripes.png", "stripes.png", "--mask=stripes.png"), "one picture, a file"),
+        (("train", "--dataset=dataset_1", "--mask=stripes.png"), "goes with a picture"),
         (("train", "broken.png"), "broken.png"),
         (("train", "empty"), "no pictures"),
         (("sample", "model_none"), "model_none"),

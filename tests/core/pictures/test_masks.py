@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from core.pictures.images import Levels, read_masked_picture, read_picture, to_pixels
-from core.pictures.masks import middle_square, read_known
+from core.pictures.masks import middle_square, read_known, with_mask
 
 
 def png(levels, alpha):
@@ -101,3 +101,35 @@ def test_to_pixels_inverts_standardize():
     standardized = levels.standardize(pictures)
     assert torch.allclose(standardized[:, 1], (pictures[:, 1] - 100.25) * 1.7)
     assert torch.equal(to_pixels(standardized, levels).float(), pictures)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
+def test_a_mask_becomes_the_alpha_of_a_picture(mode):
+    picture = Image.fromarray(random_bytes(2, 3, 3)).convert(mode)
+    if "A" in mode:
+        picture.putalpha(Image.fromarray(np.array([[255, 9, 255], [255, 255, 255]], dtype=np.uint8)))
+    mask = Image.fromarray(np.array([[255, 255, 0], [200, 255, 255]], dtype=np.uint8)).convert("RGBA")
+    mask.putpixel((1, 1), (255, 255, 255, 0))
+    masked = with_mask(picture, mask)
+    own = 9 if "A" in mode else 255
+    assert np.asarray(masked.getchannel("A")).tolist() == [[255, own, 0], [200, 0, 255]]
+    shown, given = masked.convert("RGB"), picture.convert("RGB")
+    assert np.array_equal(np.asarray(shown), np.asarray(given))
+
+
+def test_a_mask_is_held_against_the_picture_upright():
+    picture = Image.fromarray(random_bytes(2, 3, 3))
+    picture.getexif()[0x0112] = 6  # is shown turned clockwise
+    mask = Image.new("L", (2, 3), 255)
+    mask.putpixel((1, 0), 0)
+    masked = with_mask(picture, mask)
+    assert np.array_equal(np.asarray(masked.convert("RGB")), np.rot90(np.asarray(picture), -1))
+    assert np.asarray(masked.getchannel("A")).tolist() == [[255, 0], [255, 255], [255, 255]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "message"), [("L", (3, 3), "but have 3 x 2 and 3 x 3 pixels"), ("I;16", (3, 2), "of 8 bits")]
+)
+def test_a_mask_of_another_size_or_depth_is_refused(mode, size, message):
+    with pytest.raises(ValueError, match=message):
+        with_mask(Image.fromarray(random_bytes(2, 3, 3)), Image.new(mode, size))
