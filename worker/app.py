@@ -83,6 +83,8 @@ def main(queue: Queue) -> None:
     try:
         app.worker_main(_celery_arguments(queue, name))
     finally:
+        process.stop()
+        poller.stop()  # it may have begun a job that Celery does not wait for
         heartbeat.stop()
         reconciler.stop()
         process.close()

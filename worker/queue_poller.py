@@ -22,12 +22,21 @@ class QueuePoller:
 
     def __init__(self, poll: Callable[[], None], idle_seconds: float) -> None:
         self._poll, self._idle_seconds = poll, idle_seconds
-        self._until = 0.0
+        self._until, self._stopping = 0.0, False
         self._changed = threading.Condition()
-        self._thread = BackgroundThread("queue-poller", self._poll_once)
+        # Whatever goes wrong once must not end it: it may be all that tells the worker of its jobs.
+        self._thread = BackgroundThread("queue-poller", self._poll_once, expected=(Exception,))
 
     def start(self) -> None:
         self._thread.start()
+
+    def stop(self) -> None:
+        """Wait for the end of the present call of `poll`, and call it no more."""
+        self._thread.request_stop()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.stop()
 
     def start_polling(self) -> None:
         """Poll for POLL_DURATION_SECONDS from now."""
@@ -37,6 +46,6 @@ class QueuePoller:
 
     def _poll_once(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: time.monotonic() < self._until, self._idle_seconds)
-        self._thread.wait(POLL_INTERVAL_SECONDS)
-        self._poll()
+            self._changed.wait_for(lambda: self._stopping or time.monotonic() < self._until, self._idle_seconds)
+        if not self._thread.wait(POLL_INTERVAL_SECONDS):
+            self._poll()

@@ -49,7 +49,7 @@ class WorkProcess:
         self._database, self._lease_seconds = database, settings.lease_seconds
         self._context = multiprocessing.get_context("spawn")
         self._stopping = False
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()  # SIGTERM may call `stop` on the thread that starts
         self._pipe_lock = threading.Lock()
 
     def start(self) -> None:
@@ -60,13 +60,20 @@ class WorkProcess:
         with self._start_lock:
             if self._stopping:
                 return
-            self._pipe, theirs = self._context.Pipe()
+            pipe, theirs = self._context.Pipe()
             output, their_output = self._context.Pipe(duplex=False)
             arguments = (their_output, _main, theirs, *self._arguments)
-            self._process = self._context.Process(target=_with_output, args=arguments, name="genconvnet-work")
-            self._process.start()
-            theirs.close()
-            their_output.close()
+            process = self._context.Process(target=_with_output, args=arguments, name="genconvnet-work")
+            try:
+                process.start()
+            except OSError as error:  # no memory or no room for another process
+                for end in (pipe, output):
+                    end.close()
+                raise RuntimeError(f"the work process did not start: {error}") from error
+            finally:
+                theirs.close()
+                their_output.close()
+            self._pipe, self._process = pipe, process
             with output:
                 log_lines(os.fdopen(os.dup(output.fileno()), "rb"), "work")
         try:

@@ -149,8 +149,10 @@ class BlockedNet:
             chunks += of_batch
             counts += [None] * len(of_batch) if counted is None else counted.tensor_split(len(of_batch))
             ends.append(len(chunks))
-        side_by_side = map if self.weights[0].is_cuda else parallel_map
-        sums = list(side_by_side(self._chunk_gradient, layouts, chunks, counts))
+        if self.weights[0].is_cuda:
+            sums = list(map(self._chunk_gradient, layouts, chunks, counts))
+        else:  # one thread each, because the order of a sum depends on their number
+            sums = parallel_map(self._chunk_gradient, layouts, chunks, counts, threads_each=1)
         return [
             self._per_position(functools.reduce(_ChunkSums.plus, sums[first:end]))
             for first, end in pairwise([0, *ends])
@@ -175,13 +177,17 @@ class BlockedNet:
             extended = self._extended(blocks, layout)
 
         def of_rows(first: int, end: int) -> Tensor:
-            units = slice(max(0, first - self._halo), min(end, len(extended[0, 0]) - self._halo))  # that see the rows
+            """Compute B of some rows from all units that see them."""
+            units = slice(max(0, first - self._halo), min(end, len(extended[0, 0]) - self._halo))
             band = extended[:, :, units.start : units.stop + self._halo]
             found = self._extended_basis(band, mask if mask is None else mask[:, :, units])
             return found[:, :, first - units.start : end - units.start]
 
-        edges = self._band_edges(len(extended[0, 0]))
-        bands = parallel_map(of_rows, edges[:-1], edges[1:], threads_each=1)
+        if self._is_split:
+            edges = self._band_edges(len(extended[0, 0]))
+            bands = parallel_map(of_rows, edges[:-1], edges[1:], threads_each=1)
+        else:
+            bands = [self._extended_basis(extended, mask)]
         with serial_if_small(blocks):
             basis = bands[0] if len(bands) == 1 else torch.cat(bands, dim=2)
             return layout.fold_back(basis[:, : blocks.shape[1]])
@@ -197,6 +203,11 @@ class BlockedNet:
         return self._deconvolve(coefficients, 0, extended.shape[-2:])
 
     @property
+    def _is_split(self) -> bool:
+        """True if a picture can be computed in bands: on a processor, if only the first layer has a stride."""
+        return all(turned is not None for turned in self.turned)
+
+    @property
     def _halo(self) -> int:
         """Rows of blocks by which what a unit sees is larger than one block, if only the first layer has a stride."""
         return sum(weight.shape[-2] - 1 for weight in self.weights)
@@ -205,13 +216,11 @@ class BlockedNet:
         """Return where the bands begin whose B this thread's threads compute side by side, and `rows`.
 
         B of a row is the same to the bit in any band: on one thread oneDNN adds the products of an output in an order
-        that does not depend on the number of rows. So the number of bands may follow the number of threads, and a
-        single thread computes nothing twice.
+        that does not depend on the number of rows (on that of columns it does). So the number of bands may follow the
+        number of threads, and a single thread computes nothing twice.
         """
-        if any(turned is None for turned in self.turned):
-            return [0, rows]
-        count = min(torch.get_num_threads(), rows // max(1, MIN_BAND_HALOS * self._halo))
-        return [rows * band // count for band in range(count + 1)] if count > 1 else [0, rows]
+        count = max(1, min(torch.get_num_threads(), rows // max(1, MIN_BAND_HALOS * self._halo)))
+        return [rows * band // count for band in range(count + 1)]
 
     def _chunk_gradient(self, layout: Layout, blocks: Tensor, counted: Tensor | None) -> "_ChunkSums":
         """Compute the sums of `gradients` for one chunk of pictures."""
@@ -333,10 +342,9 @@ class _ChunkSums:
 
 
 def _turned(weight: Tensor, stride: int) -> Tensor | None:
-    """Return filters (N, C, k, k) turned by 180° as (C, N, k, k).
+    """Return filters (N, C, k, k) turned by 180° as (C, N, k, k): a transposed convolution is a convolution with them.
 
-    A transposed convolution of stride 1 is a convolution with them: the same products. None where oneDNN computes
-    neither.
+    None if the layer is not given to oneDNN that way: a layer with a stride, on a GPU, or in another dtype.
     """
     is_square = weight.shape[2] == weight.shape[3]  # an object's filter may not be
     if stride != 1 or not is_square or weight.is_cuda or not _has_onednn(weight.dtype):

@@ -4,11 +4,11 @@ Each thread works through its chunk without waiting for the others after every o
 matrices another adds or draws noise, which costs no time on processors whose threads share a matrix unit.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from threading import Barrier
 from typing import Any, TypeVar
 
 import torch
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 SMALL = 1 << 19  # numbers: an operation on them takes some 0.1 ms, and to wake a thread half as long
 
-_own = threading.local()  # pools: each thread that calls has its own, so that calls on a pool's threads may call again
+_own = threading.local()  # pool: each thread that calls has its own, so that what runs on a pool may call again
 
 
 def parallel_map(
@@ -27,26 +27,23 @@ def parallel_map(
     """Return [function(*items) for items in zip(*arguments)], computed on several threads, without gradients.
 
     threads_each: threads that PyTorch uses on each of them; by default their share of its threads. A single item is
-    computed on the calling thread, with all of its threads. Raises what `function` raises.
+    computed on the calling thread. Raises what `function` raises.
     """
     function = torch.no_grad()(function)  # whether gradients are recorded is set per thread
     items, own_threads = list(zip(*arguments, strict=True)), torch.get_num_threads()
-    workers = min(own_threads, len(items))
-    if workers <= 1:
-        return [function(*item) for item in items]
-    threads_each = threads_each or own_threads // workers
+    workers = max(1, min(own_threads, len(items)))
     results: dict[int, Result] = {}
     waiting = iter(range(len(items)))
 
     def work() -> None:
-        for index in waiting:
-            results[index] = function(*items[index])
+        with threads(threads_each or own_threads // workers):
+            for index in waiting:
+                results[index] = function(*items[index])
 
-    # The caller works too: a thread that sleeps meanwhile would be woken late.
-    others = [_pool(workers - 1, threads_each).submit(work) for _ in range(workers - 1)]
+    others: list[Future[None]] = []
     try:
-        with threads(threads_each):
-            work()
+        others += [_pool().submit(work) for _ in range(workers - 1)]
+        work()  # the caller works too: a thread that sleeps meanwhile would be woken late
     finally:
         wait(others)
     for other in others:
@@ -59,28 +56,18 @@ def serial_if_small(values: Tensor) -> AbstractContextManager[None]:
     return threads(1) if values.numel() < SMALL else nullcontext()
 
 
-def _pool(workers: int, threads_each: int) -> ThreadPoolExecutor:
-    """Return this thread's pool of `workers` threads, on each of which PyTorch uses `threads_each` threads."""
-    pools: dict[tuple[int, int], ThreadPoolExecutor] = _own.__dict__.setdefault("pools", {})
-    if (found := pools.get((workers, threads_each))) is not None:
-        return found
-    pool, started = ThreadPoolExecutor(workers, "parallel_map"), Barrier(workers)
-
-    def start(_: int) -> None:
-        torch.get_num_threads()  # the first call on a thread copies the process's number, so it must precede the next
-        torch.set_num_threads(threads_each)
-        started.wait()  # keeps a thread from running this twice in the place of another
-
-    with threads(torch.get_num_threads()):  # set_num_threads also sets what new threads of the process start with
-        list(pool.map(start, range(workers)))
-    pools[workers, threads_each] = pool
+def _pool() -> ThreadPoolExecutor:
+    """Return this thread's pool. It starts a thread when all that it has are busy."""
+    if not hasattr(_own, "pool"):
+        _own.pool = ThreadPoolExecutor(os.cpu_count(), "parallel_map")
+    pool: ThreadPoolExecutor = _own.pool
     return pool
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let PyTorch use `count` threads on this thread, and restore its number afterwards."""
-    before = torch.get_num_threads()
+    before = torch.get_num_threads()  # also lets a new thread copy the process's number, which must come first
     if count != before:
         torch.set_num_threads(count)
     try:

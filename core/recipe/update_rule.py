@@ -36,7 +36,7 @@ class ScaledAdam:
             group["lr"] = rate * group["scale"]
         set_gradients(net, gradient)
         biases = [bias.detach().clone() for bias in net.biases]
-        with serial_if_small(net.weights[0]):
+        with serial_if_small(max(net.weights, key=Tensor.numel)):
             whitened_step(net, state.optimizer, self.whitening)
         if self.is_texture:
             centre_biases(net, biases)

@@ -43,3 +43,36 @@ def test_it_polls_now_and_then_without_any_job():
 
     QueuePoller(poll, idle_seconds=0.05).start()
     assert thrice.wait(10)
+
+
+def test_an_error_does_not_end_it():
+    polls: list[None] = []
+    again = threading.Event()
+
+    def poll():
+        polls.append(None)
+        if len(polls) == 2:
+            again.set()
+        raise AssertionError("unforeseen")
+
+    poller = QueuePoller(poll, idle_seconds=0.05)
+    poller.start()
+    assert again.wait(10)
+    poller.stop()
+
+
+def test_its_stop_waits_for_a_job_that_it_has_begun():
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def poll():
+        begun.set()
+        may_end.wait(10)
+        ended.set()
+
+    poller = QueuePoller(poll, idle_seconds=600)
+    poller.start()
+    poller.start_polling()
+    assert begun.wait(10)
+    threading.Timer(0.2, may_end.set).start()
+    poller.stop()
+    assert ended.is_set()

@@ -1,5 +1,6 @@
 """Work processes that hang are killed, and their jobs are tried again."""
 
+import errno
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -95,6 +96,28 @@ def test_a_process_that_does_not_end_is_killed_and_replaced(start: Start, monkey
     process.run_jobs()
     assert not first.is_running()
     assert process._process.is_alive(), "a new process has started"
+
+
+def test_a_machine_without_room_for_another_process_costs_time_alone(
+    start: Start, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = rows.accept(sqlite_database)
+    process = start(work_processes.claim_and_sleep)
+    first = process._process
+    first.kill()
+    first.join()
+    with monkeypatch.context() as full:
+        full.setattr(type(first), "start", refuse_to_fork)
+        for _ in range(2):
+            process.run_jobs()
+    assert process._process is first
+    process.run_jobs()
+    assert process._process.is_alive(), "a new process has started"
+    assert rows.row(sqlite_database, job_id).status == JobStatus.QUEUED
+
+
+def refuse_to_fork(_: object) -> None:
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
 def test_a_process_that_ends_before_it_is_ready_raises(start: Start) -> None:

@@ -8,6 +8,7 @@ import torch
 from engines import relative
 from nets import case, seeded
 
+from core.engine import Batch, FastEngine
 from core.engine.blocked import BlockedNet, _has_onednn
 from core.engine.layout import Layout
 from core.engine.parallel import parallel_map
@@ -71,25 +72,46 @@ def test_a_function_may_call_it_too(threads):
 @pytest.mark.parametrize("dtype", [torch.float32, BFLOAT16])
 @pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])
 def test_the_basis_in_bands_is_that_of_the_whole_picture_to_the_bit(boundary, dtype):
-    """Whether PyTorch would call a map small or not, and with a mask; 8 threads are more than there are bands."""
-    for layers, size in (([(96, 9, 3), (48, 3, 1), (32, 3, 1)], (96, 129)), ([(8, 6, 2), (3, 5, 1)], (100, 40))):
+    """Whether PyTorch would call a map small or not, with a mask, and if there is but one band."""
+    several = 0
+    for layers, size in (
+        ([(96, 9, 3), (48, 3, 1), (32, 3, 1)], (96, 129)),
+        ([(96, 9, 3), (48, 3, 1), (32, 3, 1)], (33, 300)),
+        ([(96, 9, 3), (48, 3, 1), (32, 3, 1)], (48, 48)),
+        ([(8, 6, 2), (3, 5, 1)], (100, 40)),
+    ):
         one = case("a", layers, size, boundary, channels=3, count=2)
         layout = Layout.of(one.net.architecture, size, boundary)
         net = BlockedNet.of(one.net.float(), dtype)
         for count in (1, 2):
             blocks = layout.to_blocks(torch.randn(count, 3, *size, generator=seeded(4)))
-            top = net.feature_maps(layout.extend(blocks, dtype))[-1]
-            mask = torch.rand(1, 1, *top.shape[2:], generator=seeded(5))
-            found, bands = [], set()
+            extended = layout.extend(blocks, dtype)
+            mask = torch.rand(1, 1, *net.feature_maps(extended)[-1].shape[2:], generator=seeded(5))
+            found = []
             for number in (1, 2, 4, 8):
                 torch.set_num_threads(number)
-                bands.add(len(net._band_edges(layout.extended[0])))
+                several += len(net._band_edges(extended.shape[2])) > 2
                 found.append((net.chunk_basis(blocks, layout), net.chunk_basis(blocks, layout, mask)))
-            assert len(bands) > 1
             for plain, masked in found[1:]:
                 assert torch.equal(plain, found[0][0])
                 assert torch.equal(masked, found[0][1])
             assert found[0][1].any()
+    assert several
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, BFLOAT16])
+def test_gradients_are_the_same_to_the_bit_on_any_number_of_threads(dtype):
+    """Also of a net with a stride above the first layer."""
+    for layers in ([(96, 9, 3), (48, 3, 1), (32, 3, 1)], [(16, 7, 2), (24, 5, 2), (8, 3, 1)]):
+        net = case("a", layers, (66, 66), "valid", channels=3).net.float()
+        batches = [Batch(torch.randn(count, 3, 66, 66, generator=seeded(count)), "valid") for count in (1, 2)]
+        found = []
+        for number in (1, 2, 4, 8):
+            torch.set_num_threads(number)
+            found.append([one.parameters for one in FastEngine(dtype).gradients(net, *batches)])
+        for other in found[1:]:
+            pairs = [pair for sides in zip(other, found[0], strict=True) for pair in zip(*sides, strict=True)]
+            assert all(torch.equal(one, first) for one, first in pairs)
 
 
 @pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])
