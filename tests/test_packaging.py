@@ -192,6 +192,13 @@ def test_the_gpu_file_changes_workers_of_compose(monkeypatch: pytest.MonkeyPatch
         assert settings.device == "cuda"
 
 
+def test_processes_of_one_training_have_as_much_shared_memory_in_compose_as_on_kubernetes() -> None:
+    patch = yaml.safe_load((ROOT / "deploy/kubernetes/components/gpu/worker-train-patch.yaml").read_text())
+    (volume,) = patch["spec"]["template"]["spec"]["volumes"]
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
+    assert compose("compose.gpu.yml")["worker-train"]["shm_size"] == "1gb"
+
+
 def test_every_service_has_limits_and_small_logs() -> None:
     for name, service in {**compose(), **compose("compose.worker.yml", **SECOND_MACHINE)}.items():
         assert {"mem_limit", "cpus", "pids_limit"} <= set(service), name
