@@ -19,6 +19,13 @@ HAND_OVER = """([kind, name, bytes]) => {
     : new ClipboardEvent(kind, {...options, clipboardData: carried}));
 }"""
 
+# Let pictures be read only when `releaseBitmaps` is called.
+HOLD_BITMAPS = """() => {
+  const read = window.createImageBitmap;
+  const released = new Promise((release) => { window.releaseBitmaps = release; });
+  window.createImageBitmap = async (...given) => { await released; return read(...given); };
+}"""
+
 
 def choose(studio: Studio, name: str, content: bytes, media_type: str = "image/png") -> None:
     studio.page.set_input_files("input[name=images]", {"name": name, "mimeType": media_type, "buffer": content})
@@ -273,8 +280,11 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
         pictures.with_hole(32, 32, hole=(0, 0, 9, 9)),
     )
 
-    def chosen(slot: str, content: bytes) -> None:
+    def choose_steering(slot: str, content: bytes) -> None:
         page.set_input_files(f"input[name={slot}]", {"name": f"{slot}.png", "mimeType": "image/png", "buffer": content})
+
+    def chosen(slot: str, content: bytes) -> None:
+        choose_steering(slot, content)
         page.wait_for_selector(f".steer :text('{slot}.png')")
 
     def drawn() -> dict[str, Any]:
@@ -288,7 +298,14 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
         return service.http.get(f"/v1/datasets/{dataset_id}/images/0").raise_for_status().content
 
     studio.open("make", f"sample?model={learned['model_id']}")
-    chosen("start", first)
+    page.evaluate(HOLD_BITMAPS)
+    choose_steering("guide", mask)
+    choose_steering("start", first)  # while the other is being read
+    page.evaluate("() => releaseBitmaps()")
+    page.wait_for_selector(".steer :text('guide.png')")
+    page.wait_for_selector(".steer :text('start.png')")
+    page.click("button:text-is('Follow none')")
+    assert page.locator(".steer .hint code").all_inner_texts() == ["steps"]
     page.get_by_label("start strength", exact=True).fill("0.02")
     chosen("end", last)
     page.get_by_label("count", exact=True).fill("2")
@@ -299,8 +316,11 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     studio.page.go_back()
     page.get_by_label("Add a model").select_option(imported["id"])
     page.wait_for_selector("input[name=end]", state="detached")
-    chosen("mask-0", mask)
-    page.get_by_label("Weight of Twin").fill("0.5")
+    page.evaluate(HOLD_BITMAPS)
+    choose_steering("mask-0", mask)
+    page.get_by_label("Weight of Twin").fill("0.5")  # while the mask is being read
+    page.evaluate("() => releaseBitmaps()")
+    page.wait_for_selector(".steer :text('mask-0.png')")
     assert studio.accessibility_problems() == []
     (blended,) = drawn()["blend"]
     assert (blended["model_id"], blended["weight"]) == (imported["id"], 0.5)

@@ -35,8 +35,8 @@ export const weightOf = ({ mask, weight }) => weight ?? (mask ? 1 : WITHOUT_MASK
 
 // Steer by a file, or by none.
 export async function steer(slot, file) {
-  const { [slot]: _, ...others } = pictures.peek();
   const chosen = file && { file, bitmap: await bitmapOf(file) };
+  const { [slot]: _, ...others } = pictures.peek();
   pictures.value = chosen ? { ...others, [slot]: chosen } : others;
 }
 
@@ -48,12 +48,12 @@ export function addCompanion(modelId) {
   blend.value = [...blend.peek(), { modelId, mask: null, weight: undefined }];
 }
 
-export function changeCompanion(changed, values) {
-  blend.value = blend.peek().map((one) => (one === changed ? { ...one, ...values } : one));
+export function changeCompanion(modelId, values) {
+  blend.value = blend.peek().map((one) => (one.modelId === modelId ? { ...one, ...values } : one));
 }
 
-export function removeCompanion(removed) {
-  blend.value = blend.peek().filter((one) => one !== removed);
+export function removeCompanion(modelId) {
+  blend.value = blend.peek().filter((one) => one.modelId !== modelId);
 }
 
 // Upload what steers this model; return the parameters that name it.

@@ -28,9 +28,12 @@ export function Field({ parameter, given, change, error }) {
     <div class="field ${error ? "wrong" : ""}">
       <label for=${id}>${words(parameter.name)}</label>
       <${Input} kind=${kind} parameter=${parameter} given=${given} change=${change} shared=${shared} />
-      <p id=${about} class="hint">${error ?? parameter.description}</p>
+      <p id=${about} class="hint">${error ?? withNames(parameter.description)}</p>
     </div>`;
 }
+
+// The words of the service, in which names are between backticks.
+const withNames = (text) => text.split("`").map((part, index) => (index % 2 ? html`<code>${words(part)}</code>` : part));
 
 function Input({ kind, parameter, given, change, shared }) {
   const current = given === undefined ? parameter.default : given;

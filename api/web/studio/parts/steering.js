@@ -80,7 +80,7 @@ function Blend({ model }) {
 
 function Companion({ one, index }) {
   const name = modelName(modelOf(one.modelId));
-  const change = (values) => steering.changeCompanion(one, values);
+  const change = (values) => steering.changeCompanion(one.modelId, values);
   const pick = async (file) => change({ mask: { file, bitmap: await steering.bitmapOf(file) } });
   return html`
     <div class="companion" role="group" aria-label=${name}>
@@ -90,7 +90,7 @@ function Companion({ one, index }) {
         <label class="row">weight <input type="number" class="weight" min="0" max="1" step="any" value=${steering.weightOf(one)} aria-label=${`Weight of ${name}`}
           onInput=${(event) => change({ weight: event.target.value === "" ? undefined : Number(event.target.value) })} /></label>
         ${one.mask && html`<button type="button" class="small" onClick=${() => change({ mask: null })}>No mask</button>`}
-        <button type="button" class="bare" aria-label=${`Remove ${name}`} onClick=${() => steering.removeCompanion(one)}><${Icon} name="close" /></button>
+        <button type="button" class="bare" aria-label=${`Remove ${name}`} onClick=${() => steering.removeCompanion(one.modelId)}><${Icon} name="close" /></button>
       </div>
     </div>`;
 }
