@@ -35,8 +35,8 @@ StepSize = Annotated[
 Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; random if absent.")]
 
 _SIDE = (
-    f"Pixels, at least {MIN_SIDE}; the model's own size if absent. Models of objects, and of patches but for windows "
-    "of a texture (boundary torus), have no other size."
+    f"Pixels, at least {MIN_SIDE}; the model's own size if absent. Models of objects draw only their own size; "
+    "so do models of patches (patch_size) whose boundary is not torus."
 )
 
 
