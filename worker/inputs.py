@@ -54,8 +54,7 @@ class BoundaryHandling:
         """
         architecture = model.net.architecture
         stride = architecture.total_stride
-        # A net without stride gets a pixel more than it needs: another margin would be another picture for a seed.
-        reach = architecture.receptive_field - 1 + max(stride - 1, 1)
+        reach = architecture.receptive_field - 1 + stride - 1
         return cls("valid", round_up(reach, stride), stride, periodic=True)
 
     def extend(self, images: Tensor) -> Tensor:
