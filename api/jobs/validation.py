@@ -22,7 +22,7 @@ from core.schemas.geometry import halo, receptive_field, total_stride
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
-from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams
+from core.schemas.learning import MAX_WHOLE_SIZE, RESAMPLING_MARGIN, LearningParams
 from core.schemas.reconstruction import MAX_ALL_FRAMES
 from core.schemas.sampling import MAX_BLENDED_STRIDE, ResolvedSampleParams, datasets_of, models_of
 from core.storage import datasets, models
@@ -267,11 +267,13 @@ def _part_error(app_state: AppState, image: DatasetImage, params: LearningParams
     known = read_known(app_state.blobs.get(image.blob), params.image_size)
     window, padding = receptive_field(params.layers), halo(params.layers) if params.boundary == "padded" else 0
     shifted = params.patch_size is not None or params.random_lattice or params.orientations != ("0",)
-    if some_window_known(known, window, 1 if shifted else total_stride(params.layers), padding):
+    needed = window + 2 * RESAMPLING_MARGIN if params.any_angle else window
+    if some_window_known(known, needed, 1 if shifted else total_stride(params.layers), padding):
         return None
+    resampled = f", resampled from {needed} x {needed} pixels because orientations is any" if params.any_angle else ""
     return (
-        f"nothing is left to learn from: no unit of the net, which sees {window} x {window} pixels, sees only opaque "
-        f"ones (alpha from {KNOWN_ALPHA}) in its middle square, scaled to image_size"
+        f"nothing is left to learn from: no unit of the net, which sees {window} x {window} pixels{resampled}, sees "
+        f"only opaque ones (alpha from {KNOWN_ALPHA}) in its middle square, scaled to image_size"
     )
 
 

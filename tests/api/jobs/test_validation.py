@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from PIL import Image
 from support import pictures, rows
 from support.http import Api, fields, problem
 from support.keys import ask, holder
@@ -11,6 +12,7 @@ from support.models import model_file
 from api.jobs.validation import partly_transparent
 from core.jobs import outcomes
 from core.recipe.presets import PRESETS
+from core.schemas.geometry import receptive_field
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Queue
 from core.storage.tables import Dataset, DatasetImage
@@ -281,6 +283,22 @@ def test_pictures_whose_transparent_parts_leave_nothing_to_learn_from_are_refuse
     large = {"layers": [{"filters": 4, "kernel_size": 63}], "layerwise": False, "image_size": 64}
     answer = each_api.post({**body, "dataset_id": some, "params": large})
     assert [one["file"] for one in problem(answer, 422)["errors"]] == ["part.png"]
+
+
+def test_pictures_turned_by_any_angle_need_an_opaque_part_that_windows_can_be_resampled_from(api: Api) -> None:
+    window = receptive_field(QUICK.layers)
+    params = {"image_size": 64, "orientations": "any"}
+    for side, status in ((window, 422), (window + 3, 422), (window + 4, 202)):
+        alpha = Image.new("L", (64, 64))
+        alpha.paste(255, (10, 20, 10 + side, 20 + side))
+        picture = pictures.colors(64, 64)
+        picture.putalpha(alpha)
+        body = {"kind": "train", "dataset_id": _dataset(api, pictures.encoded(picture, "PNG")), "preset": "quick"}
+        assert api.post(body | {"params": {"image_size": 64}}).status_code == 202
+        answer = api.post(body | {"params": params})
+        assert answer.status_code == status
+        if status == 422:
+            assert f"resampled from {window + 4} x {window + 4} pixels" in problem(answer, 422)["detail"]
 
 
 def test_each_picture_with_transparency_is_looked_at_as_far_as_time_allows() -> None:
