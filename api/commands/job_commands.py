@@ -2,10 +2,10 @@
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -83,6 +83,8 @@ def train(
     """
     params = parameters(assignments, image_size=image_size, iterations=iterations, seed=seed)
     options = _options(priority, time_limit)
+    if mask is not None:
+        _require_learning_of_parts(session, preset, params)
     with _dataset(session, pictures, dataset, name, maps, mask) as given:
         job = run_job(session, lambda: session.client.train(given, preset, options, **params), detach)
     if name is not None and job.model_id is not None:
@@ -248,6 +250,22 @@ def _dataset(
         raise
 
 
+def _require_learning_of_parts(session: Session, name: str, params: Mapping[str, Any]) -> None:
+    """Check that what is transparent is left out of learning. Raises typer.BadParameter.
+
+    An unknown preset and invalid parameters are left to the service, which says what is wrong with them.
+    """
+    from core.schemas.learning import LearningParams
+
+    preset = next((one.params for one in session.client.presets.list() if one.name == name), {})
+    if preset and not LearningParams.model_construct(**{**preset, **params}).learns_parts:
+        raise typer.BadParameter(
+            "models of objects (top object) and contrastive learning see pictures whole: they would learn what the "
+            f"mask leaves out as white (preset {name})",
+            param_hint="--mask",
+        )
+
+
 def _masked(pictures: list[Path], mask: Path) -> IO[bytes]:
     """Return the only picture as a PNG, transparent where the mask is black. Raises typer.BadParameter."""
     from PIL import Image
@@ -260,7 +278,7 @@ def _masked(pictures: list[Path], mask: Path) -> IO[bytes]:
     try:
         with Image.open(pictures[0]) as picture, Image.open(mask) as black_and_white:
             with_mask(picture, black_and_white).save(content, "PNG")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise typer.BadParameter(f"{pictures[0]} with {mask}: {error}", param_hint="--mask") from error
     content.name = pictures[0].with_suffix(".png").name
     content.seek(0)

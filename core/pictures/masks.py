@@ -59,7 +59,8 @@ def with_mask(picture: Image.Image, mask: Image.Image) -> Image.Image:
     """Return the picture upright, transparent where the mask is black or itself transparent.
 
     The mask is read as grey; grey parts are partly transparent (see KNOWN_ALPHA). What was transparent before stays so.
-    Raises ValueError if the sizes differ, or for a picture that is not of 8 bits, grey or RGB.
+    Raises ValueError if the sizes differ, for a picture that is not of 8 bits, grey or RGB, and if no pixel of the
+    middle square is left that is known.
     """
     upright, mask = ImageOps.exif_transpose(picture), ImageOps.exif_transpose(mask)
     if upright.size != mask.size:
@@ -73,6 +74,8 @@ def with_mask(picture: Image.Image, mask: Image.Image) -> Image.Image:
     alpha = ImageChops.multiply(*shares.split())
     result = upright.convert("LA" if upright.mode in ("1", "L", "LA") else "RGBA")
     result.putalpha(ImageChops.darker(result.getchannel("A"), alpha))
+    if not known_share(result).crop(middle_square(*result.size)).getbbox():
+        raise ValueError("the mask leaves nothing of the picture: no opaque pixel of its middle square is white in it")
     return result
 
 

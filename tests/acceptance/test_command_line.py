@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from support import pictures
 from support.client import TINY
 from support.http import free_port
@@ -122,6 +123,12 @@ def test_a_picture_is_learned_where_its_mask_is_white(terminal: Terminal, servic
     assert image["filename"] == "stripes.png"
     stored = pictures.decoded(service.http.get(f"/v1/datasets/{job['dataset_id']}/images/0").content)
     assert stored.getchannel("A").tobytes() == mask.tobytes()
+
+
+def test_a_picture_too_large_to_be_masked_is_said(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's limit, else 89 million: an error from twice as many
+    done = terminal.run("train", "stripes.png", "--mask=stripes.png", code=2)
+    assert "exceeds limit of 200 pixels" in done.stderr
 
 
 def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> None:
@@ -237,6 +244,9 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
         (("train", "--map=normal=stripes.png"), "must be RGB"),
         (("train", "stripes.png", "--mask=broken.png"), "broken.png"),
         (("train", "stripes.png", "stripes.png", "--mask=stripes.png"), "one picture, a file"),
+        (("train", "stripes.png", "--mask=black.png"), "the mask leaves nothing"),
+        (("train", "stripes.png", "--mask=stripes.png", "--preset=object-cpu"), "learn what the mask leaves out"),
+        (("train", "stripes.png", "--mask=stripes.png", "--set=contrastive=true"), "learn what the mask leaves out"),
         (("train", "--dataset=dataset_1", "--mask=stripes.png"), "goes with a picture"),
         (("train", "broken.png"), "broken.png"),
         (("train", "empty"), "no pictures"),
@@ -250,6 +260,7 @@ def test_wrong_use_is_said_and_ends_with_2(
     terminal: Terminal, service: Service, words: tuple[str, ...], said: str
 ) -> None:
     Path("broken.png").write_bytes(pictures.png()[:50])
+    Image.new("L", pictures.decoded(pictures.stripes()).size).save("black.png")
     Path("empty").mkdir()
     newest = service.http.get("/v1/datasets", params={"limit": 1}).json()["data"]
     done = terminal.run(*words, code=2)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from core.pictures.images import Levels, read_masked_picture, read_picture, to_pixels
-from core.pictures.masks import middle_square, read_known, with_mask
+from core.pictures.masks import KNOWN_ALPHA, middle_square, read_known, with_mask
 
 
 def png(levels, alpha):
@@ -133,3 +133,12 @@ def test_a_mask_is_held_against_the_picture_upright():
 def test_a_mask_of_another_size_or_depth_is_refused(mode, size, message):
     with pytest.raises(ValueError, match=message):
         with_mask(Image.fromarray(random_bytes(2, 3, 3)), Image.new(mode, size))
+
+
+def test_a_mask_that_leaves_nothing_of_the_middle_square_is_refused():
+    picture, mask = Image.fromarray(random_bytes(2, 6, 3)), Image.new("L", (6, 2), KNOWN_ALPHA - 1)
+    mask.paste(255, (0, 0, 2, 2))
+    with pytest.raises(ValueError, match="leaves nothing"):
+        with_mask(picture, mask)
+    mask.putpixel((3, 1), KNOWN_ALPHA)
+    assert with_mask(picture, mask).getchannel("A").getpixel((3, 1)) == KNOWN_ALPHA
