@@ -243,6 +243,28 @@ def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, lear
     assert more["seed"] != params["seed"]
 
 
+def test_what_can_be_done_with_a_picture_is_within_the_window(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("jobs", f"{learned['id']}/synthesized-000.png")
+    studio.page.wait_for_selector(".viewer button:text-is('Use as guide')")
+    for width in (1000, 1280, 1920):
+        studio.page.set_viewport_size({"width": width, "height": 900})
+        ends = studio.page.locator(".viewer-aside :is(button, a, dd)").evaluate_all(
+            "(all) => all.map((one) => one.getBoundingClientRect().right)"
+        )
+        assert max(ends) <= width - 18  # its padding
+
+
+def test_a_question_ends_with_the_view_that_it_was_asked_on(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("jobs")
+    studio.page.click(f".job-row[href$='{learned['id']}']")
+    studio.page.click("button:text-is('Delete')")
+    studio.page.wait_for_selector("dialog[open]")
+    studio.page.go_back()
+    studio.page.wait_for_selector("h1:text-is('Jobs')")
+    studio.page.wait_for_selector("dialog", state="detached")
+    assert studio.service.job(learned["id"])["status"] == "succeeded"
+
+
 def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str, Any]) -> None:
     studio.open("jobs", f"{learned['id']}/synthesized-000.png")
     studio.page.click(".viewer button:text-is('Variations')")
@@ -351,6 +373,7 @@ def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, lear
     studio.wait_for_status("done")
     job = studio.service.job(job_id)
     assert (job["kind"], job["params"]["seam"], job["params"]["seam_width"]) == ("inpaint", True, 6)
+    assert studio.page.inner_text(".job-head h1").startswith("Make tileable from")
     painted = pictures.decoded(studio.service.artifact(job, "inpainted-000.png")).convert("L")
     given = pictures.decoded(photograph).convert("L")
     middle = (6, 6, 26, 26)

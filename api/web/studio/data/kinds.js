@@ -77,3 +77,7 @@ export const KINDS = [
 
 export const jobKind = (kind) => kind.job ?? kind.id;
 export const kindOf = (id) => KINDS.find((one) => one.id === id) ?? KINDS[0];
+
+// What a job makes. Of two kinds with the same kind of job, the one that sets parameters comes last.
+export const kindOfJob = ({ kind, params }) =>
+  KINDS.findLast((one) => jobKind(one) === kind && Object.entries(one.params ?? {}).every(([name, value]) => params[name] === value));

@@ -1,8 +1,17 @@
 // Questions in a dialog of the browser's own, which keeps the focus and closes with Escape.
 
-import { html, signal, useEffect, useRef } from "../ui.js";
+import { effect, html, signal, useEffect, useRef } from "../ui.js";
+import { route } from "../router.js";
 
 const asked = signal(null);
+
+// A question belongs to the view that it was asked on: on the way to another it is answered with no.
+effect(() => {
+  void route.value;
+  const question = asked.peek();
+  asked.value = null;
+  question?.answer(null);
+});
 
 // Ask before something that cannot be undone. Resolves to true or false.
 export const confirm = (title, text, action) =>

@@ -2,7 +2,7 @@
 
 import { html } from "../ui.js";
 import { duration } from "../format.js";
-import { kindOf } from "../data/kinds.js";
+import { kindOfJob } from "../data/kinds.js";
 import { modelName, modelOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
 
@@ -14,7 +14,7 @@ const LEARN = { texture: "Learn a texture", object: "Learn an object", autoencod
 
 export function titleOf(job) {
   if (job.kind === "train") return LEARN[purposeOf(job.params)];
-  return kindOf(job.kind).title;
+  return kindOfJob(job).title;
 }
 
 export function subtitleOf(job) {
