@@ -8,6 +8,7 @@ import structlog
 import torch
 from torch.backends import cudnn
 
+from core.engine.precision import bfloat16_instructions
 from core.runtime.processes import core_count
 from core.runtime.startup import CannotStart
 from worker.gpu_locks import least_shared, lock_least_shared
@@ -57,10 +58,13 @@ def all_threads(settings: WorkerSettings) -> int:
 
 
 def device_kind(device: torch.device) -> str:
-    """Return the kind of processor or GPU: on two devices of one kind, equal work gives equal results."""
+    """Return the kind of processor or GPU; of a processor, its vector instructions and those for bfloat16.
+
+    On devices of different kinds, equal work may give results that differ by rounding.
+    """
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
-    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    return " ".join(["cpu", torch.backends.cpu.get_cpu_capability(), *bfloat16_instructions()])
 
 
 def _lock_gpu(device: torch.device, folder: Path) -> torch.device:

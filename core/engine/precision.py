@@ -1,6 +1,6 @@
 """Which arithmetic `precision: auto` means on a device.
 
-Jobs record what was chosen, and a replay uses that.
+Jobs record what was chosen. A replay chooses anew; if it chooses otherwise, its remarks say so.
 """
 
 import functools
@@ -15,11 +15,17 @@ MIN_SPEEDUP = 1.5  # of a convolution. Two processors with AVX512-BF16 measured 
 REPETITIONS = 15
 
 
+def bfloat16_instructions() -> list[str]:
+    """Return which of IN_HARDWARE this processor has."""
+    capabilities = torch.cpu.get_capabilities()
+    return [name for name in IN_HARDWARE if capabilities.get(name)]
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Return True if the device multiplies bfloat16 in hardware: it need not emulate it."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # from Ampere on
-    return device.type == "cpu" and any(map(torch.cpu.get_capabilities().get, IN_HARDWARE))
+    return device.type == "cpu" and bool(bfloat16_instructions())
 
 
 def prefers_bfloat16(device: torch.device) -> bool:
@@ -29,7 +35,7 @@ def prefers_bfloat16(device: torch.device) -> bool:
     """
     if not has_bfloat16(device):
         return False
-    if device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16"):
+    if device.type == "cuda" or "amx_bf16" in bfloat16_instructions():
         return True
     return _speedup() >= MIN_SPEEDUP
 

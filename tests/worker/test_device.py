@@ -56,3 +56,14 @@ def test_a_device_that_does_not_exist_is_refused(
         monkeypatch.setattr(torch, setter, lambda _: None)
     with pytest.raises(CannotStart, match="GENCONVNET_DEVICE"):
         device.choose_device(worker_settings.model_copy(update={"device": name}))
+
+
+def test_processors_that_multiply_bfloat16_by_other_instructions_are_of_different_kinds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds = []
+    for names in ((), ("avx512_bf16",), ("avx512_bf16", "amx_bf16")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda names=names: dict.fromkeys(names, True))
+        kinds.append(device.device_kind(torch.device("cpu")))
+    vectors = f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    assert kinds == [vectors, f"{vectors} avx512_bf16", f"{vectors} amx_bf16 avx512_bf16"]
