@@ -88,15 +88,40 @@ def field_name(location: Sequence[int | str]) -> str:
 
 def field_errors(errors: Sequence[Any], prefix: Sequence[int | str] = ()) -> list[dict[str, Any]]:
     """Convert pydantic's errors to our form: the field (below `prefix`) and the message."""
-    return [
-        {"field": field_name((*prefix, *_location(error))), "message": error["msg"].removeprefix("Value error, ")}
-        for error in errors
-        if not _follows_from_another(error, errors)
-    ]
+    located = [((*prefix, *_location(error)), error) for error in errors if not _follows_from_another(error, errors)]
+    return [{"field": field_name(location), "message": _message(location, error)} for location, error in located]
+
+
+def _message(location: Sequence[int | str], error: Any) -> str:
+    """Return pydantic's message, or one of our own where pydantic speaks of its own types."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "is not a parameter" if "params" in location[:-1] else "does not belong here"
+        case "too_short":
+            return f"must have at least {_items(context['min_length'])}"
+        case "too_long":
+            return f"must have at most {_items(context['max_length'])}"
+        case "union_tag_not_found":
+            return f"is missing; it is one of {', '.join(JobKind)}"
+        case "union_tag_invalid":
+            return f"must be one of {', '.join(JobKind)}"
+        case "model_type" | "model_attributes_type":
+            return "must be a JSON object"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _items(count: int) -> str:
+    return f"{count} item{'' if count == 1 else 's'}"
 
 
 def _location(error: Any) -> Sequence[int | str]:
-    """Return where the error is. If the tag of a union is missing or unknown, that is the tag's field."""
+    """Return where the error is. If the tag of a union is missing or unknown, that is the tag's field.
+
+    The only such union is that of the kinds of jobs.
+    """
     location = tuple(error["loc"])
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
         return (*location, error["ctx"]["discriminator"].strip("'"))

@@ -311,8 +311,11 @@ def _blended(session: Session, text: str) -> "Blended":
     mask, _, number = rest.rpartition(":")
     weight = _number(number)
     path = rest if weight is None else mask
-    if not equals or not name or not rest or (path and not Path(path).is_file()):
-        message = f"{text!r} is not MODEL=MASK[:WEIGHT] with the file of a mask, nor MODEL=WEIGHT"
+    if not equals or not name or not rest:
+        raise typer.BadParameter(f"{text!r} is not MODEL=MASK[:WEIGHT], nor MODEL=WEIGHT", param_hint="--blend")
+    if path and not Path(path).is_file():
+        said = "is no file" if Path(path).exists() else "does not exist"
+        message = f"the mask {path!r} of {text!r} {said} (MODEL=MASK[:WEIGHT] or MODEL=WEIGHT)"
         raise typer.BadParameter(message, param_hint="--blend")
     return Blended(find_model(session, name), Path(path) if path else None, weight)
 

@@ -90,4 +90,9 @@ def difference(model: Model, own: Model) -> str | None:
 
 
 def _layout(one: MaterialMap) -> str:
-    return f"{one.channels} channel{'s' if one.channels > 1 else ''} of {one.bits} bits"
+    return f"{count_channels(one.channels)} of {one.bits} bits"
+
+
+def count_channels(channels: int) -> str:
+    """Return a number of channels in words, such as "1 channel"."""
+    return f"{channels} channel{'' if channels == 1 else 's'}"

@@ -133,7 +133,8 @@ def _require_blendable(model: Model, others: Mapping[str, Model]) -> None:
         joined = math.lcm(stride, total_stride(learned.layers))
         reason = learned.only_size or materials.difference(other, model)
         if reason is None and other.channels != model.channels:
-            reason = f"learned pictures of {other.channels} channels, the job's own model of {model.channels}"
+            channels = materials.count_channels(other.channels)
+            reason = f"learned pictures of {channels}, the job's own model of {model.channels}"
         if reason is None and joined > MAX_BLENDED_STRIDE:
             reason = (
                 f"the strides of the nets multiply to {total_stride(learned.layers)} and {stride}: the sides of a "
@@ -246,8 +247,9 @@ def _require_comparable(chosen: Sequence[Model]) -> None:
             sizes = f"{learned.image_size} pixels a side, but model_ids[0] from pictures of {first.image_size}"
             wrong.append({"field": field, "message": f"learned from pictures of {sizes}; they must be the same"})
         elif model.channels != chosen[0].channels:
-            channels = f"{model.channels} channels, but model_ids[0] from pictures of {chosen[0].channels}"
-            wrong.append({"field": field, "message": f"learned from pictures of {channels}; they must be the same"})
+            channels = materials.count_channels(model.channels)
+            message = f"learned from pictures of {channels}, but model_ids[0] from pictures of {chosen[0].channels}"
+            wrong.append({"field": field, "message": f"{message}; they must be the same"})
     if wrong:
         raise validation_problem(wrong)
 

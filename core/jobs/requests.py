@@ -201,7 +201,8 @@ def cancel(database: Database, job_id: str) -> Job:
     with database.write() as session:
         job = _get(session, job_id, lock=True)
         if JobStatus(job.status).final:
-            raise Conflict(f"job {job_id} has already {job.status}")
+            ended = "been canceled" if job.status == JobStatus.CANCELED else job.status
+            raise Conflict(f"job {job_id} has already {ended}")
         job.cancel_requested = True
         if job.shards or not is_leased(session, job):
             outcomes.end(session, job, JobStatus.CANCELED)

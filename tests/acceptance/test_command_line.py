@@ -157,7 +157,13 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     (picture,) = map(Path, job["files"])
     (again,) = map(Path, terminal.entry("replay", picture, "--out=again")["files"])
     assert again.read_bytes() == picture.read_bytes()
-    assert "not MODEL=MASK" in terminal.run("sample", model_id, "--blend=other=gone.png", code=2).stderr
+    for wrong, said in (
+        ("other", "'other' is not MODEL=MASK[:WEIGHT], nor MODEL=WEIGHT"),
+        ("other=gone.png", "the mask 'gone.png' of 'other=gone.png' does not exist"),
+        ("other=gone.png:0.5", "the mask 'gone.png' of 'other=gone.png:0.5' does not exist"),
+        ("other=blended", "the mask 'blended' of 'other=blended' is no file"),
+    ):
+        assert said in terminal.run("sample", model_id, f"--blend={wrong}", code=2).stderr
     quick = ("--set=chains=2", "--set=temperatures=2", "--set=steps=1")
     done = terminal.run("classify", "stripes.png", f"--model={model_id}", "--model=other", "--refine", *quick)
     assert re.search(rf"stripes.png: ({model_id}|other) \(\d+%\)", done.stderr)

@@ -133,6 +133,24 @@ def test_an_invalid_body_is_refused(api: Api, body: object, field: str) -> None:
     assert fields(api.post(body)) == [field]
 
 
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({}, "kind: is missing; it is one of train, sample, reconstruct, inpaint, classify"),
+        ({"kind": "paint"}, "kind: must be one of train, sample, reconstruct, inpaint, classify"),
+        ({"kind": "sample"}, "model_id: is missing"),
+        ({"kind": "sample", "model_id": "m", "preset": "quick"}, "preset: does not belong here"),
+        ({"kind": "sample", "model_id": "m", "params": {"nosuch": 1}}, "params.nosuch: is not a parameter"),
+        ({"kind": "sample", "model_id": "m", "params": []}, "params: must be a JSON object"),
+        ({"kind": "classify", "model_ids": ["m"], "dataset_id": "d"}, "model_ids: must have at least 2 items"),
+        ({"kind": "train", "dataset_id": "d", "params": {"layers": []}}, "params.layers: must have at least 1 item"),
+        ([], "body: must be a JSON object"),
+    ],
+)
+def test_a_refusal_speaks_of_the_request_not_of_types_in_python(api: Api, body: object, detail: str) -> None:
+    assert problem(api.post(body), 422)["detail"] == detail
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"kind": "train"', b"[" * 100_000, b"1" * 10_000])
 def test_a_body_that_is_not_json_is_refused(api: Api, content: bytes) -> None:
     problem(api.client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"}), 400, 422)

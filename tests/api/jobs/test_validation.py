@@ -334,6 +334,8 @@ def test_models_of_other_sizes_or_channels_are_refused(each_api: Api) -> None:
     assert f"64 pixels a side, but model_ids[0] from pictures of {QUICK.image_size}" in messages[0]
     assert "3 channels, but model_ids[0] from pictures of 1" in messages[1]
     assert "named twice" in messages[2]
+    answer = each_api.post(_body("classify", dataset_id, colour, model))
+    assert "from pictures of 1 channel, but model_ids[0] from pictures of 3;" in answer.json()["errors"][0]["message"]
 
 
 def test_every_kind_of_job_is_in_the_openapi_document(api: Api) -> None:

@@ -218,7 +218,7 @@ def test_cancel_ends_a_queued_job_at_once(database: Database) -> None:
     assert (job.status, job.lease_until) == (JobStatus.CANCELED, None)
     assert job.finished_at is not None
     assert leases.claim(database, Queue.TRAIN, "w", rows.LONG) is None
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match=f"^job {job_id} has already been canceled$"):
         requests.cancel(database, job_id)
 
 
