@@ -45,10 +45,10 @@ def vary(run: Run, model_id: str, start: Image.Image, end: Image.Image) -> Image
     """Return a picture and variations of it, farther and farther; below the way from it to another."""
     shown = [start]
     named = {"start_dataset_id": _upload(run, "start.png", start)}
-    for strength in (0.3, 0.5, 0.7, 0.8, 0.9):
+    for strength in (0.2, 0.3, 0.4, 0.5, 0.7):
         shown += _drawn(run, model_id, count=1, start_strength=strength, **named)
     both = {**named, "end_dataset_id": _upload(run, "end.png", end)}
-    shown += _drawn(run, model_id, count=6, start_strength=0.7, **both)
+    shown += _drawn(run, model_id, count=6, start_strength=0.4, **both)
     return sheet(shown, 6, MAGNIFY)
 
 

@@ -15,7 +15,7 @@ MIN_SIDE = 16
 MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
 DEFAULT_STEPS = 200
-DEFAULT_START_STRENGTH = 0.7
+DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.1
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
 MAX_BLENDED = 7  # models besides the job's own
@@ -103,8 +103,9 @@ class SampleParams(BaseModel):
         Field(
             ge=0,
             le=1,
-            description="How far variations leave the picture: noise is added to it in this share, and this share of "
-            "`steps` is taken. 0: the picture in the model's light, denoised; 1: nothing of it is left. "
+            description="How far variations leave the picture: they begin so far on the way from it to a new picture "
+            "of the model, and this share of `steps` is taken. 0: the picture in the model's light, denoised; 1: "
+            "nothing of it is left. "
             f"{DEFAULT_START_STRENGTH:g} if absent.",
         ),
     ] = None

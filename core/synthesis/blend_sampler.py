@@ -23,7 +23,7 @@ from core.synthesis.conditions import Condition, Guide, run_steps
 from core.synthesis.sampler import GUIDE_BLUR, ModelSampler, Sampler, guide_picture
 from core.synthesis.sampling import patchwork
 from core.synthesis.trained_model import TrainedModel
-from core.synthesis.variations import prepare_picture, start_std, start_variation
+from core.synthesis.variations import prepare_picture, start_variation
 from core.theory.learning import precision_of
 
 
@@ -32,7 +32,7 @@ class BlendSampler(Sampler):
     """Draws pictures of which each pixel is of several models, by their weights there.
 
     models, tones: of `blend.experts`, in their order. start: the picture of which variations are drawn, and
-    start_std (1, 1, H, W) its noise; both in the canvas's units.
+    noise_std (1, 1, H, W) the noise that the models' training pictures were under; both in the canvas's units.
     """
 
     models: tuple[TrainedModel, ...]
@@ -41,7 +41,7 @@ class BlendSampler(Sampler):
     canvas: Canvas
     conditions: tuple[Condition, ...]
     start: Tensor | None = None
-    start_std: Tensor | None = None
+    noise_std: Tensor | None = None
 
     @property
     def denoising_steps(self) -> int:
@@ -72,16 +72,16 @@ class BlendSampler(Sampler):
         return pixels[0]
 
     def _begin(self, generator: torch.Generator, after_row: Callable[[], None]) -> Tensor:
-        """Return where a chain begins: at the start under noise, or each model's part at its own chains."""
-        if self.start is not None:
-            assert self.params.start_strength is not None and self.start_std is not None  # noqa: PT018
-            return start_variation(self.start, self.params.start_strength, self.start_std, generator)
-        begin = torch.zeros(1, len(self.models[0].levels.mean), *self.canvas.sides, device=self.device)
+        """Return where a chain begins: each model's part at its own chains, or between these and the start."""
+        fresh = torch.zeros(1, len(self.models[0].levels.mean), *self.canvas.sides, device=self.device)
         for model, expert in zip(self.models, self.blend.experts, strict=True):
             stride = model.net.architecture.total_stride
             laid = patchwork(model.chains, *self.canvas.sides, stride, generator, after_row)
-            begin += expert.weight * laid / expert.scale
-        return begin
+            fresh += expert.weight * laid / expert.scale
+        strength = self.params.start_strength
+        if self.start is None or strength is None or self.noise_std is None:
+            return fresh
+        return start_variation(self.start, fresh, strength, self.noise_std, generator)
 
 
 def open_sampler(
@@ -141,11 +141,9 @@ def _blend_sampler(
     sampler = BlendSampler(params, engine, device, models, tones, blend, canvas, (*conditions, Boxes(experts)))
     if start is None:
         return sampler
-    strength = params.start_strength
-    assert strength is not None
     picture = _joined(experts, read(lambda model: prepare_picture(start, model, *canvas.size)))
-    stds = _joined(experts, (torch.tensor(start_std(model, strength)).to(device) for model in models))
-    return replace(sampler, start=picture, start_std=stds)
+    noise_std = _joined(experts, (torch.tensor(model.params.picture_noise).to(device) for model in models))
+    return replace(sampler, start=picture, noise_std=noise_std)
 
 
 def _expert(model: TrainedModel, weight: Tensor, reference_std: float) -> Expert:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,9 +18,9 @@ from core.recipe.tone import Tone
 from core.schemas.geometry import round_up
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.conditions import Condition, Guide
-from core.synthesis.sampling import render, synthesize
+from core.synthesis.sampling import patchwork, render, synthesize
 from core.synthesis.trained_model import TrainedModel
-from core.synthesis.variations import between, prepare_picture, start_std, start_variation
+from core.synthesis.variations import between, prepare_picture, start_variation
 from core.theory.learning import precision_of
 
 GUIDE_BLUR = 0.5  # of the net's window: standard deviation of the blur that guide and chains are compared under
@@ -131,7 +132,7 @@ class ModelSampler(Sampler):
             start=self._chains(index),
             engine=self.engine,
             after_step=after_step,
-            begin=self._begin(index, generator),
+            begin=self._begin(index, generator, after_step),
             conditions=self.conditions,
         )
 
@@ -151,14 +152,18 @@ class ModelSampler(Sampler):
         pixels: Tensor = rendered[0]
         return pixels
 
-    def _begin(self, index: int, generator: torch.Generator) -> Tensor | None:
-        """Return the picture of which a variation is drawn, or one on the way to the end, under noise; None without."""
+    def _begin(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor | None:
+        """Return where a variation begins, of the picture or of one on the way to the end; None without a picture."""
         if self.start is None:
             return None
         shares, strength = self.params.end_shares, self.params.start_strength
         picture = self.start if self.end is None or shares is None else between(self.start, self.end, shares[index])
         assert strength is not None
-        return start_variation(picture, strength, start_std(self.model, strength), generator)
+        fresh = self._chains(index)
+        if self.dynamics.boundary == "torus":
+            stride, (height, width) = self.model.net.architecture.total_stride, picture.shape[2:]
+            fresh = patchwork(fresh, height, width, stride, generator, partial(after_step, 0.0))
+        return start_variation(picture, fresh, strength, self.model.params.picture_noise, generator)
 
     def _chains(self, index: int) -> Tensor:
         """Return the model's chains to start from; for pictures of fixed size the one whose turn it is."""

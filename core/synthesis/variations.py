@@ -1,7 +1,7 @@
-"""Variations of a picture: chains that start from it under noise, and take a few Langevin steps.
+"""Variations of a picture: chains that start between it and a new picture of the model, and take a few Langevin steps.
 
-Noise erases detail first and large structure last, and the dynamics paints anew what is erased (SDEdit, Meng et al.
-2022).
+SDEdit (Meng et al. 2022) begins with the picture under noise. Our chains were learned from where they had come to, and
+find no way from strong noise to the texture in some steps (docs/experiments/variations.md).
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from core.pictures.images import read_covering, rms
+from core.pictures.images import read_covering
 from core.pictures.sums import sums
 from core.recipe.lighting import evened
 from core.synthesis.trained_model import TrainedModel
@@ -44,21 +44,15 @@ def between(start: Tensor, end: Tensor, share: float) -> Tensor:
     return (math.sin((1 - share) * angle) / math.sin(angle)) * start + (math.sin(share * angle) / math.sin(angle)) * end
 
 
-def start_variation(picture: Tensor, strength: float, std: float | Tensor, generator: torch.Generator) -> Tensor:
-    """Return (1 - s) I + std Z for a picture I (N, C, H, W) -> same shape, grey levels.
+def start_variation(
+    picture: Tensor, fresh: Tensor, strength: float, noise_std: float | Tensor, generator: torch.Generator
+) -> Tensor:
+    """Return cos(sπ/2) (I + n Z) + sin(sπ/2) J for a picture I (N, C, H, W) -> same shape, grey levels.
 
-    strength: s, 0 to 1. std: of the noise, see `start_std`; a number, or one for each pixel (1, 1, H, W).
+    fresh: J, where chains begin without a picture. strength: s, 0 to 1. noise_std: n, of the noise that the training
+    pictures were under, which the model's chains have; a number, or one for each pixel (1, 1, H, W). The squares of the
+    two factors add up to 1, so contrast and noise of I and J stay what they are if I and J are uncorrelated.
     """
     noise = torch.randn(picture.shape, generator=generator, dtype=picture.dtype, device=picture.device)
-    return (1 - strength) * picture + std * noise
-
-
-def start_std(model: TrainedModel, strength: float) -> float:
-    """Return √(s (2 - s) c² + n²), the standard deviation of the noise under which variations of strength s start.
-
-    c: the contrast of the model's pictures without noise, so that a picture under noise keeps it. n: the noise that the
-    training pictures were under; the model's chains have it too, so the square of their contrast is c² + n².
-    """
-    noise_std = model.params.picture_noise
-    contrast = math.sqrt(max(rms(model.chains) ** 2 - noise_std**2, 0))
-    return math.hypot(math.sqrt(strength * (2 - strength)) * contrast, noise_std)
+    angle = strength * math.pi / 2
+    return math.cos(angle) * (picture + noise_std * noise) + math.sin(angle) * fresh

@@ -70,7 +70,7 @@ def test_a_texture_is_drawn_at_any_size_from_16_pixels():
 def test_a_variation_takes_a_share_of_the_steps():
     assert SampleParams().resolved(TEXTURE, seed=1).steps_taken == SampleParams().steps
     resolved = SampleParams(start_dataset_id="dataset_1", steps=25).resolved(TEXTURE, seed=1)
-    assert (resolved.start_strength, resolved.steps_taken) == (0.7, 18)
+    assert (resolved.start_strength, resolved.steps_taken) == (0.4, 10)
     for strength, steps in ((0, 0), (0.01, 1), (1, 25)):
         params = SampleParams(start_dataset_id="dataset_1", start_strength=strength, steps=25)
         assert params.resolved(TEXTURE, seed=1).steps_taken == steps

@@ -10,7 +10,7 @@ from support import pictures
 from support.finished_models import learning_params, levels_of, noise_png, pixels_of
 
 from core.synthesis.trained_model import TrainedModel
-from core.synthesis.variations import between, prepare_picture, start_std, start_variation
+from core.synthesis.variations import between, prepare_picture, start_variation
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 
@@ -27,28 +27,31 @@ def generator():
     return torch.Generator().manual_seed(5)
 
 
-@pytest.mark.parametrize(("strength", "std"), [(0.0, 0.0), (0.0, 3.0), (0.3, 30.0), (1.0, 50.0)])
-def test_a_variation_starts_from_the_picture_under_noise_of_the_stated_variance(strength, std):
-    picture = 40 * torch.randn(SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    started = start_variation(picture, strength, std, generator())
-    noise = started - (1 - strength) * picture
-    assert noise.square().mean().sqrt().item() == pytest.approx(std, rel=0.03)
-    assert abs((noise * picture).mean().item()) <= 0.03 * 40 * std
-    if not std:
-        assert torch.equal(started, picture)
+@pytest.mark.parametrize("strength", [0.0, 0.3, 0.5, 1.0])
+def test_a_variation_starts_between_the_picture_and_a_fresh_one_with_contrast_and_noise_of_both(strength):
+    """The fresh one is a chain: it has the noise n of training already."""
+    noise_std, contrast = 3.0, 40.0
+    seeds = torch.Generator().manual_seed(1)
+    picture, clean, noise = (torch.randn(SHAPE, generator=seeds, dtype=torch.float64) for _ in range(3))
+    picture, fresh = contrast * picture, contrast * clean + noise_std * noise
+    started = start_variation(picture, fresh, strength, noise_std, generator())
+    of_picture, of_fresh = math.cos(strength * math.pi / 2), math.sin(strength * math.pi / 2)
+    left = started - of_picture * picture - of_fresh * contrast * clean
+    assert left.square().mean().sqrt().item() == pytest.approx(noise_std, rel=0.03)
+    assert abs((left * picture).mean().item()) <= 0.03 * contrast * noise_std
+    assert started.square().mean().sqrt().item() == pytest.approx(math.hypot(contrast, noise_std), rel=0.03)
+    if strength == 0:
+        assert torch.equal(start_variation(picture, fresh, strength, 0.0, generator()), picture)
+    if strength == 1:
+        torch.testing.assert_close(started, fresh)
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
-def test_a_picture_of_the_models_contrast_keeps_it_under_noise_and_has_that_of_training(strength):
-    """The model's chains, of contrast c, are under its noise n already: their variance is c² + n²."""
-    contrast, noise_std = 4.0, 3.0
-    model = model_of(noise_std, chains=math.hypot(contrast, noise_std) * torch.ones(2, 1, 16, 16))
-    std = start_std(model, strength)
-    assert ((1 - strength) * contrast) ** 2 + std**2 == pytest.approx(contrast**2 + noise_std**2)
-
-
-def test_chains_fainter_than_the_noise_have_no_contrast_without_it():
-    assert start_std(model_of(3.0, chains=torch.ones(2, 1, 16, 16)), 0.7) == 3.0
+def test_the_noise_of_a_blend_differs_from_place_to_place():
+    picture, noise_std = torch.zeros(SHAPE), torch.zeros(1, 1, 100, 100)
+    noise_std[..., 50:] = 7.0
+    started = start_variation(picture, picture, 0.0, noise_std, generator())
+    assert not started[..., :50].any()
+    assert started[..., 50:].std().item() == pytest.approx(7, rel=0.05)
 
 
 def test_between_two_pictures_contrast_stays_and_the_ends_are_the_pictures():
