@@ -12,7 +12,7 @@ SHIFTS = (0.7548776662466927, 0.5698402909980532)  # shares of the sides; their 
 
 
 class NothingToLearn(ValueError):
-    """Transparent pixels leave nothing of the training pictures, or nothing as large as what a unit of the net sees."""
+    """The training pictures have no contrast; or transparent pixels leave nothing, or nothing that a unit sees whole."""
 
 
 def is_partial(images: Tensor) -> bool:

@@ -15,6 +15,8 @@ from core.schemas.learning import DEFAULT_MAX_BATCH
 
 PICTURES_PER_PATCH_BATCH = 8  # pictures that the patches of one iteration are cut from
 
+MIN_STD = 1e-3  # grey levels; rounding makes less of one colour
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -74,7 +76,7 @@ def measure_levels(
     groups: the numbers of channels of a material's maps: each map gets a gain of its own, so that a faint one is
     learned as well as a strong one.
     Only known pixels count (`core.pictures.parts`). Holds one picture at a time; iterates over `pictures` twice. Raises
-    NothingToLearn if no pixel is known.
+    NothingToLearn if no pixel is known, or all are of one colour.
     """
     count, total, products, of_means = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     for picture in pictures:
@@ -89,6 +91,8 @@ def measure_levels(
     mean = total / count
     covariance = (products - of_means) / count if own_mean else products / count - mean[:, None] * mean
     std = math.sqrt(max(float(covariance.diagonal().mean()), 0.0))
+    if std < MIN_STD:
+        raise NothingToLearn("the pictures are of one colour all over: without contrast there is nothing to learn")
     levels = Levels(mean.float(), gain_for(std, contrast), shares=_shares(covariance.diagonal(), groups, contrast))
     if levels.shares is not None:
         scale = levels.gains.to(covariance)

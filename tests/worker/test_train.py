@@ -117,6 +117,14 @@ def test_pictures_that_are_transparent_all_over_leave_nothing_to_learn(harness: 
         harness.work(training(harness.add_dataset(a=picture)))
 
 
+@pytest.mark.parametrize("even_light", [None, 4.0])
+@pytest.mark.parametrize("size", [(1, 1), (SIZE, SIZE), (300, 2)])
+def test_pictures_of_one_colour_leave_nothing_to_learn(harness: WorkerHarness, size, even_light):
+    picture = pictures.encoded(Image.new("RGB", size, (90, 140, 35)), "PNG")
+    with pytest.raises(NothingToLearn, match="one colour"):
+        harness.work(training(harness.add_dataset(a=picture), even_light=even_light))
+
+
 def test_contrastive_training_ends_with_reconstructions_and_health(harness: WorkerHarness, monkeypatch):
     monkeypatch.setattr(train, "find_warnings", lambda *_: ["a warning"])
     contents = [noise(seed) for seed in range(3)]

@@ -7,6 +7,7 @@ from nets import seeded
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, standardize
+from core.pictures.parts import NothingToLearn
 from core.pictures.training_set import (
     DEFAULT_MAX_BATCH,
     PICTURES_PER_PATCH_BATCH,
@@ -133,7 +134,7 @@ def test_the_box_is_that_of_the_levels_or_standardized_black_and_white():
 
 
 @pytest.mark.parametrize("contrast", [None, 50.0])
-@pytest.mark.parametrize("spread", [0.0, 0.3, 40.0])
+@pytest.mark.parametrize("spread", [0.3, 40.0])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("own_mean", [False, True])
 def test_measuring_one_at_a_time_agrees_with_standardizing_all(own_mean, channels, spread, contrast):
@@ -153,6 +154,18 @@ def test_measuring_one_at_a_time_agrees_with_standardizing_all(own_mean, channel
         torch.testing.assert_close(box.project(expected_images), expected_images, rtol=1e-4, atol=2e-2)
     widths = [(box.high - box.low).flatten().sort().values for box in (levels.colours, expected.colours)]
     torch.testing.assert_close(*widths, rtol=5e-2, atol=0.5)
+
+
+@pytest.mark.parametrize("own_mean", [False, True])
+@pytest.mark.parametrize("level", [0.0, 1 / 3, 255.0])
+def test_pictures_of_one_colour_leave_nothing_to_learn(level, own_mean):
+    flat = torch.tensor([level, 120.0, 160.1])[:, None, None].expand(3, 64, 64)
+    with pytest.raises(NothingToLearn, match="one colour"):
+        measure_levels([flat, flat], 50.0, own_mean)
+    faint = flat.clone()
+    faint[0, 0, 0] += 1.0  # one grey level in one pixel
+    _, std = measure_levels([flat, faint], 50.0, own_mean)
+    assert std > 0
 
 
 def test_measuring_holds_few_pictures_at_a_time():
