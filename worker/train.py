@@ -28,6 +28,7 @@ from core.pictures.orientations import evenly_spread_angles, turned, turned_by
 from core.pictures.training_set import TrainingSet, measure_levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_warnings
+from core.recipe.early_stopping import early_end
 from core.recipe.learner import Learner, TrainingProgress
 from core.recipe.lighting import evened
 from core.recipe.rendering import render_chains
@@ -260,17 +261,20 @@ class _TrainingRun:
         resemblance = (
             measure_resemblance(results[:, compared], picture[compared], self.params) if compared is not None else None
         )
-        warnings = find_warnings(health, self.learner.state.net.has_top_filter)
+        steady_at = self.learner.state.steady_at
+        end = early_end(self.params, steady_at)
+        warnings = find_warnings(health, self.learner.state.net.has_top_filter, end is not None)
         return {
             **_health_metrics(health, self.levels.gain),
             **(asdict(resemblance) if resemblance else {}),
             "remarks": [
                 *self.processes.warnings,
+                *([end] if end else []),
                 *warnings,
                 *(find_differences(resemblance) if resemblance else []),
             ],
             "recoveries": self.learner.state.recoveries,
-            **({"steady_at": steady_at} if (steady_at := self.learner.state.steady_at) is not None else {}),
+            **({"steady_at": steady_at} if steady_at is not None else {}),
             "precision": self.learner.engine.precision,
             "processes": self.processes.count,
         }

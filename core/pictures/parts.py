@@ -12,7 +12,7 @@ SHIFTS = (0.7548776662466927, 0.5698402909980532)  # shares of the sides; their 
 
 
 class NothingToLearn(ValueError):
-    """The training pictures have no contrast; or transparent pixels leave nothing, or nothing that a unit sees whole."""
+    """The pictures have no contrast; or transparent pixels leave nothing, or nothing that a unit sees whole."""
 
 
 def is_partial(images: Tensor) -> bool:

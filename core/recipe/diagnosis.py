@@ -84,20 +84,20 @@ def has_normal_spread(chains: Tensor, data_std: float, reference_std: float) -> 
     return rms(chains) < NORMAL_STD_RATIO * max(data_std, reference_std)
 
 
-def find_warnings(health: Health, has_top_filter: bool = False) -> list[str]:
+def find_warnings(health: Health, has_top_filter: bool = False, ended_early: bool = False) -> list[str]:
     """Return the warnings about the end of a run, in words for the user; none if it is healthy.
 
     has_top_filter: the top layer is an object's one unit, which must be active on all pictures and is not judged.
+    ended_early: the pictures had stopped coming nearer, so that more iterations are not advised.
     """
     found = []
     stds = [std for std in (health.chain_std, health.shown_std) if std is not None]
     ratios = [std / health.data_std if health.data_std else math.inf for std in stds]
     wrong = [ratio for ratio in ratios if not abs(ratio - 1) <= TOLERATED_CONTRAST]  # also true for NaN
     if wrong:
-        found.append(
-            f"the synthesized pictures' contrast is {wrong[-1]:.2f} times the training pictures': "
-            + ("more iterations may help" if wrong[-1] < 1 else "a smaller learning_rate may help")
-        )
+        too_faint = "" if ended_early else ": more iterations may help"
+        advice = too_faint if wrong[-1] < 1 else ": a smaller learning_rate may help"
+        found.append(f"the synthesized pictures' contrast is {wrong[-1]:.2f} times the training pictures'{advice}")
     judged = health.active_share[:-1] if has_top_filter else health.active_share
     for index, share in enumerate(judged, start=1):
         if not TOLERATED_ACTIVE[0] <= share <= TOLERATED_ACTIVE[1]:

@@ -6,7 +6,7 @@ that a stage ends with must be one at rest: docs/experiments/stop-when-steady.md
 
 from core.recipe.best_state import BestStateSelection
 from core.recipe.diagnosis import Health, find_warnings
-from core.recipe.schedule import WARM_UP
+from core.recipe.schedule import WARM_UP, last_iteration
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
 
@@ -38,6 +38,15 @@ class EarlyStopping:
         state.distances.append(self.selection.distance(state))
         if is_steady(state.distances):
             state.steady_at = state.iteration
+
+
+def early_end(params: LearningParams, steady_at: int | None) -> str | None:
+    """Return how early the last stage ended, in words for the user; None if it had all its iterations."""
+    done = last_iteration(params, steady_at)
+    if done == params.iterations:
+        return None
+    stage = " of its last stage" if params.stages > 1 else ""
+    return f"ended early, after {done} of {params.iterations} iterations{stage}: its pictures had stopped coming nearer"
 
 
 def is_steady(distances: list[float]) -> bool:

@@ -83,7 +83,7 @@ def test_the_curl_lines_run(document: str, service: Service, tmp_path: Path) -> 
     hole.paste((0, 0), (8, 8, 16, 16))
     hole.save(tmp_path / "damaged.png")
     for name in ("albedo.png", "height.png"):
-        Image.new("L", (32, 32)).save(tmp_path / name)
+        hole.getchannel("L").save(tmp_path / name)
     found = lines(document)
     assert len(found) > 3
     reader = Reader(service, tmp_path)

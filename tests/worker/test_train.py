@@ -16,6 +16,7 @@ from core.jobs.requests import NewJob
 from core.pictures.images import read_picture, standardize, to_pixels
 from core.pictures.parts import NothingToLearn
 from core.pictures.structure import MIN_SIDE
+from core.recipe import early_stopping
 from core.recipe.lighting import evened
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learning import LearningParams
@@ -123,6 +124,17 @@ def test_pictures_of_one_colour_leave_nothing_to_learn(harness: WorkerHarness, s
     picture = pictures.encoded(Image.new("RGB", size, (90, 140, 35)), "PNG")
     with pytest.raises(NothingToLearn, match="one colour"):
         harness.work(training(harness.add_dataset(a=picture), even_light=even_light))
+
+
+def test_a_training_that_ends_early_says_after_how_many_iterations(harness: WorkerHarness, monkeypatch):
+    monkeypatch.setattr(early_stopping, "is_steady", lambda _: True)
+    monkeypatch.setattr(early_stopping, "find_warnings", lambda _: [])
+    settings = {"iterations": 20, "stop_when_steady": True}
+    job = harness.work(training(harness.add_dataset(a=noise(1)), **settings))
+    assert job.metrics["steady_at"] == 3  # the first iteration after the warm-up; then a quarter of 20
+    warnings = job.metrics["remarks"]
+    assert warnings[0] == "ended early, after 8 of 20 iterations: its pictures had stopped coming nearer"
+    assert not any("more iterations" in one for one in warnings)
 
 
 def test_contrastive_training_ends_with_reconstructions_and_health(harness: WorkerHarness, monkeypatch):

@@ -92,6 +92,13 @@ def test_values_outside_the_tolerances_are_warned_about(changed, remark):
     assert remark in found
 
 
+def test_more_iterations_are_not_advised_where_they_were_not_wanted():
+    (faint,) = find_warnings(replace(GOOD, chain_std=15.0), ended_early=True)
+    assert faint == "the synthesized pictures' contrast is 0.75 times the training pictures'"
+    (strong,) = find_warnings(replace(GOOD, chain_std=25.0), ended_early=True)
+    assert strong.endswith(": a smaller learning_rate may help")
+
+
 @pytest.mark.parametrize(
     "changed", [{"chain_std": 16.5}, {"chain_std": 23.5}, {"shown_std": 16.5}, {"active_share": (0.06, 0.94)}]
 )

@@ -7,7 +7,7 @@ from training import kill
 
 from core.recipe import best_state, early_stopping
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
-from core.recipe.early_stopping import AVERAGED, PATIENCE, is_steady
+from core.recipe.early_stopping import AVERAGED, PATIENCE, early_end, is_steady
 from core.recipe.learner import Learner, learn
 from core.recipe.schedule import COOL_DOWN, FINAL_LEARNING_RATE, last_iteration, learning_rate, schedule_fraction
 from core.schemas.learning import LayerParams, LearningParams
@@ -60,6 +60,14 @@ def test_from_where_it_is_steady_the_rest_of_the_schedule_is_passed_quickly():
     assert schedule_fraction(params, 550, 300) == 1
     assert learning_rate(params, 425, steady_at=300) == pytest.approx(learning_rate(params, 650))
     assert learning_rate(params, 550, steady_at=300) == pytest.approx(FINAL_LEARNING_RATE * params.learning_rate)
+
+
+def test_an_early_end_is_told_only_if_there_was_one():
+    params = params_of(iterations=1000)
+    assert early_end(params, 300) == "ended early, after 550 of 1000 iterations: its pictures had stopped coming nearer"
+    assert "of 1000 iterations of its last stage:" in (early_end(params_of(iterations=1000, layerwise=True), 300) or "")
+    assert early_end(params, None) is None
+    assert early_end(params, 750) is None  # found steady too late to save any
 
 
 @pytest.mark.usefixtures("steady")
