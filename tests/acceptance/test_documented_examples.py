@@ -65,7 +65,9 @@ def test_every_documented_command_line_is_understood(
     for name in (
         "brick.jpg",
         "more.zip",
+        "wall.jpg",
         "wall.png",
+        "mask.png",
         "height.png",
         "sketch.png",
         "damaged.png",
