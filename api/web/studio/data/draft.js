@@ -6,6 +6,7 @@ import { create } from "./jobs.js";
 import { createDataset } from "./datasets.js";
 import { modelOf } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
+import { roleOfName } from "./roles.js";
 import { presetsFor } from "./presets.js";
 import { isOurs } from "./replays.js";
 import { bitmapOf, steeringParams } from "./steering.js";
@@ -28,7 +29,6 @@ export const preset = computed(() => {
 });
 export const pictureCount = computed(() => dataset.value?.images.length ?? files.value.length);
 export const wantsPictures = computed(() => !["sample", "inpaint"].includes(kindId.value));
-export const takesMaterials = computed(() => kindId.value === "sample"); // models of them
 export const takesMaps = computed(() => kindId.value === "texture");
 export const wantsModel = computed(() => kind.value.group === "use");
 
@@ -57,10 +57,20 @@ export async function addFiles(list) {
     dataset.value = null;
     problems.value = [];
     files.value = [...files.peek(), ...added];
+    if (takesMaps.peek()) roles.value = { ...roles.peek(), ...guessedRoles(added) };
   });
 }
 
 const looked = async (file) => ({ id: (last += 1), file, bitmap: await bitmapOf(file), ours: await isOurs(file) });
+
+// Which maps of a material these files are by their names: id -> role. Empty if fewer than two tell; a role that two files
+// tell is left to the user.
+function guessedRoles(added) {
+  const told = added.map(({ id, file }) => [id, roleOfName(file.name)]).filter(([, role]) => role);
+  const clear = told.filter(([, role]) => told.filter(([, other]) => other === role).length === 1);
+  const taken = files.peek().map(({ id }) => roles.peek()[id]);
+  return clear.length < 2 ? {} : Object.fromEntries(clear.filter(([, role]) => !taken.includes(role)));
+}
 
 export function setRole(id, role) {
   roles.value = { ...roles.peek(), [id]: role };
@@ -84,8 +94,15 @@ export const missing = computed(() => {
   if (kindId.value === "classify" && modelIds.value.length < 2) return "Choose two models or more.";
   if (kindId.value === "inpaint" && !painted.value) return "Paint over what should go.";
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
+  if (takesMaps.value && !dataset.value && withoutRole()) return `Say at “This is” which map of the material ${withoutRole().file.name} is, or remove it.`;
   return null;
 });
+
+// A file that does not say which map it is, though others do.
+function withoutRole() {
+  const without = files.value.filter(({ id }) => !roles.value[id]);
+  return without.length < files.value.length ? without[0] : undefined;
+}
 
 // Upload what is to be uploaded, and post the job. Returns {job, notes}. Throws what the service refuses, after
 // `problems` were set.

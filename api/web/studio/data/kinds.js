@@ -53,8 +53,8 @@ export const KINDS = [
     params: { seam: true },
     group: "use",
     title: "Make tileable",
-    line: "Your own photograph, painted anew only along its edges.",
-    advice: "Photographs as large as the model's pictures: the shorter side must be its image size. All pixels but a band along the edges stay as they are.",
+    line: "Your own photograph, painted anew in a band along its edges.",
+    advice: "Photographs as large as the model's pictures: the shorter side must be its image size. All pixels stay as they are but those of a band along each edge, as wide as the net sees: with a small model that is much of the photograph.",
     main: ["count", "seam_width", "seed"],
   },
   {

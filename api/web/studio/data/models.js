@@ -25,7 +25,24 @@ export const modelName = (model) => model?.name || (model ? `${kindOf(purposeOf(
 export const isFixedSize = ({ params }) => params.top === "object" || isOfPatches({ params });
 export const isOfPatches = ({ params }) => Boolean(params.patch_size) && params.boundary !== "torus";
 export const isOfMaterial = (model) => model.maps.length > 0; // it draws aligned maps, and takes no pictures
+
+// The models that a kind of things to make can use; the service refuses the others.
+const drawsWhole = (model) => !isOfPatches(model) && !isOfMaterial(model);
+const LIMITS = { inpaint: drawsWhole, reconstruct: drawsWhole, classify: drawsWhole, seam: (model) => drawsWhole(model) && !isFixedSize(model) };
+export const modelsFor = (kindId) => models.value?.filter(LIMITS[kindId] ?? (() => true));
+
 export const sideOf = ({ params }) => (isOfPatches({ params }) ? params.patch_size : params.image_size);
+
+// The pixels that are painted along each edge of a photograph made tileable, if nobody says how many; as
+// default_seam_width in core/schemas/inpainting.py.
+export function seamWidth({ params }) {
+  let [window, stride] = [1, 1];
+  for (const layer of params.layers) {
+    window += (layer.kernel_size - 1) * stride;
+    stride *= layer.stride;
+  }
+  return Math.min(window, Math.floor(params.image_size / 4));
+}
 
 export async function importModel(file, report) {
   const form = new FormData();

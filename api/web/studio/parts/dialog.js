@@ -1,7 +1,8 @@
 // Questions in a dialog of the browser's own, which keeps the focus and closes with Escape.
 
-import { effect, html, signal, useEffect, useRef } from "../ui.js";
+import { effect, html, signal, useEffect, useMemo, useRef, useSignal } from "../ui.js";
 import { route } from "../router.js";
+import { Field } from "./field.js";
 
 const asked = signal(null);
 
@@ -25,13 +26,24 @@ export const prompt = (title, label, value, action, type = "text") =>
     asked.value = { title, label, value, action, type, answer: resolve };
   });
 
+// Ask for parameters of a job, as `parametersOf` describes them. Resolves to the values that were set, or to null.
+export const askFor = (title, parameters, action) =>
+  new Promise((resolve) => {
+    asked.value = { title, parameters, action, answer: resolve };
+  });
+
+let asking = 0;
+
 export function Dialogs() {
-  const ref = useRef();
   const question = asked.value;
-  useEffect(() => {
-    if (question) ref.current.showModal();
-  }, [question]);
-  if (!question) return null;
+  const number = useMemo(() => (asking += 1), [question]);
+  return question && html`<${Dialog} key=${number} question=${question} />`;
+}
+
+function Dialog({ question }) {
+  const ref = useRef();
+  const values = useSignal({}); // of parameters: name -> value
+  useEffect(() => ref.current.showModal(), []);
   const finish = (given) => {
     ref.current.close();
     asked.value = null;
@@ -39,7 +51,7 @@ export function Dialogs() {
   };
   const submit = (event) => {
     event.preventDefault();
-    finish(question.label ? new FormData(event.target).get("text") : "");
+    finish(question.parameters ? values.value : question.label ? new FormData(event.target).get("text") : "");
   };
   const cancel = (event) => {
     event.preventDefault();
@@ -54,6 +66,8 @@ export function Dialogs() {
           <label class="field"><span>${question.label}</span>
             <input name="text" type=${question.type} value=${question.value} required min="1" maxlength="200" autofocus />
           </label>`}
+        ${question.parameters?.map((one) => html`
+          <${Field} key=${one.name} parameter=${one} given=${values.value[one.name]} change=${(value) => { values.value = { ...values.peek(), [one.name]: value }; }} />`)}
         <div class="row end">
           <button type="button" onClick=${cancel}>Back</button>
           <button class=${question.danger ? "danger" : "primary"}>${question.action}</button>

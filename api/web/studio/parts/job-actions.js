@@ -6,8 +6,9 @@ import { createDataset } from "../data/datasets.js";
 import { cancel, create, discard, isFinal, resume } from "../data/jobs.js";
 import { isFixedSize, modelOf } from "../data/models.js";
 import { addressOf, resultsOf } from "../data/pictures.js";
+import { loadSchemas, parametersOf } from "../data/presets.js";
 import { steer } from "../data/steering.js";
-import { confirm, prompt } from "./dialog.js";
+import { askFor, confirm, prompt } from "./dialog.js";
 import { Icon } from "./icon.js";
 import { attempt, say } from "./notices.js";
 
@@ -37,13 +38,14 @@ export async function moreLikeThis(job) {
 
 // Pictures of the same model that begin from this one: as near to it as the user wants.
 export async function variationsOf(job, artifact) {
-  const far = await prompt("Variations", "How far they may go, in percent: 100 leaves nothing of this picture", 60, "Draw", "number");
-  if (far === null) return;
-  const strength = Math.min(100, Number(far)) / 100;
+  await loadSchemas();
+  const asked = ["start_strength", "count"].map((name) => parametersOf("sample").find((one) => one.name === name));
+  const given = await askFor("Variations", asked, "Draw");
+  if (given === null) return;
   const picture = await (await fetch(addressOf(artifact))).blob();
   const start = await createDataset([new File([picture], artifact.name, { type: "image/png" })], `${artifact.name} of ${job.id}`);
   const size = isFixedSize(modelOf(job.model_id)) ? {} : { width: artifact.width, height: artifact.height };
-  const params = { count: 4, ...size, start_dataset_id: start.id, start_strength: strength };
+  const params = { ...size, start_dataset_id: start.id, ...given };
   const made = await create({ kind: "sample", model_id: job.model_id, params });
   go("jobs", made.id);
 }

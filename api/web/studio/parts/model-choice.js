@@ -2,22 +2,23 @@
 
 import { html, signal, useEffect } from "../ui.js";
 import { link } from "../router.js";
-import { modelIds, takesMaterials } from "../data/draft.js";
-import { isOfMaterial, modelName, models, modelOf, sideOf } from "../data/models.js";
+import { kindId, modelIds } from "../data/draft.js";
+import { modelName, models, modelsFor, sideOf } from "../data/models.js";
 import { resultsOf, smallOf, trainingJob } from "../data/pictures.js";
 import { jobOf } from "../data/jobs.js";
 import { Thumb } from "./picture.js";
 
 export function ModelChoice({ several }) {
-  const known = takesMaterials.value ? models.value : models.value?.filter((one) => !isOfMaterial(one));
+  const known = modelsFor(kindId.value);
   useEffect(() => {
-    if (!known?.length) return;
-    const still = modelIds.peek().filter(modelOf);
-    modelIds.value = still.length ? (several ? still : still.slice(0, 1)) : several ? [] : [known[0].id];
-  }, [models.value, takesMaterials.value, several]);
+    if (!known) return;
+    const ids = known.map((one) => one.id);
+    const still = modelIds.peek().filter((id) => ids.includes(id));
+    modelIds.value = several ? still : (still.length ? still : ids).slice(0, 1);
+  }, [models.value, kindId.value]);
   if (!known) return html`<p class="hint" role="status">Reading the models</p>`;
   if (!known.length) {
-    return html`<p class="empty">There is no model of pictures yet. <a href=${link("make", "texture")}>Learn one</a>, or <a href=${link("models")}>import one</a>.</p>`;
+    return html`<p class="empty">There is no model that can do this yet. <a href=${link("make", "texture")}>Learn one</a>, or <a href=${link("models")}>import one</a>.</p>`;
   }
   const choose = (id, checked) => {
     if (!several) modelIds.value = [id];

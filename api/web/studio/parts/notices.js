@@ -2,7 +2,7 @@
 
 import { Refused, isAway } from "../api.js";
 import { html, signal } from "../ui.js";
-import { sentence } from "../format.js";
+import { sentence, words } from "../format.js";
 import { Icon } from "./icon.js";
 
 const SHOWN_MS = 6000;
@@ -15,13 +15,19 @@ export function say(text, kind = "said") {
   if (kind === "said") setTimeout(() => close(id), SHOWN_MS);
 }
 
+// A refusal begins with the file or the setting that it is about, whose name stays as it is.
+function told({ message, errors = [] }) {
+  if (!errors.length) return sentence(message);
+  return errors.slice(0, 3).map((one) => `${one.file ?? words(one.field.replace(/^params\./, ""))}: ${one.message}.`).join(" ");
+}
+
 // Run an action of the user. What it throws is told in words; returns whether it went well.
 export async function attempt(action) {
   try {
     await action();
     return true;
   } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 401) say(sentence(error.message), "failed");
+    if (!(error instanceof Refused) || error.status !== 401) say(told(error), "failed");
     return false;
   }
 }

@@ -3,6 +3,7 @@
 import { html, signal, useEffect, useRef, useState } from "../ui.js";
 import { go } from "../router.js";
 import * as draft from "../data/draft.js";
+import { ROLES } from "../data/roles.js";
 import { replay } from "../data/replays.js";
 import { datasetName, datasets, thumbnail } from "../data/datasets.js";
 import { EXAMPLES, exampleFiles } from "../data/examples.js";
@@ -129,8 +130,6 @@ function Chosen({ size, parts }) {
       </div>
     </div>`;
 }
-
-const ROLES = ["albedo", "normal", "height", "roughness", "metalness", "occlusion", "other"];
 
 // Several pictures may be the aligned maps of one material, which are learned together.
 function RoleChoice({ item }) {

@@ -4,7 +4,7 @@ import { html, useEffect } from "../ui.js";
 import { go, link, route } from "../router.js";
 import { KINDS, jobKind } from "../data/kinds.js";
 import { loadSchemas, parametersOf, presetsFor } from "../data/presets.js";
-import { isFixedSize, modelOf } from "../data/models.js";
+import { isFixedSize, modelOf, seamWidth } from "../data/models.js";
 import * as draft from "../data/draft.js";
 import { duration } from "../format.js";
 import { Field } from "../parts/field.js";
@@ -116,7 +116,10 @@ function UseSettings({ kind }) {
   const fixed = model && isFixedSize(model) ? ["width", "height", "tileable"] : [];
   // What needs a picture of its own, or another kind, is not a setting here.
   const elsewhere = kind.id === "seam" ? /^seam$/ : /^(start_|end_|guide_|seam|blend)/;
-  const parameters = parametersOf(jobKind(kind)).filter((one) => !fixed.includes(one.name) && !elsewhere.test(one.name));
+  const automatic = kind.id === "seam" && model ? { seam_width: seamWidth(model) } : {};
+  const parameters = parametersOf(jobKind(kind))
+    .filter((one) => !fixed.includes(one.name) && !elsewhere.test(one.name))
+    .map((one) => (one.name in automatic ? { ...one, default: automatic[one.name] } : one));
   if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
   return html`
     <${Parameters} parameters=${parameters} main=${kind.main} />`;

@@ -2,7 +2,7 @@
 
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
-import { deleteModel, isOfMaterial, isOfPatches, modelName, modelOf, models, renameModel, sideOf } from "../data/models.js";
+import { deleteModel, isOfMaterial, modelName, modelOf, models, modelsFor, renameModel, sideOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
 import { kindOf } from "../data/kinds.js";
 import { addressOf } from "../data/pictures.js";
@@ -53,12 +53,12 @@ function Drawn({ model }) {
 
 function Actions({ model }) {
   const act = (work) => () => attempt(work);
-  const whole = !isOfPatches(model) && !isOfMaterial(model);
+  const can = (kindId) => modelsFor(kindId).includes(model);
   return html`
     <div class="actions">
       <a class="button primary" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />Draw new pictures</a>
-      ${whole && html`<a class="button" href=${link("make", "inpaint", { model: model.id })}><${Icon} name="brush" />Fill in</a>`}
-      ${whole && html`<a class="button" href=${link("make", "reconstruct", { model: model.id })}><${Icon} name="compare" />Reconstruct</a>`}
+      ${can("inpaint") && html`<a class="button" href=${link("make", "inpaint", { model: model.id })}><${Icon} name="brush" />Fill in</a>`}
+      ${can("reconstruct") && html`<a class="button" href=${link("make", "reconstruct", { model: model.id })}><${Icon} name="compare" />Reconstruct</a>`}
       <button type="button" onClick=${act(() => rename(model))}><${Icon} name="pen" />Rename</button>
       <a class="button" href=${model.url} download><${Icon} name="download" />Export</a>
       ${model.job_id && html`<a class="button" href=${link("jobs", model.job_id)}><${Icon} name="jobs" />Its job</a>`}
