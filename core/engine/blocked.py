@@ -153,10 +153,11 @@ class BlockedNet:
             sums = list(map(self._chunk_gradient, layouts, chunks, counts))
         else:  # one thread each, because the order of a sum depends on their number
             sums = parallel_map(self._chunk_gradient, layouts, chunks, counts, threads_each=1)
-        return [
-            self._per_position(functools.reduce(_ChunkSums.plus, sums[first:end]))
-            for first, end in pairwise([0, *ends])
-        ]
+        with serial_if_small(max(self.weights, key=Tensor.numel)):
+            return [
+                self._per_position(functools.reduce(_ChunkSums.plus, sums[first:end]))
+                for first, end in pairwise([0, *ends])
+            ]
 
     def chunks(self, pictures: Tensor, layout: Layout) -> tuple[Tensor, ...]:
         """Split pictures (N, ...) along N into the chunks that are computed at once: a single one on a GPU.

@@ -95,10 +95,11 @@ class FastEngine:
     @torch.no_grad()
     def gradients(self, net: GenerativeConvNet, *batches: Batch) -> list[ScoreGradient]:
         layouts = [_layout(net, batch.images, batch.boundary) for batch in batches]
-        in_blocks = [
-            (layout.to_blocks(batch.images), layout, batch.counted)
-            for batch, layout in zip(batches, layouts, strict=True)
-        ]
+        with serial_if_small(batches[0].images):
+            in_blocks = [
+                (layout.to_blocks(batch.images), layout, batch.counted)
+                for batch, layout in zip(batches, layouts, strict=True)
+            ]
         return self._blocked(net, batches[0].images).gradients(in_blocks)
 
     @property

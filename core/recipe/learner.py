@@ -7,13 +7,13 @@ colour box (`dynamics_of`), the update rule (update_rule.py), recovery (recovery
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics, random_phase
+from core.engine.parallel import serial_if_small
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import rms
 from core.pictures.orientations import (
@@ -108,7 +108,7 @@ class Learner:
         self.algorithm = Algorithm1(
             params,
             self.state,
-            observe=partial(draw_learnable, self.pictures, params, self.architecture),
+            observe=self._observe,
             dynamics=dynamics_of(params, self.pictures.box),
             update_rule=ScaledAdam(params, self.whitening),
             engine=self.engine,
@@ -169,8 +169,13 @@ class Learner:
         first, boundary = net.weights[0].detach(), boundary_of_pictures(self.params.boundary)
         return adam(net, learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first)))
 
+    def _observe(self, generator: torch.Generator) -> Tensor:
+        with serial_if_small(self.state.chains):
+            return draw_learnable(self.pictures, self.params, self.architecture, generator)
+
     def _health(self, gradient: LikelihoodGradient) -> Health:
-        return measure_health(self.state.chains, self.pictures.std, gradient.synthesized, gradient.observed)
+        with serial_if_small(self.state.chains):
+            return measure_health(self.state.chains, self.pictures.std, gradient.synthesized, gradient.observed)
 
     def _with_reconstruction(self, health: Health) -> Health:
         """Return health with `reconstruction_std`, which contrastive divergence lowers (Prop. 3)."""

@@ -34,12 +34,12 @@ class ScaledAdam:
         rate = learning_rate(params, state.iteration, state.learning_rate_scale, state.steady_at)
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        set_gradients(net, gradient)
-        biases = [bias.detach().clone() for bias in net.biases]
         with serial_if_small(max(net.weights, key=Tensor.numel)):
+            set_gradients(net, gradient)
+            biases = [bias.detach().clone() for bias in net.biases]
             whitened_step(net, state.optimizer, self.whitening)
-        if self.is_texture:
-            centre_biases(net, biases)
+            if self.is_texture:
+                centre_biases(net, biases)
         if not params.contrastive:  # those chains hardly move, so they say little about the score's scale
             # For a texture the scale slows down with the learning rate, so that the weights can keep up with it.
             speed = rate / params.learning_rate if self.is_texture else warm_up(params, state.iteration)
