@@ -101,9 +101,9 @@ def _message(location: Sequence[int | str], error: Any) -> str:
         case "extra_forbidden":
             return "is not a parameter" if "params" in location[:-1] else "does not belong here"
         case "too_short":
-            return f"must have at least {_items(context['min_length'])}"
+            return f"must have at least {counted(context['min_length'], 'item')}"
         case "too_long":
-            return f"must have at most {_items(context['max_length'])}"
+            return f"must have at most {counted(context['max_length'], 'item')}"
         case "union_tag_not_found":
             return f"is missing; it is one of {', '.join(JobKind)}"
         case "union_tag_invalid":
@@ -113,8 +113,9 @@ def _message(location: Sequence[int | str], error: Any) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
 
 
-def _items(count: int) -> str:
-    return f"{count} item{'' if count == 1 else 's'}"
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words, such as "1 channel"; noun: in the singular, with a plural in s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _location(error: Any) -> Sequence[int | str]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from api.errors import validation_problem
+from api.errors import counted, validation_problem
 from core.schemas.learning import COLOUR_CHANNELS, MAX_PIXELS, MAX_WEIGHTS, LearningParams
 from core.schemas.materials import MaterialMap, channels_of
 from core.schemas.model_file import weights_of
@@ -90,9 +90,4 @@ def difference(model: Model, own: Model) -> str | None:
 
 
 def _layout(one: MaterialMap) -> str:
-    return f"{count_channels(one.channels)} of {one.bits} bits"
-
-
-def count_channels(channels: int) -> str:
-    """Return a number of channels in words, such as "1 channel"."""
-    return f"{channels} channel{'' if channels == 1 else 's'}"
+    return f"{counted(one.channels, 'channel')} of {one.bits} bits"

@@ -12,7 +12,7 @@ from asgi_correlation_id import correlation_id
 from pydantic import ValidationError
 
 from api.app_state import AppState
-from api.errors import Problem, field_errors, validation_problem
+from api.errors import Problem, counted, field_errors, validation_problem
 from api.jobs import materials
 from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJobIn, SampleJobIn, TrainJobIn
 from core.jobs.requests import NewJob
@@ -133,7 +133,7 @@ def _require_blendable(model: Model, others: Mapping[str, Model]) -> None:
         joined = math.lcm(stride, total_stride(learned.layers))
         reason = learned.only_size or materials.difference(other, model)
         if reason is None and other.channels != model.channels:
-            channels = materials.count_channels(other.channels)
+            channels = counted(other.channels, "channel")
             reason = f"learned pictures of {channels}, the job's own model of {model.channels}"
         if reason is None and joined > MAX_BLENDED_STRIDE:
             reason = (
@@ -247,7 +247,7 @@ def _require_comparable(chosen: Sequence[Model]) -> None:
             sizes = f"{learned.image_size} pixels a side, but model_ids[0] from pictures of {first.image_size}"
             wrong.append({"field": field, "message": f"learned from pictures of {sizes}; they must be the same"})
         elif model.channels != chosen[0].channels:
-            channels = materials.count_channels(model.channels)
+            channels = counted(model.channels, "channel")
             message = f"learned from pictures of {channels}, but model_ids[0] from pictures of {chosen[0].channels}"
             wrong.append({"field": field, "message": f"{message}; they must be the same"})
     if wrong:

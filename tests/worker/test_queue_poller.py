@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 import worker.queue_poller
 from worker.queue_poller import QueuePoller
 
@@ -32,7 +34,8 @@ def test_it_polls_for_a_while_after_each_job(monkeypatch):
         polled.clear()
 
 
-def test_it_polls_now_and_then_without_any_job():
+@pytest.mark.parametrize("error", [None, AssertionError("unforeseen")])
+def test_it_polls_now_and_then_without_any_job_and_an_error_does_not_end_it(error):
     polls: list[None] = []
     thrice = threading.Event()
 
@@ -40,24 +43,12 @@ def test_it_polls_now_and_then_without_any_job():
         polls.append(None)
         if len(polls) == 3:
             thrice.set()
-
-    QueuePoller(poll, idle_seconds=0.05).start()
-    assert thrice.wait(10)
-
-
-def test_an_error_does_not_end_it():
-    polls: list[None] = []
-    again = threading.Event()
-
-    def poll():
-        polls.append(None)
-        if len(polls) == 2:
-            again.set()
-        raise AssertionError("unforeseen")
+        if error is not None:
+            raise error
 
     poller = QueuePoller(poll, idle_seconds=0.05)
     poller.start()
-    assert again.wait(10)
+    assert thrice.wait(10)
     poller.stop()
 
 
