@@ -15,6 +15,7 @@ PARAMS = LearningParams(
     langevin_steps=2,
     iterations=30,
     learning_rate=1e-3,
+    precision="float32",  # on every processor
     seed=5,
 )
 STEPS = PARAMS.stages * PARAMS.iterations

@@ -1,6 +1,8 @@
 """How a command finds the service that runs on its data folder, starts one, and shares its own with other commands."""
 
 import fcntl
+import io
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,13 +65,13 @@ def test_what_a_service_of_ones_own_refuses_is_said_in_its_words(tmp_path: Path,
 
 
 def test_a_service_of_ones_own_waits_for_the_commands_that_use_it(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "stderr", said := io.StringIO())
     with (tmp_path / attached.USERS).open("a") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
         waiting = threading.Thread(target=attached._wait_for_users, args=(tmp_path,))
         waiting.start()
-        said: list[str] = []
-        until(lambda: said.append(capfd.readouterr().err) or "another command" in "".join(said))
+        until(lambda: "another command" in said.getvalue())
         assert waiting.is_alive()
     waiting.join()
