@@ -26,6 +26,7 @@ from core.pictures.orientations import (
 )
 from core.pictures.parts import NothingToLearn, filled
 from core.pictures.training_set import TrainingSet, cut_patches
+from core.recipe.adam import Adam
 from core.recipe.best_state import BestStateSelection
 from core.recipe.diagnosis import Health, measure_health
 from core.recipe.early_stopping import EarlyStopping
@@ -33,7 +34,7 @@ from core.recipe.recovery import Recovery
 from core.recipe.rendering import render_chains
 from core.recipe.scaling import Whitening, learning_rate_scales, scale_weights
 from core.recipe.schedule import last_iteration, learning_rate
-from core.recipe.state import TrainingState, adam
+from core.recipe.state import TrainingState
 from core.recipe.update_rule import ScaledAdam
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams, turnable_side
@@ -165,9 +166,9 @@ class Learner:
         start = start_learning(self.pictures, self.params, initialize)
         return TrainingState(start.net, start.chains, self._adam(start.net), start.generator)
 
-    def _adam(self, net: GenerativeConvNet) -> torch.optim.Adam:
+    def _adam(self, net: GenerativeConvNet) -> Adam:
         first, boundary = net.weights[0].detach(), boundary_of_pictures(self.params.boundary)
-        return adam(net, learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first)))
+        return Adam(net, learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first)))
 
     def _observe(self, generator: torch.Generator) -> Tensor:
         with serial_if_small(self.state.chains):

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from core.recipe.adam import Adam
 from core.recipe.schedule import last_iteration
 from core.schemas.learning import LearningParams
-from core.theory.learning import LearningState
+from core.theory.learning import LearningState, Optimizer
 from core.theory.model import Architecture, GenerativeConvNet
 
-ADAM_BETAS = (0.5, 0.99)
 GOOD_STATES = 3  # a stage's first, and two more: the older of the two is from well before a failure was noticed
 
 # Names in checkpoint files, which older releases wrote too.
@@ -41,6 +41,7 @@ class TrainingState(LearningState):
     found steady.
     """
 
+    optimizer: Adam
     learning_rate_scale: float = 1.0
     recoveries: int = 0
     wide_for: int = 0
@@ -60,7 +61,7 @@ class TrainingState(LearningState):
             self.stage -= 1
             self._forget_distances()
 
-    def begin_stage(self, net: GenerativeConvNet, optimizer: torch.optim.Optimizer) -> None:
+    def begin_stage(self, net: GenerativeConvNet, optimizer: Optimizer) -> None:
         """Continue with a net that has one more layer, and forget the good states of the smaller net."""
         super().begin_stage(net, optimizer)
         self.good_states.clear()
@@ -129,7 +130,7 @@ class TrainingState(LearningState):
         tensors["generator"] = self.generator.get_state()
         if self.distances:
             tensors["distances"] = torch.tensor(self.distances, dtype=torch.float64)
-        for index, moments in self.optimizer.state_dict()["state"].items():
+        for index, moments in enumerate(self.optimizer.moments):
             tensors.update({f"{_ADAM}.{index}.{name}": value.clone() for name, value in moments.items()})
         numbers: dict[str, float] = {
             "stage": self.stage,
@@ -140,7 +141,7 @@ class TrainingState(LearningState):
         }
         if self.steady_at is not None:
             numbers["steady_at"] = self.steady_at
-        numbers |= {f"{_SCALE}.{index}": group["scale"] for index, group in enumerate(self.optimizer.param_groups)}
+        numbers |= {f"{_SCALE}.{index}": scale for index, scale in enumerate(self.optimizer.scales)}
         return Snapshot(tensors, numbers)
 
     @classmethod
@@ -170,9 +171,10 @@ class TrainingState(LearningState):
         chains = tensors["chains"].to(device, copy=True)
         if chains.ndim != 4 or chains.shape[1] != architecture.channels:
             raise ValueError(f"chains of {tuple(chains.shape)} do not fit a net of {architecture.channels} channels")
-        optimizer = adam(net, [numbers[f"{_SCALE}.{index}"] for index in range(len(list(net.parameters())))])
+        optimizer = Adam(net, [numbers[f"{_SCALE}.{index}"] for index in range(len(list(net.parameters())))])
+        prefix = f"{_ADAM}."
+        optimizer.load({name[len(prefix) :]: one for name, one in tensors.items() if name.startswith(prefix)})
         distances, steady_at = _distances_of(snapshot)
-        _load_moments(optimizer, net, {name: value for name, value in tensors.items() if name.startswith(f"{_ADAM}.")})
         return cls(
             net=net,
             chains=chains,
@@ -190,34 +192,11 @@ class TrainingState(LearningState):
         )
 
 
-def adam(net: GenerativeConvNet, scales: Sequence[float]) -> torch.optim.Adam:
-    """Return Adam with one group a parameter; the update rule sets its rate to the learning rate times its scale."""
-    groups = [{"params": [one], "scale": scale} for one, scale in zip(net.parameters(), scales, strict=True)]
-    return torch.optim.Adam(groups, lr=0.0, betas=ADAM_BETAS)
-
-
 def _distances_of(snapshot: Snapshot) -> tuple[list[float], int | None]:
     """Return the distances of a stage so far, and where it was found steady."""
     steady_at = snapshot.numbers.get("steady_at")
     distances = snapshot.tensors.get("distances", torch.empty(0)).tolist()
     return distances, None if steady_at is None else int(steady_at)
-
-
-def _load_moments(optimizer: torch.optim.Adam, net: GenerativeConvNet, moments: Mapping[str, Tensor]) -> None:
-    """Load Adam's running means, or none, as before the first update. Raises ValueError if they do not fit."""
-    if not moments:
-        return
-    loaded = optimizer.state_dict()
-    for index, parameter in enumerate(net.parameters()):
-        loaded["state"][index] = {}
-        for moment, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
-            value = moments.get(f"{_ADAM}.{index}.{moment}")
-            if value is None or value.shape != shape:
-                raise ValueError(f"the optimizer's {moment} of parameter {index} is missing or of another shape")
-            loaded["state"][index][moment] = value.clone()
-    if len(moments) != 3 * len(loaded["state"]):
-        raise ValueError(f"the optimizer has {len(moments)} tensors, the net needs {3 * len(loaded['state'])}")
-    optimizer.load_state_dict(loaded)
 
 
 def _restored_generator(saved: Tensor, device: torch.device) -> torch.Generator:

@@ -14,7 +14,7 @@ from core.recipe.scaling import Whitening
 from core.recipe.schedule import learning_rate, warm_up
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
-from core.theory.learning import LearningState, LikelihoodGradient, set_gradients
+from core.theory.learning import LearningState, LikelihoodGradient, Optimizer, set_gradients
 from core.theory.model import GenerativeConvNet
 
 SCORE_SCALING = 0.05  # largest change of the score's scale in one iteration, as a logarithm
@@ -32,8 +32,7 @@ class ScaledAdam:
         assert isinstance(state, TrainingState)
         params, net = self.params, state.net
         rate = learning_rate(params, state.iteration, state.learning_rate_scale, state.steady_at)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
+        state.optimizer.rate = rate
         with serial_if_small(max(net.weights, key=Tensor.numel)):
             set_gradients(net, gradient)
             biases = [bias.detach().clone() for bias in net.biases]
@@ -52,7 +51,7 @@ def is_texture(params: LearningParams) -> bool:
 
 
 @torch.no_grad()
-def whitened_step(net: GenerativeConvNet, optimizer: torch.optim.Optimizer, whitening: Whitening) -> None:
+def whitened_step(net: GenerativeConvNet, optimizer: Optimizer, whitening: Whitening) -> None:
     """Take the optimizer's step with the first layer in the coordinates of its whitening."""
     first = net.weights[0]
     whitening, before, gradient = whitening.to(first), first.clone(), first.grad

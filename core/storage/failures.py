@@ -7,7 +7,6 @@ import errno
 import sqlite3
 from typing import Literal
 
-import psycopg
 from obstore.exceptions import BaseError as BlobError
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -58,8 +57,8 @@ def is_disk_full(error: BaseException) -> bool:
         return is_disk_full(error.orig)
     if isinstance(error, sqlite3.Error):
         return sqlite_code(error) == sqlite3.SQLITE_FULL
-    if isinstance(error, psycopg.Error):
-        return error.sqlstate == POSTGRES_DISK_FULL
+    if (state := getattr(error, "sqlstate", None)) is not None:  # psycopg is not imported for its type
+        return bool(state == POSTGRES_DISK_FULL)
     if isinstance(error, BlobError):  # obstore names the operating system's error in the message only
         return any(f"os error {number}" in str(error) for number in DISK_FULL)
     return isinstance(error, OSError) and error.errno in DISK_FULL

@@ -22,6 +22,13 @@ from core.theory.boundary import surround
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, add_layer
 
 
+class Optimizer(Protocol):
+    """One of torch's optimizers, or another that moves parameters along their `.grad`."""
+
+    def step(self) -> object:
+        """Take a step."""
+
+
 @dataclass
 class LearningState:
     """What Algorithm 1 changes: the weights, the chains (M̃, C, H, W) in grey levels, the optimizer, the generator.
@@ -31,7 +38,7 @@ class LearningState:
 
     net: GenerativeConvNet
     chains: Tensor
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     generator: torch.Generator
     stage: int = 0
     iteration: int = 0
@@ -45,7 +52,7 @@ class LearningState:
         """Count a completed stage."""
         self.stage += 1
 
-    def begin_stage(self, net: GenerativeConvNet, optimizer: torch.optim.Optimizer) -> None:
+    def begin_stage(self, net: GenerativeConvNet, optimizer: Optimizer) -> None:
         """Go on with a net that has one more layer."""
         self.net, self.optimizer, self.iteration = net, optimizer, 0
 
@@ -296,7 +303,7 @@ def grow(
     state: LearningState,
     params: LearningParams,
     architecture: Architecture,
-    make_optimizer: Callable[[GenerativeConvNet], torch.optim.Optimizer],
+    make_optimizer: Callable[[GenerativeConvNet], Optimizer],
 ) -> None:
     """Finish a stage; if another follows, add its layer on top of the net (sec. 7)."""
     state.finish_stage()

@@ -8,8 +8,8 @@ from nets import random_net
 from training import pictures, with_
 
 from core.recipe import update_rule
+from core.recipe.adam import Adam
 from core.recipe.learner import Learner
-from core.recipe.state import ADAM_BETAS
 from core.recipe.update_rule import SCORE_SCALING, centre_biases, scale_score, whitened_step
 from core.schemas.learning import LayerParams, LearningParams
 from core.theory.model import Architecture, ConvLayer, positions
@@ -119,9 +119,8 @@ def test_the_step_is_adams_in_the_whitened_coordinates_of_the_first_layer(contra
     """w = v A: the chain rule is autograd's, Adam is written out; gradients of a made-up objective, three steps."""
     learner = Learner(correlated(), ONE_CHAIN.model_copy(update={"contrastive": contrastive}))
     net = learner.state.net.double()
-    optimizer = torch.optim.Adam(
-        [{"params": [one], "lr": 0.01 * (1 + index)} for index, one in enumerate(net.parameters())], betas=ADAM_BETAS
-    )
+    optimizer = Adam(net, [1.0 + index for index, _ in enumerate(net.parameters())])
+    optimizer.rate = 0.01
     inputs = net.weights[0][0].numel()
     whitened = learner.whitening.matrix, learner.whitening.inverse
     assert (whitened == (None, None)) == contrastive
@@ -161,10 +160,15 @@ def test_the_step_is_adams_in_the_whitened_coordinates_of_the_first_layer(contra
 
 def test_each_parameter_moves_at_its_own_scale_times_the_learning_rate():
     learner = Learner(correlated().float(), ONE_CHAIN)
-    expected = [group["scale"] for group in learner.state.optimizer.param_groups]
-    assert len(set(expected)) > 3
+    net, optimizer = learner.state.net, learner.state.optimizer
+    assert len(set(optimizer.scales)) > 3
     learner.state.iteration = 50
     rate = learner.learning_rate
     learner.update()
-    rates = [group["lr"] for group in learner.state.optimizer.param_groups]
-    assert rates == pytest.approx([rate * scale for scale in expected], rel=1e-6)
+    assert optimizer.rate == pytest.approx(rate, rel=1e-6)
+    again = Adam(net, optimizer.scales)  # whose first step moves each weight by its rate
+    again.rate = rate
+    before = [one.detach().clone() for one in net.parameters()]
+    again.step()
+    moved = [(one.detach() - old).abs().max().item() for one, old in zip(net.parameters(), before, strict=True)]
+    assert moved == pytest.approx([rate * scale for scale in optimizer.scales], rel=1e-3)

@@ -1,0 +1,57 @@
+"""Adam takes the steps of torch.optim.Adam to the last bit, and its class is not needed for them."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from nets import random_net
+
+from core.recipe.adam import BETAS, Adam
+from core.theory.model import Architecture, ConvLayer
+
+SCALES = (1.0, 3.0, 0.5, 2.0)
+
+
+def small_net():
+    return random_net(Architecture((ConvLayer(3, 3), ConvLayer(2, 2)), channels=1), seed=3)
+
+
+def take_steps(net, optimizer, steps):
+    for step in steps:
+        for index, parameter in enumerate(net.parameters()):
+            generator = torch.Generator().manual_seed(10 * step + index)
+            parameter.grad = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        optimizer.step()
+
+
+def saved(optimizer):
+    return {f"{index}.{name}": one for index, kept in enumerate(optimizer.moments) for name, one in kept.items()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_steps_are_those_of_torchs_class_also_from_saved_moments(dtype):
+    ours, theirs = small_net().to(dtype), small_net().to(dtype)
+    groups = [{"params": [one], "lr": 0.01 * scale} for one, scale in zip(theirs.parameters(), SCALES, strict=True)]
+    take_steps(theirs, torch.optim.Adam(groups, betas=BETAS), range(6))
+    first = Adam(ours, SCALES)
+    first.load({})
+    first.rate = 0.01
+    take_steps(ours, first, range(3))
+    second = Adam(ours, SCALES)
+    second.load(saved(first))
+    second.rate = 0.01
+    take_steps(ours, second, range(3, 6))
+    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert first.moments[0]["step"] == 3, "what is loaded is a copy"
+
+
+def test_a_step_does_not_import_torchs_compiler():
+    code = (
+        "import sys, torch; from core.recipe.adam import Adam; from core.theory.model import *\n"
+        "net = GenerativeConvNet(Architecture((ConvLayer(3, 3),), channels=1))\n"
+        "for one in net.parameters(): one.grad = torch.ones_like(one)\n"
+        "Adam(net, [1.0, 1.0]).step(); print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
+    assert done.stdout == "False\n"
