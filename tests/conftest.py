@@ -12,7 +12,7 @@ import pytest
 import structlog
 from playwright.sync_api import Browser
 from redis import Redis
-from support import browser, postgres
+from support import browser, postgres, rows
 from support import valkey as valkey_server
 from support.postgres import PostgresServer
 from support.s3 import S3
@@ -110,13 +110,18 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with our tables and no rows, of each kind."""
-    if request.param == "sqlite":
-        return sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.emptied()
+@pytest.fixture(scope="session")
+def _sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    opened = Database(sqlite_copy(sqlite_template, tmp_path_factory.mktemp("sqlite")))
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture(scope="session")
+def _postgresql(postgres_server: PostgresServer) -> Iterator[Database]:
+    opened = Database(postgres_server.emptied())
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -129,11 +134,15 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
         yield url
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    yield opened
-    opened.dispose()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """A database with our tables and no rows, of each kind.
+
+    It stays open for the session, because SQLAlchemy compiles statements anew for each engine.
+    """
+    opened: Database = request.getfixturevalue(f"_{request.param}")
+    rows.empty(opened)
+    return opened
 
 
 @pytest.fixture

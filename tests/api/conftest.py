@@ -1,17 +1,14 @@
 """APIs that all tests of a session share, one on SQLite and one on PostgreSQL."""
 
+import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support import pictures
+from support import pictures, rows
 from support import valkey as valkey_server
 from support.http import Api
 from support.postgres import PostgresServer
 from support.valkey import Valkey
-
-from core.storage.database import Database
-from core.storage.tables import Base
 
 
 @pytest.fixture(scope="session")
@@ -36,13 +33,13 @@ def _api_postgresql(
 
 
 def _emptied(running: Api, broker: Valkey) -> Iterator[Api]:
-    """Yield the API without rows and events; afterwards check that no request made it fail with a 500."""
+    """Yield the API without rows, files and events; afterwards check that no request made it fail with a 500."""
     broker.flush()
-    _empty(running.database)
+    _empty(running)
     running.breakages()
     running.client.cookies.clear()
     yield running
-    _empty(running.database)  # otherwise the reconciler notifies for this test's jobs in the next
+    _empty(running)  # otherwise the reconciler notifies for this test's jobs in the next
     assert running.breakages() == []
 
 
@@ -103,14 +100,14 @@ def own_api(_own_apis: list[Api], own_valkey: Valkey, tmp_path_factory: pytest.T
     if not _own_apis or _own_apis[-1].process.poll() is not None:
         _own_apis.append(Api(tmp_path_factory.mktemp("own-api"), own_valkey.url))
     api = _own_apis[-1]
-    _empty(api.database)
-    for path in api.stored()[1]:
-        Path(path).unlink()
+    _empty(api)
     api.client.cookies.clear()
     return api
 
 
-def _empty(database: Database) -> None:
-    with database.write() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete())
+def _empty(api: Api) -> None:
+    """Delete all rows and files: those of hundreds of tests would make each listing of the folder slow."""
+    rows.empty(api.database)
+    blobs = api.data_dir / "blobs"
+    for folder in blobs.iterdir() if blobs.exists() else ():
+        shutil.rmtree(folder, ignore_errors=True)  # what an upload still writes is deleted before the next test

@@ -1,12 +1,9 @@
 """Invariants of a job's life under any order of actions of its owner, its workers and the clock (hypothesis)."""
 
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,7 +21,6 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import and_, func, or_, select, update
 from support import rows
-from support.postgres import PostgresServer
 
 from core.jobs import leases, outcomes, requests, running
 from core.jobs.leases import JobLease
@@ -34,22 +30,21 @@ from core.storage.database import Database
 from core.storage.errors import Conflict, LeaseLost, NotFound
 from core.storage.tables import Job, Model
 
-EXAMPLES, EXAMPLES_ON_POSTGRES, STEPS = 20, 5, 40
+EXAMPLES, STEPS = {"sqlite": 10, "postgresql": 4}, 40
 FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
 class Life(RuleBasedStateMachine):
     """Compare the rows with a model of them: which worker holds which job, and what was written last."""
 
-    template: Path
+    database: Database
 
     jobs = Bundle("jobs")
     claims = Bundle("claims")
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="genconvnet-life-"))
-        self.database = self._open()
+        rows.empty(self.database)
         self.tokens: dict[str, int] = {}  # the highest of each job
         self.holder: dict[str, int] = {}  # of each leased job
         self.failures: dict[str, int] = {}
@@ -57,13 +52,6 @@ class Life(RuleBasedStateMachine):
         self.worked: dict[str, float] = {}
         self.renewals = Counter[str]()
         self.models: set[str] = set()
-
-    def _open(self) -> Database:
-        return Database(f"sqlite:///{shutil.copy(self.template, self.folder / 'rows.sqlite3')}")
-
-    def teardown(self) -> None:
-        self.database.dispose()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def status(self, job_id: str) -> JobStatus | None:
         with suppress(NotFound):
@@ -256,34 +244,17 @@ class Life(RuleBasedStateMachine):
         assert places == {job.id: place for place, job in enumerate(waiting, start=1)}, "positions have no gaps"
 
 
-class LifeOnPostgres(Life):
-    """On the tests' one PostgreSQL database, emptied for each life."""
-
-    url: Callable[[], str]
-
-    def _open(self) -> Database:
-        return Database(type(self).url())
-
-
 def found_priority(database: Database, found: JobLease) -> int:
     return rows.row(database, found.job_id).priority
 
 
-def test_the_invariants_hold_in_any_life_of_a_job(sqlite_template: Path) -> None:
-    Life.template = sqlite_template
-    _live(Life, EXAMPLES)
-
-
-def test_the_invariants_hold_in_any_life_of_a_job_on_postgresql(postgres_server: PostgresServer) -> None:
-    LifeOnPostgres.url = postgres_server.emptied
-    _live(LifeOnPostgres, EXAMPLES_ON_POSTGRES)
-
-
-def _live(life: type[Life], examples: int) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.exhaustive)])
+def test_the_invariants_hold_in_any_life_of_a_job(database: Database, times: int) -> None:
+    Life.database = database
     run_state_machine_as_test(
-        life,
+        Life,
         settings=settings(
-            max_examples=examples,
+            max_examples=times * EXAMPLES[database.engine.dialect.name],
             stateful_step_count=STEPS,
             deadline=None,
             database=None,

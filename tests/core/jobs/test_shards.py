@@ -258,6 +258,7 @@ def test_concurrent_workers_and_an_owner_never_deadlock(database: Database, seed
         while not left.is_set():
             outcomes.end_lost(database)
             if (lease := leases.claim(database, Queue.SAMPLE, f"w{number}", rows.LONG)) is None:
+                left.wait(0.01)
                 continue
             with suppress(LeaseLost):
                 running.begin(database, lease)
@@ -282,6 +283,7 @@ def test_concurrent_workers_and_an_owner_never_deadlock(database: Database, seed
         try:
             pool.submit(own).result()
             while any(not JobStatus(rows.row(database, job_id).status).final for job_id in made):
+                left.wait(0.01)
                 assert not any(one.done() for one in working), [one.exception() for one in working if one.done()]
         finally:
             left.set()
