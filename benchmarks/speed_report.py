@@ -4,11 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from report import markdown_table
-
-mpl.use("Agg")
-from matplotlib import pyplot
 
 FIGURES = (
     *("ratio_to_torchebm", "ratio_to_torchebm_in_float32", "ratio_to_loop", "ratio_to_loop_in_float32"),
@@ -84,6 +80,11 @@ def _rate(job: dict[str, Any], way: str) -> str:
 
 def plot(rows: Sequence[dict[str, Any]], names: Sequence[str], size: int, path: Path) -> None:
     """Plot the seconds of a step over the number of chains of `size` pixels, and over the size of one chain."""
+    import matplotlib as mpl  # here, because it takes half a second and the tests import this module in each process
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for axis, varied, fixed, value in zip(axes, ("chains", "size"), ("size", "chains"), (size, 1), strict=True):
         for name in names:
