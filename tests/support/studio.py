@@ -39,6 +39,15 @@ class Studio:
         self.page.goto(f"{self.url}/#/{'/'.join(parts)}")
         self.page.wait_for_selector("main h1")
 
+    def forget(self, *, files: bool = False) -> None:
+        """Leave the service, and delete what the browser keeps for it; with `files`, those of the page too."""
+        self.page.goto("about:blank")
+        browser = self.page.context.new_cdp_session(self.page)
+        browser.send("Storage.clearDataForOrigin", {"origin": self.url, "storageTypes": "all"})
+        if files:
+            browser.send("Network.clearBrowserCache")
+        browser.detach()
+
     def reload(self) -> None:
         self.page.reload()
         self.page.wait_for_selector("main h1")

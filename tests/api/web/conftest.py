@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext
 from support.pictures import stripes
 from support.service import Service
 from support.studio import Studio
@@ -26,16 +26,26 @@ def learned(_studio_service: Service) -> dict:
     return _studio_service.succeeded(_studio_service.train(dataset_id))
 
 
+@pytest.fixture(scope="module")
+def _window(chromium: Browser) -> Iterator[BrowserContext]:
+    """A window, whose browser loads the files of the page once."""
+    window = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    window.set_default_timeout(1000 * PATIENCE_SECONDS)
+    yield window
+    window.close()
+
+
 @pytest.fixture
-def studio(_studio_service: Service, chromium: Browser) -> Iterator[Studio]:
-    """The service, and an empty page of a window of its own, in which no script may fail."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(1000 * PATIENCE_SECONDS)
+def studio(_studio_service: Service, _window: BrowserContext) -> Iterator[Studio]:
+    """The service, and an empty page, as of a visitor who kept no cookies, in which no script may fail."""
     broken: list[str] = []
-    page: Page = context.new_page()
+    page = _window.new_page()
     page.on("pageerror", lambda error: broken.append(str(error)))
-    yield Studio(_studio_service, page)
-    context.close()
+    opened = Studio(_studio_service, page)
+    yield opened
+    opened.forget()
+    for one in _window.pages:
+        one.close()
     for job in _studio_service.unfinished():
         _studio_service.cancel(job["id"])
     assert broken == []

@@ -52,6 +52,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_nothing_moves_while_it_loads(
         " one.hadRecentInput ? 0 : one.value; })).observe({type: 'layout-shift', buffered: true})"
     )
     for view in ("make", "jobs", "gallery", f"jobs/{learned['id']}"):
+        studio.forget(files=True)
         studio.open(view)
         studio.page.wait_for_function("() => document.querySelector('main img')?.complete")
         assert studio.page.evaluate("window.moved") < 0.05, view
