@@ -14,7 +14,7 @@ from core.engine.ranks import ProcessLost
 from core.recipe.learner import Learner
 from core.schemas.learning import LayerParams
 
-UPDATES = 20
+UPDATES = 8
 TEXTURE = with_(
     layerwise=False,
     num_chains=3,  # shares of two and one
@@ -73,7 +73,7 @@ def update(learner, count):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_twenty_updates_of_two_processes_are_those_of_one(two, name):
+def test_the_updates_of_two_processes_are_those_of_one(two, name):
     params, images = CASES[name]
     one = update(in_double_precision(images, params), UPDATES)
     other = update(in_double_precision(images, params, two), UPDATES)

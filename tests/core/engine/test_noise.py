@@ -9,7 +9,7 @@ from nets import seeded
 
 from core.engine.noise import STREAMS, Noise, Share, noise_of_share, noise_per_picture
 
-COUNT = 1 << 22
+COUNT = 1 << 20
 ERRORS = 4.5  # standard errors
 
 

@@ -64,28 +64,18 @@ def test_a_rank_enters_a_transfer_only_when_rank_0_is_ready_for_it(tmp_path, mon
     assert (tmp_path / "notes").read_text().split() == ["True"] * 4, "the chains, two gradients, and B"
 
 
-def wait_for_ever(receive, answer, _):
-    receive()
-    answer(None)
-
-
-def test_a_rank_that_waits_for_rank_0_ends_when_rank_0_does():
-    with started_ranks([CPU, CPU], wait_for_ever) as ranks:
-        ranks.request("anything")
-        (other,) = ranks._others
-        assert other.pipe.poll(60), "it has answered, and waits"
-        other.pipe.close()
-        other.process.join(60)
-        assert other.process.exitcode == 0
-
-
 def fail(receive, answer, _):
     receive()
     answer(ValueError("of this rank"))
 
 
-def test_the_error_of_a_rank_is_raised_by_rank_0():
+def test_the_error_of_a_rank_is_raised_by_rank_0_and_a_rank_that_waits_for_it_ends_when_it_does():
     with started_ranks([CPU, CPU], fail) as ranks:
         ranks.request("anything")
         with pytest.raises(ValueError, match="of this rank"):
             ranks.answers()
+        (other,) = ranks._others
+        assert other.process.is_alive(), "it has answered, and waits"
+        other.pipe.close()
+        other.process.join(60)
+        assert other.process.exitcode == 0

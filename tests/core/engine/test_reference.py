@@ -90,7 +90,7 @@ def test_without_filters_the_chains_converge_to_the_reference_with_the_known_dis
 
 
 def test_theorem1_if_all_units_stay_active_the_chains_are_gaussian_about_their_reconstruction():
-    """Biases so large that no unit ever switches off: one piece, N(σ²B, σ²), met by 2000 chains of 9 x 9 pixels."""
+    """Biases so large that no unit ever switches off: one piece, N(σ²B, σ²), met by 500 chains of 9 x 9 pixels."""
     reference_std, step_size = 2.0, 1.5
     net = random_net(
         Architecture((ConvLayer(3, 3, 2), ConvLayer(2, 2)), channels=1, reference_std=reference_std), seed=4
@@ -99,7 +99,7 @@ def test_theorem1_if_all_units_stay_active_the_chains_are_gaussian_about_their_r
         net.weights[1].abs_()
         for bias in net.biases:
             bias.fill_(200.0)
-    chains = run_chains(net, torch.zeros(2000, 1, 9, 9, dtype=torch.float64), 60, Dynamics(step_size), seeded(23))
+    chains = run_chains(net, torch.zeros(500, 1, 9, 9, dtype=torch.float64), 40, Dynamics(step_size), seeded(23))
     decoding = decode(net, chains)
     assert all(activation.all() for activation in decoding.activations)
     mean = reference_std**2 * decoding.basis[0]

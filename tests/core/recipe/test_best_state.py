@@ -20,14 +20,14 @@ ITERATIONS = 40
 
 def params_of(**settings):
     layers = (LayerParams(filters=4, kernel_size=5, stride=2), LayerParams(filters=3, kernel_size=3))
-    given = {"image_size": 32, "layers": layers, "num_chains": 2, "langevin_steps": 2, "iterations": ITERATIONS}
+    given = {"image_size": 24, "layers": layers, "num_chains": 2, "langevin_steps": 2, "iterations": ITERATIONS}
     more = {"reference_std": 5.0, "step_size": 3.0, "layerwise": False, "keep_nearest": True, "seed": 5}
     return LearningParams(**{**given, **more, **settings})
 
 
 def images_of(count=1):
     generator = torch.Generator().manual_seed(1)
-    images = 20 * torch.randn(count, 1, 32, 32, generator=generator).cumsum(dim=3) / 4
+    images = 20 * torch.randn(count, 1, 24, 24, generator=generator).cumsum(dim=3) / 4
     return images - images.mean()
 
 

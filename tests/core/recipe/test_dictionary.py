@@ -29,7 +29,7 @@ def bars(count=3, size=24):
 def test_a_dictionary_is_learned_that_reconstructs_the_patches_of_its_pictures():
     """Before learning nothing is reconstructed; after it most of what the patches are, and bars in the dictionary."""
     pictures = bars()
-    params = dictionary_params(6, 12, seed=1, iterations=250)
+    params = dictionary_params(6, 12, seed=1, iterations=100)
     net = learn_dictionary(pictures, params)
     assert net.architecture == prototype_architecture(6, 12, channels=1, reference_std=params.reference_std)
     prototype = Prototype.of(net)

@@ -22,14 +22,14 @@ LAST = STEADY_AT + round(COOL_DOWN * ITERATIONS)
 
 def params_of(**settings):
     layers = (LayerParams(filters=4, kernel_size=5, stride=2), LayerParams(filters=3, kernel_size=3))
-    given = {"image_size": 24, "layers": layers, "num_chains": 2, "langevin_steps": 1, "iterations": ITERATIONS}
+    given = {"image_size": 16, "layers": layers, "num_chains": 2, "langevin_steps": 1, "iterations": ITERATIONS}
     more = {"reference_std": 5.0, "step_size": 3.0, "layerwise": False, "stop_when_steady": True, "seed": 5}
     return LearningParams(**{**given, **more, **settings})
 
 
 def images_of():
     generator = torch.Generator().manual_seed(1)
-    images = 20 * torch.randn(1, 1, 24, 24, generator=generator).cumsum(dim=3) / 4
+    images = 20 * torch.randn(1, 1, 16, 16, generator=generator).cumsum(dim=3) / 4
     return images - images.mean()
 
 

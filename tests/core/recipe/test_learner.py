@@ -8,7 +8,6 @@ from nets import each_once
 from training import (
     CPU,
     PARAMS,
-    STEPS,
     Sabotage,
     assert_same,
     kill,
@@ -27,7 +26,7 @@ from core.theory.learning import architecture_of
 def test_learning_reproduces_the_pictures_pattern():
     """The chains begin blank and end with much of the pictures' contrast and their stripes."""
     images = pictures()
-    state = learn(images, with_(iterations=80, langevin_steps=10))
+    state = learn(images, with_(iterations=40, langevin_steps=10))
     stripes = images.mean(dim=0)
     assert state.chains.std() > 0.3 * images.std()
     spectrum = torch.fft.fft2(state.chains).abs().mean(dim=(0, 1))
@@ -38,7 +37,7 @@ def test_learning_reproduces_the_pictures_pattern():
 def test_a_texture_is_learned_from_windows_of_a_larger_picture():
     """Chains as large as a window end with the stripes of the whole picture."""
     images = pictures(count=1, size=60)
-    params = with_(image_size=60, patch_size=20, batch_size=2, iterations=60, langevin_steps=10)
+    params = with_(image_size=60, patch_size=20, batch_size=2, iterations=30, langevin_steps=10)
     state = learn(images, params)
     assert state.chains.shape == (2, 1, 20, 20)
     assert state.chains.std() > 0.3 * images.std()
@@ -87,7 +86,7 @@ def test_an_interruption_within_the_langevin_steps_ends_learning():
 
 
 def test_the_seed_determines_everything():
-    params = with_(iterations=10)
+    params = with_(iterations=4)
     one, same = learn(pictures(), params), learn(pictures(), params)
     assert_same(one, same)
     other = learn(pictures(), with_(params, seed=6))
@@ -98,16 +97,17 @@ def test_the_seed_determines_everything():
 def test_the_global_generator_is_not_used():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        one = learn(pictures(), with_(iterations=10))
+        one = learn(pictures(), with_(iterations=4))
         torch.manual_seed(2)
-        assert_same(one, learn(pictures(), with_(iterations=10)))
+        assert_same(one, learn(pictures(), with_(iterations=4)))
 
 
 def test_learning_does_not_advance_the_global_generator():
     before = torch.get_rng_state()
-    state = learn(pictures(), PARAMS, callback=Sabotage(kill, step=10))
+    params = with_(iterations=4)
+    state = learn(pictures(), params, callback=Sabotage(kill, step=2))
     assert state.recoveries == 1
-    through_checkpoint_file(state, PARAMS)
+    through_checkpoint_file(state, params)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -116,19 +116,20 @@ def test_a_seed_must_be_set():
         learn(pictures(), with_(seed=None))
 
 
-INTERRUPTIONS = [1, 25, 26, 30, 31, 60]  # 30 ends the first stage, 60 the second
+SHORT = with_(iterations=8)
+INTERRUPTIONS = [1, 5, 8, 9, 16]  # 8 ends the first stage, 16 the second
 
 
 @pytest.fixture(scope="module")
 def never_stopped():
-    return learn(pictures(), PARAMS)
+    return learn(pictures(), SHORT)
 
 
 @each_once("resume, step", [through_snapshot, through_checkpoint_file], INTERRUPTIONS)
 def test_resumed_learning_ends_bit_identical_to_one_never_stopped(never_stopped, step, resume):
-    stopped = learn(pictures(), PARAMS, callback=stop_at(step))
-    assert stopped.iteration + stopped.stage * PARAMS.iterations == step
-    assert_same(learn(pictures(), PARAMS, state=resume(stopped, PARAMS)), never_stopped)
+    stopped = learn(pictures(), SHORT, callback=stop_at(step))
+    assert stopped.iteration + stopped.stage * SHORT.iterations == step
+    assert_same(learn(pictures(), SHORT, state=resume(stopped, SHORT)), never_stopped)
 
 
 @pytest.mark.parametrize(
@@ -144,19 +145,19 @@ def test_resumed_learning_ends_bit_identical_to_one_never_stopped(never_stopped,
     ids=str,
 )
 def test_resumed_learning_is_bit_identical_under_other_settings(settings):
-    params = with_(iterations=12, **settings)
+    params = with_(iterations=5, **settings)
     whole = learn(pictures(), params)
-    for step in (5, 12):
+    for step in (2, 5):
         stopped = learn(pictures(), params, callback=stop_at(step))
         assert_same(learn(pictures(), params, state=through_checkpoint_file(stopped, params)), whole)
 
 
 def test_learning_resumed_again_and_again_ends_bit_identical(never_stopped):
     state = None
-    for step in range(7, STEPS, 7):
-        state = learn(pictures(), PARAMS, state=state, callback=stop_at(step))
-        state = through_checkpoint_file(state, PARAMS)
-    assert_same(learn(pictures(), PARAMS, state=state), never_stopped)
+    for step in range(3, SHORT.stages * SHORT.iterations, 3):
+        state = learn(pictures(), SHORT, state=state, callback=stop_at(step))
+        state = through_checkpoint_file(state, SHORT)
+    assert_same(learn(pictures(), SHORT, state=state), never_stopped)
 
 
 def test_a_snapshot_does_not_change_with_later_learning(never_stopped):
@@ -164,12 +165,12 @@ def test_a_snapshot_does_not_change_with_later_learning(never_stopped):
     kept = []
 
     def keep(progress, state):
-        if progress.step == 10:
+        if progress.step == 5:
             kept.append(state.snapshot())
 
-    learn(pictures(), PARAMS, callback=keep)
-    resumed = TrainingState.restored(kept[0], architecture_of(PARAMS, 1).truncated(1), CPU)
-    assert_same(learn(pictures(), PARAMS, state=resumed), never_stopped)
+    learn(pictures(), SHORT, callback=keep)
+    resumed = TrainingState.restored(kept[0], architecture_of(SHORT, 1).truncated(1), CPU)
+    assert_same(learn(pictures(), SHORT, state=resumed), never_stopped)
 
 
 @pytest.mark.parametrize("layerwise", [True, False])
@@ -186,8 +187,8 @@ def test_finished_learning_continues_in_its_last_stage_if_iterations_are_raised(
 
 def test_finished_learning_does_nothing_more(never_stopped):
     told = []
-    finished = through_checkpoint_file(never_stopped, PARAMS)
-    assert_same(learn(pictures(), PARAMS, state=finished, callback=lambda one, _: told.append(one)), never_stopped)
+    finished = through_checkpoint_file(never_stopped, SHORT)
+    assert_same(learn(pictures(), SHORT, state=finished, callback=lambda one, _: told.append(one)), never_stopped)
     assert told == []
 
 

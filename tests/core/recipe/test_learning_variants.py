@@ -26,7 +26,7 @@ SIZE = 16
 
 def params_of(**settings):
     layers = (LayerParams(filters=4, kernel_size=5, stride=2), LayerParams(filters=3, kernel_size=3))
-    given = {"image_size": SIZE, "layers": layers, "num_chains": 2, "langevin_steps": 2, "iterations": 5, "seed": 5}
+    given = {"image_size": SIZE, "layers": layers, "num_chains": 2, "langevin_steps": 2, "iterations": 3, "seed": 5}
     return LearningParams(**{**given, "reference_std": 5.0, "step_size": 3.0, **settings})
 
 
@@ -79,7 +79,7 @@ WAYS = {
 def test_every_variant_resumes_bit_identical_from_its_checkpoint(settings):
     params = params_of(**settings)
     whole = learn(images_of(), params)
-    for stop in (3, params.iterations):
+    for stop in (2, params.iterations):
         stopped = learn(images_of(), params, callback=lambda progress, _, stop=stop: progress.step == stop)
         resumed = load_checkpoint(save_checkpoint(stopped, params), CPU)
         assert_same(learn(images_of(), params, state=resumed), whole)
@@ -274,7 +274,7 @@ def test_stripes_at_any_angle_are_drawn_at_different_angles(orientations, across
     layers = (LayerParams(filters=12, kernel_size=9, stride=2),)
     params = params_of(image_size=64, patch_size=24, layers=layers, num_chains=8, batch_size=8, langevin_steps=5)
     whole = {"bounded": True, "random_lattice": True, "picture_noise": 10.0, "reference_std": 10.0, "step_size": 6.0}
-    given = {**params.model_dump(), **whole, "iterations": 150, "learning_rate": 6e-3, "orientations": orientations}
+    given = {**params.model_dump(), **whole, "iterations": 90, "learning_rate": 6e-3, "orientations": orientations}
     chains = learn(stripes, LearningParams.model_validate(given)).chains
     slope_across, slope_along = ((chains - chains.roll(1, dim)).square().mean(dim=(1, 2, 3)) for dim in (-1, -2))
     assert bool((slope_across > 2 * slope_along).any()) == across
@@ -303,7 +303,7 @@ def test_learning_from_parts_is_finite_and_resumes_bit_identical(settings):
     images, params = images_of(), params_of(**settings)
     images[:, :, 10:14, 2:5] = torch.nan
     whole = learn(images, params)
-    stopped = learn(images, params, callback=lambda progress, _: progress.step == 7)
+    stopped = learn(images, params, callback=lambda progress, _: progress.step == 4)
     assert_same(learn(images, params, state=load_checkpoint(save_checkpoint(stopped, params), CPU)), whole)
     assert whole.recoveries == 0
     assert torch.isfinite(whole.chains).all()

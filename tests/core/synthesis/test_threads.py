@@ -48,7 +48,7 @@ def drawn(
     start = 50 * torch.randn(2, channels, SIZE, SIZE, generator=seeds)
     dynamics, tone = dynamics_of(params, levels.box), tone_of(net, start, params, engine)
     chains = synthesize(
-        net, 1, SIZE, SIZE, steps=2, dynamics=dynamics, generator=seeds, start=start, engine=engine,
+        net, 1, SIZE, SIZE, steps=1, dynamics=dynamics, generator=seeds, start=start, engine=engine,
     )  # fmt: skip
     pixels = render(net, chains, levels, params.picture_noise, dynamics, engine, tone)
     return tone.gain, chains, means(chains), pixels
