@@ -3,21 +3,19 @@
 import stat
 import subprocess
 import threading
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from support.service import GENCONVNET, Service, slowed
 
 ITERATIONS = 150
 
 
-def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(
-    serve: Callable[..., Service], tmp_path: Path
-) -> None:
-    service = serve("data")
+def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(service: Service, tmp_path: Path) -> None:
     dataset = service.upload()
     done = service.succeeded(service.train(dataset, iterations=5))
-    assert "✗" not in _run("doctor", "--data-dir", str(service.data_dir))
+    told = _run("doctor", "--data-dir", str(service.data_dir)).splitlines()
+    assert [line[0] for line in told] == ["✓"] * len(told)
     job_id = service.train(dataset, iterations=ITERATIONS)
     service.running(job_id)
     stop = threading.Event()
@@ -39,7 +37,7 @@ def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(
     service.succeeded(job_id)
     expected = service.series(job_id)
     assert stat.S_IMODE((tmp_path / "backup").stat().st_mode) == 0o600
-    elsewhere = service.data_dir.with_name("elsewhere")
+    elsewhere = tmp_path / "elsewhere"
     with (tmp_path / "backup").open("rb") as archive:
         subprocess.run([GENCONVNET, "restore", "-", "--data-dir", elsewhere], stdin=archive, timeout=120, check=True)
     refused = subprocess.run(
@@ -51,20 +49,26 @@ def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(
     )
     assert refused.returncode == 1
     assert "stop it first" in refused.stderr
-    service.stop()
+    again = Service(elsewhere)
+    try:
+        _check_restored(again, done, dataset)
+        assert again.succeeded(job_id)["attempt"] == 2
+        assert again.series(job_id) == expected
+    finally:
+        again.stop()
 
-    again = serve("elsewhere")
-    assert again.job(done["id"]) == done
+
+def _check_restored(service: Service, done: dict[str, Any], dataset: str) -> None:
+    """Check that a job is as it was when it was `done`, and that all files are there."""
+    assert service.job(done["id"]) == done
     assert done["artifacts"]
     for artifact in done["artifacts"]:
-        assert len(again.http.get(artifact["url"]).raise_for_status().content) == artifact["bytes"]
-    datasets = again.http.get("/v1/datasets", params={"limit": 100}).json()["data"]
+        assert len(service.http.get(artifact["url"]).raise_for_status().content) == artifact["bytes"]
+    datasets = service.http.get("/v1/datasets", params={"limit": 100}).json()["data"]
     assert dataset in [one["id"] for one in datasets]
     for one in datasets:
         for image in one["images"]:
-            again.http.get(image["url"]).raise_for_status()
-    assert again.succeeded(job_id)["attempt"] == 2
-    assert again.series(job_id) == expected
+            service.http.get(image["url"]).raise_for_status()
 
 
 def _run(*arguments: str) -> str:

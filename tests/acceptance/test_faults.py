@@ -8,7 +8,7 @@ from support.client import FINAL
 from support.service import Service, slowed
 from support.waiting import until
 
-ITERATIONS = 250
+ITERATIONS = 120
 
 
 def test_after_its_worker_is_killed_a_job_resumes_from_its_checkpoint_and_ends_the_same(service: Service) -> None:
@@ -40,7 +40,7 @@ def test_after_its_worker_is_killed_a_job_resumes_from_its_checkpoint_and_ends_t
 
 def test_a_killed_and_wiped_broker_loses_no_queued_job(service: Service) -> None:
     dataset = service.upload()
-    jobs = [service.train(dataset, iterations=2, seed=index) for index in range(10)]
+    jobs = [service.train(dataset, iterations=2, seed=index) for index in range(4)]
     service.wipe_broker()
     ended = [service.succeeded(job_id) for job_id in jobs]
     assert [job["attempt"] for job in ended] == [1] * len(jobs)
@@ -51,25 +51,11 @@ def test_a_killed_and_wiped_broker_loses_no_queued_job(service: Service) -> None
 
 def test_a_killed_api_is_started_again_with_all_it_accepted(service: Service) -> None:
     dataset = service.upload()
-    jobs = [service.train(dataset, iterations=5, seed=index) for index in range(3)]
+    jobs = [service.train(dataset, iterations=5, seed=index) for index in range(2)]
     service.part("api").kill()
     until(lambda: _answers(service))
     for job_id in jobs:
         service.succeeded(job_id)
-
-
-def test_a_job_whose_process_is_killed_is_free_at_once_and_fails_after_three_kills(service: Service) -> None:
-    """The lease would hold it for 600 s: the parent of the killed process ends it."""
-    job_id = service.train(iterations=100_000, checkpoint_seconds=600)  # a checkpoint would clear the failures
-    for attempt in (1, 2, 3):
-        service.wait(job_id, lambda job, attempt=attempt: job["attempt"] == attempt and job["status"] == "running")
-        child = service.child("train")
-        child.kill()
-        psutil.wait_procs([child], timeout=30)
-    job = service.finished(job_id)
-    assert job["status"] == "failed"
-    assert job["error"]["type"] == "worker-lost"
-    assert "3 tries" in job["error"]["detail"]
 
 
 def test_jobs_run_with_a_niceness_and_the_api_without(service: Service) -> None:

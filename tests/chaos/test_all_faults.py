@@ -18,7 +18,7 @@ BRIEF = (
     "claimed_and_lost",
 )
 SHORT = ChaosSettings(
-    seed=20, seconds=2, jobs=12, settle_seconds=300, faults=BRIEF, pause_seconds=0.2, iterations=100, seeds=(1,)
+    seed=20, seconds=2, jobs=12, settle_seconds=300, faults=BRIEF, pause_seconds=0.2, iterations=40, seeds=(1,)
 )
 LONG = ChaosSettings(seed=20, seconds=30, jobs=48, settle_seconds=600)
 

@@ -1,14 +1,12 @@
 """`genconvnet doctor` finds nothing wrong with a healthy installation, and names each fault of a broken one."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from support import rows
-from support.service import GENCONVNET, clean_environment
 from support.valkey import Valkey
 from typer.testing import CliRunner
 
@@ -78,10 +76,7 @@ def test_nothing_is_wrong_with_a_healthy_installation(installation: Installation
         "workers",
     } <= set(found)
     assert "all 1 exist" in found["files"]["told"]
-    environment = {**clean_environment(), **installation.environment}
-    command = [GENCONVNET, "doctor"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    lines = done.stdout.splitlines()
+    lines = CliRunner().invoke(app, ["doctor"], env=installation.environment).stdout.splitlines()
     assert [line[0] for line in lines] == ["✓"] * len(found)
     assert "\x1b" not in "".join(lines)
 

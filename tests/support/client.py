@@ -10,7 +10,7 @@ from support import pictures
 from support.waiting import PATIENCE_SECONDS
 
 FINAL = ("succeeded", "failed", "canceled")
-SOON_SECONDS, LATER_SECONDS = 0.02, 0.1  # between two looks at a job, where it must be caught at work or only end
+SOON_SECONDS, LATER_SECONDS = 0.05, 0.15  # between two looks at a job, where it must be caught at work or only end
 
 # Parameters of a training job that takes about a second.
 TINY: dict[str, Any] = {

@@ -3,6 +3,7 @@
 import os
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from core.jobs import leases
 from core.runtime.logs import configure_logs
@@ -16,11 +17,17 @@ real_main = work_process._main
 
 
 def claim_and_sleep(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -> None:
-    """Claim a job and never finish it. Imports no torch, so it starts fast."""
+    """Claim a job, make the file `claimed(…)`, and never finish. Imports no torch, so it starts fast."""
     pipe.send(work_process.READY)
     pipe.recv()
     pipe.send(leases.claim(Database(settings.rows_url), queue, name, settings.lease_seconds))
+    claimed(settings, os.getpid()).touch()
     time.sleep(600)
+
+
+def claimed(settings: WorkerSettings, pid: int | None) -> Path:
+    """Return the file that the process makes when it has told its parent of a job."""
+    return settings.data_dir / f"claimed-by-{pid}"
 
 
 def stall_once(pipe: Connection, settings: WorkerSettings, queue: Queue, name: str) -> None:

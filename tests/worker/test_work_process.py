@@ -54,6 +54,30 @@ def test_a_process_whose_work_stalls_is_killed_and_the_job_is_tried_again(
     assert process._process.pid != first, "a new process has started"
 
 
+def test_the_job_of_a_killed_process_is_free_at_once_and_fails_after_three_kills(
+    start: Start, sqlite_database: Database, worker_settings: WorkerSettings
+) -> None:
+    job_id = rows.accept(sqlite_database)
+    process = start(work_processes.claim_and_sleep, lease_seconds=600)  # no lease expires meanwhile
+
+    def kill() -> None:
+        until(work_processes.claimed(worker_settings, process._process.pid).exists)
+        process._process.kill()
+
+    for _ in range(3):
+        assert count_claimable(sqlite_database, Queue.TRAIN) == 1
+        killing = threading.Thread(target=kill)
+        killing.start()
+        process.run_jobs()
+        killing.join()
+    job = rows.row(sqlite_database, job_id)
+    assert (job.status, job.failures) == (JobStatus.FAILED, 3)
+    assert job.error is not None
+    assert job.error["type"] == "worker-lost"
+    assert "3 tries" in job.error["detail"]
+    assert process._process.is_alive(), "a new process has started"
+
+
 def test_a_suspended_process_without_a_job_is_killed(start: Start, sqlite_database: Database) -> None:
     job_id = rows.accept(sqlite_database)
     process = start(work_processes.claim_and_sleep, lease_seconds=0.3)
