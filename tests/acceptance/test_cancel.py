@@ -8,7 +8,7 @@ from support.client import TINY
 from support.models import model_file
 from support.service import Service
 
-LARGE = {"count": 1, "width": 8192, "height": 8192, "steps": 50}
+LARGE = {"count": 1, "width": 4096, "height": 4096, "steps": 500}
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def restarted(serve: Callable[..., Service], two: Service, model_id: str, storag
     """Wipe the broker and stop the service while two workers draw; start it again with one worker of two threads."""
     drawn_by_two = drawn(two, sampling(model_id, **LARGE))
     with slow_sampling(two):
-        job_id = two.post_job(sampling(model_id, steps=80))
+        job_id = two.post_job(sampling(model_id, steps=40))
         two.wait(job_id, lambda job: len(job["artifacts"]) > 0)
         two.wipe_broker()
         two.wait(job_id, lambda job: len(job["artifacts"]) > 2)
@@ -141,7 +141,7 @@ def test_two_workers_draw_the_pictures_of_unsplit_jobs(two: Service, model_id: s
 
 
 def test_only_the_shard_of_a_killed_worker_is_drawn_again(two: Service, model_id: str) -> None:
-    body = sampling(model_id, count=3 * SHARD, steps=80)
+    body = sampling(model_id, count=3 * SHARD, steps=40)
     with slow_sampling(two):
         job_id = two.post_job(body)
         two.wait(job_id, lambda job: len(job["artifacts"]) > 0 and len(running_shards(two, job_id)) == 2)
@@ -185,7 +185,7 @@ def test_a_wiped_broker_and_a_restart_lose_no_shard_and_change_no_picture(restar
     service, job_id = restarted.service, restarted.job_id
     found = pictures(service, service.succeeded(job_id))
     assert {shard.status for shard in rows.shards(service.database, job_id)} == {"succeeded"}
-    assert drawn(service, sampling(model_id, steps=80)) == found
+    assert drawn(service, sampling(model_id, steps=40)) == found
     assert drawn(service, sampling(model_id, **LARGE)) == restarted.drawn_by_two
 
 
