@@ -24,7 +24,7 @@ from core.storage.backup import tables_of
 from core.storage.database import Database
 from core.storage.tables import Base
 
-PROCESSES = 4
+PROCESSES = 3
 NEWEST = revision.known()[-1]
 RENAMED = {"strikes": "failures", "rung_at": "notified_at"}  # columns renamed by revision 0005
 MIGRATE = """
