@@ -51,11 +51,11 @@ SHARED_FIXTURES = {
 # Beginnings of the names of groups; what takes longest starts first.
 FIRST = (
     "service",
-    "rig",
     "studio",
+    "api",
+    "rig",
     "tests/chaos",
     "tests/acceptance",
-    "api",
     "own_api",
     "tests/api",
     "tests/observability",

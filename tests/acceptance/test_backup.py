@@ -21,7 +21,7 @@ def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(service: Servi
     stop = threading.Event()
 
     def keep_uploading() -> None:
-        while not stop.wait(0.1):
+        while not stop.wait(0.3):
             service.upload()
 
     uploads = threading.Thread(target=keep_uploading)

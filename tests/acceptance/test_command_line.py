@@ -26,7 +26,7 @@ from api.cli import app
 SMALL = [
     f"--set={name}={json.dumps(value)}" for name, value in TINY.items() if name not in ("image_size", "iterations")
 ]
-TRAIN = ["train", "--image-size=32", "--iterations=40", *SMALL]
+TRAIN = ["train", "--image-size=32", f"--iterations={TINY['iterations']}", *SMALL]
 
 
 class Terminal:

@@ -12,13 +12,13 @@ from support.waiting import PATIENCE_SECONDS
 FINAL = ("succeeded", "failed", "canceled")
 SOON_SECONDS, LATER_SECONDS = 0.05, 0.15  # between two looks at a job, where it must be caught at work or only end
 
-# Parameters of a training job that takes about a second.
+# Parameters of a training job that takes less than a second.
 TINY: dict[str, Any] = {
     "image_size": 32,
     "layers": [{"filters": 8, "kernel_size": 5, "stride": 2}],
     "num_chains": 2,
     "langevin_steps": 5,
-    "iterations": 40,
+    "iterations": 20,
     "checkpoint_seconds": 1,
     "seed": 7,
 }
