@@ -119,17 +119,14 @@ class BlockedNet:
                 maps.append(functional.relu_(convolve(below, weight, bias, stride)))
         return maps
 
-    def basis(self, blocks: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
-        """Return B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape.
-
-        mask (1, 1, H_L, W_L): see `core.theory.decoding.basis`.
-        """
+    def basis(self, blocks: Tensor, layout: Layout) -> Tensor:
+        """Return B (eq. 16) of pictures in blocks (N, C s², blocks), of the same shape."""
         chunks = self.chunks(blocks, layout)
         if len(chunks) == 1:
-            return self.chunk_basis(blocks, layout, mask)
+            return self.chunk_basis(blocks, layout)
         found = torch.empty_like(blocks)
         parallel_map(
-            lambda chunk, into: into.copy_(self.chunk_basis(chunk, layout, mask)), chunks, self.chunks(found, layout)
+            lambda chunk, into: into.copy_(self.chunk_basis(chunk, layout)), chunks, self.chunks(found, layout)
         )
         return found
 
@@ -172,7 +169,7 @@ class BlockedNet:
         chunk_size = max(1, CHUNK_MAP_BYTES // picture_bytes)
         return pictures.tensor_split(max(min(MIN_CHUNKS, len(pictures)), math.ceil(len(pictures) / chunk_size)))
 
-    def chunk_basis(self, blocks: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
+    def chunk_basis(self, blocks: Tensor, layout: Layout) -> Tensor:
         """Compute B for one chunk of pictures; see `basis`. Several threads compute a band of its rows each."""
         with serial_if_small(blocks):
             extended = self._extended(blocks, layout)
@@ -181,24 +178,22 @@ class BlockedNet:
             """Compute B of some rows from all units that see them."""
             units = slice(max(0, first - self._halo), min(end, len(extended[0, 0]) - self._halo))
             band = extended[:, :, units.start : units.stop + self._halo]
-            found = self._extended_basis(band, mask if mask is None else mask[:, :, units])
+            found = self._extended_basis(band)
             return found[:, :, first - units.start : end - units.start]
 
         if self._is_split:
             edges = self._band_edges(len(extended[0, 0]))
             bands = parallel_map(of_rows, edges[:-1], edges[1:], threads_each=1)
         else:
-            bands = [self._extended_basis(extended, mask)]
+            bands = [self._extended_basis(extended)]
         with serial_if_small(blocks):
             basis = bands[0] if len(bands) == 1 else torch.cat(bands, dim=2)
             return layout.fold_back(basis[:, : blocks.shape[1]])
 
-    def _extended_basis(self, extended: Tensor, mask: Tensor | None) -> Tensor:
+    def _extended_basis(self, extended: Tensor) -> Tensor:
         """Compute B for what the filters see (N, C s², extended), of the same shape."""
         maps = self.feature_maps(extended)
         coefficients = self._top_coefficients(maps[-1])
-        if mask is not None:
-            coefficients = coefficients * mask.to(coefficients.dtype)
         for index in reversed(range(1, len(maps))):
             coefficients = self._coefficients_below(coefficients, maps, index)
         return self._deconvolve(coefficients, 0, extended.shape[-2:])

@@ -123,9 +123,7 @@ class DistributedEngine:
         return self._ranks.size
 
     @torch.no_grad()
-    def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, mask: Tensor | None = None) -> Tensor:
-        if mask is not None:  # blending, which no training does: in this process
-            return self._engine.basis(net, images, boundary, mask)
+    def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
         return self._gathered(net, images, BasisTask(boundary), lambda own, _: self._engine.basis(net, own, boundary))
 
     @torch.no_grad()

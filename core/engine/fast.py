@@ -49,9 +49,9 @@ class FastEngine:
 
     @reproducible_cudnn()
     @torch.no_grad()
-    def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, mask: Tensor | None = None) -> Tensor:
+    def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
         layout = _layout(net, images, boundary)
-        basis = self._blocked(net, images).basis(layout.to_blocks(images), layout, mask)
+        basis = self._blocked(net, images).basis(layout.to_blocks(images), layout)
         return layout.from_blocks(basis).to(images.dtype)
 
     @reproducible_cudnn()

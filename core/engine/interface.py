@@ -44,8 +44,8 @@ class Engine(Protocol):
     def precision(self) -> str:
         """Arithmetic of the convolutions: bfloat16, or float32 (float64 for pictures in float64)."""
 
-    def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, mask: Tensor | None = None) -> Tensor:
-        """Return B = ∂f/∂I (eq. 16), (N, C, H, W). mask: see `core.theory.decoding.basis`."""
+    def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
+        """Return B = ∂f/∂I (eq. 16), (N, C, H, W)."""
 
     def run(
         self,

@@ -18,8 +18,8 @@ class ReferenceEngine:
 
     precision = "float32"
 
-    def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, mask: Tensor | None = None) -> Tensor:
-        return decoding.basis(net, images, boundary, mask)
+    def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
+        return decoding.basis(net, images, boundary)
 
     def run(
         self,

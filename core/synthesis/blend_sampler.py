@@ -17,8 +17,8 @@ from core.recipe.learner import dynamics_of
 from core.recipe.rendering import tone_of
 from core.recipe.tone import Tone
 from core.schemas.sampling import ResolvedSampleParams
-from core.synthesis.blend_weights import Canvas, read_weights, top_weights
-from core.synthesis.blending import Blend, Boxes, Expert
+from core.synthesis.blend_weights import Canvas, read_weights, strengths
+from core.synthesis.blending import Agreement, Blend, Boxes, Expert
 from core.synthesis.conditions import Condition, Guide, run_steps
 from core.synthesis.sampler import GUIDE_BLUR, ModelSampler, Sampler, guide_picture
 from core.synthesis.sampling import patchwork
@@ -31,8 +31,9 @@ from core.theory.learning import precision_of
 class BlendSampler(Sampler):
     """Draws pictures of which each pixel is of several models, by their weights there.
 
-    models, tones: of `blend.experts`, in their order. start: the picture of which variations are drawn, and
-    noise_std (1, 1, H, W) the noise that the models' training pictures were under; both in the canvas's units.
+    models, tones: of `blend.experts`, in their order. start: the picture of which variations are drawn, as each model
+    sees it (M, C, H, W), and noise_std (M, 1, 1, 1) the noise that the models' training pictures were under; both in
+    the canvas's units. A chain is the models' canvases, (M, C, H, W).
     """
 
     models: tuple[TrainedModel, ...]
@@ -58,8 +59,8 @@ class BlendSampler(Sampler):
 
         The tone keeps the mean of the chain, as in `core.synthesis.sampling.render`.
         """
-        clean = self.blend.denoised(chain, after_part)
-        means = [one.scale * sums(one.weight * chain) / sums(one.weight) for one in self.blend.experts]
+        clean, seen = self.blend.denoised(chain, after_part), self.blend.seen(chain)
+        means = [one.scale * sums(one.weight * seen) / sums(one.weight) for one in self.blend.experts]
         as_bytes = not self.models[0].maps
         pixels = torch.empty(clean.shape, dtype=torch.uint8 if as_bytes else torch.float32)
         for first in range(0, clean.shape[2], PROJECTED_ROWS):
@@ -72,16 +73,16 @@ class BlendSampler(Sampler):
         return pixels[0]
 
     def _begin(self, generator: torch.Generator, after_row: Callable[[], None]) -> Tensor:
-        """Return where a chain begins: each model's part at its own chains, or between these and the start."""
-        fresh = torch.zeros(1, len(self.models[0].levels.mean), *self.canvas.sides, device=self.device)
-        for model, expert in zip(self.models, self.blend.experts, strict=True):
+        """Return where the models' canvases begin: at their own chains, or between these and the start."""
+        count, channels = len(self.models), len(self.models[0].levels.mean)
+        begin = torch.empty(count, channels, *self.canvas.sides, device=self.device)
+        for model, expert, canvas in zip(self.models, self.blend.experts, begin, strict=True):
             stride = model.net.architecture.total_stride
-            laid = patchwork(model.chains, *self.canvas.sides, stride, generator, after_row)
-            fresh += expert.weight * laid / expert.scale
+            canvas.copy_(patchwork(model.chains, *self.canvas.sides, stride, generator, after_row)[0] / expert.scale)
         strength = self.params.start_strength
-        if self.start is None or strength is None or self.noise_std is None:
-            return fresh
-        return start_variation(self.start, fresh, strength, self.noise_std, generator)
+        if self.start is not None and strength is not None and self.noise_std is not None:
+            begin = start_variation(self.start, begin, strength, self.noise_std, generator)
+        return Agreement(self.blend.experts).constrain(begin)
 
 
 def open_sampler(
@@ -138,12 +139,13 @@ def _blend_sampler(
         window = max(model.net.architecture.receptive_field for model in models)
         conditions.append(Guide(picture, params.guide_strength, reference_std, GUIDE_BLUR * window))
     blend = Blend(experts, engine, reference_std)
-    sampler = BlendSampler(params, engine, device, models, tones, blend, canvas, (*conditions, Boxes(experts)))
+    conditions += [Boxes(experts), Agreement(experts)]
+    sampler = BlendSampler(params, engine, device, models, tones, blend, canvas, tuple(conditions))
     if start is None:
         return sampler
     picture = _joined(experts, read(lambda model: prepare_picture(start, model, *canvas.size)))
-    noise_std = _joined(experts, (torch.tensor(model.params.picture_noise).to(device) for model in models))
-    return replace(sampler, start=picture, noise_std=noise_std)
+    noise_std = torch.tensor([expert.noise_std / expert.scale for expert in experts], device=device)
+    return replace(sampler, start=picture, noise_std=noise_std[:, None, None, None])
 
 
 def _expert(model: TrainedModel, weight: Tensor, reference_std: float) -> Expert:
@@ -151,8 +153,8 @@ def _expert(model: TrainedModel, weight: Tensor, reference_std: float) -> Expert
     return Expert(
         net=model.net,
         scale=model.net.architecture.reference_std / reference_std,
-        mask=top_weights(weight),
         weight=weight,
+        strength=strengths(weight),
         random_lattice=dynamics.random_lattice,
         phases=stride_phases(model.net) if dynamics.random_lattice else (0,),
         noise_std=model.params.picture_noise,
@@ -160,9 +162,7 @@ def _expert(model: TrainedModel, weight: Tensor, reference_std: float) -> Expert
     )
 
 
-def _joined(experts: Sequence[Expert], own: Iterable[Tensor]) -> Tensor:
-    """Return what is given in each model's own grey levels, each by its weight, in the canvas's units."""
-    joined = torch.zeros_like(experts[0].weight)
-    for expert, one in zip(experts, own, strict=True):
-        joined = joined + expert.weight * one / expert.scale
-    return joined
+def _joined(experts: tuple[Expert, ...], own: Iterable[Tensor]) -> Tensor:
+    """Return what is given in each model's own grey levels, (1, C, H, W) each, as canvases in the canvas's units."""
+    canvases = torch.cat([one / expert.scale for expert, one in zip(experts, own, strict=True)])
+    return Agreement(experts).constrain(canvases)

@@ -1,8 +1,8 @@
 """How much of each pixel is drawn by each model of a blend: from masks to weights that sum to one.
 
-At a border both nets see what is not theirs, and have but a part of their strength, so that structure and contrast
-fade. Therefore masks change within no less than about a window, and where several models draw a place the weights of
-their top units sum to more than one.
+Where several models draw a place, each has but a part of its strength there, and structure and contrast fade. Therefore
+their strengths sum to more than one, and masks are softened but little: by a tenth of a window, so that textures grow
+into each other along a border.
 """
 
 import math
@@ -17,8 +17,8 @@ from core.schemas.geometry import round_up
 from core.schemas.sampling import BlendedModel, ResolvedSampleParams
 
 ROUNDING = 1e-4  # weights nearer than that to 0 or 1 are 0 or 1
-BORDER_STD = 0.25  # of the largest window: standard deviation of the blur of the sharp masks
-STRENGTH_POWER = 0.7  # of a pixel's weight, for the top unit there: two halves sum to 1.23
+BORDER_STD = 0.1  # of the largest window: standard deviation of the blur of the sharp masks
+STRENGTH_POWER = 0.7  # of a pixel's weight, for its model's pull there: two halves sum to 1.23
 BLURRED_PIXELS = 1 << 15  # at once: they stay in a core's cache while all taps of the blur are added up
 
 
@@ -85,7 +85,7 @@ def read_weights(
 
 
 def _read_mask(content: bytes, canvas: Canvas, window: int, check_stop: Callable[[], None]) -> Tensor:
-    """Read a mask (1, 1, H, W), 0 to 1, softened so that it changes within no less than about a window.
+    """Read a mask (1, 1, H, W), 0 to 1, softened by BORDER_STD.
 
     Transparent parts are black: nothing is painted there.
     """
@@ -93,9 +93,13 @@ def _read_mask(content: bytes, canvas: Canvas, window: int, check_stop: Callable
     return _blur(canvas.extend(mask)[None], BORDER_STD * window, check_stop)
 
 
-def top_weights(weight: Tensor) -> Tensor:
-    """Return the weights of a model's top units for its weights at their pixels, 0 to 1 both."""
-    return weight**STRENGTH_POWER
+def strengths(weight: Tensor) -> Tensor:
+    """Return the factors on a model's B for its weights at pixels, 0 to 1.
+
+    A weight times its factor is the weight to the power 0.7. Where the model has no part the factor is 1: its texture
+    goes on there, unseen.
+    """
+    return torch.where(weight > 0, weight, 1.0) ** (STRENGTH_POWER - 1)
 
 
 def _blur(mask: Tensor, std: float, check_stop: Callable[[], None]) -> Tensor:

@@ -1,13 +1,20 @@
-"""Several models on one canvas: a product of experts, each of which scores its own part of the picture.
+"""Several models on one canvas: a product of experts, each of which continues under the others.
 
-log p(I) = Σ_m Σ_x mask_m(x) f_m(x) - ‖I‖²/2σ² up to a constant, with f_m(x) what position x of the top map adds to the
-score of model m (eq. 6). So B = Σ_m B_m with mask_m for B^(L) (eq. 16), exact for any masks. The canvas is in units in
-which σ is that of the first model: a model of another σ_m sees (σ_m/σ) I, in its own grey levels about its own mean.
+Model m has a canvas I_m of its own. Where a pixel is wholly its own, that is what is seen. Where it has no part, its
+texture goes on unseen below the others, so that its units see the same texture on both sides of a border, and nothing
+fades there. Where several models have a part, their canvases are the same: p(I_1, …, I_M) ∝ Π_m p_m(I_m) under this
+constraint. In units in which σ is that of the first model: a model of another σ_m sees (σ_m/σ) I_m, in its own grey
+levels about its own mean.
+
+A pixel that several share moves by Σ_m weight_m strength_m B_m. This is the gradient of a log density where weights do
+not change (a mixture of Σ_m weight_m strength_m f_m); in a ramp it is not. Masks on the top units, whose drift is one
+everywhere, leave a rim along each border (docs/experiments/blends.md).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,18 +24,30 @@ from core.engine.dynamics import random_phase
 from core.engine.noise import Noise
 from core.engine.tiling import PROJECTED_ROWS, needs_tiles, tiles
 from core.pictures.colour_box import ColourBox
-from core.schemas.geometry import Boundary
 from core.synthesis.conditions import Condition
 from core.theory.langevin import langevin_coefficients
-from core.theory.model import Architecture, GenerativeConvNet
+from core.theory.model import GenerativeConvNet
+
+
+class Part(NamedTuple):
+    """A part of a canvas and its B (1, C, h, w); None if nothing that is seen depends on it. done: fraction of all."""
+
+    rows: slice
+    columns: slice
+    basis: Tensor | None
+    done: float
+
+    def of(self, canvas: Tensor) -> Tensor:
+        """Return the part's pixels of a canvas (..., H, W), a view."""
+        return canvas[..., self.rows, self.columns]
 
 
 @dataclass(frozen=True)
 class Expert:
     """One of the models of a blend.
 
-    scale: σ_m / σ. mask (1, 1, H, W): the weight of the top unit whose window has its centre at a pixel.
-    weight (1, 1, H, W): how much of a pixel is this model's; those of all experts sum to one.
+    scale: σ_m / σ. weight (1, 1, H, W): how much of a pixel is this model's, 0 to 1; those of all experts sum to one.
+    strength (1, 1, H, W): factor on B, see `core.synthesis.blend_weights.strengths`.
     random_lattice: as in `Dynamics`. phases: offsets of the stride phases that are averaged when it denoises.
     noise_std: of the noise that the training pictures were under, in the model's own grey levels.
     box: of its colours, in the model's own grey levels; None for no bounds.
@@ -36,46 +55,37 @@ class Expert:
 
     net: GenerativeConvNet
     scale: float
-    mask: Tensor
     weight: Tensor
+    strength: Tensor
     random_lattice: bool = False
     phases: Sequence[int] = (0,)
     noise_std: float = 0.0
     box: ColourBox | None = None
 
-    def add_basis(
-        self,
-        engine: Engine,
-        canvas: Tensor,
-        phase: tuple[int, int],
-        total: Tensor,
-        factor: float = 1.0,
-        after_part: Callable[[float], None] | None = None,
-    ) -> None:
-        """Add `factor` times this model's B of a periodic canvas (1, C, H, W) to `total`, in place.
+    def basis(self, engine: Engine, canvas: Tensor, phase: tuple[int, int]) -> Iterator[Part]:
+        """Yield B of this model's periodic canvas (1, C, H, W), in the canvas's units, in one part or in tiles.
 
         phase: the strides lie as on the canvas rolled by so many pixels down and to the right.
-        `after_part(fraction done)` is called after each tile of a canvas that is computed in tiles.
         """
-        architecture, alpha = self.net.architecture, factor * self.scale
-        if not needs_tiles(architecture, canvas):
-            rolled, mask = (one.roll(phase, (2, 3)) for one in (canvas, self.mask))
-            basis = engine.basis(self.net, self.scale * rolled, "torus", top_mask(architecture, mask, "torus"))
-            total.add_(basis.roll((-phase[0], -phase[1]), (2, 3)), alpha=alpha)
+        if not needs_tiles(self.net.architecture, canvas):
+            basis = engine.basis(self.net, self.scale * canvas.roll(phase, (2, 3)), "torus")
+            basis = basis.roll((-phase[0], -phase[1]), (2, 3))
+            yield Part(slice(None), slice(None), self.scale * basis, 1.0)
             return
-        parts = list(tiles(architecture, canvas, phase=phase))
+        parts = list(tiles(self.net.architecture, canvas, phase=phase))
         for done, tile in enumerate(parts, start=1):
-            mask = top_mask(architecture, tile.window(self.mask), "valid")
-            if mask.any():
-                basis = engine.basis(self.net, self.scale * tile.window(canvas), "valid", mask)
-                tile.of(total).add_(tile.crop(basis), alpha=alpha)
-            if after_part is not None:
-                after_part(done / len(parts))
+            of_tile = None
+            if tile.window(self.weight).any():
+                of_tile = self.scale * tile.crop(engine.basis(self.net, self.scale * tile.window(canvas), "valid"))
+            yield Part(tile.rows, tile.columns, of_tile, done / len(parts))
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Models on one periodic canvas whose sides are multiples of every net's stride. reference_std: σ."""
+    """Models whose canvases (M, C, H, W), one for each, have sides that are multiples of every net's stride.
+
+    reference_std: σ.
+    """
 
     experts: tuple[Expert, ...]
     engine: Engine
@@ -90,73 +100,92 @@ class Blend:
     def step(
         self,
         step_size: float,
-        chains: Tensor,
+        canvases: Tensor,
         generator: torch.Generator,
         after_part: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """Return chains (1, C, H, W) after a step of eq. 19; see `core.synthesis.conditions.Step`."""
+        """Return canvases (M, C, H, W) after a step of eq. 19, all with the same noise.
+
+        `Agreement` has to follow. See `core.synthesis.conditions.Step`.
+        """
         coefficients = langevin_coefficients(step_size, self.reference_std)
-        moved = torch.empty_like(chains, memory_format=torch.contiguous_format)
-        Noise(generator).fill(moved.view(-1), coefficients.noise)
-        moved.add_(chains, alpha=coefficients.image)
+        moved = torch.empty_like(canvases, memory_format=torch.contiguous_format)
+        Noise(generator).fill(moved[0].view(-1), coefficients.noise)
+        moved[1:] = moved[:1]
+        moved.add_(canvases, alpha=coefficients.image)
         for index, expert in enumerate(self.experts):
             stride = expert.net.architecture.total_stride
             phase = random_phase(stride, generator) if expert.random_lattice else (0, 0)
-            after = _shifted(after_part, index, len(self.experts))
-            expert.add_basis(self.engine, chains, phase, moved, coefficients.basis, after)
+            before, after = canvases[index : index + 1], moved[index : index + 1]
+            for part in expert.basis(self.engine, before, phase):
+                if part.basis is None:
+                    part.of(after).copy_(part.of(before))
+                else:
+                    part.of(after).addcmul_(part.of(expert.strength), part.basis, value=coefficients.basis)
+                if after_part is not None:
+                    after_part((index + part.done) / len(self.experts))
         return moved
 
-    def denoised(self, chains: Tensor, after_part: Callable[[float], None] | None = None) -> Tensor:
-        """Return the posterior mean of the clean picture, I + s(x)² (B - I/σ²), in the canvas's units.
+    def denoised(self, canvases: Tensor, after_part: Callable[[float], None] | None = None) -> Tensor:
+        """Return the clean picture that is seen (1, C, H, W), in the canvas's units.
 
-        s(x)²: the variance of the noise of the models of a pixel, by `weight`. See `core.recipe.denoising`.
+        Of each model the posterior mean I_m + s² (strength B_m - I_m/σ²), with s² the variance of its noise; see
+        `core.recipe.denoising`.
         """
         if not self.denoising_passes:
-            return chains
-        variance = torch.zeros_like(chains[:, :1])
-        for expert in self.experts:
-            variance += expert.weight * (expert.noise_std / expert.scale) ** 2
-        clean = chains * (1 - variance / self.reference_std**2)
-        passes = [(expert, phase) for expert in self.experts for phase in product(expert.phases, expert.phases)]
-        for index, (expert, phase) in enumerate(passes):
-            basis = torch.zeros_like(chains)
-            factor = 1 / len(expert.phases) ** 2
-            expert.add_basis(self.engine, chains, phase, basis, factor, _shifted(after_part, index, len(passes)))
-            clean += variance * basis
+            return self.seen(canvases)
+        variances = [(expert.noise_std / expert.scale) ** 2 for expert in self.experts]
+        clean = self.seen(canvases, [1 - variance / self.reference_std**2 for variance in variances])
+        passes = [(index, phase) for index, one in enumerate(self.experts) for phase in product(one.phases, one.phases)]
+        for done, (index, phase) in enumerate(passes):
+            expert = self.experts[index]
+            factor = variances[index] / len(expert.phases) ** 2
+            for part in expert.basis(self.engine, canvases[index : index + 1], phase):
+                if part.basis is not None:
+                    pull = part.of(expert.weight) * part.of(expert.strength)
+                    part.of(clean).addcmul_(pull, part.basis, value=factor)
+                if after_part is not None:
+                    after_part((done + part.done) / len(passes))
         return clean
+
+    def seen(self, canvases: Tensor, factors: Sequence[float] | None = None) -> Tensor:
+        """Return the picture that is seen of canvases (M, C, H, W) -> (1, C, H, W). factors: on each of them."""
+        picture = torch.zeros_like(canvases[:1])
+        for expert, canvas, factor in zip(self.experts, canvases, factors or [1.0] * len(canvases), strict=True):
+            picture.addcmul_(expert.weight, canvas, value=factor)
+        return picture
 
 
 @dataclass(frozen=True)
 class Boxes(Condition):
-    """Each pixel is projected into the colour box of its model; if it is of several, to the mean of what they ask."""
+    """Each canvas is confined to the colour box of its model, in place."""
 
     experts: tuple[Expert, ...]
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        moved = chains.clone()
+        for one, canvas in zip(self.experts, chains, strict=True):
+            if one.box is not None:
+                for rows in torch.split(canvas[None], PROJECTED_ROWS, dim=2):
+                    rows.copy_(one.box.project(one.scale * rows) / one.scale)
+        return chains
+
+
+@dataclass(frozen=True)
+class Agreement(Condition):
+    """Where several models have a part of a pixel, it becomes the same on all canvases: their mean by the weights.
+
+    In place.
+    """
+
+    experts: tuple[Expert, ...]
+
+    def constrain(self, chains: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002
         for first in range(0, chains.shape[2], PROJECTED_ROWS):
             rows = slice(first, first + PROJECTED_ROWS)
-            before = chains[:, :, rows]
-            for one in self.experts:
-                if one.box is not None:
-                    inside = one.box.project(one.scale * before) / one.scale
-                    moved[:, :, rows] += one.weight[:, :, rows] * (inside - before)
-        return moved
-
-
-def top_mask(architecture: Architecture, mask: Tensor, boundary: Boundary) -> Tensor:
-    """Return a mask (1, 1, H, W) at the centres of the windows of the top units -> (1, 1, H_L, W_L).
-
-    boundary: "torus", or "valid".
-    """
-    stride, window = architecture.total_stride, architecture.receptive_field
-    centre = (window - 1) // 2
-    if boundary == "torus":
-        return mask.roll((-centre, -centre), (2, 3))[..., ::stride, ::stride]
-    last = window - 1 - centre
-    return mask[..., centre : mask.shape[2] - last : stride, centre : mask.shape[3] - last : stride]
-
-
-def _shifted(after_part: Callable[[float], None] | None, index: int, count: int) -> Callable[[float], None] | None:
-    """Return a callback for part `index` of `count`, which reports the fraction that is done of all."""
-    return None if after_part is None else lambda fraction: after_part((index + fraction) / count)
+            weights = [expert.weight[0, :, rows] for expert in self.experts]
+            canvases = chains[:, :, rows]
+            products = (weight * canvas for weight, canvas in zip(weights, canvases, strict=True))
+            mean = sum(products, start=torch.zeros_like(canvases[0]))
+            for weight, canvas in zip(weights, canvases, strict=True):
+                canvas.copy_(torch.where((weight > 0) & (weight < 1), mean, canvas))
+        return chains

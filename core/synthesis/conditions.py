@@ -35,7 +35,7 @@ class Condition:
         return None
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """Return chains (N, C, H, W) after a step as the condition allows them."""
+        """Return chains (N, C, H, W) after a step as the condition allows them. May overwrite the given ones."""
         return chains
 
 

@@ -44,11 +44,14 @@ class Sampler(ABC):
 
     @abstractmethod
     def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:
-        """Return the chain (1, C, H, W) of picture `index` after all steps, at least as large as the picture."""
+        """Return the chain (1, C, H, W) of picture `index` after all steps, at least as large as the picture.
+
+        Of several models one canvas each (M, C, H, W).
+        """
 
     @abstractmethod
     def render(self, chain: Tensor, after_part: Callable[[float], None]) -> Tensor:
-        """Return the pixels (C, H, W) of a chain (1, C, H, W), denoised: uint8, or of a material float32.
+        """Return the pixels (C, H, W) of a chain, denoised: uint8, or of a material float32.
 
         `after_part(fraction done)` is called between the parts of the work.
         """

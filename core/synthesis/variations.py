@@ -50,9 +50,10 @@ def start_variation(
     """Return cos(sπ/2) (I + n Z) + sin(sπ/2) J for a picture I (N, C, H, W) -> same shape, grey levels.
 
     fresh: J, where chains begin without a picture. strength: s, 0 to 1. noise_std: n, of the noise that the training
-    pictures were under, which the model's chains have; a number, or one for each pixel (1, 1, H, W). The squares of the
-    two factors add up to 1, so contrast and noise of I and J stay what they are if I and J are uncorrelated.
+    pictures were under, which the model's chains have; a number, or one for each picture (N, 1, 1, 1). Z is the same
+    for all pictures. The squares of the two factors add up to 1, so contrast and noise of I and J stay what they are if
+    I and J are uncorrelated.
     """
-    noise = torch.randn(picture.shape, generator=generator, dtype=picture.dtype, device=picture.device)
+    noise = torch.randn(picture[:1].shape, generator=generator, dtype=picture.dtype, device=picture.device)
     angle = strength * math.pi / 2
     return math.cos(angle) * (picture + noise_std * noise) + math.sin(angle) * fresh

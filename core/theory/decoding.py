@@ -74,15 +74,13 @@ def top_down(net: GenerativeConvNet, activations: tuple[Tensor, ...], extended: 
 
 
 @torch.no_grad()
-def basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid", mask: Tensor | None = None) -> Tensor:
+def basis(net: GenerativeConvNet, images: Tensor, boundary: Boundary = "valid") -> Tensor:
     """Return B (eq. 16), which a Langevin step needs, without the pattern and the offset of `decode`.
 
-    images (N, C, H, W) -> (N, C, H, W). mask (1, 1, H_L, W_L): B^(L) in the place of ones. B is then the gradient of
-    the masked score, Σ_k Σ_x mask(x) [F_k^(L) * I](x).
+    images (N, C, H, W) -> (N, C, H, W).
     """
     maps = [net.extend(images, boundary), *net.feature_maps(images, boundary)]
     coefficients = top_coefficients(net, maps[-1] > 0, images.dtype)
-    coefficients = coefficients if mask is None else coefficients * mask
     for index in reversed(range(len(net.weights))):
         coefficients = deconvolve(coefficients, net.weights[index], net.strides[index], maps[index].shape[-2:])
         if index:

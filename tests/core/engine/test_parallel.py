@@ -86,16 +86,13 @@ def test_the_basis_in_bands_is_that_of_the_whole_picture_to_the_bit(boundary, dt
         for count in (1, 2):
             blocks = layout.to_blocks(torch.randn(count, 3, *size, generator=seeded(4)))
             extended = layout.extend(blocks, dtype)
-            mask = torch.rand(1, 1, *net.feature_maps(extended)[-1].shape[2:], generator=seeded(5))
             found = []
             for number in (1, 2, 8):
                 torch.set_num_threads(number)
                 several += len(net._band_edges(extended.shape[2])) > 2
-                found.append((net.chunk_basis(blocks, layout), net.chunk_basis(blocks, layout, mask)))
-            for plain, masked in found[1:]:
-                assert torch.equal(plain, found[0][0])
-                assert torch.equal(masked, found[0][1])
-            assert found[0][1].any()
+                found.append(net.chunk_basis(blocks, layout))
+            assert all(torch.equal(one, found[0]) for one in found[1:])
+            assert found[0].any()
     assert several
 
 

@@ -12,8 +12,8 @@ from core.pictures.colour_box import ColourBox
 from core.pictures.images import read_covering
 from core.recipe.denoising import denoise
 from core.schemas.sampling import BlendedModel, ResolvedSampleParams
-from core.synthesis.blend_weights import Canvas, read_weights
-from core.synthesis.blending import Blend, Boxes, Expert
+from core.synthesis.blend_weights import BORDER_STD, Canvas, read_weights, strengths
+from core.synthesis.blending import Agreement, Blend, Boxes, Expert
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 SIGMA, OTHER_SIGMA, EPSILON, SIDE = 2.0, 3.0, 0.6, 48
@@ -25,64 +25,127 @@ def rand(*shape):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 
 
-def expert(net: GenerativeConvNet, seed: int, **changes) -> Expert:
-    weight = rand(2, 1, SIDE, SIDE)[[seed]]
-    mask = rand(4, 1, SIDE, SIDE)[[2 + seed]] * (rand(5, 1, SIDE, 1)[[4]] > 0.3)
-    return Expert(net, net.architecture.reference_std / SIGMA, mask, weight, **changes)
+def noise_of(count: int) -> torch.Tensor:
+    """Return canvases that differ everywhere."""
+    return torch.randn(count, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
 
-def masked_score(expert: Expert, canvas: torch.Tensor, phase: tuple[int, int]) -> torch.Tensor:
-    """Return Σ_x mask(x) f(x), x the pixel in the middle of what a top unit sees on the canvas rolled by `phase`."""
-    net = expert.net
-    top = net.feature_maps((expert.scale * canvas).roll(phase, (2, 3)), "torus")[-1]
-    weights = top.new_ones(top.shape[1]) if net.category_weights is None else net.category_weights
-    scores = (top * weights[:, None, None]).sum(dim=1)[0]
-    stride, centre = net.architecture.total_stride, (net.architecture.receptive_field - 1) // 2
-    total = canvas.new_zeros(())
-    for down in range(scores.shape[0]):
-        for right in range(scores.shape[1]):
-            row, column = down * stride + centre - phase[0], right * stride + centre - phase[1]
-            total = total + expert.mask[0, 0, row % SIDE, column % SIDE] * scores[down, right]
-    return total
+def expert(net: GenerativeConvNet, weight: torch.Tensor, **changes) -> Expert:
+    return Expert(net, net.architecture.reference_std / SIGMA, weight, strengths(weight), **changes)
 
 
-@pytest.mark.parametrize("in_tiles", [False, True])
+def two(weight: torch.Tensor, **changes) -> tuple[Expert, Expert]:
+    return expert(NET, weight, **changes), expert(OTHER, 1 - weight, **changes)
+
+
+def columns(*weights: float) -> torch.Tensor:
+    """Return weights of pixels: equal parts of a canvas, from the left to the right."""
+    parts = torch.tensor(weights, dtype=torch.float64).repeat_interleave(SIDE // len(weights))
+    return parts.expand(1, 1, SIDE, SIDE).clone()
+
+
+def in_tiles(monkeypatch):
+    for limits in (tiling.MAX_UNTILED_BYTES, tiling.TILE_BYTES):
+        monkeypatch.setitem(limits, "cpu", 1)
+
+
+def without_noise(monkeypatch):
+    monkeypatch.setattr("core.synthesis.blending.Noise.fill", lambda _, flat, _std: flat.zero_())
+
+
+@pytest.mark.parametrize("tiled", [False, True])
 @pytest.mark.parametrize("engine", [ReferenceEngine(), FastEngine()], ids=["reference", "fast"])
-def test_the_drift_is_the_gradient_of_the_sum_of_the_masked_scores(engine, in_tiles, monkeypatch):
-    if in_tiles:
-        for limits in (tiling.MAX_UNTILED_BYTES, tiling.TILE_BYTES):
-            monkeypatch.setitem(limits, "cpu", 1)
-    canvas = torch.randn(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    experts, phases, found = (expert(NET, 0), expert(OTHER, 1)), ((2, 1), (0, 1)), torch.zeros_like(canvas)
-    for one, phase in zip(experts, phases, strict=True):
-        one.add_basis(engine, canvas, phase, found)
+def test_the_basis_is_the_gradient_of_the_score_of_the_rolled_canvas(engine, tiled, monkeypatch):
+    if tiled:
+        in_tiles(monkeypatch)
+    canvas, phase = noise_of(1), (2, 1)
+    one, found = expert(OTHER, columns(0.5)), torch.zeros_like(canvas)
+    for part in one.basis(engine, canvas, phase):
+        part.of(found).copy_(part.basis)
     at = canvas.clone().requires_grad_()
-    score = sum(masked_score(one, at, phase) for one, phase in zip(experts, phases, strict=True))
+    score = OTHER.score((one.scale * at).roll(phase, (2, 3)), "torus").sum()
     torch.testing.assert_close(found, torch.autograd.grad(score, at)[0], rtol=1e-9, atol=1e-9)
 
 
-def test_eq19_a_step_moves_by_the_sum_of_all_drifts(monkeypatch):
-    monkeypatch.setattr("core.synthesis.blending.Noise.fill", lambda _, flat, _std: flat.zero_())
-    canvas, experts = 4 * rand(1, 1, SIDE, SIDE), (expert(NET, 0), expert(OTHER, 1))
+def test_eq19_each_canvas_moves_as_of_its_model_alone_where_no_other_has_a_part(monkeypatch):
+    without_noise(monkeypatch)
+    canvases, experts = noise_of(2), two(columns(1, 0))
     fractions: list[float] = []
-    blend = Blend(experts, ReferenceEngine(), SIGMA)
-    found = blend.step(EPSILON, canvas, torch.Generator(), fractions.append)
-    basis = torch.zeros_like(canvas)
+    found = Blend(experts, ReferenceEngine(), SIGMA).step(EPSILON, canvases, torch.Generator(), fractions.append)
+    found = Agreement(experts).constrain(found)
+    for one, canvas, moved in zip(experts, canvases[:, None], found[:, None], strict=True):
+        basis = one.scale * ReferenceEngine().basis(one.net, one.scale * canvas, "torus")
+        expected = canvas - EPSILON**2 / 2 * (canvas / SIGMA**2 - basis)
+        torch.testing.assert_close(moved, expected, rtol=1e-12, atol=1e-12)
+    assert fractions == [0.5, 1.0]
+
+
+def test_eq19_a_shared_pixel_moves_by_the_sum_of_all_drifts_each_to_its_strength(monkeypatch):
+    without_noise(monkeypatch)
+    canvases, weight = noise_of(2), columns(1, 0.75, 0.25, 0)
+    experts = two(weight)
+    canvases = Agreement(experts).constrain(canvases)
+    shared = (weight > 0) & (weight < 1)
+    assert torch.equal(canvases[:1][shared], canvases[1:][shared])
+    moved = Blend(experts, ReferenceEngine(), SIGMA).step(EPSILON, canvases, torch.Generator())
+    moved = Agreement(experts).constrain(moved)
+    assert torch.equal(moved[:1][shared], moved[1:][shared])
+    drift = -canvases[:1] / SIGMA**2
+    for one, canvas in zip(experts, canvases[:, None], strict=True):
+        drift += one.weight**0.7 * one.scale * ReferenceEngine().basis(one.net, one.scale * canvas, "torus")
+    expected = canvases[:1] + EPSILON**2 / 2 * drift
+    torch.testing.assert_close(moved[:1][shared], expected[shared], rtol=1e-11, atol=1e-11)
+
+
+def test_the_drift_of_a_mixture_is_the_gradient_of_one_log_density(monkeypatch):
+    without_noise(monkeypatch)
+    experts, at = two(columns(0.3)), noise_of(1).requires_grad_()
+    density = -at.square().sum() / (2 * SIGMA**2)
     for one in experts:
-        one.add_basis(ReferenceEngine(), canvas, (0, 0), basis)
-    torch.testing.assert_close(found, canvas - EPSILON**2 / 2 * (canvas / SIGMA**2 - basis), rtol=1e-12, atol=1e-12)
+        density = density + one.weight[0, 0, 0, 0] ** 0.7 * one.net.score(one.scale * at, "torus").sum()
+    gradient = torch.autograd.grad(density, at)[0]
+    canvases = at.detach().repeat(2, 1, 1, 1)
+    moved = Blend(experts, ReferenceEngine(), SIGMA).step(EPSILON, canvases, torch.Generator())
+    moved = Agreement(experts).constrain(moved)
+    torch.testing.assert_close(moved, canvases + EPSILON**2 / 2 * gradient, rtol=1e-11, atol=1e-11)
+
+
+def test_all_canvases_have_the_same_noise():
+    experts = two(columns(1, 0))
+    still = Blend(experts, ReferenceEngine(), SIGMA).step(EPSILON, torch.zeros_like(noise_of(2)), torch.Generator())
+    basis = [one.scale * ReferenceEngine().basis(one.net, torch.zeros_like(noise_of(1)), "torus") for one in experts]
+    first, second = (canvas - EPSILON**2 / 2 * one for canvas, one in zip(still[:, None], basis, strict=True))
+    assert first.std() > EPSILON / 2
+    torch.testing.assert_close(first, second)
+
+
+def test_tiles_that_nothing_seen_depends_on_are_not_computed_and_stay(monkeypatch):
+    in_tiles(monkeypatch)
+    side, weight = 240, torch.zeros(1, 1, 240, 240, dtype=torch.float64)
+    weight[..., 100:110, 100:110] = 1.0
+    one, canvas = expert(NET, weight), torch.ones(2, 1, side, side, dtype=torch.float64)
+    parts = list(one.basis(ReferenceEngine(), canvas[:1], (0, 0)))
+    computed = [part for part in parts if part.basis is not None]
+    assert 0 < len(computed) < len(parts) / 2
+    moved = Blend((one, expert(OTHER, 1 - weight)), ReferenceEngine(), SIGMA).step(EPSILON, canvas, torch.Generator())
+    unmoved = moved[0, 0] == 1
+    assert unmoved[:20].all()
+    assert not unmoved[100 - 10 : 110 + 10, 100 - 10 : 110 + 10].any()
 
 
 def test_a_model_that_has_all_is_denoised_and_confined_as_alone():
-    whole, canvas = torch.ones(1, 1, SIDE, SIDE, dtype=torch.float64), 20 * rand(1, 1, SIDE, SIDE) - 10
+    whole, canvases = columns(1.0), 20 * noise_of(2)
     box = ColourBox(torch.full((1, 1, 1), -3.0), torch.full((1, 1, 1), 6.0))
-    scale = OTHER_SIGMA / SIGMA
-    alone = Expert(OTHER, scale, whole, whole, True, (0, 1), 1.5, box)
-    none = Expert(NET, 1.0, 0 * whole, 0 * whole, noise_std=0.7)
-    found = scale * Blend((none, alone), ReferenceEngine(), SIGMA).denoised(canvas)
-    torch.testing.assert_close(found, denoise(OTHER, scale * canvas, 1.5, "torus", True), rtol=1e-10, atol=1e-10)
-    confined = Boxes((none, alone)).constrain(canvas, torch.Generator())
-    torch.testing.assert_close(scale * confined, (scale * canvas).clamp(-3, 6), rtol=1e-12, atol=1e-12)
+    alone = expert(OTHER, whole, random_lattice=True, phases=(0, 1), noise_std=1.5, box=box)
+    none = expert(NET, 0 * whole, noise_std=0.7)
+    found = alone.scale * Blend((none, alone), ReferenceEngine(), SIGMA).denoised(canvases)
+    expected = denoise(OTHER, alone.scale * canvases[1:], 1.5, "torus", True)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    confined = Boxes((none, alone)).constrain(canvases.clone(), torch.Generator())
+    assert torch.equal(confined[0], canvases[0])
+    torch.testing.assert_close(
+        alone.scale * confined[1], (alone.scale * canvases[1]).clamp(-3, 6), rtol=1e-12, atol=1e-12
+    )
 
 
 def halves(left: int, right: int) -> bytes:
@@ -99,7 +162,7 @@ def test_weights_follow_the_masks_and_sum_to_one():
     torch.testing.assert_close(first + masked + everywhere, torch.ones(1, 1, 32, 64))
     assert [one[0, 0, 9, 16].item() for one in (first, masked, everywhere)] == [0.75, 0.0, 0.25]
     assert [one[0, 0, 9, 48].item() for one in (first, masked, everywhere)] == [0.0, 1.0, 0.0]
-    assert 0.3 < masked[0, 0, 9, 31] < 0.5 < masked[0, 0, 9, 32] < 0.7
+    assert 0.2 < masked[0, 0, 9, 31] < 0.5 < masked[0, 0, 9, 32] < 0.8
     twice = [BlendedModel(model_id="m", mask_dataset_id="d")] * 2
     found = read_weights(twice, [halves(255, 255), halves(255, 255)], canvas, 8)
     assert [one.unique().tolist() for one in found] == [[0.0], [0.5], [0.5]], "never more than one in all"
@@ -126,7 +189,7 @@ def test_a_mask_is_softened_in_parts_as_it_is_whole(monkeypatch):
     monkeypatch.setattr("core.synthesis.blend_weights.BLURRED_PIXELS", 3 * 64)
     assert torch.equal(read_weights(entry, masks, canvas, 20)[1], whole)
     sharp = read_covering(masks[0], 32, 64, 1).double() / 255
-    gains = [torch.exp(-((2 * torch.pi * torch.fft.fftfreq(side) * 0.25 * 20) ** 2) / 2) for side in (32, 64)]
+    gains = [torch.exp(-((2 * torch.pi * torch.fft.fftfreq(side) * BORDER_STD * 20) ** 2) / 2) for side in (32, 64)]
     blurred = torch.fft.ifft2(torch.fft.fft2(sharp) * gains[0][:, None] * gains[1]).real
     torch.testing.assert_close(whole[0].double(), blurred, rtol=0, atol=2e-3)  # the blur ends at three deviations
 
