@@ -1,4 +1,5 @@
-"""Make sheets of docs/how-to/controls.md from a real run: variations, the way between two pictures, a guide, a seam.
+"""Make sheets of docs/how-to/controls.md from a real run: variations, the way between two pictures, a guide, blends,
+a seam.
 
     python tools/control_sheets.py [--url http://127.0.0.1:8000]
 
@@ -33,6 +34,10 @@ def main() -> None:
         start = Image.open(EXAMPLES / "cobbles.png").convert("RGB").resize((SMALL, SMALL), Image.Resampling.LANCZOS)
         _save("variations", vary(run, cobbles, start, start.transpose(Image.Transpose.ROTATE_180)))
         _save("guide", follow(run, cobbles))
+        gravel = run.learn("gravel.jpg", "quick", "Gravel")["model_id"]
+        paving = run.learn("paving.png", "quick", "Paving")["model_id"]
+        cloth = run.learn("cloth.png", "quick", "Cloth")["model_id"]
+        _save("blend", blend(run, gravel, paving, cobbles, cloth))
 
 
 def learn(run: Run, photograph: Image.Image) -> str:
@@ -62,6 +67,25 @@ def follow(run: Run, model_id: str) -> Image.Image:
     for strength in (0.05, 0.1, 0.5):
         shown += _drawn(run, model_id, count=1, guide_strength=strength, **named)
     return sheet(shown, 4, 1)
+
+
+def blend(run: Run, gravel: str, paving: str, cobbles: str, cloth: str) -> Image.Image:
+    """Return paving on gravel in a half, a path and a ramp; cloth on cobbles in a blob, a ramp, and mixed."""
+    half, path, ramp, blob = (Image.new("L", (LARGE, LARGE)) for _ in range(4))
+    half.paste(255, (LARGE // 2, 0, LARGE, LARGE))
+    ImageDraw.Draw(path).line([(-20, 50), (70, 60), (110, 130), (LARGE + 20, 140)], fill=255, width=56, joint="curve")
+    ImageDraw.Draw(blob).ellipse((30, 45, LARGE - 30, LARGE - 45), fill=255)
+    ramp.putdata([round(255 * column / (LARGE - 1)) for _ in range(LARGE) for column in range(LARGE)])
+    shown = []
+    for model_id, other, masks in ((gravel, paving, (half, path, ramp)), (cobbles, cloth, (blob, ramp, None))):
+        for mask in masks:
+            entry = (
+                {"model_id": other, "weight": 0.5}
+                if mask is None
+                else {"model_id": other, "mask_dataset_id": _upload(run, f"mask-{len(shown)}.png", mask)}
+            )
+            shown += _drawn(run, model_id, count=1, blend=[entry], width=LARGE, height=LARGE)
+    return sheet(shown, 3, 1)
 
 
 def make_tileable(run: Run, model_id: str, photograph: Image.Image) -> Image.Image:
