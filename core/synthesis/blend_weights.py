@@ -18,7 +18,7 @@ from core.schemas.sampling import BlendedModel, ResolvedSampleParams
 
 ROUNDING = 1e-4  # weights nearer than that to 0 or 1 are 0 or 1
 BORDER_STD = 0.1  # of the largest window: standard deviation of the blur of the sharp masks
-STRENGTH_POWER = 0.7  # of a pixel's weight, for its model's pull there: two halves sum to 1.23
+STRENGTH_POWER = 0.7  # of a pixel's weight, for its model's B there: two halves sum to 1.23
 BLURRED_PIXELS = 1 << 15  # at once: they stay in a core's cache while all taps of the blur are added up
 
 

@@ -142,8 +142,8 @@ class Blend:
             factor = variances[index] / len(expert.phases) ** 2
             for part in expert.basis(self.engine, canvases[index : index + 1], phase):
                 if part.basis is not None:
-                    pull = part.of(expert.weight) * part.of(expert.strength)
-                    part.of(clean).addcmul_(pull, part.basis, value=factor)
+                    share = part.of(expert.weight) * part.of(expert.strength)
+                    part.of(clean).addcmul_(share, part.basis, value=factor)
                 if after_part is not None:
                     after_part((done + part.done) / len(passes))
         return clean
