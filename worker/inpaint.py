@@ -97,8 +97,9 @@ def _inpaint_variant(
     picture = model.levels.standardize(light.without(masked.pixels)[None].to(device))
     known = masked.known[None, None].to(device)
     images, all_known = handling.extend(picture), handling.extend(known.float()).bool()
-    if params.seam:
-        start = handling.extend(inpainting.start_across_seam(picture, known, model.chains, generator, handling.stride))
+    if params.seam_width is not None:
+        noise_std = model.params.picture_noise
+        start = handling.extend(inpainting.start_across_seam(picture, params.seam_width, generator, noise_std))
     else:
         start = inpainting.start_from_chains(images, all_known, model.chains, generator, handling.stride)
     painted = inpainting.inpaint(

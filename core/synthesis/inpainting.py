@@ -3,6 +3,7 @@
 The dynamics is that of `core.synthesis.conditions` with `KnownPixels`; here is where its chains begin.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,6 +18,7 @@ from core.synthesis.sampling import PATCHES_PER_SIDE
 from core.theory.model import GenerativeConvNet
 
 BEST_FITS = 4  # number of best fitting patches; one of them is drawn, so that versions of a picture differ
+PATCHED = 0.25  # of the band that is painted along an edge: so much of it begins with other patches of the picture
 MARGIN = 8  # pixels around a patch that are compared with what is already known or laid
 
 
@@ -52,28 +54,34 @@ def inpaint(
 
 
 def start_from_chains(
-    images: Tensor, known: Tensor, chains: Tensor, generator: torch.Generator, stride: int | None = None
+    images: Tensor,
+    known: Tensor,
+    chains: Tensor,
+    generator: torch.Generator,
+    stride: int | None = None,
+    periodic: bool = True,
 ) -> Tensor:
     """Return a start for `inpaint`: the unknown pixels filled with patches of the model's synthesized pictures.
 
-    images (N, C, H, W); known (N, 1, H, W), bool; chains (M, C, S, S) -> (N, C, H, W). A patch is one of the BEST_FITS
+    images (N, C, H, W); known (N, 1, H, W), bool; chains (M, C, S, T) -> (N, C, H, W). A patch is one of the BEST_FITS
     that agree best with the pixels in and around it that are known or already laid.
     stride: that of a net whose chains are periodic, so that a patch may begin anywhere on them, in phase with the
     stride. None if the chains' pixels have fixed positions; the chains are then as large as the pictures.
+    periodic: False if a patch must lie inside a chain.
     The dynamics repairs the remaining seams far sooner than it grows structure from a flat start, which a chain may
     never leave.
     """
     started = images.masked_fill(~known, 0)
     for picture, filled in zip(started, known.clone(), strict=True):
-        _fill_with_patches(picture, filled, chains, generator, stride)
+        _fill_with_patches(picture, filled, chains, generator, stride, periodic)
     return started
 
 
 def _fill_with_patches(
-    picture: Tensor, filled: Tensor, chains: Tensor, generator: torch.Generator, stride: int | None
+    picture: Tensor, filled: Tensor, chains: Tensor, generator: torch.Generator, stride: int | None, periodic: bool
 ) -> None:
     """Fill picture (C, H, W) patch by patch where it is not yet `filled` (1, H, W), both in place."""
-    size = chains.shape[-1]
+    size = min(chains.shape[-2:])
     side, margin = (max(size // PATCHES_PER_SIDE, 1), min(MARGIN, size // 4)) if stride else (size, 0)
     down, across = (_extent((~filled[0]).any(dim=dim)) for dim in (1, 0))
     for top in range(*down, side):
@@ -84,7 +92,7 @@ def _fill_with_patches(
             rows = slice(corner[0], top + side + margin)
             columns = slice(corner[1], left + side + margin)
             target, done = picture[:, rows, columns], filled[:, rows, columns]
-            patch = _draw_fitting_patch(chains, target, done, corner, generator, stride)
+            patch = _draw_fitting_patch(chains, target, done, corner, generator, stride, periodic)
             target.copy_(torch.where(done, target, patch))
             done.fill_(True)
 
@@ -102,12 +110,15 @@ def _draw_fitting_patch(
     corner: tuple[int, int],
     generator: torch.Generator,
     stride: int | None,
+    periodic: bool,
 ) -> Tensor:
     """Draw one of the BEST_FITS patches for `target` (C, h, w), compared at its pixels that are `done` (1, h, w).
 
     corner: first row and column of `target` in its picture, which decide its stride phase.
     """
     errors = _squared_errors(chains, target, done)
+    if not periodic:
+        errors = errors[:, : errors.shape[1] - target.shape[1] + 1, : errors.shape[2] - target.shape[2] + 1]
     if stride is None:
         errors = errors[:, :1, :1]
         offset, step = (0, 0), 1
@@ -123,7 +134,7 @@ def _draw_fitting_patch(
 
 
 def _squared_errors(chains: Tensor, target: Tensor, done: Tensor) -> Tensor:
-    """Return Σ_x done(x) (chain(x + d) - target(x))² up to a constant, for every chain and periodic shift d: (M, S, S).
+    """Return Σ_x done(x) (chain(x + d) - target(x))² up to a constant, for every chain and periodic shift d: (M, S, T).
 
     By the correlation theorem, Σ_x a(x) b(x + d) = F⁻¹[F(a)* F(b)](d).
     """
@@ -141,14 +152,22 @@ def inside_seam(height: int, width: int, band: int) -> Tensor:
     return rows[:, None] & columns
 
 
-def start_across_seam(
-    images: Tensor, known: Tensor, chains: Tensor, generator: torch.Generator, stride: int | None
-) -> Tensor:
-    """Return `start_from_chains` for pictures that continue periodically: patches fit what lies across the edges."""
-    step = stride or 1
-    down, right = (side // 2 // step * step for side in images.shape[-2:])
-    images, known = (one.roll((down, right), (2, 3)) for one in (images, known))
-    return start_from_chains(images, known, chains, generator, stride).roll((-down, -right), (2, 3))
+def start_across_seam(images: Tensor, seam_width: int, generator: torch.Generator, noise_std: float = 0.0) -> Tensor:
+    """Return a start for `inpaint` of pictures (N, C, H, W) whose seam is painted, `seam_width` pixels along each edge.
+
+    The pictures themselves, so that what the band's inner edge crosses begins whole; nearest to the seam patches of
+    their inside that fit to both sides; all under white noise as the net's training pictures were.
+    """
+    height, width = images.shape[-2:]
+    down, right = height // 2, width // 2
+    known = inside_seam(height, width, math.ceil(PATCHED * seam_width)).expand(len(images), 1, -1, -1)
+    rolled, known = (one.roll((down, right), (2, 3)) for one in (images, known.to(images.device)))
+    started = [
+        start_from_chains(rolled[[one]], known[[one]], images[[one]], generator, stride=1, periodic=False)
+        for one in range(len(images))
+    ]
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    return torch.cat(started).roll((-down, -right), (2, 3)) + noise_std * noise
 
 
 def smooth_fill(images: Tensor, known: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from nets import random_net
 
 from core.engine.dynamics import Dynamics, random_phase
 from core.synthesis import inpainting
-from core.synthesis.inpainting import inpaint, smooth_fill, start_from_chains
+from core.synthesis.inpainting import inpaint, inside_seam, smooth_fill, start_across_seam, start_from_chains
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
@@ -148,6 +148,24 @@ def test_without_a_stride_chains_keep_their_position_and_a_best_fit_is_drawn(mon
     monkeypatch.setattr(inpainting, "BEST_FITS", 1)
     started = start_from_chains(chains[4:5] + 0.01, known, chains, generator())
     assert torch.equal(started[~known], chains[4:5][~known])
+
+
+def test_across_a_seam_begin_patches_of_the_pictures_inside_and_elsewhere_the_picture_itself():
+    """A picture's pixels hold their own index."""
+    height, width, band = 40, 50, 12
+    images = torch.arange(2.0 * height * width).view(2, 1, height, width)
+    started = start_across_seam(images, band, generator())
+    near = ~inside_seam(height, width, band // 4)
+    assert torch.equal(started[..., ~near], images[..., ~near])
+    rolled, moved = (one.roll((height // 2, width // 2), (2, 3)) for one in (started, images))
+    assert (rolled != moved)[..., near.roll((height // 2, width // 2), (0, 1))].float().mean() > 0.9
+    right = (rolled[..., 1:] - rolled[..., :-1]) == 1
+    assert right[..., width // 2 - 1].float().mean() > 0.7, "a patch crosses the seam"
+    origin = (rolled.long() % width)[..., width // 2 - band // 4 : width // 2 + band // 4]
+    runs = (origin[..., 1:] - origin[..., :-1])[..., 5:30, :]
+    assert (runs != 1 - width).all(), "no patch was taken across the picture's edge"
+    noisy = start_across_seam(images, band, generator(), noise_std=5.0)
+    assert (noisy - started).std() == pytest.approx(5.0, rel=0.1)
 
 
 def test_squared_errors_are_summed_over_the_known_pixels():
