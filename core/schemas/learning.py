@@ -234,9 +234,9 @@ class LearningParams(BaseModel, LearnedSize):
         Boundary,
         Field(
             validate_default=True,
-            description="valid: the net sees nothing beyond a chain's edge. torus: chains continue periodically, so "
-            "that pictures tile. padded: chains and training pictures are surrounded by their mean, so that pixels at "
-            "the edge count like others.",
+            description="valid: the net sees nothing beyond a chain's edge. torus: each edge continues at the opposite "
+            "one, so that pictures tile. padded: chains and training pictures are surrounded by their mean, so that "
+            "pixels at the edge count like others.",
         ),
     ] = "torus"
     random_lattice: Annotated[

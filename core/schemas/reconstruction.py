@@ -17,8 +17,8 @@ class ReconstructParams(BaseModel):
     mode: Annotated[
         Mode,
         Field(
-            description="one_pass: bottom-up, then top-down, σ²B (eq. 20). attractor: the local mode of the model in "
-            "which the dynamics without noise ends (Prop. 2)."
+            description="one_pass: bottom-up, then top-down, σ²B (eq. 20). attractor: what the model "
+            "remembers, the local mode in which the dynamics without noise ends (Prop. 2)."
         ),
     ] = "one_pass"
     steps: Annotated[int, Field(ge=1, le=100_000, description="Most steps to the attractor; not used by one_pass.")] = (

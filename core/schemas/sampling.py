@@ -122,8 +122,9 @@ class SampleParams(BaseModel):
         Field(
             ge=0,
             allow_inf_nan=False,
-            description="How strongly the chains are held near the guide, below 4σ²/ε² - 1. 0: not at all; 1: as "
-            f"strongly as the reference distribution holds them. {DEFAULT_GUIDE_STRENGTH:g} if absent.",
+            description="How strongly the chains are held near the guide. 0: not at all; between 0.05 and 0.2 texture "
+            "and guide are both seen; 1: as strongly as the reference distribution holds them. "
+            f"{DEFAULT_GUIDE_STRENGTH:g} if absent.",
         ),
     ] = None
 

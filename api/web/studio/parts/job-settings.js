@@ -18,7 +18,7 @@ export function JobSettings({ job, label = "Settings" }) {
   const names = Object.keys(params).sort((one, other) => rank(one) - rank(other));
   const first = names.filter((name) => FIRST.includes(name) && params[name] !== null);
   const others = names.filter((name) => !first.includes(name));
-  const row = (name) => html`<div key=${name}><dt>${words(name)}</dt><dd>${value(params[name])}</dd></div>`;
+  const row = (name) => html`<div key=${name}><dt>${words(name)}</dt><dd>${name === "blend" && params.blend ? html`<${Blended} blend=${params.blend} />` : value(params[name])}</dd></div>`;
   const from = model_ids ?? (job.model_id ? [job.model_id] : []);
   return html`
     <section class="facts" aria-label=${label}>
@@ -32,6 +32,13 @@ export function JobSettings({ job, label = "Settings" }) {
       </dl>
       ${others.length > 0 && html`<details><summary>All settings</summary><dl>${others.map(row)}</dl></details>`}
     </section>`;
+}
+
+function Blended({ blend }) {
+  return blend.map(({ model_id, mask_dataset_id, weight }, index) => html`
+    <div key=${index}>
+      <a href=${link("models", model_id)}>${modelName(modelOf(model_id))}</a>${mask_dataset_id ? " by a mask" : " everywhere"}${weight === null ? "" : `, ${value(weight)} of it`}
+    </div>`);
 }
 
 const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);

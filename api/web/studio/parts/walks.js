@@ -13,7 +13,7 @@ export function Walks({ job }) {
   const words = (frame) => (frame.step === null ? "" : count(frame.step, "step"));
   return html`
     <section aria-labelledby="walks-title">
-      <h2 id="walks-title">${walks.length === 1 ? "The walk to its attractor" : "The walks to their attractors"}</h2>
+      <h2 id="walks-title">${walks.length === 1 ? "The walk to the picture that the model remembers (its attractor)" : "The walks to the pictures that the model remembers (their attractors)"}</h2>
       <div class="walks">
         ${walks.map(({ name, frames }) => html`
           <figure key=${name}>
