@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from core.pictures.materials import split_maps
+from core.pictures.exr import MEDIA_TYPE, write_exr
+from core.pictures.materials import heights, split_maps
 from core.schemas.materials import MaterialMap
+from worker.job_context import JobContext
 
 
 def picture_names(index: int, maps: Sequence[MaterialMap]) -> list[str]:
@@ -21,3 +23,13 @@ def named_pictures(index: int, drawn: Tensor, maps: Sequence[MaterialMap]) -> li
     """
     pixels = split_maps(drawn, maps) if maps else [drawn]
     return list(zip(picture_names(index, maps), pixels, strict=True))
+
+
+def add_heights(context: JobContext, index: int, drawn: Tensor, maps: Sequence[MaterialMap]) -> None:
+    """Add the heights of synthesized picture `index` to the results once more, as height-INDEX.exr; see `heights`.
+
+    drawn: as in `named_pictures`.
+    """
+    found = heights(drawn, maps) if maps else None
+    if found is not None:
+        context.add_artifact(f"height-{index:03d}.exr", MEDIA_TYPE, write_exr(found))

@@ -12,7 +12,7 @@ from worker.inputs import open_model, read_one_picture
 from worker.job_context import JobContext
 from worker.origins import Origins
 from worker.progress import ProgressReporter
-from worker.results import named_pictures, picture_names
+from worker.results import add_heights, named_pictures, picture_names
 
 
 def sample(context: JobContext) -> None:
@@ -40,6 +40,7 @@ def sample(context: JobContext) -> None:
         asked, alone = params.alone(index).model_dump(mode="json"), picture_names(0, maps)
         for (name, pixels), name_alone in zip(named_pictures(index, drawn, maps), alone, strict=True):
             context.add_picture(name, pixels, origins.origin(name_alone, 0, asked))
+        add_heights(context, index, drawn, maps)
         if start is not None and params.count > 1:
             variations.append(drawn)
     if start is not None and variations:

@@ -49,7 +49,7 @@ from worker.job_context import JobContext
 from worker.lease_renewer import TimeLimitReached, WorkerStopping
 from worker.origins import Origins
 from worker.plot import plot_metrics
-from worker.results import named_pictures
+from worker.results import add_heights, named_pictures
 from worker.training_processes import TrainingProcesses, training_processes
 
 KEPT_CHAINS = 4  # stored with the model, for sampling to start from
@@ -211,6 +211,7 @@ class _TrainingRun:
         for index, drawn in enumerate(results):
             for name, pixels in named_pictures(index, drawn, self.maps):
                 context.add_picture(name, pixels, origins.origin(name, index))
+            add_heights(context, index, drawn, self.maps)
         if self.params.contrastive and self.params.patch_size is None:
             for index, pixels in enumerate(self._reconstructed(self._first_pictures(RECONSTRUCTED_PICTURES))):
                 name = f"reconstructed-{index:03d}.png"

@@ -74,6 +74,16 @@ def split_maps(levels: Tensor, maps: Sequence[MaterialMap]) -> list[Tensor]:
     return [_pixels(part, one) for part, one in zip(parts, maps, strict=True)]
 
 
+def heights(levels: Tensor, maps: Sequence[MaterialMap]) -> Tensor | None:
+    """Return the height map (1, H, W) of all channels' grey levels (C', H, W), 0 to 1, not rounded; None without one.
+
+    Of a height map in RGB the mean of its channels.
+    """
+    parts = torch.split(levels, [one.channels for one in maps])
+    found = next((part for part, one in zip(parts, maps, strict=True) if one.role == "height"), None)
+    return None if found is None else (found.float().mean(dim=0, keepdim=True) / WHITE).clamp(0, 1)
+
+
 def _pixels(levels: Tensor, one: MaterialMap) -> Tensor:
     levels = unit_normals(levels) if one.role == "normal" else levels
     if one.bits == 8:

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import OpenEXR
 import pytest
 import torch
 from PIL import Image
@@ -67,6 +68,10 @@ def _check_files(harness: WorkerHarness, job: Job, index: int, width: int, heigh
             assert np.abs(lengths - 1).max() < 0.01
         if one.bits == 16:
             assert (samples % 257 != 0).mean() > 0.9, "levels between those of 8 bits"
+    exact = OpenEXR.File(io.BytesIO(harness.file(job, f"height-{index:03d}.exr"))).channels()["Y"].pixels
+    assert (exact.dtype, exact.shape) == (np.float32, (height, width))
+    off = np.abs(exact.astype(np.float64) * 65535 - samples[..., 0])  # of the height map, the last of MAPS
+    assert 0.1 < off.max() < 0.51, "not rounded"
 
 
 def test_a_material_is_learned_and_drawn_with_a_file_for_each_map(harness: WorkerHarness) -> None:
