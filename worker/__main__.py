@@ -4,8 +4,9 @@ import sys
 
 from core.runtime.startup import exit_if_refused
 from core.schemas.jobs import Queue
-from worker.app import main
 
 if __name__ == "__main__":
+    from worker.app import main  # not at the top: the work process imports this module too, and needs no Celery
+
     with exit_if_refused("genconvnet worker"):
         main(Queue(sys.argv[1]))

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import celery.apps.worker
 import structlog
-from celery import signals
+from celery import Celery, signals
 from celery.exceptions import SecurityWarning
+from celery.worker import WorkController
 
 from core.broker.connection import RUN_TASK, celery_app, connect
 from core.broker.heartbeat import WorkerHeartbeat
@@ -81,7 +82,7 @@ def main(queue: Queue) -> None:
 
     _connect_signals(start, stop)
     try:
-        app.worker_main(_celery_arguments(queue, name))
+        _celery_worker(app, queue, name).start()
     finally:
         process.stop()
         poller.stop()  # it may have begun a job that Celery does not wait for
@@ -108,9 +109,20 @@ def _connect_signals(start: Callable[[], None], stop: Callable[[], None]) -> Non
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
-def _celery_arguments(queue: Queue, name: str) -> list[str]:
-    """Return the command line of a worker with one thread, which listens to `queue`."""
-    listen = ["--quiet", "worker", "--queues", queue.value, "--hostname", name]
-    one_thread = ["--pool", "threads", "--concurrency", "1"]
-    alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    return [*listen, *one_thread, *alone, "--loglevel", "WARNING"]
+def _celery_worker(app: Celery, queue: Queue, name: str) -> WorkController:
+    """Return a worker with one thread, which listens to `queue`.
+
+    Celery's command line would make the same, but it imports its other commands and a shell first.
+    """
+    worker: WorkController = app.Worker(
+        hostname=name,
+        queues=[queue.value],
+        pool="threads",
+        concurrency=1,
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    return worker

@@ -14,6 +14,23 @@ from pathlib import Path
 
 from core.schemas.jobs import Queue
 
+# The entry points, and what they import only while they start.
+MODULES = (
+    "api.__main__",
+    "worker.app",
+    "alembic.command",
+    "alembic.config",
+    "anyio._backends._asyncio",
+    "celery.concurrency.thread",
+    "celery.fixups.django",
+    "celery.worker.consumer",
+    "kombu.transport.redis",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+)
+
 
 class PreloadedProcess:
     """A running process, with the methods of `subprocess.Popen` that tests use. It leads a session of its own."""
@@ -49,7 +66,7 @@ class PreloadedProcess:
 
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["api.__main__", "worker.app"])
+    context.set_forkserver_preload(list(MODULES))
     return context
 
 
