@@ -51,8 +51,15 @@ class BlendSampler(Sampler):
     def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:  # noqa: ARG002
         params = self.params
         step = partial(self.blend.step, params.step_size)
-        begin = self._begin(generator, partial(after_step, 0.0))
-        return run_steps(step, begin, params.steps_taken, params.step_size, generator, self.conditions, after_step)
+        return run_steps(
+            step,
+            self._begin(generator, partial(after_step, 0.0)),  # without a name, which would keep it during all steps
+            params.steps_taken,
+            params.step_size,
+            generator,
+            self.conditions,
+            after_step,
+        )
 
     def render(self, chain: Tensor, after_part: Callable[[float], None]) -> Tensor:
         """Return each model's part in its own tone and grey levels; see `Sampler.render`.

@@ -63,7 +63,7 @@ def read_weights(
     window: int,
     check_stop: Callable[[], None] = lambda: None,
 ) -> list[Tensor]:
-    """Return each model's weights on a canvas, the job's own first, as (1, 1, H, W); all sum to one at each pixel.
+    """Return each model's weights on a canvas, the job's own first, as (1, 1, H, W); all sum to one, up to ROUNDING.
 
     masks: a picture file for each of `blend`, white where its model is drawn; None for everywhere. A model with a mask
     has `weight` of it, softened, and less where such weights sum to more than one. A model without one has `weight` of
@@ -80,8 +80,9 @@ def read_weights(
     left = _without_rounding(1 - sum(weights, start=zeros))
     factors = [factor if mask is None else 0.0 for factor, mask in zip(factors, masks, strict=True)]
     everywhere = max(sum(factors), 1.0)
-    weights = [weight + factor / everywhere * left for weight, factor in zip(weights, factors, strict=True)]
-    return [(1 - sum(factors) / everywhere) * left, *weights]
+    shares = [factor / everywhere for factor in factors]
+    weights = [_without_rounding(weight + share * left) for weight, share in zip(weights, shares, strict=True)]
+    return [_without_rounding(1 - sum(weights, start=zeros)), *weights]
 
 
 def _read_mask(content: bytes, canvas: Canvas, window: int, check_stop: Callable[[], None]) -> Tensor:

@@ -2,13 +2,13 @@
 
 Model m has a canvas I_m of its own. Where a pixel is wholly its own, that is what is seen. Where it has no part, its
 texture goes on unseen below the others, so that its units see the same texture on both sides of a border, and nothing
-fades there. Where several models have a part, their canvases are the same: p(I_1, …, I_M) ∝ Π_m p_m(I_m) under this
-constraint. In units in which σ is that of the first model: a model of another σ_m sees (σ_m/σ) I_m, in its own grey
-levels about its own mean.
+fades there. Where several models have a part, their canvases are the same. In units in which σ is that of the first
+model: a model of another σ_m sees (σ_m/σ) I_m, in its own grey levels about its own mean.
 
-A pixel that several share moves by Σ_m weight_m strength_m B_m. This is the gradient of a log density where weights do
-not change (a mixture of Σ_m weight_m strength_m f_m); in a ramp it is not. Masks on the top units, whose drift is one
-everywhere, leave a rim along each border (docs/experiments/blends.md).
+A pixel that one model has, or that is unseen, moves by B_m - I_m/σ² of its canvas. A pixel that several share moves by
+Σ_m weight_m strength_m B_m - I/σ². If weights are the same at all pixels, this is the gradient of a log density: of the
+sum of weight_m strength_m f_m and the reference. If they differ it is the gradient of none. Masks on the top units,
+whose drift always is one, leave a rim along each border (docs/experiments/blends.md).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,10 @@ from core.theory.model import GenerativeConvNet
 
 
 class Part(NamedTuple):
-    """A part of a canvas and its B (1, C, h, w); None if nothing that is seen depends on it. done: fraction of all."""
+    """A part of a canvas and its B (1, C, h, w); None if nothing that is seen depends on it in this step.
+
+    done: fraction of all.
+    """
 
     rows: slice
     columns: slice
@@ -104,7 +107,7 @@ class Blend:
         generator: torch.Generator,
         after_part: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """Return canvases (M, C, H, W) after a step of eq. 19, all with the same noise.
+        """Return canvases (M, C, H, W) after a step of eq. 19, all with the same noise; parts without B stay.
 
         `Agreement` has to follow. See `core.synthesis.conditions.Step`.
         """
@@ -158,7 +161,10 @@ class Blend:
 
 @dataclass(frozen=True)
 class Boxes(Condition):
-    """Each canvas is confined to the colour box of its model, in place."""
+    """Each canvas is confined to the colour box of its model, in place.
+
+    What several models share may leave it again as `Agreement` follows: their mean need not lie in each of the boxes.
+    """
 
     experts: tuple[Expert, ...]
 

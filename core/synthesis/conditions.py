@@ -80,7 +80,7 @@ class Guide(Condition):
 
     K is a periodic Gaussian blur, so that structure finer than that is left to the model. The gradient is
     -s/σ² KᵀK (I - G), with KᵀK a multiplication by exp(-ω² b²) of the Fourier transform.
-    picture: G (1, C, H, W), in grey levels about the mean. strength: s; 1 pulls as strongly as the reference
+    picture: G (1, C, H, W), or one for each chain, in grey levels about the mean. strength: s; 1 pulls as strongly as the reference
     distribution. reference_std: σ, in grey levels. blur: b, the standard deviation of K in pixels.
     """
 
@@ -170,7 +170,7 @@ def run_steps(
         for condition in conditions:
             drift = condition.drift(chains)
             if drift is not None:
-                moved = moved.add(drift, alpha=step_size**2 / 2)
+                moved.add_(drift, alpha=step_size**2 / 2)
         for condition in conditions:
             moved = condition.constrain(moved, generator)
         chains = moved

@@ -156,7 +156,7 @@ def start_across_seam(images: Tensor, seam_width: int, generator: torch.Generato
     """Return a start for `inpaint` of pictures (N, C, H, W) whose seam is painted, `seam_width` pixels along each edge.
 
     The pictures themselves, so that what the band's inner edge crosses begins whole; nearest to the seam patches of
-    their inside that fit to both sides; all under white noise as the net's training pictures were.
+    them, none across an edge, that fit to both sides; all under white noise as the net's training pictures were.
     """
     height, width = images.shape[-2:]
     down, right = height // 2, width // 2

@@ -56,4 +56,6 @@ def start_variation(
     """
     noise = torch.randn(picture[:1].shape, generator=generator, dtype=picture.dtype, device=picture.device)
     angle = strength * math.pi / 2
-    return math.cos(angle) * (picture + noise_std * noise) + math.sin(angle) * fresh
+    started = picture + noise_std * noise
+    del noise  # much memory, of a large canvas
+    return started.mul_(math.cos(angle)).add_(math.sin(angle) * fresh)

@@ -170,6 +170,17 @@ def test_weights_follow_the_masks_and_sum_to_one():
     assert [one.unique().tolist() for one in black] == [[1.0], [0.0]]
 
 
+def test_a_model_with_next_to_nothing_has_nothing():
+    """Else it would take a canvas of its own and its part of each step, unseen. 0.7 + 0.2 + 0.1 < 1 in floats."""
+    canvas = Canvas(32, 64, (32, 64))
+    entries = [BlendedModel(model_id="m", weight=weight) for weight in (0.7, 0.2, 0.1)]
+    first, *others = read_weights(entries, [None] * 3, canvas, 8)
+    assert not first.any()
+    torch.testing.assert_close(sum(others), torch.ones(1, 1, 32, 64))
+    found = read_weights([BlendedModel(model_id="m", weight=1e-5)], [None], canvas, 8)
+    assert [one.unique().tolist() for one in found] == [[1.0], [0.0]]
+
+
 def test_what_is_transparent_in_a_mask_counts_as_black():
     """Painted in white on a transparent layer, whatever colour lies hidden under the transparency."""
     canvas = Canvas(32, 64, (32, 64))

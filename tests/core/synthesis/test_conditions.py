@@ -1,5 +1,6 @@
 """Langevin dynamics under conditions (core/synthesis/conditions.py)."""
 
+import weakref
 from dataclasses import dataclass, replace
 
 import pytest
@@ -12,7 +13,7 @@ from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import round_up
-from core.synthesis.conditions import Condition, Guide, KnownPixels, Periodic, run_under_conditions
+from core.synthesis.conditions import Condition, Guide, KnownPixels, Periodic, run_steps, run_under_conditions
 from core.theory.boundary import continue_periodically, crop
 from core.theory.decoding import basis
 from core.theory.langevin import langevin_step
@@ -47,6 +48,30 @@ class Pull(Condition):
 def test_without_conditions_and_phases_the_steps_are_the_engines():
     found = run_under_conditions(ReferenceEngine(), NET, chains_of(), 3, DYNAMICS, generator())
     assert torch.equal(found, run_chains(NET, chains_of(), 3, DYNAMICS, generator()))
+
+
+def test_a_drift_is_added_in_place():
+    """A large canvas takes much memory: with a drift there are two of them, and the drift, at a time."""
+    made: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    def step(chains: Tensor, *_: object) -> Tensor:
+        alive.append(sum(one() is not None for one in made))
+        made.append(weakref.ref(moved := chains + 1))
+        return moved
+
+    @dataclass(frozen=True)
+    class Same(Condition):
+        def drift(self, chains: Tensor) -> Tensor:
+            return torch.ones_like(chains)
+
+        def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+            assert chains is made[-1]()
+            return chains
+
+    found = run_steps(step, chains_of(), 3, 2.0, generator(), (Same(),))
+    torch.testing.assert_close(found, chains_of() + 9)
+    assert alive == [0, 1, 1]
 
 
 def test_the_drifts_of_all_conditions_join_that_of_eq19_before_the_projection():

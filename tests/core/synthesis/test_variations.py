@@ -46,12 +46,13 @@ def test_a_variation_starts_between_the_picture_and_a_fresh_one_with_contrast_an
         torch.testing.assert_close(started, fresh)
 
 
-def test_the_noise_of_a_blend_differs_from_place_to_place():
-    picture, noise_std = torch.zeros(SHAPE), torch.zeros(1, 1, 100, 100)
-    noise_std[..., 50:] = 7.0
-    started = start_variation(picture, picture, 0.0, noise_std, generator())
-    assert not started[..., :50].any()
-    assert started[..., 50:].std().item() == pytest.approx(7, rel=0.05)
+def test_the_models_of_a_blend_have_the_same_noise_each_to_its_own_strength():
+    picture, noise_std = torch.zeros(SHAPE), torch.tensor([0.0, 1.0, 7.0, 2.0])[:, None, None, None]
+    none, one, seven, two = start_variation(picture, picture, 0.0, noise_std, generator())
+    assert not none.any()
+    assert seven.std().item() == pytest.approx(7, rel=0.05)
+    assert torch.equal(seven, 7 * one)
+    assert torch.equal(two, 2 * one)
 
 
 def test_between_two_pictures_contrast_stays_and_the_ends_are_the_pictures():
