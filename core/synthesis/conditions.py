@@ -80,8 +80,8 @@ class Guide(Condition):
 
     K is a periodic Gaussian blur, so that structure finer than that is left to the model. The gradient is
     -s/σ² KᵀK (I - G), with KᵀK a multiplication by exp(-ω² b²) of the Fourier transform.
-    picture: G (1, C, H, W), or one for each chain, in grey levels about the mean. strength: s; 1 pulls as strongly as the reference
-    distribution. reference_std: σ, in grey levels. blur: b, the standard deviation of K in pixels.
+    picture: G (1, C, H, W), or one for each chain, in grey levels about the mean. strength: s; 1 pulls as strongly as
+    the reference distribution. reference_std: σ, in grey levels. blur: b, the standard deviation of K in pixels.
     """
 
     picture: Tensor
@@ -91,9 +91,10 @@ class Guide(Condition):
 
     def drift(self, chains: Tensor) -> Tensor:
         drift, sides = torch.empty_like(chains), chains.shape[-2:]
-        for channel in range(chains.shape[1]):  # one by one: the transforms of a large canvas take much memory
-            error = chains[:, channel] - self.picture[:, channel]
-            drift[:, channel] = torch.fft.irfft2(torch.fft.rfft2(error).mul_(self._gain), s=sides)
+        for chain, picture, into in zip(chains, self.picture.expand_as(chains), drift, strict=True):
+            for channel in range(len(chain)):  # one by one: the transforms of a large canvas take much memory
+                error = chain[channel] - picture[channel]
+                into[channel] = torch.fft.irfft2(torch.fft.rfft2(error).mul_(self._gain), s=sides)
         return drift
 
     @cached_property
