@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from core.schemas.geometry import receptive_field
 from core.schemas.learned import LearnedSettings, learned_of, stable_step
 from core.schemas.learning import MAX_SEED
-from core.schemas.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
+from core.schemas.sampling import DEFAULT_STEPS, Seed, StepSize
 
 MAX_COUNT = 64
 MAX_SEAM_WIDTH = 1024
+SEAM_STEPS = 20
 MAX_RESULTS = 256  # pictures times count
 
 
@@ -23,7 +24,15 @@ class InpaintParams(BaseModel):
         int,
         Field(ge=1, le=MAX_COUNT, description=f"Versions of each picture; at most {MAX_RESULTS} in all."),
     ] = 1
-    steps: Steps = DEFAULT_STEPS
+    steps: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=100_000,
+            description=f"Langevin steps for each picture. If absent {DEFAULT_STEPS}; {SEAM_STEPS} for a seam, whose "
+            "painting begins with the photograph: more steps keep less of it.",
+        ),
+    ] = None
     step_size: StepSize = None
     seed: Seed = None
     seam: Annotated[
@@ -67,6 +76,7 @@ class InpaintParams(BaseModel):
         return ResolvedInpaintParams.model_validate(
             {
                 **self.model_dump(),
+                "steps": self.steps or (SEAM_STEPS if self.seam else DEFAULT_STEPS),
                 "step_size": self.step_size or learned.step_size,
                 "seed": seed if self.seed is None else self.seed,
                 "seam_width": default_seam_width(learned) if self.seam and not self.seam_width else self.seam_width,
@@ -83,6 +93,7 @@ def default_seam_width(learned: LearnedSettings) -> int:
 class ResolvedInpaintParams(InpaintParams):
     """Complete settings, as stored with a job."""
 
+    steps: Annotated[int, Field(ge=1, le=100_000)]
     step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
 

@@ -179,6 +179,12 @@ def test_a_seam_leaves_a_middle_and_is_for_models_that_continue():
     found = refusals(lambda: InpaintParams(seam=True, seam_width=48).resolved(TEXTURE, seed=1))
     assert "must be below 48" in found["seam_width"]
     assert InpaintParams(seam=True).resolved(TEXTURE, seed=1).seam_width == 15
+
+
+def test_the_painting_of_a_seam_takes_fewer_steps_unless_asked():
+    steps = [InpaintParams(**given).resolved(TEXTURE, seed=1).steps for given in ({}, {"seam": True})]
+    assert steps == [200, 20]
+    assert InpaintParams(seam=True, steps=60).resolved(TEXTURE, seed=1).steps == 60
     small = TEXTURE.model_copy(update={"image_size": 32})
     assert InpaintParams(seam=True).resolved(small, seed=1).seam_width == 8
     assert InpaintParams().resolved(TEXTURE, seed=1).seam_width is None
