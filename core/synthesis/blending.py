@@ -163,7 +163,7 @@ class Blend:
 class Boxes(Condition):
     """Each canvas is confined to the colour box of its model, in place.
 
-    What several models share may leave it again as `Agreement` follows: their mean need not lie in each of the boxes.
+    What several models share may leave it again when `Agreement` follows: their mean need not lie in each of the boxes.
     """
 
     experts: tuple[Expert, ...]

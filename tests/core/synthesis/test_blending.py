@@ -1,10 +1,12 @@
 """Several models on one canvas (core/synthesis/blending.py, blend_weights.py)."""
 
+import weakref
+
 import pytest
 import torch
 from nets import random_net
 from PIL import Image
-from support.finished_models import noise_png
+from support.finished_models import learning_params, levels_of, noise_png
 from support.pictures import encoded
 
 from core.engine import FastEngine, ReferenceEngine, tiling
@@ -12,8 +14,11 @@ from core.pictures.colour_box import ColourBox
 from core.pictures.images import read_covering
 from core.recipe.denoising import denoise
 from core.schemas.sampling import BlendedModel, ResolvedSampleParams
+from core.synthesis.blend_sampler import BlendSampler, open_sampler
 from core.synthesis.blend_weights import BORDER_STD, Canvas, read_weights, strengths
 from core.synthesis.blending import Agreement, Blend, Boxes, Expert
+from core.synthesis.trained_model import TrainedModel
+from core.theory.learning import architecture_of
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 SIGMA, OTHER_SIGMA, EPSILON, SIDE = 2.0, 3.0, 0.6, 48
@@ -146,6 +151,28 @@ def test_a_model_that_has_all_is_denoised_and_confined_as_alone():
     torch.testing.assert_close(
         alone.scale * confined[1], (alone.scale * canvases[1]).clamp(-3, 6), rtol=1e-12, atol=1e-12
     )
+
+
+def test_where_a_picture_begins_is_not_kept_during_its_steps(monkeypatch):
+    """Of a large canvas it takes as much memory as the canvases themselves."""
+    params = learning_params(boundary="torus")
+    model = TrainedModel(
+        random_net(architecture_of(params, 1), 3).float(), levels_of(1), torch.zeros(1, 1, 16, 16), params
+    )
+    blend = [BlendedModel(model_id="m", weight=0.5)]
+    asked = ResolvedSampleParams(width=32, height=32, steps=3, step_size=0.8, seed=1, blend=blend)
+    sampler = open_sampler([model, model], asked, [None])
+    begun, begin = [], BlendSampler._begin
+
+    def watched(*given):
+        begun.append(weakref.ref(found := begin(*given)))
+        return found
+
+    monkeypatch.setattr(BlendSampler, "_begin", watched)
+    alive = {}
+    sampler.run(0, torch.Generator(), lambda done: alive.update({done: begun and begun[0]() is not None}))
+    assert not any(is_alive for done, is_alive in alive.items() if done > 1)
+    assert max(alive) == 3
 
 
 def halves(left: int, right: int) -> bytes:
