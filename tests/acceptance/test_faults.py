@@ -8,7 +8,7 @@ from support.client import FINAL
 from support.service import Service, slowed
 from support.waiting import until
 
-ITERATIONS = 120
+ITERATIONS = 80
 
 
 def test_after_its_worker_is_killed_a_job_resumes_from_its_checkpoint_and_ends_the_same(service: Service) -> None:

@@ -21,7 +21,7 @@ import psutil
 from redis import Redis
 from support.client import ServiceClient
 from support.preloaded import PreloadedProcess
-from support.service import QUICK, slowed
+from support.service import QUICK, RUN_SECONDS, slowed
 
 from api.embedded import broker
 from api.embedded.serve import PYTHON, workers
@@ -132,9 +132,9 @@ class Rig:
 
     @contextmanager
     def slow_training(self) -> Iterator[None]:
-        """Slow down the training worker's job, so that a short one can be disturbed."""
+        """Slow down the training worker's job to a twentieth, so that a short one can be disturbed."""
         (child,) = self.children(TRAIN)
-        with slowed(psutil.Process(child)):
+        with slowed(psutil.Process(child), pause_seconds=19 * RUN_SECONDS):
             yield
 
     @contextmanager

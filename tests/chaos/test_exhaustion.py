@@ -58,7 +58,7 @@ def test_a_full_disk_refuses_requests_and_the_job_goes_on_when_there_is_room(
     client = rig.client
     body = {"kind": "train", "dataset_id": client.upload(), "preset": "quick"}
     files = {"images": ("stripes.png", pictures.stripes(), "image/png")}
-    job_id = client.train(iterations=250)
+    job_id = client.train(iterations=120)
     client.running(job_id)
     with rig.slow_training(), full(small_disk):
         answers = [client.http.post("/v1/datasets", files=files), client.http.post("/v1/jobs", json=body)]

@@ -14,7 +14,7 @@ from support import rows
 from support.models import model_file
 from support.waiting import until
 
-ITERATIONS = 120
+ITERATIONS = 60
 
 
 def test_a_child_killed_between_its_files_and_its_row_leaves_one_result(start_rig: Callable[..., Rig]) -> None:

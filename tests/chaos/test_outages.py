@@ -9,7 +9,7 @@ from chaos.rig import LEASE_SECONDS, ROOT, TRAIN, Rig
 from support import postgres
 from support.models import model_file
 
-ITERATIONS = 250
+ITERATIONS = 130
 OUTAGE_SECONDS = LEASE_SECONDS + 2
 HOUR = 3600
 JUMPING_CLOCK = f"""

@@ -109,8 +109,8 @@ class Service(ServiceClient):
 
 
 @contextmanager
-def slowed(process: psutil.Process) -> Iterator[None]:
-    """Let `process` run only a tenth of the time, by SIGSTOP and SIGCONT.
+def slowed(process: psutil.Process, pause_seconds: float = PAUSE_SECONDS) -> Iterator[None]:
+    """Let `process` run only RUN_SECONDS between two pauses, by default a tenth of the time, by SIGSTOP and SIGCONT.
 
     A short job then lasts long enough to be disturbed, whatever the speed of the machine, and costs no more time of
     the processor.
@@ -121,7 +121,7 @@ def slowed(process: psutil.Process) -> Iterator[None]:
         with suppress(psutil.NoSuchProcess):  # killed meanwhile
             while not over.wait(RUN_SECONDS):
                 process.suspend()
-                over.wait(PAUSE_SECONDS)
+                over.wait(pause_seconds)
                 process.resume()
 
     thread = threading.Thread(target=alternate)

@@ -28,8 +28,10 @@ def learned(_studio_service: Service) -> dict:
 
 @pytest.fixture(scope="module")
 def _window(chromium: Browser) -> Iterator[BrowserContext]:
-    """A window, whose browser loads the files of the page once."""
-    window = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    """A window, whose browser loads the files of the page once, and in which nothing moves for its own sake."""
+    window = chromium.new_context(
+        viewport={"width": 1280, "height": 900}, accept_downloads=True, reduced_motion="reduce"
+    )
     window.set_default_timeout(1000 * PATIENCE_SECONDS)
     yield window
     window.close()

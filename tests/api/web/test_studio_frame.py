@@ -23,7 +23,6 @@ def test_axe_core_finds_nothing_on_any_view_in_light_and_dark(studio: Studio, le
     running = studio.service.train(learned["dataset_id"], **LONG)
     pictures_shown = f"{job_id}/synthesized-000.png"
     detailed = [f"jobs/{job_id}", f"jobs/{running}", f"jobs/{pictures_shown}", f"models/{model_id}"]
-    studio.page.emulate_media(reduced_motion="reduce")  # no colour is on its way to another
     studio.open()
     found = {}
     with slowed(studio.service.child("train")):  # it would take half of the processor from the browser
@@ -90,11 +89,12 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(stud
     studio.open("jobs", job_id)
     studio.wait_for_status("at work")
     api = studio.service.part("-m", "api")
-    api.kill()  # the supervisor starts another, after a pause
-    studio.page.wait_for_selector(".banner")
-    studio.page.wait_for_selector(".banner", state="detached")
-    before = studio.step()
-    until(lambda: studio.step() > before)
+    with slowed(studio.service.child("train")):
+        api.kill()  # the supervisor starts another, after a pause
+        studio.page.wait_for_selector(".banner")
+        studio.page.wait_for_selector(".banner", state="detached")
+        before = studio.step()
+        until(lambda: studio.step() > before)
     assert studio.page.locator(".notice").all_inner_texts() == []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support import pictures
+from support.service import slowed
 from support.studio import LONG, Studio
 from support.waiting import until
 
@@ -168,19 +169,20 @@ def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> N
 
 def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(studio: Studio) -> None:
     job_id = studio.service.train(None, **LONG)
-    studio.open("jobs", job_id)
-    studio.page.wait_for_selector(".changing")
-    before = until(studio.step)
-    until(lambda: studio.step() > before)
-    studio.page.wait_for_selector(".chart:has-text('Contrast') .legend dd:not(:text-is('none yet'))")
-    studio.page.wait_for_selector(".scrubber output:text-is('live')")
-    studio.reload()
-    until(lambda: studio.step() > before)
-    second = Studio(studio.service, studio.page.context.new_page())
-    second.open("jobs", job_id)
-    until(lambda: second.step() > before)
-    studio.page.get_by_label("Moment of learning").fill("0")
-    studio.page.wait_for_selector(".scrubber output:not(:text-is('live'))")
+    with slowed(studio.service.child("train")):
+        studio.open("jobs", job_id)
+        studio.page.wait_for_selector(".changing")
+        before = until(studio.step)
+        until(lambda: studio.step() > before)
+        studio.page.wait_for_selector(".chart:has-text('Contrast') .legend dd:not(:text-is('none yet'))")
+        studio.page.wait_for_selector(".scrubber output:text-is('live')")
+        studio.reload()
+        until(lambda: studio.step() > before)
+        second = Studio(studio.service, studio.page.context.new_page())
+        second.open("jobs", job_id)
+        until(lambda: second.step() > before)
+        studio.page.get_by_label("Moment of learning").fill("0")
+        studio.page.wait_for_selector(".scrubber output:not(:text-is('live'))")
     studio.page.click("button:text-is('Cancel')")
     studio.wait_for_status("canceled")
     second.wait_for_status("canceled")
