@@ -47,10 +47,13 @@ def check_sampling(params: ResolvedSampleParams, model: Model) -> None:
         for name in DATASET_PARAMS
         if getattr(params, name) is not None
     ]
-    most = COLOUR_CHANNELS * MAX_SIDE**2 // model.channels
+    blended = 1 + len(params.blend or ())
+    most = COLOUR_CHANNELS * MAX_SIDE**2 // (model.channels * blended)
     if params.width * params.height > most:
+        of_models = "" if blended == 1 else f" of {blended} models"
         message = (
-            f"{params.width} x {params.height} pixels are more than {most}, the most with {model.channels} channels"
+            f"{params.width} x {params.height} pixels are more than {most}, the most with {model.channels} "
+            f"channels{of_models}"
         )
         wrong.append({"field": "params.width", "message": message})
     if wrong:

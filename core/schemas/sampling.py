@@ -20,7 +20,7 @@ DEFAULT_GUIDE_STRENGTH = 0.1
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
 MAX_BLENDED = 7  # models besides the job's own
 MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
-MAX_BLENDED_PIXELS = 2 * MAX_SIDE**2  # of a picture times its models: each has a canvas and weights of its own
+MAX_BLENDED_PIXELS = MAX_SIDE**2  # of a picture times its models, each of which has a canvas: some 6 GB in colour
 
 SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
 SHARD_PIXELS = SHARD_PICTURES * 512**2  # in a shard at most, if it holds several pictures

@@ -97,8 +97,7 @@ class Blend:
     @property
     def denoising_passes(self) -> int:
         """How many times `denoised` computes B of the model that takes most."""
-        noisy = any(expert.noise_std for expert in self.experts)
-        return max(len(expert.phases) ** 2 for expert in self.experts) if noisy else 0
+        return max(len(expert.phases) ** 2 if expert.noise_std else 0 for expert in self.experts)
 
     def step(
         self,
@@ -139,7 +138,8 @@ class Blend:
             return self.seen(canvases)
         variances = [(expert.noise_std / expert.scale) ** 2 for expert in self.experts]
         clean = self.seen(canvases, [1 - variance / self.reference_std**2 for variance in variances])
-        passes = [(index, phase) for index, one in enumerate(self.experts) for phase in product(one.phases, one.phases)]
+        noisy = [(index, one) for index, one in enumerate(self.experts) if one.noise_std]
+        passes = [(index, phase) for index, one in noisy for phase in product(one.phases, one.phases)]
         for done, (index, phase) in enumerate(passes):
             expert = self.experts[index]
             factor = variances[index] / len(expert.phases) ** 2

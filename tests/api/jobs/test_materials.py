@@ -1,5 +1,6 @@
 """Jobs on materials: training and sampling are accepted, and what takes pictures says so."""
 
+import math
 from typing import Any
 
 import pytest
@@ -76,6 +77,12 @@ def test_a_material_is_sampled_at_any_size_but_not_from_pictures(api: Api, pictu
             "message": "must be absent: the model learned the maps of a material, not pictures",
         }
     assert problem(sample(width=8192, height=8192), 422)["errors"][0]["field"] == "params.width"
+    most = math.isqrt(3 * 8192**2 // 6)  # of a material of six channels
+    assert sample(width=most, height=most).status_code == 202
+    two = [{"model_id": model, "weight": 0.5}]
+    (error,) = problem(sample(width=most, height=most, blend=two), 422)["errors"]
+    assert error["field"] == "params.width"
+    assert "of 2 models" in error["message"]
 
 
 def test_a_material_of_one_map_is_no_picture_to_start_from(api: Api) -> None:
