@@ -118,7 +118,11 @@ def _inpaint_variant(
     )
     if not painted.isfinite().all():
         raise NonFiniteResult(f"the chain diverged with a step_size of {params.step_size:g}: a smaller one may help")
-    pixels = to_bytes(light.given_to(model.levels.to_grey_levels(crop(painted, handling.margin).cpu())[0]))
+    levels = light.given_to(model.levels.to_grey_levels(crop(painted, handling.margin).cpu())[0])
+    seen = masked.pixels[:, masked.known]
+    if (seen == seen[:1]).all():  # a grey picture stays grey, also by a model of colour
+        levels = levels.mean(dim=0).expand_as(levels)
+    pixels = to_bytes(levels)
     return torch.where(masked.known, masked.pixels.to(torch.uint8), pixels)
 
 

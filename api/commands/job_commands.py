@@ -16,6 +16,7 @@ from api.commands.results import DEFAULT_OUT, Detach, Out, run_job, write_result
 from api.commands.session import Session, service_command
 from core.schemas.jobs import JobKind
 from core.schemas.materials import ROLES, Role
+from core.schemas.sampling import DEFAULT_START_STRENGTH
 
 if TYPE_CHECKING:
     from api.client import Blended, Dataset, JobOptions
@@ -103,7 +104,8 @@ def sample(
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture, to draw variations of it.")
     ] = None,
     start_strength: Annotated[
-        float | None, typer.Option(help="How far variations leave the picture, 0 to 1; 0.7 if absent.")
+        float | None,
+        typer.Option(help=f"How far variations leave the picture, 0 to 1; {DEFAULT_START_STRENGTH:g} if absent."),
     ] = None,
     end: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture, to pass to it from that of --start.")

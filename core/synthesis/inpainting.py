@@ -64,7 +64,7 @@ def start_from_chains(
     """Return a start for `inpaint`: the unknown pixels filled with patches of the model's synthesized pictures.
 
     images (N, C, H, W); known (N, 1, H, W), bool; chains (M, C, S, T) -> (N, C, H, W). A patch is one of the BEST_FITS
-    that agree best with the pixels in and around it that are known or already laid.
+    that agree best with the pixels in and around it that are known or already laid, from places apart from each other.
     stride: that of a net whose chains are periodic, so that a patch may begin anywhere on them, in phase with the
     stride. None if the chains' pixels have fixed positions; the chains are then as large as the pictures.
     periodic: False if a patch must lie inside a chain.
@@ -125,12 +125,22 @@ def _draw_fitting_patch(
     else:
         offset, step = (corner[0] % stride, corner[1] % stride), stride
         errors = errors[:, offset[0] :: step, offset[1] :: step]
-    best = errors.flatten().topk(min(BEST_FITS, errors.numel()), largest=False).indices
+    best = _best_fits(errors, apart=max(1, min(target.shape[1:]) // (4 * step)))
     drawn = torch.randint(len(best), (), generator=generator, device=generator.device)
-    chain, down, across = torch.unravel_index(best[drawn.to(best.device)], errors.shape)
+    chain, down, across = torch.tensor(best[int(drawn)], device=chains.device)
     rows = offset[0] + down * step + torch.arange(target.shape[1], device=chains.device)
     columns = offset[1] + across * step + torch.arange(target.shape[2], device=chains.device)
     return chains[chain][:, rows % chains.shape[2]][:, :, columns % chains.shape[3]]
+
+
+def _best_fits(errors: Tensor, apart: int) -> list[tuple[int, ...]]:
+    """Return the indices of the BEST_FITS least of errors (M, S, T) that lie `apart` from each other; fewer if few do."""
+    left, best = errors.clone(), []
+    while len(best) < BEST_FITS and left.isfinite().any():
+        chain, down, across = (int(one) for one in torch.unravel_index(left.argmin(), left.shape))
+        best.append((chain, down, across))
+        left[chain, max(0, down - apart + 1) : down + apart, max(0, across - apart + 1) : across + apart] = torch.inf
+    return best
 
 
 def _squared_errors(chains: Tensor, target: Tensor, done: Tensor) -> Tensor:

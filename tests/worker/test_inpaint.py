@@ -130,6 +130,18 @@ def test_a_picture_is_made_tileable_and_only_its_edges_change(harness, model):
     assert job.metrics["inpaintings"][0]["unknown_fraction"] == pytest.approx(1 - 10 * 19 / (SIZE * 25), abs=1e-3)
 
 
+def test_a_grey_picture_stays_grey_also_by_a_model_of_colour(harness):
+    model_id = harness.add_model(
+        random_net(architecture_of(learning_params(boundary="torus"), 3), 3).float(),
+        learning_params(boundary="torus"),
+        levels_of(3),
+    )
+    for content, grey in ((noise_png(1), True), (noise_png(1, channels=3), False)):
+        job = harness.work(inpainting(model_id, harness.add_dataset(a=content), seam=True, seam_width=3))
+        red, green, blue = pixels_of(harness.file(job, "inpainted-000.png"))
+        assert torch.equal(red, green) is torch.equal(green, blue) is grey
+
+
 def test_the_light_of_a_periodic_picture_is_smooth_across_its_edges():
     ramp = torch.linspace(60, 180, SIZE).expand(1, SIZE, SIZE).contiguous()
     known = inside_seam(SIZE, SIZE, 4)

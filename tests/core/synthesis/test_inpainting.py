@@ -168,6 +168,13 @@ def test_across_a_seam_begin_patches_of_the_pictures_inside_and_elsewhere_the_pi
     assert (noisy - started).std() == pytest.approx(5.0, rel=0.1)
 
 
+def test_the_best_fits_lie_apart(monkeypatch):
+    errors = torch.tensor([[[1.0, 2.0, 9.0, 9.0], [3.0, 9.0, 9.0, 8.0]], [[9.0, 9.0, 9.0, 9.0], [9.0, 9.0, 4.0, 9.0]]])
+    assert inpainting._best_fits(errors, apart=1) == [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 1, 2)]
+    assert inpainting._best_fits(errors, apart=2) == [(0, 0, 0), (1, 1, 2), (0, 1, 3), (1, 0, 0)]
+    assert inpainting._best_fits(errors[:1, :, :2], apart=2) == [(0, 0, 0)]
+
+
 def test_squared_errors_are_summed_over_the_known_pixels():
     chains = torch.randn(2, 3, 7, 7, generator=generator(), dtype=torch.float64)
     target = torch.randn(3, 5, 4, generator=generator(1), dtype=torch.float64)

@@ -36,7 +36,7 @@ export async function moreLikeThis(job) {
   go("jobs", made.id);
 }
 
-// Pictures of the same model that begin from this one: as near to it as the user wants.
+// Pictures of the same models that begin from this one: as near to it as the user wants.
 export async function variationsOf(job, artifact) {
   await loadSchemas();
   const asked = ["start_strength", "count"].map((name) => parametersOf("sample").find((one) => one.name === name));
@@ -45,7 +45,8 @@ export async function variationsOf(job, artifact) {
   const picture = await (await fetch(addressOf(artifact))).blob();
   const start = await createDataset([new File([picture], artifact.name, { type: "image/png" })], `${artifact.name} of ${job.id}`);
   const size = isFixedSize(modelOf(job.model_id)) ? {} : { width: artifact.width, height: artifact.height };
-  const params = { ...size, start_dataset_id: start.id, ...given };
+  const blended = job.kind === "sample" && job.params.blend ? { blend: job.params.blend } : {};
+  const params = { ...size, ...blended, start_dataset_id: start.id, ...given };
   const made = await create({ kind: "sample", model_id: job.model_id, params });
   go("jobs", made.id);
 }

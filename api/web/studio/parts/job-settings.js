@@ -17,7 +17,7 @@ export function JobSettings({ job, label = "Settings" }) {
   const { model_ids, ...params } = job.params;
   const names = Object.keys(params).sort((one, other) => rank(one) - rank(other));
   const first = names.filter((name) => FIRST.includes(name) && params[name] !== null);
-  const others = names.filter((name) => !first.includes(name));
+  const others = names.filter((name) => !first.includes(name) && params[name] !== null);
   const row = (name) => html`<div key=${name}><dt>${words(name)}</dt><dd>${name === "blend" && params.blend ? html`<${Blended} blend=${params.blend} />` : value(params[name])}</dd></div>`;
   const from = model_ids ?? (job.model_id ? [job.model_id] : []);
   return html`
@@ -37,7 +37,7 @@ export function JobSettings({ job, label = "Settings" }) {
 function Blended({ blend }) {
   return blend.map(({ model_id, mask_dataset_id, weight }, index) => html`
     <div key=${index}>
-      <a href=${link("models", model_id)}>${modelName(modelOf(model_id))}</a>${mask_dataset_id ? " by a mask" : " everywhere"}${weight === null ? "" : `, ${value(weight)} of it`}
+      <a href=${link("models", model_id)}>${modelName(modelOf(model_id))}</a>${mask_dataset_id ? " where its mask is white" : " everywhere"}${weight === null || weight === 1 ? "" : `, with a weight of ${value(weight)}`}
     </div>`);
 }
 

@@ -19,7 +19,8 @@ export function titleOf(job) {
 
 export function subtitleOf(job) {
   if (job.kind === "train") return job.preset ?? "";
-  return job.model_id ? `from ${modelName(modelOf(job.model_id))}` : "";
+  const ids = [job.model_id, ...(job.params.blend ?? []).map((one) => one.model_id)].filter(Boolean);
+  return ids.length ? `from ${ids.map((id) => modelName(modelOf(id))).join(", ")}` : "";
 }
 
 // What happens now, or what came out.
