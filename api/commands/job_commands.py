@@ -105,7 +105,7 @@ def sample(
     ] = None,
     start_strength: Annotated[
         float | None,
-        typer.Option(help=f"How far variations leave the picture, 0 to 1; {DEFAULT_START_STRENGTH:g} if absent."),
+        typer.Option(help=f"How far variations leave the picture; {DEFAULT_START_STRENGTH:g} if absent."),
     ] = None,
     end: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture, to pass to it from that of --start.")

@@ -133,9 +133,10 @@ def _draw_fitting_patch(
     return chains[chain][:, rows % chains.shape[2]][:, :, columns % chains.shape[3]]
 
 
-def _best_fits(errors: Tensor, apart: int) -> list[tuple[int, ...]]:
-    """Return the indices of the BEST_FITS least of errors (M, S, T) that lie `apart` from each other; fewer if few do."""
-    left, best = errors.clone(), []
+def _best_fits(errors: Tensor, apart: int) -> list[tuple[int, int, int]]:
+    """Return the indices of the BEST_FITS least of errors (M, S, T) that lie `apart` from each other, or of fewer."""
+    left = errors.clone()
+    best: list[tuple[int, int, int]] = []
     while len(best) < BEST_FITS and left.isfinite().any():
         chain, down, across = (int(one) for one in torch.unravel_index(left.argmin(), left.shape))
         best.append((chain, down, across))

@@ -168,7 +168,7 @@ def test_across_a_seam_begin_patches_of_the_pictures_inside_and_elsewhere_the_pi
     assert (noisy - started).std() == pytest.approx(5.0, rel=0.1)
 
 
-def test_the_best_fits_lie_apart(monkeypatch):
+def test_the_best_fits_lie_apart():
     errors = torch.tensor([[[1.0, 2.0, 9.0, 9.0], [3.0, 9.0, 9.0, 8.0]], [[9.0, 9.0, 9.0, 9.0], [9.0, 9.0, 4.0, 9.0]]])
     assert inpainting._best_fits(errors, apart=1) == [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 1, 2)]
     assert inpainting._best_fits(errors, apart=2) == [(0, 0, 0), (1, 1, 2), (0, 1, 3), (1, 0, 0)]
