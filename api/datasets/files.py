@@ -1,12 +1,17 @@
-"""Uploaded files and what decoding made of them. The API imports this module, so it must not need Pillow."""
+"""Uploaded files and what decoding made of them.
+
+The API imports this module, so it must not need Pillow; decoders do too, so it must not need pydantic, which would take
+as long to import as all else that they need.
+"""
 
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from core.schemas.materials import Role
+if TYPE_CHECKING:
+    from core.schemas.materials import Role
 
 CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, line and paragraph breaks
 OVERRIDES = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})  # of the text's direction
@@ -34,7 +39,7 @@ class DecodeTask:
     filename: str
     bytes_left: int
     first_entry: int = 0
-    roles: Mapping[str, Role] | None = None
+    roles: "Mapping[str, Role] | None" = None
 
 
 @dataclass(frozen=True)

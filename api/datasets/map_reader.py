@@ -4,6 +4,7 @@ The albedo is a picture: it is converted to sRGB. Every other map holds data: it
 """
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -14,12 +15,14 @@ from api.datasets.limits import Limits
 from api.datasets.picture_reader import PNG_LEVEL, convert_to_srgb, read_upload, reduction_note
 from core.pictures.deep_png import write_deep_png
 from core.pictures.profiles import Converter, Samples
-from core.schemas.materials import Role
 
-VALUES: tuple[Role, ...] = ("height", "roughness", "metalness", "occlusion")  # maps of one number a pixel
+if TYPE_CHECKING:
+    from core.schemas.materials import Role
+
+VALUES: "tuple[Role, ...]" = ("height", "roughness", "metalness", "occlusion")  # maps of one number a pixel
 
 
-def read_map(upload: UploadedFile, limits: Limits, role: Role) -> DecodedPicture:
+def read_map(upload: UploadedFile, limits: Limits, role: "Role") -> DecodedPicture:
     """Decode, check and convert one file. Raises PictureRefused."""
 
     def convert(opened: Opened, reduction: int) -> DecodedPicture:
@@ -34,7 +37,7 @@ def read_map(upload: UploadedFile, limits: Limits, role: Role) -> DecodedPicture
     return read_upload(upload, limits, convert)
 
 
-def _samples(opened: Opened, role: Role, reduction: int) -> Samples:
+def _samples(opened: Opened, role: "Role", reduction: int) -> Samples:
     """Return the samples (H, W, C) of a file, with its alpha last if it has one."""
     if opened.samples is not None:
         own, profile = opened.samples()
@@ -55,7 +58,7 @@ def _reduced(samples: Samples, reduction: int) -> Samples:
     return np.stack([np.asarray(one) for one in channels], axis=2).round().astype(samples.dtype)
 
 
-def _as_stored(upload: UploadedFile, samples: Samples, role: Role) -> Samples:
+def _as_stored(upload: UploadedFile, samples: Samples, role: "Role") -> Samples:
     """Return the samples without alpha, and with one channel if RGB only repeats it. Raises PictureRefused."""
     if samples.shape[2] in (2, 4):
         if samples[..., -1].min() < np.iinfo(samples.dtype).max:

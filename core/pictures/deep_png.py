@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from core.pictures.origin import SIGNATURE, chunk
+from core.pictures.png_chunks import SIGNATURE, chunk
 from core.pictures.profiles import Samples
 
 COLOUR_TYPES = {1: 0, 3: 2}  # by the number of channels

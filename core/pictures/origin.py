@@ -16,12 +16,12 @@ from typing import Annotated, Any, BinaryIO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core.pictures.png_chunks import SIGNATURE, chunk
 from core.version import VERSION
 
 KEYWORD, SOFTWARE = b"genconvnet", b"Software"
 MAX_BYTES = 1 << 16  # of the text
 MAX_CHUNKS = 10_000  # that are looked at
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_BYTES = len(SIGNATURE) + 25  # the signature and the first chunk, IHDR
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -153,8 +153,3 @@ def _inflated(content: bytes) -> bytes:
     if not inflater.eof:
         raise BadOrigin(f"{DAMAGED}: it is cut off, or longer than {MAX_BYTES} bytes")
     return text
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    """Return a chunk of a PNG file."""
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
