@@ -119,6 +119,10 @@ def _inpaint_variant(
     if not painted.isfinite().all():
         raise NonFiniteResult(f"the chain diverged with a step_size of {params.step_size:g}: a smaller one may help")
     levels = light.given_to(model.levels.to_grey_levels(crop(painted, handling.margin).cpu())[0])
+    if params.seam_width is not None:
+        height, width = levels.shape[1:]
+        share = inpainting.share_of_photograph(height, width, params.seam_width)
+        levels = torch.lerp(levels, masked.pixels, share)
     seen = masked.pixels[:, masked.known]
     if (seen == seen[:1]).all():  # a grey picture stays grey, also by a model of colour
         levels = levels.mean(dim=0).expand_as(levels)

@@ -11,7 +11,7 @@ from core.schemas.sampling import DEFAULT_STEPS, Seed, StepSize
 
 MAX_COUNT = 64
 MAX_SEAM_WIDTH = 1024
-SEAM_STEPS = 20
+SEAM_STEPS = 60
 MAX_RESULTS = 256  # pictures times count
 
 

@@ -163,6 +163,18 @@ def inside_seam(height: int, width: int, band: int) -> Tensor:
     return rows[:, None] & columns
 
 
+def share_of_photograph(height: int, width: int, seam_width: int) -> Tensor:
+    """Return how much of each pixel (H, W) of a picture whose seam was painted is the photograph's, 0 to 1.
+
+    All of it inside the band, nothing where the band began with other patches, and in between the more the farther from
+    the seam: few steps leave the photograph's elements where they were, but not its light and sharpness.
+    """
+    rows, columns = (torch.minimum(line, line.flip(0)) for line in (torch.arange(height), torch.arange(width)))
+    patched = math.ceil(PATCHED * seam_width)
+    from_edge = torch.minimum(rows[:, None], columns) + 1
+    return ((from_edge - patched) / (seam_width + 1 - patched)).clamp(0, 1)
+
+
 def start_across_seam(images: Tensor, seam_width: int, generator: torch.Generator, noise_std: float = 0.0) -> Tensor:
     """Return a start for `inpaint` of pictures (N, C, H, W) whose seam is painted, `seam_width` pixels along each edge.
 

@@ -183,8 +183,8 @@ def test_a_seam_leaves_a_middle_and_is_for_models_that_continue():
 
 def test_the_painting_of_a_seam_takes_fewer_steps_unless_asked():
     steps = [InpaintParams(**given).resolved(TEXTURE, seed=1).steps for given in ({}, {"seam": True})]
-    assert steps == [200, 20]
-    assert InpaintParams(seam=True, steps=60).resolved(TEXTURE, seed=1).steps == 60
+    assert steps == [200, 60]
+    assert InpaintParams(seam=True, steps=20).resolved(TEXTURE, seed=1).steps == 20
     small = TEXTURE.model_copy(update={"image_size": 32})
     assert InpaintParams(seam=True).resolved(small, seed=1).seam_width == 8
     assert InpaintParams().resolved(TEXTURE, seed=1).seam_width is None

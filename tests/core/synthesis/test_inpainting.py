@@ -6,7 +6,14 @@ from nets import random_net
 
 from core.engine.dynamics import Dynamics, random_phase
 from core.synthesis import inpainting
-from core.synthesis.inpainting import inpaint, inside_seam, smooth_fill, start_across_seam, start_from_chains
+from core.synthesis.inpainting import (
+    inpaint,
+    inside_seam,
+    share_of_photograph,
+    smooth_fill,
+    start_across_seam,
+    start_from_chains,
+)
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
@@ -166,6 +173,15 @@ def test_across_a_seam_begin_patches_of_the_pictures_inside_and_elsewhere_the_pi
     assert (runs != 1 - width).all(), "no patch was taken across the picture's edge"
     noisy = start_across_seam(images, band, generator(), noise_std=5.0)
     assert (noisy - started).std() == pytest.approx(5.0, rel=0.1)
+
+
+def test_the_photograph_is_faded_in_towards_the_inner_edge_of_a_seams_band():
+    share = share_of_photograph(50, 60, 12)
+    assert torch.equal(share == 1, inside_seam(50, 60, 12))
+    assert torch.equal(share == 0, ~inside_seam(50, 60, 3))
+    assert share[25, 2:13].tolist() == pytest.approx([step / 10 for step in range(11)])
+    assert torch.equal(share, share.flip(0))
+    assert torch.equal(share, share.flip(1))
 
 
 def test_the_best_fits_lie_apart():
