@@ -79,12 +79,10 @@ def blend(run: Run, gravel: str, paving: str, cobbles: str, cloth: str) -> Image
     shown = []
     for model_id, other, masks in ((gravel, paving, (half, path, ramp)), (cobbles, cloth, (blob, ramp, None))):
         for mask in masks:
-            entry = (
-                {"model_id": other, "weight": 0.5}
-                if mask is None
-                else {"model_id": other, "mask_dataset_id": _upload(run, f"mask-{len(shown)}.png", mask)}
-            )
-            shown += _drawn(run, model_id, count=1, blend=[entry], width=LARGE, height=LARGE)
+            name = f"mask-{len(shown)}.png"  # a name of its own: what has the name of an earlier one is not uploaded
+            where = {"weight": 0.5} if mask is None else {"mask_dataset_id": _upload(run, name, mask)}
+            blended = [{"model_id": other, **where}]
+            shown += _drawn(run, model_id, count=1, blend=blended, width=LARGE, height=LARGE)
     return sheet(shown, 3, 1)
 
 

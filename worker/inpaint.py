@@ -124,7 +124,7 @@ def _inpaint_variant(
         share = inpainting.share_of_photograph(height, width, params.seam_width)
         levels = torch.lerp(levels, masked.pixels, share)
     seen = masked.pixels[:, masked.known]
-    if (seen == seen[:1]).all():  # a grey picture stays grey, also by a model of colour
+    if seen.numel() and (seen == seen[:1]).all():  # a grey picture stays grey, also by a model of colour
         levels = levels.mean(dim=0).expand_as(levels)
     pixels = to_bytes(levels)
     return torch.where(masked.known, masked.pixels.to(torch.uint8), pixels)

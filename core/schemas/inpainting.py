@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from core.schemas.geometry import receptive_field
 from core.schemas.learned import LearnedSettings, learned_of, stable_step
 from core.schemas.learning import MAX_SEED
-from core.schemas.sampling import DEFAULT_STEPS, Seed, StepSize
+from core.schemas.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
 
 MAX_COUNT = 64
 MAX_SEAM_WIDTH = 1024
@@ -25,10 +25,8 @@ class InpaintParams(BaseModel):
         Field(ge=1, le=MAX_COUNT, description=f"Versions of each picture; at most {MAX_RESULTS} in all."),
     ] = 1
     steps: Annotated[
-        int | None,
+        Steps | None,
         Field(
-            ge=1,
-            le=100_000,
             description=f"Langevin steps for each picture. If absent {DEFAULT_STEPS}; {SEAM_STEPS} for a seam, whose "
             "painting begins with the photograph: more steps keep less of it.",
         ),
@@ -93,7 +91,7 @@ def default_seam_width(learned: LearnedSettings) -> int:
 class ResolvedInpaintParams(InpaintParams):
     """Complete settings, as stored with a job."""
 
-    steps: Annotated[int, Field(ge=1, le=100_000)]
+    steps: Steps
     step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
 

@@ -159,8 +159,7 @@ def _squared_errors(chains: Tensor, target: Tensor, done: Tensor) -> Tensor:
 
 def inside_seam(height: int, width: int, band: int) -> Tensor:
     """Return which pixels (H, W) of a picture are not in the `band` pixels along its edges, as bool."""
-    rows, columns = ((torch.arange(side) >= band) & (torch.arange(side) < side - band) for side in (height, width))
-    return rows[:, None] & columns
+    return _from_edge(height, width) >= band
 
 
 def share_of_photograph(height: int, width: int, seam_width: int) -> Tensor:
@@ -169,10 +168,19 @@ def share_of_photograph(height: int, width: int, seam_width: int) -> Tensor:
     All of it inside the band, nothing where the band began with other patches, and in between the more the farther from
     the seam: few steps leave the photograph's elements where they were, but not its light and sharpness.
     """
+    patched = _patched_width(seam_width)
+    return ((_from_edge(height, width) + 1 - patched) / (seam_width + 1 - patched)).clamp(0, 1)
+
+
+def _from_edge(height: int, width: int) -> Tensor:
+    """Return how many pixels lie between each pixel (H, W) and the nearest edge."""
     rows, columns = (torch.minimum(line, line.flip(0)) for line in (torch.arange(height), torch.arange(width)))
-    patched = math.ceil(PATCHED * seam_width)
-    from_edge = torch.minimum(rows[:, None], columns) + 1
-    return ((from_edge - patched) / (seam_width + 1 - patched)).clamp(0, 1)
+    return torch.minimum(rows[:, None], columns)
+
+
+def _patched_width(seam_width: int) -> int:
+    """Return how many pixels along each edge begin with other patches of the picture."""
+    return math.ceil(PATCHED * seam_width)
 
 
 def start_across_seam(images: Tensor, seam_width: int, generator: torch.Generator, noise_std: float = 0.0) -> Tensor:
@@ -183,7 +191,7 @@ def start_across_seam(images: Tensor, seam_width: int, generator: torch.Generato
     """
     height, width = images.shape[-2:]
     down, right = height // 2, width // 2
-    known = inside_seam(height, width, math.ceil(PATCHED * seam_width)).expand(len(images), 1, -1, -1)
+    known = inside_seam(height, width, _patched_width(seam_width)).expand(len(images), 1, -1, -1)
     rolled, known = (one.roll((down, right), (2, 3)) for one in (images, known.to(images.device)))
     started = [
         start_from_chains(rolled[[one]], known[[one]], images[[one]], generator, stride=1, periodic=False)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nets import random_net
+from PIL import Image
 from support import pictures
 from support.finished_models import (
     LEVELS,
@@ -136,6 +137,10 @@ def test_a_grey_picture_stays_grey_also_by_a_model_of_colour(harness):
         learning_params(boundary="torus"),
         levels_of(3),
     )
+    empty = pictures.encoded(Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0)), "PNG")
+    job = harness.work(inpainting(model_id, harness.add_dataset(a=empty)))
+    red, green, _ = pixels_of(harness.file(job, "inpainted-000.png"))
+    assert not torch.equal(red, green), "nothing is known of its colours"
     for content, grey in ((noise_png(1), True), (noise_png(1, channels=3), False)):
         job = harness.work(inpainting(model_id, harness.add_dataset(a=content), seam=True, seam_width=3))
         red, green, blue = pixels_of(harness.file(job, "inpainted-000.png"))
