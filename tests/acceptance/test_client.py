@@ -38,7 +38,8 @@ def test_a_program_trains_follows_and_downloads(service: Service, tmp_path: Path
 
 def test_a_job_that_fails_says_why(service: Service) -> None:
     with Client(str(service.http.base_url)) as client:
-        job = client.train(pictures.stripes(), options=JobOptions(time_limit_seconds=0.001), **TINY)
+        params = {**TINY, "iterations": 100_000}  # it must not end before its time is looked at
+        job = client.train(pictures.stripes(), options=JobOptions(time_limit_seconds=0.001), **params)
         with pytest.raises(JobFailed, match="limit") as failed:
             job.wait()
     assert failed.value.job is job

@@ -282,7 +282,7 @@ def test_a_service_that_cannot_be_used_is_said_and_ends_with_3_or_4(terminal: Te
 
 
 def test_a_job_that_fails_ends_with_1(terminal: Terminal) -> None:
-    done = terminal.run(*TRAIN, "--time-limit=0.001", "stripes.png", "--json", code=1)
+    done = terminal.run(*TRAIN, "--iterations=100000", "--time-limit=0.001", "stripes.png", "--json", code=1)
     assert "has failed" in done.stderr
     assert done.stdout == ""
 
