@@ -13,6 +13,13 @@ from torch.nn import functional
 
 from core.engine.interface import ScoreGradient
 from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks
+from core.engine.onednn import (
+    convolution,
+    fused_convolution,
+    has_fused_convolution,
+    packed_filters,
+    turned_filters,
+)
 from core.engine.parallel import parallel_map, serial_if_small
 from core.theory.decoding import deconvolve
 from core.theory.model import GenerativeConvNet, convolve, positions
@@ -66,7 +73,7 @@ class BlockedNet:
             strides,
             category,
             channel_alignment,
-            tuple(_turned(one, stride) for one, stride in zip(weights, strides, strict=True)),
+            tuple(turned_filters(one, stride) for one, stride in zip(weights, strides, strict=True)),
         )
 
     def with_packed_weights(self, layout: Layout, count: int) -> "BlockedNet":
@@ -80,10 +87,10 @@ class BlockedNet:
         for weight, stride, turned in zip(self.weights, self.strides, self.turned, strict=True):
             filters, channels, kernel, _ = weight.shape
             rows, columns = ((side - kernel) // stride + 1 for side in size)
-            up = _packed(weight, 0, stride, (count, channels, *size))
+            up = packed_filters(weight, 0, stride, (count, channels, *size))
             down: Tensor | None = None
             if turned is not None and kernel <= min(rows, columns):
-                down = _packed(turned, kernel - 1, 1, (count, filters, rows, columns))
+                down = packed_filters(turned, kernel - 1, 1, (count, filters, rows, columns))
             packed.append(_PackedWeights(up, down))
             size = rows, columns
         return replace(self, packed=tuple(packed))
@@ -112,9 +119,9 @@ class BlockedNet:
             below = maps[-1] if maps else extended
             if self._is_fused:
                 up = self.packed[index].up if self.packed else weight
-                maps.append(_fused_convolution(below, up, bias, 0, stride, "relu"))
+                maps.append(fused_convolution(below, up, bias, 0, stride, "relu"))
             elif self.turned[index] is not None:
-                maps.append(functional.relu_(_convolution(below, weight, bias, 0)))
+                maps.append(functional.relu_(convolution(below, weight, bias, 0)))
             else:
                 maps.append(functional.relu_(convolve(below, weight, bias, stride)))
         return maps
@@ -266,15 +273,15 @@ class BlockedNet:
         down = self.packed[index].down if self.packed else None
         turned, padding = self.turned[index], self.weights[index].shape[-1] - 1
         if down is not None:
-            return _fused_convolution(coefficients, down, None, padding, 1, "none")
+            return fused_convolution(coefficients, down, None, padding, 1, "none")
         if turned is not None and padding < min(coefficients.shape[-2:]):
-            return _convolution(coefficients, turned, None, padding)
+            return convolution(coefficients, turned, None, padding)
         return deconvolve(coefficients, self.weights[index], self.strides[index], size)
 
     @property
     def _is_fused(self) -> bool:
         """True if a convolution and its ReLU are one pass over the maps."""
-        return self.weights[0].dtype is torch.bfloat16 and not self.weights[0].is_cuda and _has_fused_convolution()
+        return self.weights[0].dtype is torch.bfloat16 and not self.weights[0].is_cuda and has_fused_convolution()
 
     def _layer_gradient(self, index: int, below: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of a layer's weights and of its biases, in the shapes of the net's own."""
@@ -335,53 +342,6 @@ class _ChunkSums:
             active=tuple(map(operator.add, self.active, other.active)),
             units=tuple(map(operator.add, self.units, other.units)),
         )
-
-
-def _turned(weight: Tensor, stride: int) -> Tensor | None:
-    """Return filters (N, C, k, k) turned by 180° as (C, N, k, k): a transposed convolution is a convolution with them.
-
-    None if the layer is not given to oneDNN that way: a layer with a stride, on a GPU, or in another dtype.
-    """
-    is_square = weight.shape[2] == weight.shape[3]  # an object's filter may not be
-    if stride != 1 or not is_square or weight.is_cuda or not _has_onednn(weight.dtype):
-        return None
-    return weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-
-
-def _convolution(below: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """Convolve with stride 1 by oneDNN, however small the maps are: PyTorch takes other code for small ones."""
-    return torch.mkldnn_convolution(below, weight, bias, [padding] * 2, [1, 1], [1, 1], 1)
-
-
-def _fused_convolution(
-    below: Tensor, weight: Tensor, bias: Tensor | None, padding: int, stride: int, activation: str
-) -> Tensor:
-    """Convolve and apply `activation` in one oneDNN pass, an internal operation of PyTorch's compiler."""
-    found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        below, weight, bias, [padding] * 2, [stride] * 2, [1, 1], 1, activation, [], ""
-    )
-    return found
-
-
-def _packed(weight: Tensor, padding: int, stride: int, shape: tuple[int, ...]) -> Tensor:
-    """Return a weight in oneDNN's own order for inputs of `shape`: an opaque tensor."""
-    found: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
-        weight, [padding] * 2, [stride] * 2, [1, 1], 1, list(shape)
-    )
-    return found
-
-
-@functools.cache
-def _has_onednn(dtype: torch.dtype) -> bool:
-    if dtype is torch.bfloat16:
-        return _has_fused_convolution()
-    return dtype is torch.float32 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-
-
-@functools.cache
-def _has_fused_convolution() -> bool:
-    names = ("_convolution_pointwise", "_reorder_convolution_weight", "_is_mkldnn_bf16_supported")
-    return all(hasattr(torch.ops.mkldnn, name) for name in names) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _count_active(layer: Tensor) -> int:

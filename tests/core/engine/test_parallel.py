@@ -1,21 +1,21 @@
-"""Chunks on several threads (core/engine/parallel.py), and packed weights (core/engine/blocked.py)."""
+"""Chunks on several threads (core/engine/parallel.py)."""
 
 import threading
 from collections.abc import Iterator
 
 import pytest
 import torch
-from engines import relative
 from nets import case, seeded
 
 from core.engine import Batch, FastEngine
-from core.engine.blocked import BlockedNet, _has_onednn
+from core.engine.blocked import BlockedNet
 from core.engine.layout import Layout
+from core.engine.onednn import has_onednn
 from core.engine.parallel import parallel_map
 
 BFLOAT16 = pytest.param(
     torch.bfloat16,
-    marks=pytest.mark.skipif(not _has_onednn(torch.bfloat16), reason="oneDNN has no bfloat16 on this processor"),
+    marks=pytest.mark.skipif(not has_onednn(torch.bfloat16), reason="oneDNN has no bfloat16 on this processor"),
 )
 
 
@@ -109,16 +109,3 @@ def test_gradients_are_the_same_to_the_bit_on_any_number_of_threads(dtype):
         for other in found[1:]:
             pairs = [pair for sides in zip(other, found[0], strict=True) for pair in zip(*sides, strict=True)]
             assert all(torch.equal(one, first) for one, first in pairs)
-
-
-@pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])
-def test_packed_weights_give_the_same_basis(boundary):
-    """Also with a stride above the first layer and with a kernel larger than its map, which are not packed top-down."""
-    for layers in ([(16, 7, 3), (8, 3, 1), (8, 3, 1)], [(8, 5, 1), (8, 3, 2)], [(40, 6, 3), (8, 10, 1)]):
-        one = case("a", layers, (60, 66), boundary, channels=3, count=2)
-        layout = Layout.of(one.net.architecture, (60, 66), boundary)
-        blocks = layout.to_blocks(torch.randn(2, 3, 60, 66, generator=seeded(4)))
-        net = BlockedNet.of(one.net.float(), torch.bfloat16)
-        found, expected = (of.basis(blocks, layout).float() for of in (net.with_packed_weights(layout, 2), net))
-        assert relative(found, expected) < 1e-2
-        assert expected.any()
