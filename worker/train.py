@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,31 +15,25 @@ from core.jobs.results import NewModel
 from core.pictures.images import (
     WHITE,
     Levels,
-    MaskedPicture,
     filter_sheet,
-    read_masked_picture,
-    read_picture,
     sheet,
     to_bytes,
     to_pixels,
 )
-from core.pictures.materials import compared_channels, normal_channels, read_maps, shown_maps
-from core.pictures.orientations import evenly_spread_angles, turned, turned_by
-from core.pictures.training_set import TrainingSet, measure_levels
+from core.pictures.materials import compared_channels, shown_maps
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_warnings
 from core.recipe.early_stopping import early_end
 from core.recipe.learner import Learner, TrainingProgress
-from core.recipe.lighting import evened
 from core.recipe.rendering import render_chains
 from core.recipe.resemblance import find_differences, measure_resemblance
 from core.schemas.jobs import Progress
 from core.schemas.learned import LearnedSettings
-from core.schemas.learning import DEFAULT_MAX_BATCH, MAX_PIXELS, LearningParams
+from core.schemas.learning import LearningParams
 from core.schemas.materials import MaterialMap
 from core.schemas.sampling import SampleParams
 from core.storage import datasets
-from core.storage.tables import DatasetImage, new_id
+from core.storage.tables import new_id
 from core.synthesis.sampler import ModelSampler
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.decoding import reconstruct
@@ -50,6 +44,7 @@ from worker.lease_renewer import TimeLimitReached, WorkerStopping
 from worker.origins import Origins
 from worker.plot import plot_metrics
 from worker.results import add_heights, named_pictures
+from worker.training_pictures import load_material, load_pictures
 from worker.training_processes import TrainingProcesses, training_processes
 
 KEPT_CHAINS = 4  # stored with the model, for sampling to start from
@@ -57,7 +52,6 @@ KEPT_FIXED_CHAINS = 64  # if samples start as whole chains instead of patches of
 SHEET_PICTURES = 4  # of the dataset, on a contact sheet
 DRAWN_PICTURES = 2  # if windows of the training pictures were learned
 DRAWN_SIDE = 1024  # pixels along each side of these
-MEASURED_ANGLES = 16  # in which a material's levels are measured if it is turned by any
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
 
 
@@ -68,9 +62,9 @@ def train(context: JobContext) -> None:
     dataset = datasets.find(context.database, context.lease.dataset_id)
     maps = datasets.maps_of(dataset)
     if maps:
-        pictures, levels = _load_material(context, dataset.images, maps, params)
+        pictures, levels = load_material(context, dataset.images, maps, params)
     else:
-        pictures, levels = _load_pictures(context, params)
+        pictures, levels = load_pictures(context, params)
     checkpoint = context.lease.checkpoint
     state = load_checkpoint(context.blobs.get(checkpoint), context.device) if checkpoint else None
     with training_processes(context, params) as processes:
@@ -297,95 +291,6 @@ class _TimeEstimate:
         seconds_per_cost = (time.monotonic() - self._began_at) / self._done
         left = (progress.last_iteration - progress.iteration) * self._costs[progress.stage - 1]
         return round(seconds_per_cost * (left + self._iterations * sum(self._costs[progress.stage :])), 1)
-
-
-def _load_material(
-    context: JobContext, rows: Sequence[DatasetImage], maps: Sequence[MaterialMap], params: LearningParams
-) -> tuple[TrainingSet, Levels]:
-    """Return a material as a training set of one picture, whose channels are those of its maps, and its levels.
-
-    Light is evened in each map on its own, by the same blur.
-    """
-    read = read_maps([context.blobs.get(row.blob) for row in rows], maps, params.image_size)
-    groups: list[int] = [one.channels for one in maps]
-    count = len(read)
-    picture = torch.cat([evened(part, params.even_light) for part in torch.split(read, groups)])
-    normals = normal_channels(maps, torch.zeros(count), torch.ones(count))
-
-    def in_every_orientation() -> Iterator[Tensor]:
-        if params.any_angle:
-            angles = evenly_spread_angles(MEASURED_ANGLES)
-            return (turned_by(picture[None], angle[None], params.image_size, normals)[0] for angle in angles)
-        return (turned(picture, orientation, normals) for orientation in params.turns)
-
-    levels, std = measure_levels(_Rereading(in_every_orientation), params.contrast, groups=groups)
-    standardized = levels.standardize(picture[None]).to(context.device)
-    return TrainingSet(
-        1,
-        count,
-        std,
-        levels.box,
-        context.device,
-        lambda indices: standardized[list(indices)],
-        normal_channels(maps, levels.mean, levels.gains),
-    ), levels
-
-
-def _load_pictures(context: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels]:
-    """Return the dataset's pictures as a training set, and their levels. They are grey if all pictures are.
-
-    Transparent pixels are not learned from. Few pictures are held in memory; many, or large ones, are read from storage
-    for each batch. Raises NothingToLearn if all pixels are transparent.
-    """
-    assert context.lease.dataset_id is not None
-    rows = datasets.find(context.database, context.lease.dataset_id).images
-    channels = 1 if all(row.mode in ("L", "LA") for row in rows) else 3
-
-    def read_one(index: int) -> Tensor:
-        content = context.blobs.get(rows[index].blob)
-        if "A" not in rows[index].mode or not params.learns_parts:
-            return evened(read_picture(content, params.image_size, channels), params.even_light)
-        return _known_part(read_masked_picture(content, params.image_size, channels), params.even_light)
-
-    def read_all() -> Iterator[Tensor]:
-        for index in range(len(rows)):
-            context.renewer.check_stop()
-            yield read_one(index)
-
-    few = len(rows) <= min(DEFAULT_MAX_BATCH, MAX_PIXELS // params.image_size**2)
-    in_memory = list(read_all()) if few else None
-    own_mean = params.even_light is not None
-    levels, std = measure_levels(in_memory or _Rereading(read_all), params.contrast, own_mean)
-
-    def standardized(picture: Tensor) -> Tensor:
-        return levels.standardize(picture[None], own_mean)[0]
-
-    if in_memory is not None:
-        in_memory = [standardized(picture) for picture in in_memory]
-
-    def read_batch(indices: Sequence[int]) -> Tensor:
-        context.renewer.check_canceled()  # reading a batch from storage may take long
-        pictures = [in_memory[index] if in_memory else standardized(read_one(index)) for index in indices]
-        return torch.stack(pictures).to(context.device)
-
-    return TrainingSet(len(rows), channels, std, levels.box, context.device, read_batch), levels
-
-
-def _known_part(picture: MaskedPicture, even_light: float | None) -> Tensor:
-    """Return a picture (C, S, S) evenly lit, NaN where it is unknown (`core.pictures.parts`)."""
-    if picture.known.all():
-        return evened(picture.pixels, even_light)
-    return torch.where(picture.known, evened(picture.pixels, even_light, picture.known), torch.nan)
-
-
-@dataclass(frozen=True)
-class _Rereading:
-    """An iterable of pictures that reads them again each time it is iterated."""
-
-    read_all: Callable[[], Iterator[Tensor]]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return self.read_all()
 
 
 def _metrics_point(progress: TrainingProgress, gain: float) -> Mapping[str, Any]:
