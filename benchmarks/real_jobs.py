@@ -27,7 +27,8 @@ from core.pictures.training_set import TrainingSet
 from core.recipe.learner import Learner
 from core.recipe.preparation import prepare_for
 from core.schemas.geometry import chain_side
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 

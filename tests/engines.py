@@ -12,7 +12,7 @@ from core.engine.dynamics import Dynamics, random_phase
 from core.engine.layout import Layout
 from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import Boundary
-from core.schemas.learning import Top
+from core.schemas.net import Top
 from core.theory.langevin import langevin_step
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 

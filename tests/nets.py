@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.schemas.geometry import Boundary
-from core.schemas.learning import Top
+from core.schemas.net import Top
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 BOUNDARIES: tuple[Boundary, ...] = ("valid", "torus", "padded")

@@ -4,7 +4,8 @@ import torch
 
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.state import TrainingState
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.theory.learning import architecture_of
 
 CPU = torch.device("cpu")

@@ -14,7 +14,8 @@ sys.path.insert(0, str(ROOT))
 from core.recipe.presets import DESCRIPTIONS, PRESETS, TWO_CORE_SECONDS  # noqa: E402
 from core.schemas.classification import ClassifyParams  # noqa: E402
 from core.schemas.inpainting import InpaintParams  # noqa: E402
-from core.schemas.learning import LayerParams, LearningParams  # noqa: E402
+from core.schemas.learning import LearningParams  # noqa: E402
+from core.schemas.net import LayerParams  # noqa: E402
 from core.schemas.reconstruction import ReconstructParams  # noqa: E402
 from core.schemas.sampling import BlendedModel, SampleParams  # noqa: E402
 

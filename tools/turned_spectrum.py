@@ -16,7 +16,7 @@ from core.pictures.images import read_picture  # noqa: E402
 from core.pictures.orientations import turned_by_random_angles  # noqa: E402
 from core.pictures.spectrum import BANDS_PER_OCTAVE, NYQUIST, band_powers  # noqa: E402
 from core.pictures.training_set import cut_patches  # noqa: E402
-from core.schemas.learning import turnable_side  # noqa: E402
+from core.schemas.orientations import turnable_side  # noqa: E402
 
 SIDE, WINDOWS, SIZE = 128, 24, 512  # pixels of a window, their number, pixels that the photograph is scaled to
 

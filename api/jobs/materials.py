@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from api.errors import counted, validation_problem
-from core.schemas.learning import COLOUR_CHANNELS, MAX_PIXELS, MAX_WEIGHTS, LearningParams
+from core.schemas.learning import MAX_PIXELS, LearningParams
 from core.schemas.materials import MaterialMap, channels_of
 from core.schemas.model_file import weights_of
+from core.schemas.net import COLOUR_CHANNELS, MAX_WEIGHTS
 from core.schemas.sampling import DATASET_PARAMS, MAX_SIDE, ResolvedSampleParams
 from core.storage import datasets
 from core.storage.tables import Dataset, Model

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.schemas.learning import Orientation
+from core.schemas.orientations import Orientation
 
 FLIPPED = "flipped-"
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from core.pictures.training_set import TrainingSet
 from core.recipe.learner import TrainingProgress, learn
 from core.recipe.state import TrainingState
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.theory.model import GenerativeConvNet
 
 

@@ -37,7 +37,8 @@ from core.recipe.schedule import last_iteration, learning_rate
 from core.recipe.state import TrainingState
 from core.recipe.update_rule import ScaledAdam
 from core.schemas.learned import boundary_of_pictures
-from core.schemas.learning import LearningParams, turnable_side
+from core.schemas.learning import LearningParams
+from core.schemas.orientations import turnable_side
 from core.theory.learning import (
     Algorithm1,
     LearningProgress,

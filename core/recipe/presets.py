@@ -1,6 +1,7 @@
 """Named parameter sets (sec. 7). Without torch, because the API lists them."""
 
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 
 _EXPERIMENT_1_LAYERS = (
     LayerParams(filters=100, kernel_size=15, stride=3),

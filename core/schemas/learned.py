@@ -1,11 +1,35 @@
 """The settings a model was learned with that limit what other jobs can ask of it."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 from core.schemas.geometry import Boundary
-from core.schemas.learning import LayerParams, LearnedSize, Top
+from core.schemas.net import LayerParams, Top
+
+
+class LearnedSize:
+    """What follows from the settings that decide how large the pictures are that a model can draw."""
+
+    if TYPE_CHECKING:  # at run time pydantic would take them for fields, and put them first
+        patch_size: int | None
+        top: Top
+        boundary: Boundary
+
+    @property
+    def of_patches(self) -> bool:
+        """Whether patches are learned that stand alone, so that nothing is known of whole pictures."""
+        return self.patch_size is not None and self.boundary != "torus"
+
+    @property
+    def of_windows(self) -> bool:
+        """Whether the patches are windows of a texture, which continues beyond them."""
+        return self.patch_size is not None and self.boundary == "torus"
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether the model draws only the size it learned."""
+        return self.top == "object" or self.of_patches
 
 
 class LearnedSettings(BaseModel, LearnedSize):

@@ -1,81 +1,24 @@
 """Settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
-import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from core.schemas.geometry import Boundary, map_size, receptive_field, total_stride
+from core.schemas.geometry import Boundary, receptive_field, total_stride
+from core.schemas.learned import LearnedSize
+from core.schemas.net import LayerParams, Top, check_net
+from core.schemas.orientations import ANY_ANGLE, Orientation, Orientations, check_orientations, check_turnable
 
-Top = Literal["convolutional", "object", "category"]
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
-Orientation = Literal["0", "90", "180", "270", "flipped-0", "flipped-90", "flipped-180", "flipped-270"]
-ANY_ANGLE: Literal["any"] = "any"
 
-COLOUR_CHANNELS = 3
 MAX_SEED = 2**63 - 1
 MIN_COMPARED_SIDE = 7  # pixels: pictures are compared by patches of this side
 MAX_IMAGE_SIZE = 4096  # pixels along each side of a training picture
 MAX_WHOLE_SIZE = 1024  # if it is learned whole
 MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration: 64 of the largest
-MAX_WEIGHTS = 2**26  # of a net: 256 MiB; Adam and the kept states take several times as much again
 DEFAULT_MAX_BATCH = 64  # training pictures of an iteration if the settings give no batch_size
 MAX_PROCESSES = 64
-MAX_UNITS = 2**28  # in a net's maps of one picture: 1 GiB
-RESAMPLING_MARGIN = 2  # pixels at each edge of a picture that have too few neighbours to be resampled from
-
-
-def turnable_side(side: int) -> int:
-    """Return the side of the square of pixels that a square of `side` is resampled from, whatever it is turned by.
-
-    It is larger by an even number, so that the middles of both fall on pixels alike.
-    """
-    whole = math.ceil((side - 1) * math.sqrt(2)) + 1 + 2 * RESAMPLING_MARGIN
-    return whole + (whole - side) % 2
-
-
-_OrientationsAsGiven = Annotated[list[Literal[Orientation, "any"]], Field(min_length=1, max_length=8)] | Literal["any"]
-
-
-def _in_a_list(orientations: Any) -> Any:
-    return [ANY_ANGLE] if orientations == ANY_ANGLE else orientations
-
-
-class LayerParams(BaseModel):
-    """One layer of the net (eq. 1)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    filters: Annotated[int, Field(ge=1, le=512, description="Number of filters.")]
-    kernel_size: Annotated[int, Field(ge=1, le=63, description="Side of each filter, in positions of the map below.")]
-    stride: Annotated[
-        int, Field(ge=1, le=16, description="Positions of the map below between neighbouring responses.")
-    ] = 1
-
-
-class LearnedSize:
-    """What follows from the settings that decide how large the pictures are that a model can draw."""
-
-    if TYPE_CHECKING:  # at run time pydantic would take them for fields, and put them first
-        patch_size: int | None
-        top: Top
-        boundary: Boundary
-
-    @property
-    def of_patches(self) -> bool:
-        """Whether patches are learned that stand alone, so that nothing is known of whole pictures."""
-        return self.patch_size is not None and self.boundary != "torus"
-
-    @property
-    def of_windows(self) -> bool:
-        """Whether the patches are windows of a texture, which continues beyond them."""
-        return self.patch_size is not None and self.boundary == "torus"
-
-    @property
-    def fixed_size(self) -> bool:
-        """Whether the model draws only the size it learned."""
-        return self.top == "object" or self.of_patches
 
 
 class LearningParams(BaseModel, LearnedSize):
@@ -183,10 +126,8 @@ class LearningParams(BaseModel, LearnedSize):
         ),
     ] = 0.0
     orientations: Annotated[
-        tuple[Literal[Orientation, "any"], ...],
+        Orientations,
         Field(
-            min_length=1,
-            max_length=8,
             description="The turns and flips that the training pictures are shown in, by degrees anticlockwise: 0, 90, "
             "180, 270, and after a flip left to right flipped-0, flipped-90, flipped-180, flipped-270. In each "
             "iteration each picture (or patch) is shown in one of them, drawn at random: all of them are learned as "
@@ -195,7 +136,6 @@ class LearningParams(BaseModel, LearnedSize):
             "times the patch_size and a few pixels; of whole pictures, the corners that were turned in are not "
             "learned from.",
         ),
-        BeforeValidator(_in_a_list, json_schema_input_type=_OrientationsAsGiven),
     ] = ("0",)
     bounded: Annotated[
         bool,
@@ -312,71 +252,23 @@ class LearningParams(BaseModel, LearnedSize):
         whole = info.data.get("patch_size") or info.data.get("image_size")
         if whole is None:  # it was invalid itself
             return layers
-        side, below, weights, units = whole, COLOUR_CHANNELS, 0, 0
-        for index, layer in enumerate(layers):
-            stride = total_stride(layers[: index + 1])
-            if layer.kernel_size > side:
-                raise ValueError(
-                    f"layers[{index}].kernel_size is {layer.kernel_size}, but the map it is applied to is only "
-                    f"{side} positions wide (pictures of {whole} pixels)"
-                )
-            if stride > whole:
-                raise ValueError(
-                    f"layers[{index}].stride leaves nothing: the strides multiply to {stride}, pictures have only "
-                    f"{whole} pixels"
-                )
-            side = map_size(layer, side)
-            weights += layer.filters * below * layer.kernel_size**2
-            units += layer.filters * side**2
-            below = layer.filters
-        if weights > MAX_WEIGHTS:
-            raise ValueError(
-                f"have {weights:,} weights, but at most {MAX_WEIGHTS:,} are allowed: use fewer or smaller filters"
-            )
-        if units > MAX_UNITS:
-            raise ValueError(
-                f"have maps of {units:,} units for a picture of {whole} pixels, but at most {MAX_UNITS:,} are allowed: "
-                "use fewer filters, larger strides or smaller pictures"
-            )
+        check_net(layers, whole)
         return layers
 
     @field_validator("orientations")
     @classmethod
-    def _each_once(
-        cls, orientations: tuple[Literal[Orientation, "any"], ...], info: ValidationInfo
-    ) -> tuple[Literal[Orientation, "any"], ...]:
-        if len(set(orientations)) < len(orientations):
-            raise ValueError("must name each orientation once: all of them are equally likely")
-        if ANY_ANGLE in orientations:
-            cls._require_turnable(orientations, info)
-        return orientations
-
-    @classmethod
-    def _require_turnable(cls, orientations: tuple[str, ...], info: ValidationInfo) -> None:
-        """Check that what is left of a picture turned by any angle can be learned. Raises ValueError."""
-        if len(orientations) > 1:
-            raise ValueError("must name any alone: it holds all turns")
-        side, patch_size, layers = (info.data.get(name) for name in ("image_size", "patch_size", "layers"))
-        if side is None or layers is None:  # they were invalid themselves
-            return
-        if patch_size is not None:
-            if side < turnable_side(patch_size):
-                raise ValueError(
-                    f"any needs an image_size of at least {turnable_side(patch_size)}: patches of {patch_size} pixels "
-                    "turned by any angle must lie within the pictures"
-                )
-            return
-        if info.data.get("top") == "object" or info.data.get("contrastive"):
+    def _can_be_shown(cls, orientations: Orientations, info: ValidationInfo) -> Orientations:
+        check_orientations(orientations)
+        image_size, patch_size, layers = (info.data.get(name) for name in ("image_size", "patch_size", "layers"))
+        if ANY_ANGLE not in orientations or image_size is None or layers is None:  # these two were invalid themselves
+            return orientations
+        if patch_size is None and (info.data.get("top") == "object" or info.data.get("contrastive")):
             raise ValueError(
                 "any needs patch_size with top object and with contrastive: they learn from whole pictures, and those "
                 "that are turned have corners of which nothing is known"
             )
-        needed = turnable_side(receptive_field(layers) + total_stride(layers))
-        if side < needed:
-            raise ValueError(
-                f"any needs an image_size of at least {needed}: in pictures turned by 45 degrees, no unit of the net, "
-                f"which sees {receptive_field(layers)} x {receptive_field(layers)} pixels, would see known pixels alone"
-            )
+        check_turnable(image_size, patch_size, layers)
+        return orientations
 
     @field_validator("step_size")
     @classmethod

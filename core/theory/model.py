@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from core.schemas import geometry
 from core.schemas.geometry import Boundary
-from core.schemas.learning import Top
+from core.schemas.net import Top
 from core.theory.boundary import crop, surround, unwrap, wrap
 
 INITIAL_WEIGHT_STD = 0.01  # with w = 0 exactly, 1(0 > 0) = 0 and no filter could ever learn

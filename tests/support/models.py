@@ -3,7 +3,8 @@
 import torch
 
 from core.pictures.images import Levels
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet

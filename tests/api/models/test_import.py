@@ -16,8 +16,9 @@ from support.http import Api, fields, problem
 
 from api.models.import_check import check_model_file
 from core.pictures.images import Levels
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
 from core.schemas.model_file import BrokenFile
+from core.schemas.net import LayerParams
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet

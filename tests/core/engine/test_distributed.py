@@ -12,7 +12,7 @@ from core.engine.distributed import DistributedEngine, distributed_engine
 from core.engine.fast import FastEngine
 from core.engine.ranks import ProcessLost
 from core.recipe.learner import Learner
-from core.schemas.learning import LayerParams
+from core.schemas.net import LayerParams
 
 UPDATES = 8
 TEXTURE = with_(

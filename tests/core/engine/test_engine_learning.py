@@ -9,7 +9,8 @@ from core.engine import FastEngine, ReferenceEngine, fast
 from core.engine.dynamics import roll_to_random_phase
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.learner import Learner, learn
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.theory.langevin import langevin_step
 
 CPU = torch.device("cpu")

@@ -11,8 +11,8 @@ from core.pictures.images import Levels, write_picture
 from core.pictures.materials import normal_channels, read_maps, split_maps, unit_normals
 from core.pictures.orientations import turned
 from core.pictures.training_set import measure_levels
-from core.schemas.learning import Orientation
 from core.schemas.materials import MaterialMap
+from core.schemas.orientations import Orientation
 
 ALBEDO = MaterialMap(role="albedo", channels=3, bits=8)
 NORMAL = MaterialMap(role="normal", channels=3, bits=16)

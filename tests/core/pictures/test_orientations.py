@@ -15,7 +15,7 @@ from core.pictures.orientations import (
     turned_by_random_angles,
     turned_each,
 )
-from core.schemas.learning import Orientation, turnable_side
+from core.schemas.orientations import Orientation, turnable_side
 
 ALL = get_args(Orientation)
 CORNERS = torch.tensor([[1, 2], [3, 4]])

@@ -11,8 +11,9 @@ from core.recipe.best_state import COMPARISON_INTERVAL, TOLERATED_GRID_PEAK
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health
 from core.recipe.learner import Learner, learn
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
 from core.schemas.model_file import BrokenFile
+from core.schemas.net import LayerParams
 
 CPU = torch.device("cpu")
 ITERATIONS = 40

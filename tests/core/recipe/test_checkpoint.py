@@ -8,8 +8,9 @@ from safetensors.torch import load, save
 from core.pictures.images import Levels
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.learner import learn
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
 from core.schemas.model_file import MAX_HEADER_BYTES, BrokenFile
+from core.schemas.net import LayerParams
 from core.synthesis.trained_model import TrainedModel, load_model, save_model
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet

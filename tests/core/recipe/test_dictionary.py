@@ -7,7 +7,7 @@ from nets import seeded
 from core.pictures.images import filter_sheet
 from core.pictures.training_set import cut_patches
 from core.recipe.dictionary import dictionary_params, learn_dictionary
-from core.schemas.learning import LayerParams
+from core.schemas.net import LayerParams
 from core.theory.model import GenerativeConvNet
 from core.theory.prototype import Prototype, prototype_architecture
 

@@ -10,7 +10,8 @@ from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.early_stopping import AVERAGED, PATIENCE, early_end, is_steady
 from core.recipe.learner import Learner, learn
 from core.recipe.schedule import COOL_DOWN, FINAL_LEARNING_RATE, last_iteration, learning_rate, schedule_fraction
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 
 CPU = torch.device("cpu")
 ITERATIONS = 60  # so that every iteration is compared

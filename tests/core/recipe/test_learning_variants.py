@@ -16,7 +16,8 @@ from core.pictures.training_set import TrainingSet
 from core.recipe import update_rule
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.learner import RECONSTRUCTION_INTERVAL, Learner, draw_learnable, dynamics_of, examples_of, learn
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.theory.decoding import reconstruction_loss
 from core.theory.learning import architecture_at, architecture_of, observed_units
 

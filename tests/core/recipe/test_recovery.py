@@ -22,7 +22,8 @@ from training import (
 from core.recipe.diagnosis import MAX_WIDE_ITERATIONS, WIDE_STD_RATIO, Health
 from core.recipe.learner import Learner, learn
 from core.recipe.recovery import GOOD_STATE_ITERATIONS, MAX_RECOVERIES, RECOVERY_SCALE, LearningDiverged
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 
 
 @pytest.fixture(scope="module", params=[kill, blow_up])

@@ -14,7 +14,8 @@ from core.recipe.scaling import (
     learning_rate_scales,
     scale_weights,
 )
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.theory.decoding import basis
 from core.theory.learning import architecture_of
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, convolve

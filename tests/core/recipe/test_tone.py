@@ -6,7 +6,8 @@ import torch
 from core.pictures.sums import means
 from core.recipe.presets import PRESETS
 from core.recipe.tone import MAX_GAIN, Tone
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 
 TEXTURE = PRESETS["texture-cpu"]
 

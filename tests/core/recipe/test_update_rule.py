@@ -11,7 +11,8 @@ from core.recipe import update_rule
 from core.recipe.adam import Adam
 from core.recipe.learner import Learner
 from core.recipe.update_rule import SCORE_SCALING, centre_biases, scale_score, whitened_step
-from core.schemas.learning import LayerParams, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.theory.model import Architecture, ConvLayer, positions
 
 ONE_CHAIN = LearningParams(

@@ -9,7 +9,7 @@ import torch
 from nets import BOUNDARIES, CASES, Case, case, every_case, random_net, top_size
 from torch.nn import functional
 
-from core.schemas.learning import Top
+from core.schemas.net import Top
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet, add_layer, positions
 
 SMALL_CASES = [one for one in CASES if one.images[0].numel() <= 150]
