@@ -111,6 +111,7 @@ class JobData(Data):
     params: dict[str, Any]
     error: JobError | None
     dataset_id: str | None
+    dataset_name: str | None = None
     model_id: str | None
     replays: Replay | None = None
     artifacts: list[Artifact]

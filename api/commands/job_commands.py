@@ -186,9 +186,23 @@ def inpaint(
     """Paint the transparent parts of pictures (alpha below 128), or with --seam their edges. Ctrl-C cancels it."""
     params = parameters(assignments, count=count, seam=seam, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    with _dataset(session, pictures, dataset) as given:
+    with _dataset(session, pictures, dataset) as given, _naming_seam(params):
         job = run_job(session, lambda: session.client.inpaint(chosen, given, options, **params), detach)
     write_results(session, job, out)
+
+
+@contextmanager
+def _naming_seam(params: Mapping[str, Any]) -> Iterator[None]:
+    """Add to the refusal of pictures in which nothing is to be painted that --seam needs no transparent parts."""
+    from api.client import Invalid
+
+    try:
+        yield
+    except Invalid as error:
+        if error.field != "dataset_id" or params.get("seam"):
+            raise
+        detail = f"{error.detail} (--seam makes opaque pictures tileable)"
+        raise Invalid(error.status, detail, error.errors) from error
 
 
 def classify(

@@ -29,12 +29,13 @@ def listing(
 ) -> None:
     """List jobs, newest first."""
     found = session.client.jobs.list(kind=kind, status=status)
-    session.list(islice(found, limit), ("id", "kind", "status", "done", "created", "model"), _row)
+    session.list(islice(found, limit), ("id", "kind", "status", "done", "created", "pictures", "model"), _row)
 
 
 def _row(job: "Job") -> tuple[str, ...]:
     done = f"{job.progress.fraction:.0%}"
-    return (job.id, job.kind.value, job.status.value, done, table_time(job.created_at), job.model_id or "")
+    created = table_time(job.created_at)
+    return (job.id, job.kind.value, job.status.value, done, created, job.dataset_name or "", job.model_id or "")
 
 
 @service_command(app, "show", example="genconvnet jobs show job_…")

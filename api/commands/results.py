@@ -54,11 +54,18 @@ def write_results(session: Session, job: "Job", out: Path) -> None:
         session.say(f"job {job.id} is {job.status}: it has not made all of its results")
         return
     if job.kind == "train":
-        session.say(f"learned {job.model_id}; `genconvnet sample {job.model_id}` draws more")
+        name = _model_names(session).get(job.model_id or "")
+        learned = f"{name} ({job.model_id})" if name else job.model_id
+        session.say(f"learned {learned}; `genconvnet sample {job.model_id}` draws more")
     if job.kind == "reconstruct":
         session.say(f"mean error: {job.metrics['mean_rmse']:.1f} grey levels")
     if job.kind == "classify":
-        names = {model.id: model.name for model in session.client.models.list()}
+        known = _model_names(session)
         for one in json.loads(job.read("classification.json"))["pictures"]:
             likely = one["most_likely"]
-            session.say(f"{one['filename']}: {names.get(likely) or likely} ({one['probabilities'][likely]:.0%})")
+            session.say(f"{one['filename']}: {known.get(likely) or likely} ({one['probabilities'][likely]:.0%})")
+
+
+def _model_names(session: Session) -> dict[str, str | None]:
+    """Return what each model is called, by its id."""
+    return {model.id: model.name for model in session.client.models.list()}

@@ -1,6 +1,6 @@
 """/v1/jobs"""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
 from core.jobs import previews, requests
 from core.schemas.jobs import JobKind, JobStatus
+from core.storage import datasets
 from core.storage.blobs import BlobMissing
 from core.storage.errors import NotFound
 from core.storage.tables import Artifact, Job
@@ -80,8 +81,7 @@ def listing(
 ) -> Page[JobOut]:
     """List jobs, newest first."""
     rows = requests.listing(app_state.database, kind=kind, status=status, limit=limit + 1, after=after)
-    positions = requests.queue_positions(app_state.database, rows[:limit])
-    return page_of(rows, limit, lambda row: JobOut.of(row, positions.get(row.id)))
+    return page_of(rows, limit, _shower(app_state, rows[:limit]))
 
 
 @router.get("/{job_id}")
@@ -204,7 +204,18 @@ def selected_artifacts(app_state: AppStateDep, artifact: Selected) -> Response:
 
 def job_out(app_state: AppState, job: Job) -> JobOut:
     """Return a job as responses show it, with its position in the queue."""
-    return JobOut.of(job, requests.queue_positions(app_state.database, [job]).get(job.id))
+    return _shower(app_state, [job])(job)
+
+
+def _shower(app_state: AppState, jobs: Sequence[Job]) -> Callable[[Job], JobOut]:
+    """Return a function that shows any of these jobs, after reading what all of them need at once."""
+    positions = requests.queue_positions(app_state.database, jobs)
+    names = datasets.names(app_state.database, {job.dataset_id for job in jobs if job.dataset_id is not None})
+
+    def show(job: Job) -> JobOut:
+        return JobOut.of(job, positions.get(job.id), names.get(job.dataset_id or ""))
+
+    return show
 
 
 def _serve(app_state: AppState, request: Request, job_id: str, name: str) -> Response:

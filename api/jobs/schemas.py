@@ -205,6 +205,13 @@ class JobOut(BaseModel):
     params: dict[str, Any]
     error: ErrorOut | None
     dataset_id: str | None
+    dataset_name: Annotated[
+        str | None,
+        Field(
+            description="What the dataset is called: its name, or that of its first picture and how many more it has. "
+            "Null without a dataset, or if it was deleted."
+        ),
+    ]
     model_id: str | None
     replays: Annotated[
         Replay | None,
@@ -213,7 +220,7 @@ class JobOut(BaseModel):
     artifacts: list[ArtifactOut]
 
     @classmethod
-    def of(cls, row: Job, queue_position: int | None = None) -> "JobOut":
+    def of(cls, row: Job, queue_position: int | None, dataset_name: str | None) -> "JobOut":
         return cls(
             id=row.id,
             kind=row.kind,
@@ -232,6 +239,7 @@ class JobOut(BaseModel):
             params=row.params,
             error=ErrorOut.model_validate(row.error) if row.error else None,
             dataset_id=row.dataset_id,
+            dataset_name=dataset_name,
             model_id=row.model_id,
             replays=Replay.model_validate(row.replays) if row.replays else None,
             artifacts=[ArtifactOut.of(row.id, artifact) for artifact in row.artifacts],

@@ -22,7 +22,9 @@ class InpaintParams(BaseModel):
 
     count: Annotated[
         int,
-        Field(ge=1, le=MAX_COUNT, description=f"Versions of each picture; at most {MAX_RESULTS} in all."),
+        Field(
+            ge=1, le=MAX_COUNT, description=f"Versions of each picture, at most {MAX_COUNT}, and {MAX_RESULTS} in all."
+        ),
     ] = 1
     steps: Annotated[
         Steps | None,

@@ -14,6 +14,7 @@ from core.schemas.learning import MAX_SEED
 MIN_SIDE = 16
 MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
+MAX_COUNT = 64
 DEFAULT_STEPS = 200
 DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.1
@@ -35,7 +36,7 @@ StepSize = Annotated[
 Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; random if absent.")]
 
 _SIDE = (
-    f"Pixels, at least {MIN_SIDE}; the model's own size if absent. Models of objects draw only their own size; "
+    f"Pixels, {MIN_SIDE} to {MAX_SIDE}; the model's own size if absent. Models of objects draw only their own size; "
     "so do models of patches (patch_size) whose boundary is not torus."
 )
 
@@ -80,9 +81,9 @@ class SampleParams(BaseModel):
         int,
         Field(
             ge=1,
-            le=64,
-            description=f"Number of pictures; more than {SHARD_PICTURES} are divided among workers. Pictures of an "
-            "object start from the chains it was learned with (num_chains of them) and stay near them.",
+            le=MAX_COUNT,
+            description=f"Number of pictures, at most {MAX_COUNT}; more than {SHARD_PICTURES} are divided among "
+            "workers. Pictures of an object start from the chains it was learned with (num_chains of them) and stay near them.",
         ),
     ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None

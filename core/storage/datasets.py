@@ -1,9 +1,9 @@
 """Rows of datasets and their pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from core.schemas.jobs import JobStatus
 from core.schemas.materials import MaterialMap
@@ -31,6 +31,29 @@ def find(database: Database, dataset_id: str) -> Dataset:
     """Return a dataset. Raises NotFound."""
     with database.read() as session:
         return _get(session, dataset_id)
+
+
+def names(database: Database, dataset_ids: Collection[str]) -> dict[str, str]:
+    """Return by id what each dataset is called: its name, or its first picture's and how many more it has.
+
+    A dataset that is not there has no name.
+    """
+    if not dataset_ids:
+        return {}
+    first, every = aliased(DatasetImage), aliased(DatasetImage)
+    pictures = select(func.count()).where(every.dataset_seq == Dataset.seq).scalar_subquery()
+    query = (
+        select(Dataset.id, Dataset.name, first.filename, pictures.label("pictures"))
+        .join(first, (first.dataset_seq == Dataset.seq) & (first.index == 0))
+        .where(Dataset.id.in_(dataset_ids))
+    )
+    with database.read() as session:
+        rows = session.execute(query).all()
+    return {row.id: row.name or _named_after(row.filename, row.pictures) for row in rows}
+
+
+def _named_after(filename: str, pictures: int) -> str:
+    return filename if pictures == 1 else f"{filename} and {pictures - 1} more"
 
 
 def maps_of(dataset: Dataset) -> tuple[MaterialMap, ...]:

@@ -105,6 +105,7 @@ def test_pictures_are_learned_and_no_earlier_result_is_overwritten(terminal: Ter
     assert all(Path(file).is_file() for file in files)
     assert {"learned/synthesized-001.png", "learned/metrics.json"} <= set(files)
     assert re.search(r"train job_\w+: succeeded", done.stderr)
+    assert re.search(r"learned bricks \(model_\w+\)", done.stderr)
     sample = ("sample", "bricks", "--count=1", "--width=40", "--height=24", "--steps=5")
     job = terminal.entry(*sample, "--seed=7", "--out=learned")
     assert (job["status"], job["params"]["steps"], job["params"]["seed"]) == ("succeeded", 5, 7)
@@ -140,6 +141,7 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     assert [Path(file).name for file in job["files"][-2:]] == ["inpainted-000.png", "inpainted-001.png"]
     refused = terminal.run("inpaint", model_id, "stripes.png", "--seam", code=2).stderr
     assert "short side must be 32" in refused
+    assert "(--seam makes opaque" in terminal.run("inpaint", model_id, "stripes.png", code=2).stderr
     varied = ("--start=stripes.png", "--start-strength=0.2", "--count=1", "--steps=10")
     job = terminal.entry("sample", model_id, *varied)
     assert (job["params"]["start_strength"], job["progress"]["iterations"]) == (0.2, 2)

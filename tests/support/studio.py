@@ -35,6 +35,8 @@ class Studio:
 
     def open(self, *parts: str) -> None:
         """Open a view by its address, as a new visitor."""
+        if self.page.url.startswith(self.url):
+            self.page.evaluate("sessionStorage.clear()")
         self.page.goto("about:blank")
         self.page.goto(f"{self.url}/#/{'/'.join(parts)}")
         self.page.wait_for_selector("main h1")

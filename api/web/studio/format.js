@@ -29,6 +29,15 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".") : "");
 export const words = (name) => name.replaceAll("_", " ");
 
+const SAID = [[/\btrue\b/g, "on"], [/\bfalse\b/g, "off"], [/\bnull\b/g, "empty"], [/\bif absent\b/g, "if empty"], [/\bIf absent\b/g, "If empty"], [/\bmust be absent\b/g, "must be empty"]];
+
+// What the service says of parameters, in the words of the page: its labels, and values as its fields show them.
+export function pageWords(text) {
+  const named = text.replace(/\b[a-z]+(_[a-z]+)+\b/g, words);
+  const said = SAID.reduce((so, [api, page]) => so.replace(api, page), named);
+  return said.replace(/(^|[.!?] )(on|off|empty):/g, (_, before, word) => `${before}${word[0].toUpperCase()}${word.slice(1)}:`);
+}
+
 // A parameter's value in one line.
 export function value(given) {
   if (given === null || given === undefined) return "none";

@@ -10,6 +10,7 @@ import { html, render, useEffect } from "./ui.js";
 import { link, route, startRouter } from "./router.js";
 import { key, loadSession, signOut } from "./session.js";
 import { applyEvent, isFinal, jobOf, loadJob, loadNewest, order } from "./data/jobs.js";
+import { fillIn, startKeeping, stopKeeping } from "./kept.js";
 import { startFeed } from "./data/feed.js";
 import { continueSeries, loadPreviews, loadSeries } from "./data/series.js";
 import { loadDatasets } from "./data/datasets.js";
@@ -70,8 +71,14 @@ function Account() {
     <div class="account">
       <a class="quiet-link" href="docs">API</a>
       ${key.value && html`<span class="quiet" title="The key you signed in with">${key.value.name}</span>
-        <button class="small" type="button" onClick=${() => attempt(signOut)}>Sign out</button>`}
+        <button class="small" type="button" onClick=${() => attempt(leave)}>Sign out</button>`}
     </div>`;
+}
+
+// What was filled in is the key's, as everything on the page is.
+async function leave() {
+  stopKeeping();
+  await signOut();
 }
 
 const Missing = () => html`<header class="view-head"><h1 tabindex="-1">There is no such page</h1></header><p class="empty"><a href=${link("make")}>Make something</a> instead.</p>`;
@@ -106,11 +113,13 @@ async function refresh() {
 
 async function begin() {
   startRouter();
+  fillIn();
   const place = document.getElementById("app");
   place.replaceChildren();
   render(html`<${App} />`, place);
   await inBackground(loadSession);
   if (locked.peek()) return;
+  inBackground(startKeeping);
   startFeed(onEvent, refresh);
   [loadPresets, loadModels, loadNewest, loadDatasets].forEach((load) => inBackground(load));
 }

@@ -12,8 +12,8 @@ function parse(hash) {
 
 // link("jobs", id) is the address of a job. A last argument that is an object becomes the query.
 export function link(...parts) {
-  const query = typeof parts.at(-1) === "object" ? `?${new URLSearchParams(parts.pop())}` : "";
-  return `#/${parts.map(encodeURIComponent).join("/")}${query}`;
+  const query = typeof parts.at(-1) === "object" ? new URLSearchParams(parts.pop()).toString() : "";
+  return `#/${parts.map(encodeURIComponent).join("/")}${query && `?${query}`}`;
 }
 
 export function go(...parts) {
@@ -24,6 +24,13 @@ export function go(...parts) {
 export function replace(...parts) {
   history.replaceState(history.state, "", link(...parts));
   route.value = parse(location.hash);
+}
+
+// Take names out of the query, because what they asked for was changed since: the way back leads to the change.
+export function forget(...names) {
+  const { view, parts, query } = route.peek();
+  if (!names.some((name) => name in query)) return;
+  replace(view, ...parts, Object.fromEntries(Object.entries(query).filter(([name]) => !names.includes(name))));
 }
 
 export function startRouter() {

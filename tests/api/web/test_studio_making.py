@@ -1,6 +1,7 @@
 """The studio from a first picture to results, as people go."""
 
 import io
+import re
 import zipfile
 from typing import Any
 
@@ -10,6 +11,8 @@ from support import pictures
 from support.service import slowed
 from support.studio import LONG, Studio
 from support.waiting import until
+
+from core.schemas.sampling import MAX_COUNT, MAX_SIDE, MIN_SIDE
 
 # Hand a file to the page as a drop or a paste does: [kind of event, name of the file, its bytes].
 HAND_OVER = """([kind, name, bytes]) => {
@@ -165,6 +168,18 @@ def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> N
     studio.page.get_by_label("image size", exact=True).fill("17")
     studio.page.click("button:text-is('Learn')")
     studio.page.wait_for_selector("details[open] .field.wrong")
+    wrong = studio.page.inner_text(".field.wrong .hint")
+    studio.reload()  # the tab keeps what was filled in, and which pictures the service has
+    assert studio.page.get_by_label("image size", exact=True).input_value() == "17"
+    studio.page.wait_for_selector(".chosen :text('stored as stripes.png')")
+    studio.page.click("a.card:has-text('Object')")
+    studio.page.click("a.card:has-text('Texture')")
+    assert studio.page.get_by_label("image size", exact=True).input_value() == "17"
+    studio.page.click("button:text-is('Begin anew')")
+    studio.page.wait_for_selector(".drop")
+    assert studio.page.get_by_label("image size", exact=True).input_value() == "96"
+    assert studio.page.locator("button:text-is('Begin anew')").count() == 0
+    assert "_" not in wrong
 
 
 def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(studio: Studio) -> None:
@@ -239,6 +254,12 @@ def _pumped(studio: Studio, wanted: str, found: list[str]) -> bool:
 def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, learned: dict[str, Any]) -> None:
     studio.open("make", f"sample?model={learned['model_id']}")
     studio.page.click("summary:has-text('All other settings')")
+    hints = " ".join(studio.page.locator(".field .hint").all_inner_texts())
+    assert re.findall(r"\w+_\w+|\btrue\b|\bfalse\b|\bnull\b|\babsent\b", hints) == []
+    limits = {"count": (1, MAX_COUNT), "width": (MIN_SIDE, MAX_SIDE), "height": (MIN_SIDE, MAX_SIDE)}
+    for name, bounds in limits.items():
+        field = studio.page.get_by_label(name, exact=True)
+        assert tuple(int(field.get_attribute(bound) or 0) for bound in ("min", "max")) == bounds
     for name, value in {"count": "2", "width": "48", "height": "32", "steps": "3"}.items():
         studio.page.get_by_label(name, exact=True).fill(value)
     studio.page.get_by_label("tileable").check()
@@ -381,6 +402,26 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     (blended,) = drawn()["blend"]
     assert (blended["model_id"], blended["weight"]) == (imported["id"], 0.5)
     assert pictures.decoded(stored(blended["mask_dataset_id"])).tobytes() == pictures.decoded(mask).tobytes()
+
+    page.click("button:text-is('Draw more, any size')")
+    page.wait_for_selector(".steer :text('mask-0.png')")
+    assert page.get_by_label("Weight of Twin").input_value() == "0.5"
+    page.get_by_label("width", exact=True).fill(str(2 * int(page.get_by_label("height", exact=True).input_value())))
+    page.wait_for_selector(".companion :text('50 % of it, at its top and bottom, is cut off')")
+    page.click(".companion button:text-is('Paint')")
+    page.wait_for_selector(".brush :text-matches('[1-9]\\d? % painted over')")  # as the mask before
+    page.click(".brush button:text-is('Clear')")
+    page.locator(".brush canvas").focus()
+    page.keyboard.press("Space")
+    painted = studio.pixels(".companion .as-seen")
+    studio.reload()
+    page.wait_for_selector(".steer :text('painted 1.png')")
+    assert studio.pixels(".companion .as-seen") == painted
+    (again,) = drawn()["blend"]
+    assert (again["model_id"], again["weight"]) == (imported["id"], 0.5)
+    brushed = pictures.decoded(stored(again["mask_dataset_id"])).convert("L")
+    assert brushed.width == 2 * brushed.height
+    assert [brushed.getpixel(place) for place in ((brushed.width // 2, brushed.height // 2), (2, 2))] == [255, 0]
     service.http.delete(f"/v1/models/{imported['id']}").raise_for_status()
 
 
@@ -402,7 +443,14 @@ def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, lear
     body = {"kind": "inpaint", "model_id": learned["model_id"], "dataset_id": studio.service.upload(photograph)}
     automatic = studio.service.job(studio.service.post_job({**body, "params": {"seam": True}}))["params"]["seam_width"]
     studio.open("make", f"seam?model={learned['model_id']}")
-    choose(studio, "photograph.png", photograph)
+    studio.page.wait_for_selector(".lead:has-text('the shorter side must be 32 pixels')")
+    large = pictures.colors(40, 36).convert("L")
+    choose(studio, "photograph.png", pictures.encoded(large, "PNG"))
+    studio.page.wait_for_selector(".start :text('Crop or scale photograph.png')")
+    studio.page.click("button:text-is('Scale to 36 × 32')")
+    studio.page.wait_for_selector("figcaption:has-text('40 × 36; of it 36 × 32, scaled')")
+    studio.page.click("button:text-is('Crop to 36 × 32')")
+    studio.page.wait_for_selector("figcaption:has-text('40 × 36; of it 36 × 32, cropped')")
     until(lambda: studio.page.get_by_label("seam width", exact=True).input_value() == str(automatic))
     studio.page.get_by_label("seam width", exact=True).fill("6")
     studio.page.click("button:text-is('Make tileable')")
@@ -410,12 +458,17 @@ def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, lear
     studio.wait_for_status("done")
     job = studio.service.job(job_id)
     assert (job["kind"], job["params"]["seam"], job["params"]["seam_width"]) == ("inpaint", True, 6)
-    assert studio.page.inner_text(".job-head h1").startswith("Make tileable from")
+    assert studio.page.inner_text(".job-head h1").startswith("Make tileable photograph.png · by ")
     painted = pictures.decoded(studio.service.artifact(job, "inpainted-000.png")).convert("L")
-    given = pictures.decoded(photograph).convert("L")
-    middle = (6, 6, 26, 26)
+    given = large.crop((2, 2, 38, 34))
+    middle = (6, 6, 30, 26)
     assert painted.crop(middle).tobytes() == given.crop(middle).tobytes()
     assert painted.tobytes() != given.tobytes()
+    link = studio.page.locator(".given a").get_attribute("href")
+    shown = studio.service.http.get(str(link)).raise_for_status().content
+    assert pictures.decoded(shown).convert("L").tobytes() == given.tobytes()
+    studio.page.click("a.back")
+    studio.page.wait_for_selector(f".job-row[href$='{job_id}'] :text('photograph.png · by ')")
 
 
 def test_only_models_that_can_make_tileable_are_offered_for_it(studio: Studio, learned: dict[str, Any]) -> None:

@@ -1,26 +1,33 @@
-// What the user is about to make. It lasts while the page is open, also when other views are looked at.
+// What the user is about to make. It lasts while the page is open, also when other views are looked at; kept.js keeps it
+// over a reload.
 
 import { Refused } from "../api.js";
 import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
 import { createDataset } from "./datasets.js";
+import { fitsSide, fitted } from "./fit.js";
 import { modelOf } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
 import { roleOfName } from "./roles.js";
 import { presetsFor } from "./presets.js";
 import { isOurs } from "./replays.js";
-import { bitmapOf, steeringParams } from "./steering.js";
+import { bitmapOf, blend, pictures, steeringParams } from "./steering.js";
 
 export const kindId = signal("texture");
 export const kind = computed(() => kindOf(kindId.value));
-export const files = signal([]); // [{id, file, bitmap, ours}]: bitmap is null if this browser cannot show the format, ours if we made it
+// [{id, file, bitmap, ours, fitted}]: bitmap is null if this browser cannot show the format, ours if we made it; fitted is the
+// picture cropped or scaled (fit.js), which is sent where its size matters.
+export const files = signal([]);
 export const roles = signal({}); // id of a file -> which map of a material it is
 export const dataset = signal(null); // a stored set, instead of files
 export const presetName = signal(null);
 export const modelIds = signal([]);
-export const overrides = signal({}); // parameter name -> value
+export const changes = signal({}); // id of a kind -> {parameter name: value}
+export const overrides = computed(() => changes.value[kindId.value] ?? {}); // those of the present kind
 export const problems = signal([]); // [{field, message, file}] of the last attempt
-export const painted = signal(null); // {blob()}: the picture to fill in, transparent where it was painted over
+// The picture to fill in: {modelId, url, name, source, picture, mask, share}. url: if it is stored. picture: a canvas with
+// it as the model sees it. mask, share: what is painted over.
+export const hole = signal(null);
 export const sent = signal(null); // the share of an upload that is sent; null if none runs
 
 export const preset = computed(() => {
@@ -30,14 +37,13 @@ export const preset = computed(() => {
 export const pictureCount = computed(() => dataset.value?.images.length ?? files.value.length);
 export const wantsPictures = computed(() => !["sample", "inpaint"].includes(kindId.value));
 export const takesMaps = computed(() => kindId.value === "texture");
+// The pixels that the shorter side of each picture must have; null if any size works.
+export const sideNeeded = computed(() => (kindId.value === "seam" ? modelOf(modelIds.value[0])?.params.image_size ?? null : null));
 export const wantsModel = computed(() => kind.value.group === "use");
 
 export function choose(id, query = {}) {
   batch(() => {
-    if (kindId.peek() !== id) {
-      overrides.value = {};
-      problems.value = [];
-    }
+    if (kindId.peek() !== id) problems.value = [];
     kindId.value = kindOf(id).id;
     if (query.model) modelIds.value = [query.model];
   });
@@ -45,8 +51,30 @@ export function choose(id, query = {}) {
 
 export function override(name, value) {
   const { [name]: _, ...others } = overrides.peek();
-  overrides.value = value === undefined ? others : { ...others, [name]: value };
+  overrideAll(value === undefined ? others : { ...others, [name]: value });
   problems.value = problems.peek().filter((one) => one.field !== `params.${name}`);
+}
+
+export function overrideAll(values, id = kindId.peek()) {
+  changes.value = { ...changes.peek(), [id]: values };
+}
+
+// Whether anything is chosen or set that `beginAnew` would take away.
+export const begun = computed(
+  () =>
+    pictureCount.value > 0 || hole.value?.share > 0 || presetName.value !== null || blend.value.length > 0 ||
+    Object.keys(pictures.value).length > 0 || Object.values(changes.value).some((one) => Object.keys(one).length > 0),
+);
+
+export function beginAnew() {
+  batch(() => {
+    clearPictures();
+    changes.value = {};
+    presetName.value = null;
+    hole.value = null;
+    pictures.value = {};
+    blend.value = [];
+  });
 }
 
 let last = 0;
@@ -72,6 +100,25 @@ function guessedRoles(added) {
   return clear.length < 2 ? {} : Object.fromEntries(clear.filter(([, role]) => !taken.includes(role)));
 }
 
+// Crop or scale a picture to a size; the file itself stays. The pictures of a stored set are fetched, and the set stays.
+export async function fit(id, how) {
+  if (dataset.peek()) {
+    const { images } = dataset.peek();
+    const fetched = await Promise.all(images.map(async ({ url, filename }) => new File([await (await fetch(url)).blob()], filename)));
+    await addFiles(fetched);
+    id = files.peek()[images.findIndex(({ index }) => index === id)].id;
+  }
+  const { bitmap, file } = files.peek().find((one) => one.id === id);
+  changeFile(id, { fitted: await fitted(bitmap, file.name, how) });
+}
+
+export const unfit = (id) => changeFile(id, { fitted: null });
+
+function changeFile(id, values) {
+  problems.value = [];
+  files.value = files.peek().map((one) => (one.id === id ? { ...one, ...values } : one));
+}
+
 export function setRole(id, role) {
   roles.value = { ...roles.peek(), [id]: role };
   problems.value = [];
@@ -92,10 +139,20 @@ export const isZip = (file) => /\.zip$/i.test(file.name) || file.type === "appli
 export const missing = computed(() => {
   if (wantsModel.value && modelIds.value.filter(modelOf).length === 0) return "Choose a model.";
   if (kindId.value === "classify" && modelIds.value.length < 2) return "Choose two models or more.";
-  if (kindId.value === "inpaint" && !painted.value) return "Paint over what should go.";
+  if (kindId.value === "inpaint" && !hole.value?.share) return "Paint over what should go.";
+  if (kindId.value === "inpaint" && hole.value.share === 1) return "Leave something to paint from.";
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
+  if (misfit.value) return `Crop or scale ${misfit.value}: this model works on photographs whose shorter side is ${sideNeeded.value} pixels.`;
   if (takesMaps.value && !dataset.value && withoutRole()) return `Say at “This is” which map of the material ${withoutRole().file.name} is, or remove it.`;
   return null;
+});
+
+// The name of the first picture whose size does not work; undefined if all do, or cannot be seen here.
+const misfit = computed(() => {
+  const side = sideNeeded.value;
+  if (!side) return undefined;
+  if (dataset.value) return dataset.value.images.find((one) => !fitsSide([one.width, one.height], side))?.filename;
+  return files.value.find(({ bitmap, fitted }) => bitmap && !fitsSide(fitted?.size ?? [bitmap.width, bitmap.height], side))?.file.name;
 });
 
 // A file that does not say which map it is, though others do.
@@ -123,12 +180,13 @@ export async function start() {
 
 async function stored() {
   if (kindId.peek() === "inpaint") {
-    const file = new File([await painted.peek().blob()], "to fill in.png", { type: "image/png" });
+    const { mask, picture, name } = hole.peek();
+    const file = new File([await mask.pierced(picture)], name.replace(/(\.[^.]*)?$/, ".png"), { type: "image/png" });
     return { set: await createDataset([file]), notes: [] };
   }
   if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
   sent.value = 0;
-  const chosen = files.peek().map((one) => one.file);
+  const chosen = files.peek().map((one) => (sideNeeded.peek() && one.fitted?.file) || one.file);
   const report = (share) => {
     sent.value = share;
   };

@@ -21,6 +21,8 @@ export async function loadModels() {
 export const modelOf = (id) => models.value?.find((one) => one.id === id);
 export const modelName = (model) => model?.name || (model ? `${kindOf(purposeOf(model.params)).title} ${model.id.slice(-6)}` : "deleted model");
 
+export const MIN_SIDE = 16; // pixels of what a model draws at any size; as in core/schemas/sampling.py
+
 // What a model can draw: only its own size if it learned an object, or patches that stand alone.
 export const isFixedSize = ({ params }) => params.top === "object" || isOfPatches({ params });
 export const isOfPatches = ({ params }) => Boolean(params.patch_size) && params.boundary !== "torus";

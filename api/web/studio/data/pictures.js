@@ -45,8 +45,17 @@ export async function trainingJob(modelId) {
   return peek(id) ?? (await loadJob(id).catch(() => null));
 }
 
-async function imageOf(datasetId, index, role = null) {
+// The picture of a dataset at a place, or the map of a role; null if it is not there.
+export async function imageOf(datasetId, index = 0, role = null) {
   const set = datasetId ? await datasetOf(datasetId).catch(() => null) : null;
   const wanted = set?.maps.find((one) => one.role === role)?.index ?? index;
   return set?.images.find((image) => image.index === wanted) ?? null;
+}
+
+// An <img> that can be drawn.
+export async function loaded(src) {
+  const image = new Image();
+  image.src = src;
+  await image.decode();
+  return image;
 }

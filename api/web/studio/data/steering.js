@@ -2,10 +2,15 @@
 
 import { signal } from "../ui.js";
 import { createDataset } from "./datasets.js";
+import { imageOf, loaded } from "./pictures.js";
 import { isFixedSize, isOfMaterial, isOfPatches, models } from "./models.js";
 
-export const pictures = signal({}); // start, end or guide -> {file, bitmap, strength}; strength is undefined for the default
-export const blend = signal([]); // [{modelId, mask, weight}]: mask is {file, bitmap} or null, weight undefined for all of it
+// start, end or guide -> {name, bitmap, file, datasetId, strength}. file: until it is stored, then datasetId. strength:
+// undefined for the default.
+export const pictures = signal({});
+// [{modelId, mask, weight}]: mask is a picture like those, or painted here, {name, paint: a Mask}, or null; weight is
+// undefined for all of it.
+export const blend = signal([]);
 
 const WITHOUT_MASK = 0.5; // the weight of a model that is drawn everywhere
 
@@ -33,9 +38,18 @@ export function blendOf(model) {
 
 export const weightOf = ({ mask, weight }) => weight ?? (mask ? 1 : WITHOUT_MASK);
 
+export const pictureOf = async (file) => ({ name: file.name, file, bitmap: await bitmapOf(file) });
+
+// A picture that is stored, or null if it is not there any more.
+export async function storedPicture(datasetId) {
+  const image = await imageOf(datasetId);
+  if (!image) return null;
+  return { name: image.filename, datasetId, bitmap: await loaded(image.url).catch(() => null) };
+}
+
 // Steer by a file, or by none.
 export async function steer(slot, file) {
-  const chosen = file && { file, bitmap: await bitmapOf(file) };
+  const chosen = file && (await pictureOf(file));
   const { [slot]: _, ...others } = pictures.peek();
   pictures.value = chosen ? { ...others, [slot]: chosen } : others;
 }
@@ -56,19 +70,40 @@ export function removeCompanion(modelId) {
   blend.value = blend.peek().filter((one) => one.modelId !== modelId);
 }
 
+// Blend as a job did: with its models, masks and weights.
+export async function blendAs(job) {
+  const masks = await Promise.all(job.params.blend.map((one) => one.mask_dataset_id && storedPicture(one.mask_dataset_id)));
+  blend.value = job.params.blend.map((one, index) => ({ modelId: one.model_id, mask: masks[index] || null, weight: one.weight ?? undefined }));
+}
+
 // Upload what steers this model; return the parameters that name it.
 export async function steeringParams(model) {
   const params = {};
   for (const slot of slotsOf(model)) {
     const picture = pictures.peek()[slot];
     if (!picture) continue;
-    params[`${slot}_dataset_id`] = (await createDataset([picture.file])).id;
+    params[`${slot}_dataset_id`] = await stored(picture, (after) => {
+      if (pictures.peek()[slot] === picture) pictures.value = { ...pictures.peek(), [slot]: after };
+    });
     if (picture.strength !== undefined) params[`${slot}_strength`] = picture.strength;
   }
   const companions = canBlend(model) ? blendOf(model) : [];
   for (const one of companions) {
-    const mask = one.mask ? { mask_dataset_id: (await createDataset([one.mask.file])).id } : {};
-    params.blend = [...(params.blend ?? []), { model_id: one.modelId, ...mask, weight: weightOf(one) }];
+    const { modelId, mask } = one;
+    const keep = (after) => {
+      if (blend.peek().find((other) => other.modelId === modelId)?.mask === mask) changeCompanion(modelId, { mask: after });
+    };
+    const masked = mask ? { mask_dataset_id: await stored(mask, keep) } : {};
+    params.blend = [...(params.blend ?? []), { model_id: modelId, ...masked, weight: weightOf(one) }];
   }
   return params;
+}
+
+// Return the id of a picture's dataset. It is uploaded once; keep(picture) then gets it with its id.
+async function stored(picture, keep) {
+  if (picture.datasetId) return picture.datasetId;
+  const file = picture.file ?? new File([await picture.paint.blackAndWhite()], picture.name, { type: "image/png" });
+  const { id } = await createDataset([file]);
+  keep({ ...picture, datasetId: id });
+  return id;
 }

@@ -1,57 +1,45 @@
-// Paint over what should go: with pointer, pen or finger, or with the arrow keys and the space bar.
+// Paint over a picture: with pointer, pen or finger, or with the arrow keys and the space bar.
 
 import { html, useEffect, useRef, useSignal } from "../ui.js";
-import { painted } from "../data/draft.js";
 import { percent } from "../format.js";
-import { drawAsSeen } from "./crop.js";
 import { Icon } from "./icon.js";
-import { Mask } from "./mask.js";
 
-// source: a loaded picture. side: of the pictures that the model learned.
-export function Brush({ source, side }) {
+// mask: a Mask. ground: a canvas of its size, which is painted over. label: what is painted, such as "what should go".
+// changed(): called after each stroke.
+export function Brush({ mask, ground, label, changed }) {
+  const { width, height } = mask;
+  const side = Math.min(width, height);
   const ref = useRef();
-  const mask = useRef(null);
-  const picture = useRef(null);
-  const width = useSignal(Math.max(4, Math.round(side / 7)));
-  const cursor = useSignal({ x: side / 2, y: side / 2 });
+  const thickness = useSignal(Math.max(4, Math.round(side / 7)));
+  const erasing = useSignal(false);
+  const cursor = useSignal({ x: width / 2, y: height / 2 });
   const share = useSignal(0);
   const stroke = useRef(null); // the last point while a stroke goes on
 
   useEffect(() => {
-    mask.current = new Mask(side);
-    picture.current = document.createElement("canvas");
-    drawAsSeen(picture.current, source, side, null);
-    mask.current.takeTransparent(picture.current);
-    changed();
-    return () => {
-      painted.value = null;
-    };
-  }, [source, side]);
-
-  function changed() {
-    share.value = mask.current.share();
-    painted.value = share.value > 0 && share.value < 1 ? { blob: () => mask.current.pierced(picture.current) } : null;
+    share.value = mask.share();
     draw();
+  }, [mask, ground]);
+
+  function ended() {
+    share.value = mask.share();
+    draw();
+    changed();
   }
 
   function draw() {
     const context = ref.current.getContext("2d");
-    context.clearRect(0, 0, side, side);
-    context.drawImage(picture.current, 0, 0);
-    const veil = new OffscreenCanvas(side, side).getContext("2d");
-    veil.drawImage(mask.current.canvas, 0, 0);
-    veil.globalCompositeOperation = "source-in";
-    veil.fillStyle = "rgb(232 72 120 / .82)";
-    veil.fillRect(0, 0, side, side);
-    context.drawImage(veil.canvas, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.drawImage(ground, 0, 0);
+    context.drawImage(veiled(mask, "rgb(232 72 120 / .82)"), 0, 0);
   }
 
   const pointOf = (event) => {
     const box = ref.current.getBoundingClientRect();
-    return { x: ((event.clientX - box.left) / box.width) * side, y: ((event.clientY - box.top) / box.height) * side };
+    return { x: ((event.clientX - box.left) / box.width) * width, y: ((event.clientY - box.top) / box.height) * height };
   };
   const paint = (from, to) => {
-    mask.current.stroke(from, to, width.value);
+    mask.stroke(from, to, thickness.value, erasing.value);
     cursor.value = to;
     draw();
   };
@@ -59,7 +47,7 @@ export function Brush({ source, side }) {
     event.preventDefault();
     ref.current.focus();
     ref.current.setPointerCapture(event.pointerId);
-    mask.current.keep();
+    mask.keep();
     stroke.current = pointOf(event);
     paint(stroke.current, stroke.current);
   };
@@ -73,48 +61,49 @@ export function Brush({ source, side }) {
   const up = () => {
     if (!stroke.current) return;
     stroke.current = null;
-    changed();
+    ended();
   };
   const keys = (event) => {
     const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (by) {
       event.preventDefault();
-      const step = width.value / 2;
-      const next = { x: clamp(cursor.value.x + by[0] * step, side), y: clamp(cursor.value.y + by[1] * step, side) };
+      const step = thickness.value / 2;
+      const next = { x: clamp(cursor.value.x + by[0] * step, width), y: clamp(cursor.value.y + by[1] * step, height) };
       if (event.shiftKey) {
-        mask.current.keep();
-        mask.current.stroke(cursor.value, next, width.value);
-        changed();
+        mask.keep();
+        paint(cursor.value, next);
+        ended();
       }
       cursor.value = next;
     } else if (event.key === " ") {
       event.preventDefault();
-      mask.current.keep();
+      mask.keep();
       paint(cursor.value, cursor.value);
-      changed();
+      ended();
     } else if (event.key === "z" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       undo();
     }
   };
   const undo = () => {
-    mask.current.undo();
-    changed();
+    mask.undo();
+    ended();
   };
   const clear = () => {
-    mask.current.clear();
-    changed();
+    mask.clear();
+    ended();
   };
-  const ring = { left: `${(100 * cursor.value.x) / side}%`, top: `${(100 * cursor.value.y) / side}%`, width: `${(100 * width.value) / side}%` };
+  const ring = { left: `${(100 * cursor.value.x) / width}%`, top: `${(100 * cursor.value.y) / height}%`, width: `${(100 * thickness.value) / width}%` };
   return html`
     <div class="brush">
       <div class="brush-area checker">
-        <canvas ref=${ref} width=${side} height=${side} tabindex="0" role="application" aria-label="Paint over what should go. Arrows move the brush, space paints, shift with an arrow paints a line."
+        <canvas ref=${ref} width=${width} height=${height} tabindex="0" role="application" aria-label=${`Paint over ${label}. Arrows move the brush, space paints, shift with an arrow paints a line.`}
           onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onKeyDown=${keys}></canvas>
         <span class="brush-ring" style=${ring}></span>
       </div>
       <div class="brush-tools">
-        <label>Brush <input type="range" min="2" max=${Math.round(side / 2)} value=${width.value} onInput=${(event) => { width.value = Number(event.target.value); }} /></label>
+        <label>Brush <input type="range" min="2" max=${Math.round(side / 2)} value=${thickness.value} onInput=${(event) => { thickness.value = Number(event.target.value); }} /></label>
+        <button type="button" class="small" aria-pressed=${erasing.value} onClick=${() => { erasing.value = !erasing.value; }}>Erase</button>
         <button type="button" class="small" onClick=${undo}><${Icon} name="undo" />Undo</button>
         <button type="button" class="small" onClick=${clear}>Clear</button>
         <output class="hint">${percent(share.value)} painted over</output>
@@ -122,4 +111,15 @@ export function Brush({ source, side }) {
     </div>`;
 }
 
-const clamp = (number, side) => Math.min(Math.max(number, 0), side);
+// What is painted, in one colour, as a canvas.
+export function veiled({ canvas, width, height }, colour) {
+  const veil = new OffscreenCanvas(width, height);
+  const context = veil.getContext("2d");
+  context.drawImage(canvas, 0, 0);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = colour;
+  context.fillRect(0, 0, width, height);
+  return veil;
+}
+
+const clamp = (number, most) => Math.min(Math.max(number, 0), most);

@@ -1,7 +1,7 @@
 // A form field for a parameter as the service describes it: its words, its default and its bounds.
 
 import { html, useId } from "../ui.js";
-import { value as inWords, words } from "../format.js";
+import { pageWords, value as inWords, words } from "../format.js";
 
 // bounds: JSON Schema of the value. Returns {type, nullable, low, high, options}.
 export function kindOf(bounds) {
@@ -28,12 +28,12 @@ export function Field({ parameter, given, change, error }) {
     <div class="field ${error ? "wrong" : ""}">
       <label for=${id}>${words(parameter.name)}</label>
       <${Input} kind=${kind} parameter=${parameter} given=${given} change=${change} shared=${shared} />
-      <p id=${about} class="hint">${error ?? withNames(parameter.description)}</p>
+      <p id=${about} class="hint">${error ? pageWords(error) : withNames(parameter.description)}</p>
     </div>`;
 }
 
-// The words of the service, in which names are between backticks.
-const withNames = (text) => text.split("`").map((part, index) => (index % 2 ? html`<code>${words(part)}</code>` : part));
+// The words of the service, in which names may be between backticks.
+const withNames = (text) => text.split("`").map((part, index) => (index % 2 ? html`<code>${words(part)}</code>` : pageWords(part)));
 
 function Input({ kind, parameter, given, change, shared }) {
   const current = given === undefined ? parameter.default : given;
@@ -42,7 +42,7 @@ function Input({ kind, parameter, given, change, shared }) {
   }
   if (kind.type === "choice") {
     return html`<select ...${shared} value=${current} onChange=${(event) => change(event.target.value)}>
-      ${kind.options.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}
+      ${kind.options.map((one) => html`<option key=${one} value=${one}>${words(one)}</option>`)}
     </select>`;
   }
   if (kind.type === "integer" || kind.type === "number") {

@@ -1,55 +1,77 @@
 // Choose the picture that is to be filled in, then paint over what should go.
 
+import { drawCovering } from "../canvas.js";
 import { html, useEffect, useSignal } from "../ui.js";
-import { route } from "../router.js";
+import { forget, route } from "../router.js";
 import * as draft from "../data/draft.js";
 import { modelOf } from "../data/models.js";
-import { addressOf, resultsOf, trainingJob } from "../data/pictures.js";
+import { addressOf, loaded, resultsOf, trainingJob } from "../data/pictures.js";
 import { datasetOf } from "../data/datasets.js";
 import { Brush } from "./brush.js";
+import { Mask } from "./mask.js";
 import { attempt } from "./notices.js";
 import { ACCEPT, usePasteAndDrop } from "./pictures-input.js";
 import { Thumb } from "./picture.js";
 
+let taken = null; // id of the last file that was taken
+
 export function Inpainting() {
   usePasteAndDrop();
   const model = modelOf(draft.modelIds.value[0]);
-  const source = useSignal(null);
-  const own = useSignal([]); // addresses of pictures that belong to the model
+  const own = useSignal([]); // pictures that belong to the model, as [{url, name}]
   const file = draft.files.value.at(-1);
+  const hole = model && draft.hole.value?.modelId === model.id ? draft.hole.value : null;
   useEffect(() => {
-    if (file?.bitmap) source.value = file.bitmap;
-  }, [file?.id]);
+    if (!model || !file?.bitmap || file.id === taken) return;
+    taken = file.id;
+    choose(file.bitmap, { name: file.file.name });
+  }, [model?.id, file?.id]);
   useEffect(() => {
     own.value = [];
-    if (model) attempt(async () => take(await picturesOf(model)));
-  }, [model?.id]);
-  const take = async (found) => {
+    if (model) attempt(async () => offer(await picturesOf(model)));
+  }, [model?.id, !hole]);
+  const choose = (source, about) => {
+    forget("job", "name");
+    take(model, source, about);
+  };
+  const offer = async (found) => {
     const { job, name } = route.peek().query; // a picture that was looked at before
-    own.value = job && name ? [`v1/jobs/${job}/artifacts/${name}`, ...found] : found;
-    if (!source.peek() && own.value.length) source.value = await loaded(own.value[0]);
+    const asked = job && name ? { url: `v1/jobs/${job}/artifacts/${name}`, name } : null;
+    own.value = asked ? [asked, ...found] : found;
+    const held = draft.hole.peek();
+    if (!own.value.length || (held?.modelId === model.id && (!asked || held.url === asked.url))) return;
+    const again = held?.source && !asked; // by another model
+    const source = again ? held.source : await loaded(own.value[0].url);
+    if (draft.hole.peek() === held) take(model, source, again ? held : own.value[0]);
   };
   if (!model) return null;
   const pick = (event) => draft.addFiles(event.target.files);
+  const changed = () => {
+    draft.hole.value = { ...hole, share: hole.mask.share() };
+  };
   return html`
     <div class="inpainting">
-      ${source.value
-        ? html`<${Brush} key=${model.id} source=${source.value} side=${model.params.image_size} />`
+      ${hole
+        ? html`<${Brush} mask=${hole.mask} ground=${hole.picture} label="what should go" changed=${changed} />`
         : html`<p class="lead">Choose a picture, drop one here or paste it.</p>`}
       <ul class="strip small" aria-label="Picture to fill in">
         <li><label class="button small">Your picture<input class="sr" type="file" name="picture" accept=${ACCEPT} onChange=${pick} /></label></li>
-        ${own.value.map((src) => html`
-          <li key=${src}><button type="button" class="tile" aria-label="Take this picture" onClick=${() => attempt(async () => { source.value = await loaded(src); })}><${Thumb} src=${src} /></button></li>`)}
+        ${own.value.map((one) => html`
+          <li key=${one.url}><button type="button" class="tile" aria-label=${`Take ${one.name}`} onClick=${() => attempt(async () => choose(await loaded(one.url), one))}><${Thumb} src=${one.url} /></button></li>`)}
       </ul>
       ${file && !file.bitmap && html`<p class="wrong" role="alert">This browser cannot show ${file.file.name}. Save it as PNG or JPEG first.</p>`}
     </div>`;
 }
 
-async function loaded(src) {
-  const image = new Image();
-  image.src = src;
-  await image.decode();
-  return image;
+// Fill in this picture, at first where it is transparent. url: its address, if it is stored. painted: a picture of what
+// was painted over before.
+export function take({ id, params: { image_size: side } }, source, { url = null, name }, painted = null) {
+  const picture = document.createElement("canvas");
+  drawCovering(picture, source, [side, side], null);
+  const mask = new Mask(side, side);
+  if (painted) mask.context.drawImage(painted, 0, 0, side, side);
+  else mask.takeTransparent(picture);
+  draft.hole.value = { modelId: id, url, name, source, picture, mask, share: mask.share() };
 }
 
 // What the model learned from, and what it drew.
@@ -57,5 +79,6 @@ async function picturesOf(model) {
   const job = await trainingJob(model.id);
   if (!job) return [];
   const set = await datasetOf(job.dataset_id).catch(() => ({ images: [] }));
-  return [...set.images.slice(0, 4).map((one) => one.url), ...resultsOf(job).slice(0, 4).map(addressOf)];
+  const learned = set.images.slice(0, 4).map(({ url, filename: name }) => ({ url, name }));
+  return [...learned, ...resultsOf(job).slice(0, 4).map((one) => ({ url: addressOf(one), name: one.name }))];
 }

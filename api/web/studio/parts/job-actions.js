@@ -3,11 +3,12 @@
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
 import { createDataset } from "../data/datasets.js";
+import { overrideAll } from "../data/draft.js";
 import { cancel, create, discard, isFinal, resume } from "../data/jobs.js";
 import { isFixedSize, modelOf } from "../data/models.js";
 import { addressOf, resultsOf } from "../data/pictures.js";
 import { loadSchemas, parametersOf } from "../data/presets.js";
-import { steer } from "../data/steering.js";
+import { blendAs, steer } from "../data/steering.js";
 import { askFor, confirm, prompt } from "./dialog.js";
 import { Icon } from "./icon.js";
 import { attempt, say } from "./notices.js";
@@ -19,7 +20,8 @@ export function JobActions({ job }) {
   return html`
     <div class="actions">
       ${!final && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
-      ${final && model && html`<a class="button primary" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
+      ${final && model && !job.params.blend && html`<a class="button primary" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
+      ${final && model && job.params.blend && html`<button type="button" class="primary" onClick=${act(() => blendMore(job))}><${Icon} name="plus" />Draw more, any size</button>`}
       ${final && model && html`<button type="button" onClick=${act(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
       ${(job.status === "failed" || job.status === "canceled") && html`<button type="button" onClick=${act(() => goOn(job))}><${Icon} name="play" />Resume</button>`}
       ${job.status === "succeeded" && job.kind === "train" && html`<button type="button" onClick=${act(() => goFurther(job))}><${Icon} name="next" />Go further</button>`}
@@ -34,6 +36,14 @@ export async function moreLikeThis(job) {
   const { seed, ...params } = job.kind === "sample" ? job.params : { count: Math.max(1, Math.min(resultsOf(job).length / (modelOf(job.model_id)?.maps.length || 1), 4)) };
   const made = await create({ kind: "sample", model_id: job.model_id, params });
   go("jobs", made.id);
+}
+
+// The form on Make with the job's models, masks, weights and size in it.
+async function blendMore(job) {
+  const { width, height, tileable } = job.params;
+  await blendAs(job);
+  overrideAll({ width, height, tileable }, "sample");
+  go("make", "sample", { model: job.model_id });
 }
 
 // Pictures of the same models that begin from this one: as near to it as the user wants.

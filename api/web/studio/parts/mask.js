@@ -1,28 +1,43 @@
-// The hole of a picture that is to be filled in, painted with a round brush. It has the picture's own pixels.
+// What is painted over on a picture, with a round brush. It has the picture's own pixels.
 
 const UNDOABLE = 30;
 
 export class Mask {
-  constructor(side) {
+  constructor(width, height) {
     this.canvas = document.createElement("canvas");
-    this.canvas.width = this.canvas.height = side;
+    this.canvas.width = width;
+    this.canvas.height = height;
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.context.lineCap = this.context.lineJoin = "round";
     this.before = [];
   }
 
-  get side() {
+  get width() {
     return this.canvas.width;
+  }
+
+  get height() {
+    return this.canvas.height;
+  }
+
+  // What is painted, as the data: address of a PNG that is opaque there.
+  get address() {
+    return this.canvas.toDataURL();
+  }
+
+  get pixels() {
+    return this.context.getImageData(0, 0, this.width, this.height);
   }
 
   // Keep what is there, so that the next stroke can be undone.
   keep() {
-    this.before.push(this.context.getImageData(0, 0, this.side, this.side));
+    this.before.push(this.pixels);
     if (this.before.length > UNDOABLE) this.before.shift();
   }
 
-  stroke(from, to, width) {
+  stroke(from, to, width, erase = false) {
     const { context } = this;
+    context.globalCompositeOperation = erase ? "destination-out" : "source-over";
     context.lineWidth = width;
     context.beginPath();
     context.moveTo(from.x, from.y);
@@ -37,34 +52,58 @@ export class Mask {
 
   clear() {
     this.keep();
-    this.context.clearRect(0, 0, this.side, this.side);
+    this.context.clearRect(0, 0, this.width, this.height);
   }
 
   // The share of the picture that is painted over.
   share() {
-    const { data } = this.context.getImageData(0, 0, this.side, this.side);
+    const { data } = this.pixels;
     let found = 0;
     for (let at = 3; at < data.length; at += 4) found += data[at] > 127;
-    return found / (this.side * this.side);
+    return found / (this.width * this.height);
   }
 
   // Begin with what is transparent in a picture (a canvas of the same size).
   takeTransparent(picture) {
-    const seen = picture.getContext("2d").getImageData(0, 0, this.side, this.side);
-    const hole = this.context.createImageData(this.side, this.side);
-    for (let at = 3; at < seen.data.length; at += 4) hole.data[at] = seen.data[at] < 128 ? 255 : 0;
-    this.context.putImageData(hole, 0, 0);
+    this.#take(picture, (red, green, blue, alpha) => (alpha < 128 ? 255 : 0));
   }
 
-  // The picture as PNG, transparent where it is painted over.
-  async pierced(picture) {
+  // Begin with what is white in a picture (a canvas of the same size).
+  takeWhite(picture) {
+    this.#take(picture, (red, green, blue, alpha) => ((red + green + blue) / 3) * (alpha / 255));
+  }
+
+  #take(picture, paintOf) {
+    const seen = picture.getContext("2d").getImageData(0, 0, this.width, this.height).data;
+    const paint = this.context.createImageData(this.width, this.height);
+    for (let at = 0; at < seen.length; at += 4) paint.data[at + 3] = paintOf(seen[at], seen[at + 1], seen[at + 2], seen[at + 3]);
+    this.context.putImageData(paint, 0, 0);
+  }
+
+  // The picture (a canvas of the same size) as PNG, transparent where it is painted over.
+  pierced(picture) {
+    const hole = this.pixels.data;
+    return this.#file(picture, (data, at) => {
+      data[at + 3] = hole[at + 3] > 127 ? 0 : 255;
+    });
+  }
+
+  // A PNG, white where it is painted over and black elsewhere.
+  blackAndWhite() {
+    return this.#file(this.canvas, (data, at) => {
+      data[at] = data[at + 1] = data[at + 2] = data[at + 3];
+      data[at + 3] = 255;
+    });
+  }
+
+  async #file(picture, change) {
     const result = document.createElement("canvas");
-    result.width = result.height = this.side;
+    result.width = this.width;
+    result.height = this.height;
     const context = result.getContext("2d");
     context.drawImage(picture, 0, 0);
-    const pixels = context.getImageData(0, 0, this.side, this.side);
-    const hole = this.context.getImageData(0, 0, this.side, this.side).data;
-    for (let at = 3; at < hole.length; at += 4) pixels.data[at] = hole[at] > 127 ? 0 : 255;
+    const pixels = context.getImageData(0, 0, this.width, this.height);
+    for (let at = 0; at < pixels.data.length; at += 4) change(pixels.data, at);
     context.putImageData(pixels, 0, 0);
     return await new Promise((resolve) => result.toBlob(resolve, "image/png"));
   }

@@ -1,7 +1,7 @@
 // Choose a model, or several, by what their pictures look like.
 
 import { html, signal, useEffect } from "../ui.js";
-import { link } from "../router.js";
+import { forget, link } from "../router.js";
 import { kindId, modelIds } from "../data/draft.js";
 import { modelName, models, modelsFor, sideOf } from "../data/models.js";
 import { resultsOf, smallOf, trainingJob } from "../data/pictures.js";
@@ -21,6 +21,7 @@ export function ModelChoice({ several }) {
     return html`<p class="empty">There is no model that can do this yet. <a href=${link("make", "texture")}>Learn one</a>, or <a href=${link("models")}>import one</a>.</p>`;
   }
   const choose = (id, checked) => {
+    forget("model");
     if (!several) modelIds.value = [id];
     else modelIds.value = checked ? [...modelIds.peek(), id] : modelIds.peek().filter((one) => one !== id);
   };

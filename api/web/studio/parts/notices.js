@@ -2,7 +2,7 @@
 
 import { Refused, isAway } from "../api.js";
 import { html, signal } from "../ui.js";
-import { sentence, words } from "../format.js";
+import { pageWords, sentence, words } from "../format.js";
 import { Icon } from "./icon.js";
 
 const SHOWN_MS = 6000;
@@ -18,7 +18,7 @@ export function say(text, kind = "said") {
 // A refusal begins with the file or the setting that it is about, whose name stays as it is.
 function told({ message, errors = [] }) {
   if (!errors.length) return sentence(message);
-  return errors.slice(0, 3).map((one) => `${one.file ?? words(one.field.replace(/^params\./, ""))}: ${one.message}.`).join(" ");
+  return errors.slice(0, 3).map((one) => `${one.file ?? words(one.field.replace(/^params\./, ""))}: ${pageWords(one.message)}.`).join(" ");
 }
 
 // Run an action of the user. What it throws is told in words; returns whether it went well.

@@ -5,6 +5,7 @@ import { go } from "../router.js";
 import * as draft from "../data/draft.js";
 import { ROLES } from "../data/roles.js";
 import { replay } from "../data/replays.js";
+import { fitsSide, MAX_PIXELS, waysToFit } from "../data/fit.js";
 import { datasetName, datasets, thumbnail } from "../data/datasets.js";
 import { EXAMPLES, exampleFiles } from "../data/examples.js";
 import { count, fileSize } from "../format.js";
@@ -42,14 +43,15 @@ export function usePasteAndDrop() {
   }, []);
 }
 
-// parts: transparent parts are left out of learning.
-export function PicturesInput({ size, advice, parts = false }) {
+// parts: transparent parts are left out of learning. side: pixels that the shorter side of each picture must have, if it
+// must.
+export function PicturesInput({ size, advice, parts = false, side = null }) {
   usePasteAndDrop();
   const any = draft.pictureCount.value > 0;
   return html`
     <div class="pictures-input">
-      ${!any && html`<p class="lead">${advice}</p>`}
-      ${any ? html`<${Chosen} size=${size} parts=${parts} />` : html`<${DropZone} />`}
+      ${!any && html`<p class="lead">${advice}${side ? ` With this model the shorter side must be ${side} pixels.` : ""}</p>`}
+      ${any ? html`<${Chosen} size=${size} parts=${parts} side=${side} />` : html`<${DropZone} />`}
       ${!any && html`<${Examples} /><${Earlier} />`}
     </div>`;
 }
@@ -99,16 +101,16 @@ function Earlier() {
 }
 
 // The pictures chosen: one of them large, before and after cropping, the others small.
-function Chosen({ size, parts }) {
+function Chosen({ size, parts, side }) {
   const set = draft.dataset.value;
   const items = set
     ? set.images.map((image) => ({ id: image.index, name: image.filename, role: set.maps.find((one) => one.index === image.index)?.role, url: image.url, small: thumbnail(image), width: image.width, height: image.height }))
-    : draft.files.value.map(({ id, file, bitmap, ours }) => ({ id, name: file.name, file, bitmap, ours, width: bitmap?.width, height: bitmap?.height }));
+    : draft.files.value.map(({ id, file, bitmap, ours, fitted }) => ({ id, name: file.name, file, bitmap, ours, fitted, width: bitmap?.width, height: bitmap?.height }));
   const [at, setAt] = useState(0);
   const current = items[Math.min(at, items.length - 1)];
   return html`
     <div class="chosen">
-      <${BeforeAndAfter} key=${current.id} item=${current} size=${size} parts=${parts} />
+      ${side ? html`<${Fit} key=${current.id} item=${current} side=${side} />` : html`<${BeforeAndAfter} key=${current.id} item=${current} size=${size} parts=${parts} />`}
       ${items.length > 1 && html`
         <ul class="strip small" aria-label="Pictures chosen">
           ${items.slice(0, 60).map((one, index) => html`
@@ -146,7 +148,7 @@ const wrong = (item) => draft.problems.value.find((one) => one.file && one.file 
 
 function Small({ item }) {
   if (item.small) return html`<${Thumb} src=${item.small} />`;
-  if (item.bitmap) return html`<${AsSeen} source=${item.bitmap} size=${64} label="" />`;
+  if (item.bitmap) return html`<${AsSeen} source=${item.bitmap} size=${[64, 64]} label="" />`;
   return html`<span class="thumb blank">${item.name.split(".").at(-1)}</span>`;
 }
 
@@ -161,18 +163,49 @@ function useSource(item) {
   return source;
 }
 
+// A picture that the browser cannot show, or not yet.
+function Unseen({ item, fault }) {
+  return html`
+    <div class="unseen ${fault ? "wrong" : ""}">
+      <${Icon} name=${fault ? "warning" : "photo"} />
+      <strong>${item.name}</strong>
+      <span class="hint">${fault ? fault.message : `${fileSize(item.file.size)}. ${draft.isZip(item.file) ? "The service opens it when you start." : "This browser cannot show it. If it is a picture, the service reads it when you start."}`}</span>
+    </div>`;
+}
+
+// A picture of which no pixel may change its scale, and ways to give it a size that works.
+function Fit({ item, side }) {
+  const source = useSource(item);
+  const fault = wrong(item);
+  if (!source && !item.url) return html`<${Unseen} item=${item} fault=${fault} />`;
+  const whole = [item.width, item.height];
+  const shown = item.fitted?.size ?? whole;
+  const fits = fitsSide(shown, side);
+  const ways = waysToFit(whole, side);
+  return html`
+    <div class="fit">
+      <figure>
+        ${item.fitted
+          ? html`<${AsSeen} source=${item.fitted.bitmap} size=${shown} label=${`${item.name}, ${item.fitted.way === "crop" ? "cropped" : "scaled"}`} />`
+          : html`<${CropFrame} source=${source} alt=${item.name} cut=${false} />`}
+        <figcaption class="hint">${item.name}, ${whole.join(" × ")}${item.fitted ? `; of it ${shown.join(" × ")}, ${item.fitted.way === "crop" ? "cropped" : "scaled"}` : ""}</figcaption>
+      </figure>
+      ${!fits && html`<p role="status">${Math.min(...whole) === side ? `The longer side can have ${Math.floor(MAX_PIXELS / side)} pixels at most.` : `With this model the shorter side must be ${side} pixels.`}</p>`}
+      ${(!fits || item.fitted) && html`
+        <div class="row">
+          ${ways.map(({ way, size, words }) => html`<button key=${way} type="button" class="small" aria-pressed=${item.fitted?.way === way} title=${words} onClick=${() => attempt(() => draft.fit(item.id, { way, size }))}>${way === "crop" ? "Crop" : "Scale"} to ${size.join(" × ")}</button>`)}
+          ${item.fitted && html`<button type="button" class="small" onClick=${() => draft.unfit(item.id)}>Back to the original</button>`}
+        </div>
+        <p class="hint">${ways.map(({ words }) => words).join(" ")}</p>`}
+      ${fault && html`<p class="wrong" role="alert">${fault.message}</p>`}
+    </div>`;
+}
+
 function BeforeAndAfter({ item, size, parts }) {
   const [partial, setPartial] = useState(false);
   const source = useSource(item);
   const fault = wrong(item);
-  if (!source && !item.url) {
-    return html`
-      <div class="unseen ${fault ? "wrong" : ""}">
-        <${Icon} name=${fault ? "warning" : "photo"} />
-        <strong>${item.name}</strong>
-        <span class="hint">${fault ? fault.message : `${fileSize(item.file.size)}. ${draft.isZip(item.file) ? "The service opens it when you start." : "This browser cannot show it. If it is a picture, the service reads it when you start."}`}</span>
-      </div>`;
-  }
+  if (!source && !item.url) return html`<${Unseen} item=${item} fault=${fault} />`;
   const cut = item.width !== item.height;
   return html`
     <div class="before-after">
@@ -182,7 +215,7 @@ function BeforeAndAfter({ item, size, parts }) {
       </figure>
       ${size && html`
         <figure>
-          <${AsSeen} source=${source} size=${size} parts=${parts} tell=${setPartial} label=${`${item.name} as the model sees it${partial ? ", without what is left out" : ""}`} />
+          <${AsSeen} source=${source} size=${[size, size]} parts=${parts} tell=${setPartial} label=${`${item.name} as the model sees it${partial ? ", without what is left out" : ""}`} />
           <figcaption class="hint">as the model sees it, ${size} × ${size}${partial ? "; what is transparent is left out" : ""}</figcaption>
         </figure>`}
       ${fault && html`<p class="wrong" role="alert">${fault.message}</p>`}

@@ -17,10 +17,19 @@ export function titleOf(job) {
   return kindOfJob(job).title;
 }
 
+// Which pictures and models it is made from.
 export function subtitleOf(job) {
-  if (job.kind === "train") return job.preset ?? "";
-  const ids = [job.model_id, ...(job.params.blend ?? []).map((one) => one.model_id)].filter(Boolean);
-  return ids.length ? `from ${ids.map((id) => modelName(modelOf(id))).join(", ")}` : "";
+  const pictures = job.dataset_id ? [job.dataset_name ?? "deleted pictures"] : [];
+  if (job.kind === "train") return [`from ${pictures}`, job.preset].filter(Boolean).join(" · ");
+  const ids = [...(job.params.model_ids ?? []), job.model_id, ...(job.params.blend ?? []).map((one) => one.model_id)].filter(Boolean);
+  const models = ids.map((id) => modelName(modelOf(id))).join(", ");
+  return [...pictures, models && `by ${models}`, made(job)].filter(Boolean).join(" · ");
+}
+
+// How many new pictures, and how large.
+function made({ kind, params: { count: number, width, height, start_dataset_id: start, guide_dataset_id: guide } }) {
+  if (kind !== "sample") return null;
+  return `${number} of ${width} × ${height}${start ? ", variations" : ""}${guide ? ", guided" : ""}`;
 }
 
 // What happens now, or what came out.

@@ -1,13 +1,19 @@
 // Pictures and other models that steer what is drawn, and how strongly.
 
-import { html } from "../ui.js";
+import { drawCovering, middleOf, sizeOf } from "../canvas.js";
+import { html, useEffect, useMemo, useSignal } from "../ui.js";
 import * as draft from "../data/draft.js";
-import { modelName, modelOf } from "../data/models.js";
+import { modelName, modelOf, sideOf } from "../data/models.js";
+import { addressOf, loaded, resultsOf } from "../data/pictures.js";
 import { parametersOf } from "../data/presets.js";
 import * as steering from "../data/steering.js";
+import { pageWords, percent } from "../format.js";
+import { Brush, veiled } from "./brush.js";
 import { AsSeen } from "./crop.js";
 import { Field } from "./field.js";
 import { Icon } from "./icon.js";
+import { Mask } from "./mask.js";
+import { useTraining } from "./model-choice.js";
 import { ACCEPT } from "./pictures-input.js";
 
 const SLOTS = {
@@ -34,7 +40,10 @@ export function Steering({ model }) {
     ${steering.canBlend(model) && steering.companionsOf(model).length > 0 && html`<${Blend} model=${model} />`}`;
 }
 
-const problem = (field) => draft.problems.value.find((one) => one.field?.startsWith(field))?.message;
+function problem(field) {
+  const found = draft.problems.value.find((one) => one.field?.startsWith(field));
+  return found && pageWords(found.message);
+}
 
 function Slot({ slot }) {
   const { legend, hint, none } = SLOTS[slot];
@@ -54,12 +63,28 @@ function Slot({ slot }) {
     </fieldset>`;
 }
 
-// A picture of the user's, small, and the button to choose it. What is transparent is shown on `ground`.
-function Choice({ name, picture, label, seen, pick, ground }) {
+// A picture of the user's, small, and the button to choose it. What is transparent is shown on `ground`. size: of what is
+// drawn, in whose proportions it is read.
+function Choice({ name, picture, label, seen, pick, ground, size = [1, 1] }) {
+  const source = picture && sourceOf(picture);
   return html`
-    ${picture?.bitmap && html`<span class="thumb"><${AsSeen} source=${picture.bitmap} size=${96} label=${seen} ground=${ground} /></span>`}
-    <label class="button small"><${Icon} name="photo" /><span class="file-name">${picture ? picture.file.name : label}</span><input class="sr" type="file" name=${name} accept=${ACCEPT}
+    ${source && html`<span class="thumb"><${AsSeen} source=${source} size=${within(size, 96)} label=${seen} ground=${ground} /></span>`}
+    <label class="button small"><${Icon} name="photo" /><span class="file-name">${picture ? picture.name : label}</span><input class="sr" type="file" name=${name} accept=${ACCEPT}
       onChange=${(event) => event.target.files[0] && pick(event.target.files[0])} /></label>`;
+}
+
+const sourceOf = (picture) => (picture.paint ? veiled(picture.paint, "#fff") : picture.bitmap);
+
+// A size in the same proportions whose sides are at most `most` pixels.
+function within([width, height], most) {
+  const scale = most / Math.max(width, height);
+  return [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+}
+
+// The size of the pictures that will be drawn; null if what is set is no size.
+function canvasSize(model) {
+  const size = ["width", "height"].map((name) => draft.overrides.value[name] ?? sideOf(model));
+  return size.every((side) => Number.isInteger(side) && side > 0) ? size : null;
 }
 
 function Blend({ model }) {
@@ -68,29 +93,99 @@ function Blend({ model }) {
   return html`
     <fieldset class="steer">
       <legend>Draw other models too</legend>
-      ${chosen.map((one, index) => html`<${Companion} key=${one.modelId} one=${one} index=${index} />`)}
+      ${chosen.map((one, index) => html`<${Companion} key=${one.modelId} one=${one} index=${index} model=${model} others=${chosen.filter((other) => other !== one)} />`)}
       ${left.length > 0 && html`
         <select aria-label="Add a model" value="" onChange=${(event) => { steering.addCompanion(event.target.value); event.target.value = ""; }}>
           <option value="">Add a model</option>
           ${left.map((other) => html`<option key=${other.id} value=${other.id}>${modelName(other)}</option>`)}
         </select>`}
-      <p class="hint">${problem("params.blend") ?? "Each is drawn where its mask is white, this one where all masks are black. Without a mask both are mixed everywhere."}</p>
+      <p class="hint">${problem("params.blend") ?? "Each is drawn where its mask is white or painted over, this one where no mask is. Without a mask both are mixed everywhere."}</p>
     </fieldset>`;
 }
 
-function Companion({ one, index }) {
+function Companion({ one, index, model, others }) {
   const name = modelName(modelOf(one.modelId));
+  const size = canvasSize(model);
+  const painting = useSignal(false);
   const change = (values) => steering.changeCompanion(one.modelId, values);
-  const pick = async (file) => change({ mask: { file, bitmap: await steering.bitmapOf(file) } });
+  const pick = async (file) => change({ mask: await steering.pictureOf(file) });
+  const paint = () => {
+    if (!one.mask?.paint || misfitOf(one.mask, size)) change({ mask: paintedOn(size, one.mask, index) });
+    painting.value = true;
+  };
+  const misfit = one.mask && size && misfitOf(one.mask, size);
   return html`
     <div class="companion" role="group" aria-label=${name}>
-      <strong>${name}</strong>
+      <div class="companion-head"><strong>${name}</strong>
+        <button type="button" class="bare" aria-label=${`Remove ${name}`} onClick=${() => steering.removeCompanion(one.modelId)}><${Icon} name="close" /></button></div>
       <div class="row">
-        <${Choice} name=${`mask-${index}`} picture=${one.mask} label="Choose a mask" seen=${`Where ${name} is drawn`} pick=${pick} ground="#000" />
+        <${Choice} name=${`mask-${index}`} picture=${one.mask} label="Choose a mask" seen=${`Where ${name} is drawn`} pick=${pick} ground="#000" size=${size ?? [1, 1]} />
+        ${painting.value && one.mask?.paint
+          ? html`<button type="button" class="small" onClick=${() => { painting.value = false; }}>Put the brush away</button>`
+          : html`<button type="button" class="small" disabled=${!size} onClick=${paint}><${Icon} name="brush" />Paint</button>`}
         <label class="row">weight <input type="number" class="weight" min="0" max="1" step="any" value=${steering.weightOf(one)} aria-label=${`Weight of ${name}`}
           onInput=${(event) => change({ weight: event.target.value === "" ? undefined : Number(event.target.value) })} /></label>
         ${one.mask && html`<button type="button" class="small" onClick=${() => change({ mask: null })}>No mask</button>`}
-        <button type="button" class="bare" aria-label=${`Remove ${name}`} onClick=${() => steering.removeCompanion(one.modelId)}><${Icon} name="close" /></button>
       </div>
+      ${misfit && html`<p class="hint" role="status">${misfit}</p>`}
+      ${painting.value && one.mask?.paint && !misfit && html`
+        <${MaskBrush} model=${model} others=${others} paint=${one.mask.paint} label=${`where ${name} is drawn`} changed=${() => change({ mask: { name: one.mask.name, paint: one.mask.paint } })} />`}
     </div>`;
+}
+
+const PAINTED_SIDE = 512; // pixels at most: the service scales a mask to the picture, and softens it
+
+// Begin to paint on a canvas in the proportions of what is drawn, with what the mask before shows there.
+function paintedOn(size, before, index) {
+  const paint = new Mask(...within(size, Math.min(PAINTED_SIDE, Math.max(...size))));
+  const source = before && sourceOf(before);
+  if (source) {
+    const seen = document.createElement("canvas");
+    drawCovering(seen, source, [paint.width, paint.height], "#000");
+    paint.takeWhite(seen);
+  }
+  return { name: `painted ${index + 1}.png`, paint };
+}
+
+// What a mask of other proportions loses, in words; null if it fits, or cannot be shown.
+function misfitOf(mask, size) {
+  const source = mask.paint?.canvas ?? mask.bitmap;
+  if (!source) return null;
+  const [width, height] = sizeOf(source);
+  const [, , seenWidth, seenHeight] = middleOf([width, height], size);
+  const [lostWidth, lostHeight] = [1 - seenWidth / width, 1 - seenHeight / height];
+  const lost = Math.max(lostWidth, lostHeight);
+  if (lost * Math.min(width, height) < 1) return null;
+  const where = lostWidth > lostHeight ? "left and right" : "top and bottom";
+  return `This mask has other proportions than the picture, ${size.join(" × ")}: its middle is used, and ${percent(lost)} of it, at its ${where}, is cut off. Paint to change it as it will be used.`;
+}
+
+function MaskBrush({ model, others, paint, label, changed }) {
+  const job = useTraining(model);
+  const result = job && resultsOf(job)[0];
+  const tile = useSignal(null);
+  useEffect(() => {
+    if (result) loaded(addressOf(result)).then((image) => { tile.value = image; }, () => {});
+  }, [result?.url]);
+  const masks = others.map(({ mask }) => mask).filter((mask) => mask?.paint || mask?.bitmap);
+  const ground = useMemo(() => groundOf(paint, tile.value, masks), [paint, tile.value, ...masks]);
+  return html`<${Brush} mask=${paint} ground=${ground} label=${label} changed=${changed} />`;
+}
+
+// What lies under a mask that is painted: what the job's own model draws, and the masks of the others in grey.
+function groundOf({ width, height }, tile, masks) {
+  const ground = document.createElement("canvas");
+  ground.width = width;
+  ground.height = height;
+  const context = ground.getContext("2d");
+  context.fillStyle = tile ? context.createPattern(tile, "repeat") : "#9a9a94";
+  context.fillRect(0, 0, width, height);
+  for (const mask of masks) {
+    const seen = document.createElement("canvas");
+    drawCovering(seen, sourceOf(mask), [width, height], "#000");
+    const other = new Mask(width, height);
+    other.takeWhite(seen);
+    context.drawImage(veiled(other, "rgb(60 64 70 / .8)"), 0, 0);
+  }
+  return ground;
 }

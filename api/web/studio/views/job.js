@@ -8,6 +8,7 @@ import { loadPreviews, loadSeries } from "../data/series.js";
 import { modelName, modelOf } from "../data/models.js";
 import { sentence } from "../format.js";
 import { Curves } from "../parts/curves.js";
+import { Given } from "../parts/given.js";
 import { Icon } from "../parts/icon.js";
 import { JobActions } from "../parts/job-actions.js";
 import { JobSettings } from "../parts/job-settings.js";
@@ -46,6 +47,7 @@ export function Job({ parts: [id, name] }) {
           ${learning && html`<${Stage} job=${job} />`}
           <${Walks} job=${job} />
           <${Results} job=${job} />
+          <${Given} job=${job} />
           ${job.kind === "classify" && job.status === "succeeded" && html`<${Probabilities} job=${job} />`}
         </div>
         <aside class="job-aside" aria-label="About this job">

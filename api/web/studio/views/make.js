@@ -4,10 +4,11 @@ import { html, useEffect } from "../ui.js";
 import { go, link, route } from "../router.js";
 import { KINDS, jobKind } from "../data/kinds.js";
 import { loadSchemas, parametersOf, presetsFor } from "../data/presets.js";
-import { isFixedSize, modelOf, seamWidth } from "../data/models.js";
+import { isFixedSize, MIN_SIDE, modelOf, seamWidth } from "../data/models.js";
 import * as draft from "../data/draft.js";
 import { duration } from "../format.js";
 import { Field } from "../parts/field.js";
+import { Icon } from "../parts/icon.js";
 import { attempt, say } from "../parts/notices.js";
 import { ModelChoice } from "../parts/model-choice.js";
 import { PicturesInput } from "../parts/pictures-input.js";
@@ -34,13 +35,16 @@ export function Make() {
       <${Cards} group="learn" title="Learn from pictures" />
       <${Cards} group="use" title="Use what was learned" />
       <section class="bench" aria-labelledby="bench-title">
-        <h2 id="bench-title">${kind.title}</h2>
+        <header class="bench-head">
+          <h2 id="bench-title">${kind.title}</h2>
+          ${draft.begun.value && html`<button type="button" class="small" onClick=${draft.beginAnew}><${Icon} name="again" />Begin anew</button>`}
+        </header>
         <div class="bench-columns">
           <div class="materials">
             ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
             ${kind.id === "inpaint" && html`<${Inpainting} />`}
             ${kind.id === "sample" && html`<${Steering} model=${modelOf(draft.modelIds.value[0])} />`}
-            ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${leavesOut()} />`}
+            ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${leavesOut()} side=${draft.sideNeeded.value} />`}
           </div>
           <form class="settings" onSubmit=${submit} novalidate>
             ${kind.group === "learn" ? html`<${LearnSettings} kind=${kind} />` : html`<${UseSettings} kind=${kind} />`}
@@ -111,14 +115,17 @@ function cost(preset) {
   return `about ${duration(seconds * share)} on two cores`;
 }
 
+const SIDES = ["width", "height"];
+
 function UseSettings({ kind }) {
   const model = modelOf(draft.modelIds.value[0]);
-  const fixed = model && isFixedSize(model) ? ["width", "height", "tileable"] : [];
+  const fixed = model && isFixedSize(model) ? [...SIDES, "tileable"] : [];
   // What needs a picture of its own, or another kind, is not a setting here.
   const elsewhere = kind.id === "seam" ? /^seam$/ : /^(start_|end_|guide_|seam|blend)/;
   const automatic = kind.id === "seam" && model ? { seam_width: seamWidth(model) } : {};
   const parameters = parametersOf(jobKind(kind))
     .filter((one) => !fixed.includes(one.name) && !elsewhere.test(one.name))
+    .map((one) => (SIDES.includes(one.name) ? { ...one, bounds: { ...one.bounds, minimum: MIN_SIDE } } : one))
     .map((one) => (one.name in automatic ? { ...one, default: automatic[one.name] } : one));
   if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
   return html`

@@ -1,0 +1,106 @@
+// What is filled in on Make, kept for this tab over a reload: settings, the ids of what is stored, and what was painted.
+// Files that are not on the service yet are not kept.
+
+import { take } from "./parts/inpainting.js";
+import { Mask } from "./parts/mask.js";
+import { effect } from "./ui.js";
+import { route } from "./router.js";
+import * as draft from "./data/draft.js";
+import { datasetOf } from "./data/datasets.js";
+import { modelOf, models } from "./data/models.js";
+import { loaded } from "./data/pictures.js";
+import * as steering from "./data/steering.js";
+
+const KEY = "genconvnet-make";
+const VERSION = new URL(".", import.meta.url).href; // another version of the page may know other settings
+
+const kept = read();
+
+// Fill in the settings that were kept: before the first view, whose address may ask for others.
+export function fillIn() {
+  if (!kept) return;
+  draft.kindId.value = kept.kind;
+  draft.presetName.value = kept.preset;
+  draft.modelIds.value = kept.models;
+  draft.changes.value = kept.changes;
+}
+
+// Read again from the service what else was kept; from then on keep what changes.
+export async function startKeeping() {
+  if (kept) await Promise.all([restoreDataset(kept), restoreSteering(kept), restoreHole(kept)].map((one) => one.catch(() => {})));
+  effect(() => {
+    const text = JSON.stringify(state());
+    try {
+      sessionStorage.setItem(KEY, text);
+    } catch {
+      // the browser keeps nothing for this page, or nothing more
+    }
+  });
+}
+
+export const stopKeeping = () => sessionStorage.removeItem(KEY);
+
+function read() {
+  try {
+    const found = JSON.parse(sessionStorage.getItem(KEY));
+    return found?.version === VERSION ? found : null;
+  } catch {
+    return null;
+  }
+}
+
+function state() {
+  const hole = draft.hole.value;
+  return {
+    version: VERSION,
+    kind: draft.kindId.value,
+    preset: draft.presetName.value,
+    models: draft.modelIds.value,
+    changes: draft.changes.value,
+    dataset: draft.dataset.value?.id ?? null,
+    pictures: Object.fromEntries(Object.entries(steering.pictures.value).filter(([, one]) => one.datasetId).map(([slot, { datasetId, strength }]) => [slot, { datasetId, strength }])),
+    blend: steering.blend.value.map(({ modelId, weight, mask }) => ({ modelId, weight, mask: mask && keptMask(mask) })),
+    hole: hole?.url ? { modelId: hole.modelId, url: hole.url, name: hole.name, painted: hole.mask.address } : null,
+  };
+}
+
+const keptMask = ({ name, datasetId, paint }) => (paint ? { name, datasetId, painted: paint.address } : datasetId ? { datasetId } : null);
+
+async function restoreDataset({ dataset }) {
+  if (dataset) draft.dataset.value = await datasetOf(dataset);
+}
+
+async function restoreSteering({ pictures, blend }) {
+  const slots = await Promise.all(Object.entries(pictures).map(async ([slot, { datasetId, strength }]) => {
+    const picture = await steering.storedPicture(datasetId);
+    return picture ? [[slot, { ...picture, strength }]] : [];
+  }));
+  steering.pictures.value = { ...Object.fromEntries(slots.flat()), ...steering.pictures.peek() };
+  const masks = await Promise.all(blend.map(({ mask }) => mask && restoredMask(mask)));
+  steering.blend.value = blend.map(({ modelId, weight }, index) => ({ modelId, weight, mask: masks[index] }));
+}
+
+async function restoredMask({ name, datasetId, painted }) {
+  if (!painted) return await steering.storedPicture(datasetId);
+  const before = await decoded(painted);
+  const paint = new Mask(before.width, before.height);
+  paint.context.drawImage(before, 0, 0);
+  return { name, datasetId, paint };
+}
+
+async function restoreHole({ hole }) {
+  const { job, name } = route.peek().query;
+  const other = job && hole?.url !== `v1/jobs/${job}/artifacts/${name}`; // the address asks for another picture
+  if (!hole || other || draft.modelIds.peek()[0] !== hole.modelId) return;
+  const [source, painted] = await Promise.all([loaded(hole.url), decoded(hole.painted)]);
+  await modelsRead();
+  const model = modelOf(hole.modelId);
+  if (model) take(model, source, hole, painted);
+}
+
+// The picture in a data: address, which the page's policy lets no <img> load.
+const decoded = (address) => createImageBitmap(new Blob([Uint8Array.from(atob(address.split(",")[1]), (one) => one.charCodeAt(0))]));
+
+const modelsRead = () => new Promise((resolve) => {
+  effect(() => models.value && resolve());
+});
