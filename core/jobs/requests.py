@@ -131,6 +131,13 @@ def find(database: Database, job_id: str) -> Job:
         return _get(session, job_id)
 
 
+def find_by_artifact(database: Database, sha256: str) -> Job | None:
+    """Return the newest job that has made a file with this SHA-256, if any."""
+    made = Job.artifacts.any(Artifact.sha256 == sha256)
+    with database.read() as session:
+        return session.scalar(select(Job).where(made).order_by(Job.seq.desc()).limit(1))
+
+
 def find_several(database: Database, job_ids: Collection[str]) -> Sequence[Job]:
     """Return those of the jobs that exist, without their artifacts."""
     query = select(Job).where(Job.id.in_(job_ids)).options(lazyload(Job.artifacts))

@@ -83,7 +83,8 @@ class SampleParams(BaseModel):
             ge=1,
             le=MAX_COUNT,
             description=f"Number of pictures, at most {MAX_COUNT}; more than {SHARD_PICTURES} are divided among "
-            "workers. Pictures of an object start from the chains it was learned with (num_chains of them) and stay near them.",
+            "workers. Pictures of an object start from the chains it was learned with (num_chains of them) and stay "
+            "near them.",
         ),
     ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None

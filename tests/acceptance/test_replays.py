@@ -54,3 +54,9 @@ def test_each_kind_of_picture_is_made_again(service: Service) -> None:
     model = service.http.get(f"/v1/models/{model_id}").json()
     assert origin.model == model["sha256"]
     assert read_origin(io.BytesIO(service.artifact(trained, names[0]))).model == model["sha256"]
+    same = [one["id"] for one in service.http.get("/v1/models").json()["data"] if one["sha256"] == model["sha256"]]
+    for one in same:  # the model, and what its own picture made again
+        service.http.delete(f"/v1/models/{one}").raise_for_status()
+    gone = service.http.post("/v1/replays", files={"image": service.artifact(made[1], names[1])})
+    assert gone.status_code == 404
+    assert any(f"({one} in job job_" in gone.json()["detail"] for one in same)

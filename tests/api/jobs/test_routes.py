@@ -47,6 +47,16 @@ def test_an_accepted_job_is_fully_resolved(each_api: Api, each_dataset: str) -> 
     assert each_api.client.get(f"/v1/jobs/{job['id']}").json() == job
 
 
+def test_a_job_says_what_its_dataset_is_called(each_api: Api) -> None:
+    sets = [rows.add_dataset(each_api.database, *of) for of in (("Bricks", 2), (None, 1), (None, 3))]
+    jobs = [_accepted(each_api, _train(one.id)) for one in sets]
+    assert [job["dataset_name"] for job in jobs] == ["Bricks", "0.png", "0.png and 2 more"]
+    each_api.client.post(f"/v1/jobs/{jobs[1]['id']}/cancel")
+    each_api.client.delete(f"/v1/datasets/{sets[1].id}").raise_for_status()
+    listed = each_api.client.get("/v1/jobs").json()["data"]
+    assert [job["dataset_name"] for job in listed] == ["0.png and 2 more", None, "Bricks"]
+
+
 def test_a_worker_is_notified_of_a_new_job(each_api: Api, each_dataset: str, valkey: Valkey) -> None:
     job = _accepted(each_api, _train(each_dataset))
     with valkey.client() as redis:
