@@ -29,6 +29,7 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".") : "");
 export const words = (name) => name.replaceAll("_", " ");
 
+const NAME = /^[a-z]+(_[a-z]+)+$/;
 const SAID = [[/\btrue\b/g, "on"], [/\bfalse\b/g, "off"], [/\bnull\b/g, "empty"], [/\bif absent\b/g, "if empty"], [/\bIf absent\b/g, "If empty"], [/\bmust be absent\b/g, "must be empty"]];
 
 // What the service says of parameters, in the words of the page: its labels, and values as its fields show them.
@@ -44,7 +45,8 @@ export function value(given) {
   if (Array.isArray(given) && given.every((one) => one?.filters)) {
     return given.map(({ filters, kernel_size: side, stride }) => `${filters} of ${side}×${side}${stride > 1 ? ` every ${stride}` : ""}`).join(", ");
   }
+  if (Array.isArray(given) && given.every((one) => typeof one !== "object")) return given.map(value).join(", ");
   if (typeof given === "object") return JSON.stringify(given);
   if (typeof given === "boolean") return given ? "yes" : "no";
-  return String(given);
+  return NAME.test(given) ? words(given) : String(given);
 }

@@ -42,7 +42,7 @@ export function Inpainting() {
     if (!own.value.length || (held?.modelId === model.id && (!asked || held.url === asked.url))) return;
     const again = held?.source && !asked; // by another model
     const source = again ? held.source : await loaded(own.value[0].url);
-    if (draft.hole.peek() === held) take(model, source, again ? held : own.value[0]);
+    if (draft.hole.peek() === held) take(model, source, again ? held : own.value[0], again ? held.mask.canvas : null);
   };
   if (!model) return null;
   const pick = (event) => draft.addFiles(event.target.files);

@@ -36,7 +36,7 @@ const SLOTS = {
 
 export function Steering({ model }) {
   return html`
-    ${steering.slotsOf(model).map((slot) => html`<${Slot} key=${slot} slot=${slot} />`)}
+    ${steering.slotsOf(model).map((slot) => html`<${Slot} key=${slot} slot=${slot} size=${canvasSize(model) ?? [1, 1]} />`)}
     ${steering.canBlend(model) && steering.companionsOf(model).length > 0 && html`<${Blend} model=${model} />`}`;
 }
 
@@ -45,7 +45,7 @@ function problem(field) {
   return found && pageWords(found.message);
 }
 
-function Slot({ slot }) {
+function Slot({ slot, size }) {
   const { legend, hint, none } = SLOTS[slot];
   const picture = steering.pictures.value[slot];
   const strength = parametersOf("sample").find((one) => one.name === `${slot}_strength`);
@@ -53,7 +53,7 @@ function Slot({ slot }) {
     <fieldset class="steer">
       <legend>${legend}</legend>
       <div class="row">
-        <${Choice} name=${slot} picture=${picture} label="Choose a picture" seen=${legend} pick=${(file) => steering.steer(slot, file)} />
+        <${Choice} name=${slot} picture=${picture} label="Choose a picture" seen=${legend} size=${size} pick=${(file) => steering.steer(slot, file)} />
         ${picture && html`<button type="button" class="small" onClick=${() => steering.steer(slot, null)}>${none}</button>`}
       </div>
       <p class="hint">${problem(`params.${slot}_dataset_id`) ?? hint}</p>

@@ -6,7 +6,7 @@ import { go, link } from "../router.js";
 import { isFinal, jobOf, loadJob } from "../data/jobs.js";
 import { loadPreviews, loadSeries } from "../data/series.js";
 import { modelName, modelOf } from "../data/models.js";
-import { sentence } from "../format.js";
+import { pageWords, sentence } from "../format.js";
 import { Curves } from "../parts/curves.js";
 import { Given } from "../parts/given.js";
 import { Icon } from "../parts/icon.js";
@@ -82,7 +82,7 @@ function Warnings({ job }) {
   if (!warnings.length) return null;
   return html`
     <section class="warnings" aria-label="What to know about the result">
-      ${warnings.map((one) => html`<p key=${one}><${Icon} name="warning" />${sentence(one)}</p>`)}
+      ${warnings.map((one) => html`<p key=${one}><${Icon} name="warning" />${sentence(pageWords(one))}</p>`)}
     </section>`;
 }
 
