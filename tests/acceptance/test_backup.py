@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from chaos.rig import TRAIN, Rig
+from support.client import ServiceClient
 from support.service import GENCONVNET, Service, slowed
 from typer.testing import CliRunner
 
@@ -42,20 +44,22 @@ def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(service: Servi
     assert stat.S_IMODE((tmp_path / "backup").stat().st_mode) == 0o600
     elsewhere = tmp_path / "elsewhere"
     with (tmp_path / "backup").open("rb") as archive:
-        subprocess.run([GENCONVNET, "restore", "-", "--data-dir", elsewhere], stdin=archive, timeout=120, check=True)
+        command = [GENCONVNET, "restore", "-", "--data-dir", elsewhere / "data"]
+        subprocess.run(command, stdin=archive, timeout=120, check=True)
     refused = CliRunner().invoke(app, ["restore", str(tmp_path / "backup"), "--data-dir", str(service.data_dir)])
     assert refused.exit_code == 1
     assert "stop it first" in refused.stderr
-    again = Service(elsewhere)
+    again = Rig(elsewhere, only=(TRAIN,))
     try:
-        _check_restored(again, done, dataset)
-        assert again.succeeded(job_id)["attempt"] == 2
-        assert again.series(job_id) == expected
+        again.start()
+        _check_restored(again.client, done, dataset)
+        assert again.client.succeeded(job_id)["attempt"] == 2
+        assert again.client.series(job_id) == expected
     finally:
-        again.stop()
+        again.close()
 
 
-def _check_restored(service: Service, done: dict[str, Any], dataset: str) -> None:
+def _check_restored(service: ServiceClient, done: dict[str, Any], dataset: str) -> None:
     """Check that a job is as it was when it was `done`, and that all files are there."""
     assert service.job(done["id"]) == done
     assert done["artifacts"]

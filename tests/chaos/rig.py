@@ -54,7 +54,7 @@ class Rig:
         self, folder: Path, database_url: str | None = None, only: tuple[str, ...] = WORKERS, **environment: str
     ) -> None:
         self.folder, self.data_dir, self.log = folder, folder / "data", folder / "service.log"
-        self.data_dir.mkdir(parents=True)
+        self.data_dir.mkdir(parents=True, exist_ok=True)  # it may hold a backup
         self._sockets = Path(tempfile.mkdtemp(prefix="genconvnet-chaos-"))  # a socket's path must be short
         self.socket, self.broker_dir = self._sockets / "valkey.sock", self.data_dir / "broker"
         self.broker_url, port = f"unix://{self.socket}", _free_port()
