@@ -6,6 +6,7 @@ import shutil
 import signal
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ for name in ("ALL_PROXY", "all_proxy"):
     os.environ.pop(name, None)
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
 
-# Fixtures that start processes for a whole session. Each group of tests that use them runs in one process of xdist.
+GROUP = pytest.StashKey[str]()
+# Fixtures that start processes for a group of tests. Each group runs in one process of xdist.
 SHARED_FIXTURES = {
     "service": "service",
     "rig": "rig",
@@ -46,12 +48,10 @@ SHARED_FIXTURES = {
     "api": "api",
     "each_api": "api",
     "postgresql_api": "api",
-    "studio": "studio",
 }
 # Beginnings of the names of groups; what takes longest starts first.
 FIRST = (
     "service",
-    "studio",
     "api",
     "rig",
     "tests/chaos",
@@ -65,10 +65,17 @@ FIRST = (
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests into groups for `--dist loadgroup`, and the longest groups first."""
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: _rank(groups[item]))
+    for item in items:
+        item.stash[GROUP] = _group(item)
+        item.add_marker(pytest.mark.xdist_group(item.stash[GROUP]))
+    # Pages of the studio show what is there, so they come before the other tests of their service.
+    items.sort(key=lambda item: (_rank(item.stash[GROUP]), "studio" not in getattr(item, "fixturenames", ())))
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures of the test and of its module
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or nextitem.stash[GROUP] != item.stash[GROUP]:
+        _group_end.close()
 
 
 def pytest_collection_finish() -> None:
@@ -87,6 +94,16 @@ def _group(item: pytest.Item) -> str:
 
 def _rank(group: str) -> int:
     return next((place for place, start in enumerate(FIRST) if group.startswith(start)), len(FIRST))
+
+
+_group_end = ExitStack()
+
+
+@pytest.fixture(scope="session")
+def group_end() -> Iterator[ExitStack]:
+    """What is entered here ends with the group of tests: until the end of the session, it would cost time idly."""
+    with _group_end:  # an interrupted session ends within a group
+        yield _group_end
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -204,16 +221,21 @@ def redis(valkey: Valkey) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, group_end: ExitStack) -> Service:
     """A running `genconvnet serve` that tests use in turn; each ends the jobs it began.
 
     No lease expires by itself while the tests last.
     """
-    settings = {"LEASE_SECONDS": "600", "NICENESS": "1", "WEBHOOKS_TO_PRIVATE_ADDRESSES": "true"}
+    settings = {
+        "LEASE_SECONDS": "600",
+        "NICENESS": "1",
+        "PREVIEW_SECONDS": "0.5",
+        "WEBHOOKS_TO_PRIVATE_ADDRESSES": "true",
+    }
     environment = {f"GENCONVNET_{name}": value for name, value in settings.items()}
     running = Service(tmp_path_factory.mktemp("service") / "data", **environment)
-    yield running
-    running.stop()
+    group_end.callback(running.stop)
+    return running
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
-"""APIs that all tests of a session share, one on SQLite and one on PostgreSQL."""
+"""APIs that a group of tests shares, one on SQLite and one on PostgreSQL."""
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from support import pictures, rows
@@ -13,22 +14,24 @@ from support.valkey import Valkey
 
 @pytest.fixture(scope="session")
 def _valkey() -> Iterator[Valkey]:
-    """The broker of these APIs and of no other: their reconcilers notify for as long as the session lasts."""
+    """The broker of these APIs and of no other: their reconcilers notify for as long as they run."""
     with valkey_server.running() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def _api_sqlite(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey) -> Iterator[Api]:
+def _api_sqlite(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey, group_end: ExitStack) -> Iterator[Api]:
     with Api(tmp_path_factory.mktemp("api-sqlite"), _valkey.url) as api:
+        group_end.callback(api.stop)
         yield api
 
 
 @pytest.fixture(scope="session")
 def _api_postgresql(
-    tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey, postgres_server: PostgresServer
+    tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey, postgres_server: PostgresServer, group_end: ExitStack
 ) -> Iterator[Api]:
     with postgres_server.fresh() as url, Api(tmp_path_factory.mktemp("api-postgresql"), _valkey.url, url) as api:
+        group_end.callback(api.stop)
         yield api
 
 
@@ -86,19 +89,18 @@ def own_valkey(_stoppable_valkey: Valkey) -> Valkey:
 
 
 @pytest.fixture(scope="session")
-def _own_apis() -> Iterator[list[Api]]:
+def _own_apis() -> list[Api]:
     """The processes started for `own_api`; the last may be running."""
-    started: list[Api] = []
-    yield started
-    for api in started:
-        api.stop()
+    return []
 
 
 @pytest.fixture
-def own_api(_own_apis: list[Api], own_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Api:
+def own_api(
+    _own_apis: list[Api], own_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory, group_end: ExitStack
+) -> Api:
     """An empty API, whose process and broker the test may stop."""
     if not _own_apis or _own_apis[-1].process.poll() is not None:
-        _own_apis.append(Api(tmp_path_factory.mktemp("own-api"), own_valkey.url))
+        _own_apis.append(group_end.enter_context(Api(tmp_path_factory.mktemp("own-api"), own_valkey.url)))
     api = _own_apis[-1]
     _empty(api)
     api.client.cookies.clear()

@@ -1,6 +1,7 @@
 """Rigs for the tests that break the service: a whole one that they share, and their own."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,9 @@ def start_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
 
 
 @pytest.fixture(scope="session")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(tmp_path_factory: pytest.TempPathFactory, group_end: ExitStack) -> Rig:
     """A rig that tests use in turn; each leaves it ready."""
     shared = Rig(tmp_path_factory.mktemp("shared") / "rig")
+    group_end.callback(shared.close)
     shared.start()
-    yield shared
-    shared.close()
+    return shared

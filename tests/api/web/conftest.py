@@ -1,4 +1,4 @@
-"""One service and one learned texture for all tests of the studio."""
+"""A page of the service that tests share, and one learned texture, for all tests of the studio."""
 
 from collections.abc import Iterator
 
@@ -11,19 +11,10 @@ from support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="session")
-def _studio_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    settings = {"LEASE_SECONDS": "600", "PREVIEW_SECONDS": "0.5", "HEARTBEAT_SECONDS": "0.2"}
-    environment = {f"GENCONVNET_{name}": value for name, value in settings.items()}
-    running = Service(tmp_path_factory.mktemp("studio") / "data", **environment)
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="session")
-def learned(_studio_service: Service) -> dict:
+def learned(service: Service) -> dict:
     """A job that has learned a small texture."""
-    dataset_id = _studio_service.upload(stripes())
-    return _studio_service.succeeded(_studio_service.train(dataset_id))
+    dataset_id = service.upload(stripes())
+    return service.succeeded(service.train(dataset_id))
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +29,16 @@ def _window(chromium: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def studio(_studio_service: Service, _window: BrowserContext) -> Iterator[Studio]:
+def studio(service: Service, _window: BrowserContext) -> Iterator[Studio]:
     """The service, and an empty page, as of a visitor who kept no cookies, in which no script may fail."""
     broken: list[str] = []
     page = _window.new_page()
     page.on("pageerror", lambda error: broken.append(str(error)))
-    opened = Studio(_studio_service, page)
+    opened = Studio(service, page)
     yield opened
     opened.forget()
     for one in _window.pages:
         one.close()
-    for job in _studio_service.unfinished():
-        _studio_service.cancel(job["id"])
+    for job in service.unfinished():
+        service.cancel(job["id"])
     assert broken == []
