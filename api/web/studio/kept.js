@@ -59,12 +59,14 @@ function state() {
     changes: draft.changes.value,
     dataset: draft.dataset.value?.id ?? null,
     pictures: Object.fromEntries(Object.entries(steering.pictures.value).filter(([, one]) => one.datasetId).map(([slot, { datasetId, strength }]) => [slot, { datasetId, strength }])),
-    blend: steering.blend.value.map(({ modelId, weight, mask }) => ({ modelId, weight, mask: mask && keptMask(mask) })),
+    blend: steering.blend.value.filter(isKept).map(({ modelId, weight, mask }) => ({ modelId, weight, mask: mask && keptMask(mask) })),
     hole: hole?.url ? { modelId: hole.modelId, url: hole.url, name: hole.name, painted: hole.mask.address } : null,
   };
 }
 
-const keptMask = ({ name, datasetId, paint }) => (paint ? { name, datasetId, painted: paint.address } : datasetId ? { datasetId } : null);
+// A model is not kept without its mask: it would be drawn everywhere.
+const isKept = ({ mask }) => !mask || mask.paint || mask.datasetId;
+const keptMask = ({ name, datasetId, paint }) => (paint ? { name, datasetId, painted: paint.address } : { datasetId });
 
 async function restoreDataset({ dataset }) {
   if (dataset) draft.dataset.value = await datasetOf(dataset);
@@ -77,7 +79,7 @@ async function restoreSteering({ pictures, blend }) {
   }));
   steering.pictures.value = { ...Object.fromEntries(slots.flat()), ...steering.pictures.peek() };
   const masks = await Promise.all(blend.map(({ mask }) => mask && restoredMask(mask)));
-  steering.blend.value = blend.map(({ modelId, weight }, index) => ({ modelId, weight, mask: masks[index] }));
+  steering.blend.value = blend.map((one, index) => ({ ...one, mask: masks[index] })).filter(({ mask }, index) => mask || !blend[index].mask);
 }
 
 async function restoredMask({ name, datasetId, painted }) {

@@ -422,6 +422,13 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     brushed = pictures.decoded(stored(again["mask_dataset_id"])).convert("L")
     assert brushed.width == 2 * brushed.height
     assert [brushed.getpixel(place) for place in ((brushed.width // 2, brushed.height // 2), (2, 2))] == [255, 0]
+    service.http.delete(f"/v1/datasets/{again['mask_dataset_id']}").raise_for_status()
+    studio.reload()
+    page.wait_for_selector(".given :text('Deleted')")
+    page.click("button:text-is('Draw more, any size')")
+    page.wait_for_selector(".notice:has-text('A mask was deleted')")
+    page.get_by_label("Add a model").wait_for()
+    assert page.locator(".companion").count() == 0
     service.http.delete(f"/v1/models/{imported['id']}").raise_for_status()
 
 

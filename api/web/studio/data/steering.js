@@ -70,10 +70,13 @@ export function removeCompanion(modelId) {
   blend.value = blend.peek().filter((one) => one.modelId !== modelId);
 }
 
-// Blend as a job did: with its models, masks and weights.
+// Blend as a job did: with its models, masks and weights. Returns whether all masks are still there; a model whose mask was
+// deleted is left out, for it would be drawn everywhere.
 export async function blendAs(job) {
   const masks = await Promise.all(job.params.blend.map((one) => one.mask_dataset_id && storedPicture(one.mask_dataset_id)));
-  blend.value = job.params.blend.map((one, index) => ({ modelId: one.model_id, mask: masks[index] || null, weight: one.weight ?? undefined }));
+  const blended = job.params.blend.map((one, index) => ({ modelId: one.model_id, mask: masks[index] ?? null, weight: one.weight ?? undefined }));
+  blend.value = blended.filter(({ mask }, index) => mask || !job.params.blend[index].mask_dataset_id);
+  return blend.value.length === blended.length;
 }
 
 // Upload what steers this model; return the parameters that name it.

@@ -41,7 +41,7 @@ export async function moreLikeThis(job) {
 // The form on Make with the job's models, masks, weights and size in it.
 async function blendMore(job) {
   const { width, height, tileable } = job.params;
-  await blendAs(job);
+  if (!(await blendAs(job))) say("A mask was deleted, and its model is left out. Add it again, with another mask.", "noted");
   overrideAll({ width, height, tileable }, "sample");
   go("make", "sample", { model: job.model_id });
 }
