@@ -1,4 +1,4 @@
-"""The API and the infrastructure import no torch, decoders no pydantic."""
+"""The API and the infrastructure import no torch, the API no numpy before it needs it, decoders no pydantic."""
 
 import importlib.util
 import pkgutil
@@ -24,6 +24,8 @@ def test_no_module_without_torch_imports_it() -> None:
     names = [name for some in modules for name in some] + ["core.recipe.presets"]
     code = f"""if True:
         import importlib, sys
+        import api.app
+        assert "numpy" not in sys.modules, "the API would start later"
         for name in {names}:
             importlib.import_module(name)
             assert not [heavy for heavy in {HEAVY} if heavy in sys.modules], name

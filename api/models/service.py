@@ -6,7 +6,6 @@ from api.app_state import AppState
 from api.disk_space import ensure_disk_space
 from api.errors import Problem
 from api.file_cleanup import delete_on_failure
-from api.models.import_check import check_model_file
 from core.schemas.model_file import BrokenFile
 from core.storage import models
 from core.storage.tables import Model, new_id
@@ -14,6 +13,8 @@ from core.storage.tables import Model, new_id
 
 def import_model(app_state: AppState, file: BinaryIO, filename: str, name: str | None) -> Model:
     """Store a model's file and its row. Raises Problem, naming the wrong tensor or field, or if the disk is full."""
+    from api.models.import_check import check_model_file  # numpy, without which the API starts sooner
+
     ensure_disk_space(app_state)
     try:
         header = check_model_file(file)
