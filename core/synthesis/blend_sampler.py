@@ -18,7 +18,7 @@ from core.recipe.rendering import tone_of
 from core.recipe.tone import Tone
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.blend_weights import Canvas, read_weights, strengths
-from core.synthesis.blending import Agreement, Blend, Boxes, Expert
+from core.synthesis.blending import Agreement, Blend, Boxes, Expert, SeenGuide, seen_picture
 from core.synthesis.conditions import Condition, Guide, run_steps
 from core.synthesis.sampler import GUIDE_BLUR, ModelSampler, Sampler, guide_picture
 from core.synthesis.sampling import patchwork
@@ -142,9 +142,10 @@ def _blend_sampler(
 
     conditions: list[Condition] = []
     if guide is not None and params.guide_strength:
-        picture = _joined(experts, read(lambda model: guide_picture(guide, model, *canvas.size)))
+        picture = seen_picture(experts, _joined(experts, read(lambda model: guide_picture(guide, model, *canvas.size))))
         window = max(model.net.architecture.receptive_field for model in models)
-        conditions.append(Guide(picture, params.guide_strength, reference_std, GUIDE_BLUR * window))
+        of_seen = Guide(picture, params.guide_strength, reference_std, GUIDE_BLUR * window)
+        conditions.append(SeenGuide(experts, of_seen))
     blend = Blend(experts, engine, reference_std)
     conditions += [Boxes(experts), Agreement(experts)]
     sampler = BlendSampler(params, engine, device, models, tones, blend, canvas, tuple(conditions))

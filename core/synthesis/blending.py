@@ -12,7 +12,8 @@ whose drift always is one, leave a rim along each border (docs/experiments/blend
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from core.engine.dynamics import random_phase
 from core.engine.noise import Noise
 from core.engine.tiling import PROJECTED_ROWS, needs_tiles, tiles
 from core.pictures.colour_box import ColourBox
-from core.synthesis.conditions import Condition
+from core.synthesis.conditions import Condition, Guide
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import GenerativeConvNet
 
@@ -152,11 +153,16 @@ class Blend:
         return clean
 
     def seen(self, canvases: Tensor, factors: Sequence[float] | None = None) -> Tensor:
-        """Return the picture that is seen of canvases (M, C, H, W) -> (1, C, H, W). factors: on each of them."""
-        picture = torch.zeros_like(canvases[:1])
-        for expert, canvas, factor in zip(self.experts, canvases, factors or [1.0] * len(canvases), strict=True):
-            picture.addcmul_(expert.weight, canvas, value=factor)
-        return picture
+        """Return the picture that is seen, see `seen_picture`. factors: on each of the canvases."""
+        return seen_picture(self.experts, canvases, factors)
+
+
+def seen_picture(experts: Sequence[Expert], canvases: Tensor, factors: Sequence[float] | None = None) -> Tensor:
+    """Return the picture that is seen of canvases (M, C, H, W) -> (1, C, H, W). factors: on each of them."""
+    picture = torch.zeros_like(canvases[:1])
+    for expert, canvas, factor in zip(experts, canvases, factors or [1.0] * len(canvases), strict=True):
+        picture.addcmul_(expert.weight, canvas, value=factor)
+    return picture
 
 
 @dataclass(frozen=True)
@@ -195,3 +201,54 @@ class Agreement(Condition):
             for weight, canvas in zip(weights, canvases, strict=True):
                 canvas.copy_(torch.where((weight > 0) & (weight < 1), mean, canvas))
         return chains
+
+
+@dataclass(frozen=True)
+class SeenGuide(Condition):
+    """The guide of a blend: it holds the picture that is seen, and moves all canvases alike.
+
+    What is unseen follows as far as B of a seen pixel depends on it, so that a texture has the same light on both sides
+    of a border. The rest is left alone: it may lie in tiles that are not computed.
+    Where models share a pixel their factors on B sum to κ > 1, which amplifies light and dark as well as structure:
+    such pixels would follow the guide farther than others, as a line along the border. So what the guide compares of
+    the picture, KᵀK I, is drawn to the mean by (κ - 1)/σ² more there.
+    guide: of the picture that is seen.
+    """
+
+    experts: tuple[Expert, ...]
+    guide: Guide
+
+    def drift(self, chains: Tensor) -> Tensor:
+        seen = seen_picture(self.experts, chains)
+        drift = self.guide.drift(seen).addcmul_(self._excess, self._to_mean.drift(seen))
+        return torch.where(self._followed, drift, 0.0)
+
+    @cached_property
+    def _excess(self) -> Tensor:
+        """κ - 1 (1, 1, H, W), 0 where a model is alone."""
+        total = torch.zeros_like(self.experts[0].weight)
+        for expert in self.experts:
+            total.addcmul_(expert.weight, expert.strength)
+        return total - 1
+
+    @cached_property
+    def _to_mean(self) -> Guide:
+        return replace(self.guide, picture=torch.zeros_like(self.guide.picture), strength=1.0)
+
+    @cached_property
+    def _followed(self) -> Tensor:
+        """Which pixels of each canvas the guide moves, bool (M, 1, H, W)."""
+        reaches = (expert.net.architecture.receptive_field - 1 for expert in self.experts)
+        parts = zip(self.experts, reaches, strict=True)
+        return torch.cat([_widened(expert.weight > 0, reach) for expert, reach in parts])
+
+
+def _widened(mask: Tensor, reach: int) -> Tensor:
+    """Return a periodic mask (1, 1, H, W), bool, with all pixels up to `reach` rows and columns away."""
+    for dim in (2, 3):
+        offsets = range(-min(reach, mask.shape[dim] // 2), min(reach, mask.shape[dim] // 2) + 1)
+        widened = mask.clone()
+        for offset in offsets:
+            widened |= mask.roll(offset, dim)
+        mask = widened
+    return mask

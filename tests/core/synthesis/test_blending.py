@@ -1,6 +1,7 @@
 """Several models on one canvas (core/synthesis/blending.py, blend_weights.py)."""
 
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from core.recipe.denoising import denoise
 from core.schemas.sampling import BlendedModel, ResolvedSampleParams
 from core.synthesis.blend_sampler import BlendSampler, open_sampler
 from core.synthesis.blend_weights import BORDER_STD, Canvas, read_weights, strengths
-from core.synthesis.blending import Agreement, Blend, Boxes, Expert
+from core.synthesis.blending import Agreement, Blend, Boxes, Expert, SeenGuide
+from core.synthesis.conditions import Guide, run_steps
 from core.synthesis.trained_model import TrainedModel
 from core.theory.learning import architecture_of
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
@@ -136,6 +138,33 @@ def test_tiles_that_nothing_seen_depends_on_are_not_computed_and_stay(monkeypatc
     unmoved = moved[0, 0] == 1
     assert unmoved[:20].all()
     assert not unmoved[100 - 10 : 110 + 10, 100 - 10 : 110 + 10].any()
+
+
+def test_a_guide_holds_the_picture_that_is_seen_on_all_canvases_alike():
+    """Uniform canvases and guides are their own blur, so the drift is known."""
+    experts, strength, light, wanted = two(columns(1, 0.5, 0)), 0.4, 3.0, 7.0
+    guide = Guide(torch.full((1, 1, SIDE, SIDE), wanted, dtype=torch.float64), strength, SIGMA, blur=2.0)
+    drift = SeenGuide(experts, guide).drift(torch.full((2, 1, SIDE, SIDE), light, dtype=torch.float64))
+    middle = SIDE // 2
+    pulled = strength * (wanted - light) / SIGMA**2
+    amplified = 2 * 0.5**0.7 - 1
+    expected = torch.tensor([pulled, pulled - amplified * light / SIGMA**2, pulled], dtype=torch.float64)
+    torch.testing.assert_close(drift[:, 0, 0, [0, middle, SIDE - 1]], expected.expand(2, 3))
+
+
+def test_a_guide_neither_moves_nor_heeds_what_nothing_seen_depends_on(monkeypatch):
+    """So tiles that are not computed stay under a guide too."""
+    in_tiles(monkeypatch)
+    side, weight = 240, torch.zeros(1, 1, 240, 240, dtype=torch.float64)
+    weight[..., 100:110, 100:110] = 1.0
+    experts = expert(NET, weight), expert(OTHER, 1 - weight)
+    guide = SeenGuide(experts, Guide(torch.full((1, 1, side, side), 9.0, dtype=torch.float64), 1.0, SIGMA, blur=30.0))
+    canvases = torch.ones(2, 1, side, side, dtype=torch.float64)
+    step = partial(Blend(experts, ReferenceEngine(), SIGMA).step, EPSILON)
+    moved = run_steps(step, canvases, 1, EPSILON, torch.Generator(), (guide,))
+    assert (moved[0, 0, :20] == 1).all()
+    unseen = torch.where(torch.cat([weight, 1 - weight]) > 0, canvases, 50.0)
+    torch.testing.assert_close(guide.drift(unseen), guide.drift(canvases), rtol=0, atol=0)
 
 
 def test_a_model_that_has_all_is_denoised_and_confined_as_alone():
