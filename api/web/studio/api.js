@@ -84,6 +84,20 @@ export function upload(path, form, report = () => {}) {
   });
 }
 
+// Read a file of the service, such as a result.
+export async function fileOf(path, name) {
+  let answer, content;
+  try {
+    answer = await fetch(path);
+    content = await answer.blob();
+  } catch {
+    lost();
+    throw new Unreachable();
+  }
+  if (!answer.ok) accepted(answer.status, parsed(await content.text()), path);
+  return new File([content], name, { type: content.type });
+}
+
 let probing = false;
 
 // Note that the service did not answer, and ask until it does.

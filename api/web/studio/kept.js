@@ -1,10 +1,11 @@
 // What is filled in on Make, kept for this tab over a reload: settings, the ids of what is stored, and what was painted.
-// Files that are not on the service yet are not kept.
+// Files that are not on the service yet are not kept. It belongs to the key that was signed in.
 
 import { take } from "./parts/inpainting.js";
 import { Mask } from "./parts/mask.js";
 import { effect } from "./ui.js";
 import { route } from "./router.js";
+import { key } from "./session.js";
 import * as draft from "./data/draft.js";
 import { datasetOf } from "./data/datasets.js";
 import { modelOf, models } from "./data/models.js";
@@ -25,9 +26,11 @@ export function fillIn() {
   draft.changes.value = kept.changes;
 }
 
-// Read again from the service what else was kept; from then on keep what changes.
+// Read again from the service what else was kept, unless it is another key's; from then on keep what changes.
 export async function startKeeping() {
-  if (kept) await Promise.all([restoreDataset(kept), restoreSteering(kept), restoreHole(kept)].map((one) => one.catch(() => {})));
+  await known(() => key.value !== undefined);
+  if (kept && kept.key !== keyId()) draft.beginAnew();
+  else if (kept) await Promise.all([restoreDataset(kept), restoreSteering(kept), restoreHole(kept)].map((one) => one.catch(() => {})));
   effect(() => {
     const text = JSON.stringify(state());
     try {
@@ -49,10 +52,13 @@ function read() {
   }
 }
 
+const keyId = () => key.peek()?.id ?? null;
+
 function state() {
   const hole = draft.hole.value;
   return {
     version: VERSION,
+    key: keyId(),
     kind: draft.kindId.value,
     preset: draft.presetName.value,
     models: draft.modelIds.value,
@@ -69,16 +75,19 @@ const isKept = ({ mask }) => !mask || mask.paint || mask.datasetId;
 const keptMask = ({ name, datasetId, paint }) => (paint ? { name, datasetId, painted: paint.address } : { datasetId });
 
 async function restoreDataset({ dataset }) {
-  if (dataset) draft.dataset.value = await datasetOf(dataset);
+  const set = dataset && (await datasetOf(dataset));
+  if (set && !draft.pictureCount.peek()) draft.dataset.value = set;
 }
 
 async function restoreSteering({ pictures, blend }) {
+  const empty = steering.blend.peek();
   const slots = await Promise.all(Object.entries(pictures).map(async ([slot, { datasetId, strength }]) => {
     const picture = await steering.storedPicture(datasetId);
     return picture ? [[slot, { ...picture, strength }]] : [];
   }));
   steering.pictures.value = { ...Object.fromEntries(slots.flat()), ...steering.pictures.peek() };
   const masks = await Promise.all(blend.map(({ mask }) => mask && restoredMask(mask)));
+  if (steering.blend.peek() !== empty) return; // it was changed meanwhile
   steering.blend.value = blend.map((one, index) => ({ ...one, mask: masks[index] })).filter(({ mask }, index) => mask || !blend[index].mask);
 }
 
@@ -95,14 +104,17 @@ async function restoreHole({ hole }) {
   const other = job && hole?.url !== `v1/jobs/${job}/artifacts/${name}`; // the address asks for another picture
   if (!hole || other || draft.modelIds.peek()[0] !== hole.modelId) return;
   const [source, painted] = await Promise.all([loaded(hole.url), decoded(hole.painted)]);
-  await modelsRead();
+  await known(() => models.value);
   const model = modelOf(hole.modelId);
-  if (model) take(model, source, hole, painted);
+  if (model && !draft.presentHole.peek()?.share) take(model, source, hole, painted);
 }
 
 // The picture in a data: address, which the page's policy lets no <img> load.
 const decoded = (address) => createImageBitmap(new Blob([Uint8Array.from(atob(address.split(",")[1]), (one) => one.charCodeAt(0))]));
 
-const modelsRead = () => new Promise((resolve) => {
-  effect(() => models.value && resolve());
+// Wait until what a condition reads from signals is there.
+const known = (condition) => new Promise((resolve) => {
+  effect(() => {
+    if (condition()) resolve();
+  });
 });

@@ -105,7 +105,8 @@ function onEvent(name, data) {
 // Read again what events may have told while none were heard.
 async function refresh() {
   const { view, parts } = route.peek();
-  await Promise.all([loadNewest, loadModels, loadDatasets, ...(presets.peek() ? [] : [loadPresets])].map((load) => inBackground(load)));
+  const missed = [...(key.peek() === undefined ? [loadSession] : []), ...(presets.peek() ? [] : [loadPresets])];
+  await Promise.all([loadNewest, loadModels, loadDatasets, ...missed].map((load) => inBackground(load)));
   if (view !== "jobs" || !parts[0]) return;
   await inBackground(() => loadJob(parts[0]));
   await inBackground(() => Promise.all([loadSeries(parts[0]), loadPreviews(parts[0])]));

@@ -3,7 +3,7 @@
 import { call, get, locked, send } from "./api.js";
 import { signal } from "./ui.js";
 
-export const key = signal(null); // {name, admin, …} or null if no key is needed
+export const key = signal(undefined); // {id, name, admin, …}, null if no key is needed, undefined until it is read
 
 export async function loadSession() {
   const session = await get("v1/session");

@@ -13,6 +13,8 @@ from support.studio import LONG, Studio
 from support.waiting import until
 
 from core.schemas.jobs import JobKind, JobStatus, Queue
+from core.storage import keys
+from core.storage.keys import CreatedKey, NewKey
 from core.storage.tables import Artifact, Job
 
 VIEWS = ["make", "make/object", "make/sample", "make/inpaint", "jobs", "gallery", "models", "nowhere"]
@@ -115,6 +117,26 @@ def test_a_key_is_asked_for_where_one_is_needed_and_shows_its_own_jobs_only(
         studio.page.wait_for_selector("h1:text-is('This job is not here')")
         studio.page.click("text=Sign out")
         studio.page.wait_for_selector("[name=key]")
+
+
+def test_what_is_filled_in_is_kept_for_the_same_key_only(studio: Studio) -> None:
+    def sign_in_again(one: CreatedKey) -> str:
+        studio.page.context.clear_cookies()  # as if the key had expired
+        studio.page.reload()
+        studio.page.fill("[name=key]", one.key)
+        studio.page.click("button:text-is('Sign in')")
+        studio.page.wait_for_selector(f".account :text('{one.row.name}')")
+        return studio.page.get_by_label("image size", exact=True).input_value()
+
+    with studio.with_key("Ann") as ann:
+        ben = keys.create(studio.service.database, NewKey("Ben"))
+        studio.open("make", "texture")
+        assert sign_in_again(ann) == "96"
+        studio.page.get_by_label("image size", exact=True).fill("48")
+        assert sign_in_again(ann) == "48"
+        assert sign_in_again(ben) == "96"
+        assert studio.page.locator("button:text-is('Begin anew')").count() == 0
+        keys.revoke(studio.service.database, ben.row.id)
 
 
 @pytest.mark.parametrize("jobs", [250, pytest.param(1000, marks=pytest.mark.exhaustive)])

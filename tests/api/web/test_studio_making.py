@@ -347,10 +347,7 @@ def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str
 
 def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio, learned: dict[str, Any]) -> None:
     service, page = studio.service, studio.page
-    model = service.http.get(f"/v1/models/{learned['model_id']}/download").raise_for_status().content
-    imported = service.http.post(
-        "/v1/models", files={"model": ("twin.safetensors", model)}, data={"name": "Twin"}
-    ).json()
+    twin = _twin(studio, learned["model_id"])
     first, last, mask = (
         pictures.png(width=32, height=32),
         pictures.stripes(),
@@ -391,7 +388,7 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     assert pictures.decoded(stored(passing["end_dataset_id"])).tobytes() == pictures.decoded(last).tobytes()
 
     studio.page.go_back()
-    page.get_by_label("Add a model").select_option(imported["id"])
+    page.get_by_label("Add a model").select_option(twin)
     page.wait_for_selector("input[name=end]", state="detached")
     page.evaluate(HOLD_BITMAPS)
     choose_steering("mask-0", mask)
@@ -400,13 +397,14 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.wait_for_selector(".steer :text('mask-0.png')")
     assert studio.accessibility_problems() == []
     (blended,) = drawn()["blend"]
-    assert (blended["model_id"], blended["weight"]) == (imported["id"], 0.5)
+    assert (blended["model_id"], blended["weight"]) == (twin, 0.5)
     assert pictures.decoded(stored(blended["mask_dataset_id"])).tobytes() == pictures.decoded(mask).tobytes()
 
     page.click("button:text-is('Draw more, any size')")
     page.wait_for_selector(".steer :text('mask-0.png')")
     assert page.get_by_label("Weight of Twin").input_value() == "0.5"
-    page.get_by_label("width", exact=True).fill(str(2 * int(page.get_by_label("height", exact=True).input_value())))
+    height = int(page.get_by_label("height", exact=True).input_value())
+    page.get_by_label("width", exact=True).fill(str(2 * height))
     page.wait_for_selector(".companion :text('50 % of it, at its top and bottom, is cut off')")
     page.click(".companion button:text-is('Paint')")
     page.wait_for_selector(".brush :text-matches('[1-9]\\d? % painted over')")  # as the mask before
@@ -414,11 +412,14 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.locator(".brush canvas").focus()
     page.keyboard.press("Space")
     painted = studio.pixels(".companion .as-seen")
+    for width, button in ((height, "Paint"), (2 * height, "Put the brush away")):
+        page.get_by_label("width", exact=True).fill(str(width))
+        page.wait_for_selector(f".companion button:text-is('{button}')")
     studio.reload()
     page.wait_for_selector(".steer :text('painted 1.png')")
     assert studio.pixels(".companion .as-seen") == painted
     (again,) = drawn()["blend"]
-    assert (again["model_id"], again["weight"]) == (imported["id"], 0.5)
+    assert (again["model_id"], again["weight"]) == (twin, 0.5)
     brushed = pictures.decoded(stored(again["mask_dataset_id"])).convert("L")
     assert brushed.width == 2 * brushed.height
     assert [brushed.getpixel(place) for place in ((brushed.width // 2, brushed.height // 2), (2, 2))] == [255, 0]
@@ -429,7 +430,7 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.wait_for_selector(".notice:has-text('A mask was deleted')")
     page.get_by_label("Add a model").wait_for()
     assert page.locator(".companion").count() == 0
-    service.http.delete(f"/v1/models/{imported['id']}").raise_for_status()
+    service.http.delete(f"/v1/models/{twin}").raise_for_status()
 
 
 def test_a_walk_to_an_attractor_is_looked_at_frame_by_frame(studio: Studio, learned: dict[str, Any]) -> None:
@@ -452,6 +453,16 @@ def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, lear
     studio.open("make", f"seam?model={learned['model_id']}")
     studio.page.wait_for_selector(".lead:has-text('the shorter side must be 32 pixels')")
     large = pictures.colors(40, 36).convert("L")
+    studio.service.upload(pictures.encoded(large, "PNG"))
+    studio.reload()
+    studio.page.locator(".tile:has-text('0.png')").first.click()
+    studio.page.wait_for_function("() => document.querySelector('.crop-frame').width === 40")
+    studio.page.route("**/images/0", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
+    studio.page.click("button:text-is('Crop to 36 × 32')")
+    studio.page.wait_for_selector(".notice:has-text('Away.')")
+    studio.page.click("button:text-is('Crop to 36 × 32')")
+    studio.page.wait_for_selector("figcaption:has-text('of it 36 × 32, cropped')")
+    studio.page.click("button:text-is('Choose others')")
     choose(studio, "photograph.png", pictures.encoded(large, "PNG"))
     studio.page.wait_for_selector(".start :text('Crop or scale photograph.png')")
     studio.page.click("button:text-is('Scale to 36 × 32')")
@@ -505,12 +516,29 @@ def test_what_is_brushed_over_is_filled_in_and_the_rest_kept(studio: Studio, lea
     studio.page.wait_for_selector(".start :text('Paint over what should go.')")
     canvas.focus()
     studio.page.keyboard.press("Space")  # without a mouse: a dot in the middle
+    studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")
+    twin = _twin(studio, learned["model_id"])  # it was learned elsewhere: there are no pictures of it
+    studio.reload()
+    studio.page.locator(f"input[name=model][value='{twin}']").check(force=True)
+    studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")
     studio.page.get_by_label("steps", exact=True).fill("3")
     studio.page.click("button:text-is('Fill in')")
     studio.job_id()
     studio.wait_for_status("done")
-    (found,) = studio.service.job(studio.job_id())["metrics"]["inpaintings"]
+    job = studio.service.job(studio.job_id())
+    (found,) = job["metrics"]["inpaintings"]
     assert 0 < found["unknown_fraction"] < 0.1
+    assert job["model_id"] == twin
+    studio.service.http.delete(f"/v1/models/{twin}").raise_for_status()
+
+
+def _twin(studio: Studio, model_id: str) -> str:
+    """Import a model's own file; return the id of the new model."""
+    content = studio.service.http.get(f"/v1/models/{model_id}/download").raise_for_status().content
+    files = {"model": ("twin.safetensors", content)}
+    answer = studio.service.http.post("/v1/models", files=files, data={"name": "Twin"})
+    twin: str = answer.raise_for_status().json()["id"]
+    return twin
 
 
 def test_chosen_pictures_are_downloaded_and_shown_side_by_side(studio: Studio, learned: dict[str, Any]) -> None:

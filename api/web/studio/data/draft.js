@@ -1,7 +1,7 @@
 // What the user is about to make. It lasts while the page is open, also when other views are looked at; kept.js keeps it
 // over a reload.
 
-import { Refused } from "../api.js";
+import { Refused, fileOf } from "../api.js";
 import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
 import { createDataset } from "./datasets.js";
@@ -28,6 +28,8 @@ export const problems = signal([]); // [{field, message, file}] of the last atte
 // The picture to fill in: {modelId, url, name, source, picture, mask, share}. url: if it is stored. picture: a canvas with
 // it as the model sees it. mask, share: what is painted over.
 export const hole = signal(null);
+// The same, null if it was drawn for another model than the one chosen.
+export const presentHole = computed(() => (hole.value?.modelId === modelIds.value[0] ? hole.value : null));
 export const sent = signal(null); // the share of an upload that is sent; null if none runs
 
 export const preset = computed(() => {
@@ -104,8 +106,7 @@ function guessedRoles(added) {
 export async function fit(id, how) {
   if (dataset.peek()) {
     const { images } = dataset.peek();
-    const fetched = await Promise.all(images.map(async ({ url, filename }) => new File([await (await fetch(url)).blob()], filename)));
-    await addFiles(fetched);
+    await addFiles(await Promise.all(images.map(({ url, filename }) => fileOf(url, filename))));
     id = files.peek()[images.findIndex(({ index }) => index === id)].id;
   }
   const { bitmap, file } = files.peek().find((one) => one.id === id);
@@ -139,8 +140,8 @@ export const isZip = (file) => /\.zip$/i.test(file.name) || file.type === "appli
 export const missing = computed(() => {
   if (wantsModel.value && modelIds.value.filter(modelOf).length === 0) return "Choose a model.";
   if (kindId.value === "classify" && modelIds.value.length < 2) return "Choose two models or more.";
-  if (kindId.value === "inpaint" && !hole.value?.share) return "Paint over what should go.";
-  if (kindId.value === "inpaint" && hole.value.share === 1) return "Leave something to paint from.";
+  if (kindId.value === "inpaint" && !presentHole.value?.share) return "Paint over what should go.";
+  if (kindId.value === "inpaint" && presentHole.value.share === 1) return "Leave something to paint from.";
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
   if (misfit.value) return `Crop or scale ${misfit.value}: this model works on photographs whose shorter side is ${sideNeeded.value} pixels.`;
   if (takesMaps.value && !dataset.value && withoutRole()) return `Say at “This is” which map of the material ${withoutRole().file.name} is, or remove it.`;
@@ -180,7 +181,7 @@ export async function start() {
 
 async function stored() {
   if (kindId.peek() === "inpaint") {
-    const { mask, picture, name } = hole.peek();
+    const { mask, picture, name } = presentHole.peek();
     const file = new File([await mask.pierced(picture)], name.replace(/(\.[^.]*)?$/, ".png"), { type: "image/png" });
     return { set: await createDataset([file]), notes: [] };
   }

@@ -15,7 +15,7 @@ export function Given({ job }) {
     <section aria-labelledby="given-title">
       <h2 id="given-title">What it was given</h2>
       <ul class="given">
-        ${sets.map(({ id, title }) => html`<li key=${title}><${GivenSet} id=${id} title=${title} /></li>`)}
+        ${sets.map(({ id, title }, index) => html`<li key=${`${index} ${id}`}><${GivenSet} id=${id} title=${title} /></li>`)}
       </ul>
     </section>`;
 }

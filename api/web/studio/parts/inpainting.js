@@ -20,7 +20,7 @@ export function Inpainting() {
   const model = modelOf(draft.modelIds.value[0]);
   const own = useSignal([]); // pictures that belong to the model, as [{url, name}]
   const file = draft.files.value.at(-1);
-  const hole = model && draft.hole.value?.modelId === model.id ? draft.hole.value : null;
+  const hole = draft.presentHole.value;
   useEffect(() => {
     if (!model || !file?.bitmap || file.id === taken) return;
     taken = file.id;
@@ -39,8 +39,9 @@ export function Inpainting() {
     const asked = job && name ? { url: `v1/jobs/${job}/artifacts/${name}`, name } : null;
     own.value = asked ? [asked, ...found] : found;
     const held = draft.hole.peek();
-    if (!own.value.length || (held?.modelId === model.id && (!asked || held.url === asked.url))) return;
+    if (held?.modelId === model.id && (!asked || held.url === asked.url)) return;
     const again = held?.source && !asked; // by another model
+    if (!again && !own.value.length) return;
     const source = again ? held.source : await loaded(own.value[0].url);
     if (draft.hole.peek() === held) take(model, source, again ? held : own.value[0], again ? held.mask.canvas : null);
   };

@@ -1,5 +1,6 @@
 // What can be done with a job now.
 
+import { fileOf } from "../api.js";
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
 import { createDataset } from "../data/datasets.js";
@@ -52,8 +53,8 @@ export async function variationsOf(job, artifact) {
   const asked = ["start_strength", "count"].map((name) => parametersOf("sample").find((one) => one.name === name));
   const given = await askFor("Variations", asked, "Draw");
   if (given === null) return;
-  const picture = await (await fetch(addressOf(artifact))).blob();
-  const start = await createDataset([new File([picture], artifact.name, { type: "image/png" })], `${artifact.name} of ${job.id}`);
+  const picture = await fileOf(addressOf(artifact), artifact.name);
+  const start = await createDataset([picture], `${artifact.name} of ${job.id}`);
   const size = isFixedSize(modelOf(job.model_id)) ? {} : { width: artifact.width, height: artifact.height };
   const blended = job.kind === "sample" && job.params.blend ? { blend: job.params.blend } : {};
   const params = { ...size, ...blended, start_dataset_id: start.id, ...given };
@@ -63,8 +64,7 @@ export async function variationsOf(job, artifact) {
 
 // New pictures of the same model that follow this one.
 export async function followIn(job, artifact) {
-  const picture = await (await fetch(addressOf(artifact))).blob();
-  await steer("guide", new File([picture], artifact.name, { type: "image/png" }));
+  await steer("guide", await fileOf(addressOf(artifact), artifact.name));
   go("make", "sample", { model: job.model_id });
 }
 

@@ -114,13 +114,14 @@ function Companion({ one, index, model, others }) {
     painting.value = true;
   };
   const misfit = one.mask && size && misfitOf(one.mask, size);
+  const brushing = painting.value && one.mask?.paint && !misfit;
   return html`
     <div class="companion" role="group" aria-label=${name}>
       <div class="companion-head"><strong>${name}</strong>
         <button type="button" class="bare" aria-label=${`Remove ${name}`} onClick=${() => steering.removeCompanion(one.modelId)}><${Icon} name="close" /></button></div>
       <div class="row">
         <${Choice} name=${`mask-${index}`} picture=${one.mask} label="Choose a mask" seen=${`Where ${name} is drawn`} pick=${pick} ground="#000" size=${size ?? [1, 1]} />
-        ${painting.value && one.mask?.paint
+        ${brushing
           ? html`<button type="button" class="small" onClick=${() => { painting.value = false; }}>Put the brush away</button>`
           : html`<button type="button" class="small" disabled=${!size} onClick=${paint}><${Icon} name="brush" />Paint</button>`}
         <label class="row">weight <input type="number" class="weight" min="0" max="1" step="any" value=${steering.weightOf(one)} aria-label=${`Weight of ${name}`}
@@ -128,7 +129,7 @@ function Companion({ one, index, model, others }) {
         ${one.mask && html`<button type="button" class="small" onClick=${() => change({ mask: null })}>No mask</button>`}
       </div>
       ${misfit && html`<p class="hint" role="status">${misfit}</p>`}
-      ${painting.value && one.mask?.paint && !misfit && html`
+      ${brushing && html`
         <${MaskBrush} model=${model} others=${others} paint=${one.mask.paint} label=${`where ${name} is drawn`} changed=${() => change({ mask: { name: one.mask.name, paint: one.mask.paint } })} />`}
     </div>`;
 }
