@@ -20,6 +20,7 @@ from core.pictures.deep_png import read_samples
 
 SIDE = 128
 STONES = 7  # along each side
+ROLES = ("albedo", "normal", "height", "roughness")
 STEEPNESS = 16.0  # of the normals: pixels that the highest stone rises above the joints
 Array = NDArray[np.float64]
 
@@ -35,11 +36,11 @@ def main() -> None:
         for role, picture in draw(SIDE).items():
             picture.save(asked.folder / f"{role}.png")
         return
-    drawn = {role: read(asked.folder / f"{role}.png") for role in ("albedo", "normal", "height", "roughness")}
-    lines = ["drawn", *described(drawn)]
-    for albedo in sorted((asked.results or asked.folder).glob("synthesized-*-albedo.png")):
-        maps = {role: read(albedo.with_name(albedo.name.replace("albedo", role))) for role in drawn}
-        lines += [albedo.name.removesuffix("-albedo.png"), *described(maps)]
+    lines = ["drawn", *described({role: read(asked.folder / f"{role}.png") for role in ROLES})]
+    results = asked.results or asked.folder
+    for number in sorted({file.name.rsplit("-", 1)[0] for file in results.glob("synthesized-*-*.png")}):
+        files = {role: results / f"{number}-{role}.png" for role in ROLES}
+        lines += [number, *described({role: read(file) for role, file in files.items() if file.exists()})]
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
@@ -97,21 +98,25 @@ def read(file: Path) -> Array:
 
 
 def described(maps: dict[str, Array]) -> list[str]:
-    """Return lines that say how the maps go together."""
-    height = maps["height"][..., 0]
-    signals = {
-        "brightness": maps["albedo"].mean(axis=-1),
-        "height": height,
-        "roughness": maps["roughness"][..., 0],
-        "normal z": maps["normal"][..., 2],
-        "normal x": maps["normal"][..., 0],
-        "slope to the right": np.roll(height, -1, 1) - np.roll(height, 1, 1),
-    }
+    """Return lines that say how the maps go together, of those that there are."""
+    signals = {}
+    if "albedo" in maps:
+        signals["brightness"] = maps["albedo"].mean(axis=-1)
+    if "height" in maps:
+        height = signals["height"] = maps["height"][..., 0]
+        signals["slope to the right"] = np.roll(height, -1, 1) - np.roll(height, 1, 1)
+    if "roughness" in maps:
+        signals["roughness"] = maps["roughness"][..., 0]
+    if "normal" in maps:
+        signals |= {"normal z": maps["normal"][..., 2], "normal x": maps["normal"][..., 0]}
     pairs = [*combinations(("brightness", "height", "roughness", "normal z"), 2), ("normal x", "slope to the right")]
     lines = [
         f"  {one} and {other}: {np.corrcoef(signals[one].ravel(), signals[other].ravel())[0, 1]:+.2f}"
         for one, other in pairs
+        if one in signals and other in signals
     ]
+    if "normal" not in maps:
+        return lines
     off = np.abs(np.linalg.norm(maps["normal"] * 2 - 1, axis=-1) - 1)
     return [*lines, f"  lengths of normals: off one by {off.mean():.4f} on average, {off.max():.4f} at most"]
 

@@ -22,13 +22,13 @@ from core.pictures.images import (
 )
 from core.pictures.materials import compared_channels, shown_maps
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
-from core.recipe.diagnosis import Health, find_warnings
+from core.recipe.diagnosis import Health, find_lack_of_windows, find_warnings
 from core.recipe.early_stopping import early_end
 from core.recipe.learner import Learner, TrainingProgress
 from core.recipe.rendering import render_chains
 from core.recipe.resemblance import find_differences, measure_resemblance
 from core.schemas.jobs import Progress
-from core.schemas.learned import LearnedSettings
+from core.schemas.learned import LearnedSettings, boundary_of_pictures
 from core.schemas.learning import LearningParams
 from core.schemas.materials import MaterialMap
 from core.schemas.sampling import SampleParams
@@ -37,6 +37,7 @@ from core.storage.tables import new_id
 from core.synthesis.sampler import ModelSampler
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.decoding import reconstruct
+from core.theory.learning import observed_units
 from core.theory.model import Architecture
 from worker import metrics
 from worker.job_context import JobContext
@@ -177,6 +178,12 @@ class _TrainingRun:
         """Return the first `count` training pictures as they are learned, whole even if patches are learned."""
         return self.learner.pictures.read(range(min(count, self.learner.pictures.count)))
 
+    def _opaque_share(self) -> float | None:
+        """Return the share of the first pictures' windows that are opaque, and so learned from; None if all are."""
+        pictures, boundary = self._first_pictures(SHEET_PICTURES), boundary_of_pictures(self.params.boundary)
+        units = observed_units(pictures, self.learner.architecture, boundary) if self.params.learns_parts else None
+        return None if units is None else units.float().mean().item()
+
     def _reconstructed(self, pictures: Tensor) -> Tensor:
         """Reconstruct training pictures in one pass, which is what contrastive divergence learns (Prop. 3)."""
         pictures = pictures[..., : self.params.side, : self.params.side]
@@ -248,8 +255,8 @@ class _TrainingRun:
     def _final_metrics(self, health: Health, results: Tensor) -> dict[str, Any]:
         """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, warnings about both.
 
-        Also the number of recoveries, the precision, the processes of this attempt, and the iteration at which
-        `stop_when_steady` found the pictures steady, if it did.
+        Also the number of recoveries, the precision, the processes of this attempt, the iteration at which
+        `stop_when_steady` found the pictures steady, if it did, and `opaque_share`, if pictures have transparent parts.
         """
         picture = self.levels.to_grey_levels(self._first_pictures(1).cpu())[0]
         compared = compared_channels(self.maps)
@@ -258,6 +265,7 @@ class _TrainingRun:
         )
         steady_at = self.learner.state.steady_at
         end = early_end(self.params, steady_at)
+        opaque_share, window = self._opaque_share(), self.learner.architecture.receptive_field
         warnings = find_warnings(health, self.learner.state.net.has_top_filter, end is not None)
         return {
             **_health_metrics(health, self.levels.gain),
@@ -266,10 +274,12 @@ class _TrainingRun:
                 *self.processes.warnings,
                 *([end] if end else []),
                 *warnings,
+                *(find_lack_of_windows(opaque_share, window) if opaque_share is not None else []),
                 *(find_differences(resemblance) if resemblance else []),
             ],
             "recoveries": self.learner.state.recoveries,
             **({"steady_at": steady_at} if steady_at is not None else {}),
+            **({"opaque_share": opaque_share} if opaque_share is not None else {}),
             "precision": self.learner.engine.precision,
             "processes": self.processes.count,
         }

@@ -199,7 +199,7 @@ def _naming_seam(params: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except Invalid as error:
-        if error.field != "dataset_id" or params.get("seam"):
+        if error.field != "dataset_id" or params.get("seam") or "there is nothing to paint" not in error.detail:
             raise
         detail = f"{error.detail} (--seam makes opaque pictures tileable)"
         raise Invalid(error.status, detail, error.errors) from error

@@ -319,7 +319,7 @@ def _seam_error(app_state: AppState, image: DatasetImage, size: int) -> str | No
         from core.pictures.masks import is_opaque  # late: the API needs Pillow only here
 
         if not is_opaque(app_state.blobs.get(image.blob)):
-            return "has transparent pixels: only opaque pictures are made tileable; fill them first"
+            return "has transparent pixels: only opaque pictures are made tileable; a job without seam fills them"
     return None
 
 

@@ -19,6 +19,7 @@ MAX_WIDE_ITERATIONS = 40  # in a row
 NORMAL_STD_RATIO = 1.3  # below it a state is worth returning to; from a wider one chains only explode again
 TOLERATED_CONTRAST = 0.2  # relative difference between the spread of chains and pictures at the end
 TOLERATED_ACTIVE = (0.05, 0.95)  # share of a layer's units
+LITTLE_OPAQUE = 0.67  # share of the windows
 DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units, on pictures and on chains, is dead
 
 
@@ -103,3 +104,11 @@ def find_warnings(health: Health, has_top_filter: bool = False, ended_early: boo
         if not TOLERATED_ACTIVE[0] <= share <= TOLERATED_ACTIVE[1]:
             found.append(f"{share:.0%} of the units of layer {index} are active: it does little for the model")
     return found
+
+
+def find_lack_of_windows(opaque_share: float, window: int) -> list[str]:
+    """Return a warning if transparent parts leave few windows of `window` pixels to learn from; else nothing."""
+    if opaque_share >= LITTLE_OPAQUE:
+        return []
+    little = f"transparent pixels leave {opaque_share:.0%} of the windows of {window} pixels to learn from"
+    return [f"{little}: a larger image_size or smaller transparent parts may help"]
