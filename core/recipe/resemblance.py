@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from core.pictures.orientations import turned
-from core.pictures.parts import is_partial
+from core.pictures.parts import filled
 from core.pictures.spectrum import spectrum_deviation
 from core.pictures.structure import is_comparable, structure_ratio
 from core.schemas.learning import LearningParams
@@ -36,11 +36,12 @@ def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningPa
 
     At most MAX_PICTURES are compared, and MAX_COMPARED pixels along each side. None if they cannot be compared:
     objects, patches and reconstructions are no textures, small pictures are too few pieces, and what was learned in
-    several orientations resembles the picture in none of them alone, and a picture with unknown pixels has no spectrum.
+    several orientations resembles the picture in none of them alone. Unknown pixels of the picture are `filled`, whose
+    joints count little: pebbles with a sixth of them filled differ from the whole photograph by 0.96 and 1.5.
     """
-    if len(params.turns) != 1 or is_partial(picture):
+    if len(params.turns) != 1:
         return None
-    picture = turned(picture, params.turns[0])
+    picture = turned(filled(picture[None])[0], params.turns[0])
     texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive
     if not texture or not is_comparable(synthesized, picture):
         return None

@@ -60,3 +60,15 @@ def test_what_was_learned_in_one_orientation_is_compared_with_the_picture_in_it(
     upright = measure_resemblance(noise(seed=1), picture.rot90(1, dims=(1, 2)), PARAMS)
     assert measure_resemblance(noise(seed=1), picture, turned) == upright
     assert measure_resemblance(noise(seed=1), picture, with_(orientations=("0", "90"))) is None
+
+
+def test_a_picture_with_unknown_pixels_is_compared_by_what_is_known_of_it():
+    known = noise(seed=2)[0]
+    partial = known.clone()
+    partial[:, 8:40, 8:40] = torch.nan
+    found = measure_resemblance(noise(seed=1), partial, PARAMS)
+    assert found is not None
+    assert find_differences(found) == []
+    blurred = measure_resemblance(torch.nn.functional.avg_pool2d(noise(), 3, 1, 1), partial, PARAMS)
+    assert blurred is not None
+    assert len(find_differences(blurred)) == 2
