@@ -32,7 +32,7 @@ export async function startKeeping() {
   if (kept && kept.key !== keyId()) draft.beginAnew();
   else if (kept) await Promise.all([restoreDataset(kept), restoreSteering(kept), restoreHole(kept)].map((one) => one.catch(() => {})));
   effect(() => {
-    const text = JSON.stringify(state());
+    const text = JSON.stringify(state(), (_, value) => (Number.isNaN(value) ? undefined : value));
     try {
       sessionStorage.setItem(KEY, text);
     } catch {

@@ -390,6 +390,10 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     studio.page.go_back()
     page.get_by_label("Add a model").select_option(twin)
     page.wait_for_selector("input[name=end]", state="detached")
+    page.get_by_label("Weight of Twin").fill("7")
+    page.click("button:text-is('Draw')")
+    page.wait_for_selector(".notice.failed:has-text('weight of added model 1: ')")
+    page.wait_for_selector("[aria-label='Weight of Twin'][aria-invalid='true']")
     page.evaluate(HOLD_BITMAPS)
     choose_steering("mask-0", mask)
     page.get_by_label("Weight of Twin").fill("0.5")  # while the mask is being read
@@ -397,6 +401,7 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.wait_for_selector(".steer :text('mask-0.png')")
     assert studio.accessibility_problems() == []
     (blended,) = drawn()["blend"]
+    assert page.locator(".notice.failed").count() == 0
     assert (blended["model_id"], blended["weight"]) == (twin, 0.5)
     assert pictures.decoded(stored(blended["mask_dataset_id"])).tobytes() == pictures.decoded(mask).tobytes()
 
@@ -404,6 +409,8 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.wait_for_selector(".steer :text('mask-0.png')")
     assert page.get_by_label("Weight of Twin").input_value() == "0.5"
     height = int(page.get_by_label("height", exact=True).input_value())
+    page.get_by_label("width", exact=True).press_sequentially("e")  # behind the number that is there
+    page.wait_for_selector(".start :text('Write a number at width.')")
     page.get_by_label("width", exact=True).fill(str(2 * height))
     page.wait_for_selector(".companion :text('50 % of it, at its top and bottom, is cut off')")
     page.click(".companion button:text-is('Paint')")
@@ -430,7 +437,15 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.wait_for_selector(".notice:has-text('A mask was deleted')")
     page.get_by_label("Add a model").wait_for()
     assert page.locator(".companion").count() == 0
+
+    studio.open("make", f"sample?model={twin}")
+    page.wait_for_selector(f"input[name=model][value='{twin}']:checked", state="attached")
     service.http.delete(f"/v1/models/{twin}").raise_for_status()
+    page.click("button:text-is('Draw')")
+    page.wait_for_selector(".notice.failed:has-text('The model “Twin” was deleted meanwhile')")
+    page.wait_for_selector(f"input[name=model][value='{twin}']", state="detached")
+    page.click("a:text-is('Models')")
+    page.wait_for_selector(".notice.failed", state="detached")
 
 
 def test_a_walk_to_an_attractor_is_looked_at_frame_by_frame(studio: Studio, learned: dict[str, Any]) -> None:

@@ -2,11 +2,12 @@
 // over a reload.
 
 import { Refused, fileOf } from "../api.js";
+import { words } from "../format.js";
 import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
 import { createDataset } from "./datasets.js";
 import { fitsSide, fitted } from "./fit.js";
-import { modelOf } from "./models.js";
+import { loadModels, modelName, modelOf, models } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
 import { roleOfName } from "./roles.js";
 import { presetsFor } from "./presets.js";
@@ -57,6 +58,11 @@ export function override(name, value) {
   problems.value = problems.peek().filter((one) => one.field !== `params.${name}`);
 }
 
+// What was said of a field, and of its parts, when it is changed.
+export function forgetProblems(field) {
+  problems.value = problems.peek().filter((one) => !one.field?.startsWith(field));
+}
+
 export function overrideAll(values, id = kindId.peek()) {
   changes.value = { ...changes.peek(), [id]: values };
 }
@@ -76,6 +82,7 @@ export function beginAnew() {
     hole.value = null;
     pictures.value = {};
     blend.value = [];
+    problems.value = [];
   });
 }
 
@@ -143,10 +150,18 @@ export const missing = computed(() => {
   if (kindId.value === "inpaint" && !presentHole.value?.share) return "Paint over what should go.";
   if (kindId.value === "inpaint" && presentHole.value.share === 1) return "Leave something to paint from.";
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
+  if (notNumbers.value.length) return `Write a number at ${notNumbers.value.join(", ")}.`;
   if (misfit.value) return `Crop or scale ${misfit.value}: this model works on photographs whose shorter side is ${sideNeeded.value} pixels.`;
   if (takesMaps.value && !dataset.value && withoutRole()) return `Say at “This is” which map of the material ${withoutRole().file.name} is, or remove it.`;
   return null;
 });
+
+// The settings in which something else than a number was typed.
+const notNumbers = computed(() => [
+  ...Object.entries(overrides.value).filter(([, value]) => Number.isNaN(value)).map(([name]) => words(name)),
+  ...(kindId.value === "sample" && blend.value.some(({ weight }) => Number.isNaN(weight)) ? ["weight"] : []),
+  ...(kindId.value === "sample" && Object.values(pictures.value).some((one) => Number.isNaN(one?.strength)) ? ["strength"] : []),
+]);
 
 // The name of the first picture whose size does not work; undefined if all do, or cannot be seen here.
 const misfit = computed(() => {
@@ -173,10 +188,20 @@ export async function start() {
     return { job, notes };
   } catch (error) {
     if (error instanceof Refused) problems.value = error.errors;
+    if (error.status === 404) await forgetDeletedModels(error);
     throw error;
   } finally {
     sent.value = null;
   }
+}
+
+// A model was deleted since it was chosen: say so by its name, and let another be chosen.
+async function forgetDeletedModels(error) {
+  const names = new Map(models.peek().map((one) => [one.id, modelName(one)]));
+  await loadModels();
+  const gone = [...names.keys()].filter((id) => !modelOf(id) && error.message.includes(id));
+  for (const id of gone) error.message = `The model “${names.get(id)}” was deleted meanwhile: choose another.`;
+  modelIds.value = modelIds.peek().filter((id) => !gone.includes(id));
 }
 
 async function stored() {

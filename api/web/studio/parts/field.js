@@ -19,10 +19,11 @@ export function kindOf(bounds) {
 
 // parameter: {name, description, default, bounds}. given: the value set by the user, undefined for the default.
 // change(value): undefined takes the default again.
-export function Field({ parameter, given, change, error }) {
+export function Field({ parameter, given, change, error: refusal }) {
   const id = useId();
   const kind = kindOf(parameter.bounds);
   const about = `${id}-about`;
+  const error = Number.isNaN(given) ? NOT_A_NUMBER : refusal;
   const shared = { id, "aria-describedby": about, "aria-invalid": error ? "true" : null };
   return html`
     <div class="field ${error ? "wrong" : ""}">
@@ -47,17 +48,25 @@ function Input({ kind, parameter, given, change, shared }) {
   }
   if (kind.type === "integer" || kind.type === "number") {
     return html`<input ...${shared} type="number" inputmode="decimal" min=${kind.low} max=${kind.high}
-      step=${kind.type === "integer" ? 1 : "any"} value=${current ?? ""} placeholder=${kind.nullable ? "automatic" : null}
-      onInput=${(event) => change(numberOf(event.target.value, kind, parameter))} />`;
+      step=${kind.type === "integer" ? 1 : "any"} value=${shown(current)} placeholder=${kind.nullable ? "automatic" : null}
+      onInput=${(event) => change(read(event.target, kind, parameter))} />`;
   }
   if (parameter.name === "orientations") return html`<${Orientations} current=${current} change=${change} shared=${shared} />`;
   if (parameter.name === "layers") return html`<${Layers} layers=${current} change=${change} shared=${shared} />`;
   return html`<output ...${shared}>${inWords(current)}</output>`;
 }
 
-function numberOf(text, kind, parameter) {
-  if (text === "") return kind.nullable && parameter.default !== null ? null : undefined;
-  return Number(text);
+const NOT_A_NUMBER = "this is no number";
+
+// The number in an input; NaN if what was typed is none.
+export const numberIn = ({ value, validity }) => (validity.badInput ? NaN : Number(value));
+
+// What an input shows of a number; undefined leaves in it what was typed.
+export const shown = (number) => (Number.isNaN(number) ? undefined : (number ?? ""));
+
+function read(input, kind, parameter) {
+  if (input.value === "" && !input.validity.badInput) return kind.nullable && parameter.default !== null ? null : undefined;
+  return numberIn(input);
 }
 
 const TURNS = ["0", "90", "180", "270"];

@@ -1,7 +1,9 @@
-// Short messages about what was done or went wrong. Errors stay until they are closed.
+// Short messages about what was done or went wrong. An error stays until it is closed, the user tries something else, or goes
+// to another view.
 
 import { Refused, isAway } from "../api.js";
-import { html, signal } from "../ui.js";
+import { computed, effect, html, signal, untracked } from "../ui.js";
+import { route } from "../router.js";
 import { pageWords, sentence, words } from "../format.js";
 import { Icon } from "./icon.js";
 
@@ -15,14 +17,33 @@ export function say(text, kind = "said") {
   if (kind === "said") setTimeout(() => close(id), SHOWN_MS);
 }
 
+export function forgetErrors() {
+  notices.value = notices.peek().filter((one) => one.kind !== "failed");
+}
+
+const view = computed(() => [route.value.view, ...route.value.parts].join("/"));
+effect(() => {
+  if (view.value) untracked(forgetErrors);
+});
+
 // A refusal begins with the file or the setting that it is about, whose name stays as it is.
 function told({ message, errors = [] }) {
   if (!errors.length) return sentence(message);
-  return errors.slice(0, 3).map((one) => `${one.file ?? words(one.field.replace(/^params\./, ""))}: ${pageWords(one.message)}.`).join(" ");
+  return errors.slice(0, 3).map((one) => `${one.file ?? settingOf(one.field)}: ${pageWords(one.message)}.`).join(" ");
 }
 
-// Run an action of the user. What it throws is told in words; returns whether it went well.
-export async function attempt(action) {
+function settingOf(field) {
+  const [, index, name] = field.match(/^params\.blend\[(\d+)\]\.(.*)$/) ?? [];
+  return name ? `${words(name)} of added model ${Number(index) + 1}` : words(field.replace(/^params\./, ""));
+}
+
+// Run an action of the user. What it throws is told in words, in the place of earlier errors; returns whether it went well.
+export function attempt(action) {
+  forgetErrors();
+  return tried(action);
+}
+
+async function tried(action) {
   try {
     await action();
     return true;
@@ -34,7 +55,7 @@ export async function attempt(action) {
 
 // The same for what the page does by itself: that the service is away, the banner says.
 export const inBackground = (action) =>
-  attempt(() =>
+  tried(() =>
     action().catch((error) => {
       if (!isAway(error)) throw error;
     }),

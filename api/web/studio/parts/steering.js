@@ -10,7 +10,7 @@ import * as steering from "../data/steering.js";
 import { pageWords, percent } from "../format.js";
 import { Brush, veiled } from "./brush.js";
 import { AsSeen } from "./crop.js";
-import { Field } from "./field.js";
+import { Field, numberIn, shown } from "./field.js";
 import { Icon } from "./icon.js";
 import { Mask } from "./mask.js";
 import { useTraining } from "./model-choice.js";
@@ -89,6 +89,7 @@ function canvasSize(model) {
 
 function Blend({ model }) {
   const chosen = steering.blendOf(model);
+  const ofBlend = draft.problems.value.find(({ field }) => field === "params.blend");
   const left = steering.companionsOf(model).filter((one) => !chosen.some(({ modelId }) => modelId === one.id));
   return html`
     <fieldset class="steer">
@@ -99,7 +100,7 @@ function Blend({ model }) {
           <option value="">Add a model</option>
           ${left.map((other) => html`<option key=${other.id} value=${other.id}>${modelName(other)}</option>`)}
         </select>`}
-      <p class="hint">${problem("params.blend") ?? "Each is drawn where its mask is white or painted over, this one where no mask is. Without a mask both are mixed everywhere."}</p>
+      <p class="hint">${ofBlend?.message ? pageWords(ofBlend.message) : "Each is drawn where its mask is white or painted over, this one where no mask is. Without a mask both are mixed everywhere."}</p>
     </fieldset>`;
 }
 
@@ -113,6 +114,11 @@ function Companion({ one, index, model, others }) {
     if (!one.mask?.paint || misfitOf(one.mask, size)) change({ mask: paintedOn(size, one.mask, index) });
     painting.value = true;
   };
+  const weigh = (input) => {
+    change({ weight: input.value === "" && !input.validity.badInput ? undefined : numberIn(input) });
+    draft.forgetProblems(`params.blend[${index}]`);
+  };
+  const wrong = problem(`params.blend[${index}]`);
   const misfit = one.mask && size && misfitOf(one.mask, size);
   const brushing = painting.value && one.mask?.paint && !misfit;
   return html`
@@ -124,10 +130,11 @@ function Companion({ one, index, model, others }) {
         ${brushing
           ? html`<button type="button" class="small" onClick=${() => { painting.value = false; }}>Put the brush away</button>`
           : html`<button type="button" class="small" disabled=${!size} onClick=${paint}><${Icon} name="brush" />Paint</button>`}
-        <label class="row">weight <input type="number" class="weight" min="0" max="1" step="any" value=${steering.weightOf(one)} aria-label=${`Weight of ${name}`}
-          onInput=${(event) => change({ weight: event.target.value === "" ? undefined : Number(event.target.value) })} /></label>
+        <label class="row">weight <input type="number" class="weight" min="0" max="1" step="any" value=${shown(steering.weightOf(one))} aria-label=${`Weight of ${name}`}
+          aria-invalid=${wrong || Number.isNaN(one.weight) ? "true" : null} onInput=${(event) => weigh(event.target)} /></label>
         ${one.mask && html`<button type="button" class="small" onClick=${() => change({ mask: null })}>No mask</button>`}
       </div>
+      ${wrong && html`<p class="hint wrong" role="status">${wrong}</p>`}
       ${misfit && html`<p class="hint" role="status">${misfit}</p>`}
       ${brushing && html`
         <${MaskBrush} model=${model} others=${others} paint=${one.mask.paint} label=${`where ${name} is drawn`} changed=${() => change({ mask: { name: one.mask.name, paint: one.mask.paint } })} />`}

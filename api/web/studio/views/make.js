@@ -9,7 +9,7 @@ import * as draft from "../data/draft.js";
 import { duration } from "../format.js";
 import { Field } from "../parts/field.js";
 import { Icon } from "../parts/icon.js";
-import { attempt, say } from "../parts/notices.js";
+import { attempt, forgetErrors, say } from "../parts/notices.js";
 import { ModelChoice } from "../parts/model-choice.js";
 import { PicturesInput } from "../parts/pictures-input.js";
 import { Steering } from "../parts/steering.js";
@@ -37,7 +37,7 @@ export function Make() {
       <section class="bench" aria-labelledby="bench-title">
         <header class="bench-head">
           <h2 id="bench-title">${kind.title}</h2>
-          ${draft.begun.value && html`<button type="button" class="small" onClick=${draft.beginAnew}><${Icon} name="again" />Begin anew</button>`}
+          ${draft.begun.value && html`<button type="button" class="small" onClick=${beginAnew}><${Icon} name="again" />Begin anew</button>`}
         </header>
         <div class="bench-columns">
           <div class="materials">
@@ -53,6 +53,11 @@ export function Make() {
         </div>
       </section>
     </div>`;
+}
+
+function beginAnew() {
+  draft.beginAnew();
+  forgetErrors();
 }
 
 // On a small screen what was chosen is below: bring it up.
