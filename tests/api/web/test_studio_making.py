@@ -459,6 +459,7 @@ def test_a_walk_to_an_attractor_is_looked_at_frame_by_frame(studio: Studio, lear
     moment.fill("0")
     studio.page.wait_for_selector(".walks img[src*='walk-000-00.png'][alt='0.png after 0 steps']")
     assert studio.page.inner_text(".walks output") == "0 steps"
+    studio.page.wait_for_selector(".hint:has-text('model remembers no picture')")
 
 
 def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, learned: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 // How pictures went down to their attractors, each as a film.
 
 import { html } from "../ui.js";
+import { modelOf } from "../data/models.js";
 import { addressOf } from "../data/pictures.js";
 import { count } from "../format.js";
 import { Film } from "./film.js";
@@ -14,6 +15,7 @@ export function Walks({ job }) {
   return html`
     <section aria-labelledby="walks-title">
       <h2 id="walks-title">${walks.length === 1 ? "The walk to the picture that the model remembers (its attractor)" : "The walks to the pictures that the model remembers (their attractors)"}</h2>
+      ${remembersNone(modelOf(job.model_id)) && html`<p class="hint">A texture's model remembers no picture: its walks end at local maxima of its density, which are not meant to look good. Models of objects remember.</p>`}
       <div class="walks">
         ${walks.map(({ name, frames }) => html`
           <figure key=${name}>
@@ -23,6 +25,8 @@ export function Walks({ job }) {
       </div>
     </section>`;
 }
+
+const remembersNone = (model) => model?.params.top === "convolutional" && !model.params.contrastive;
 
 // The frames of each picture in their order: [{name, frames: [{url, width, height, step}]}].
 function walksOf(job) {
