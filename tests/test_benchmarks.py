@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
+import conditions
 import methods
 import operations
 import peers
@@ -311,3 +312,12 @@ def test_processes_estimates_bytes_and_operations_from_the_net():
     assert alone.largest_share == alone.whole == 16 * (10 * step + gradient) + picture
     assert eight.largest_share == 2 * (10 * step + gradient) + picture
     assert processes.main(["--estimate", "8"]) == 0
+
+
+def test_conditions_reports_a_step_under_each(capsys):
+    conditions.main(["--side", "48", "--turns", "1", "--threads", "1"])
+    lines = capsys.readouterr().out.splitlines()[4:]
+    ratios = {name.strip(): float(ratio) for _, name, _, ratio, _ in (line.split("|") for line in lines)}
+    assert ratios["no condition"] == 1
+    assert list(ratios)[2:] == ["known pixels", "a guide", "two models, each half"]
+    assert all(ratio > 0 for ratio in ratios.values())

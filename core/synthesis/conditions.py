@@ -20,6 +20,8 @@ from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
 from core.theory.model import GenerativeConvNet
 
+NEGLIGIBLE = 1e-12  # of a factor that a Fourier coefficient is multiplied by
+
 Step = Callable[[Tensor, torch.Generator, Callable[[float], None] | None], Tensor]
 """A step of eq. 19: (chains, generator, after_part) -> new chains, with every pixel where it was.
 
@@ -90,21 +92,23 @@ class Guide(Condition):
     blur: float
 
     def drift(self, chains: Tensor) -> Tensor:
-        drift, sides = torch.empty_like(chains), chains.shape[-2:]
+        drift = torch.empty_like(chains, memory_format=torch.contiguous_format)
         for chain, picture, into in zip(chains, self.picture.expand_as(chains), drift, strict=True):
             for channel in range(len(chain)):  # one by one: the transforms of a large canvas take much memory
-                error = chain[channel] - picture[channel]
-                into[channel] = torch.fft.irfft2(torch.fft.rfft2(error).mul_(self._gain), s=sides)
+                rows = torch.fft.rfft(chain[channel] - picture[channel])[:, : self._gain.shape[1]]
+                blurred = torch.fft.ifft(torch.fft.fft(rows, dim=0).mul_(self._gain), dim=0)
+                torch.fft.irfft(blurred, n=chain.shape[-1], out=into[channel])
         return drift
 
     @cached_property
     def _gain(self) -> Tensor:
-        """-s/σ² exp(-ω² b²) at the frequencies of `rfft2`; the same in every step."""
+        """-s/σ² exp(-ω² b²) at the frequencies of `rfft2`, the same in every step; without columns below NEGLIGIBLE."""
         height, width = self.picture.shape[-2:]
         like = {"dtype": self.picture.dtype, "device": self.picture.device}
         down, right = torch.fft.fftfreq(height, **like), torch.fft.rfftfreq(width, **like)
-        down, right = ((2 * torch.pi * frequencies).square() for frequencies in (down, right))
-        return torch.exp(-(self.blur**2) * (down[:, None] + right)) * (-self.strength / self.reference_std**2)
+        down, right = (torch.exp(-((2 * torch.pi * self.blur * one) ** 2)) for one in (down, right))
+        right = right[right > NEGLIGIBLE]
+        return down[:, None] * right * (-self.strength / self.reference_std**2)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import { link } from "../router.js";
 import { modelName, modelOf } from "../data/models.js";
 import { duration, moment, value, words } from "../format.js";
 
-const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "steps", "mode", "blend"];
+const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "steps", "mode"];
 
 const MEASURED = [
   ["structure_ratio", "structure ratio", "How much the pictures differ from yours in structure, compared with parts of yours from each other: 1 is alike."],
@@ -17,7 +17,7 @@ export function JobSettings({ job, label = "Settings" }) {
   const { model_ids, ...params } = job.params;
   const names = Object.keys(params).sort((one, other) => rank(one) - rank(other));
   const first = names.filter((name) => FIRST.includes(name) && params[name] !== null);
-  const others = names.filter((name) => !first.includes(name) && params[name] !== null);
+  const others = names.filter((name) => !first.includes(name) && name !== "blend" && params[name] !== null);
   const row = (name) => html`<div key=${name}><dt>${words(name)}</dt><dd>${name === "blend" && params.blend ? html`<${Blended} blend=${params.blend} />` : value(params[name])}</dd></div>`;
   const from = model_ids ?? (job.model_id ? [job.model_id] : []);
   return html`
@@ -25,6 +25,7 @@ export function JobSettings({ job, label = "Settings" }) {
       <dl>
         ${first.map(row)}
         ${job.kind !== "train" && from.map((id) => html`<div key=${id}><dt>model</dt><dd><a href=${link("models", id)}>${modelName(modelOf(id))}</a></dd></div>`)}
+        ${params.blend && row("blend")}
         ${job.kind === "train" && job.model_id && html`<div><dt>model</dt><dd><a href=${link("models", job.model_id)}>${modelName(modelOf(job.model_id))}</a></dd></div>`}
         ${MEASURED.filter(([name]) => name in job.metrics).map(([name, title, about]) => html`<div key=${name} title=${about}><dt>${title}</dt><dd>${Number(job.metrics[name].toFixed(2))}</dd></div>`)}
         <div><dt>asked for</dt><dd>${moment(job.created_at)}</dd></div>
