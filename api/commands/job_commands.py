@@ -193,13 +193,13 @@ def inpaint(
 
 @contextmanager
 def _naming_seam(params: Mapping[str, Any]) -> Iterator[None]:
-    """Add to the refusal of pictures in which nothing is to be painted that --seam needs no transparent parts."""
+    """Add to the refusal of pictures that --seam makes opaque ones tileable: they may have been meant for that."""
     from api.client import Invalid
 
     try:
         yield
     except Invalid as error:
-        if error.field != "dataset_id" or params.get("seam") or "there is nothing to paint" not in error.detail:
+        if error.field != "dataset_id" or params.get("seam"):
             raise
         detail = f"{error.detail} (--seam makes opaque pictures tileable)"
         raise Invalid(error.status, detail, error.errors) from error
