@@ -25,7 +25,9 @@ from core.engine.dynamics import random_phase
 from core.engine.noise import Noise
 from core.engine.tiling import PROJECTED_ROWS, needs_tiles, tiles
 from core.pictures.colour_box import ColourBox
+from core.pictures.parts import seeing_units
 from core.synthesis.conditions import Condition, Guide
+from core.theory.boundary import continue_periodically
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import GenerativeConvNet
 
@@ -245,10 +247,4 @@ class SeenGuide(Condition):
 
 def _widened(mask: Tensor, reach: int) -> Tensor:
     """Return a periodic mask (1, 1, H, W), bool, with all pixels up to `reach` rows and columns away."""
-    for dim in (2, 3):
-        offsets = range(-min(reach, mask.shape[dim] // 2), min(reach, mask.shape[dim] // 2) + 1)
-        widened = mask.clone()
-        for offset in offsets:
-            widened |= mask.roll(offset, dim)
-        mask = widened
-    return mask
+    return ~seeing_units(continue_periodically(mask, reach), 2 * reach + 1, stride=1)

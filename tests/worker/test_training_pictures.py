@@ -87,7 +87,7 @@ def test_what_is_under_transparent_pixels_changes_nothing_that_is_learned(harnes
         assert job.status == JobStatus.SUCCEEDED
         assert job.metrics["recoveries"] == 0
         assert job.metrics["opaque_share"] == pytest.approx(7 / 12)  # of windows of 5 pixels, a third of 16 hidden
-        assert any("leave 58% of the windows of 5 pixels" in remark for remark in job.metrics["remarks"])
+        assert any("leave 58% of the windows of 5 pixels" in warning for warning in job.metrics["remarks"])
         models.append(load_model(harness.blobs.get(harness.context.lease.path("model.safetensors"))))
     one, other = models
     assert torch.equal(one.net.weights[0], other.net.weights[0])

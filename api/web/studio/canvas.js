@@ -22,3 +22,6 @@ export function drawCovering(canvas, source, [width, height], ground = "#fff") {
   }
   context.drawImage(source, ...middleOf(sizeOf(source), [width, height]), 0, 0, width, height);
 }
+
+// A PNG as a file, named as the picture that it was made from.
+export const pngFile = (content, name) => new File([content], name.replace(/(\.[^.]*)?$/, ".png"), { type: "image/png" });

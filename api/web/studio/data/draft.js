@@ -2,6 +2,7 @@
 // over a reload.
 
 import { Refused, fileOf } from "../api.js";
+import { pngFile } from "../canvas.js";
 import { words } from "../format.js";
 import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
@@ -207,8 +208,7 @@ async function forgetDeletedModels(error) {
 async function stored() {
   if (kindId.peek() === "inpaint") {
     const { mask, picture, name } = presentHole.peek();
-    const file = new File([await mask.pierced(picture)], name.replace(/(\.[^.]*)?$/, ".png"), { type: "image/png" });
-    return { set: await createDataset([file]), notes: [] };
+    return { set: await createDataset([pngFile(await mask.pierced(picture), name)]), notes: [] };
   }
   if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
   sent.value = 0;

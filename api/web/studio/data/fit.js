@@ -1,6 +1,6 @@
 // The size that a photograph must have to be made tileable: no pixel of it changes its scale.
 
-import { drawCovering } from "../canvas.js";
+import { drawCovering, pngFile } from "../canvas.js";
 
 export const MAX_PIXELS = 1024 ** 2; // of a photograph; as MAX_WHOLE_SIZE in core/schemas/learning.py, squared
 
@@ -25,7 +25,7 @@ export async function fitted(source, name, { way, size }) {
   if (way === "crop") cropMiddle(canvas, source, size);
   else drawCovering(canvas, source, size, null);
   const content = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
-  return { way, size, bitmap: canvas, file: new File([content], name.replace(/(\.[^.]*)?$/, ".png"), { type: "image/png" }) };
+  return { way, size, bitmap: canvas, file: pngFile(content, name) };
 }
 
 // Pixel for pixel.

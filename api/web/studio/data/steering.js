@@ -1,5 +1,6 @@
 // What steers new pictures besides their model: a picture to begin with, one to end with, one to follow, other models.
 
+import { pngFile } from "../canvas.js";
 import { signal } from "../ui.js";
 import { createDataset } from "./datasets.js";
 import { imageOf, loaded } from "./pictures.js";
@@ -105,7 +106,7 @@ export async function steeringParams(model) {
 // Return the id of a picture's dataset. It is uploaded once; keep(picture) then gets it with its id.
 async function stored(picture, keep) {
   if (picture.datasetId) return picture.datasetId;
-  const file = picture.file ?? new File([await picture.paint.blackAndWhite()], picture.name, { type: "image/png" });
+  const file = picture.file ?? pngFile(await picture.paint.blackAndWhite(), picture.name);
   const { id } = await createDataset([file]);
   keep({ ...picture, datasetId: id });
   return id;
