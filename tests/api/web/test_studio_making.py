@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from playwright.sync_api import Route
 from support import pictures
 from support.service import slowed
 from support.studio import LONG, Studio
@@ -291,6 +292,28 @@ def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, lear
     more = studio.service.job(studio.job_id())["params"]
     assert more == {**params, "seed": more["seed"]}
     assert more["seed"] != params["seed"]
+
+
+def test_an_answer_that_is_older_than_a_jobs_end_does_not_hide_the_end(studio: Studio, learned: dict[str, Any]) -> None:
+    job_id = studio.service.post_job({"kind": "train", "dataset_id": learned["dataset_id"], "params": LONG})
+
+    def answer_late(route: Route) -> None:
+        answer = route.fetch()
+        assert answer.json()["status"] in ("queued", "running")
+        studio.service.http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+        studio.service.finished(job_id)
+        studio.page.wait_for_selector(".job-head .status:text-is('canceled')")
+        route.fulfill(response=answer)
+        answered.append(route)
+
+    answered: list[Route] = []
+    studio.open("jobs")
+    studio.page.wait_for_selector(f"a[href='#/jobs/{job_id}']")
+    studio.page.route(f"**/v1/jobs/{job_id}", answer_late, times=1)
+    studio.page.evaluate("(id) => { location.hash = `#/jobs/${id}`; }", job_id)
+    until(lambda: studio.page.wait_for_timeout(50) or answered)
+    studio.page.wait_for_timeout(500)
+    assert studio.page.inner_text(".job-head .status") == "canceled"
 
 
 def test_what_can_be_done_with_a_picture_is_within_the_window(studio: Studio, learned: dict[str, Any]) -> None:

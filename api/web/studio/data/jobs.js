@@ -22,16 +22,36 @@ export function jobOf(id) {
   return byId.get(id);
 }
 
-function store(job) {
+// An answer may be older than an event that came before it. Both are numbered, so that such an answer is recognised.
+let now = 0;
+const told = new Map(); // id -> what the last event said of the job's status, and its number
+
+// Return what `ask` answers, and the number at which it was asked.
+async function asking(ask) {
+  const askedAt = ++now;
+  return { answer: await ask(), askedAt };
+}
+
+// Take over what was answered of a job. If an event has told another status since it was asked, ask again.
+function store(job, askedAt) {
   const before = peek(job.id);
+  const last = told.get(job.id);
+  if (last?.at > askedAt && last.status !== job.status) {
+    readAgain(job.id);
+    if (before) return;
+  }
   jobOf(job.id).value = { ...job, preview: before?.preview };
   if (before?.artifacts.length !== job.artifacts.length) artifactsChanged.value += 1;
 }
 
+function readAgain(id) {
+  loadJob(id).catch(() => {}); // the banner says that the service is away; everything is read again when it is back
+}
+
 // Put what was read newest first before or behind what is known.
-function place(jobs, { atEnd }) {
+function place(jobs, askedAt, { atEnd }) {
   batch(() => {
-    jobs.forEach(store);
+    jobs.forEach((job) => store(job, askedAt));
     const ids = jobs.map((job) => job.id);
     const known = new Set(order.peek());
     const fresh = ids.filter((id) => !known.has(id));
@@ -42,13 +62,14 @@ function place(jobs, { atEnd }) {
 
 // Read the newest jobs. If that is a full page of unknown ones, there may be a gap: begin anew.
 export async function loadNewest() {
-  const { data, has_more } = await get(`v1/jobs?limit=${PAGE}`);
+  const { answer, askedAt } = await asking(() => get(`v1/jobs?limit=${PAGE}`));
+  const { data, has_more } = answer;
   const known = new Set(order.peek());
   if (!data.some((job) => known.has(job.id))) {
     order.value = [];
     more.value = has_more;
   }
-  place(data, { atEnd: false });
+  place(data, askedAt, { atEnd: false });
 }
 
 let loadingMore = null;
@@ -75,15 +96,15 @@ async function readMore() {
 
 async function readPage() {
   const last = order.peek().at(-1);
-  const { data, has_more } = await get(`v1/jobs?limit=100${last ? `&after=${last}` : ""}`);
-  place(data, { atEnd: true });
-  more.value = has_more;
+  const { answer, askedAt } = await asking(() => get(`v1/jobs?limit=100${last ? `&after=${last}` : ""}`));
+  place(answer.data, askedAt, { atEnd: true });
+  more.value = answer.has_more;
 }
 
 export async function loadJob(id) {
-  const job = await get(`v1/jobs/${encodeURIComponent(id)}`);
-  store(job);
-  return job;
+  const { answer, askedAt } = await asking(() => get(`v1/jobs/${encodeURIComponent(id)}`));
+  store(answer, askedAt);
+  return answer;
 }
 
 let settling = null;
@@ -107,14 +128,15 @@ function soon(what) {
 // Read where queued jobs stand; starts and ends of others move them.
 async function loadQueue() {
   if (![...byId.values()].some((one) => one.peek()?.status === "queued")) return;
-  const { data } = await get("v1/jobs?status=queued&limit=100");
-  batch(() => data.forEach(store));
+  const { answer, askedAt } = await asking(() => get("v1/jobs?status=queued&limit=100"));
+  batch(() => answer.data.forEach((job) => store(job, askedAt)));
 }
 
 // Take over what an event says. Only a job's end, which brings its results, is a reason to ask for it.
 export async function applyEvent(name, { job_id: id, ...data }) {
   const held = jobOf(id);
   const job = held.peek();
+  if (name === "status" || name === "done") told.set(id, { status: data.status, at: ++now });
   if (!job) return soon("newest");
   if (name === "progress") {
     const { metrics, ...progress } = data;
@@ -134,18 +156,23 @@ export async function applyEvent(name, { job_id: id, ...data }) {
 }
 
 export async function create(body) {
-  const job = await send("v1/jobs", body, "POST", { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) });
-  place([job], { atEnd: false });
-  return job;
+  const once = { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) };
+  const { answer, askedAt } = await asking(() => send("v1/jobs", body, "POST", once));
+  place([answer], askedAt, { atEnd: false });
+  return answer;
 }
 
 export async function cancel(id) {
-  store(await send(`v1/jobs/${id}/cancel`, {}));
-  soon("queue");
+  await change(id, "cancel", {});
 }
 
 export async function resume(id, iterations) {
-  store(await send(`v1/jobs/${id}/resume`, iterations ? { params: { iterations } } : {}));
+  await change(id, "resume", iterations ? { params: { iterations } } : {});
+}
+
+async function change(id, action, body) {
+  const { answer, askedAt } = await asking(() => send(`v1/jobs/${id}/${action}`, body));
+  store(answer, askedAt);
   soon("queue");
 }
 
