@@ -250,7 +250,7 @@ class _TrainingRun:
     def _store(self, model: TrainedModel) -> NewModel:
         stored = self.context.store_file("model.safetensors", save_model(model))
         params, channels = self.params.model_dump(mode="json"), len(self.levels.mean)
-        return NewModel(new_id("model"), None, stored, params, channels, self.maps)
+        return NewModel(new_id("model"), stored, params, channels, self.maps)
 
     def _final_metrics(self, health: Health, results: Tensor) -> dict[str, Any]:
         """Return the health at the end, how `results` (N, C, H, W) resemble the training picture, warnings about both.

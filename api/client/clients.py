@@ -121,10 +121,16 @@ class _Client(Generic[AnyJob]):
         /,
         preset: str = "quick",
         options: JobOptions = JobOptions(),
+        *,
+        name: str | None = None,
         **params: Any,
     ) -> Steps[AnyJob]:
-        """Learn a model. params: what replaces the preset's, such as `iterations`; see `presets.list()`."""
-        return (yield from self._post_on(pictures, "train", options, params, preset=preset))
+        """Learn a model. params: what replaces the preset's, such as `iterations`; see `presets.list()`.
+
+        name: what the model will be called.
+        """
+        fields = {"preset": preset, **({} if name is None else {"model_name": name})}
+        return (yield from self._post_on(pictures, "train", options, params, **fields))
 
     @operation
     def sample(

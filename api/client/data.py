@@ -113,6 +113,7 @@ class JobData(Data):
     dataset_id: str | None
     dataset_name: str | None = None
     model_id: str | None
+    model_name: str | None = None
     replays: Replay | None = None
     artifacts: list[Artifact]
 

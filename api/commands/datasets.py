@@ -36,4 +36,4 @@ def delete(session: Session, dataset: DatasetId) -> None:
     """Delete a dataset and its pictures."""
     found = session.client.datasets.show(dataset)
     session.client.datasets.delete(found)
-    session.done(f"{found.id} was deleted", found)
+    session.done(f"dataset {found.name or found.id} was deleted", found)

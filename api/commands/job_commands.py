@@ -3,7 +3,8 @@
 import io
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,9 @@ def train(
     iterations: Annotated[int | None, typer.Option(help="Updates of the weights, for each layer added.")] = None,
     seed: Seed = None,
     assignments: Set = None,
-    name: Annotated[str | None, typer.Option(help="Name of the dataset and, unless --detach, of the model.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model, and of the pictures if they are uploaded.")
+    ] = None,
     dataset: DatasetId = None,
     priority: Priority = 0,
     time_limit: TimeLimit = None,
@@ -87,9 +90,7 @@ def train(
     if mask is not None:
         _require_learning_of_parts(session, preset, params)
     with _dataset(session, pictures, dataset, name, maps, mask) as given:
-        job = run_job(session, lambda: session.client.train(given, preset, options, **params), detach)
-    if name is not None and job.model_id is not None:
-        session.client.models.rename(job.model_id, name)
+        job = run_job(session, lambda: session.client.train(given, preset, options, name=name, **params), detach)
     write_results(session, job, out)
 
 
@@ -138,7 +139,14 @@ def sample(
     params = parameters(assignments, **sizes, **strengths, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
     others = [_blended(session, one) for one in blend or ()]
-    job = run_job(session, lambda: session.client.sample(chosen, options, start, guide, others, end, **params), detach)
+    with ExitStack() as uploads:
+
+        def uploaded(path: Path | None) -> "Dataset | None":
+            return None if path is None else uploads.enter_context(_dataset(session, [path], None))
+
+        given = {"start": uploaded(start), "guide": uploaded(guide), "end": uploaded(end)}
+        blended = [replace(one, mask=uploaded(mask)) for one, mask in others]
+        job = run_job(session, lambda: session.client.sample(chosen, options, blend=blended, **given, **params), detach)
     write_results(session, job, out)
 
 
@@ -240,7 +248,7 @@ def _dataset(
     mask: Path | None = None,
 ) -> Iterator["Dataset"]:
     """Yield the dataset with this id, or upload the pictures or maps as one, which is deleted if the job is refused."""
-    from api.client import Invalid, LimitReached
+    from api.client import Conflict, Invalid, LimitReached, NotFound
 
     if sum(map(bool, (pictures, dataset_id, maps))) != 1:
         raise typer.BadParameter("give either pictures, or --dataset, or for train --map", param_hint="PICTURES")
@@ -261,7 +269,7 @@ def _dataset(
             session.say(f"{image.filename}: {note}")
     try:
         yield dataset
-    except (Invalid, LimitReached):
+    except (Invalid, NotFound, Conflict, LimitReached):
         session.client.datasets.delete(dataset)
         raise
 
@@ -319,8 +327,8 @@ def _material(assignments: list[str]) -> "dict[Role, Path]":
     return files
 
 
-def _blended(session: Session, text: str) -> "Blended":
-    """Return what `--blend` asks for. Raises typer.BadParameter, or NotFound for the model."""
+def _blended(session: Session, text: str) -> "tuple[Blended, Path | None]":
+    """Return what `--blend` asks for, and its mask. Raises typer.BadParameter, or NotFound for the model."""
     from api.client import Blended
 
     name, equals, rest = text.partition("=")
@@ -333,7 +341,7 @@ def _blended(session: Session, text: str) -> "Blended":
         said = "is no file" if Path(path).exists() else "does not exist"
         message = f"the mask {path!r} of {text!r} {said} (MODEL=MASK[:WEIGHT] or MODEL=WEIGHT)"
         raise typer.BadParameter(message, param_hint="--blend")
-    return Blended(find_model(session, name), Path(path) if path else None, weight)
+    return Blended(find_model(session, name), weight=weight), Path(path) if path else None
 
 
 def _number(text: str) -> float | None:

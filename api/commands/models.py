@@ -83,4 +83,4 @@ def delete(session: Session, model: ModelName) -> None:
     """Delete a model."""
     found = find_model(session, model)
     session.client.models.delete(found)
-    session.done(f"{found.id} was deleted", found)
+    session.done(f"model {found.name or found.id} was deleted", found)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from api.pagination import Time
 from api.public_urls import public_url
 from api.thumbnails import thumbnail_url
+from api.uploads.forms import NAME_LENGTH
 from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
@@ -61,6 +62,9 @@ class TrainJobIn(JobOptions):
     kind: Literal["train"]
     dataset_id: Id
     preset: Annotated[str, Field(max_length=40, description="A set of parameters, see /v1/presets.")] = "quick"
+    model_name: Annotated[
+        str | None, Field(max_length=NAME_LENGTH, pattern=r"^[^\x00]*$", description="What the model will be called.")
+    ] = None
     params: LearningOverrides = Field(default_factory=LearningOverrides)
 
 
@@ -213,6 +217,10 @@ class JobOut(BaseModel):
         ),
     ]
     model_id: str | None
+    model_name: Annotated[
+        str | None,
+        Field(description="What the request named the model that the job learns; the model itself may be renamed."),
+    ]
     replays: Annotated[
         Replay | None,
         Field(description="The picture that the job makes again, named as among its artifacts; see POST /v1/replays."),
@@ -241,6 +249,7 @@ class JobOut(BaseModel):
             dataset_id=row.dataset_id,
             dataset_name=dataset_name,
             model_id=row.model_id,
+            model_name=row.model_name,
             replays=Replay.model_validate(row.replays) if row.replays else None,
             artifacts=[ArtifactOut.of(row.id, artifact) for artifact in row.artifacts],
         )

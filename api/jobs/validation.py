@@ -85,6 +85,7 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
         kind=JobKind.TRAIN,
         params=params.model_dump(mode="json"),
         preset=body.preset,
+        model_name=body.model_name,
         dataset_id=body.dataset_id,
         progress=Progress(stages=params.stages, iterations=params.iterations),
     )

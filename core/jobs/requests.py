@@ -51,6 +51,7 @@ class NewJob:
     shards: tuple[NewShard, ...] = ()  # empty unless the job is split
     priority: int = 0
     time_limit_seconds: float | None = None
+    model_name: str | None = None
     replays: Replay | None = None
 
 
@@ -90,6 +91,7 @@ def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) ->
             owner_seq=owner_of(session),
             priority=new.priority,
             time_limit_seconds=new.time_limit_seconds,
+            model_name=new.model_name,
             replays=new.replays.model_dump() if new.replays else None,
             preset=new.preset,
             params=new.params,

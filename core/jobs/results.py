@@ -23,7 +23,6 @@ class NewArtifact:
 @dataclass(frozen=True)
 class NewModel:
     id: str
-    name: str | None
     stored: StoredBlob
     params: dict[str, Any]
     channels: int
@@ -51,12 +50,15 @@ def attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
 
 
 def add_model(session: Session, job: Job, model: NewModel) -> None:
-    """Add the model that a job has learned."""
+    """Add the model that a job has learned.
+
+    The first is named as the job says. One that the job learns when it is resumed is another model, and has no name.
+    """
     session.add(
         Model(
             id=model.id,
             owner_seq=job.owner_seq,
-            name=model.name,
+            name=job.model_name if job.model_id is None else None,
             job_id=job.id,
             params=model.params,
             channels=model.channels,

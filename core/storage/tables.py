@@ -168,6 +168,7 @@ class Job(Owned, Base):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     notified_at: Mapped[float | None]
     checkpoint: Mapped[str | None] = mapped_column(Text)  # path in the blob store
+    model_name: Mapped[str | None] = mapped_column(String(200))  # what the model that it learns will be called
     replays: Mapped[dict[str, Any] | None]  # core.schemas.jobs.Replay, if the job makes a picture again
 
     shards: Mapped[int] = mapped_column(default=0)

@@ -147,6 +147,9 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     assert (job["params"]["start_strength"], job["progress"]["iterations"]) == (0.2, 2)
     guided = ("--guide=stripes.png", "--guide-strength=0.2", "--count=1", "--steps=2")
     assert terminal.entry("sample", model_id, *guided)["params"]["guide_strength"] == 0.2
+    Path("film.gif").write_bytes(pictures.film())
+    done = terminal.run("sample", model_id, "--guide=film.gif", "--count=1", "--steps=1")
+    assert "film.gif: an animation: only its first frame is used" in done.stderr
     imported = terminal.folder / "m.safetensors"
     terminal.run("models", "export", model_id, imported)
     terminal.run("models", "import", imported, "--name=other")
@@ -211,13 +214,16 @@ def test_jobs_are_looked_after(terminal: Terminal, service: Service) -> None:
     until(lambda: service.job(job_id)["status"] == "canceled")
     assert "was canceled" in terminal.run("jobs", "watch", job_id, code=1).stderr
     assert terminal.run("jobs", "cancel", job_id, code=2).stdout == ""
-    done = service.train()
-    assert terminal.entry("jobs", "watch", done)["status"] == "succeeded"
+    done = terminal.run(*TRAIN, "--detach", "--name=later", "stripes.png").stdout.strip()
+    learned = terminal.entry("jobs", "watch", done)
+    assert (learned["status"], learned["model_name"]) == ("succeeded", "later")
+    assert terminal.entry("models", "show", "later")["id"] == learned["model_id"]
     assert terminal.run("jobs", "download", done, "--out=files").stdout.count("\n") == len(
         list(Path("files").iterdir())
     )
     resumed = terminal.entry("jobs", "resume", done, "--iterations=45", "--out=further")
     assert (resumed["params"]["iterations"], resumed["status"]) == (45, "succeeded")
+    assert terminal.entry("models", "show", "later")["id"] == learned["model_id"]
     terminal.run("jobs", "delete", done)
     assert terminal.run("jobs", "show", done, code=2).stderr.startswith("genconvnet jobs show: ")
 
@@ -226,7 +232,7 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
     dataset_id = service.upload()
     assert terminal.entry("datasets", "show", dataset_id)["images"][0]["filename"] == "0.png"
     assert dataset_id in terminal.run("datasets", "list").stdout
-    terminal.run("datasets", "delete", dataset_id)
+    assert terminal.run("datasets", "delete", dataset_id).stderr == f"dataset {dataset_id} was deleted\n"
     assert dataset_id not in [one["id"] for one in terminal.entries("datasets", "list")]
     assert {"quick", "texture"} <= {one["name"] for one in terminal.entries("presets", "list")}
     shown = terminal.run("presets", "show", "quick").stdout

@@ -34,6 +34,11 @@ def stripes() -> bytes:
     return encoded(Image.fromarray(levels.astype(np.uint8)), "PNG")
 
 
+def film() -> bytes:
+    """An animated GIF, whose first frame is `stripes`."""
+    return encoded(decoded(stripes()), "GIF", save_all=True, append_images=[colors(48, 48)])
+
+
 def with_hole(
     width: int = WIDTH, height: int = HEIGHT, *, hole: tuple[int, int, int, int], grey: bool = False
 ) -> bytes:

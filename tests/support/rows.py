@@ -104,7 +104,7 @@ def artifact(name: str = "synthesized-000.png", path: str | None = None) -> NewA
 
 
 def new_model(params: Mapping[str, Any] = PARAMS, channels: int = 1, maps: Sequence[MaterialMap] = ()) -> NewModel:
-    return NewModel(new_id("model"), None, stored(), dict(params), channels, maps)
+    return NewModel(new_id("model"), stored(), dict(params), channels, maps)
 
 
 def add_model(database: Database, channels: int = 1, maps: Sequence[MaterialMap] = (), **params: Any) -> str:

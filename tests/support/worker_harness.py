@@ -79,7 +79,7 @@ class WorkerHarness:
         content = save_model(TrainedModel(net, levels, chains, params, maps))
         lease = rows.claimed(self.database)
         stored = self.blobs.put(lease.path("model.safetensors"), content)
-        model = NewModel(new_id("model"), None, stored, params.model_dump(mode="json"), net.architecture.channels, maps)
+        model = NewModel(new_id("model"), stored, params.model_dump(mode="json"), net.architecture.channels, maps)
         outcomes.succeed(self.database, lease, [], rows.DONE, model=model)
         return model.id
 

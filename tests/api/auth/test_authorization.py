@@ -112,7 +112,7 @@ def _create_rows(api: Api, owner: Holder) -> dict[str, str]:
         api.database, lease, NewPreview(7, 1, 7, 3, 4, api.blobs.put(lease.path("preview-kept-7.png"), b"abc"))
     )
     weights = api.blobs.put(lease.path("weights"), b"abc")
-    model = NewModel(new_id("model"), None, weights, dict(rows.PARAMS), 1)
+    model = NewModel(new_id("model"), weights, dict(rows.PARAMS), 1)
     outcomes.succeed(api.database, lease, [result], rows.DONE, model=model)
     canceled = requests.cancel(owner.database, rows.accept(owner.database)).id
     queued = rows.accept(owner.database, rows.sample(None))

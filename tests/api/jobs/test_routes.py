@@ -57,6 +57,12 @@ def test_a_job_says_what_its_dataset_is_called(each_api: Api) -> None:
     assert [job["dataset_name"] for job in listed] == ["0.png and 2 more", None, "Bricks"]
 
 
+def test_a_job_says_what_its_model_will_be_called(each_api: Api, each_dataset: str) -> None:
+    named = _accepted(each_api, {**_train(each_dataset), "model_name": "Bricks"})
+    assert [named["model_name"], _accepted(each_api, _train(each_dataset))["model_name"]] == ["Bricks", None]
+    assert fields(each_api.post({**_train(each_dataset), "model_name": "x" * 201})) == ["model_name"]
+
+
 def test_a_worker_is_notified_of_a_new_job(each_api: Api, each_dataset: str, valkey: Valkey) -> None:
     job = _accepted(each_api, _train(each_dataset))
     with valkey.client() as redis:

@@ -11,10 +11,7 @@ from support.http import Api
 def test_the_pages_work_below_the_path_of_a_proxy(
     api: Api, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    film = pictures.encoded(
-        pictures.decoded(pictures.stripes()), "GIF", save_all=True, append_images=[pictures.colors(48, 48)]
-    )
-    archive = pictures.zipped({"a.gif": film, "a.txt": b"a caption"})
+    archive = pictures.zipped({"a.gif": pictures.film(), "a.txt": b"a caption"})
     with nginx.running(tmp_path_factory.mktemp("nginx"), api.port) as url, browser.opened(chromium) as page:
         loaded: dict[str, int] = {}
         page.on("response", lambda answer: loaded.update({answer.url: answer.status}))

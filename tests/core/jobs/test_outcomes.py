@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from support import rows
@@ -34,6 +35,16 @@ def test_succeed_writes_all_results(database: Database) -> None:
     assert job.model_id == model.id
     learned = models.find(database, model.id)
     assert (learned.job_id, learned.params, learned.blob) == (lease.job_id, dict(rows.PARAMS), model.stored.blob)
+
+
+def test_the_first_model_of_a_job_is_named_as_the_job_says(database: Database) -> None:
+    lease = rows.claimed(database, replace(rows.train(), model_name="Bricks"))
+    first, further = rows.new_model(), rows.new_model()
+    outcomes.succeed(database, lease, [], rows.DONE, model=first)
+    requests.resume(database, lease.job_id, dict(rows.PARAMS))
+    outcomes.succeed(database, rows.claim(database), [], rows.DONE, model=further)
+    assert [models.find(database, one.id).name for one in (first, further)] == ["Bricks", None]
+    assert rows.row(database, lease.job_id).model_id == further.id
 
 
 def test_succeed_writes_nothing_if_one_part_fails(database: Database) -> None:
