@@ -3,17 +3,20 @@
 import { signal } from "./ui.js";
 
 const PROBE_MS = 2000;
+const RETRY_MS = 2000;
+const SESSION = "v1/session";
 
 export const reachable = signal(true); // false while the service does not answer
-export const locked = signal(false); // true if a key is needed and none is there
+export const locked = signal(false); // a key is needed and none is there: nothing else than a session is asked for
 export const returned = signal(0); // counts how often the service came back
 
-// A refusal in the service's own words. errors: [{field, message, file}].
+// A refusal in the service's own words. errors: [{field, message, file}]. absent: the id of what is not there, if that is why.
 export class Refused extends Error {
   constructor(status, body) {
     super(body.detail ?? body.title ?? `The service answered ${status}.`);
     this.status = status;
     this.errors = body.errors ?? [];
+    this.absent = status === 404 ? /^there is no \w+ '(\w+)'/.exec(this.message)?.[1] : undefined;
   }
 }
 
@@ -31,7 +34,32 @@ export async function call(path, options = {}) {
   return accepted(status, body, path, options.method);
 }
 
+// What was asked for, or null if there is no such thing.
+export const ifThere = (asked) =>
+  asked.catch((error) => {
+    if (error.status !== 404) throw error;
+    return null;
+  });
+
+// Do what reads from the service; if the service is away, do it again when it is back.
+export async function patiently(action) {
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!isAway(error)) throw error;
+    }
+    do await new Promise((done) => setTimeout(done, RETRY_MS));
+    while (!reachable.peek());
+  }
+}
+
+function requireKey(path) {
+  if (locked.peek() && path !== SESSION) throw new Refused(401, {});
+}
+
 async function fetched(path, options) {
+  requireKey(path);
   let status, text;
   try {
     const answer = await fetch(path, options);
@@ -53,7 +81,7 @@ function parsed(text) {
 }
 
 function accepted(status, body, path, method) {
-  if (status === 401 && !(path === "v1/session" && method === "POST")) locked.value = true;
+  if (status === 401 && !(path === SESSION && method === "POST")) locked.value = true;
   if (status >= 400) throw new Refused(status, body);
   return body;
 }
@@ -66,6 +94,7 @@ export const send = (path, body, method = "POST", headers = {}) =>
 // Upload a form. report(share) is called with how much has been sent; fetch cannot tell that.
 export function upload(path, form, report = () => {}) {
   return new Promise((resolve, reject) => {
+    requireKey(path);
     const request = new XMLHttpRequest();
     request.open("POST", path);
     request.upload.onprogress = (event) => event.lengthComputable && report(event.loaded / event.total);
@@ -86,6 +115,7 @@ export function upload(path, form, report = () => {}) {
 
 // Read a file of the service, such as a result.
 export async function fileOf(path, name) {
+  requireKey(path);
   let answer, content;
   try {
     answer = await fetch(path);

@@ -1,6 +1,7 @@
 // What is filled in on Make, kept for this tab over a reload: settings, the ids of what is stored, and what was painted.
 // Files that are not on the service yet are not kept. It belongs to the key that was signed in.
 
+import { ifThere, locked, patiently } from "./api.js";
 import { take } from "./parts/inpainting.js";
 import { Mask } from "./parts/mask.js";
 import { effect } from "./ui.js";
@@ -30,8 +31,9 @@ export function fillIn() {
 export async function startKeeping() {
   await known(() => key.value !== undefined);
   if (kept && kept.key !== keyId()) draft.beginAnew();
-  else if (kept) await Promise.all([restoreDataset(kept), restoreSteering(kept), restoreHole(kept)].map((one) => one.catch(() => {})));
+  else if (kept) await Promise.all([restoreDataset, restoreSteering, restoreHole].map((restore) => patiently(() => restore(kept)).catch(() => {})));
   effect(() => {
+    if (locked.value) return;
     const text = JSON.stringify(state(), (_, value) => (Number.isNaN(value) ? undefined : value));
     try {
       sessionStorage.setItem(KEY, text);
@@ -41,7 +43,7 @@ export async function startKeeping() {
   });
 }
 
-export const stopKeeping = () => sessionStorage.removeItem(KEY);
+export const forgetKept = () => sessionStorage.removeItem(KEY);
 
 function read() {
   try {
@@ -75,7 +77,7 @@ const isKept = ({ mask }) => !mask || mask.paint || mask.datasetId;
 const keptMask = ({ name, datasetId, paint }) => (paint ? { name, datasetId, painted: paint.address } : { datasetId });
 
 async function restoreDataset({ dataset }) {
-  const set = dataset && (await datasetOf(dataset));
+  const set = dataset && (await ifThere(datasetOf(dataset)));
   if (set && !draft.pictureCount.peek()) draft.dataset.value = set;
 }
 

@@ -10,7 +10,7 @@ import { html, render, useEffect } from "./ui.js";
 import { link, route, startRouter } from "./router.js";
 import { key, loadSession, signOut } from "./session.js";
 import { applyEvent, isFinal, jobOf, loadJob, loadNewest, order } from "./data/jobs.js";
-import { fillIn, startKeeping, stopKeeping } from "./kept.js";
+import { fillIn, forgetKept, startKeeping } from "./kept.js";
 import { startFeed } from "./data/feed.js";
 import { continueSeries, loadPreviews, loadSeries } from "./data/series.js";
 import { loadDatasets } from "./data/datasets.js";
@@ -31,7 +31,7 @@ function App() {
   const { view, parts } = route.value;
   useEffect(focusHeading, [view, view === "make" ? "" : parts[0]]);
   useEffect(() => {
-    document.title = titleFor(view, parts);
+    document.title = locked.value ? "genconvnet" : titleFor(view, parts);
   });
   if (locked.value) return html`<${SignIn} /><${Notices} />`;
   const View = view === "jobs" && parts.length ? Job : VIEWS[view] ?? Missing;
@@ -77,8 +77,9 @@ function Account() {
 
 // What was filled in is the key's, as everything on the page is.
 async function leave() {
-  stopKeeping();
   await signOut();
+  forgetKept();
+  location.reload();
 }
 
 const Missing = () => html`<header class="view-head"><h1 tabindex="-1">There is no such page</h1></header><p class="empty"><a href=${link("make")}>Make something</a> instead.</p>`;

@@ -16,7 +16,13 @@ export async function signIn(text) {
   location.reload(); // everything on the page belongs to a key
 }
 
+// Nothing of the key's is shown or asked for from here on; if it stays signed in, all of it is there again.
 export async function signOut() {
-  await call("v1/session", { method: "DELETE" });
-  location.reload();
+  locked.value = true;
+  try {
+    await call("v1/session", { method: "DELETE" });
+  } catch (error) {
+    locked.value = false;
+    throw error;
+  }
 }

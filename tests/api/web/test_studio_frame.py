@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Request
+from playwright.sync_api import Request, Route
 from sqlalchemy import delete, insert
 from support import pictures
 from support.service import slowed
@@ -88,6 +88,7 @@ def test_all_can_be_reached_by_keyboard(studio: Studio) -> None:
 
 def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(studio: Studio) -> None:
     job_id = studio.service.train(None, **LONG)
+    studio.page.route("**/v1/datasets/*/images/**", lambda route: route.abort(), times=1)
     studio.open("jobs", job_id)
     studio.wait_for_status("at work")
     api = studio.service.part("-m", "api")
@@ -97,6 +98,7 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(stud
         studio.page.wait_for_selector(".banner", state="detached")
         before = studio.step()
         until(lambda: studio.step() > before)
+    studio.page.wait_for_function("() => document.querySelector('.given img').naturalWidth > 0")
     assert studio.page.locator(".notice").all_inner_texts() == []
 
 
@@ -115,7 +117,23 @@ def test_a_key_is_asked_for_where_one_is_needed_and_shows_its_own_jobs_only(
         studio.page.wait_for_selector(".account :text('Ann')")
         studio.open("jobs", learned["id"])
         studio.page.wait_for_selector("h1:text-is('This job is not here')")
+        asked: list[str] = []
+        leaving: list[Route] = []
+        studio.page.on(
+            "request", lambda request: asked.append(f"{request.method} {request.url.removeprefix(studio.url)}")
+        )
+        studio.page.route(
+            "**/v1/session",
+            lambda route: leaving.append(route) if route.request.method == "DELETE" else route.continue_(),
+        )
         studio.page.click("text=Sign out")
+        studio.page.wait_for_selector("[name=key]")
+        studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # a reason to read all again
+        assert (studio.page.locator(".account").count(), studio.page.title()) == (0, "genconvnet")
+        assert [one for one in asked if "/v1/" in one] == ["DELETE /v1/session"]
+        (route,) = leaving
+        with studio.page.expect_navigation():
+            route.continue_()
         studio.page.wait_for_selector("[name=key]")
 
 

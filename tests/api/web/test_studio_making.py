@@ -1,6 +1,7 @@
 """The studio from a first picture to results, as people go."""
 
 import io
+import json
 import re
 import zipfile
 from typing import Any
@@ -170,14 +171,24 @@ def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> N
     studio.page.click("button:text-is('Learn')")
     studio.page.wait_for_selector("details[open] .field.wrong")
     wrong = studio.page.inner_text(".field.wrong .hint")
+    studio.page.get_by_label("layer 1: filters").fill("0")
+    studio.page.click("button:text-is('Learn')")
+    studio.page.wait_for_selector(".field.wrong:has-text('layers')")
+    studio.page.get_by_label("layer 1: filters").fill("8")
+    studio.page.wait_for_selector(".field.wrong:has-text('layers')", state="detached")
+    studio.page.route("**/v1/datasets/*", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
     studio.reload()  # the tab keeps what was filled in, and which pictures the service has
     assert studio.page.get_by_label("image size", exact=True).input_value() == "17"
     studio.page.wait_for_selector(".chosen :text('stored as stripes.png')")
     studio.page.click("a.card:has-text('Object')")
     studio.page.click("a.card:has-text('Texture')")
     assert studio.page.get_by_label("image size", exact=True).input_value() == "17"
-    studio.page.click("button:text-is('Begin anew')")
+    dataset_id = studio.service.http.get("/v1/datasets").json()["data"][0]["id"]
+    studio.service.http.delete(f"/v1/datasets/{dataset_id}").raise_for_status()
+    studio.page.click("button:text-is('Learn')")
+    studio.page.wait_for_selector(".notice.failed:has-text('The pictures “stripes.png” were deleted meanwhile.')")
     studio.page.wait_for_selector(".drop")
+    studio.page.click("button:text-is('Begin anew')")
     assert studio.page.get_by_label("image size", exact=True).input_value() == "96"
     assert studio.page.locator("button:text-is('Begin anew')").count() == 0
     assert "_" not in wrong
@@ -253,8 +264,10 @@ def _pumped(studio: Studio, wanted: str, found: list[str]) -> bool:
 
 
 def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.page.route("**/openapi.json", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
     studio.open("make", f"sample?model={learned['model_id']}")
     studio.page.click("summary:has-text('All other settings')")
+    assert studio.page.locator(".notice").count() == 0
     hints = " ".join(studio.page.locator(".field .hint").all_inner_texts())
     assert re.findall(r"\w+_\w+|\btrue\b|\bfalse\b|\bnull\b|\babsent\b", hints) == []
     limits = {"count": (1, MAX_COUNT), "width": (MIN_SIDE, MAX_SIDE), "height": (MIN_SIDE, MAX_SIDE)}
@@ -316,6 +329,27 @@ def test_an_answer_that_is_older_than_a_jobs_end_does_not_hide_the_end(studio: S
     assert studio.page.inner_text(".job-head .status") == "canceled"
 
 
+def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
+    studio: Studio, learned: dict[str, Any]
+) -> None:
+    params = {"count": MAX_COUNT, "steps": 20}
+    studio.page.route("**/v1/datasets/*", lambda route: route.abort("internetdisconnected"), times=1)
+    with slowed(studio.service.child("sample")):
+        job_id = studio.service.post_job(
+            {
+                "kind": "sample",
+                "model_id": learned["model_id"],
+                "params": {**params, "start_dataset_id": learned["dataset_id"]},
+            }
+        )
+        studio.open("jobs", job_id)
+        studio.page.wait_for_selector(".results li:nth-child(2)")
+        studio.page.wait_for_selector(".given img")
+        assert studio.service.job(job_id)["status"] == "running"
+        studio.service.cancel(job_id)
+    studio.wait_for_status("canceled")
+
+
 def test_what_can_be_done_with_a_picture_is_within_the_window(studio: Studio, learned: dict[str, Any]) -> None:
     studio.open("jobs", f"{learned['id']}/synthesized-000.png")
     studio.page.wait_for_selector(".viewer button:text-is('Use as guide')")
@@ -373,7 +407,7 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     twin = _twin(studio, learned["model_id"])
     first, last, mask = (
         pictures.png(width=32, height=32),
-        pictures.stripes(),
+        pictures.film(),
         pictures.with_hole(32, 32, hole=(0, 0, 9, 9)),
     )
 
@@ -407,8 +441,10 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     chosen("end", last)
     page.get_by_label("count", exact=True).fill("2")
     passing = drawn()
+    page.wait_for_selector(".notice:has-text('end.png: an animation: only its first frame is used')")
     assert (passing["start_strength"], passing["end_shares"], passing["blend"]) == (0.02, [0, 1], None)
-    assert pictures.decoded(stored(passing["end_dataset_id"])).tobytes() == pictures.decoded(last).tobytes()
+    given, read = (pictures.decoded(one).convert("L") for one in (last, stored(passing["end_dataset_id"])))
+    assert read.tobytes() == given.tobytes()
 
     studio.page.go_back()
     page.get_by_label("Add a model").select_option(twin)
@@ -439,6 +475,7 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.click(".companion button:text-is('Paint')")
     page.wait_for_selector(".brush :text-matches('[1-9]\\d? % painted over')")  # as the mask before
     page.click(".brush button:text-is('Clear')")
+    page.wait_for_selector(".start :text('Paint where Twin is drawn, or choose “No mask” for it.')")
     page.locator(".brush canvas").focus()
     page.keyboard.press("Space")
     painted = studio.pixels(".companion .as-seen")
@@ -489,11 +526,23 @@ def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, lear
     photograph = pictures.encoded(pictures.colors(32, 32).convert("L"), "PNG")
     body = {"kind": "inpaint", "model_id": learned["model_id"], "dataset_id": studio.service.upload(photograph)}
     automatic = studio.service.job(studio.service.post_job({**body, "params": {"seam": True}}))["params"]["seam_width"]
-    studio.open("make", f"seam?model={learned['model_id']}")
-    studio.page.wait_for_selector(".lead:has-text('the shorter side must be 32 pixels')")
     large = pictures.colors(40, 36).convert("L")
     studio.service.upload(pictures.encoded(large, "PNG"))
-    studio.reload()
+    colours = pictures.encoded(pictures.colors(32, 32), "PNG")
+    material = [("images", (name, colours)) for name in ("cork_diff.png", "cork_nor.png")]
+    roles = json.dumps({"cork_diff.png": "albedo", "cork_nor.png": "normal"})
+    studio.service.http.post("/v1/datasets", files=material, data={"maps": roles}).raise_for_status()
+    studio.open("make", "texture")
+    studio.page.click(".tile:has-text('cork_diff.png')")
+    studio.page.click("a.card:has-text('Make tileable')")
+    studio.page.wait_for_selector(".start :text('Choose pictures: the maps of a material')")
+    studio.page.click("button:text-is('Choose others')")
+    studio.page.wait_for_selector(".lead:has-text('the shorter side must be 32 pixels')")
+    assert studio.page.locator(".tile:has-text('cork_diff.png')").count() == 0
+    choose(studio, "hole.png", pictures.with_hole(40, 36, hole=(0, 0, 1, 1)))
+    studio.page.wait_for_selector(".start :text('Choose an opaque photograph: hole.png has transparent parts')")
+    assert studio.page.locator(".fit button").count() == 0
+    studio.page.click("button:text-is('Choose others')")
     studio.page.locator(".tile:has-text('0.png')").first.click()
     studio.page.wait_for_function("() => document.querySelector('.crop-frame').width === 40")
     studio.page.route("**/images/0", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
@@ -521,6 +570,8 @@ def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, lear
     middle = (6, 6, 30, 26)
     assert painted.crop(middle).tobytes() == given.crop(middle).tobytes()
     assert painted.tobytes() != given.tobytes()
+    shape = studio.page.locator(".given img").evaluate("(one) => getComputedStyle(one).aspectRatio")
+    assert shape == "36 / 32"  # before it is loaded, too
     link = studio.page.locator(".given a").get_attribute("href")
     shown = studio.service.http.get(str(link)).raise_for_status().content
     assert pictures.decoded(shown).convert("L").tobytes() == given.tobytes()

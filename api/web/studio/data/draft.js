@@ -6,14 +6,15 @@ import { pngFile } from "../canvas.js";
 import { words } from "../format.js";
 import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
-import { createDataset } from "./datasets.js";
-import { fitsSide, fitted } from "./fit.js";
-import { loadModels, modelName, modelOf, models } from "./models.js";
+import { createDataset, notesOf } from "./datasets.js";
+import { fitsSide, fitted, isOpaque } from "./fit.js";
+import { modelName, modelOf } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
+import { loaded } from "./pictures.js";
 import { roleOfName } from "./roles.js";
 import { presetsFor } from "./presets.js";
 import { isOurs } from "./replays.js";
-import { bitmapOf, blend, pictures, steeringParams } from "./steering.js";
+import { bitmapOf, blend, blendOf, canBlend, letGoPictures, pictures, steeringParams } from "./steering.js";
 
 export const kindId = signal("texture");
 export const kind = computed(() => kindOf(kindId.value));
@@ -43,6 +44,10 @@ export const wantsPictures = computed(() => !["sample", "inpaint"].includes(kind
 export const takesMaps = computed(() => kindId.value === "texture");
 // The pixels that the shorter side of each picture must have; null if any size works.
 export const sideNeeded = computed(() => (kindId.value === "seam" ? modelOf(modelIds.value[0])?.params.image_size ?? null : null));
+// Whether a stored set was chosen that is a material, where pictures are wanted.
+export const isMaterial = computed(() => wantsPictures.value && !takesMaps.value && Boolean(dataset.value?.maps.length));
+// id of a file, or address of a stored picture -> whether it is opaque; of those that were looked through.
+export const opaque = signal({});
 export const wantsModel = computed(() => kind.value.group === "use");
 
 export function choose(id, query = {}) {
@@ -56,12 +61,18 @@ export function choose(id, query = {}) {
 export function override(name, value) {
   const { [name]: _, ...others } = overrides.peek();
   overrideAll(value === undefined ? others : { ...others, [name]: value });
-  problems.value = problems.peek().filter((one) => one.field !== `params.${name}`);
+  forgetProblems(`params.${name}`);
 }
 
-// What was said of a field, and of its parts, when it is changed.
+// A problem is about a field if it names the field or a part of it: params.blend, params.blend[0].weight.
+const isAbout = (field) => (problem) => problem.field === field || [".", "["].some((part) => problem.field?.startsWith(field + part));
+
+// What was said of a field in the last attempt; undefined if nothing was, or it was changed since.
+export const problemOf = (field) => problems.value.find(isAbout(field));
+
 export function forgetProblems(field) {
-  problems.value = problems.peek().filter((one) => !one.field?.startsWith(field));
+  const about = isAbout(field);
+  problems.value = problems.peek().filter((one) => !about(one));
 }
 
 export function overrideAll(values, id = kindId.peek()) {
@@ -121,6 +132,15 @@ export async function fit(id, how) {
   changeFile(id, { fitted: await fitted(bitmap, file.name, how) });
 }
 
+// Look through the chosen pictures: only opaque ones can be made tileable. What cannot be shown here is left to the service.
+export async function lookThrough() {
+  const stored = dataset.peek()?.images.map(({ url }) => [url, () => loaded(url).catch(() => null)]);
+  for (const [key, read] of stored ?? files.peek().map(({ id, bitmap }) => [id, () => bitmap])) {
+    const source = key in opaque.peek() ? null : await read();
+    if (source) opaque.value = { ...opaque.peek(), [key]: isOpaque(source) };
+  }
+}
+
 export const unfit = (id) => changeFile(id, { fitted: null });
 
 function changeFile(id, values) {
@@ -150,11 +170,20 @@ export const missing = computed(() => {
   if (kindId.value === "classify" && modelIds.value.length < 2) return "Choose two models or more.";
   if (kindId.value === "inpaint" && !presentHole.value?.share) return "Paint over what should go.";
   if (kindId.value === "inpaint" && presentHole.value.share === 1) return "Leave something to paint from.";
+  if (kindId.value === "sample" && unpainted.value) return `Paint where ${unpainted.value} is drawn, or choose “No mask” for it.`;
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
   if (notNumbers.value.length) return `Write a number at ${notNumbers.value.join(", ")}.`;
-  if (misfit.value) return `Crop or scale ${misfit.value}: this model works on photographs whose shorter side is ${sideNeeded.value} pixels.`;
+  if (isMaterial.value) return "Choose pictures: the maps of a material are learned as a texture, and together.";
+  if (misfit.value) return misfit.value;
   if (takesMaps.value && !dataset.value && withoutRole()) return `Say at “This is” which map of the material ${withoutRole().file.name} is, or remove it.`;
   return null;
+});
+
+// The name of an added model that would be drawn nowhere, for nothing is painted on its mask; undefined if there is none.
+const unpainted = computed(() => {
+  const model = modelOf(modelIds.value[0]);
+  const found = canBlend(model) && blendOf(model).find(({ mask }) => mask?.paint?.isEmpty);
+  return found ? modelName(modelOf(found.modelId)) : undefined;
 });
 
 // The settings in which something else than a number was typed.
@@ -164,12 +193,17 @@ const notNumbers = computed(() => [
   ...(kindId.value === "sample" && Object.values(pictures.value).some((one) => Number.isNaN(one?.strength)) ? ["strength"] : []),
 ]);
 
-// The name of the first picture whose size does not work; undefined if all do, or cannot be seen here.
+// What is to be done with the first picture that cannot be made tileable; null if all can, as far as can be seen here.
 const misfit = computed(() => {
   const side = sideNeeded.value;
-  if (!side) return undefined;
-  if (dataset.value) return dataset.value.images.find((one) => !fitsSide([one.width, one.height], side))?.filename;
-  return files.value.find(({ bitmap, fitted }) => bitmap && !fitsSide(fitted?.size ?? [bitmap.width, bitmap.height], side))?.file.name;
+  if (!side) return null;
+  const chosen = dataset.value
+    ? dataset.value.images.map(({ url, filename, width, height }) => ({ key: url, name: filename, size: [width, height] }))
+    : files.value.filter(({ bitmap }) => bitmap).map(({ id, file, bitmap, fitted }) => ({ key: id, name: file.name, size: fitted?.size ?? [bitmap.width, bitmap.height] }));
+  const transparent = chosen.find(({ key }) => opaque.value[key] === false);
+  if (transparent) return `Choose an opaque photograph: ${transparent.name} has transparent parts, which “Fill in” can paint.`;
+  const wrong = chosen.find(({ size }) => !fitsSide(size, side));
+  return wrong ? `Crop or scale ${wrong.name}: this model works on photographs whose shorter side is ${side} pixels.` : null;
 });
 
 // A file that does not say which map it is, though others do.
@@ -184,25 +218,23 @@ export async function start() {
   problems.value = [];
   try {
     const { set, notes } = await stored();
-    const steered = kindId.peek() === "sample" ? await steeringParams(modelOf(modelIds.peek()[0])) : {};
+    const steered = kindId.peek() === "sample" ? await steeringParams(modelOf(modelIds.peek()[0]), (made) => notes.push(...notesOf(made))) : {};
     const job = await create(bodyOf(set, steered));
     return { job, notes };
   } catch (error) {
     if (error instanceof Refused) problems.value = error.errors;
-    if (error.status === 404) await forgetDeletedModels(error);
+    if (error.absent) letGo(error.absent);
     throw error;
   } finally {
     sent.value = null;
   }
 }
 
-// A model was deleted since it was chosen: say so by its name, and let another be chosen.
-async function forgetDeletedModels(error) {
-  const names = new Map(models.peek().map((one) => [one.id, modelName(one)]));
-  await loadModels();
-  const gone = [...names.keys()].filter((id) => !modelOf(id) && error.message.includes(id));
-  for (const id of gone) error.message = `The model “${names.get(id)}” was deleted meanwhile: choose another.`;
-  modelIds.value = modelIds.peek().filter((id) => !gone.includes(id));
+// Choose no more what was deleted since.
+function letGo(id) {
+  modelIds.value = modelIds.peek().filter((one) => one !== id);
+  if (dataset.peek()?.id === id) dataset.value = null;
+  letGoPictures(id);
 }
 
 async function stored() {
@@ -226,12 +258,6 @@ async function stored() {
 function rolesByName() {
   const named = files.peek().filter(({ id }) => roles.peek()[id]);
   return Object.fromEntries(named.map(({ id, file }) => [file.name, roles.peek()[id]]));
-}
-
-function notesOf(made) {
-  const lost = made.images.filter((one) => one.notes?.length).map((one) => `${one.filename}: ${one.notes.join("; ")}`);
-  const skipped = (made.skipped ?? []).map((one) => `${one.file} (${one.reason})`);
-  return skipped.length ? [...lost, `Skipped: ${skipped.join(", ")}`] : lost;
 }
 
 function bodyOf(set, steered) {

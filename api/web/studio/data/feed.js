@@ -39,7 +39,8 @@ export function startFeed(listener, refresh) {
     again();
   });
   effect(() => {
-    if (returned.value) again();
+    if (locked.value) return close();
+    open();
+    if (returned.value) refresh();
   });
-  open();
 }

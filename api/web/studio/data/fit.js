@@ -1,11 +1,26 @@
-// The size that a photograph must have to be made tileable: no pixel of it changes its scale.
+// What a photograph must be to be made tileable: opaque, and of a size at which no pixel of it changes its scale.
 
-import { drawCovering, pngFile } from "../canvas.js";
+import { drawCovering, pngFile, sizeOf } from "../canvas.js";
 
 export const MAX_PIXELS = 1024 ** 2; // of a photograph; as MAX_WHOLE_SIZE in core/schemas/learning.py, squared
 
 // Whether a size works for a model of pictures of this side.
 export const fitsSide = ([width, height], side) => Math.min(width, height) === side && width * height <= MAX_PIXELS;
+
+const ROWS = 256; // of a large picture, looked at together
+
+// Whether no pixel of an ImageBitmap, a canvas or an <img> is transparent, not even partly; as is_opaque in
+// core/pictures/masks.py.
+export function isOpaque(source) {
+  const [width, height] = sizeOf(source);
+  for (let top = 0; top < height; top += ROWS) {
+    const part = new OffscreenCanvas(width, Math.min(ROWS, height - top)).getContext("2d", { willReadFrequently: true });
+    part.drawImage(source, 0, -top);
+    const { data } = part.getImageData(0, 0, part.canvas.width, part.canvas.height);
+    for (let at = 3; at < data.length; at += 4) if (data[at] < 255) return false;
+  }
+  return true;
+}
 
 // How a picture can get a size that works, in its proportions: [{way, size, words}].
 export function waysToFit([width, height], side) {

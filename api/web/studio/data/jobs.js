@@ -1,12 +1,12 @@
 // The jobs, each a signal, so that an event redraws only what shows its job.
 
-import { get, isAway, remove, send } from "../api.js";
+import { get, patiently, remove, send } from "../api.js";
 import { batch, signal } from "../ui.js";
 import { loadModels } from "./models.js";
 
 const PAGE = 50;
+const LOOK_MS = 1000; // between two looks at a job that goes on
 const SETTLE_MS = 150; // events come in bursts: ask once for several
-const RETRY_MS = 2000;
 
 const byId = new Map(); // id -> signal of the job, undefined until it is read
 export const order = signal([]); // ids, newest first, without gaps
@@ -76,25 +76,14 @@ let loadingMore = null;
 
 export function loadMore() {
   if (!more.peek() || !loaded.peek()) return Promise.resolve();
-  loadingMore ??= readMore().finally(() => {
+  // Nothing else asks again while the end of the list stays on the screen.
+  loadingMore ??= patiently(readMore).finally(() => {
     loadingMore = null;
   });
   return loadingMore;
 }
 
-// Nothing else asks again while the end of the list stays on the screen, so this does until the service answers.
 async function readMore() {
-  for (;;) {
-    try {
-      return await readPage();
-    } catch (error) {
-      if (!isAway(error)) throw error;
-    }
-    await new Promise((done) => setTimeout(done, RETRY_MS));
-  }
-}
-
-async function readPage() {
   const last = order.peek().at(-1);
   const { answer, askedAt } = await asking(() => get(`v1/jobs?limit=100${last ? `&after=${last}` : ""}`));
   place(answer.data, askedAt, { atEnd: true });
@@ -132,7 +121,19 @@ async function loadQueue() {
   batch(() => answer.data.forEach((job) => store(job, askedAt)));
 }
 
-// Take over what an event says. Only a job's end, which brings its results, is a reason to ask for it.
+const looking = new Set();
+
+// Read which pictures a job has finished so far: those of a job that is split come one by one.
+function lookSoon(id) {
+  if (looking.has(id)) return;
+  looking.add(id);
+  setTimeout(() => {
+    looking.delete(id);
+    if (peek(id)) readAgain(id); // it may have been deleted
+  }, LOOK_MS);
+}
+
+// Take over what an event says. Only that a job has ended, or has begun another picture, is a reason to ask for it.
 export async function applyEvent(name, { job_id: id, ...data }) {
   const held = jobOf(id);
   const job = held.peek();
@@ -141,6 +142,7 @@ export async function applyEvent(name, { job_id: id, ...data }) {
   if (name === "progress") {
     const { metrics, ...progress } = data;
     held.value = { ...job, status: isFinal(job) ? job.status : "running", queue_position: null, progress };
+    if (job.kind === "sample" && progress.stage !== job.progress.stage) lookSoon(id);
   } else if (name === "preview") {
     held.value = { ...job, preview: data };
   } else if (name === "status") {

@@ -54,7 +54,7 @@ export const KINDS = [
     group: "use",
     title: "Make tileable",
     line: "Your own photograph, painted anew in a band along its edges.",
-    advice: "Photographs whose shorter side has as many pixels as the model's pictures; others can be cropped or scaled here. All pixels stay as they are but those of a band along each edge, as wide as the net sees: with a small model that is much of the photograph.",
+    advice: "Opaque photographs whose shorter side has as many pixels as the model's pictures; others can be cropped or scaled here. All pixels stay as they are but those of a band along each edge, as wide as the net sees: with a small model that is much of the photograph.",
     main: ["count", "seam_width", "seed"],
   },
   {

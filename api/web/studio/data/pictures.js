@@ -1,5 +1,6 @@
 // The pictures that jobs made, and the photographs to hold beside them.
 
+import { ifThere } from "../api.js";
 import { isOfPatches, modelOf } from "./models.js";
 import { artifactsChanged, loadJob, order, peek } from "./jobs.js";
 import { datasetOf } from "./datasets.js";
@@ -42,12 +43,12 @@ export async function originalOf(job, name) {
 export async function trainingJob(modelId) {
   const id = modelOf(modelId)?.job_id;
   if (!id) return null;
-  return peek(id) ?? (await loadJob(id).catch(() => null));
+  return peek(id) ?? (await ifThere(loadJob(id)));
 }
 
 // The picture of a dataset at a place, or the map of a role; null if it is not there.
 export async function imageOf(datasetId, index = 0, role = null) {
-  const set = datasetId ? await datasetOf(datasetId).catch(() => null) : null;
+  const set = datasetId ? await ifThere(datasetOf(datasetId)) : null;
   const wanted = set?.maps.find((one) => one.role === role)?.index ?? index;
   return set?.images.find((image) => image.index === wanted) ?? null;
 }

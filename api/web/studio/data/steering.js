@@ -71,6 +71,17 @@ export function removeCompanion(modelId) {
   blend.value = blend.peek().filter((one) => one.modelId !== modelId);
 }
 
+// Steer no more by pictures that were deleted, unless they can be stored again; a model whose mask they were is left out.
+export function letGoPictures(datasetId) {
+  const without = (picture) => {
+    if (picture?.datasetId !== datasetId) return picture;
+    return picture.file || picture.paint ? { ...picture, datasetId: undefined } : null;
+  };
+  const left = Object.entries(pictures.peek()).map(([slot, picture]) => [slot, without(picture)]);
+  pictures.value = Object.fromEntries(left.filter(([, picture]) => picture));
+  blend.value = blend.peek().map((one) => ({ ...one, mask: without(one.mask) })).filter(({ mask }, index) => mask || !blend.peek()[index].mask);
+}
+
 // Blend as a job did: with its models, masks and weights. Returns whether all masks are still there; a model whose mask was
 // deleted is left out, for it would be drawn everywhere.
 export async function blendAs(job) {
@@ -80,13 +91,13 @@ export async function blendAs(job) {
   return blend.value.length === blended.length;
 }
 
-// Upload what steers this model; return the parameters that name it.
-export async function steeringParams(model) {
+// Upload what steers this model; return the parameters that name it. tell(dataset): called with each that is made.
+export async function steeringParams(model, tell) {
   const params = {};
   for (const slot of slotsOf(model)) {
     const picture = pictures.peek()[slot];
     if (!picture) continue;
-    params[`${slot}_dataset_id`] = await stored(picture, (after) => {
+    params[`${slot}_dataset_id`] = await stored(picture, tell, (after) => {
       if (pictures.peek()[slot] === picture) pictures.value = { ...pictures.peek(), [slot]: after };
     });
     if (picture.strength !== undefined) params[`${slot}_strength`] = picture.strength;
@@ -97,17 +108,18 @@ export async function steeringParams(model) {
     const keep = (after) => {
       if (blend.peek().find((other) => other.modelId === modelId)?.mask === mask) changeCompanion(modelId, { mask: after });
     };
-    const masked = mask ? { mask_dataset_id: await stored(mask, keep) } : {};
+    const masked = mask ? { mask_dataset_id: await stored(mask, tell, keep) } : {};
     params.blend = [...(params.blend ?? []), { model_id: modelId, ...masked, weight: weightOf(one) }];
   }
   return params;
 }
 
 // Return the id of a picture's dataset. It is uploaded once; keep(picture) then gets it with its id.
-async function stored(picture, keep) {
+async function stored(picture, tell, keep) {
   if (picture.datasetId) return picture.datasetId;
   const file = picture.file ?? pngFile(await picture.paint.blackAndWhite(), picture.name);
-  const { id } = await createDataset([file]);
-  keep({ ...picture, datasetId: id });
-  return id;
+  const made = await createDataset([file]);
+  tell(made);
+  keep({ ...picture, datasetId: made.id });
+  return made.id;
 }

@@ -1,6 +1,6 @@
 // A picture as the model will see it: its middle, at the size that is read; its transparent parts on white, or left out.
 
-import { drawCovering, middleOf, sizeOf } from "../canvas.js";
+import { drawCovering, middleOf } from "../canvas.js";
 import { html, useEffect, useRef } from "../ui.js";
 
 // Draw without what is left out of learning, alpha below 128. Returns whether anything is.
@@ -30,16 +30,18 @@ export function AsSeen({ source, size, label, parts = false, tell, ground }) {
   return html`<canvas ref=${ref} class="as-seen ${parts ? "checker" : ""}" role="img" aria-label=${label} width=${size[0]} height=${size[1]}></canvas>`;
 }
 
-// The whole picture. cut: what is not in its middle square is dimmed.
-export function CropFrame({ source, alt, cut = true }) {
+const FRAMED_SIDE = 640; // pixels
+
+// The whole picture, of this width and height. cut: what is not in its middle square is dimmed.
+export function CropFrame({ source, width, height, alt, cut = true }) {
   const ref = useRef();
+  const scale = Math.min(1, FRAMED_SIDE / Math.max(width, height));
+  const [wide, high] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
   useEffect(() => {
     if (!source) return;
-    const [width, height] = sizeOf(source);
-    const scale = Math.min(1, 640 / Math.max(width, height));
     const canvas = ref.current;
-    canvas.width = Math.round(width * scale);
-    canvas.height = Math.round(height * scale);
+    canvas.width = wide; // which clears it
+    canvas.height = high;
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.drawImage(source, 0, 0, canvas.width, canvas.height);
@@ -50,5 +52,5 @@ export function CropFrame({ source, alt, cut = true }) {
     outside.rect(...middleOf([canvas.width, canvas.height], [1, 1]));
     context.fill(outside, "evenodd");
   }, [source, cut]);
-  return html`<canvas ref=${ref} class="crop-frame checker" role="img" aria-label=${alt}></canvas>`;
+  return html`<canvas ref=${ref} class="crop-frame checker" role="img" aria-label=${alt} width=${wide} height=${high}></canvas>`;
 }

@@ -1,9 +1,11 @@
 // The pictures that a job was given: photographs, masks, a guide, each small and linked to the whole.
 
+import { ifThere, patiently } from "../api.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { datasetOf, thumbnail } from "../data/datasets.js";
 import { modelName, modelOf } from "../data/models.js";
 import { count } from "../format.js";
+import { inBackground } from "./notices.js";
 import { Thumb } from "./picture.js";
 
 const SHOWN = 12; // pictures of a dataset
@@ -36,7 +38,7 @@ function setsOf({ kind, dataset_id: own, params }) {
 function GivenSet({ id, title }) {
   const set = useSignal(undefined); // null if it was deleted
   useEffect(() => {
-    datasetOf(id).then((found) => { set.value = found; }, (error) => { if (error.status === 404) set.value = null; });
+    inBackground(() => patiently(async () => { set.value = await ifThere(datasetOf(id)); }));
   }, [id]);
   const more = set.value ? set.value.images.length - SHOWN : 0;
   return html`
@@ -45,7 +47,7 @@ function GivenSet({ id, title }) {
     ${set.value && html`
       <ul class="row">
         ${set.value.images.slice(0, SHOWN).map((one) => html`
-          <li key=${one.index}><a class="tile" href=${one.url} target="_blank" rel="noopener" title=${`${one.filename}, ${one.width} × ${one.height}`} aria-label=${`${one.filename}, ${one.width} by ${one.height} pixels, ${title}`}><span class="checker"><${Thumb} src=${thumbnail(one)} of=${one} /></span></a></li>`)}
+          <li key=${one.index}><a class="tile" href=${one.url} target="_blank" rel="noopener" title=${`${one.filename}, ${one.width} × ${one.height}`} aria-label=${`${one.filename}, ${one.width} by ${one.height} pixels, ${title}`}><span class="checker"><${Thumb} src=${thumbnail(one)} of=${one} shaped /></span></a></li>`)}
         ${more > 0 && html`<li class="hint">and ${count(more, "more", "more")}</li>`}
       </ul>`}`;
 }

@@ -1,5 +1,6 @@
 // Choose the picture that is to be filled in, then paint over what should go.
 
+import { ifThere, patiently } from "../api.js";
 import { drawCovering } from "../canvas.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { forget, route } from "../router.js";
@@ -9,7 +10,7 @@ import { addressOf, loaded, resultsOf, trainingJob } from "../data/pictures.js";
 import { datasetOf } from "../data/datasets.js";
 import { Brush } from "./brush.js";
 import { Mask } from "./mask.js";
-import { attempt } from "./notices.js";
+import { attempt, inBackground } from "./notices.js";
 import { ACCEPT, usePasteAndDrop } from "./pictures-input.js";
 import { Thumb } from "./picture.js";
 
@@ -28,7 +29,15 @@ export function Inpainting() {
   }, [model?.id, file?.id]);
   useEffect(() => {
     own.value = [];
-    if (model) attempt(async () => offer(await picturesOf(model)));
+    if (!model) return;
+    let current = true;
+    inBackground(async () => {
+      const found = await patiently(() => picturesOf(model));
+      if (current) await offer(found);
+    });
+    return () => {
+      current = false;
+    };
   }, [model?.id, !hole]);
   const choose = (source, about) => {
     forget("job", "name");
@@ -79,7 +88,7 @@ export function take({ id, params: { image_size: side } }, source, { url = null,
 async function picturesOf(model) {
   const job = await trainingJob(model.id);
   if (!job) return [];
-  const set = await datasetOf(job.dataset_id).catch(() => ({ images: [] }));
-  const learned = set.images.slice(0, 4).map(({ url, filename: name }) => ({ url, name }));
+  const set = await ifThere(datasetOf(job.dataset_id));
+  const learned = (set?.images ?? []).slice(0, 4).map(({ url, filename: name }) => ({ url, name }));
   return [...learned, ...resultsOf(job).slice(0, 4).map((one) => ({ url: addressOf(one), name: one.name }))];
 }

@@ -29,6 +29,13 @@ export class Mask {
     return this.context.getImageData(0, 0, this.width, this.height);
   }
 
+  // Whether nothing is painted, not even faintly.
+  get isEmpty() {
+    const { data } = this.pixels;
+    for (let at = 3; at < data.length; at += 4) if (data[at]) return false;
+    return true;
+  }
+
   // Keep what is there, so that the next stroke can be undone.
   keep() {
     this.before.push(this.pixels);

@@ -1,11 +1,13 @@
 // Choose a model, or several, by what their pictures look like.
 
+import { patiently } from "../api.js";
 import { html, signal, useEffect } from "../ui.js";
 import { forget, link } from "../router.js";
 import { kindId, modelIds } from "../data/draft.js";
 import { modelName, models, modelsFor, sideOf } from "../data/models.js";
 import { resultsOf, smallOf, trainingJob } from "../data/pictures.js";
 import { jobOf } from "../data/jobs.js";
+import { inBackground } from "./notices.js";
 import { Thumb } from "./picture.js";
 
 export function ModelChoice({ several }) {
@@ -56,7 +58,8 @@ export function useTraining(model) {
   useEffect(() => {
     if (job || asked.has(model.id)) return;
     asked.add(model.id);
-    trainingJob(model.id).then((found) => {
+    inBackground(async () => {
+      const found = await patiently(() => trainingJob(model.id));
       if (!found) without.value = new Set([...without.peek(), model.id]);
     });
   }, [model.id]);

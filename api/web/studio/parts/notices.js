@@ -1,9 +1,10 @@
 // Short messages about what was done or went wrong. An error stays until it is closed, the user tries something else, or goes
 // to another view.
 
-import { Refused, isAway } from "../api.js";
+import { Refused, isAway, locked } from "../api.js";
 import { computed, effect, html, signal, untracked } from "../ui.js";
 import { route } from "../router.js";
+import { forgetDeleted } from "../data/deleted.js";
 import { pageWords, sentence, words } from "../format.js";
 import { Icon } from "./icon.js";
 
@@ -21,14 +22,19 @@ export function forgetErrors() {
   notices.value = notices.peek().filter((one) => one.kind !== "failed");
 }
 
+// They may name what belongs to the key that was signed in.
+effect(() => {
+  if (locked.value) notices.value = [];
+});
+
 const view = computed(() => [route.value.view, ...route.value.parts].join("/"));
 effect(() => {
   if (view.value) untracked(forgetErrors);
 });
 
 // A refusal begins with the file or the setting that it is about, whose name stays as it is.
-function told({ message, errors = [] }) {
-  if (!errors.length) return sentence(message);
+function told({ message, errors = [], absent }) {
+  if (!errors.length) return (absent && forgetDeleted(absent)) ?? sentence(message);
   return errors.slice(0, 3).map((one) => `${one.file ?? settingOf(one.field)}: ${pageWords(one.message)}.`).join(" ");
 }
 

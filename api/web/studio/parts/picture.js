@@ -1,12 +1,20 @@
 // Pictures that keep their place while they load.
 
-import { html, useEffect, useRef, useState } from "../ui.js";
+import { returned } from "../api.js";
+import { html, useEffect, useRef, useSignal, useState } from "../ui.js";
 
 const COARSE = 64; // pixels: pictures of up to this side are enlarged, and their pixels shown
 
-// A small picture in a list: loaded when it comes near. of: the artifact that it shows, if it is one.
-export const Thumb = ({ src, alt = "", size = null, of = null }) =>
-  html`<img class="thumb ${of && of.width <= COARSE ? "pixelated" : ""}" src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
+// A small picture in a list: loaded when it comes near. of: what it shows, with its width and height. shaped: in the
+// proportions of that, rather than in a square. One that did not come is asked for again when the service is back.
+export function Thumb({ src, alt = "", size = null, of = null, shaped = false }) {
+  const failedAt = useSignal(null); // how often the service had come back by then
+  const key = failedAt.value === null ? 0 : returned.value - failedAt.value;
+  const failed = () => {
+    failedAt.value ??= returned.peek();
+  };
+  return html`<img key=${key} onError=${failed} class="thumb ${of && of.width <= COARSE ? "pixelated" : ""}" style=${shaped ? { aspectRatio: `${of.width} / ${of.height}` } : null} src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
+}
 
 // A picture that changes while one looks: the next is decoded before it takes the place of the last.
 export function Changing({ src, alt, width, height }) {

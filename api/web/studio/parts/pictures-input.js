@@ -11,7 +11,7 @@ import { EXAMPLES, exampleFiles } from "../data/examples.js";
 import { count, fileSize } from "../format.js";
 import { AsSeen, CropFrame } from "./crop.js";
 import { Icon } from "./icon.js";
-import { attempt } from "./notices.js";
+import { attempt, inBackground } from "./notices.js";
 import { Thumb } from "./picture.js";
 
 export const ACCEPT = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,image/gif,image/avif,image/heic,.heic,.heif,.zip,.tif,.tiff";
@@ -48,6 +48,7 @@ export function usePasteAndDrop() {
 export function PicturesInput({ size, advice, parts = false, side = null }) {
   usePasteAndDrop();
   const any = draft.pictureCount.value > 0;
+  useEffect(() => void (side && inBackground(draft.lookThrough)), [side, draft.dataset.value, draft.files.value]);
   return html`
     <div class="pictures-input">
       ${!any && html`<p class="lead">${advice}${side ? ` With this model the shorter side must be ${side} pixels.` : ""}</p>`}
@@ -84,7 +85,7 @@ function Examples() {
 }
 
 function Earlier() {
-  const sets = (datasets.value ?? []).filter((one) => one.images.length).slice(0, 12);
+  const sets = (datasets.value ?? []).filter((one) => one.images.length && (draft.takesMaps.value || !one.maps.length)).slice(0, 12);
   if (!sets.length) return null;
   return html`
     <div>
@@ -104,13 +105,13 @@ function Earlier() {
 function Chosen({ size, parts, side }) {
   const set = draft.dataset.value;
   const items = set
-    ? set.images.map((image) => ({ id: image.index, name: image.filename, role: set.maps.find((one) => one.index === image.index)?.role, url: image.url, small: thumbnail(image), width: image.width, height: image.height }))
+    ? set.images.map((image) => ({ id: image.index, name: image.filename, role: set.maps.find((one) => one.index === image.index)?.role, url: image.url, small: thumbnail(image), notes: image.notes, width: image.width, height: image.height }))
     : draft.files.value.map(({ id, file, bitmap, ours, fitted }) => ({ id, name: file.name, file, bitmap, ours, fitted, width: bitmap?.width, height: bitmap?.height }));
   const [at, setAt] = useState(0);
   const current = items[Math.min(at, items.length - 1)];
   return html`
     <div class="chosen">
-      ${side ? html`<${Fit} key=${current.id} item=${current} side=${side} />` : html`<${BeforeAndAfter} key=${current.id} item=${current} size=${size} parts=${parts} />`}
+      ${side && !draft.isMaterial.value ? html`<${Fit} key=${current.id} item=${current} side=${side} />` : html`<${BeforeAndAfter} key=${current.id} item=${current} size=${draft.isMaterial.value ? null : size} parts=${parts} />`}
       ${items.length > 1 && html`
         <ul class="strip small" aria-label="Pictures chosen">
           ${items.slice(0, 60).map((one, index) => html`
@@ -120,6 +121,7 @@ function Chosen({ size, parts, side }) {
               </button>
             </li>`)}
         </ul>`}
+      ${draft.isMaterial.value && html`<p role="status">These are the maps of a material, which only Texture learns from.</p>`}
       ${draft.takesMaps.value && !set && items.length > 1 && html`<${RoleChoice} item=${current} />`}
       ${current.ours && html`
         <p class="row">This picture was made here or by the same software.
@@ -143,6 +145,9 @@ function RoleChoice({ item }) {
       </select>
     </label>`;
 }
+
+// What a stored picture lost.
+const noted = ({ notes = [] }) => notes.map((one) => `; ${one}`).join("");
 
 const wrong = (item) => draft.problems.value.find((one) => one.file && one.file === item.name);
 
@@ -173,7 +178,7 @@ function Unseen({ item, fault }) {
     </div>`;
 }
 
-// A picture of which no pixel may change its scale, and ways to give it a size that works.
+// A picture of which no pixel may change its scale, and ways to give it a size that works; none if it is not opaque.
 function Fit({ item, side }) {
   const source = useSource(item);
   const fault = wrong(item);
@@ -181,17 +186,19 @@ function Fit({ item, side }) {
   const whole = [item.width, item.height];
   const shown = item.fitted?.size ?? whole;
   const fits = fitsSide(shown, side);
-  const ways = waysToFit(whole, side);
+  const opaque = draft.opaque.value[item.url ?? item.id] !== false;
+  const ways = opaque ? waysToFit(whole, side) : [];
   return html`
     <div class="fit">
       <figure>
         ${item.fitted
           ? html`<${AsSeen} source=${item.fitted.bitmap} size=${shown} label=${`${item.name}, ${item.fitted.way === "crop" ? "cropped" : "scaled"}`} />`
-          : html`<${CropFrame} source=${source} alt=${item.name} cut=${false} />`}
-        <figcaption class="hint">${item.name}, ${whole.join(" × ")}${item.fitted ? `; of it ${shown.join(" × ")}, ${item.fitted.way === "crop" ? "cropped" : "scaled"}` : ""}</figcaption>
+          : html`<${CropFrame} source=${source} width=${item.width} height=${item.height} alt=${item.name} cut=${false} />`}
+        <figcaption class="hint">${item.name}, ${whole.join(" × ")}${noted(item)}${item.fitted ? `; of it ${shown.join(" × ")}, ${item.fitted.way === "crop" ? "cropped" : "scaled"}` : ""}</figcaption>
       </figure>
-      ${!fits && html`<p role="status">${Math.min(...whole) === side ? `The longer side can have ${Math.floor(MAX_PIXELS / side)} pixels at most.` : `With this model the shorter side must be ${side} pixels.`}</p>`}
-      ${(!fits || item.fitted) && html`
+      ${!opaque && html`<p role="status">It has transparent parts: only opaque photographs are made tileable.</p>`}
+      ${opaque && !fits && html`<p role="status">${Math.min(...whole) === side ? `The longer side can have ${Math.floor(MAX_PIXELS / side)} pixels at most.` : `With this model the shorter side must be ${side} pixels.`}</p>`}
+      ${opaque && (!fits || item.fitted) && html`
         <div class="row">
           ${ways.map(({ way, size, words }) => html`<button key=${way} type="button" class="small" aria-pressed=${item.fitted?.way === way} title=${words} onClick=${() => attempt(() => draft.fit(item.id, { way, size }))}>${way === "crop" ? "Crop" : "Scale"} to ${size.join(" × ")}</button>`)}
           ${item.fitted && html`<button type="button" class="small" onClick=${() => draft.unfit(item.id)}>Back to the original</button>`}
@@ -210,8 +217,8 @@ function BeforeAndAfter({ item, size, parts }) {
   return html`
     <div class="before-after">
       <figure>
-        <${CropFrame} source=${source} alt=${`${item.name}${cut ? ", what is cut off dimmed" : ""}`} />
-        <figcaption class="hint">${item.role ? `${item.role}: ` : ""}${item.name}, ${item.width} × ${item.height}</figcaption>
+        <${CropFrame} source=${source} width=${item.width} height=${item.height} alt=${`${item.name}${cut ? ", what is cut off dimmed" : ""}`} />
+        <figcaption class="hint">${item.role ? `${item.role}: ` : ""}${item.name}, ${item.width} × ${item.height}${noted(item)}</figcaption>
       </figure>
       ${size && html`
         <figure>

@@ -5,14 +5,14 @@ import { isFinal } from "../data/jobs.js";
 import { loadPreviews, previewsOf } from "../data/series.js";
 import { addressOf } from "../data/pictures.js";
 import { Film } from "./film.js";
-import { attempt } from "./notices.js";
+import { inBackground } from "./notices.js";
 
 export function Stage({ job }) {
   const frames = framesOf(job);
   if (!frames.length) return html`<div class="stage"><div class="stage-picture waiting"><p>${waiting(job)}</p></div></div>`;
   return html`
     <${Film} frames=${frames} words=${(frame) => words(frame, job)} alt=${(frame) => `The chains at step ${frame.iteration}`} label="Moment of learning"
-      playLabel="Play how it was learned" live=${!isFinal(job)} onFocus=${() => attempt(() => loadPreviews(job.id))} />`;
+      playLabel="Play how it was learned" live=${!isFinal(job)} onFocus=${() => inBackground(() => loadPreviews(job.id))} />`;
 }
 
 // The previews kept, and behind them the latest one if it is newer.

@@ -41,7 +41,7 @@ export function Steering({ model }) {
 }
 
 function problem(field) {
-  const found = draft.problems.value.find((one) => one.field?.startsWith(field));
+  const found = draft.problemOf(field);
   return found && pageWords(found.message);
 }
 
@@ -49,16 +49,24 @@ function Slot({ slot, size }) {
   const { legend, hint, none } = SLOTS[slot];
   const picture = steering.pictures.value[slot];
   const strength = parametersOf("sample").find((one) => one.name === `${slot}_strength`);
+  const steer = (file) => {
+    draft.forgetProblems(`params.${slot}_dataset_id`);
+    return steering.steer(slot, file);
+  };
+  const setStrength = (value) => {
+    draft.forgetProblems(`params.${slot}_strength`);
+    steering.setStrength(slot, value);
+  };
   return html`
     <fieldset class="steer">
       <legend>${legend}</legend>
       <div class="row">
-        <${Choice} name=${slot} picture=${picture} label="Choose a picture" seen=${legend} size=${size} pick=${(file) => steering.steer(slot, file)} />
-        ${picture && html`<button type="button" class="small" onClick=${() => steering.steer(slot, null)}>${none}</button>`}
+        <${Choice} name=${slot} picture=${picture} label="Choose a picture" seen=${legend} size=${size} pick=${steer} />
+        ${picture && html`<button type="button" class="small" onClick=${() => steer(null)}>${none}</button>`}
       </div>
       <p class="hint">${problem(`params.${slot}_dataset_id`) ?? hint}</p>
       ${picture && strength && html`
-        <${Field} parameter=${strength} given=${picture.strength} change=${(value) => steering.setStrength(slot, value)}
+        <${Field} parameter=${strength} given=${picture.strength} change=${setStrength}
           error=${problem(`params.${slot}_strength`)} />`}
     </fieldset>`;
 }
@@ -108,23 +116,27 @@ function Companion({ one, index, model, others }) {
   const name = modelName(modelOf(one.modelId));
   const size = canvasSize(model);
   const painting = useSignal(false);
-  const change = (values) => steering.changeCompanion(one.modelId, values);
+  const change = (values) => {
+    steering.changeCompanion(one.modelId, values);
+    draft.forgetProblems(`params.blend[${index}]`);
+  };
+  const remove = () => {
+    steering.removeCompanion(one.modelId);
+    draft.forgetProblems("params.blend"); // the others move up
+  };
   const pick = async (file) => change({ mask: await steering.pictureOf(file) });
   const paint = () => {
     if (!one.mask?.paint || misfitOf(one.mask, size)) change({ mask: paintedOn(size, one.mask, index) });
     painting.value = true;
   };
-  const weigh = (input) => {
-    change({ weight: input.value === "" && !input.validity.badInput ? undefined : numberIn(input) });
-    draft.forgetProblems(`params.blend[${index}]`);
-  };
+  const weigh = (input) => change({ weight: input.value === "" && !input.validity.badInput ? undefined : numberIn(input) });
   const wrong = problem(`params.blend[${index}]`);
   const misfit = one.mask && size && misfitOf(one.mask, size);
   const brushing = painting.value && one.mask?.paint && !misfit;
   return html`
     <div class="companion" role="group" aria-label=${name}>
       <div class="companion-head"><strong>${name}</strong>
-        <button type="button" class="bare" aria-label=${`Remove ${name}`} onClick=${() => steering.removeCompanion(one.modelId)}><${Icon} name="close" /></button></div>
+        <button type="button" class="bare" aria-label=${`Remove ${name}`} onClick=${remove}><${Icon} name="close" /></button></div>
       <div class="row">
         <${Choice} name=${`mask-${index}`} picture=${one.mask} label="Choose a mask" seen=${`Where ${name} is drawn`} pick=${pick} ground="#000" size=${size ?? [1, 1]} />
         ${brushing

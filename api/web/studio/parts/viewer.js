@@ -1,5 +1,6 @@
 // Look at one picture: zoom to its pixels, lay it as tiles, hold it beside the photograph.
 
+import { patiently } from "../api.js";
 import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { link, replace } from "../router.js";
 import { isFixedSize, isOfMaterial, isOfPatches, modelOf } from "../data/models.js";
@@ -7,7 +8,7 @@ import { addressOf, originalOf, resultsOf } from "../data/pictures.js";
 import { again, followIn, moreLikeThis, variationsOf } from "./job-actions.js";
 import { Icon } from "./icon.js";
 import { JobSettings } from "./job-settings.js";
-import { attempt } from "./notices.js";
+import { attempt, inBackground } from "./notices.js";
 import { ZoomArea } from "./zoom-area.js";
 import { Slider } from "./slider.js";
 
@@ -28,10 +29,15 @@ export function Viewer({ job, name, close }) {
     ref.current?.showModal();
   }, [Boolean(artifact)]);
   useEffect(() => {
+    let current = true;
     original.value = null;
-    originalOf(job, name).then((found) => {
-      original.value = found;
+    inBackground(async () => {
+      const found = await patiently(() => originalOf(job, name));
+      if (current) original.value = found;
     });
+    return () => {
+      current = false;
+    };
   }, [job.id, name, model?.id]); // the model may be read after the job
   if (!artifact) return null;
   const src = addressOf(artifact);

@@ -1,11 +1,12 @@
 // Two pictures side by side; both are enlarged and moved together.
 
+import { patiently } from "../api.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { link } from "../router.js";
 import { jobOf, loadJob } from "../data/jobs.js";
 import { addressOf } from "../data/pictures.js";
 import { Icon } from "../parts/icon.js";
-import { attempt } from "../parts/notices.js";
+import { inBackground } from "../parts/notices.js";
 import { ZoomArea } from "../parts/zoom-area.js";
 
 export function Beside({ parts: [oneJob, oneName, otherJob, otherName] }) {
@@ -13,7 +14,7 @@ export function Beside({ parts: [oneJob, oneName, otherJob, otherName] }) {
   const offset = useSignal({ x: 0, y: 0 });
   const sides = [[oneJob, oneName], [otherJob, otherName]];
   useEffect(() => {
-    for (const [id] of sides) if (!jobOf(id).peek()) attempt(() => loadJob(id));
+    for (const [id] of sides) if (!jobOf(id).peek()) inBackground(() => patiently(() => loadJob(id)));
   }, [oneJob, otherJob]);
   return html`
     <a class="back" href=${link("gallery")}><${Icon} name="back" />Gallery</a>

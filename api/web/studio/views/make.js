@@ -1,5 +1,6 @@
 // Make: choose what to make, add pictures or a model, set what matters, start.
 
+import { patiently } from "../api.js";
 import { html, useEffect } from "../ui.js";
 import { go, link, route } from "../router.js";
 import { KINDS, jobKind } from "../data/kinds.js";
@@ -9,7 +10,7 @@ import * as draft from "../data/draft.js";
 import { duration } from "../format.js";
 import { Field } from "../parts/field.js";
 import { Icon } from "../parts/icon.js";
-import { attempt, forgetErrors, say } from "../parts/notices.js";
+import { attempt, forgetErrors, inBackground, say } from "../parts/notices.js";
 import { ModelChoice } from "../parts/model-choice.js";
 import { PicturesInput } from "../parts/pictures-input.js";
 import { Steering } from "../parts/steering.js";
@@ -24,7 +25,7 @@ export function Make() {
   useEffect(() => {
     if (parts[0]) showBench();
   }, [parts[0]]);
-  useEffect(() => void (draft.wantsModel.value && attempt(loadSchemas)), [draft.kindId.value]);
+  useEffect(() => void (draft.wantsModel.value && inBackground(() => patiently(loadSchemas))), [draft.kindId.value]);
   const kind = draft.kind.value;
   return html`
     <div class="make">
@@ -143,8 +144,8 @@ function Parameters({ parameters, main }) {
   const changed = others.filter((one) => one.name in draft.overrides.value).length;
   const field = (one) => html`
     <${Field} key=${one.name} parameter=${one} given=${draft.overrides.value[one.name]} change=${(value) => draft.override(one.name, value)}
-      error=${draft.problems.value.find((found) => found.field?.startsWith(`params.${one.name}`))?.message} />`;
-  const wrong = others.some((one) => draft.problems.value.some((found) => found.field?.startsWith(`params.${one.name}`)));
+      error=${draft.problemOf(`params.${one.name}`)?.message} />`;
+  const wrong = others.some((one) => draft.problemOf(`params.${one.name}`));
   return html`
     <div class="fields">${named.map(field)}</div>
     ${others.length > 0 && html`
