@@ -20,12 +20,18 @@ def spectrum_deviation(synthesized: Tensor, picture: Tensor) -> float:
 
     A factor by which the two halves of `picture` differ themselves, if larger than TOLERATED, counts as TOLERATED. So
     a result of at most TOLERATED means: no band differs more than that, or more than within the picture.
-    synthesized (N, C, H, W) or (C, H, W); picture (C, H, W). Raises ValueError if they are too small for a band.
+    synthesized (N, C, H, W) or (C, H, W). picture (C, H, W); or the views of it that were learned, such as turned ones,
+    (V, C, H, W): then the mean of their powers, and the halves of the view whose halves differ most. Raises ValueError
+    if they are too small for a band.
     """
-    side = min(MAX_SEGMENT, *synthesized.shape[-2:], picture.shape[-2], picture.shape[-1] // 2)
-    made, own = band_powers(synthesized, side), band_powers(picture, side)
-    middle = picture.shape[-1] // 2
-    halves = _factor(band_powers(picture[..., :middle], side), band_powers(picture[..., -middle:], side))
+    views = picture if picture.ndim == 4 else picture[None]
+    middle = views.shape[-1] // 2
+    side = min(MAX_SEGMENT, *synthesized.shape[-2:], views.shape[-2], middle)
+    made, own = band_powers(synthesized, side), band_powers(views, side)
+    left, right = (
+        torch.stack([band_powers(one, side) for one in half]) for half in (views[..., :middle], views[..., -middle:])
+    )
+    halves = _factor(left, right).amax(dim=0)
     return float((_factor(made, own) * TOLERATED / halves.clamp_min(TOLERATED)).max().clamp_min(1.0))
 
 

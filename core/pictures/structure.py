@@ -20,6 +20,7 @@ MIN_SIDE = 48  # pixels: the smallest piece that can be compared
 MAX_SIDE = 256  # pixels: larger pieces take minutes and are no more telling
 MIN_WITHIN = 0.05  # standard deviations: the least that is divided by, for pictures whose pieces are all equal
 PIECES = 4  # of the training picture, along each side
+CORNERS = 2  # the same, if it is compared in several views
 SYNTHESIZED_PIECES = 3
 LIMIT = 20.0  # standard deviations: a larger difference of one statistic counts as this
 FULL = 255.0
@@ -28,24 +29,28 @@ FULL = 255.0
 def structure_ratio(synthesized: Tensor, picture: Tensor) -> float:
     """Return how far the structure of synthesized pictures is from that of `picture`: about 1 if it is the same.
 
+    picture (C, H, W); or the views of it that were learned, such as turned ones, (V, C, H, W): pieces are then those of
+    all views, and differ from each other as much as the views do.
+
     The distance of pieces of the synthesized pictures to pieces of `picture`, over the mean distance of disjoint
     pieces of `picture` from each other. The distance is the root mean square difference of the Portilla-Simoncelli
     statistics of the brightness, each divided by its standard deviation over pieces of `picture`. Pieces are as large
     as the synthesized pictures if `picture` is a quarter larger, else half as large as `picture`; at most MAX_SIDE.
-    synthesized (N, C, H, W) or (C, H, W); picture (C, H, W). Raises ValueError if pieces would be smaller than
-    MIN_SIDE pixels.
+    synthesized (N, C, H, W) or (C, H, W). Raises ValueError if pieces would be smaller than MIN_SIDE pixels.
     """
     synthesized = brightness(synthesized if synthesized.ndim == 4 else synthesized[None])
-    picture = brightness(picture[None])
-    side = _piece_side(synthesized, picture)
+    views = brightness(picture if picture.ndim == 4 else picture[None])
+    side = _piece_side(synthesized, views)
     if side < MIN_SIDE:
         raise ValueError(f"pieces of {side} pixels are too small to compare: larger pictures are needed")
-    own = _statistics(_pieces(picture, side, PIECES))
+    along = PIECES if len(views) == 1 else CORNERS
+    own = _statistics(_pieces(views, side, along))
     made = _statistics(_pieces(synthesized, side, SYNTHESIZED_PIECES))
     scale = own.std(dim=0) + 1e-3 * own.abs().mean(dim=0) + 1e-6
     mean = own.mean(dim=0)
     own, made = (((one - mean) / scale).clamp(-LIMIT, LIMIT) for one in (own, made))
-    corners = own[[0, PIECES - 1, PIECES * (PIECES - 1), PIECES**2 - 1]]  # these overlap least
+    of_view = [0, along - 1, along * (along - 1), along**2 - 1]  # the corners, which overlap least
+    corners = own.view(len(views), along**2, -1)[:, of_view].flatten(0, 1)
     within = [_distance(a, b) for a, b in combinations(corners, 2)]
     between = [_distance(a, b) for a in made for b in corners]
     return (sum(between) / len(between)) / max(sum(within) / len(within), MIN_WITHIN)

@@ -5,18 +5,21 @@ Chains of the right contrast and lively units can still show another texture: bl
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from core.pictures.orientations import turned
+from core.pictures.orientations import evenly_spread_angles, turned, turned_by
 from core.pictures.parts import filled
 from core.pictures.spectrum import spectrum_deviation
 from core.pictures.structure import is_comparable, structure_ratio
 from core.schemas.learning import LearningParams
+from core.schemas.orientations import turned_side
 
 TOLERATED_STRUCTURE = 1.5  # times what pieces of the training picture differ by
 TOLERATED_SPECTRUM = 2.0  # factor between the powers of a band
 MAX_COMPARED = 1024  # pixels along each side; of larger pictures, the upper left part is compared
 MAX_PICTURES = 4  # of the synthesized ones
+ANGLES = 8  # that a picture learned at any angle is compared at
 
 
 @dataclass(frozen=True)
@@ -32,22 +35,31 @@ class Resemblance:
 
 
 def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningParams) -> Resemblance | None:
-    """Compare synthesized pictures (N, C, H, W) with the first training picture (C, H', W'), both in grey levels.
+    """Compare synthesized pictures (N, C, H, W) with the first training picture (C, S, S), both in grey levels.
 
     At most MAX_PICTURES are compared, and MAX_COMPARED pixels along each side. None if they cannot be compared:
-    objects, patches and reconstructions are no textures, small pictures are too few pieces, and what was learned in
-    several orientations resembles the picture in none of them alone. Unknown pixels of the picture are `filled`, whose
-    joints count little: pebbles with a sixth of them filled differ from the whole photograph by 0.96 and 1.5.
+    objects, patches and reconstructions are no textures, and small pictures are too few pieces. Unknown pixels of the
+    picture are `filled`, whose joints count little: pebbles with a sixth of them filled differ from the whole
+    photograph by 0.96 and 1.5.
     """
-    if len(params.turns) != 1:
-        return None
-    picture = turned(filled(picture[None])[0], params.turns[0])
     texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive
-    if not texture or not is_comparable(synthesized, picture):
+    views = _views(filled(picture[None])[0, :, :MAX_COMPARED, :MAX_COMPARED], params)
+    if not texture or not is_comparable(synthesized, views):
         return None
     synthesized = synthesized[:MAX_PICTURES, :, :MAX_COMPARED, :MAX_COMPARED].float()
-    picture = picture[:, :MAX_COMPARED, :MAX_COMPARED]
-    return Resemblance(structure_ratio(synthesized, picture), spectrum_deviation(synthesized, picture))
+    return Resemblance(structure_ratio(synthesized, views), spectrum_deviation(synthesized, views))
+
+
+def _views(picture: Tensor, params: LearningParams) -> Tensor:
+    """Return a picture (C, S, S) as it was shown while it was learned: (V, C, S', S').
+
+    What was learned in several orientations resembles the picture in none of them alone, but all of them together: a
+    part of paving turned by 17 degrees differs from the nearest of eight angles by 3.3, from all eight by 1.04.
+    """
+    if not params.any_angle:
+        return torch.stack([turned(picture, one) for one in params.turns])
+    repeated = picture.expand(ANGLES, -1, -1, -1)
+    return turned_by(repeated, evenly_spread_angles(ANGLES), turned_side(picture.shape[-1]))
 
 
 def find_differences(found: Resemblance) -> list[str]:

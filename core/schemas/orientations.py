@@ -58,3 +58,8 @@ def turnable_side(side: int) -> int:
     """
     whole = math.ceil((side - 1) * math.sqrt(2)) + 1 + 2 * RESAMPLING_MARGIN
     return whole + (whole - side) % 2
+
+
+def turned_side(size: int) -> int:
+    """Return the side of the largest middle of a square of `size` that is known whatever it is turned by; 0 if none."""
+    return max((side for side in range(1, size) if turnable_side(side) <= size), default=0)

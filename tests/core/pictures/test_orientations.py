@@ -15,7 +15,7 @@ from core.pictures.orientations import (
     turned_by_random_angles,
     turned_each,
 )
-from core.schemas.orientations import Orientation, turnable_side
+from core.schemas.orientations import Orientation, turnable_side, turned_side
 
 ALL = get_args(Orientation)
 CORNERS = torch.tensor([[1, 2], [3, 4]])
@@ -109,6 +109,7 @@ def test_the_middle_of_a_turnable_square_is_known_at_every_angle(side):
     assert not turned_by(torch.zeros(720, 1, size, size), angles, side).isnan().any()
     smaller = torch.zeros(720, 1, size - 4, size - 4)
     assert turned_by(smaller, angles, side).isnan().any()
+    assert turned_side(size) == side
 
 
 def test_what_is_unknown_is_turned_and_the_corners_beyond_the_picture_are_unknown():

@@ -1,13 +1,19 @@
 """What a job says of its own pictures' resemblance to the training picture."""
 
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import skimage
 import torch
 from training import PARAMS, with_
 
+from core.pictures.images import read_picture
+from core.pictures.orientations import turned_by
 from core.pictures.structure import MIN_SIDE
-from core.recipe.resemblance import Resemblance, find_differences, measure_resemblance
+from core.recipe.resemblance import TOLERATED_STRUCTURE, Resemblance, find_differences, measure_resemblance
+from core.schemas.orientations import turnable_side, turned_side
 
 MIN_COMPARED = 2 * MIN_SIDE
 GOOD = Resemblance(structure_ratio=1.0, spectrum_deviation=1.3)
@@ -59,7 +65,31 @@ def test_what_was_learned_in_one_orientation_is_compared_with_the_picture_in_it(
     picture, turned = noise(seed=2)[0], with_(orientations=("90",))
     upright = measure_resemblance(noise(seed=1), picture.rot90(1, dims=(1, 2)), PARAMS)
     assert measure_resemblance(noise(seed=1), picture, turned) == upright
-    assert measure_resemblance(noise(seed=1), picture, with_(orientations=("0", "90"))) is None
+
+
+@pytest.mark.parametrize(("orientations", "degrees"), [(("any",), 17.0), (("0", "90"), 90.0)], ids=str)
+def test_what_was_learned_in_several_orientations_is_compared_with_all_of_them(orientations, degrees):
+    content = (Path(skimage.__file__).parent / "data" / "brick.png").read_bytes()
+    bricks = read_picture(content, 192, 1)
+    size = turned_side(192)
+    shown = turned_by(bricks[None], torch.tensor([math.radians(degrees)]), size)
+    found, alone, other = (
+        measure_resemblance(pictures, bricks, with_(orientations=learned))
+        for pictures, learned in ((shown, orientations), (shown, ("0",)), (noise(side=size), orientations))
+    )
+    assert found is not None
+    assert found.structure_ratio < 1.2
+    assert alone is not None
+    assert alone.structure_ratio > TOLERATED_STRUCTURE
+    assert other is not None
+    assert other.structure_ratio > TOLERATED_STRUCTURE
+
+
+def test_a_picture_whose_turned_middle_is_small_is_not_compared():
+    params = with_(orientations=("any",))
+    least = turnable_side(MIN_COMPARED)
+    assert measure_resemblance(noise(), noise(side=least - 1)[0], params) is None
+    assert measure_resemblance(noise(), noise(side=least)[0], params) is not None
 
 
 def test_a_picture_with_unknown_pixels_is_compared_by_what_is_known_of_it():
