@@ -3,12 +3,21 @@
 import torch
 
 from core.engine.fast import FastEngine
-from core.engine.interface import Batch, Engine, ScoreGradient
+from core.engine.interface import Batch, Engine, PreparedNet, ScoreGradient
 from core.engine.precision import has_bfloat16, prefers_bfloat16
 from core.engine.reference import ReferenceEngine
 from core.schemas.learning import Precision
 
-__all__ = ["Batch", "Engine", "FastEngine", "ReferenceEngine", "ScoreGradient", "choose_engine", "has_bfloat16"]
+__all__ = [
+    "Batch",
+    "Engine",
+    "FastEngine",
+    "PreparedNet",
+    "ReferenceEngine",
+    "ScoreGradient",
+    "choose_engine",
+    "has_bfloat16",
+]
 
 
 def choose_engine(precision: Precision, device: torch.device) -> FastEngine:

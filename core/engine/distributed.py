@@ -21,7 +21,7 @@ from torch.nn.utils import vector_to_parameters
 
 from core.engine.dynamics import Dynamics
 from core.engine.fast import FastEngine
-from core.engine.interface import Batch, ScoreGradient
+from core.engine.interface import Batch, PreparedNet, ScoreGradient
 from core.engine.noise import Share
 from core.engine.ranks import STALL_SECONDS, Answer, Ranks, Receive, started_ranks
 from core.schemas.geometry import Boundary
@@ -121,6 +121,10 @@ class DistributedEngine:
     def size(self) -> int:
         """The number of processes."""
         return self._ranks.size
+
+    def prepare(self, net: GenerativeConvNet) -> PreparedNet:
+        """Prepare a net for passes of this process alone."""
+        return self._engine.prepare(net)
 
     @torch.no_grad()
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:

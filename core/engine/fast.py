@@ -6,6 +6,7 @@ core/engine/README.md explains each technique and why it is exact.
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from torch.backends import cudnn
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
 from core.engine.interface import Batch, ScoreGradient
-from core.engine.layout import Layout, project_blocks_
+from core.engine.layout import Layout, project_blocks_, roll_into
 from core.engine.noise import Noise, Share, noise_of_share, noise_per_picture
 from core.engine.parallel import parallel_map, serial_if_small
 from core.schemas.geometry import Boundary
@@ -47,12 +48,11 @@ class FastEngine:
     def precision(self) -> str:
         return "bfloat16" if self._dtype is torch.bfloat16 else "float32"
 
-    @reproducible_cudnn()
-    @torch.no_grad()
+    def prepare(self, net: GenerativeConvNet) -> "FastPreparedNet":
+        return FastPreparedNet(self, net)
+
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
-        layout = _layout(net, images, boundary)
-        basis = self._blocked(net, images).basis(layout.to_blocks(images), layout)
-        return layout.from_blocks(basis).to(images.dtype)
+        return self.prepare(net).basis(images, boundary)
 
     @reproducible_cudnn()
     @torch.no_grad()
@@ -67,9 +67,9 @@ class FastEngine:
         share: Share | None = None,
     ) -> Tensor:
         """Run chains as `Engine.run` says. share: the part of all chains that `images` are; they get its noise."""
-        layout, blocked = _layout(net, images, dynamics.boundary), self._blocked(net, images)
-        if images.dtype == torch.float32 and can_capture_graphs(images.device):
-            return self._captured_runner.run(blocked, layout, images, steps, dynamics, generator, after_step, share)
+        layout, blocked = _layout(net, images, dynamics.boundary), self.blocked(net, images)
+        if _is_captured(images):
+            return self.captured_runner.run(blocked, layout, images, steps, dynamics, generator, after_step, share)
         starts = blocked.chunks(images, layout)
         blocked = blocked.with_packed_weights(layout, len(starts[0])) if steps > 1 else blocked
         noise = iter(noise_of_share(generator, share) if share else noise_per_picture(generator, len(images)))
@@ -100,10 +100,10 @@ class FastEngine:
                 (layout.to_blocks(batch.images), layout, batch.counted)
                 for batch, layout in zip(batches, layouts, strict=True)
             ]
-        return self._blocked(net, batches[0].images).gradients(in_blocks)
+        return self.blocked(net, batches[0].images).gradients(in_blocks)
 
     @property
-    def _captured_runner(self) -> "CapturedRunner":
+    def captured_runner(self) -> "CapturedRunner":
         """The runner of CUDA graphs, imported at the first use: without a GPU Triton may not be installed."""
         if self._cached_runner is None:
             from core.engine.captured import CapturedRunner
@@ -111,27 +111,81 @@ class FastEngine:
             self._cached_runner = CapturedRunner()
         return self._cached_runner
 
-    def _blocked(self, net: GenerativeConvNet, images: Tensor) -> BlockedNet:
+    def blocked(self, net: GenerativeConvNet, images: Tensor) -> BlockedNet:
+        """Return the net in this engine's arithmetic, on the device of pictures (N, C, H, W)."""
         with serial_if_small(images):
             return BlockedNet.of(net, self._dtype or images.dtype, CUDA_CHANNEL_ALIGNMENT if images.is_cuda else 1)
+
+
+class FastPreparedNet:
+    """A net whose weights are laid out and reordered once for all pictures of a size; see `PreparedNet`."""
+
+    def __init__(self, engine: FastEngine, net: GenerativeConvNet) -> None:
+        self.net, self._engine = net, engine
+        self._blocked: dict[tuple[Layout, torch.Size, torch.dtype], BlockedNet] = {}
+
+    @reproducible_cudnn()
+    @torch.no_grad()
+    def basis(self, images: Tensor, boundary: Boundary, phase: tuple[int, int] = (0, 0)) -> Tensor:
+        layout = _layout(self.net, images, boundary)
+        basis = self._for(layout, images).basis(layout.to_blocks(images, phase), layout)
+        found = layout.from_blocks(basis.to(images.dtype))
+        return roll_into(torch.empty_like(found), found, _back(phase)) if any(phase) else found
+
+    @reproducible_cudnn()
+    @torch.no_grad()
+    def step(self, images: Tensor, dynamics: Dynamics, generator: torch.Generator) -> Tensor:
+        layout = _layout(self.net, images, dynamics.boundary)
+        blocked, still = self._for(layout, images), replace(dynamics, random_lattice=False)
+        phase = dynamics.draw_phase(self.net.architecture.total_stride, generator)
+        if _is_captured(images):
+            rolled = images.roll(phase, (2, 3))
+            return self._engine.captured_runner.run(blocked, layout, rolled, 1, still, generator).roll(
+                _back(phase), (2, 3)
+            )
+        starts, noise = blocked.chunks(images, layout), iter(noise_per_picture(generator, len(images)))
+        noises = [list(islice(noise, len(start))) for start in starts]
+        moved = torch.empty_like(images, memory_format=torch.contiguous_format)
+
+        def move(start: Tensor, noise: Sequence[Noise], into: Tensor) -> None:
+            with serial_if_small(start):
+                chunk = _ChainChunk(blocked, layout, still, start, noise, phase)
+            chunk.step()
+            with serial_if_small(start):
+                chunk.write_to(into, _back(phase))
+
+        parallel_map(move, starts, noises, blocked.chunks(moved, layout))
+        return moved
+
+    def _for(self, layout: Layout, images: Tensor) -> BlockedNet:
+        """Return the net for pictures (N, C, H, W) of this layout."""
+        key = (layout, images.shape, images.dtype)
+        if key not in self._blocked:
+            blocked = self._engine.blocked(self.net, images)
+            self._blocked[key] = blocked.with_packed_weights(layout, len(blocked.chunks(images, layout)[0]))
+        return self._blocked[key]
 
 
 class _ChainChunk:
     """A chunk of chains in blocks, moved by I <- (1 - ε²/2σ²) I + ε²/2 B + ε Z (eq. 19) and projected into the box."""
 
     def __init__(
-        self, net: BlockedNet, layout: Layout, dynamics: Dynamics, images: Tensor, noise: Sequence[Noise]
+        self,
+        net: BlockedNet,
+        layout: Layout,
+        dynamics: Dynamics,
+        images: Tensor,
+        noise: Sequence[Noise],
+        phase: tuple[int, int] = (0, 0),
     ) -> None:
-        blocks = layout.to_blocks(images)
-        # `to_blocks` may return a view; clone it, because the steps write in place.
-        self.blocks = blocks.clone() if blocks.data_ptr() == images.data_ptr() else blocks
+        self.blocks = blocks = layout.to_blocks(images, phase)
         self._net, self._layout, self._noise = net, layout, noise
         self._coefficients = langevin_coefficients(dynamics.step_size, net.net.architecture.reference_std)
         self._next, self._mask = torch.empty_like(blocks), layout.mask(blocks)
         self._box = None if dynamics.box is None else dynamics.box.to(blocks)
         self._channels = net.net.architecture.channels
 
-    def step(self, phase: tuple[int, int]) -> None:
+    def step(self, phase: tuple[int, int] = (0, 0)) -> None:
         """Roll the chains by `phase` (down, right) and take one Langevin step."""
         with serial_if_small(self.blocks):
             self._roll(phase)
@@ -141,8 +195,7 @@ class _ChainChunk:
 
     def _roll(self, phase: tuple[int, int]) -> None:
         if phase != (0, 0):
-            rolled = self._layout.from_blocks(self.blocks).roll(phase, dims=(2, 3))
-            self.blocks.copy_(self._layout.to_blocks(rolled))
+            self.blocks = self._layout.to_blocks(self._layout.from_blocks(self.blocks), phase)
 
     def _add(self, basis: Tensor) -> None:
         """Finish the step with B."""
@@ -155,9 +208,14 @@ class _ChainChunk:
         if self._mask is not None:
             self.blocks.mul_(self._mask)
 
-    def write_to(self, images: Tensor) -> None:
-        """Copy the chains into `images` (n, C, H, W)."""
-        images.copy_(self._layout.from_blocks(self.blocks))
+    def write_to(self, images: Tensor, phase: tuple[int, int] = (0, 0)) -> None:
+        """Copy the chains into `images` (n, C, H, W), rolled by `phase`."""
+        roll_into(images, self._layout.from_blocks(self.blocks), phase)
+
+
+def _is_captured(images: Tensor) -> bool:
+    """Return True if pictures (N, C, H, W) move by CUDA graphs."""
+    return images.dtype == torch.float32 and can_capture_graphs(images.device)
 
 
 @functools.cache
@@ -176,6 +234,10 @@ def can_capture_graphs(device: torch.device) -> bool:
         log.warning("no CUDA graphs, steps run one by one: %s: %s", type(error).__name__, error)
         return False
     return True
+
+
+def _back(phase: tuple[int, int]) -> tuple[int, int]:
+    return -phase[0], -phase[1]
 
 
 def _layout(net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Layout:

@@ -34,6 +34,22 @@ class Batch:
     counted: Tensor | None = None
 
 
+class PreparedNet(Protocol):
+    """A net made ready for many passes with its present weights. Pictures are those of `Engine`."""
+
+    @property
+    def net(self) -> GenerativeConvNet: ...
+
+    def basis(self, images: Tensor, boundary: Boundary, phase: tuple[int, int] = (0, 0)) -> Tensor:
+        """Return B = ∂f/∂I (eq. 16), (N, C, H, W).
+
+        phase: the strides lie as on the pictures rolled by so many pixels down and to the right.
+        """
+
+    def step(self, images: Tensor, dynamics: Dynamics, generator: torch.Generator) -> Tensor:
+        """Return N chains after one Langevin step (eq. 19), with every pixel where it was: the strides move instead."""
+
+
 class Engine(Protocol):
     """Computes with pictures (N, C, H, W) in grey levels about their mean, on the net's device.
 
@@ -43,6 +59,9 @@ class Engine(Protocol):
     @property
     def precision(self) -> str:
         """Arithmetic of the convolutions: bfloat16, or float32 (float64 for pictures in float64)."""
+
+    def prepare(self, net: GenerativeConvNet) -> PreparedNet:
+        """Prepare a net for many passes. It must not learn until the last of them."""
 
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
         """Return B = ∂f/∂I (eq. 16), (N, C, H, W)."""

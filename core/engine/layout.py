@@ -7,6 +7,7 @@ converting them in each step would cost as much as a layer.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import Boundary, added_pixels
-from core.theory.boundary import unwrap, wrap
+from core.theory.boundary import unwrap
 from core.theory.model import Architecture
 
 
@@ -46,15 +47,29 @@ class Layout:
         rows, columns = (-(-(origin + side) // stride) for side in size)
         return cls(stride, size, origin, (rows, columns), before, (height, width), boundary == "torus")
 
-    def to_blocks(self, images: Tensor) -> Tensor:
-        """Convert pictures (N, C, H, W) to blocks (N, C s², blocks), channels innermost. May return a view."""
+    def to_blocks(self, images: Tensor, phase: tuple[int, int] = (0, 0)) -> Tensor:
+        """Convert pictures (N, C, H, W), rolled by `phase` (down, right), to blocks (N, C s², blocks): a copy.
+
+        Channels are innermost.
+        """
         bottom, right = self._pixels_beyond
-        blocks = functional.pixel_unshuffle(_pad(images, (self.origin, right, self.origin, bottom)), self.stride)
-        return blocks.contiguous(memory_format=torch.channels_last)
+        rolled = roll_into(torch.empty_like(images), images, phase) if any(phase) else images
+        padded = _pad(rolled, (self.origin, right, self.origin, bottom))
+        pixels = _by_blocks(padded, self.stride)
+        blocks = torch.empty(pixels.shape, dtype=images.dtype, device=images.device)
+        if images.is_cuda:
+            blocks.copy_(pixels)
+        else:  # line by line: a copy of all at once would loop over the pixels of a block innermost, which are few
+            for place in product(*map(range, pixels.shape[3:5])):
+                blocks[:, :, :, *place] = pixels[:, :, :, *place]
+        return blocks.flatten(3).permute(0, 3, 1, 2)
 
     def from_blocks(self, blocks: Tensor) -> Tensor:
-        """Convert blocks back, the inverse of `to_blocks`. (N, C s², blocks) -> (N, C, H, W)."""
-        images = functional.pixel_shuffle(blocks, self.stride)
+        """Convert blocks back, the inverse of `to_blocks` without a phase. (N, C s², blocks) -> (N, C, H, W)."""
+        count, channels, rows, columns = blocks.shape
+        images = blocks.new_empty(count, channels // self.stride**2, rows * self.stride, columns * self.stride)
+        pixels = _by_blocks(images, self.stride)
+        pixels.copy_(blocks.permute(0, 2, 3, 1).unflatten(3, pixels.shape[3:]))
         height, width = self.size
         return images[..., self.origin : self.origin + height, self.origin : self.origin + width].contiguous()
 
@@ -69,8 +84,15 @@ class Layout:
 
     def extend(self, blocks: Tensor, dtype: torch.dtype) -> Tensor:
         """Do for blocks what `GenerativeConvNet.extend` does. (N, C s², blocks) -> (N, C s², extended)."""
-        extended = wrap(blocks, self._halo) if self.periodic else _pad(blocks, self._padding)
-        return extended.to(dtype, memory_format=torch.channels_last)
+        if not self.periodic:
+            return _pad(blocks, self._padding).to(dtype, memory_format=torch.channels_last)
+        shape, innermost = (*blocks.shape[:2], *self.extended), torch.channels_last
+        extended = torch.empty(shape, dtype=dtype, device=blocks.device, memory_format=innermost)
+        rows, columns = self.blocks
+        extended[:, :, :rows, :columns] = blocks
+        _continue_(extended[:, :, :, :columns], rows, dim=2)
+        _continue_(extended, columns, dim=3)
+        return extended
 
     def fold_back(self, extended: Tensor) -> Tensor:
         """Fold what `extend` added back onto the picture; its adjoint. (N, C s², extended) -> (N, C s², blocks)."""
@@ -103,6 +125,17 @@ def project_blocks_(blocks: Tensor, box: ColourBox, channels: int) -> None:
     pixels.copy_(box.project(pixels))
 
 
+def roll_into(rolled: Tensor, images: Tensor, phase: tuple[int, int]) -> Tensor:
+    """Fill `rolled` with pictures (..., H, W) rolled by `phase` (down, right), and return it.
+
+    `Tensor.roll` takes the memory of one more for each direction.
+    """
+    rows, columns = (_moved_lines(by % side, side) for by, side in zip(phase, images.shape[-2:], strict=True))
+    for (to_rows, from_rows), (to_columns, from_columns) in product(rows, columns):
+        rolled[..., to_rows, to_columns] = images[..., from_rows, from_columns]
+    return rolled
+
+
 def filters_to_blocks(weight: Tensor, stride: int) -> Tensor:
     """Convert filters as `Layout.to_blocks` converts pictures. (filters, C, k, k) -> (filters, C s², m, m)."""
     missing = -weight.shape[-1] % stride
@@ -112,6 +145,24 @@ def filters_to_blocks(weight: Tensor, stride: int) -> Tensor:
 def filters_from_blocks(weight: Tensor, stride: int, kernel_size: int) -> Tensor:
     """Undo `filters_to_blocks`, also for gradients. (filters, C s², m, m) -> (filters, C, k, k)."""
     return functional.pixel_shuffle(weight, stride)[..., :kernel_size, :kernel_size]
+
+
+def _by_blocks(images: Tensor, stride: int) -> Tensor:
+    """Return a view of pictures, block by block. (N, C, H, W) -> (N, rows of blocks, columns, C, s, s)."""
+    return images.unflatten(3, (-1, stride)).unflatten(2, (-1, stride)).permute(0, 2, 4, 1, 3, 5)
+
+
+def _moved_lines(by: int, side: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where the lines of a periodic picture come to lie, and where from, if it is rolled by 0 to `side`."""
+    return (slice(by, side), slice(0, side - by)), (slice(0, by), slice(side - by, side))
+
+
+def _continue_(values: Tensor, period: int, dim: int) -> None:
+    """Fill what lies beyond the first `period` values along one dimension periodically, in place."""
+    size = values.shape[dim]
+    for start in range(period, size, period):
+        length = min(period, size - start)
+        values.narrow(dim, start, length).copy_(values.narrow(dim, 0, length))
 
 
 def _pad(images: Tensor, sides: Sequence[int]) -> Tensor:

@@ -1,6 +1,7 @@
 """The reference engine: the equations as core/theory/ writes them, and autograd. Fast engines are tested against it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,10 +14,28 @@ from core.theory.langevin import langevin_step
 from core.theory.model import GenerativeConvNet, positions
 
 
+@dataclass(frozen=True)
+class ReferencePreparedNet:
+    """Each method is the plain equation on rolled pictures, rolled back."""
+
+    net: GenerativeConvNet
+
+    def basis(self, images: Tensor, boundary: Boundary, phase: tuple[int, int] = (0, 0)) -> Tensor:
+        return _roll_back(decoding.basis(self.net, images.roll(phase, (2, 3)), boundary), phase)
+
+    def step(self, images: Tensor, dynamics: Dynamics, generator: torch.Generator) -> Tensor:
+        phase = dynamics.draw_phase(self.net.architecture.total_stride, generator)
+        still = replace(dynamics, random_lattice=False)
+        return _roll_back(run_chains(self.net, images.roll(phase, (2, 3)), 1, still, generator), phase)
+
+
 class ReferenceEngine:
     """Each method is the plain equation, computed in the pictures' own dtype."""
 
     precision = "float32"
+
+    def prepare(self, net: GenerativeConvNet) -> ReferencePreparedNet:
+        return ReferencePreparedNet(net)
 
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
         return decoding.basis(net, images, boundary)
@@ -70,3 +89,7 @@ def run_chains(
         if after_step is not None:
             after_step(step)
     return images
+
+
+def _roll_back(images: Tensor, phase: tuple[int, int]) -> Tensor:
+    return images.roll((-phase[0], -phase[1]), (2, 3))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.engine.dynamics import Dynamics
-from core.engine.interface import Engine
+from core.engine.interface import Engine, PreparedNet
 from core.engine.noise import Noise
 from core.schemas.geometry import round_up
 from core.theory.langevin import langevin_coefficients
@@ -108,18 +108,17 @@ def run_in_tiles(
     `after_part(steps done)` is called after each tile with a fractional number; an exception it raises ends the run.
     Raises ValueError if the canvas does not suit the net.
     """
-    canvas = canvas.contiguous()
+    canvas, prepared = canvas.contiguous(), engine.prepare(net)
     next_canvas, noise = torch.empty_like(canvas), Noise(generator)
     for step in range(steps):
         in_step = None if after_part is None else lambda fraction, step=step: after_part(step + fraction)
-        step_in_tiles(engine, net, canvas, next_canvas, dynamics, noise, generator, in_step, side)
+        step_in_tiles(prepared, canvas, next_canvas, dynamics, noise, generator, in_step, side)
         canvas, next_canvas = next_canvas, canvas
     return canvas
 
 
 def step_in_tiles(
-    engine: Engine,
-    net: GenerativeConvNet,
+    prepared: PreparedNet,
     canvas: Tensor,
     next_canvas: Tensor,
     dynamics: Dynamics,
@@ -132,6 +131,7 @@ def step_in_tiles(
 
     generator: draws the stride phase. `after_part(fraction of the step)` is called after each tile.
     """
+    net = prepared.net
     net.check(canvas, "torus")
     coefficients = langevin_coefficients(dynamics.step_size, net.architecture.reference_std)
     phase = dynamics.draw_phase(net.architecture.total_stride, generator)
@@ -139,7 +139,7 @@ def step_in_tiles(
     next_canvas.add_(canvas, alpha=coefficients.image)
     parts = list(tiles(net.architecture, canvas, side, phase))
     for done, tile in enumerate(parts, start=1):
-        basis = engine.basis(net, tile.window(canvas), "valid")
+        basis = prepared.basis(tile.window(canvas), "valid")
         tile.of(next_canvas).add_(tile.crop(basis), alpha=coefficients.basis)
         if after_part is not None:
             after_part(done / len(parts))

@@ -11,6 +11,7 @@ sum of weight_m strength_m f_m and the reference. If they differ it is the gradi
 whose drift always is one, leave a rim along each border (docs/experiments/blends.md).
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.engine import Engine
+from core.engine import Engine, PreparedNet
 from core.engine.dynamics import random_phase
 from core.engine.noise import Noise
 from core.engine.tiling import PROJECTED_ROWS, needs_tiles, tiles
@@ -68,21 +69,26 @@ class Expert:
     noise_std: float = 0.0
     box: ColourBox | None = None
 
-    def basis(self, engine: Engine, canvas: Tensor, phase: tuple[int, int]) -> Iterator[Part]:
+    def prepare(self, engine: Engine) -> PreparedNet:
+        """Prepare the net for pictures in the canvas's units: f(σ_m/σ I), whose first filters are so much stronger."""
+        net = copy.deepcopy(self.net)
+        with torch.no_grad():
+            net.weights[0].mul_(self.scale)
+        return engine.prepare(net)
+
+    def basis(self, prepared: PreparedNet, canvas: Tensor, phase: tuple[int, int]) -> Iterator[Part]:
         """Yield B of this model's periodic canvas (1, C, H, W), in the canvas's units, in one part or in tiles.
 
-        phase: the strides lie as on the canvas rolled by so many pixels down and to the right.
+        prepared: what `prepare` returns. phase: see `PreparedNet.basis`.
         """
         if not needs_tiles(self.net.architecture, canvas):
-            basis = engine.basis(self.net, self.scale * canvas.roll(phase, (2, 3)), "torus")
-            basis = basis.roll((-phase[0], -phase[1]), (2, 3))
-            yield Part(slice(None), slice(None), self.scale * basis, 1.0)
+            yield Part(slice(None), slice(None), prepared.basis(canvas, "torus", phase), 1.0)
             return
         parts = list(tiles(self.net.architecture, canvas, phase=phase))
         for done, tile in enumerate(parts, start=1):
             of_tile = None
             if tile.window(self.weight).any():
-                of_tile = self.scale * tile.crop(engine.basis(self.net, self.scale * tile.window(canvas), "valid"))
+                of_tile = tile.crop(prepared.basis(tile.window(canvas), "valid"))
             yield Part(tile.rows, tile.columns, of_tile, done / len(parts))
 
 
@@ -96,6 +102,10 @@ class Blend:
     experts: tuple[Expert, ...]
     engine: Engine
     reference_std: float
+
+    @cached_property
+    def _prepared(self) -> tuple[PreparedNet, ...]:
+        return tuple(expert.prepare(self.engine) for expert in self.experts)
 
     @property
     def denoising_passes(self) -> int:
@@ -118,11 +128,11 @@ class Blend:
         Noise(generator).fill(moved[0].view(-1), coefficients.noise)
         moved[1:] = moved[:1]
         moved.add_(canvases, alpha=coefficients.image)
-        for index, expert in enumerate(self.experts):
+        for index, (expert, prepared) in enumerate(zip(self.experts, self._prepared, strict=True)):
             stride = expert.net.architecture.total_stride
             phase = random_phase(stride, generator) if expert.random_lattice else (0, 0)
             before, after = canvases[index : index + 1], moved[index : index + 1]
-            for part in expert.basis(self.engine, before, phase):
+            for part in expert.basis(prepared, before, phase):
                 if part.basis is None:
                     part.of(after).copy_(part.of(before))
                 else:
@@ -146,7 +156,7 @@ class Blend:
         for done, (index, phase) in enumerate(passes):
             expert = self.experts[index]
             factor = variances[index] / len(expert.phases) ** 2
-            for part in expert.basis(self.engine, canvases[index : index + 1], phase):
+            for part in expert.basis(self._prepared[index], canvases[index : index + 1], phase):
                 if part.basis is not None:
                     share = part.of(expert.weight) * part.of(expert.strength)
                     part.of(clean).addcmul_(share, part.basis, value=factor)
@@ -198,10 +208,11 @@ class Agreement(Condition):
             rows = slice(first, first + PROJECTED_ROWS)
             weights = [expert.weight[0, :, rows] for expert in self.experts]
             canvases = chains[:, :, rows]
-            products = (weight * canvas for weight, canvas in zip(weights, canvases, strict=True))
-            mean = sum(products, start=torch.zeros_like(canvases[0]))
+            mean = torch.zeros_like(canvases[0])
             for weight, canvas in zip(weights, canvases, strict=True):
-                canvas.copy_(torch.where((weight > 0) & (weight < 1), mean, canvas))
+                mean.addcmul_(weight, canvas)
+            for weight, canvas in zip(weights, canvases, strict=True):
+                torch.where((weight > 0) & (weight < 1), mean, canvas, out=canvas)
         return chains
 
 

@@ -56,10 +56,11 @@ class KnownPixels(Condition):
     noise_std: float = 0.0
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:
-        if not self.noise_std:
-            return torch.where(self.known, self.images, chains)
-        noise = torch.randn(chains.shape, generator=generator, device=chains.device)
-        return torch.where(self.known, self.images + self.noise_std * noise, chains)
+        images = self.images
+        if self.noise_std:
+            noise = torch.randn(chains.shape, generator=generator, device=chains.device)
+            images = images + self.noise_std * noise
+        return torch.where(self.known, images, chains, out=chains)
 
 
 @dataclass(frozen=True)
@@ -137,18 +138,15 @@ def run_under_conditions(
     With `random_lattice` the chains are rolled back after each step, so that every pixel stays in its place, whereas
     `Engine.run` lets periodic chains move. Canvases too large for one step are computed in tiles.
     """
-    stride, free = net.architecture.total_stride, replace(dynamics, box=None)
+    prepared, free = engine.prepare(net), replace(dynamics, box=None)
     in_tiles = dynamics.boundary == "torus" and needs_tiles(net.architecture, chains)
 
     def step(chains: Tensor, generator: torch.Generator, after_part: Callable[[float], None] | None) -> Tensor:
         if in_tiles:
             moved = torch.empty_like(chains, memory_format=torch.contiguous_format)
-            step_in_tiles(engine, net, chains, moved, free, Noise(generator), generator, after_part)
+            step_in_tiles(prepared, chains, moved, free, Noise(generator), generator, after_part)
             return moved
-        down, right = dynamics.draw_phase(stride, generator)
-        moved = chains.roll((down, right), (2, 3))
-        moved = engine.run(net, moved, 1, replace(free, random_lattice=False), generator)
-        return moved.roll((-down, -right), (2, 3))
+        return prepared.step(chains, free, generator)
 
     conditions = conditions if dynamics.box is None else (InBox(dynamics.box), *conditions)
     return run_steps(step, chains, steps, dynamics.step_size, generator, conditions, after_step)

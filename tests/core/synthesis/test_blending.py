@@ -67,7 +67,7 @@ def test_the_basis_is_the_gradient_of_the_score_of_the_rolled_canvas(engine, til
         in_tiles(monkeypatch)
     canvas, phase = noise_of(1), (2, 1)
     one, found = expert(OTHER, columns(0.5)), torch.zeros_like(canvas)
-    for part in one.basis(engine, canvas, phase):
+    for part in one.basis(one.prepare(engine), canvas, phase):
         part.of(found).copy_(part.basis)
     at = canvas.clone().requires_grad_()
     score = OTHER.score((one.scale * at).roll(phase, (2, 3)), "torus").sum()
@@ -131,7 +131,7 @@ def test_tiles_that_nothing_seen_depends_on_are_not_computed_and_stay(monkeypatc
     side, weight = 240, torch.zeros(1, 1, 240, 240, dtype=torch.float64)
     weight[..., 100:110, 100:110] = 1.0
     one, canvas = expert(NET, weight), torch.ones(2, 1, side, side, dtype=torch.float64)
-    parts = list(one.basis(ReferenceEngine(), canvas[:1], (0, 0)))
+    parts = list(one.basis(one.prepare(ReferenceEngine()), canvas[:1], (0, 0)))
     computed = [part for part in parts if part.basis is not None]
     assert 0 < len(computed) < len(parts) / 2
     moved = Blend((one, expert(OTHER, 1 - weight)), ReferenceEngine(), SIGMA).step(EPSILON, canvas, torch.Generator())
