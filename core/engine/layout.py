@@ -1,8 +1,8 @@
 """Space to depth: pictures as blocks of s x s pixels laid out as channels, s the first layer's stride.
 
 A filter of k x k pixels applied every s pixels is a filter of m x m blocks, m = k / s rounded up, applied at every
-block; its pixels beyond k are zero. Chains stay in blocks for a whole run: a Langevin step is element-wise, and
-converting them in each step would cost as much as a layer.
+block; its pixels beyond k are zero. Chains stay in blocks for a whole run, because a Langevin step is element-wise;
+they leave them for a moment to be rolled.
 """
 
 from collections.abc import Sequence
@@ -60,8 +60,8 @@ class Layout:
         if images.is_cuda:
             blocks.copy_(pixels)
         else:  # line by line: a copy of all at once would loop over the pixels of a block innermost, which are few
-            for place in product(*map(range, pixels.shape[3:5])):
-                blocks[:, :, :, *place] = pixels[:, :, :, *place]
+            for channel, row in product(range(pixels.shape[3]), range(self.stride)):
+                blocks[:, :, :, channel, row] = pixels[:, :, :, channel, row]
         return blocks.flatten(3).permute(0, 3, 1, 2)
 
     def from_blocks(self, blocks: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Layout:
         count, channels, rows, columns = blocks.shape
         images = blocks.new_empty(count, channels // self.stride**2, rows * self.stride, columns * self.stride)
         pixels = _by_blocks(images, self.stride)
-        pixels.copy_(blocks.permute(0, 2, 3, 1).unflatten(3, pixels.shape[3:]))
+        pixels.copy_(blocks.permute(0, 2, 3, 1).reshape(pixels.shape))
         height, width = self.size
         return images[..., self.origin : self.origin + height, self.origin : self.origin + width].contiguous()
 
@@ -149,7 +149,9 @@ def filters_from_blocks(weight: Tensor, stride: int, kernel_size: int) -> Tensor
 
 def _by_blocks(images: Tensor, stride: int) -> Tensor:
     """Return a view of pictures, block by block. (N, C, H, W) -> (N, rows of blocks, columns, C, s, s)."""
-    return images.unflatten(3, (-1, stride)).unflatten(2, (-1, stride)).permute(0, 2, 4, 1, 3, 5)
+    count, channels, height, width = images.shape
+    blocks = images.view(count, channels, height // stride, stride, width // stride, stride)
+    return blocks.permute(0, 2, 4, 1, 3, 5)
 
 
 def _moved_lines(by: int, side: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -5,6 +5,7 @@ each step, or both. All that is drawn under a condition, or has to stay in its p
 `run_under_conditions`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,12 +16,13 @@ from torch import Tensor
 from core.engine import Engine
 from core.engine.dynamics import Dynamics
 from core.engine.noise import Noise
+from core.engine.parallel import parallel_map
 from core.engine.tiling import needs_tiles, step_in_tiles
 from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
 from core.theory.model import GenerativeConvNet
 
-NEGLIGIBLE = 1e-12  # of a factor that a Fourier coefficient is multiplied by
+MAX_DENSE_SIDE = 640  # of a canvas multiplied by matrices of waves; of larger ones Fourier transforms are faster
 
 Step = Callable[[Tensor, torch.Generator, Callable[[float], None] | None], Tensor]
 """A step of eq. 19: (chains, generator, after_part) -> new chains, with every pixel where it was.
@@ -82,7 +84,7 @@ class Guide(Condition):
     """Adds -s/2σ² ‖K (I - G)‖² to the log density: where it is light or dark, and in which colours, is as in G.
 
     K is a periodic Gaussian blur, so that structure finer than that is left to the model. The gradient is
-    -s/σ² KᵀK (I - G), with KᵀK a multiplication by exp(-ω² b²) of the Fourier transform.
+    -s/σ² KᵀK (I - G), with KᵀK a multiplication by exp(-ω² b²) of the Fourier transform, which leaves few waves.
     picture: G (1, C, H, W), or one for each chain, in grey levels about the mean. strength: s; 1 pulls as strongly as
     the reference distribution. reference_std: σ, in grey levels. blur: b, the standard deviation of K in pixels.
     """
@@ -94,22 +96,72 @@ class Guide(Condition):
 
     def drift(self, chains: Tensor) -> Tensor:
         drift = torch.empty_like(chains, memory_format=torch.contiguous_format)
-        for chain, picture, into in zip(chains, self.picture.expand_as(chains), drift, strict=True):
-            for channel in range(len(chain)):  # one by one: the transforms of a large canvas take much memory
-                rows = torch.fft.rfft(chain[channel] - picture[channel])[:, : self._gain.shape[1]]
-                blurred = torch.fft.ifft(torch.fft.fft(rows, dim=0).mul_(self._gain), dim=0)
-                torch.fft.irfft(blurred, n=chain.shape[-1], out=into[channel])
+        of_chains, of_picture, into = (
+            one.flatten(0, 1).unbind() for one in (chains, self.picture.expand_as(chains), drift)
+        )
+        if max(chains.shape[-2:]) <= MAX_DENSE_SIDE:
+            # One thread for each: how a product of matrices rounds may depend on the number of its threads.
+            wanted = self._wanted.expand(len(chains), -1, -1, -1).flatten(0, 1).unbind()
+            parallel_map(self._project, of_chains, wanted, into, threads_each=1)
+        else:  # one by one: the transforms of a large canvas take much memory
+            for channel, picture, place in zip(of_chains, of_picture, into, strict=True):
+                self._transform(channel, picture, place)
         return drift
+
+    def _project(self, channel: Tensor, wanted: Tensor, into: Tensor) -> None:
+        """Fill `into` with the drift of a channel (H, W). wanted: what `_wanted` is of it."""
+        down, across = self._waves
+        torch.mm(down @ (wanted - down.T @ (channel @ across)), across.T, out=into)
+
+    def _transform(self, channel: Tensor, picture: Tensor, into: Tensor) -> None:
+        """Fill `into` with the drift of a channel (H, W)."""
+        rows = torch.fft.rfft(channel - picture)[:, : self._gain.shape[1]]
+        blurred = torch.fft.ifft(torch.fft.fft(rows, dim=0).mul_(self._gain), dim=0)
+        torch.fft.irfft(blurred, n=channel.shape[-1], out=into)
+
+    @cached_property
+    def _wanted(self) -> Tensor:
+        """The picture's coefficients of the waves, (N, C, waves down, waves across)."""
+        down, across = self._waves
+        return down.T @ (self.picture @ across)
+
+    @cached_property
+    def _waves(self) -> tuple[Tensor, Tensor]:
+        """The waves that K leaves along each side, (H, waves) and (W, waves), as strong as it leaves them, times √s/σ.
+
+        Their products are the eigenvectors of K, so KᵀK s/σ² is the product of both with their transposes.
+        """
+        factor = math.sqrt(self.strength**0.5 / self.reference_std)
+        down, across = (factor * _blurred_waves(side, self.blur, self.picture) for side in self.picture.shape[-2:])
+        return down, across
 
     @cached_property
     def _gain(self) -> Tensor:
-        """-s/σ² exp(-ω² b²) at the frequencies of `rfft2`, the same in every step; without columns below NEGLIGIBLE."""
+        """-s/σ² exp(-ω² b²) at the frequencies of `rfft2`, the same in every step.
+
+        Without columns below what the numbers can resolve.
+        """
         height, width = self.picture.shape[-2:]
         like = {"dtype": self.picture.dtype, "device": self.picture.device}
         down, right = torch.fft.fftfreq(height, **like), torch.fft.rfftfreq(width, **like)
         down, right = (torch.exp(-((2 * torch.pi * self.blur * one) ** 2)) for one in (down, right))
-        right = right[right > NEGLIGIBLE]
+        right = right[right > torch.finfo(right.dtype).eps]
         return down[:, None] * right * (-self.strength / self.reference_std**2)
+
+
+def _blurred_waves(side: int, blur: float, like: Tensor) -> Tensor:
+    """Return orthogonal periodic waves (side, waves), each as strong as a Gaussian blur leaves it, of at most norm 1.
+
+    Cosines and sines, without those that two blurs leave fainter than the dtype of `like` can resolve.
+    """
+    numbers = torch.arange(side // 2 + 1, dtype=torch.float64, device=like.device)
+    gains = torch.exp(-((2 * torch.pi * blur / side * numbers) ** 2) / 2)
+    left = gains.square() > torch.finfo(like.dtype).eps
+    numbers, gains = numbers[left], gains[left]
+    angles = 2 * torch.pi / side * (torch.arange(side, device=like.device)[:, None] * numbers % side)
+    waves = torch.cat([gains * angles.cos(), gains * angles.sin()], dim=1)
+    squares = torch.where(2 * numbers % side == 0, side, side / 2.0).repeat(2)  # of a constant and of ±1 have no sine
+    return (waves / squares.double().sqrt()).to(like.dtype)
 
 
 @dataclass(frozen=True)

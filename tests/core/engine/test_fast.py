@@ -1,6 +1,7 @@
 """The fast engine's Langevin steps against those of eq. 19 (core/engine/fast.py)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from nets import BOUNDARIES, Case, case, random_cases, seeded
 
 from core.engine import FastEngine, ReferenceEngine, fast
-from core.engine.dynamics import Dynamics
+from core.engine.dynamics import Dynamics, random_phase
 from core.engine.noise import STREAMS
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
@@ -68,6 +69,63 @@ def test_eq19_a_run_is_the_step_repeated_on_any_net(case, oblique, random_lattic
     box = None if oblique is None else a_box(case.images, oblique)
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert_runs_like_the_step(case, Dynamics(0.7, case.boundary, box, random_lattice), monkeypatch)
+
+
+@every_engine_case
+@pytest.mark.parametrize("random_lattice", [False, True])
+def test_eq19_a_prepared_net_steps_as_the_rolled_chains_rolled_back(case, random_lattice, monkeypatch):
+    """Off the torus rolling is of no use, but computed in the same way."""
+    dynamics = Dynamics(0.7, case.boundary, a_box(case.images), random_lattice)
+    prepared, ours, theirs = FastEngine().prepare(case.net), seeded(11), seeded(11)
+    found, expected = case.images, case.images
+    for noise in noises(case.images, STEPS):
+        monkeypatch.setattr(fast, "noise_per_picture", GivenNoise.of_each([noise], layout_of(case)))
+        found, before = prepared.step(found, dynamics, ours), theirs.get_state()
+        expected = stepped(case.net, expected, dynamics, [noise], theirs)
+        down, right = dynamics.draw_phase(case.net.architecture.total_stride, seeded(0).set_state(before))
+        expected = expected.roll((-down, -right), (2, 3))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert torch.equal(ours.get_state(), theirs.get_state())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_prepared_net_draws_what_runs_of_one_step_draw(dtype):
+    """To the bit: a seed gives one picture, whichever way it is drawn."""
+    one = case("a", [(8, 7, 3), (4, 3, 1)], (24, 30), "torus", channels=3, count=3, reference_std=2.0)
+    images, net = (one.images, one.net) if dtype == torch.float64 else (one.images.float(), one.net.float())
+    engine, dynamics = FastEngine(torch.bfloat16 if dtype == torch.bfloat16 else None), Dynamics(0.7, "torus")
+    prepared, ours, theirs = engine.prepare(net), seeded(3), seeded(3)
+    found, expected = images, images
+    for _ in range(3):
+        down, right = random_phase(3, theirs)
+        rolled = engine.run(net, expected.roll((down, right), (2, 3)), 1, dynamics, theirs)
+        expected = rolled.roll((-down, -right), (2, 3))
+        found = prepared.step(found, replace(dynamics, random_lattice=True), ours)
+    assert torch.equal(found, expected)
+    net.double()
+
+
+@every_engine_case
+@pytest.mark.parametrize("engine", [FastEngine(), ReferenceEngine()], ids=["fast", "reference"])
+def test_eq16_the_basis_of_a_phase_is_that_of_the_rolled_pictures_rolled_back(case, engine):
+    prepared = engine.prepare(case.net)
+    for phase in ((0, 0), (1, 2)):
+        rolled = ReferenceEngine().basis(case.net, case.images.roll(phase, (2, 3)), case.boundary)
+        found = prepared.basis(case.images, case.boundary, phase)
+        assert relative(found, rolled.roll((-phase[0], -phase[1]), (2, 3))) <= 1e-11
+
+
+def test_a_prepared_net_is_laid_out_once_for_pictures_of_a_size(monkeypatch):
+    one, made = a_case("torus"), []
+    engine = FastEngine()
+    monkeypatch.setattr(engine, "blocked", lambda *given: made.append(None) or FastEngine.blocked(engine, *given))
+    prepared = engine.prepare(one.net)
+    for _ in range(3):
+        prepared.step(one.images, Dynamics(0.3, "torus", random_lattice=True), seeded())
+        prepared.basis(one.images, "torus", (1, 1))
+    assert len(made) == 1
+    prepared.basis(one.images, "valid")
+    assert len(made) == 2
 
 
 RUNS = [

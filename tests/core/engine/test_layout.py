@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from nets import case, random_cases, seeded
 from torch.nn import functional
 
-from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks
+from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks, roll_into
 from core.theory.model import Architecture, ConvLayer
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -35,7 +35,7 @@ def test_pictures_converted_to_blocks_and_back_are_the_same(case):
 @pytest.mark.parametrize("boundary", ["valid", "torus", "padded"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_in_any_memory_format_are_converted(boundary, channels):
-    """Also with one channel and stride 1, for which both formats have the same memory."""
+    """Also with one channel and stride 1, for which both formats have the same memory. Blocks are a copy."""
     layout = Layout.of(Architecture((ConvLayer(2, 3),), channels), (6, 5), boundary)
     images = random_like((2, channels, 6, 5), 1)
     for there in (
@@ -48,6 +48,17 @@ def test_pictures_in_any_memory_format_are_converted(boundary, channels):
         assert torch.equal(layout.from_blocks(blocks), there)
         assert torch.equal(blocks.permute(0, 2, 3, 1).flatten(), there.permute(0, 2, 3, 1).flatten())
         assert blocks.data_ptr() != there.data_ptr()
+
+
+@every_engine_case
+@pytest.mark.parametrize("phase", [(0, 0), (1, 0), (2, 1)])
+def test_blocks_of_a_phase_are_those_of_the_rolled_pictures(case, phase):
+    layout = layout_of(case)
+    found = layout.to_blocks(case.images, phase)
+    assert torch.equal(found, layout.to_blocks(case.images.roll(phase, (2, 3))))
+    back = torch.empty_like(case.images)
+    assert roll_into(back, layout.from_blocks(found), (-phase[0], -phase[1])) is back
+    assert torch.equal(back, case.images)
 
 
 @every_engine_case

@@ -13,7 +13,15 @@ from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
 from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import round_up
-from core.synthesis.conditions import Condition, Guide, KnownPixels, Periodic, run_steps, run_under_conditions
+from core.synthesis.conditions import (
+    MAX_DENSE_SIDE,
+    Condition,
+    Guide,
+    KnownPixels,
+    Periodic,
+    run_steps,
+    run_under_conditions,
+)
 from core.theory.boundary import continue_periodically, crop
 from core.theory.decoding import basis
 from core.theory.langevin import langevin_step
@@ -143,9 +151,14 @@ def test_known_pixels_and_the_periodic_margin_hold_together():
     assert changes.std().item() == pytest.approx(0.5, rel=0.15)
 
 
-@pytest.mark.parametrize("sides", [(12, 15), (9, 8)])
-def test_a_guides_drift_is_the_gradient_of_its_log_density(sides):
-    """The term is computed from its definition: the blur as a sum over shifts, the gradient by autograd."""
+@pytest.mark.parametrize("limit", [0, MAX_DENSE_SIDE])
+@pytest.mark.parametrize("sides", [(12, 15), (9, 8), (40, 30)])
+def test_a_guides_drift_is_the_gradient_of_its_log_density(sides, limit, monkeypatch):
+    """The term is computed from its definition: the blur as a sum over shifts, the gradient by autograd.
+
+    By Fourier transforms, and by a product with the waves that the blur leaves.
+    """
+    monkeypatch.setattr("core.synthesis.conditions.MAX_DENSE_SIDE", limit)
     strength, blur = 0.7, 1.5
     chains, picture = (torch.randn(count, 3, *sides, generator=generator(), dtype=torch.float64) for count in (2, 1))
     kernels = []

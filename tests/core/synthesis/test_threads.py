@@ -1,11 +1,13 @@
 """Sampled pictures do not depend on the number of threads."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
 
 from core.engine import FastEngine, has_bfloat16
+from core.engine.dynamics import Dynamics
 from core.pictures.images import Levels
 from core.pictures.sums import means
 from core.recipe.learner import dynamics_of
@@ -13,6 +15,9 @@ from core.recipe.presets import PRESETS
 from core.recipe.rendering import tone_of
 from core.recipe.tone import MAX_GAIN
 from core.schemas.learning import LearningParams
+from core.synthesis.blend_weights import strengths
+from core.synthesis.blending import Agreement, Blend, Expert, SeenGuide
+from core.synthesis.conditions import MAX_DENSE_SIDE, Guide, KnownPixels, run_steps, run_under_conditions
 from core.synthesis.sampling import render, synthesize
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
@@ -64,3 +69,35 @@ def test_a_seed_gives_the_same_picture_on_any_number_of_threads(channels, dtype)
         other_gain, *others = drawn(params, channels, dtype, threads)
         assert other_gain == gain
         assert all(torch.equal(other, one) for other, one in zip(others, made, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [None, BFLOAT16])
+@pytest.mark.parametrize("limit", [0, MAX_DENSE_SIDE])
+def test_a_seed_gives_the_same_picture_under_conditions_on_any_number_of_threads(dtype, limit, monkeypatch):
+    monkeypatch.setattr("core.synthesis.conditions.MAX_DENSE_SIDE", limit)
+    net = GenerativeConvNet(architecture_of(PRESETS["texture-cpu"], 3), seeded(1))
+    begin, picture = (50 * torch.randn(1, 3, SIZE, SIZE, generator=seeded(seed)) for seed in (2, 3))
+    known = KnownPixels(picture, torch.rand(1, 1, SIZE, SIZE, generator=seeded(4)) > 0.9)
+    guide = Guide(picture, 0.5, net.architecture.reference_std, 10.0)
+    weights = torch.rand(1, 1, SIZE, SIZE, generator=seeded(5))
+    experts = tuple(Expert(net, 1.0, one, strengths(one), random_lattice=True) for one in (weights, 1 - weights))
+    dynamics, made = Dynamics(6.0, "torus", random_lattice=True), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        one = run_under_conditions(FastEngine(dtype), net, begin, 2, dynamics, seeded(6), (known, guide))
+        step = partial(Blend(experts, FastEngine(dtype), net.architecture.reference_std).step, dynamics.step_size)
+        several = run_steps(
+            step,
+            begin.repeat(2, 1, 1, 1),
+            2,
+            dynamics.step_size,
+            seeded(7),
+            (SeenGuide(experts, guide), Agreement(experts)),
+        )
+        made.append(torch.cat([one, several]))
+    assert torch.equal(made[1], made[0])
+    assert torch.equal(made[2], made[0])
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
