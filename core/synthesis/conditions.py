@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -114,10 +115,17 @@ class Guide(Condition):
         torch.mm(down @ (wanted - down.T @ (channel @ across)), across.T, out=into)
 
     def _transform(self, channel: Tensor, picture: Tensor, into: Tensor) -> None:
-        """Fill `into` with the drift of a channel (H, W)."""
-        rows = torch.fft.rfft(channel - picture)[:, : self._gain.shape[1]]
+        """Fill `into` with the drift of a channel (H, W).
+
+        The channel is continued periodically to sides whose transforms are fast, by more than K reaches twice.
+        """
+        difference, (height, width) = channel - picture, self._sides
+        difference = _continued(_continued(difference, height, 0), width, 1)
+        rows = torch.fft.rfft(difference)[:, : self._gain.shape[1]]
         blurred = torch.fft.ifft(torch.fft.fft(rows, dim=0).mul_(self._gain), dim=0)
-        torch.fft.irfft(blurred, n=channel.shape[-1], out=into)
+        down, right = ((side - own) // 2 for side, own in zip(self._sides, channel.shape, strict=True))
+        drift = torch.fft.irfft(blurred, n=width)
+        into.copy_(drift[down : down + channel.shape[0], right : right + channel.shape[1]])
 
     @cached_property
     def _wanted(self) -> Tensor:
@@ -136,17 +144,48 @@ class Guide(Condition):
         return down, across
 
     @cached_property
+    def _sides(self) -> tuple[int, int]:
+        """The sides (H, W) that `_transform` continues a channel to; the channel's own if their transforms are fast."""
+        reach = math.ceil(2 * self.blur * math.sqrt(-math.log(torch.finfo(self.picture.dtype).eps)))
+        height, width = (_fast_side(side, reach) for side in self.picture.shape[-2:])
+        return height, width
+
+    @cached_property
     def _gain(self) -> Tensor:
         """-s/σ² exp(-ω² b²) at the frequencies of `rfft2`, the same in every step.
 
         Without columns below what the numbers can resolve.
         """
-        height, width = self.picture.shape[-2:]
+        height, width = self._sides
         like = {"dtype": self.picture.dtype, "device": self.picture.device}
         down, right = torch.fft.fftfreq(height, **like), torch.fft.rfftfreq(width, **like)
         down, right = (torch.exp(-((2 * torch.pi * self.blur * one) ** 2)) for one in (down, right))
         right = right[right > torch.finfo(right.dtype).eps]
         return down[:, None] * right * (-self.strength / self.reference_std**2)
+
+
+def _fast_side(side: int, reach: int) -> int:
+    """Return `side` if its Fourier transforms are fast, else the next such side with `reach` pixels more at both ends.
+
+    They are fast for products of small primes.
+    """
+
+    def is_fast(number: int) -> bool:
+        for prime in (2, 3, 5, 7):
+            while number % prime == 0:
+                number //= prime
+        return number == 1
+
+    return side if is_fast(side) else next(longer for longer in count(side + 2 * reach) if is_fast(longer))
+
+
+def _continued(values: Tensor, side: int, dim: int) -> Tensor:
+    """Continue values periodically to both ends of a dimension, to `side` of them."""
+    own = values.shape[dim]
+    if side == own:
+        return values
+    before = (side - own) // 2
+    return values.index_select(dim, torch.arange(-before, side - before, device=values.device) % own)
 
 
 def _blurred_waves(side: int, blur: float, like: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ def test_known_pixels_and_the_periodic_margin_hold_together():
 
 
 @pytest.mark.parametrize("limit", [0, MAX_DENSE_SIDE])
-@pytest.mark.parametrize("sides", [(12, 15), (9, 8), (40, 30)])
+@pytest.mark.parametrize("sides", [(12, 15), (9, 8), (40, 30), (22, 13)])
 def test_a_guides_drift_is_the_gradient_of_its_log_density(sides, limit, monkeypatch):
     """The term is computed from its definition: the blur as a sum over shifts, the gradient by autograd.
 
