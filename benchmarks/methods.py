@@ -17,7 +17,7 @@ from core.recipe.diagnosis import find_warnings
 from core.recipe.learner import Learner, dynamics_of
 from core.recipe.preparation import prepare_for
 from core.recipe.recovery import LearningDiverged
-from core.recipe.rendering import render_chains, tone_of
+from core.recipe.rendering import detail_filter_of, render_chains, tone_of
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
 from core.schemas.sampling import DEFAULT_STEPS
@@ -85,12 +85,15 @@ def learn(picture: Tensor, params: LearningParams) -> dict[str, Output | None]:
     except LearningDiverged:
         return {LEARNED: None, SAMPLED: None}
     seconds, state = time.monotonic() - began_at, learner.state
-    chains = to_pixels(render_chains(state.net, state.chains, params), levels)
+    detail_filter = detail_filter_of(state.net, state.chains, params, learner.examples, learner.engine)
+    chains = to_pixels(render_chains(state.net, state.chains, params, learner.engine, detail_filter), levels)
     learned = Output(chains, state.recoveries, seconds, find_warnings(learner.measure_health()))
-    return {LEARNED: learned, SAMPLED: Output(sample(state, params, levels, learner.engine))}
+    return {LEARNED: learned, SAMPLED: Output(sample(state, params, levels, learner.engine, detail_filter))}
 
 
-def sample(state: TrainingState, params: LearningParams, levels: Levels, engine: Engine) -> Tensor:
+def sample(
+    state: TrainingState, params: LearningParams, levels: Levels, engine: Engine, detail_filter: Tensor | None
+) -> Tensor:
     """Draw pictures of the size of the training picture, as a sampling job with default parameters does, uint8."""
     dynamics = dynamics_of(params, levels.box)
     side = params.image_size
@@ -105,7 +108,7 @@ def sample(state: TrainingState, params: LearningParams, levels: Levels, engine:
         start=state.chains,
         engine=engine,
     )
-    tone = tone_of(state.net, state.chains, params, engine)
+    tone = tone_of(state.net, state.chains, params, engine, detail_filter)
     return render(state.net, chains, levels, params.picture_noise, dynamics, engine, tone)
 
 

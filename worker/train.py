@@ -25,7 +25,7 @@ from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_lack_of_windows, find_warnings
 from core.recipe.early_stopping import early_end
 from core.recipe.learner import Learner, TrainingProgress
-from core.recipe.rendering import render_chains
+from core.recipe.rendering import detail_filter_of, render_chains
 from core.recipe.resemblance import find_differences, measure_resemblance
 from core.schemas.jobs import Progress
 from core.schemas.learned import LearnedSettings, boundary_of_pictures
@@ -189,13 +189,13 @@ class _TrainingRun:
         pictures = pictures[..., : self.params.side, : self.params.side]
         return to_pixels(reconstruct(self.learner.state.net, pictures, self.params.boundary), self.levels)
 
-    def _synthesized(self) -> Tensor:
+    def _synthesized(self, detail_filter: Tensor | None = None) -> Tensor:
         """Return the denoised chains (N, C, S, S): uint8, or of a material grey levels in float32.
 
-        On the torus chains may be a few pixels larger: they are cut.
+        On the torus chains may be a few pixels larger: they are cut. detail_filter: of the finished model.
         """
         state, size = self.learner.state, self.params.side
-        rendered = render_chains(state.net, state.chains, self.params, FastEngine())[..., :size, :size]
+        rendered = render_chains(state.net, state.chains, self.params, FastEngine(), detail_filter)[..., :size, :size]
         return self.levels.to_grey_levels(rendered.detach().cpu()) if self.maps else to_pixels(rendered, self.levels)
 
     def finish(self, health: Health) -> None:
@@ -231,7 +231,7 @@ class _TrainingRun:
         DRAWN_SIDE if these are larger: sampling jobs draw more and larger ones, with progress and in parallel.
         """
         if not self.params.of_windows:
-            yield from self._synthesized()
+            yield from self._synthesized(model.detail_filter)
             return
         side = min(self.params.image_size, DRAWN_SIDE)
         asked = SampleParams(
@@ -245,7 +245,10 @@ class _TrainingRun:
     def _trained_model(self) -> TrainedModel:
         state, params = self.learner.state, self.params
         kept = KEPT_FIXED_CHAINS if params.fixed_size else KEPT_CHAINS
-        return TrainedModel(state.net, self.levels, state.chains[:kept], params, self.maps)
+        detail_filter = None
+        if not self.maps:  # one filter for all channels
+            detail_filter = detail_filter_of(state.net, state.chains, params, self.learner.examples, FastEngine())
+        return TrainedModel(state.net, self.levels, state.chains[:kept], params, self.maps, detail_filter)
 
     def _store(self, model: TrainedModel) -> NewModel:
         stored = self.context.store_file("model.safetensors", save_model(model))

@@ -155,13 +155,14 @@ def map_tiles(
     result: Tensor,
     after_part: Callable[[float], None] | None = None,
     side: int | None = None,
+    extra_reach: int = 0,
 ) -> Tensor:
     """Fill `result` (N, C, H, W) with `function` of a canvas, computed window by window: (N, C, h, w) -> same shape.
 
-    A pixel that `function` returns may depend on pixels up to a receptive field and a stride away.
+    A pixel that `function` returns may depend on pixels up to a receptive field, a stride and `extra_reach` away.
     `after_part(fraction done)` is called after each tile; an exception it raises ends the work.
     """
-    parts = list(tiles(architecture, canvas, side, extra_reach=architecture.total_stride))
+    parts = list(tiles(architecture, canvas, side, extra_reach=architecture.total_stride + extra_reach))
     for done, tile in enumerate(parts, start=1):
         tile.of(result).copy_(tile.crop(function(tile.window(canvas))))
         if after_part is not None:

@@ -60,6 +60,11 @@ def band_powers(pictures: Tensor, side: int) -> Tensor:
     return torch.stack(powers)
 
 
+def band_frequencies(count: int) -> Tensor:
+    """Return the middle of each of the first `count` bands of `band_powers`, in cycles a pixel -> (count,)."""
+    return torch.tensor([NYQUIST * 2 ** ((0.5 - band) / BANDS_PER_OCTAVE) for band in range(count)])
+
+
 def power_spectrum(pictures: Tensor, side: int) -> Tensor:
     """Return the power at each frequency of the Fourier transform -> (side, side), times the power of the window.
 

@@ -21,6 +21,8 @@ LENGTH_BYTES = 8
 COLOURS = ("colours.low", "colours.high", "colours.axes")
 MAX_CHAINS = 1024
 SHARES = "gain_shares"  # of the model of a material: `core.pictures.images.Levels.shares`
+DETAIL_FILTER = "detail_filter"  # `core.recipe.fine_detail`; models of objects, of materials and older ones have none
+DETAIL_FILTER_SIDE = 15
 TENSOR_FIELDS = {"dtype", "shape", "data_offsets"}
 
 Shape = tuple[int, ...]
@@ -129,6 +131,8 @@ def check_layout(
     if found.keys() & set(COLOURS):  # older files have none
         needed |= dict.fromkeys(COLOURS[:2], TensorSpec("F32", (channels, 1, 1)))
         needed[COLOURS[2]] = TensorSpec("F32", (channels, channels))
+    if DETAIL_FILTER in found:
+        needed[DETAIL_FILTER] = TensorSpec("F32", (DETAIL_FILTER_SIDE, DETAIL_FILTER_SIDE))
     side = chain_side(params.layers, params.side, params.boundary)
     needed["chains"] = TensorSpec("F32", (_count(found), channels, side, side))
     for name, spec in needed.items():

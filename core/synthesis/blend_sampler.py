@@ -70,12 +70,15 @@ class BlendSampler(Sampler):
         means = [one.scale * sums(one.weight * seen) / sums(one.weight) for one in self.blend.experts]
         as_bytes = not self.models[0].maps
         pixels = torch.empty(clean.shape, dtype=torch.uint8 if as_bytes else torch.float32)
-        for first in range(0, clean.shape[2], PROJECTED_ROWS):
-            rows = slice(first, first + PROJECTED_ROWS)
+        height = clean.shape[2]
+        for first in range(0, height, PROJECTED_ROWS):
+            rows = slice(first, min(first + PROJECTED_ROWS, height))
             levels = torch.zeros_like(clean[:, :, rows])
             for expert, model, tone, mean in zip(self.blend.experts, self.models, self.tones, means, strict=True):
-                toned = tone.apply(expert.scale * clean[:, :, rows], mean)
-                levels += expert.weight[:, :, rows] * model.levels.to_grey_levels(toned)
+                around = torch.arange(rows.start - tone.reach, rows.stop + tone.reach, device=clean.device) % height
+                toned = tone.apply(expert.scale * clean[:, :, around], mean)
+                inside = toned[:, :, tone.reach : tone.reach + levels.shape[2]]
+                levels += expert.weight[:, :, rows] * model.levels.to_grey_levels(inside)
             pixels[:, :, rows] = to_bytes(levels.cpu()) if as_bytes else levels.cpu()
         return pixels[0]
 
@@ -133,7 +136,7 @@ def _blend_sampler(
     device = models[0].chains.device
     engine = choose_engine(precision_of(models[0].params), device)
     experts = tuple(_expert(model, weight.to(device), reference_std) for model, weight in drawn)
-    tones = tuple(tone_of(model.net, model.chains, model.params, engine) for model in models)
+    tones = tuple(tone_of(model.net, model.chains, model.params, engine, model.detail_filter) for model in models)
 
     def read(prepare: Callable[[TrainedModel], Tensor]) -> Iterator[Tensor]:
         for model in models:

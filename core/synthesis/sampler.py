@@ -112,7 +112,7 @@ class ModelSampler(Sampler):
         dynamics = replace(learned, step_size=params.step_size, boundary=boundary)
         device = model.chains.device
         engine = choose_engine(precision_of(model.params), device)
-        tone = tone_of(model.net, model.chains, model.params, engine)
+        tone = tone_of(model.net, model.chains, model.params, engine, model.detail_filter)
         stride = model.net.architecture.total_stride if boundary == "torus" else 1
         sides = round_up(params.height, stride), round_up(params.width, stride)
         first, last = (None if one is None else prepare_picture(one, model, *sides) for one in (start, end))

@@ -95,7 +95,14 @@ def render(
     if dynamics.boundary != "torus":
         return render_window(chains, dynamics.boundary)
     pixels = torch.empty(chains.shape, dtype=torch.uint8 if as_bytes else torch.float32)
-    return map_tiles(net.architecture, chains, lambda window: render_window(window, "valid"), pixels, after_part)
+    return map_tiles(
+        net.architecture,
+        chains,
+        lambda window: render_window(window, "valid"),
+        pixels,
+        after_part,
+        extra_reach=tone.reach,
+    )
 
 
 def patchwork(

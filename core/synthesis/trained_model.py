@@ -11,7 +11,15 @@ from core.pictures.images import Levels
 from core.recipe.tensor_file import load_tensors, save_tensors
 from core.schemas.learning import LearningParams
 from core.schemas.materials import MaterialMap, channels_of
-from core.schemas.model_file import COLOURS, MODEL_FORMAT, SHARES, BrokenFile, read_maps
+from core.schemas.model_file import (
+    COLOURS,
+    DETAIL_FILTER,
+    DETAIL_FILTER_SIDE,
+    MODEL_FORMAT,
+    SHARES,
+    BrokenFile,
+    read_maps,
+)
 from core.theory.learning import architecture_of
 from core.theory.model import GenerativeConvNet
 
@@ -22,7 +30,8 @@ class TrainedModel:
 
     levels: how the training pictures' grey levels were prepared. chains: some of the synthesized pictures
     (M, C, S, S) in the same units, from which sampling starts. params: how the net was trained. maps: the maps of a
-    material, whose channels the pictures are; none for a model of pictures.
+    material, whose channels the pictures are; none for a model of pictures. detail_filter: see
+    `core.recipe.fine_detail`; None for models without one.
     """
 
     net: GenerativeConvNet
@@ -30,6 +39,7 @@ class TrainedModel:
     chains: Tensor
     params: LearningParams
     maps: tuple[MaterialMap, ...] = ()
+    detail_filter: Tensor | None = None
 
 
 def save_model(model: TrainedModel) -> bytes:
@@ -39,6 +49,8 @@ def save_model(model: TrainedModel) -> bytes:
     tensors |= {"mean": model.levels.mean, "gain": gain, "chains": model.chains}
     if (colours := model.levels.colours) is not None and colours.axes is not None:
         tensors |= dict(zip(COLOURS, (colours.low, colours.high, colours.axes), strict=True))
+    if model.detail_filter is not None:
+        tensors[DETAIL_FILTER] = model.detail_filter
     about: dict[str, Any] = {"format": MODEL_FORMAT, "params": model.params.model_dump(mode="json")}
     if model.maps:
         about["maps"] = [one.model_dump() for one in model.maps]
@@ -60,6 +72,7 @@ def load_model(content: bytes) -> TrainedModel:
             raise ValueError("gain must be one positive number")
         shares = _shares(tensors, len(mean)) if maps else None
         colours = _colours(tensors, len(mean))
+        detail_filter = _detail_filter(tensors)
         net = GenerativeConvNet(architecture_of(params, channels=len(mean)))
     except (KeyError, ValueError) as error:
         raise BrokenFile(f"a part of the model file is missing or broken: {error}") from error
@@ -70,7 +83,7 @@ def load_model(content: bytes) -> TrainedModel:
     for name, value in {**tensors, "mean": mean, "gain": gain, "chains": chains}.items():
         if not torch.isfinite(value).all():
             raise BrokenFile(f"tensor {name!r} contains values that are not finite numbers")
-    return TrainedModel(net, Levels(mean, gain.item(), colours, shares), chains, params, maps)
+    return TrainedModel(net, Levels(mean, gain.item(), colours, shares), chains, params, maps, detail_filter)
 
 
 def _shares(tensors: dict[str, Tensor], channels: int) -> Tensor:
@@ -79,6 +92,16 @@ def _shares(tensors: dict[str, Tensor], channels: int) -> Tensor:
     if shares.shape != (channels,) or not (shares > 0).all() or not shares.isfinite().all():
         raise ValueError(f"{SHARES} must be {channels} positive numbers")
     return shares
+
+
+def _detail_filter(tensors: dict[str, Tensor]) -> Tensor | None:
+    """Take the filter of fine detail out of `tensors`; None if there is none. Raises ValueError if it is wrong."""
+    if DETAIL_FILTER not in tensors:
+        return None
+    kernel = tensors.pop(DETAIL_FILTER).float()
+    if kernel.shape != (DETAIL_FILTER_SIDE,) * 2 or not kernel.isfinite().all():
+        raise ValueError(f"{DETAIL_FILTER} must be {DETAIL_FILTER_SIDE} x {DETAIL_FILTER_SIDE} numbers")
+    return kernel
 
 
 def _colours(tensors: dict[str, Tensor], channels: int) -> ColourBox | None:

@@ -118,7 +118,7 @@ def test_a_sample_gets_the_tone_of_its_models_chains(harness: WorkerHarness, mon
     assert inside.mean() > 0.5
     assert np.abs(toned - (plain.mean() + 1.2 * (plain - plain.mean())))[inside].max() < 6  # clipped and rounded
     assert np.abs(toned - plain).max() > 6
-    assert [(len(chains), params.image_size) for _, chains, params, _ in calls] == [(1, 16)] * 2
+    assert [(len(chains), params.image_size) for _, chains, params, *_ in calls] == [(1, 16)] * 2
 
 
 def test_pictures_of_an_object_start_from_its_chains_in_turn(harness: WorkerHarness) -> None:

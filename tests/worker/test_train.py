@@ -13,8 +13,10 @@ from support.worker_harness import WorkerHarness
 
 from core.jobs import previews, requests
 from core.pictures.images import read_picture, to_pixels
+from core.pictures.spectrum import band_powers
 from core.pictures.structure import MIN_SIDE
 from core.recipe import early_stopping
+from core.recipe.fine_detail import FINE_BANDS
 from core.schemas.jobs import JobStatus
 from core.synthesis.trained_model import load_model
 from core.theory.decoding import reconstruct
@@ -89,6 +91,25 @@ def test_a_texture_learned_by_windows_ends_with_a_picture_of_the_whole_size_and_
     assert job.metrics["spectrum_deviation"] >= 1
     again = harness.work(training(harness.add_dataset(a=content), **settings))
     assert harness.file(again, "synthesized-000.png") == harness.file(job, "synthesized-000.png")
+
+
+def test_the_fine_detail_of_the_pictures_is_that_of_the_training_picture(harness: WorkerHarness, monkeypatch):
+    """The filter is kept with the model, and applied to what the job itself ends with."""
+    content = pictures.encoded(pictures.colors(64, 64), "PNG")
+    learned = {"image_size": 64, "layerwise": False, "boundary": "torus", "picture_noise": 20.0, "num_chains": 1}
+    job = harness.work(training(harness.add_dataset(a=content), **learned))
+    kernel = load_model(harness.blobs.get(harness.context.lease.path("model.safetensors"))).detail_filter
+    assert kernel is not None
+    monkeypatch.setattr(train, "detail_filter_of", lambda *_: None)
+    plain = harness.work(training(harness.add_dataset(a=content), **learned))
+    made, without = (
+        torch.from_numpy(np.array(pictures.decoded(harness.file(one, "synthesized-000.png")))).movedim(-1, 0).float()
+        for one in (job, plain)
+    )
+    assert (made - without).abs().max() > 5
+    picture = read_picture(content, 64, 3)
+    wanted, found, before = (band_powers(one, 64)[:FINE_BANDS].log() for one in (picture, made, without))
+    assert (found - wanted).abs().mean() < (before - wanted).abs().mean()
 
 
 def test_small_pictures_are_not_compared(harness: WorkerHarness):

@@ -267,6 +267,17 @@ def test_rendered_pictures_are_the_denoised_whole_as_bytes(size, boundary, noise
     assert calls == ([] if boundary != "torus" else [0.5, 1.0] if size[0] > 500 else [1.0])
 
 
+def test_fine_detail_is_filtered_across_the_borders_of_tiles(monkeypatch):
+    monkeypatch.setattr(tiling, "tile_side", lambda *_: 200)
+    one = case("developed", [(4, 5, 3), (3, 3, 2)], (528, 12), "torus", channels=3, count=2)
+    tone = Tone(1.1, 0.05, torch.randn(11, 11, dtype=torch.float64, generator=seeded(1)) / 10)
+    dynamics = Dynamics(0.3, "torus", random_lattice=True)
+    found = render(one.net, one.images, LEVELS, 0.8, dynamics, FastEngine(), tone, as_bytes=False)
+    clean = denoise(one.net, one.images, 0.8, "torus", random_lattice=True)
+    expected = LEVELS.to_grey_levels(tone.apply(clean, one.images.mean(dim=(2, 3), keepdim=True)))
+    torch.testing.assert_close(found, expected.float(), rtol=1e-5, atol=1e-3)
+
+
 def test_an_exception_of_the_callback_ends_rendering():
     one = case("developed", [(4, 5, 3)], (24, 18), "torus", channels=3)
 

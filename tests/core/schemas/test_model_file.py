@@ -1,6 +1,7 @@
 """The layout that model_file.py requires is the layout that save_model writes, for every kind of model."""
 
 import tempfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from core.pictures.training_set import TrainingSet
 from core.recipe.presets import PRESETS
 from core.schemas.learning import LearningParams
 from core.schemas.materials import MaterialMap
-from core.schemas.model_file import BrokenFile
+from core.schemas.model_file import DETAIL_FILTER_SIDE, BrokenFile
 from core.synthesis.trained_model import TrainedModel, load_model, save_model
 from core.theory.learning import architecture_of, first_chains
 from core.theory.model import GenerativeConvNet
@@ -45,6 +46,28 @@ def test_a_saved_model_has_the_required_layout(params: LearningParams, channels:
         file.write(content)
         header = check_model_file(file)
     assert (header.params, header.channels) == (params, channels)
+
+
+def test_the_filter_of_fine_detail_is_kept_and_checked() -> None:
+    params = PRESETS["quick"]
+    kernel = torch.rand(DETAIL_FILTER_SIDE, DETAIL_FILTER_SIDE)
+    net, chains = GenerativeConvNet(architecture_of(params, 1)), torch.zeros(1, 1, 96, 96)
+    model = TrainedModel(net, Levels(torch.zeros(1)), chains, params, detail_filter=kernel)
+    found = load_model(save_model(model))
+    assert found.detail_filter is not None
+    assert torch.equal(found.detail_filter, kernel)
+    assert load_model(save_model(replace(model, detail_filter=None))).detail_filter is None
+    with tempfile.TemporaryFile() as file:
+        file.write(save_model(model))
+        assert check_model_file(file).channels == 1
+    for wrong in (kernel[:3], kernel * torch.nan):
+        content = save_model(replace(model, detail_filter=wrong))
+        with pytest.raises(BrokenFile, match="detail_filter"):
+            load_model(content)
+    with tempfile.TemporaryFile() as file:
+        file.write(save_model(replace(model, detail_filter=kernel[:3])))
+        with pytest.raises(BrokenFile, match="'detail_filter' is F32"):
+            check_model_file(file)
 
 
 def test_the_model_of_a_material_keeps_its_maps_and_their_gains() -> None:

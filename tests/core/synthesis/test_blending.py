@@ -1,6 +1,7 @@
 """Several models on one canvas (core/synthesis/blending.py, blend_weights.py)."""
 
 import weakref
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -12,9 +13,11 @@ from support.pictures import encoded
 
 from core.engine import FastEngine, ReferenceEngine, tiling
 from core.pictures.colour_box import ColourBox
-from core.pictures.images import read_covering
+from core.pictures.images import read_covering, to_pixels
 from core.recipe.denoising import denoise
+from core.recipe.fine_detail import filtered
 from core.schemas.sampling import BlendedModel, ResolvedSampleParams
+from core.synthesis import blend_sampler
 from core.synthesis.blend_sampler import BlendSampler, open_sampler
 from core.synthesis.blend_weights import BORDER_STD, Canvas, read_weights, strengths
 from core.synthesis.blending import Agreement, Blend, Boxes, Expert, SeenGuide
@@ -30,6 +33,10 @@ OTHER = random_net(Architecture((ConvLayer(3, 6, 2),), 1, OTHER_SIGMA, top="cate
 
 def rand(*shape):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def noise_of(count: int) -> torch.Tensor:
@@ -202,6 +209,34 @@ def test_where_a_picture_begins_is_not_kept_during_its_steps(monkeypatch):
     sampler.run(0, torch.Generator(), lambda done: alive.update({done: begun and begun[0]() is not None}))
     assert not any(is_alive for done, is_alive in alive.items() if done > 1)
     assert max(alive) == 3
+
+
+def test_each_part_of_a_blend_has_its_models_fine_detail(monkeypatch):
+    """As the model's own pictures have it, also across the rows that are computed at once."""
+    params = learning_params(boundary="torus")
+    kernel = torch.randn(5, 5, generator=seeded(1)) / 5
+    plain = TrainedModel(
+        random_net(architecture_of(params, 1), 3).float(), levels_of(1), torch.zeros(1, 1, 16, 16), params
+    )
+    sharp = replace(plain, detail_filter=kernel)
+    asked = ResolvedSampleParams(
+        width=32,
+        height=40,
+        steps=1,
+        step_size=0.8,
+        seed=1,
+        tileable=True,
+        blend=[BlendedModel(model_id="m", mask_dataset_id="d")],
+    )
+    canvas = 20 * torch.randn(2, 1, 40, 32, generator=seeded(2))
+    monkeypatch.setattr(blend_sampler, "PROJECTED_ROWS", 16)
+    mask = halves(0, 255)
+    unfiltered, found = (
+        open_sampler([plain, other], asked, [mask]).render(canvas, lambda _: None).float() for other in (plain, sharp)
+    )
+    assert torch.equal(found[..., 6:10], unfiltered[..., 6:10])
+    expected = to_pixels(filtered(canvas[1:], kernel), plain.levels)[0].float()
+    torch.testing.assert_close(found[..., 22:26], expected[..., 22:26], rtol=0, atol=1)
 
 
 def halves(left: int, right: int) -> bytes:

@@ -10,6 +10,7 @@ from core.engine import FastEngine, has_bfloat16
 from core.engine.dynamics import Dynamics
 from core.pictures.images import Levels
 from core.pictures.sums import means
+from core.recipe.fine_detail import fine_detail_filter
 from core.recipe.learner import dynamics_of
 from core.recipe.presets import PRESETS
 from core.recipe.rendering import tone_of
@@ -51,7 +52,8 @@ def drawn(
         net.weights[-1].mul_(STRENGTH[channels])
     levels = Levels(torch.full((channels,), 127.0))
     start = 50 * torch.randn(2, channels, SIZE, SIZE, generator=seeds)
-    dynamics, tone = dynamics_of(params, levels.box), tone_of(net, start, params, engine)
+    kernel = fine_detail_filter(start, 0.9 * start)
+    dynamics, tone = dynamics_of(params, levels.box), tone_of(net, start, params, engine, kernel)
     chains = synthesize(
         net, 1, SIZE, SIZE, steps=1, dynamics=dynamics, generator=seeds, start=start, engine=engine,
     )  # fmt: skip
