@@ -52,7 +52,7 @@ class FastEngine:
         return FastPreparedNet(self, net)
 
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
-        return self.prepare(net).basis(images, boundary)
+        return FastPreparedNet(self, net, packs=False).basis(images, boundary)
 
     @reproducible_cudnn()
     @torch.no_grad()
@@ -118,10 +118,13 @@ class FastEngine:
 
 
 class FastPreparedNet:
-    """A net whose weights are laid out and reordered once for all pictures of a size; see `PreparedNet`."""
+    """A net whose weights are laid out and reordered once for all pictures of a size; see `PreparedNet`.
 
-    def __init__(self, engine: FastEngine, net: GenerativeConvNet) -> None:
-        self.net, self._engine = net, engine
+    packs: reorder them, which costs more than it saves in a single pass.
+    """
+
+    def __init__(self, engine: FastEngine, net: GenerativeConvNet, packs: bool = True) -> None:
+        self.net, self._engine, self._packs = net, engine, packs
         self._blocked: dict[tuple[Layout, torch.Size, torch.dtype], BlockedNet] = {}
 
     @reproducible_cudnn()
@@ -162,7 +165,8 @@ class FastPreparedNet:
         key = (layout, images.shape, images.dtype)
         if key not in self._blocked:
             blocked = self._engine.blocked(self.net, images)
-            self._blocked[key] = blocked.with_packed_weights(layout, len(blocked.chunks(images, layout)[0]))
+            count = len(blocked.chunks(images, layout)[0])
+            self._blocked[key] = blocked.with_packed_weights(layout, count) if self._packs else blocked
         return self._blocked[key]
 
 
