@@ -115,6 +115,7 @@ def _inpaint_variant(
         start=start,
         conditions=(Periodic(handling.margin),) if params.seam else (),
         after_step=lambda step: progress.report(variant.index, variant.index + 1, step),
+        detail_filter=model.detail_filter,
     )
     if not painted.isfinite().all():
         raise NonFiniteResult(f"the chain diverged with a step_size of {params.step_size:g}: a smaller one may help")

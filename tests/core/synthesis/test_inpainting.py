@@ -5,6 +5,7 @@ import torch
 from nets import random_net
 
 from core.engine.dynamics import Dynamics, random_phase
+from core.recipe.fine_detail import filtered
 from core.synthesis import inpainting
 from core.synthesis.inpainting import (
     inpaint,
@@ -59,6 +60,20 @@ def test_eq19_moves_the_unknown_pixels_and_the_known_are_put_back_after_each_ste
         expected = torch.where(known, images, langevin_step(net, expected, 0.7, noise))
     assert torch.equal(painted, expected)
     assert calls == [1, 2, 3, 4]
+
+
+def test_what_is_painted_has_the_fine_detail_of_the_model_and_what_is_known_stays():
+    net, images, known = a_case(size=(16, 16))
+    kernel = torch.randn(5, 5, generator=generator(2), dtype=torch.float64)
+
+    def painted(**given):
+        return inpaint(net, images, known, steps=2, dynamics=Dynamics(0.7, "torus"), generator=generator(), **given)
+
+    pasted = filtered(painted(noise_std=0.4), kernel)
+    assert torch.equal(painted(detail_filter=kernel), torch.where(known, images, filtered(painted(), kernel)))
+    found = painted(noise_std=0.4, detail_filter=kernel)
+    assert torch.equal(found[known.expand_as(images)], images[known.expand_as(images)])
+    assert (found - pasted)[~known.expand_as(images)].abs().max() > 0.01, "known pixels around are denoised"
 
 
 def test_an_exception_of_the_callback_ends_the_run():
