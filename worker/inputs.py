@@ -39,11 +39,14 @@ class BoundaryHandling:
 
     @classmethod
     def of(cls, model: TrainedModel) -> "BoundaryHandling":
-        """Mirror pictures for models learned on the torus; others see pictures as they were learned."""
+        """Mirror pictures for models learned on the torus; others see pictures as they were learned.
+
+        As far as the net sees and the model's filter of fine detail reaches.
+        """
         if model.params.boundary != "torus":
             return cls(model.params.boundary)
-        architecture = model.net.architecture
-        return cls("valid", architecture.halo, architecture.total_stride)
+        halo, stride = model.net.architecture.halo, model.net.architecture.total_stride
+        return cls("valid", halo + round_up(max(model.filter_reach - halo, 0), stride), stride)
 
     @classmethod
     def of_periodic(cls, model: TrainedModel) -> "BoundaryHandling":
@@ -54,7 +57,7 @@ class BoundaryHandling:
         """
         architecture = model.net.architecture
         stride = architecture.total_stride
-        reach = architecture.receptive_field - 1 + stride - 1
+        reach = max(architecture.receptive_field - 1 + stride - 1, model.filter_reach)
         return cls("valid", round_up(reach, stride), stride, periodic=True)
 
     def extend(self, images: Tensor) -> Tensor:

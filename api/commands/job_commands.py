@@ -13,7 +13,7 @@ import typer
 from api.commands.models import find_model
 from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters
 from api.commands.presets import complete_preset
-from api.commands.results import DEFAULT_OUT, Detach, Out, run_job, write_results
+from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, write_results
 from api.commands.session import Session, service_command
 from core.schemas.jobs import JobKind
 from core.schemas.materials import ROLES, Role
@@ -90,8 +90,8 @@ def train(
     if mask is not None:
         _require_learning_of_parts(session, preset, params)
     with _dataset(session, pictures, dataset, name, maps, mask) as given:
-        job = run_job(session, lambda: session.client.train(given, preset, options, name=name, **params), detach)
-    write_results(session, job, out)
+        job = session.client.train(given, preset, options, name=name, **params)
+    write_results(session, follow_to_end(session, job, detach), out)
 
 
 def sample(
@@ -146,8 +146,8 @@ def sample(
 
         given = {"start": uploaded(start), "guide": uploaded(guide), "end": uploaded(end)}
         blended = [replace(one, mask=uploaded(mask)) for one, mask in others]
-        job = run_job(session, lambda: session.client.sample(chosen, options, blend=blended, **given, **params), detach)
-    write_results(session, job, out)
+        job = session.client.sample(chosen, options, blend=blended, **given, **params)
+    write_results(session, follow_to_end(session, job, detach), out)
 
 
 def reconstruct(
@@ -170,8 +170,8 @@ def reconstruct(
     params = parameters(assignments, mode=mode, steps=steps, frames=frames)
     options, chosen = _options(priority, time_limit), find_model(session, model)
     with _dataset(session, pictures, dataset) as given:
-        job = run_job(session, lambda: session.client.reconstruct(chosen, given, options, **params), detach)
-    write_results(session, job, out)
+        job = session.client.reconstruct(chosen, given, options, **params)
+    write_results(session, follow_to_end(session, job, detach), out)
 
 
 def inpaint(
@@ -195,8 +195,8 @@ def inpaint(
     params = parameters(assignments, count=count, seam=seam, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
     with _dataset(session, pictures, dataset) as given, _naming_seam(params):
-        job = run_job(session, lambda: session.client.inpaint(chosen, given, options, **params), detach)
-    write_results(session, job, out)
+        job = session.client.inpaint(chosen, given, options, **params)
+    write_results(session, follow_to_end(session, job, detach), out)
 
 
 @contextmanager
@@ -234,8 +234,8 @@ def classify(
     params = parameters(assignments, refine=refine, seed=seed)
     options, chosen = _options(priority, time_limit), [find_model(session, one) for one in models or ()]
     with _dataset(session, pictures, dataset) as given:
-        job = run_job(session, lambda: session.client.classify(chosen, given, options, **params), detach)
-    write_results(session, job, out)
+        job = session.client.classify(chosen, given, options, **params)
+    write_results(session, follow_to_end(session, job, detach), out)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import typer
 
 from api.commands.exit_codes import ExitCode
 from api.commands.listing import AsJson, print_json
-from api.commands.results import DEFAULT_OUT, Detach, Out, run_job, write_results
+from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, write_results
 from api.commands.session import Session, lines_of, service_command
 from core.schemas.jobs import Queue
 
@@ -44,4 +44,4 @@ def show(picture: PictureFile, as_json: AsJson = False) -> None:
 
 def replay(session: Session, picture: PictureFile, out: Out = DEFAULT_OUT, detach: Detach = False) -> None:
     """Make a picture again, from what its file says: by the same model, or from the same dataset. Ctrl-C cancels it."""
-    write_results(session, run_job(session, lambda: session.client.replay(picture), detach), out)
+    write_results(session, follow_to_end(session, session.client.replay(picture), detach), out)

@@ -1,7 +1,6 @@
 """What a finished job has made: written to a folder, and said."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +23,11 @@ Detach = Annotated[bool, typer.Option("--detach", help="Post the job, print its 
 DEFAULT_OUT = Path("genconvnet-output")
 
 
-def run_job(session: Session, post: Callable[[], "Job"], detach: bool, after: str | None = None) -> "Job":
-    """Post a job, follow it and return it when it has succeeded. Ctrl-C cancels it.
+def follow_to_end(session: Session, job: "Job", detach: bool, after: str | None = None) -> "Job":
+    """Follow a job that was posted, and return it when it has succeeded. Ctrl-C cancels it.
 
     If `detach`, print its id and exit. after: the id of the last event before that, of a job that is resumed.
     """
-    job = post()
     if detach:
         if session.as_json:
             session.print_data(job)

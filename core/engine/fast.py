@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 # kernels are not chosen by timing and add in a fixed order. These flags change nothing on a processor.
 reproducible_cudnn = partial(cudnn.flags, enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
+MAX_PACKED = 64  # copies of a net's weights in oneDNN's order, for as many sizes of pictures
 CUDA_CHANNEL_ALIGNMENT = 8  # channels that a GPU's matrix units take at once
 
 
@@ -118,14 +119,16 @@ class FastEngine:
 
 
 class FastPreparedNet:
-    """A net whose weights are laid out and reordered once for all pictures of a size; see `PreparedNet`.
+    """A net whose weights are laid out once, and reordered once for pictures of a size; see `PreparedNet`.
 
-    packs: reorder them, which costs more than it saves in a single pass.
+    packs: reorder them, which costs more than it saves in a single pass. The orders of MAX_PACKED sizes are kept: the
+    windows of a canvas in tiles have up to (2 x stride)² sizes.
     """
 
     def __init__(self, engine: FastEngine, net: GenerativeConvNet, packs: bool = True) -> None:
         self.net, self._engine, self._packs = net, engine, packs
-        self._blocked: dict[tuple[Layout, torch.Size, torch.dtype], BlockedNet] = {}
+        self._blocked: dict[torch.dtype, BlockedNet] = {}
+        self._packed: dict[tuple[Layout, torch.Size, torch.dtype], BlockedNet] = {}
 
     @reproducible_cudnn()
     @torch.no_grad()
@@ -162,12 +165,16 @@ class FastPreparedNet:
 
     def _for(self, layout: Layout, images: Tensor) -> BlockedNet:
         """Return the net for pictures (N, C, H, W) of this layout."""
-        key = (layout, images.shape, images.dtype)
-        if key not in self._blocked:
-            blocked = self._engine.blocked(self.net, images)
-            count = len(blocked.chunks(images, layout)[0])
-            self._blocked[key] = blocked.with_packed_weights(layout, count) if self._packs else blocked
-        return self._blocked[key]
+        if images.dtype not in self._blocked:
+            self._blocked[images.dtype] = self._engine.blocked(self.net, images)
+        blocked, key = self._blocked[images.dtype], (layout, images.shape, images.dtype)
+        if not self._packs:
+            return blocked
+        if key not in self._packed:
+            if len(self._packed) == MAX_PACKED:
+                self._packed.clear()
+            self._packed[key] = blocked.with_packed_weights(layout, len(blocked.chunks(images, layout)[0]))
+        return self._packed[key]
 
 
 class _ChainChunk:

@@ -112,5 +112,9 @@ def turned_by_random_angles(
 
 
 def evenly_spread_angles(count: int) -> Tensor:
-    """Return `count` angles in radians, the first 0 -> (count,), float64."""
-    return torch.arange(count, dtype=torch.float64) * (2 * math.pi / count)
+    """Return `count` angles in radians -> (count,), float64.
+
+    The first is half of their distance: at 0 and other multiples of 45 degrees pictures keep more of their finest
+    detail than at the angles in between, at which they are learned.
+    """
+    return (torch.arange(count, dtype=torch.float64) + 0.5) * (2 * math.pi / count)

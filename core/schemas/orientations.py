@@ -61,5 +61,8 @@ def turnable_side(side: int) -> int:
 
 
 def turned_side(size: int) -> int:
-    """Return the side of the largest middle of a square of `size` that is known whatever it is turned by; 0 if none."""
-    return max((side for side in range(1, size) if turnable_side(side) <= size), default=0)
+    """Return the side of the largest middle of a square of `size` that is known whatever it is turned by; 0 if none.
+
+    It is smaller by an even number, so that the middles of both fall on pixels alike.
+    """
+    return max((side for side in range(size - 2, 0, -2) if turnable_side(side) <= size), default=0)

@@ -17,7 +17,7 @@ from torch import Tensor
 from core.engine import Engine
 from core.engine.dynamics import Dynamics
 from core.engine.noise import Noise
-from core.engine.parallel import parallel_map
+from core.engine.parallel import parallel_map, threads
 from core.engine.tiling import needs_tiles, step_in_tiles
 from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
@@ -131,7 +131,8 @@ class Guide(Condition):
     def _wanted(self) -> Tensor:
         """The picture's coefficients of the waves, (N, C, waves down, waves across)."""
         down, across = self._waves
-        return down.T @ (self.picture @ across)
+        with threads(1):  # as in `drift`
+            return down.T @ (self.picture @ across)
 
     @cached_property
     def _waves(self) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,11 @@ class TrainedModel:
     maps: tuple[MaterialMap, ...] = ()
     detail_filter: Tensor | None = None
 
+    @property
+    def filter_reach(self) -> int:
+        """The pixels on every side of a pixel that `detail_filter` depends on."""
+        return 0 if self.detail_filter is None else len(self.detail_filter) // 2
+
 
 def save_model(model: TrainedModel) -> bytes:
     """Return the model file: safetensors, its header carrying the params."""
@@ -79,7 +84,9 @@ def load_model(content: bytes) -> TrainedModel:
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
-        raise BrokenFile(f"the weights do not fit the net that the file describes: {error}") from error
+        raise BrokenFile(
+            f"the weights do not fit the net that the file describes, or a newer version wrote it: {error}"
+        ) from error
     for name, value in {**tensors, "mean": mean, "gain": gain, "chains": chains}.items():
         if not torch.isfinite(value).all():
             raise BrokenFile(f"tensor {name!r} contains values that are not finite numbers")

@@ -22,6 +22,7 @@ from support.waiting import PATIENCE_SECONDS, until
 from typer.testing import CliRunner, Result
 
 from api.cli import app
+from api.client import Job
 
 SMALL = [
     f"--set={name}={json.dumps(value)}" for name, value in TINY.items() if name not in ("image_size", "iterations")
@@ -293,6 +294,20 @@ def test_a_job_that_fails_ends_with_1(terminal: Terminal) -> None:
     done = terminal.run(*TRAIN, "--iterations=100000", "--time-limit=0.001", "stripes.png", "--json", code=1)
     assert "has failed" in done.stderr
     assert done.stdout == ""
+
+
+def test_pictures_stay_if_their_job_was_taken_and_then_deleted_by_another_client(
+    terminal: Terminal, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def follow(_session: object, job: Job, **_: object) -> None:
+        service.finished(job.id)
+        job.delete()
+        job.refresh()
+
+    monkeypatch.setattr("api.commands.results.follow", follow)
+    assert "there is no job" in terminal.run(*TRAIN, "stripes.png", "--name=kept", code=2).stderr
+    (newest,) = service.http.get("/v1/datasets", params={"limit": 1}).json()["data"]
+    assert newest["name"] == "kept"
 
 
 def test_ctrl_c_cancels_the_job_and_says_so(terminal: Terminal, service: Service) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 
 import pytest
 from support import rows
@@ -192,8 +193,7 @@ def test_the_zip_of_a_job_without_files_is_empty(api: Api) -> None:
 
 def test_a_model_is_downloaded_and_deleted_with_its_file(each_api: Api) -> None:
     lease = rows.claimed(each_api.database)
-    model = rows.new_model()
-    model = type(model)(model.id, "m", each_api.blobs.put(lease.path("m"), CONTENT), model.params, 1)
+    model = replace(rows.new_model(), stored=each_api.blobs.put(lease.path("m"), CONTENT))
     outcomes.succeed(each_api.database, lease, [], rows.DONE, model=model)
     shown = each_api.client.get(f"/v1/models/{model.id}").json()
     assert (shown["bytes"], shown["job_id"]) == (SIZE, lease.job_id)

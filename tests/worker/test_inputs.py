@@ -1,5 +1,6 @@
 """How pictures are shown to a model (worker/inputs.py)."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 from nets import random_net
 from support.finished_models import learning_params, levels_of
 
+from core.recipe.fine_detail import filtered
+from core.schemas.model_file import DETAIL_FILTER_SIDE
 from core.synthesis.trained_model import TrainedModel
 from core.theory.boundary import crop
 from core.theory.decoding import basis
@@ -39,3 +42,20 @@ def test_a_periodic_picture_of_any_side_has_its_own_basis_in_every_stride_phase(
             copies = picture.repeat(1, 1, 3, 3).roll([one - side for one in first], (2, 3))
             middle = basis(net, copies, "valid")[..., first[0] : first[0] + side, first[1] : first[1] + side]
             torch.testing.assert_close(crop(found, handling.margin), middle, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_the_edges_of_a_picture_have_their_surroundings_as_far_as_fine_detail_is_filtered(periodic):
+    params = learning_params(boundary="torus", layers=[{"filters": 3, "kernel_size": 5, "stride": 2}])
+    kernel = torch.randn(DETAIL_FILTER_SIDE, DETAIL_FILTER_SIDE, dtype=torch.float64) / 15
+    net, chains = random_net(architecture_of(params, 1), seed=3), torch.zeros(1, 1, 16, 16)
+    plain = TrainedModel(net, levels_of(1), chains, params)
+    model = replace(plain, detail_filter=kernel)
+    ways = BoundaryHandling.of_periodic if periodic else BoundaryHandling.of
+    handling, without = ways(model), ways(plain)
+    assert (handling.margin - without.margin) % handling.stride == 0, "the strides lie as before"
+    picture = torch.randn(1, 1, 41, 41, dtype=torch.float64)
+    found = crop(filtered(handling.extend(picture), kernel), handling.margin)
+    wide = replace(handling, margin=handling.margin + 20 - handling.margin % 2)
+    expected = crop(filtered(wide.extend(picture), kernel), wide.margin)
+    torch.testing.assert_close(found, expected)

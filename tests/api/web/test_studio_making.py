@@ -52,7 +52,7 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (48, 40, "quick")
     assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seed')) dd") == str(job["params"]["seed"])
     assert studio.page.locator(".results li").count() == 1
-    studio.page.wait_for_function("() => document.querySelector('.results img').naturalWidth === 48")
+    studio.page.wait_for_function("() => document.querySelector('.results img')?.naturalWidth === 48")
 
 
 def test_a_picture_is_shown_as_the_model_sees_it(studio: Studio) -> None:

@@ -115,7 +115,7 @@ def test_eq16_the_basis_of_a_phase_is_that_of_the_rolled_pictures_rolled_back(ca
         assert relative(found, rolled.roll((-phase[0], -phase[1]), (2, 3))) <= 1e-11
 
 
-def test_a_prepared_net_is_laid_out_once_for_pictures_of_a_size(monkeypatch):
+def test_a_prepared_net_is_laid_out_once_and_keeps_few_orders_of_its_weights(monkeypatch):
     one, made = a_case("torus"), []
     engine = FastEngine()
     monkeypatch.setattr(engine, "blocked", lambda *given: made.append(None) or FastEngine.blocked(engine, *given))
@@ -123,9 +123,12 @@ def test_a_prepared_net_is_laid_out_once_for_pictures_of_a_size(monkeypatch):
     for _ in range(3):
         prepared.step(one.images, Dynamics(0.3, "torus", random_lattice=True), seeded())
         prepared.basis(one.images, "torus", (1, 1))
-    assert len(made) == 1
-    prepared.basis(one.images, "valid")
-    assert len(made) == 2
+    monkeypatch.setattr(fast, "MAX_PACKED", 3)
+    for side in range(20, 28):
+        images = one.images[..., :side, :side]
+        torch.testing.assert_close(prepared.basis(images, "valid"), engine.basis(one.net, images, "valid"))
+        assert len(prepared._packed) <= 3
+    assert len(made) == 1 + 8, "one for itself, and one for each of the engine's own passes"
 
 
 RUNS = [

@@ -110,6 +110,7 @@ def test_the_middle_of_a_turnable_square_is_known_at_every_angle(side):
     smaller = torch.zeros(720, 1, size - 4, size - 4)
     assert turned_by(smaller, angles, side).isnan().any()
     assert turned_side(size) == side
+    assert (size + 1 - turned_side(size + 1)) % 2 == 0
 
 
 def test_what_is_unknown_is_turned_and_the_corners_beyond_the_picture_are_unknown():

@@ -85,6 +85,15 @@ def test_what_was_learned_in_several_orientations_is_compared_with_all_of_them(o
     assert other.structure_ratio > TOLERATED_STRUCTURE
 
 
+def test_what_was_learned_at_any_angle_has_the_spectrum_of_turned_pictures():
+    """Turned, a picture has less of its finest detail."""
+    picture = noise(side=256, seed=2)[0]
+    shown = turned_by(picture[None], torch.tensor([0.3]), turned_side(256))
+    found = measure_resemblance(shown, picture, with_(orientations=("any",)))
+    assert found is not None
+    assert found.spectrum_deviation < 1.3
+
+
 def test_a_picture_whose_turned_middle_is_small_is_not_compared():
     params = with_(orientations=("any",))
     least = turnable_side(MIN_COMPARED)

@@ -103,3 +103,14 @@ def test_a_seed_gives_the_same_picture_under_conditions_on_any_number_of_threads
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("side", [300, 699])
+def test_a_guide_pulls_the_same_on_any_number_of_threads(side):
+    """At sides at which a product of matrices, or a transform, is split differently."""
+    picture, chains = 50 * torch.randn(2, 1, 3, side, side, generator=torch.Generator().manual_seed(1))
+    found = []
+    for threads in (1, 2, 4, 8):
+        torch.set_num_threads(threads)
+        found.append(Guide(picture, 0.1, 10.0, 10.5).drift(chains))
+    assert all(torch.equal(one, found[0]) for one in found)

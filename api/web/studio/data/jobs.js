@@ -25,6 +25,7 @@ export function jobOf(id) {
 // An answer may be older than an event that came before it. Both are numbered, so that such an answer is recognised.
 let now = 0;
 const told = new Map(); // id -> what the last event said of the job's status, and its number
+const progressedAt = new Map(); // id -> the number of the last event about the job's progress
 
 // Return what `ask` answers, and the number at which it was asked.
 async function asking(ask) {
@@ -40,7 +41,8 @@ function store(job, askedAt) {
     readAgain(job.id);
     if (before) return;
   }
-  jobOf(job.id).value = { ...job, preview: before?.preview };
+  const progress = progressedAt.get(job.id) > askedAt ? before?.progress : job.progress;
+  jobOf(job.id).value = { ...job, progress, preview: before?.preview };
   if (before?.artifacts.length !== job.artifacts.length) artifactsChanged.value += 1;
 }
 
@@ -140,6 +142,7 @@ export async function applyEvent(name, { job_id: id, ...data }) {
   if (name === "status" || name === "done") told.set(id, { status: data.status, at: ++now });
   if (!job) return soon("newest");
   if (name === "progress") {
+    progressedAt.set(id, ++now);
     const { metrics, ...progress } = data;
     held.value = { ...job, status: isFinal(job) ? job.status : "running", queue_position: null, progress };
     if (job.kind === "sample" && progress.stage !== job.progress.stage) lookSoon(id);
