@@ -182,7 +182,7 @@ def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> N
     studio.page.wait_for_selector(".chosen :text('stored as stripes.png')")
     studio.page.click("a.card:has-text('Object')")
     studio.page.click("a.card:has-text('Texture')")
-    assert studio.page.get_by_label("image size", exact=True).input_value() == "17"
+    until(lambda: studio.page.get_by_label("image size", exact=True).input_value() == "17")
     dataset_id = studio.service.http.get("/v1/datasets").json()["data"][0]["id"]
     studio.service.http.delete(f"/v1/datasets/{dataset_id}").raise_for_status()
     studio.page.click("button:text-is('Learn')")
