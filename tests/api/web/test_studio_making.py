@@ -484,7 +484,8 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
         page.wait_for_selector(f".companion button:text-is('{button}')")
     studio.reload()
     page.wait_for_selector(".steer :text('painted 1.png')")
-    assert studio.pixels(".companion .as-seen") == painted
+    restored = zip(studio.pixels(".companion .as-seen"), painted, strict=True)
+    assert max(abs(one - before) for one, before in restored) <= 1, "a canvas rounds half covered pixels"
     (again,) = drawn()["blend"]
     assert (again["model_id"], again["weight"]) == (twin, 0.5)
     brushed = pictures.decoded(stored(again["mask_dataset_id"])).convert("L")
