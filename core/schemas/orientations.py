@@ -1,8 +1,9 @@
 """The turns and flips that training pictures are shown in, and what turning by any angle needs."""
 
+import json
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -12,17 +13,29 @@ Orientation = Literal["0", "90", "180", "270", "flipped-0", "flipped-90", "flipp
 ANY_ANGLE: Literal["any"] = "any"
 RESAMPLING_MARGIN = 2  # pixels at each edge of a picture that have too few neighbours to be resampled from
 
-_AsGiven = Annotated[list[Literal[Orientation, "any"]], Field(min_length=1, max_length=8)] | Literal["any"]
+_Named = Literal[Orientation, "any"]
+_AsGiven = Annotated[list[_Named], Field(min_length=1, max_length=8)] | _Named
+_NAMES = (*get_args(Orientation), ANY_ANGLE)
 
 
-def _in_a_list(orientations: Any) -> Any:
-    return [ANY_ANGLE] if orientations == ANY_ANGLE else orientations
+def _names_in_a_list(orientations: Any) -> list[str]:
+    """Return the names of what was given: names or whole numbers of degrees, in a list or one alone."""
+    given = orientations if isinstance(orientations, list | tuple) else [orientations]
+    return [_name(one) for one in given]
+
+
+def _name(given: Any) -> str:
+    name = str(given) if type(given) is int else given
+    if name not in _NAMES:
+        said = json.dumps(given, default=str)[:60]
+        raise ValueError(f'{said} is no orientation; they are {", ".join(_NAMES)}: for example ["0", "90"], or "any"')
+    return str(name)
 
 
 Orientations = Annotated[
-    tuple[Literal[Orientation, "any"], ...],
+    tuple[_Named, ...],
     Field(min_length=1, max_length=8),
-    BeforeValidator(_in_a_list, json_schema_input_type=_AsGiven),
+    BeforeValidator(_names_in_a_list, json_schema_input_type=_AsGiven),
 ]
 
 

@@ -10,13 +10,35 @@ ORIENTATIONS: TypeAdapter[Orientations] = TypeAdapter(Orientations)
 LAYERS = [LayerParams(filters=4, kernel_size=7, stride=2), LayerParams(filters=3, kernel_size=3)]
 
 
-def test_any_angle_may_be_given_as_a_word():
-    assert ORIENTATIONS.validate_python("any") == ORIENTATIONS.validate_python(["any"]) == ("any",)
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("any", ("any",)),
+        (["any"], ("any",)),
+        ("flipped-90", ("flipped-90",)),
+        ("90", ("90",)),
+        (90, ("90",)),
+        ([0, "90", 270], ("0", "90", "270")),
+    ],
+    ids=str,
+)
+def test_orientations_are_given_by_name_or_by_degrees_in_a_list_or_alone(given, names):
+    assert ORIENTATIONS.validate_python(given) == names
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [([], "at least 1"), ("45", "valid tuple"), (["0", "45"], "'180', '270', 'flipped-0'"), (["0"] * 9, "at most 8")],
+    [
+        ([], "at least 1"),
+        (["0"] * 9, "at most 8"),
+        (45, "45 is no orientation; they are 0, 90, 180, 270, flipped-0, .* any: for example "),
+        (["0", "45"], '"45" is no orientation'),
+        ("all", '"all" is no orientation'),
+        (None, "null is no orientation"),
+        ([90.0], r"90\.0 is no orientation"),
+        ([["0"]], r'\["0"\] is no orientation'),
+        (True, "true is no orientation"),
+    ],
     ids=str,
 )
 def test_what_is_no_orientation_is_refused(given, message):
