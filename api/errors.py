@@ -98,6 +98,8 @@ def _message(location: Sequence[int | str], error: Any) -> str:
     match error["type"]:
         case "missing":
             return "is missing"
+        case "extra_forbidden" if location == ("name",):
+            return "does not belong here; a training job names its model by model_name"
         case "extra_forbidden":
             return "is not a parameter" if "params" in location[:-1] else "does not belong here"
         case "too_short":

@@ -1,8 +1,10 @@
 """`genconvnet train`, `sample`, `reconstruct`, `inpaint` and `classify`: a job each, from pictures to files."""
 
+import inspect
 import io
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,60 @@ def add_to(app: typer.Typer) -> None:
         service_command(app, kind.value, example=example, queues=(kind.queue,))(function)
 
 
+# What a field of a request is on the command line, where it is not named as the option; and the same in messages.
+_ARGUMENTS = {
+    "dataset_id": "PICTURES",
+    "model_id": "MODEL",
+    "model_ids": "--model",
+    "model_name": "--name",
+    "time_limit_seconds": "--time-limit",
+    "params.start_dataset_id": "--start",
+    "params.end_dataset_id": "--end",
+    "params.guide_dataset_id": "--guide",
+}
+_IN_MESSAGES = (
+    (r"\b(start|end|guide)_dataset_id\b", r"--\1"),
+    (r"\bneeds mode attractor\b", "needs --mode attractor"),
+    (r"\bneeds seam: true\b", "needs --seam"),
+    (r"\bwith image_size (\d+)", r"with --image-size \1"),
+)
+
+
+@contextmanager
+def _naming_options(command: Callable[..., None]) -> Iterator[None]:
+    """Let a refusal of a command's job speak of the command's options, not of fields of a request."""
+    from api.client import Invalid
+
+    try:
+        yield
+    except Invalid as error:
+        if not error.errors:
+            raise
+        options = [name for name in inspect.signature(command).parameters if name != "session"]
+        told = [
+            f"{one.file or _argument(one.field, options)}: {_with_options(one.message)}" for one in error.errors[:3]
+        ]
+        raise Invalid(error.status, "; ".join(told), error.errors) from error
+
+
+def _argument(field: str, options: Sequence[str]) -> str:
+    """Return what a field of a request is among the options (names of parameters) of a command."""
+    if blended := re.match(r"params\.blend\[(\d+)\]", field):
+        return f"model {int(blended[1]) + 1} of --blend"
+    field, index, rest = field.partition("[")
+    if field in _ARGUMENTS:
+        return _ARGUMENTS[field]
+    name = field.removeprefix("params.")
+    option = f"--{name.replace('_', '-')}" if name in options else f"--set {name}" if name != field else name
+    return option + index + rest
+
+
+def _with_options(message: str) -> str:
+    for field, option in _IN_MESSAGES:
+        message = re.sub(field, option, message)
+    return message
+
+
 def train(
     session: Session,
     pictures: Pictures = None,
@@ -89,7 +145,7 @@ def train(
     options = _options(priority, time_limit)
     if mask is not None:
         _require_learning_of_parts(session, preset, params)
-    with _dataset(session, pictures, dataset, name, maps, mask) as given:
+    with _dataset(session, pictures, dataset, name, maps, mask) as given, _naming_options(train):
         job = session.client.train(given, preset, options, name=name, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 
@@ -146,7 +202,8 @@ def sample(
 
         given = {"start": uploaded(start), "guide": uploaded(guide), "end": uploaded(end)}
         blended = [replace(one, mask=uploaded(mask)) for one, mask in others]
-        job = session.client.sample(chosen, options, blend=blended, **given, **params)
+        with _naming_options(sample):
+            job = session.client.sample(chosen, options, blend=blended, **given, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 
 
@@ -169,7 +226,7 @@ def reconstruct(
     """Encode and decode pictures with a model, and measure the error of each. Ctrl-C cancels it."""
     params = parameters(assignments, mode=mode, steps=steps, frames=frames)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    with _dataset(session, pictures, dataset) as given:
+    with _dataset(session, pictures, dataset) as given, _naming_options(reconstruct):
         job = session.client.reconstruct(chosen, given, options, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 
@@ -194,7 +251,7 @@ def inpaint(
     """Paint the transparent parts of pictures (alpha below 128), or with --seam their edges. Ctrl-C cancels it."""
     params = parameters(assignments, count=count, seam=seam, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    with _dataset(session, pictures, dataset) as given, _naming_seam(params):
+    with _dataset(session, pictures, dataset) as given, _naming_seam(params), _naming_options(inpaint):
         job = session.client.inpaint(chosen, given, options, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 
@@ -233,7 +290,7 @@ def classify(
     """Decide which of several models each picture most likely comes from. Ctrl-C cancels it."""
     params = parameters(assignments, refine=refine, seed=seed)
     options, chosen = _options(priority, time_limit), [find_model(session, one) for one in models or ()]
-    with _dataset(session, pictures, dataset) as given:
+    with _dataset(session, pictures, dataset) as given, _naming_options(classify):
         job = session.client.classify(chosen, given, options, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 
@@ -253,7 +310,10 @@ def _dataset(
     if sum(map(bool, (pictures, dataset_id, maps))) != 1:
         raise typer.BadParameter("give either pictures, or --dataset, or for train --map", param_hint="PICTURES")
     if mask is not None and not pictures:
-        raise typer.BadParameter("goes with a picture", param_hint="--mask")
+        given = "--map" if maps else "--dataset"
+        raise typer.BadParameter(
+            f"goes with one picture, of which it says what is learned; not with {given}", param_hint="--mask"
+        )
     if dataset_id:
         yield session.client.datasets.show(dataset_id)
         return
@@ -292,15 +352,21 @@ def _require_learning_of_parts(session: Session, name: str, params: Mapping[str,
 
 def _masked(pictures: list[Path], mask: Path) -> IO[bytes]:
     """Return the only picture as a PNG, transparent where the mask is black. Raises typer.BadParameter."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     from core.pictures.masks import with_mask
+
+    def opened(path: Path) -> Image.Image:
+        try:
+            return Image.open(path)
+        except UnidentifiedImageError as error:
+            raise typer.BadParameter(f"{path} is no picture that can be read here", param_hint="--mask") from error
 
     if len(pictures) != 1 or not pictures[0].is_file():
         raise typer.BadParameter("goes with one picture, a file", param_hint="--mask")
     content = io.BytesIO()
     try:
-        with Image.open(pictures[0]) as picture, Image.open(mask) as black_and_white:
+        with opened(pictures[0]) as picture, opened(mask) as black_and_white:
             with_mask(picture, black_and_white).save(content, "PNG")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise typer.BadParameter(f"{pictures[0]} with {mask}: {error}", param_hint="--mask") from error

@@ -21,14 +21,14 @@ def complete_preset(incomplete: str) -> Iterator[tuple[str, str]]:
 PresetName = Annotated[str, typer.Argument(metavar="PRESET", autocompletion=complete_preset, help="Its name.")]
 
 
-@service_command(app, "list", example="genconvnet presets list")
+@service_command(app, "list", example="genconvnet presets list", needs_data=False)
 def listing(session: Session) -> None:
     """List all presets."""
     presets = session.client.presets.list()
     session.list(presets, ("name", "description"), lambda preset: (preset.name, preset.description))
 
 
-@service_command(app, "show", example="genconvnet presets show texture")
+@service_command(app, "show", example="genconvnet presets show texture", needs_data=False)
 def show(session: Session, name: PresetName) -> None:
     """Show a preset: each parameter with its value, its bounds and its meaning."""
     presets = {preset.name: preset for preset in session.client.presets.list()}

@@ -4,8 +4,9 @@ import importlib
 import inspect
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -119,12 +120,19 @@ def lines_of(name: str, value: Any) -> list[str]:
 
 
 def service_command(
-    app: typer.Typer, name: str, *, example: str, queues: Sequence[Queue] = (), panel: str | None = None
+    app: typer.Typer,
+    name: str,
+    *,
+    example: str,
+    queues: Sequence[Queue] = (),
+    panel: str | None = None,
+    needs_data: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a function to `app` as a command, with the options --server, --key, --json and --data-dir.
 
     Its first argument is a Session. queues: those in which a job of the command may wait, so that a service of its own
     has workers for them at once. panel: the title of the part of the help that lists the command.
+    needs_data: False if every service answers alike: a service of the command's own then has an empty folder.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -135,7 +143,7 @@ def service_command(
             needs_running = bool(given.get("detach"))
             with (
                 errors_as_exit_codes(path),
-                _session(server, key, as_json, data_dir, queues, needs_running) as session,
+                _session(server, key, as_json, data_dir, queues, needs_running, needs_data) as session,
             ):
                 function(session, **given)
 
@@ -162,6 +170,7 @@ def _session(
     data_dir: Path | None,
     queues: Sequence[Queue],
     needs_running: bool,
+    needs_data: bool,
 ) -> Iterator[Session]:
     from rich.console import Console
 
@@ -173,11 +182,14 @@ def _session(
     from api.embedded.attached import find_running, service_on
     from core.runtime.settings import Settings
 
-    settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
-    if needs_running and find_running(settings.data_dir) is None:
+    folder = (Settings() if data_dir is None else Settings(data_dir=data_dir)).data_dir
+    if needs_running and find_running(folder) is None:
         raise typer.BadParameter("no service is running, so the job would not run: start one", param_hint="--detach")
-    with service_on(settings.data_dir, queues) as service:
-        with _starting(console, settings.data_dir) if service.own else nullcontext():
+    with ExitStack() as stack:
+        if not needs_data and find_running(folder) is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        service = stack.enter_context(service_on(folder, queues))
+        with _starting(console, folder) if service.own else nullcontext():
             importlib.import_module("api.client")  # while the service starts
             url = service.url()
         with _client(url, key) as client:

@@ -82,14 +82,15 @@ def difference(model: Model, own: Model) -> str | None:
         return None
     if not maps or not own_maps:
         learned = ["the maps of a material" if one else "pictures" for one in (maps, own_maps)]
-        return f"learned {learned[0]}, the job's own model {learned[1]}"
+        return f"it learned {learned[0]}, but the job's own model {learned[1]}; both must have learned the same"
     roles, own_roles = ([one.role for one in maps] for maps in (maps, own_maps))
     if roles != own_roles:
         what = "the maps in the order" if set(roles) == set(own_roles) else "the maps"
-        return f"learned {what} {', '.join(roles)}, the job's own model {', '.join(own_roles)}"
+        return f"it learned {what} {', '.join(roles)}, but the job's own model {', '.join(own_roles)}"
     differing = (pair for pair in zip(maps, own_maps, strict=True) if pair[0] != pair[1])
     return "; ".join(
-        f"learned {one.role} of {_layout(one)}, the job's own model of {_layout(own_one)}" for one, own_one in differing
+        f"it learned {one.role} of {_layout(one)}, but the job's own model of {_layout(own_one)}"
+        for one, own_one in differing
     )
 
 

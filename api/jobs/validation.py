@@ -136,7 +136,7 @@ def _require_blendable(model: Model, others: Mapping[str, Model]) -> None:
         reason = learned.only_size or materials.difference(other, model)
         if reason is None and other.channels != model.channels:
             channels = counted(other.channels, "channel")
-            reason = f"learned pictures of {channels}, the job's own model of {model.channels}"
+            reason = f"it learned pictures of {channels}, but the job's own model of {model.channels}"
         if reason is None and joined > MAX_BLENDED_STRIDE:
             reason = (
                 f"the strides of the nets multiply to {total_stride(learned.layers)} and {stride}: the sides of a "
@@ -313,7 +313,11 @@ def _seam_error(app_state: AppState, image: DatasetImage, size: int) -> str | No
     """Return why the picture cannot be made tileable by a model of `size` x `size` pixels; None if it can."""
     measured = f"is {image.width} x {image.height} pixels"
     if min(image.width, image.height) != size:
-        return f"{measured}: its short side must be {size}, the model's image_size, so that no pixel changes its scale"
+        learned_so = f", or learn a model with image_size {min(image.width, image.height)}"
+        return (
+            f"{measured}: its short side must be {size}, the model's image_size, so that no pixel changes its scale; "
+            f"scale or crop it{learned_so if min(image.width, image.height) <= MAX_WHOLE_SIZE else ''}"
+        )
     if image.width * image.height > MAX_WHOLE_SIZE**2:
         return f"{measured}: more than {MAX_WHOLE_SIZE} x {MAX_WHOLE_SIZE} do not fit into memory whole"
     if "A" in image.mode:

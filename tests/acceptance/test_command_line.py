@@ -142,6 +142,11 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     assert [Path(file).name for file in job["files"][-2:]] == ["inpainted-000.png", "inpainted-001.png"]
     refused = terminal.run("inpaint", model_id, "stripes.png", "--seam", code=2).stderr
     assert "short side must be 32" in refused
+    assert "scale or crop it, or learn a model with --image-size 48" in refused
+    refused = terminal.run("reconstruct", model_id, "stripes.png", "--frames=5", code=2).stderr
+    assert "--frames: needs --mode attractor" in refused
+    refused = terminal.run("sample", model_id, "--end=stripes.png", code=2).stderr
+    assert "--end: needs --start, the picture to pass from" in refused
     assert "(--seam makes opaque" in terminal.run("inpaint", model_id, "stripes.png", code=2).stderr
     varied = ("--start=stripes.png", "--start-strength=0.2", "--count=1", "--steps=10")
     job = terminal.entry("sample", model_id, *varied)
@@ -168,6 +173,7 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
         ("other=gone.png", "the mask 'gone.png' of 'other=gone.png' does not exist"),
         ("other=gone.png:0.5", "the mask 'gone.png' of 'other=gone.png:0.5' does not exist"),
         ("other=blended", "the mask 'blended' of 'other=blended' is no file"),
+        ("other=2", "model 1 of --blend: "),
     ):
         assert said in terminal.run("sample", model_id, f"--blend={wrong}", code=2).stderr
     quick = ("--set=chains=2", "--set=temperatures=2", "--set=steps=1")
@@ -249,8 +255,8 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
         (("train", "stripes.png", "--dataset=dataset_1"), "pictures"),
         (("train", "stripes.png", "--set", "iterations"), "'iterations' is not NAME=VALUE"),
         (("train", "stripes.png", "--iterations=5", "--set=iterations=6"), "iterations is given twice"),
-        (("train", "stripes.png", "--set=iterations=many"), "params.iterations: "),
-        (("train", "stripes.png", "--set=iteration=5"), "params.iteration: "),
+        (("train", "stripes.png", "--set=iterations=many"), "--iterations: "),
+        (("train", "stripes.png", "--set=iteration=5"), "--set iteration: "),
         (("train", "stripes.png", "--preset=none"), "unknown preset 'none'"),
         (("train", "stripes.png", "--map=albedo=stripes.png"), "pictures"),
         (("train", "--map=diffuse=stripes.png"), "'diffuse=stripes.png' is not ROLE=FILE"),
@@ -262,7 +268,10 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
         (("train", "stripes.png", "--mask=black.png"), "the mask leaves nothing"),
         (("train", "stripes.png", "--mask=stripes.png", "--preset=object-cpu"), "learn what the mask leaves out"),
         (("train", "stripes.png", "--mask=stripes.png", "--set=contrastive=true"), "learn what the mask leaves out"),
-        (("train", "--dataset=dataset_1", "--mask=stripes.png"), "goes with a picture"),
+        (("train", "--dataset=dataset_1", "--mask=stripes.png"), "not with --dataset"),
+        (("train", "--map=albedo=stripes.png", "--mask=stripes.png"), "not with --map"),
+        (("train", "stripes.png", "--mask=notes.txt"), "notes.txt is no picture that can be read here"),
+        (("train", "stripes.png", "--set=orientations=45"), "--set orientations: 45 is no orientation"),
         (("train", "broken.png"), "broken.png"),
         (("train", "empty"), "no pictures"),
         (("sample", "model_none"), "model_none"),
@@ -274,6 +283,7 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
 def test_wrong_use_is_said_and_ends_with_2(
     terminal: Terminal, service: Service, words: tuple[str, ...], said: str
 ) -> None:
+    Path("notes.txt").write_text("no picture")
     Path("broken.png").write_bytes(pictures.png()[:50])
     Image.new("L", pictures.decoded(pictures.stripes()).size).save("black.png")
     Path("empty").mkdir()
@@ -333,6 +343,12 @@ def test_a_job_is_not_left_to_a_service_that_does_not_run(tmp_path: Path) -> Non
     assert (done.exit_code, done.stdout) == (2, "")
     assert "no service is running" in done.stderr
     assert not (tmp_path / "data").exists(), "nothing was uploaded"
+
+
+def test_presets_are_shown_without_a_service_and_leave_no_data(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["presets", "list", "--data-dir", str(tmp_path / "data")])
+    assert (done.exit_code, "texture-cpu" in done.stdout) == (0, True)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_service_that_runs_on_the_data_folder_is_used(service: Service) -> None:

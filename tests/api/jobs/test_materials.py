@@ -94,16 +94,19 @@ def test_a_material_of_one_map_is_no_picture_to_start_from(api: Api) -> None:
 
 HEIGHT = MaterialMap(role="height", channels=1, bits=8)
 DIFFERENT = {
-    "pictures": ((), "learned pictures, the job's own model the maps of a material"),
-    "roles": ((HEIGHT,), "learned the maps height, the job's own model normal, albedo"),
-    "order": (MAPS[::-1], "learned the maps in the order albedo, normal, the job's own model normal, albedo"),
+    "pictures": (
+        (),
+        "it learned pictures, but the job's own model the maps of a material; both must have learned the same",
+    ),
+    "roles": ((HEIGHT,), "it learned the maps height, but the job's own model normal, albedo"),
+    "order": (MAPS[::-1], "it learned the maps in the order albedo, normal, but the job's own model normal, albedo"),
     "bits": (
         (MAPS[0], MAPS[1].model_copy(update={"bits": 16})),
-        "learned albedo of 3 channels of 16 bits, the job's own model of 3 channels of 8 bits",
+        "it learned albedo of 3 channels of 16 bits, but the job's own model of 3 channels of 8 bits",
     ),
     "channels": (
         (MAPS[0], MAPS[1].model_copy(update={"channels": 1})),
-        "learned albedo of 1 channel of 8 bits, the job's own model of 3 channels of 8 bits",
+        "it learned albedo of 1 channel of 8 bits, but the job's own model of 3 channels of 8 bits",
     ),
 }
 

@@ -156,6 +156,17 @@ def test_an_invalid_body_is_refused(api: Api, body: object, field: str) -> None:
         ({"kind": "paint"}, "kind: must be one of train, sample, reconstruct, inpaint, classify"),
         ({"kind": "sample"}, "model_id: is missing"),
         ({"kind": "sample", "model_id": "m", "preset": "quick"}, "preset: does not belong here"),
+        (
+            {"kind": "train", "dataset_id": "d", "name": "n"},
+            "name: does not belong here; a training job names its model by model_name",
+        ),
+        (
+            {"kind": "train", "dataset_id": "d", "params": {"orientations": [0, 45]}},
+            (
+                "params.orientations: 45 is no orientation; they are 0, 90, 180, 270, flipped-0, flipped-90, "
+                'flipped-180, flipped-270, any: for example ["0", "90"], or "any"'
+            ),
+        ),
         ({"kind": "sample", "model_id": "m", "params": {"nosuch": 1}}, "params.nosuch: is not a parameter"),
         ({"kind": "sample", "model_id": "m", "params": []}, "params: must be a JSON object"),
         ({"kind": "classify", "model_ids": ["m"], "dataset_id": "d"}, "model_ids: must have at least 2 items"),

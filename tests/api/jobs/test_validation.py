@@ -381,6 +381,7 @@ def test_a_picture_is_made_tileable_only_as_it_is(api: Api, model: str) -> None:
     said = {error["file"]: error["message"] for error in answer.json()["errors"]}
     assert answer.status_code == 422
     assert f"its short side must be {size}" in said["0.png"]
+    assert said["0.png"].endswith(f"; scale or crop it, or learn a model with image_size {size + 1}")
     assert "transparent pixels" in said["1.png"]
     assert said.keys() == {"0.png", "1.png"}
 
