@@ -36,8 +36,8 @@ StepSize = Annotated[
 Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; random if absent.")]
 
 _SIDE = (
-    f"Pixels, {MIN_SIDE} to {MAX_SIDE}; the model's own size if absent. Models of objects draw only their own size; "
-    "so do models of patches (patch_size) whose boundary is not torus."
+    f"Pixels; the model's own size if absent. At least {MIN_SIDE}, but for models that draw only their own size: those "
+    "of objects, and those of patches (patch_size) whose boundary is not torus."
 )
 
 

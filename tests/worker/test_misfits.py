@@ -1,0 +1,34 @@
+"""What a sampling job says of pictures of another size or other proportions than what it draws."""
+
+from support.finished_models import SIZE, add_model, noise_png
+from support.pictures import png
+from support.worker_harness import WorkerHarness
+
+from core.jobs.requests import NewJob
+from core.schemas.jobs import JobKind
+from core.schemas.sampling import ResolvedSampleParams
+
+
+def test_a_job_says_what_is_cut_off_and_what_is_enlarged(harness: WorkerHarness) -> None:
+    model_id, _ = add_model(harness)
+    (other, _), (fitting, wide, small, tall) = (
+        add_model(harness, seed=4),
+        (harness.add_dataset(a=content) for content in (noise_png(1), png(32, 16), png(8, 8), png(8, 32))),
+    )
+
+    def said(**given: object) -> list[str] | None:
+        asked = {"count": 1, "width": SIZE, "height": SIZE, "steps": 1, "step_size": 0.8, "seed": 7, **given}
+        params = ResolvedSampleParams.model_validate(asked).model_dump()
+        job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params, model_id=model_id, model_ids=(other,)))
+        found: list[str] | None = job.metrics.get("remarks")
+        return found
+
+    assert said(start_dataset_id=fitting, start_strength=0.5) is None
+    proportions = "has other proportions than what is drawn, 16 x 16: its middle is used, and"
+    assert said(start_dataset_id=wide, start_strength=0.5, guide_dataset_id=small, guide_strength=0.1) == [
+        f"the start picture {proportions} 50% of it, at its left and right, is cut off",
+        "the guide picture is enlarged 2.0 times, from 8 x 8",
+    ]
+    assert said(blend=[{"model_id": other, "mask_dataset_id": tall}]) == [
+        f"the mask of model 1 of blend {proportions} 75% of it, at its top and bottom, is cut off"
+    ]
