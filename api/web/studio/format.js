@@ -29,12 +29,13 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".") : "");
 export const words = (name) => name.replaceAll("_", " ");
 
+const PARAMETER = /\b[a-z]+(_[a-z]+)+\b(?!\.\w)/g; // which is no name of a file, such as stones_albedo.png
 const NAME = /^[a-z]+(_[a-z]+)+$/;
 const SAID = [[/\btrue\b/g, "on"], [/\bfalse\b/g, "off"], [/\bnull\b/g, "empty"], [/\bif absent\b/g, "if empty"], [/\bIf absent\b/g, "If empty"], [/\bmust be absent\b/g, "must be empty"]];
 
 // What the service says of parameters, in the words of the page: its labels, and values as its fields show them.
 export function pageWords(text) {
-  const named = text.replace(/\b[a-z]+(_[a-z]+)+\b/g, words);
+  const named = text.replace(PARAMETER, words);
   const said = SAID.reduce((so, [api, page]) => so.replace(api, page), named);
   return said.replace(/(^|[.!?] )(on|off|empty):/g, (_, before, word) => `${before}${word[0].toUpperCase()}${word.slice(1)}:`);
 }

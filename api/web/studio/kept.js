@@ -23,6 +23,7 @@ export function fillIn() {
   if (!kept) return;
   draft.kindId.value = kept.kind;
   draft.presetName.value = kept.preset;
+  draft.newName.value = kept.name;
   draft.modelIds.value = kept.models;
   draft.changes.value = kept.changes;
 }
@@ -63,11 +64,12 @@ function state() {
     key: keyId(),
     kind: draft.kindId.value,
     preset: draft.presetName.value,
+    name: draft.newName.value,
     models: draft.modelIds.value,
     changes: draft.changes.value,
     dataset: draft.dataset.value?.id ?? null,
     pictures: Object.fromEntries(Object.entries(steering.pictures.value).filter(([, one]) => one.datasetId).map(([slot, { datasetId, strength }]) => [slot, { datasetId, strength }])),
-    blend: steering.blend.value.filter(isKept).map(({ modelId, weight, mask }) => ({ modelId, weight, mask: mask && keptMask(mask) })),
+    blend: steering.blend.value.filter(isKept).map(({ modelId, name, weight, mask }) => ({ modelId, name, weight, mask: mask && keptMask(mask) })),
     hole: hole?.url ? { modelId: hole.modelId, url: hole.url, name: hole.name, painted: hole.mask.address } : null,
   };
 }

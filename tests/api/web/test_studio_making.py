@@ -44,11 +44,15 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     for name, value in {"image size": "48", "iterations": "40"}.items():
         studio.page.get_by_label(name, exact=True).fill(value)
     studio.page.get_by_label("orientations", exact=True).select_option("at any angle")
+    studio.page.get_by_label("name of the model").fill(" Cobbles ")
+    studio.reload()  # which keeps what is filled in, but for files that were not sent
+    studio.page.click(".tile:has-text('Cobbles')")
     studio.page.click("button:text-is('Learn')")
     job_id = studio.job_id()
     studio.wait_for_status("done")
     job = studio.service.job(job_id)
     assert job["params"]["orientations"] == ["any"]
+    assert studio.service.http.get(f"/v1/models/{job['model_id']}").json()["name"] == "Cobbles"
     assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (48, 40, "quick")
     assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seed')) dd") == str(job["params"]["seed"])
     assert studio.page.locator(".results li").count() == 1
@@ -99,16 +103,24 @@ def test_a_picture_made_here_is_made_again_from_what_its_file_says(studio: Studi
     assert (again == pictures.pixels(content)).all()
 
 
-def test_the_maps_of_a_material_are_learned_together_and_each_is_shown(studio: Studio) -> None:
+def test_the_maps_of_a_material_are_learned_together_and_each_is_shown(studio: Studio, learned: dict[str, Any]) -> None:
     page = studio.page
     studio.open("make", "texture")
     colours = pictures.encoded(pictures.colors(32, 32), "PNG")
-    files = {"wood.png": ("albedo", colours), "wood_n.png": ("normal", colours)}
+    files = {"wood_a.png": ("albedo", colours), "wood_n.png": ("normal", colours)}
     parts = [{"name": name, "mimeType": "image/png", "buffer": content} for name, (_, content) in files.items()]
-    page.set_input_files("input[name=images]", parts)  # type: ignore[arg-type]
-    for name, (role, _) in files.items():
-        page.click(f".chosen .strip button[aria-label='{name}']")
-        page.select_option("select[name=role]", role)
+
+    def choose_maps(*chosen: object) -> None:
+        page.set_input_files("input[name=images]", chosen)  # type: ignore[arg-type]
+        for name, (role, _) in files.items():
+            page.click(f".chosen .strip button[aria-label='{name}']")
+            page.select_option("select[name=role]", role)
+
+    choose_maps(parts[0], {**parts[1], "buffer": pictures.png(16, 16)})
+    page.click("button:text-is('Learn')")
+    page.wait_for_selector(".notice.failed:has-text('wood_n.png: is 16 x 16 pixels, but wood_a.png 32 x 32')")
+    page.click("button:text-is('Choose others')")
+    choose_maps(*parts)
     for name, value in {"image size": "32", "iterations": "3"}.items():
         page.get_by_label(name, exact=True).fill(value)
     page.click("button:text-is('Learn')")
@@ -124,10 +136,19 @@ def test_the_maps_of_a_material_are_learned_together_and_each_is_shown(studio: S
     studio.open("make", f"sample?model={model_id}")
     page.wait_for_selector(f"input[name=model][value='{model_id}']:checked", state="attached")
     page.get_by_label("tileable").wait_for()
+    page.wait_for_selector(f".model-tile:has(input[value='{model_id}']) :text('32 px, a material')")
     assert page.locator(".steer:has-text('Begin with'), .steer:has-text('Follow')").count() == 0
+    page.check(f"input[name=model][value='{learned['model_id']}']", force=True)
+    page.set_input_files("input[name=start]", parts[0])  # type: ignore[arg-type]
+    page.wait_for_selector(".steer button:text-is('Begin with none')")
+    page.check(f"input[name=model][value='{model_id}']", force=True)
+    page.wait_for_selector(".unused:has-text('wood_a.png is not used: not for the model of a material.')")
+    page.wait_for_selector(".start :text-is('Not used: wood_a.png')")
+    page.click(".unused button:text-is('Begin with none')")
+    page.wait_for_selector(".unused", state="detached")
     studio.open("make", "texture")
-    page.click(".strip .tile:has-text('wood.png and 1 more')")
-    page.wait_for_selector("figcaption:has-text('albedo: wood.png, 32 × 32')")
+    page.click(".strip .tile:has-text('wood_a.png and 1 more')")
+    page.wait_for_selector("figcaption:has-text('albedo: wood_a.png, 32 × 32')")
     page.wait_for_selector(".chosen .hint:has-text('2 maps of a material')")
 
 
@@ -154,6 +175,9 @@ def test_files_named_as_the_maps_of_a_material_are_taken_for_them(studio: Studio
 
 def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     studio.open("make", "texture")
+    choose(studio, "notes.txt", b"no picture", "text/plain")
+    studio.page.wait_for_selector(".start :text-is('Remove notes.txt, or choose others: it is no picture.')")
+    studio.page.click("text=Choose others")
     choose(studio, "broken.png", pictures.png(48, 48)[:-300])
     studio.page.click("button:text-is('Learn')")
     studio.page.wait_for_selector(".chosen .wrong")
@@ -435,6 +459,10 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.evaluate("() => releaseBitmaps()")
     page.wait_for_selector(".steer :text('guide.png')")
     page.wait_for_selector(".steer :text('start.png')")
+    page.get_by_label("height", exact=True).fill("16")
+    cut = "This picture has other proportions than what is drawn, 32 × 16: its middle is used, and 50 % of it, at its"
+    assert page.locator(f".steer :text('{cut} top and bottom, is cut off.')").count() == 2
+    page.get_by_label("height", exact=True).fill("")
     page.click("button:text-is('Follow none')")
     assert page.locator(".steer .hint code").all_inner_texts() == ["steps"]
     page.get_by_label("start strength", exact=True).fill("0.02")
@@ -443,12 +471,16 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     passing = drawn()
     page.wait_for_selector(".notice:has-text('end.png: an animation: only its first frame is used')")
     assert (passing["start_strength"], passing["end_shares"], passing["blend"]) == (0.02, [0, 1], None)
+    page.wait_for_selector(".job-head h1:has-text('2 of 32 × 32, from one picture to another')")
+    page.wait_for_selector(".facts > dl dt:text-is('start strength')")
     given, read = (pictures.decoded(one).convert("L") for one in (last, stored(passing["end_dataset_id"])))
     assert read.tobytes() == given.tobytes()
 
     studio.page.go_back()
     page.get_by_label("Add a model").select_option(twin)
     page.wait_for_selector("input[name=end]", state="detached")
+    page.wait_for_selector(".unused:has-text('end.png is not used: not while other models are drawn too.')")
+    page.wait_for_selector(".start :text-is('Not used: end.png')")
     page.get_by_label("Weight of Twin").fill("7")
     page.click("button:text-is('Draw')")
     page.wait_for_selector(".notice.failed:has-text('weight of added model 1: ')")
@@ -472,6 +504,7 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.wait_for_selector(".start :text('Write a number at width.')")
     page.get_by_label("width", exact=True).fill(str(2 * height))
     page.wait_for_selector(".companion :text('50 % of it, at its top and bottom, is cut off')")
+    assert page.locator(".companion :text('It is enlarged')").count() == 0
     page.click(".companion button:text-is('Paint')")
     page.wait_for_selector(".brush :text-matches('[1-9]\\d? % painted over')")  # as the mask before
     page.click(".brush button:text-is('Clear')")
@@ -499,14 +532,20 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.get_by_label("Add a model").wait_for()
     assert page.locator(".companion").count() == 0
 
-    studio.open("make", f"sample?model={twin}")
-    page.wait_for_selector(f"input[name=model][value='{twin}']:checked", state="attached")
+    studio.open("make", f"sample?model={learned['model_id']}")
+    page.get_by_label("Add a model").select_option(twin)
+    page.set_input_files("input[name=start]", {"name": "s.png", "mimeType": "image/png", "buffer": pictures.png(8, 8)})
+    page.wait_for_selector(".steer :text-is('It is enlarged 4.0 times, from 8 × 8.')")
     service.http.delete(f"/v1/models/{twin}").raise_for_status()
     page.click("button:text-is('Draw')")
     page.wait_for_selector(".notice.failed:has-text('The model “Twin” was deleted meanwhile')")
     page.wait_for_selector(f"input[name=model][value='{twin}']", state="detached")
+    page.wait_for_selector(".unused:has-text('Twin is not used: it was deleted.')")
     page.click("a:text-is('Models')")
     page.wait_for_selector(".notice.failed", state="detached")
+    page.go_back()
+    studio.reload()
+    page.wait_for_selector(".unused:has-text('Twin is not used: it was deleted.')")
 
 
 def test_a_walk_to_an_attractor_is_looked_at_frame_by_frame(studio: Studio, learned: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import { loaded } from "./pictures.js";
 import { roleOfName } from "./roles.js";
 import { presetsFor } from "./presets.js";
 import { isOurs } from "./replays.js";
-import { bitmapOf, blend, blendOf, canBlend, letGoPictures, pictures, steeringParams } from "./steering.js";
+import { bitmapOf, blend, blendOf, canBlend, letGoPictures, pictures, steeringParams, unusedNames } from "./steering.js";
 
 export const kindId = signal("texture");
 export const kind = computed(() => kindOf(kindId.value));
@@ -24,6 +24,7 @@ export const files = signal([]);
 export const roles = signal({}); // id of a file -> which map of a material it is
 export const dataset = signal(null); // a stored set, instead of files
 export const presetName = signal(null);
+export const newName = signal(""); // of the model that is learned
 export const modelIds = signal([]);
 export const changes = signal({}); // id of a kind -> {parameter name: value}
 export const overrides = computed(() => changes.value[kindId.value] ?? {}); // those of the present kind
@@ -82,7 +83,7 @@ export function overrideAll(values, id = kindId.peek()) {
 // Whether anything is chosen or set that `beginAnew` would take away.
 export const begun = computed(
   () =>
-    pictureCount.value > 0 || hole.value?.share > 0 || presetName.value !== null || blend.value.length > 0 ||
+    pictureCount.value > 0 || hole.value?.share > 0 || presetName.value !== null || newName.value !== "" || blend.value.length > 0 ||
     Object.keys(pictures.value).length > 0 || Object.values(changes.value).some((one) => Object.keys(one).length > 0),
 );
 
@@ -91,6 +92,7 @@ export function beginAnew() {
     clearPictures();
     changes.value = {};
     presetName.value = null;
+    newName.value = "";
     hole.value = null;
     pictures.value = {};
     blend.value = [];
@@ -164,6 +166,9 @@ export function clearPictures() {
 
 export const isZip = (file) => /\.zip$/i.test(file.name) || file.type === "application/zip";
 
+// Whether a file says that it is something else than pictures. What this browser cannot show may still be one.
+export const isNoPicture = ({ file, bitmap }) => !bitmap && !isZip(file) && !/^$|^image\/|octet-stream$/.test(file.type);
+
 // What is still missing, in words; null if the job can be posted.
 export const missing = computed(() => {
   if (wantsModel.value && modelIds.value.filter(modelOf).length === 0) return "Choose a model.";
@@ -172,6 +177,8 @@ export const missing = computed(() => {
   if (kindId.value === "inpaint" && presentHole.value.share === 1) return "Leave something to paint from.";
   if (kindId.value === "sample" && unpainted.value) return `Paint where ${unpainted.value} is drawn, or choose “No mask” for it.`;
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
+  const other = wantsPictures.value && !dataset.value && files.value.find(isNoPicture);
+  if (other) return `Remove ${other.file.name}, or choose others: it is no picture.`;
   if (notNumbers.value.length) return `Write a number at ${notNumbers.value.join(", ")}.`;
   if (isMaterial.value) return "Choose pictures: the maps of a material are learned as a texture, and together.";
   if (misfit.value) return misfit.value;
@@ -184,6 +191,12 @@ const unpainted = computed(() => {
   const model = modelOf(modelIds.value[0]);
   const found = canBlend(model) && blendOf(model).find(({ mask }) => mask?.paint?.isEmpty);
   return found ? modelName(modelOf(found.modelId)) : undefined;
+});
+
+// The names of what steers nothing as it stands, though it was chosen.
+export const unused = computed(() => {
+  const model = kindId.value === "sample" && modelOf(modelIds.value[0]);
+  return model ? unusedNames(model) : [];
 });
 
 // The settings in which something else than a number was typed.
@@ -263,7 +276,8 @@ function rolesByName() {
 function bodyOf(set, steered) {
   const params = overrides.peek();
   if (kind.peek().group === "learn") {
-    return { kind: "train", dataset_id: set.id, preset: preset.peek().name, params };
+    const named = newName.peek().trim() ? { model_name: newName.peek().trim() } : {};
+    return { kind: "train", dataset_id: set.id, preset: preset.peek().name, ...named, params };
   }
   const models = kindId.peek() === "classify" ? { model_ids: modelIds.peek() } : { model_id: modelIds.peek()[0] };
   const pictures = set && kindId.peek() !== "sample" ? { dataset_id: set.id } : {};

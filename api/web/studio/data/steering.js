@@ -4,13 +4,13 @@ import { pngFile } from "../canvas.js";
 import { signal } from "../ui.js";
 import { createDataset } from "./datasets.js";
 import { imageOf, loaded } from "./pictures.js";
-import { isFixedSize, isOfMaterial, isOfPatches, models } from "./models.js";
+import { isFixedSize, isOfMaterial, isOfPatches, modelName, modelOf, models } from "./models.js";
 
 // start, end or guide -> {name, bitmap, file, datasetId, strength}. file: until it is stored, then datasetId. strength:
 // undefined for the default.
 export const pictures = signal({});
-// [{modelId, mask, weight}]: mask is a picture like those, or painted here, {name, paint: a Mask}, or null; weight is
-// undefined for all of it.
+// [{modelId, name, mask, weight}]: name is the model's when it was chosen; mask is a picture like those, or painted here,
+// {name, paint: a Mask}, or null; weight is undefined for all of it.
 export const blend = signal([]);
 
 const WITHOUT_MASK = 0.5; // the weight of a model that is drawn everywhere
@@ -20,22 +20,54 @@ export const bitmapOf = (file) => createImageBitmap(file).catch(() => null);
 
 export const canBlend = (model) => Boolean(model) && !isFixedSize(model);
 
+const SLOTS = ["start", "end", "guide"];
+
 // Which pictures can steer this model, as it stands: "end" needs a start, and no other models.
-export function slotsOf(model) {
-  if (!model || isOfMaterial(model) || isOfPatches(model)) return [];
-  const passes = pictures.value.start && !(canBlend(model) && blendOf(model).length);
-  return ["start", ...(passes ? ["end"] : []), ...(isFixedSize(model) ? [] : ["guide"])];
+export const slotsOf = (model) => SLOTS.filter((slot) => model && !hindrance(slot, model));
+
+// Why a picture cannot steer this model, as it stands; null if it can.
+export function hindrance(slot, model) {
+  if (isOfMaterial(model)) return "not for the model of a material";
+  if (isOfPatches(model)) return "not for a model of patches";
+  if (slot === "guide" && isFixedSize(model)) return "not for the model of an object";
+  if (slot !== "end") return null;
+  if (canBlend(model) && blendOf(model).length) return "not while other models are drawn too";
+  return pictures.value.start ? null : "not without a picture to begin with";
 }
 
 // The models that can be drawn on one canvas with this one.
 export const companionsOf = (model) => models.value.filter((one) =>
   one.id !== model.id && canBlend(one) && one.channels === model.channels && isOfMaterial(one) === isOfMaterial(model));
 
-// The chosen ones of these: [{modelId, mask, weight}].
+// The chosen ones of these, as in `blend`.
 export function blendOf(model) {
   const ids = companionsOf(model).map((one) => one.id);
   return blend.value.filter(({ modelId }) => ids.includes(modelId));
 }
+
+// The chosen models that this one is drawn without: [{modelId, name, reason}].
+export function leftOut(model) {
+  const drawn = canBlend(model) ? blendOf(model) : [];
+  return blend.value.filter((one) => !drawn.includes(one)).map(({ modelId, name }) => {
+    const other = modelOf(modelId);
+    return { modelId, name: other ? modelName(other) : name, reason: reasonAgainst(other, model) };
+  });
+}
+
+function reasonAgainst(other, model) {
+  if (!other) return "it was deleted";
+  if (other.id === model.id) return "it is the model chosen above";
+  if (!canBlend(model)) return "not with a model of an object or of patches";
+  if (!canBlend(other)) return "it is a model of an object or of patches";
+  const [drawn, own] = [other, model].map((one) => (isOfMaterial(one) ? "the maps of a material" : one.channels === 1 ? "grey" : "colours"));
+  return `it draws ${drawn}, the model chosen above ${drawn === own ? "others" : own}`;
+}
+
+// The names of what was chosen and does not steer this model.
+export const unusedNames = (model) => [
+  ...SLOTS.filter((slot) => pictures.value[slot] && hindrance(slot, model)).map((slot) => pictures.value[slot].name),
+  ...leftOut(model).map(({ name }) => name),
+];
 
 export const weightOf = ({ mask, weight }) => weight ?? (mask ? 1 : WITHOUT_MASK);
 
@@ -60,7 +92,7 @@ export function setStrength(slot, strength) {
 }
 
 export function addCompanion(modelId) {
-  blend.value = [...blend.peek(), { modelId, mask: null, weight: undefined }];
+  blend.value = [...blend.peek(), { modelId, name: modelName(modelOf(modelId)), mask: null, weight: undefined }];
 }
 
 export function changeCompanion(modelId, values) {
@@ -86,7 +118,7 @@ export function letGoPictures(datasetId) {
 // deleted is left out, for it would be drawn everywhere.
 export async function blendAs(job) {
   const masks = await Promise.all(job.params.blend.map((one) => one.mask_dataset_id && storedPicture(one.mask_dataset_id)));
-  const blended = job.params.blend.map((one, index) => ({ modelId: one.model_id, mask: masks[index] ?? null, weight: one.weight ?? undefined }));
+  const blended = job.params.blend.map((one, index) => ({ modelId: one.model_id, name: modelName(modelOf(one.model_id)), mask: masks[index] ?? null, weight: one.weight ?? undefined }));
   blend.value = blended.filter(({ mask }, index) => mask || !job.params.blend[index].mask_dataset_id);
   return blend.value.length === blended.length;
 }

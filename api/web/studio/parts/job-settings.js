@@ -5,7 +5,7 @@ import { link } from "../router.js";
 import { modelName, modelOf } from "../data/models.js";
 import { duration, moment, value, words } from "../format.js";
 
-const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "steps", "mode"];
+const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "start_strength", "guide_strength", "steps", "mode"];
 
 const MEASURED = [
   ["structure_ratio", "structure ratio", "How much the pictures differ from yours in structure, compared with parts of yours from each other: 1 is alike."],

@@ -168,13 +168,18 @@ function useSource(item) {
   return source;
 }
 
+function unseenWords(item) {
+  if (draft.isZip(item.file)) return "The service opens it when you start.";
+  return draft.isNoPicture(item) ? "It is no picture." : "This browser cannot show it. If it is a picture, the service reads it when you start.";
+}
+
 // A picture that the browser cannot show, or not yet.
 function Unseen({ item, fault }) {
   return html`
     <div class="unseen ${fault ? "wrong" : ""}">
       <${Icon} name=${fault ? "warning" : "photo"} />
       <strong>${item.name}</strong>
-      <span class="hint">${fault ? fault.message : `${fileSize(item.file.size)}. ${draft.isZip(item.file) ? "The service opens it when you start." : "This browser cannot show it. If it is a picture, the service reads it when you start."}`}</span>
+      <span class="hint">${fault ? fault.message : `${fileSize(item.file.size)}. ${unseenWords(item)}`}</span>
     </div>`;
 }
 

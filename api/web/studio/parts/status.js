@@ -27,9 +27,10 @@ export function subtitleOf(job) {
 }
 
 // How many new pictures, and how large.
-function made({ kind, params: { count: number, width, height, start_dataset_id: start, guide_dataset_id: guide } }) {
+function made({ kind, params: { count: number, width, height, start_dataset_id: start, end_dataset_id: end, guide_strength: strength } }) {
   if (kind !== "sample") return null;
-  return `${number} of ${width} × ${height}${start ? ", variations" : ""}${guide ? ", guided" : ""}`;
+  const begun = end ? ", from one picture to another" : start ? ", variations" : "";
+  return `${number} of ${width} × ${height}${begun}${strength ? ", guided" : ""}`;
 }
 
 // What happens now, or what came out.

@@ -35,9 +35,33 @@ const SLOTS = {
 };
 
 export function Steering({ model }) {
+  if (!model) return null;
+  const usable = steering.slotsOf(model);
+  const shown = Object.keys(SLOTS).filter((slot) => usable.includes(slot) || steering.pictures.value[slot]);
+  const blends = steering.canBlend(model) && steering.companionsOf(model).length > 0;
   return html`
-    ${steering.slotsOf(model).map((slot) => html`<${Slot} key=${slot} slot=${slot} size=${canvasSize(model) ?? [1, 1]} />`)}
-    ${steering.canBlend(model) && steering.companionsOf(model).length > 0 && html`<${Blend} model=${model} />`}`;
+    ${shown.map((slot) => (usable.includes(slot)
+      ? html`<${Slot} key=${slot} slot=${slot} size=${canvasSize(model)} />`
+      : html`<${UnusedSlot} key=${`unused ${slot}`} slot=${slot} model=${model} />`))}
+    ${(blends || steering.leftOut(model).length > 0) && html`<${Blend} model=${model} blends=${blends} />`}`;
+}
+
+// A picture that was chosen, and that this model is drawn without as it stands.
+function UnusedSlot({ slot, model }) {
+  const { legend, none } = SLOTS[slot];
+  return html`
+    <fieldset class="steer">
+      <legend>${legend}</legend>
+      <${Unused} name=${steering.pictures.value[slot].name} reason=${steering.hindrance(slot, model)} label=${none} remove=${() => steering.steer(slot, null)} />
+    </fieldset>`;
+}
+
+function Unused({ name, reason, label, remove }) {
+  return html`
+    <div class="row unused">
+      <p role="status"><strong>${name}</strong> is not used: ${reason}.</p>
+      <button type="button" class="small" onClick=${remove}>${label}</button>
+    </div>`;
 }
 
 function problem(field) {
@@ -48,6 +72,7 @@ function problem(field) {
 function Slot({ slot, size }) {
   const { legend, hint, none } = SLOTS[slot];
   const picture = steering.pictures.value[slot];
+  const misfit = picture && size && misfitOf(picture, size, "picture");
   const strength = parametersOf("sample").find((one) => one.name === `${slot}_strength`);
   const steer = (file) => {
     draft.forgetProblems(`params.${slot}_dataset_id`);
@@ -61,9 +86,10 @@ function Slot({ slot, size }) {
     <fieldset class="steer">
       <legend>${legend}</legend>
       <div class="row">
-        <${Choice} name=${slot} picture=${picture} label="Choose a picture" seen=${legend} size=${size} pick=${steer} />
+        <${Choice} name=${slot} picture=${picture} label="Choose a picture" seen=${legend} size=${size ?? [1, 1]} pick=${steer} />
         ${picture && html`<button type="button" class="small" onClick=${() => steer(null)}>${none}</button>`}
       </div>
+      ${misfit && html`<p class="hint" role="status">${misfit}</p>`}
       <p class="hint">${problem(`params.${slot}_dataset_id`) ?? hint}</p>
       ${picture && strength && html`
         <${Field} parameter=${strength} given=${picture.strength} change=${setStrength}
@@ -95,20 +121,22 @@ function canvasSize(model) {
   return size.every((side) => Number.isInteger(side) && side > 0) ? size : null;
 }
 
-function Blend({ model }) {
-  const chosen = steering.blendOf(model);
+function Blend({ model, blends }) {
+  const chosen = blends ? steering.blendOf(model) : [];
   const ofBlend = draft.problems.value.find(({ field }) => field === "params.blend");
-  const left = steering.companionsOf(model).filter((one) => !chosen.some(({ modelId }) => modelId === one.id));
+  const left = (blends ? steering.companionsOf(model) : []).filter((one) => !chosen.some(({ modelId }) => modelId === one.id));
   return html`
     <fieldset class="steer">
       <legend>Draw other models too</legend>
       ${chosen.map((one, index) => html`<${Companion} key=${one.modelId} one=${one} index=${index} model=${model} others=${chosen.filter((other) => other !== one)} />`)}
+      ${steering.leftOut(model).map(({ modelId, name, reason }) => html`
+        <${Unused} key=${modelId} name=${name} reason=${reason} label="Remove" remove=${() => steering.removeCompanion(modelId)} />`)}
       ${left.length > 0 && html`
         <select aria-label="Add a model" value="" onChange=${(event) => { steering.addCompanion(event.target.value); event.target.value = ""; }}>
           <option value="">Add a model</option>
           ${left.map((other) => html`<option key=${other.id} value=${other.id}>${modelName(other)}</option>`)}
         </select>`}
-      <p class="hint">${ofBlend?.message ? pageWords(ofBlend.message) : "Each is drawn where its mask is white or painted over, this one where no mask is. Without a mask both are mixed everywhere."}</p>
+      ${blends && html`<p class="hint">${ofBlend?.message ? pageWords(ofBlend.message) : "Each is drawn where its mask is white or painted over, this one where no mask is. Without a mask both are mixed everywhere."}</p>`}
     </fieldset>`;
 }
 
@@ -126,12 +154,12 @@ function Companion({ one, index, model, others }) {
   };
   const pick = async (file) => change({ mask: await steering.pictureOf(file) });
   const paint = () => {
-    if (!one.mask?.paint || misfitOf(one.mask, size)) change({ mask: paintedOn(size, one.mask, index) });
+    if (!one.mask?.paint || misfitOf(one.mask, size, "mask")) change({ mask: paintedOn(size, one.mask, index) });
     painting.value = true;
   };
   const weigh = (input) => change({ weight: input.value === "" && !input.validity.badInput ? undefined : numberIn(input) });
   const wrong = problem(`params.blend[${index}]`);
-  const misfit = one.mask && size && misfitOf(one.mask, size);
+  const misfit = one.mask && size && misfitOf(one.mask, size, "mask");
   const brushing = painting.value && one.mask?.paint && !misfit;
   return html`
     <div class="companion" role="group" aria-label=${name}>
@@ -147,7 +175,7 @@ function Companion({ one, index, model, others }) {
         ${one.mask && html`<button type="button" class="small" onClick=${() => change({ mask: null })}>No mask</button>`}
       </div>
       ${wrong && html`<p class="hint wrong" role="status">${wrong}</p>`}
-      ${misfit && html`<p class="hint" role="status">${misfit}</p>`}
+      ${misfit && html`<p class="hint" role="status">${misfit} Paint to change it as it will be used.</p>`}
       ${brushing && html`
         <${MaskBrush} model=${model} others=${others} paint=${one.mask.paint} label=${`where ${name} is drawn`} changed=${() => change({ mask: { name: one.mask.name, paint: one.mask.paint } })} />`}
     </div>`;
@@ -167,17 +195,21 @@ function paintedOn(size, before, index) {
   return { name: `painted ${index + 1}.png`, paint };
 }
 
-// What a mask of other proportions loses, in words; null if it fits, or cannot be shown.
-function misfitOf(mask, size) {
-  const source = mask.paint?.canvas ?? mask.bitmap;
+const ENLARGED = 1.5; // times, from which on a picture is said to be enlarged; as in worker/misfits.py
+
+// What a picture, or a mask, of another size loses, in words; null if it fits, or cannot be shown.
+function misfitOf(picture, size, what) {
+  const source = picture.paint?.canvas ?? picture.bitmap;
   if (!source) return null;
   const [width, height] = sizeOf(source);
   const [, , seenWidth, seenHeight] = middleOf([width, height], size);
   const [lostWidth, lostHeight] = [1 - seenWidth / width, 1 - seenHeight / height];
   const lost = Math.max(lostWidth, lostHeight);
-  if (lost * Math.min(width, height) < 1) return null;
   const where = lostWidth > lostHeight ? "left and right" : "top and bottom";
-  return `This mask has other proportions than the picture, ${size.join(" × ")}: its middle is used, and ${percent(lost)} of it, at its ${where}, is cut off. Paint to change it as it will be used.`;
+  const cut = lost * Math.min(width, height) < 1 ? [] : [`This ${what} has other proportions than what is drawn, ${size.join(" × ")}: its middle is used, and ${percent(lost)} of it, at its ${where}, is cut off.`];
+  const scale = size[0] / seenWidth;
+  const enlarged = what === "mask" || scale < ENLARGED ? [] : [`It is enlarged ${scale.toFixed(1)} times, from ${width} × ${height}.`];
+  return [...cut, ...enlarged].join(" ") || null;
 }
 
 function MaskBrush({ model, others, paint, label, changed }) {

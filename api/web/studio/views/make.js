@@ -109,7 +109,24 @@ function LearnSettings({ kind }) {
           <span><strong>${one.name}</strong><span class="cost">${cost(one)}</span><span class="hint">${one.description}</span></span>
         </label>`)}
     </fieldset>
+    <${NewName} />
     <${Parameters} parameters=${preset.parameters} main=${kind.main} />`;
+}
+
+const NAME_LENGTH = 200; // as in api/uploads/forms.py
+
+function NewName() {
+  const error = draft.problemOf("model_name")?.message;
+  const set = (event) => {
+    draft.newName.value = event.target.value;
+    draft.forgetProblems("model_name");
+  };
+  return html`
+    <div class="field ${error ? "wrong" : ""}">
+      <label for="new-name">name of the model</label>
+      <input id="new-name" type="text" autocomplete="off" maxlength=${NAME_LENGTH} value=${draft.newName.value} aria-describedby="new-name-about" aria-invalid=${error ? "true" : null} onInput=${set} />
+      <p id="new-name-about" class="hint">${error ?? "What it will be called; it can be renamed. If empty, by what it is."}</p>
+    </div>`;
 }
 
 // The time that was measured, or that none was.
@@ -165,8 +182,14 @@ function Start({ kind }) {
       <button class="primary large" aria-disabled=${missing !== null || sending !== null ? "true" : null}>${VERBS[kind.group === "learn" ? "learn" : kind.id]}</button>
       ${sending !== null
         ? html`<label class="sending"><span class="hint">Sending the pictures</span><progress max="1" value=${sending}></progress></label>`
-        : html`<span class="hint" role="status">${missing ?? (kind.group === "learn" && draft.preset.value ? cost(draft.preset.value) : "")}</span>`}
+        : html`<span class="hint" role="status">${missing ?? told(kind)}</span>`}
     </div>`;
+}
+
+// What is known of the job before it starts: how long it took elsewhere, or what of the choices it does not use.
+function told(kind) {
+  if (kind.group === "learn") return draft.preset.value ? cost(draft.preset.value) : "";
+  return draft.unused.value.length ? `Not used: ${draft.unused.value.join(", ")}` : "";
 }
 
 let starting = false; // a second click posts no second job
