@@ -171,7 +171,7 @@ def sample(
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture that says what is light and dark where.")
     ] = None,
     guide_strength: Annotated[
-        float | None, typer.Option(help="How strongly the guide is followed; 0.1 if absent, 0 not at all.")
+        float | None, typer.Option(help="How strongly the guide is followed; 0.05 if absent, 0 not at all.")
     ] = None,
     blend: Annotated[
         list[str] | None,

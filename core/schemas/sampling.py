@@ -17,7 +17,7 @@ MIN_PATCH_SIDE = 2
 MAX_COUNT = 64
 DEFAULT_STEPS = 200
 DEFAULT_START_STRENGTH = 0.4
-DEFAULT_GUIDE_STRENGTH = 0.1
+DEFAULT_GUIDE_STRENGTH = 0.05
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
 MAX_BLENDED = 7  # models besides the job's own
 MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
@@ -124,8 +124,9 @@ class SampleParams(BaseModel):
         Field(
             ge=0,
             allow_inf_nan=False,
-            description="How strongly the chains are held near the guide. 0: not at all; between 0.05 and 0.2 texture "
-            "and guide are both seen; 1: as strongly as the reference distribution holds them. "
+            description="How strongly the chains are held near the guide. 0: not at all; up to 0.2 texture and guide "
+            "are both seen, up to 0.05 if the guide is far lighter and darker than the texture; 1: as strongly as the "
+            "reference distribution holds them. "
             f"{DEFAULT_GUIDE_STRENGTH:g} if absent.",
         ),
     ] = None

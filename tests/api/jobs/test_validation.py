@@ -398,7 +398,7 @@ def test_a_guide_is_a_dataset_of_one_picture_for_models_of_textures(api: Api, mo
         return {"kind": "sample", "model_id": model_id, "params": params}
 
     job = _accepted(api, guided(model, guide_dataset_id=one))
-    assert job["params"]["guide_strength"] == 0.1
+    assert job["params"]["guide_strength"] == 0.05
     problem(api.client.delete(f"/v1/datasets/{one}"), 409)
     assert fields(api.post(guided(model, guide_dataset_id=two))) == ["params.guide_dataset_id"]
     assert fields(api.post(guided(model, guide_dataset_id=one, guide_strength=1e6))) == ["params.guide_strength"]

@@ -97,7 +97,7 @@ def test_pictures_pass_evenly_from_one_to_another_and_one_alone_keeps_its_share_
 
 def test_a_guide_is_for_textures_and_stays_below_the_strength_at_which_chains_diverge():
     resolved = SampleParams(guide_dataset_id="dataset_1").resolved(TEXTURE, seed=1)
-    assert resolved.guide_strength == 0.1
+    assert resolved.guide_strength == 0.05
     assert datasets_of(resolved.model_dump()) == {"guide_dataset_id": "dataset_1"}
     strong = SampleParams(guide_dataset_id="dataset_1", guide_strength=3.0, step_size=1.0)
     assert (
