@@ -3,6 +3,12 @@
 // The size of an ImageBitmap, a canvas or an <img>, in pixels.
 export const sizeOf = (source) => [source.naturalWidth ?? source.width, source.naturalHeight ?? source.height];
 
+// Return a size in the same proportions whose sides are at most `most` pixels.
+export function within([width, height], most) {
+  const scale = most / Math.max(width, height);
+  return [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+}
+
 // Return the largest middle part of a picture in the proportions of another size, as [left, top, width, height].
 export function middleOf([width, height], [wide, high]) {
   const scale = Math.min(width / wide, height / high);

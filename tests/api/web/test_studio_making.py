@@ -47,10 +47,22 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     studio.page.get_by_label("name of the model").fill(" Cobbles ")
     studio.reload()  # which keeps what is filled in, but for files that were not sent
     studio.page.click(".tile:has-text('Cobbles')")
+    studio.page.click("button:text-is('Paint over what is not to be learned')")
+    studio.page.click(".brush canvas", position={"x": 8, "y": 8})
+    studio.page.wait_for_selector("figcaption:has-text('what is painted over or transparent is left out')")
+    seen = Image.frombytes("RGBA", (48, 48), bytes(studio.pixels("canvas.as-seen")))
+    assert [seen.getpixel(place)[3] for place in ((1, 1), (40, 40))] == [0, 255]  # type: ignore[index]
+    studio.page.click("a.card:has-text('Auto-encoder')")  # it sees pictures whole
+    studio.page.wait_for_selector(".hint:text('what is painted over in cobbles.png is not used')")
+    studio.page.click("a.card:has-text('Texture')")
     studio.page.click("button:text-is('Learn')")
     job_id = studio.job_id()
     studio.wait_for_status("done")
     job = studio.service.job(job_id)
+    assert 0.5 < job["metrics"]["opaque_share"] < 1
+    stored = studio.service.http.get(f"/v1/datasets/{job['dataset_id']}/images/0").raise_for_status().content
+    alpha = pictures.decoded(stored).getchannel("A")
+    assert [alpha.getpixel(place) for place in ((2, 2), (alpha.width // 2, alpha.height // 2))] == [0, 255]
     assert job["params"]["orientations"] == ["any"]
     assert studio.service.http.get(f"/v1/models/{job['model_id']}").json()["name"] == "Cobbles"
     assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (48, 40, "quick")

@@ -8,6 +8,7 @@ import { batch, computed, signal } from "../ui.js";
 import { create } from "./jobs.js";
 import { createDataset, notesOf } from "./datasets.js";
 import { fitsSide, fitted, isOpaque } from "./fit.js";
+import { learnedPart } from "./learned-part.js";
 import { modelName, modelOf } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
 import { loaded } from "./pictures.js";
@@ -18,8 +19,9 @@ import { bitmapOf, blend, blendOf, canBlend, letGoPictures, pictures, steeringPa
 
 export const kindId = signal("texture");
 export const kind = computed(() => kindOf(kindId.value));
-// [{id, file, bitmap, ours, fitted}]: bitmap is null if this browser cannot show the format, ours if we made it; fitted is the
-// picture cropped or scaled (fit.js), which is sent where its size matters.
+// [{id, file, bitmap, ours, fitted, left}]: bitmap is null if this browser cannot show the format, ours if we made it; fitted is
+// the picture cropped or scaled (fit.js), which is sent where its size matters; left is {paint}, a Mask over what is not to be
+// learned.
 export const files = signal([]);
 export const roles = signal({}); // id of a file -> which map of a material it is
 export const dataset = signal(null); // a stored set, instead of files
@@ -49,6 +51,11 @@ export const sideNeeded = computed(() => (kindId.value === "seam" ? modelOf(mode
 export const isMaterial = computed(() => wantsPictures.value && !takesMaps.value && Boolean(dataset.value?.maps.length));
 // id of a file, or address of a stored picture -> whether it is opaque; of those that were looked through.
 export const opaque = signal({});
+// Whether what is transparent or painted over is left out of learning; else transparent parts are laid on white.
+export const learnsParts = computed(() => {
+  const params = { ...preset.value?.params, ...overrides.value };
+  return kind.value.group === "learn" && params.top !== "object" && !params.contrastive;
+});
 export const wantsModel = computed(() => kind.value.group === "use");
 
 export function choose(id, query = {}) {
@@ -142,6 +149,9 @@ export async function lookThrough() {
     if (source) opaque.value = { ...opaque.peek(), [key]: isOpaque(source) };
   }
 }
+
+// What is painted over in a picture is not to be learned; null: all of it is.
+export const leaveOut = (id, paint) => changeFile(id, { left: paint && { paint } });
 
 export const unfit = (id) => changeFile(id, { fitted: null });
 
@@ -257,7 +267,7 @@ async function stored() {
   }
   if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
   sent.value = 0;
-  const chosen = files.peek().map((one) => (sideNeeded.peek() && one.fitted?.file) || one.file);
+  const chosen = await Promise.all(files.peek().map(sentFile));
   const report = (share) => {
     sent.value = share;
   };
@@ -266,6 +276,13 @@ async function stored() {
   files.value = [];
   roles.value = {};
   return { set: made, notes: notesOf(made) };
+}
+
+// The file that is sent of a picture.
+async function sentFile({ id, file, bitmap, fitted, left }) {
+  if (sideNeeded.peek()) return fitted?.file ?? file;
+  const whole = !left || left.paint.isEmpty || !learnsParts.peek() || roles.peek()[id];
+  return whole ? file : await learnedPart(bitmap, left.paint, file.name);
 }
 
 function rolesByName() {

@@ -6,7 +6,7 @@ export const KINDS = [
     group: "learn",
     title: "Texture",
     line: "One photograph of a surface; new surface of any size.",
-    advice: "One picture of a surface that looks alike everywhere, taken from straight above. Its elements should be some 10 to 30 pixels wide at the size learned.",
+    advice: "One picture of a surface that looks alike everywhere, taken from straight above. Its elements should be some 10 to 30 pixels wide at the size learned. What is transparent, or painted over here, is not learned.",
     main: ["image_size", "orientations", "iterations", "seed"],
   },
   {

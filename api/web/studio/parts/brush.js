@@ -48,7 +48,7 @@ export function Brush({ mask, ground, label, changed }) {
   };
   const down = (event) => {
     event.preventDefault();
-    ref.current.focus();
+    ref.current.focus({ preventScroll: true }); // or the pointer would be elsewhere on the picture
     ref.current.setPointerCapture(event.pointerId);
     mask.keep();
     stroke.current = pointOf(event);

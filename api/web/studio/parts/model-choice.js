@@ -36,7 +36,8 @@ export function ModelChoice({ several }) {
             <input class="sr" type=${several ? "checkbox" : "radio"} name="model" value=${model.id} checked=${modelIds.value.includes(model.id)}
               onChange=${(event) => choose(model.id, event.target.checked)} />
             <${ModelThumb} model=${model} />
-            <span>${modelName(model)}<span class="hint">${sideOf(model)} px${isOfMaterial(model) ? ", a material" : ""}</span></span>
+            <span>${modelName(model)}</span>
+            <span class="hint">${sideOf(model)} px${isOfMaterial(model) ? ", a material" : ""}</span>
           </label>`)}
       </div>
     </fieldset>`;

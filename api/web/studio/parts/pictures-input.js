@@ -1,18 +1,25 @@
 // Where pictures come in: dropped, pasted, chosen, from an earlier set or from the examples.
 
-import { html, signal, useEffect, useRef, useState } from "../ui.js";
+import { drawCovering, within } from "../canvas.js";
+import { html, signal, useEffect, useMemo, useRef, useSignal, useState } from "../ui.js";
 import { go } from "../router.js";
 import * as draft from "../data/draft.js";
 import { ROLES } from "../data/roles.js";
 import { replay } from "../data/replays.js";
 import { fitsSide, MAX_PIXELS, waysToFit } from "../data/fit.js";
+import { withoutPainted } from "../data/learned-part.js";
 import { datasetName, datasets, thumbnail } from "../data/datasets.js";
 import { EXAMPLES, exampleFiles } from "../data/examples.js";
 import { count, fileSize } from "../format.js";
+import { Brush } from "./brush.js";
 import { AsSeen, CropFrame } from "./crop.js";
 import { Icon } from "./icon.js";
+import { Mask } from "./mask.js";
 import { attempt, inBackground } from "./notices.js";
 import { Thumb } from "./picture.js";
+
+const PAINTED_SIDE = 512; // pixels of the picture that is painted over, at most
+const SEEN_SIDE = 1024; // and of what is shown of it
 
 export const ACCEPT = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,image/gif,image/avif,image/heic,.heic,.heif,.zip,.tif,.tiff";
 const dropping = signal(false);
@@ -106,7 +113,7 @@ function Chosen({ size, parts, side }) {
   const set = draft.dataset.value;
   const items = set
     ? set.images.map((image) => ({ id: image.index, name: image.filename, role: set.maps.find((one) => one.index === image.index)?.role, url: image.url, small: thumbnail(image), notes: image.notes, width: image.width, height: image.height }))
-    : draft.files.value.map(({ id, file, bitmap, ours, fitted }) => ({ id, name: file.name, file, bitmap, ours, fitted, width: bitmap?.width, height: bitmap?.height }));
+    : draft.files.value.map(({ id, file, bitmap, ours, fitted, left }) => ({ id, name: file.name, file, bitmap, ours, fitted, left, width: bitmap?.width, height: bitmap?.height }));
   const [at, setAt] = useState(0);
   const current = items[Math.min(at, items.length - 1)];
   return html`
@@ -217,6 +224,9 @@ function BeforeAndAfter({ item, size, parts }) {
   const [partial, setPartial] = useState(false);
   const source = useSource(item);
   const fault = wrong(item);
+  const map = item.file && draft.roles.value[item.id];
+  const left = parts && !map ? item.left : null;
+  const seen = useMemo(() => (left && source ? withoutPainted(source, left.paint, SEEN_SIDE) : source), [source, left]);
   if (!source && !item.url) return html`<${Unseen} item=${item} fault=${fault} />`;
   const cut = item.width !== item.height;
   return html`
@@ -227,9 +237,41 @@ function BeforeAndAfter({ item, size, parts }) {
       </figure>
       ${size && html`
         <figure>
-          <${AsSeen} source=${source} size=${[size, size]} parts=${parts} tell=${setPartial} label=${`${item.name} as the model sees it${partial ? ", without what is left out" : ""}`} />
-          <figcaption class="hint">as the model sees it, ${size} × ${size}${partial ? "; what is transparent is left out" : ""}</figcaption>
+          <${AsSeen} source=${seen} size=${[size, size]} parts=${parts} tell=${setPartial} label=${`${item.name} as the model sees it${partial ? ", without what is left out" : ""}`} />
+          <figcaption class="hint">as the model sees it, ${size} × ${size}${partial ? `; what is ${left ? "painted over or " : ""}transparent is left out` : ""}</figcaption>
         </figure>`}
       ${fault && html`<p class="wrong" role="alert">${fault.message}</p>`}
+    </div>
+    ${item.bitmap && parts && !map && html`<${LeftOut} item=${item} />`}
+    ${item.left && (!parts || map) && html`<p class="hint" role="status">${map ? "Maps" : "Such pictures"} are learned whole: what is painted over in ${item.name} is not used.</p>`}`;
+}
+
+// What of a picture is not to be learned, painted over in it.
+function LeftOut({ item }) {
+  const { id, bitmap, left } = item;
+  const painting = useSignal(false);
+  const ground = useMemo(() => {
+    const canvas = document.createElement("canvas");
+    const size = [bitmap.width, bitmap.height];
+    drawCovering(canvas, bitmap, within(size, Math.min(PAINTED_SIDE, Math.max(...size))), null);
+    return canvas;
+  }, [bitmap]);
+  const begin = () => {
+    if (!left) draft.leaveOut(id, new Mask(ground.width, ground.height));
+    painting.value = true;
+  };
+  const learnAll = () => {
+    painting.value = false;
+    draft.leaveOut(id, null);
+  };
+  return html`
+    <div class="left-out">
+      <div class="row">
+        ${painting.value
+          ? html`<button type="button" class="small" onClick=${() => { painting.value = false; }}>Put the brush away</button>`
+          : html`<button type="button" class="small" onClick=${begin}><${Icon} name="brush" />Paint over what is not to be learned</button>`}
+        ${left && html`<button type="button" class="small" onClick=${learnAll}>Learn all of it</button>`}
+      </div>
+      ${painting.value && left && html`<${Brush} mask=${left.paint} ground=${ground} label="what is not to be learned" changed=${() => draft.leaveOut(id, left.paint)} />`}
     </div>`;
 }

@@ -1,6 +1,6 @@
 // Pictures and other models that steer what is drawn, and how strongly.
 
-import { drawCovering, middleOf, sizeOf } from "../canvas.js";
+import { drawCovering, middleOf, sizeOf, within } from "../canvas.js";
 import { html, useEffect, useMemo, useSignal } from "../ui.js";
 import * as draft from "../data/draft.js";
 import { modelName, modelOf, sideOf } from "../data/models.js";
@@ -108,12 +108,6 @@ function Choice({ name, picture, label, seen, pick, ground, size = [1, 1] }) {
 }
 
 const sourceOf = (picture) => (picture.paint ? veiled(picture.paint, "#fff") : picture.bitmap);
-
-// A size in the same proportions whose sides are at most `most` pixels.
-function within([width, height], most) {
-  const scale = most / Math.max(width, height);
-  return [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-}
 
 // The size of the pictures that will be drawn; null if what is set is no size.
 function canvasSize(model) {

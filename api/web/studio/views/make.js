@@ -45,7 +45,7 @@ export function Make() {
             ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
             ${kind.id === "inpaint" && html`<${Inpainting} />`}
             ${kind.id === "sample" && html`<${Steering} model=${modelOf(draft.modelIds.value[0])} />`}
-            ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${leavesOut()} side=${draft.sideNeeded.value} />`}
+            ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${draft.learnsParts.value} side=${draft.sideNeeded.value} />`}
           </div>
           <form class="settings" onSubmit=${submit} novalidate>
             ${kind.group === "learn" ? html`<${LearnSettings} kind=${kind} />` : html`<${UseSettings} kind=${kind} />`}
@@ -88,12 +88,6 @@ function Cards({ group, title }) {
 function sizeSeen() {
   if (draft.kind.value.group === "learn") return draft.overrides.value.image_size ?? draft.preset.value?.params.image_size;
   return modelOf(draft.modelIds.value[0])?.params.image_size;
-}
-
-// Whether transparent parts are left out of learning; else they are laid on white.
-function leavesOut() {
-  const params = { ...draft.preset.value?.params, ...draft.overrides.value };
-  return draft.kind.value.group === "learn" && params.top !== "object" && !params.contrastive;
 }
 
 function LearnSettings({ kind }) {
