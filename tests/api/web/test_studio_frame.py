@@ -88,9 +88,11 @@ def test_all_can_be_reached_by_keyboard(studio: Studio) -> None:
 
 def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(studio: Studio) -> None:
     job_id = studio.service.train(None, **LONG)
-    studio.page.route("**/v1/datasets/*/images/**", lambda route: route.abort(), times=1)
+    lost: list[Route] = []
+    studio.page.route("**/v1/datasets/*/images/**", lambda route: lost.append(route) or route.abort(), times=1)
     studio.open("jobs", job_id)
     studio.wait_for_status("at work")
+    until(lambda: studio.page.wait_for_timeout(50) or lost)
     api = studio.service.part("-m", "api")
     with slowed(studio.service.child("train")):
         api.kill()  # the supervisor starts another, after a pause
