@@ -666,6 +666,7 @@ def test_what_is_brushed_over_is_filled_in_and_the_rest_kept(studio: Studio, lea
     studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")
     twin = _twin(studio, learned["model_id"])  # it was learned elsewhere: there are no pictures of it
     studio.reload()
+    studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")
     studio.page.locator(f"input[name=model][value='{twin}']").check(force=True)
     studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")
     studio.page.get_by_label("steps", exact=True).fill("3")
