@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from core.recipe.fine_detail import reach_of
 from core.schemas.geometry import Boundary, round_up
 from core.storage import datasets, models
 from core.storage.tables import DatasetImage
@@ -46,7 +47,7 @@ class BoundaryHandling:
         if model.params.boundary != "torus":
             return cls(model.params.boundary)
         halo, stride = model.net.architecture.halo, model.net.architecture.total_stride
-        return cls("valid", halo + round_up(max(model.filter_reach - halo, 0), stride), stride)
+        return cls("valid", halo + round_up(max(reach_of(model.detail_filter) - halo, 0), stride), stride)
 
     @classmethod
     def of_periodic(cls, model: TrainedModel) -> "BoundaryHandling":
@@ -57,7 +58,7 @@ class BoundaryHandling:
         """
         architecture = model.net.architecture
         stride = architecture.total_stride
-        reach = max(architecture.receptive_field - 1 + stride - 1, model.filter_reach)
+        reach = max(architecture.receptive_field - 1 + stride - 1, reach_of(model.detail_filter))
         return cls("valid", round_up(reach, stride), stride, periodic=True)
 
     def extend(self, images: Tensor) -> Tensor:

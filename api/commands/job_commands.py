@@ -1,10 +1,8 @@
 """`genconvnet train`, `sample`, `reconstruct`, `inpaint` and `classify`: a job each, from pictures to files."""
 
-import inspect
 import io
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import typer
 from api.commands.models import find_model
 from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters
 from api.commands.presets import complete_preset
+from api.commands.refusals import naming_options, naming_seam
 from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, write_results
 from api.commands.session import Session, service_command
 from core.schemas.jobs import JobKind
@@ -54,60 +53,6 @@ def add_to(app: typer.Typer) -> None:
         service_command(app, kind.value, example=example, queues=(kind.queue,))(function)
 
 
-# What a field of a request is on the command line, where it is not named as the option; and the same in messages.
-_ARGUMENTS = {
-    "dataset_id": "PICTURES",
-    "model_id": "MODEL",
-    "model_ids": "--model",
-    "model_name": "--name",
-    "time_limit_seconds": "--time-limit",
-    "params.start_dataset_id": "--start",
-    "params.end_dataset_id": "--end",
-    "params.guide_dataset_id": "--guide",
-}
-_IN_MESSAGES = (
-    (r"\b(start|end|guide)_dataset_id\b", r"--\1"),
-    (r"\bneeds mode attractor\b", "needs --mode attractor"),
-    (r"\bneeds seam: true\b", "needs --seam"),
-    (r"\bwith image_size (\d+)", r"with --image-size \1"),
-)
-
-
-@contextmanager
-def _naming_options(command: Callable[..., None]) -> Iterator[None]:
-    """Let a refusal of a command's job speak of the command's options, not of fields of a request."""
-    from api.client import Invalid
-
-    try:
-        yield
-    except Invalid as error:
-        if not error.errors:
-            raise
-        options = [name for name in inspect.signature(command).parameters if name != "session"]
-        told = [
-            f"{one.file or _argument(one.field, options)}: {_with_options(one.message)}" for one in error.errors[:3]
-        ]
-        raise Invalid(error.status, "; ".join(told), error.errors) from error
-
-
-def _argument(field: str, options: Sequence[str]) -> str:
-    """Return what a field of a request is among the options (names of parameters) of a command."""
-    if blended := re.match(r"params\.blend\[(\d+)\]", field):
-        return f"model {int(blended[1]) + 1} of --blend"
-    field, index, rest = field.partition("[")
-    if field in _ARGUMENTS:
-        return _ARGUMENTS[field]
-    name = field.removeprefix("params.")
-    option = f"--{name.replace('_', '-')}" if name in options else f"--set {name}" if name != field else name
-    return option + index + rest
-
-
-def _with_options(message: str) -> str:
-    for field, option in _IN_MESSAGES:
-        message = re.sub(field, option, message)
-    return message
-
-
 def train(
     session: Session,
     pictures: Pictures = None,
@@ -145,7 +90,7 @@ def train(
     options = _options(priority, time_limit)
     if mask is not None:
         _require_learning_of_parts(session, preset, params)
-    with _dataset(session, pictures, dataset, name, maps, mask) as given, _naming_options(train):
+    with _dataset(session, pictures, dataset, name, maps, mask) as given, naming_options(train):
         job = session.client.train(given, preset, options, name=name, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 
@@ -202,7 +147,7 @@ def sample(
 
         given = {"start": uploaded(start), "guide": uploaded(guide), "end": uploaded(end)}
         blended = [replace(one, mask=uploaded(mask)) for one, mask in others]
-        with _naming_options(sample):
+        with naming_options(sample):
             job = session.client.sample(chosen, options, blend=blended, **given, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 
@@ -226,7 +171,7 @@ def reconstruct(
     """Encode and decode pictures with a model, and measure the error of each. Ctrl-C cancels it."""
     params = parameters(assignments, mode=mode, steps=steps, frames=frames)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    with _dataset(session, pictures, dataset) as given, _naming_options(reconstruct):
+    with _dataset(session, pictures, dataset) as given, naming_options(reconstruct):
         job = session.client.reconstruct(chosen, given, options, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 
@@ -251,23 +196,9 @@ def inpaint(
     """Paint the transparent parts of pictures (alpha below 128), or with --seam their edges. Ctrl-C cancels it."""
     params = parameters(assignments, count=count, seam=seam, steps=steps, seed=seed)
     options, chosen = _options(priority, time_limit), find_model(session, model)
-    with _dataset(session, pictures, dataset) as given, _naming_seam(params), _naming_options(inpaint):
+    with _dataset(session, pictures, dataset) as given, naming_seam(params), naming_options(inpaint):
         job = session.client.inpaint(chosen, given, options, **params)
     write_results(session, follow_to_end(session, job, detach), out)
-
-
-@contextmanager
-def _naming_seam(params: Mapping[str, Any]) -> Iterator[None]:
-    """Add to the refusal of pictures that --seam makes opaque ones tileable: they may have been meant for that."""
-    from api.client import Invalid
-
-    try:
-        yield
-    except Invalid as error:
-        if error.field != "dataset_id" or params.get("seam"):
-            raise
-        detail = f"{error.detail} (--seam makes opaque pictures tileable)"
-        raise Invalid(error.status, detail, error.errors) from error
 
 
 def classify(
@@ -290,7 +221,7 @@ def classify(
     """Decide which of several models each picture most likely comes from. Ctrl-C cancels it."""
     params = parameters(assignments, refine=refine, seed=seed)
     options, chosen = _options(priority, time_limit), [find_model(session, one) for one in models or ()]
-    with _dataset(session, pictures, dataset) as given, _naming_options(classify):
+    with _dataset(session, pictures, dataset) as given, naming_options(classify):
         job = session.client.classify(chosen, given, options, **params)
     write_results(session, follow_to_end(session, job, detach), out)
 

@@ -41,13 +41,17 @@ def fine_detail_filter(shown: Tensor, pictures: Tensor) -> Tensor | None:
     return kernel / kernel.sum()
 
 
+def reach_of(kernel: Tensor | None) -> int:
+    """Return how many pixels on every side of a pixel a filter reaches; 0 for none."""
+    return 0 if kernel is None else len(kernel) // 2
+
+
 def filtered(images: Tensor, kernel: Tensor) -> Tensor:
     """Return periodic pictures (N, C, H, W) convolved with a filter (S, S), S odd, channel by channel.
 
-    If they are windows of a larger picture, S // 2 pixels along each side are not the larger picture's.
+    If they are windows of a larger picture, `reach_of` it pixels along each side are not the larger picture's.
     """
-    reach = len(kernel) // 2
-    planes = functional.pad(images.flatten(0, 1)[:, None], (reach,) * 4, mode="circular")
+    planes = functional.pad(images.flatten(0, 1)[:, None], (reach_of(kernel),) * 4, mode="circular")
     return functional.conv2d(planes, kernel.to(images)[None, None]).view_as(images)
 
 

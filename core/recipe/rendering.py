@@ -53,7 +53,7 @@ def detail_filter_of(
     return fine_detail_filter(render_chains(net, chains, params, engine), examples)
 
 
-def _denoised(net: GenerativeConvNet, chains: Tensor, params: LearningParams, engine: Engine | None = None) -> Tensor:
+def _denoised(net: GenerativeConvNet, chains: Tensor, params: LearningParams, engine: Engine | None) -> Tensor:
     """Remove the noise of training from chains (M̃, C, S', S') -> the same shape."""
     compute_basis = engine.basis if engine else basis
     return denoise(net, chains, params.picture_noise, params.boundary, params.random_lattice, compute_basis)

@@ -42,9 +42,10 @@ def measure_resemblance(synthesized: Tensor, picture: Tensor, params: LearningPa
     picture are `filled`, whose joints count little: pebbles with a sixth of them filled differ from the whole
     photograph by 0.96 and 1.5.
     """
-    texture = params.top == "convolutional" and not params.fixed_size and not params.contrastive
+    if params.top != "convolutional" or params.fixed_size or params.contrastive:
+        return None
     views = _views(filled(picture[None])[0, :, :MAX_COMPARED, :MAX_COMPARED], params)
-    if not texture or not is_comparable(synthesized, views):
+    if not is_comparable(synthesized, views):
         return None
     synthesized = synthesized[:MAX_PICTURES, :, :MAX_COMPARED, :MAX_COMPARED].float()
     return Resemblance(structure_ratio(synthesized, views), spectrum_deviation(synthesized, views))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from core.pictures.sums import means
-from core.recipe.fine_detail import filtered
+from core.recipe.fine_detail import filtered, reach_of
 from core.schemas.learning import LearningParams
 
 MAX_GAIN = 1.2  # and at least 1 / 1.2; larger errors are a failure of learning, which should show
@@ -27,7 +27,7 @@ class Tone:
     @property
     def reach(self) -> int:
         """The pixels on every side of a pixel that it depends on."""
-        return 0 if self.detail_filter is None else len(self.detail_filter) // 2
+        return reach_of(self.detail_filter)
 
     @staticmethod
     def applies_to(params: LearningParams) -> bool:

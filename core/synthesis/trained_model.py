@@ -41,11 +41,6 @@ class TrainedModel:
     maps: tuple[MaterialMap, ...] = ()
     detail_filter: Tensor | None = None
 
-    @property
-    def filter_reach(self) -> int:
-        """The pixels on every side of a pixel that `detail_filter` depends on."""
-        return 0 if self.detail_filter is None else len(self.detail_filter) // 2
-
 
 def save_model(model: TrainedModel) -> bytes:
     """Return the model file: safetensors, its header carrying the params."""

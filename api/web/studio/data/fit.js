@@ -1,6 +1,6 @@
 // What a photograph must be to be made tileable: opaque, and of a size at which no pixel of it changes its scale.
 
-import { drawCovering, pngFile, sizeOf } from "../canvas.js";
+import { drawCovering, pngFile, pngOf, sizeOf } from "../canvas.js";
 
 export const MAX_PIXELS = 1024 ** 2; // of a photograph; as MAX_WHOLE_SIZE in core/schemas/learning.py, squared
 
@@ -39,8 +39,7 @@ export async function fitted(source, name, { way, size }) {
   const canvas = document.createElement("canvas");
   if (way === "crop") cropMiddle(canvas, source, size);
   else drawCovering(canvas, source, size, null);
-  const content = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
-  return { way, size, bitmap: canvas, file: pngFile(content, name) };
+  return { way, size, bitmap: canvas, file: pngFile(await pngOf(canvas), name) };
 }
 
 // Pixel for pixel.

@@ -1,12 +1,11 @@
 // The part of a picture that is learned: without what was painted over, which is sent as transparent.
 
-import { pngFile, sizeOf, within } from "../canvas.js";
+import { pngFile, pngOf, shrunk, sizeOf } from "../canvas.js";
 
 // A picture without what is painted over in it (a Mask in its proportions), as a canvas of at most `most` pixels a side.
 export function withoutPainted(source, paint, most = Infinity) {
-  const size = sizeOf(source);
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = within(size, Math.min(most, Math.max(...size)));
+  [canvas.width, canvas.height] = shrunk(sizeOf(source), most);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(source, 0, 0, canvas.width, canvas.height);
@@ -17,6 +16,5 @@ export function withoutPainted(source, paint, most = Infinity) {
 
 // The same in the picture's own pixels, as a PNG.
 export async function learnedPart(source, paint, name) {
-  const canvas = withoutPainted(source, paint);
-  return pngFile(await new Promise((resolve) => canvas.toBlob(resolve, "image/png")), name);
+  return pngFile(await pngOf(withoutPainted(source, paint)), name);
 }

@@ -1,6 +1,6 @@
 // A picture as the model will see it: its middle, at the size that is read; its transparent parts on white, or left out.
 
-import { drawCovering, middleOf } from "../canvas.js";
+import { drawCovering, middleOf, shrunk } from "../canvas.js";
 import { html, useEffect, useRef } from "../ui.js";
 
 // Draw without what is left out of learning, alpha below 128. Returns whether anything is.
@@ -35,8 +35,7 @@ const FRAMED_SIDE = 640; // pixels
 // The whole picture, of this width and height. cut: what is not in its middle square is dimmed.
 export function CropFrame({ source, width, height, alt, cut = true }) {
   const ref = useRef();
-  const scale = Math.min(1, FRAMED_SIDE / Math.max(width, height));
-  const [wide, high] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+  const [wide, high] = shrunk([width, height], FRAMED_SIDE);
   useEffect(() => {
     if (!source) return;
     const canvas = ref.current;

@@ -1,5 +1,7 @@
 // What is painted over on a picture, with a round brush. It has the picture's own pixels.
 
+import { pngOf } from "../canvas.js";
+
 const UNDOABLE = 30;
 
 export class Mask {
@@ -112,6 +114,6 @@ export class Mask {
     const pixels = context.getImageData(0, 0, this.width, this.height);
     for (let at = 0; at < pixels.data.length; at += 4) change(pixels.data, at);
     context.putImageData(pixels, 0, 0);
-    return await new Promise((resolve) => result.toBlob(resolve, "image/png"));
+    return await pngOf(result);
   }
 }

@@ -1,6 +1,6 @@
 // Where pictures come in: dropped, pasted, chosen, from an earlier set or from the examples.
 
-import { drawCovering, within } from "../canvas.js";
+import { drawCovering, shrunk } from "../canvas.js";
 import { html, signal, useEffect, useMemo, useRef, useSignal, useState } from "../ui.js";
 import { go } from "../router.js";
 import * as draft from "../data/draft.js";
@@ -253,7 +253,7 @@ function LeftOut({ item }) {
   const ground = useMemo(() => {
     const canvas = document.createElement("canvas");
     const size = [bitmap.width, bitmap.height];
-    drawCovering(canvas, bitmap, within(size, Math.min(PAINTED_SIDE, Math.max(...size))), null);
+    drawCovering(canvas, bitmap, shrunk(size, PAINTED_SIDE), null);
     return canvas;
   }, [bitmap]);
   const begin = () => {

@@ -1,6 +1,6 @@
 // Pictures and other models that steer what is drawn, and how strongly.
 
-import { drawCovering, middleOf, sizeOf, within } from "../canvas.js";
+import { drawCovering, middleOf, shrunk, sizeOf, within } from "../canvas.js";
 import { html, useEffect, useMemo, useSignal } from "../ui.js";
 import * as draft from "../data/draft.js";
 import { modelName, modelOf, sideOf } from "../data/models.js";
@@ -179,7 +179,7 @@ const PAINTED_SIDE = 512; // pixels at most: the service scales a mask to the pi
 
 // Begin to paint on a canvas in the proportions of what is drawn, with what the mask before shows there.
 function paintedOn(size, before, index) {
-  const paint = new Mask(...within(size, Math.min(PAINTED_SIDE, Math.max(...size))));
+  const paint = new Mask(...shrunk(size, PAINTED_SIDE));
   const source = before && sourceOf(before);
   if (source) {
     const seen = document.createElement("canvas");
