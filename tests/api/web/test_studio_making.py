@@ -77,6 +77,7 @@ def test_a_picture_is_shown_as_the_model_sees_it(studio: Studio) -> None:
     choose(studio, "half.png", content)
     studio.page.get_by_label("image size", exact=True).fill("20")
     studio.page.wait_for_selector("figcaption:has-text('as the model sees it, 20 × 20'):has-text('left out')")
+    until(lambda: any(studio.pixels("canvas.as-seen")))  # a canvas of another size is empty until it is drawn
     seen = Image.frombytes("RGBA", (20, 20), bytes(studio.pixels("canvas.as-seen")))
     assert seen.getpixel((10, 2))[3] == 0  # type: ignore[index]
     middle = pictures.decoded(content).convert("RGB").crop((10, 0, 50, 40)).resize((20, 20), Image.Resampling.BOX)
@@ -88,8 +89,7 @@ def test_a_picture_is_shown_as_the_model_sees_it(studio: Studio) -> None:
         assert found[3] == 255
     studio.page.click("a.card:has-text('Auto-encoder')")  # it sees pictures whole
     studio.page.wait_for_selector("figcaption:has-text('as the model sees it'):not(:has-text('left out'))")
-    whole = studio.pixels("canvas.as-seen")
-    assert whole[:4] == [255, 255, 255, 255]
+    until(lambda: studio.pixels("canvas.as-seen")[:4] == [255, 255, 255, 255])
 
 
 def test_pictures_can_be_dropped_and_pasted(studio: Studio) -> None:
@@ -443,6 +443,10 @@ def _alike(one: list[int], other: list[int]) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(one, other, strict=True))
 
 
+def _has_white(pixels: list[int]) -> bool:
+    return any(min(pixels[at : at + 3]) > 250 for at in range(0, len(pixels), 4))
+
+
 def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio, learned: dict[str, Any]) -> None:
     service, page = studio.service, studio.page
     twin = _twin(studio, learned["model_id"])
@@ -526,8 +530,10 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.wait_for_selector(".brush :text-matches('[1-9]\\d? % painted over')")  # as the mask before
     page.click(".brush button:text-is('Clear')")
     page.wait_for_selector(".start :text('Paint where Twin is drawn, or choose “No mask” for it.')")
+    until(lambda: not _has_white(studio.pixels(".companion .as-seen")))
     page.locator(".brush canvas").focus()
     page.keyboard.press("Space")
+    until(lambda: _has_white(studio.pixels(".companion .as-seen")))
     painted = studio.pixels(".companion .as-seen")
     for width, button in ((height, "Paint"), (2 * height, "Put the brush away")):
         page.get_by_label("width", exact=True).fill(str(width))
