@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Route
+from playwright.sync_api import CDPSession, Route
 from support import pictures
 from support.service import slowed
 from support.studio import LONG, Studio
@@ -282,6 +282,26 @@ def test_a_hidden_tab_keeps_no_connection_and_catches_up_when_it_is_seen(studio:
     assert studio.page.locator(".job-head .status:text-is('at work')").count() == 1
     _show(studio, hidden=False)
     studio.wait_for_status("canceled")
+
+
+def test_what_a_job_tells_costs_the_page_little(studio: Studio) -> None:
+    job_id = studio.service.train(None, **LONG)
+    studio.open("jobs", job_id)
+    studio.page.wait_for_selector(".chart:has-text('Contrast') .legend dd:not(:text-is('none yet'))")
+    browser = studio.page.context.new_cdp_session(studio.page)
+    told: list[str] = []
+    browser.on("Network.eventSourceMessageReceived", lambda event: told.append(event["eventName"]))
+    for domain in ("Network", "Performance"):
+        browser.send(f"{domain}.enable")
+    before = _times_styled(browser)
+    until(lambda: _pumped(studio, "progress", told[20:]))
+    assert _times_styled(browser) - before < 3 * len(told)
+
+
+def _times_styled(browser: CDPSession) -> int:
+    """Return how often the browser has computed styles of the page."""
+    metrics = {one["name"]: one["value"] for one in browser.send("Performance.getMetrics")["metrics"]}
+    return int(metrics["RecalcStyleCount"])
 
 
 def _show(studio: Studio, *, hidden: bool) -> None:

@@ -4,8 +4,10 @@ import { get } from "../api.js";
 import { signal } from "../ui.js";
 
 const MAX_POINTS = 4000; // drawn; of more, every second is dropped
+const DRAW_MS = 1000; // between two times that curves are drawn: each costs a phone a tenth of a second
 
 const series = new Map(); // job id -> signal of [{stage, iteration, …}]
+const arrived = new Map(); // job id -> points that are not drawn yet
 const previews = new Map(); // job id -> signal of [{step, stage, iteration, url, …}]
 
 export function seriesOf(id) {
@@ -20,6 +22,7 @@ export function previewsOf(id) {
 
 export async function loadSeries(id) {
   const { data } = await get(`v1/jobs/${id}/metrics`);
+  arrived.delete(id); // it has them
   seriesOf(id).value = thinned(data);
 }
 
@@ -30,12 +33,22 @@ export async function loadPreviews(id) {
 
 export function continueSeries(name, { job_id: id, ...data }) {
   if (name === "progress" && data.metrics && series.has(id)) {
-    series.get(id).value = thinned([...series.get(id).peek(), data.metrics]);
+    if (!arrived.has(id)) {
+      arrived.set(id, []);
+      setTimeout(drawArrived, DRAW_MS, id);
+    }
+    arrived.get(id).push(data.metrics);
   }
   if (name === "preview" && previews.has(id)) {
     const kept = previews.get(id).peek().filter((one) => one.step !== data.step);
     previews.get(id).value = [...kept, { ...data, url: `v1/jobs/${id}/previews/${data.step}` }];
   }
+}
+
+function drawArrived(id) {
+  const points = arrived.get(id);
+  arrived.delete(id);
+  if (points) series.get(id).value = thinned([...series.get(id).peek(), ...points]);
 }
 
 function thinned(points) {

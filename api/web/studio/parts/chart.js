@@ -12,11 +12,15 @@ export function Chart({ title, about, x, lines, range }) {
   const plot = useRef(null);
   const shape = lines.map((line) => line.label).join("|");
   useEffect(() => {
-    plot.current = new uPlot(optionsOf(ref.current, lines, range), [x, ...lines.map((line) => line.values)], ref.current);
+    const colours = new Colours(ref.current);
+    plot.current = new uPlot(optionsOf(colours, ref.current.clientWidth, lines, range), [x, ...lines.map((line) => line.values)], ref.current);
     const observer = new ResizeObserver(() => ref.current && plot.current?.setSize({ width: ref.current.clientWidth, height: HEIGHT }));
     observer.observe(ref.current);
     const scheme = matchMedia("(prefers-color-scheme: dark)");
-    const redraw = () => plot.current?.redraw(false);
+    const redraw = () => {
+      colours.forget();
+      plot.current?.redraw(false);
+    };
     scheme.addEventListener("change", redraw);
     return () => {
       observer.disconnect();
@@ -38,11 +42,11 @@ export function Chart({ title, about, x, lines, range }) {
     </figure>`;
 }
 
-function optionsOf(host, lines, range) {
-  const colour = (name) => () => resolved(host, name);
+function optionsOf(colours, width, lines, range) {
+  const colour = (name) => () => colours.of(name);
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   return {
-    width: host.clientWidth,
+    width,
     height: HEIGHT,
     legend: { show: false },
     cursor: { sync: { key: sync.key }, points: { size: 6 }, drag: { x: true, y: false } },
@@ -52,12 +56,28 @@ function optionsOf(host, lines, range) {
   };
 }
 
-// The colour that a custom property has now; a canvas cannot read light-dark().
-function resolved(host, name) {
-  host.style.color = `var(${name})`;
-  const { color } = getComputedStyle(host);
-  host.style.color = "";
-  return color;
+// The colours that custom properties have now; a canvas cannot read light-dark(). uPlot asks for one at each stroke, and
+// the browser styles the page anew to answer, so they are kept until the scheme changes.
+class Colours {
+  #host;
+  #found = new Map();
+
+  constructor(host) {
+    this.#host = host;
+  }
+
+  of(name) {
+    if (!this.#found.has(name)) {
+      this.#host.style.color = `var(${name})`;
+      this.#found.set(name, getComputedStyle(this.#host).color);
+      this.#host.style.color = "";
+    }
+    return this.#found.get(name);
+  }
+
+  forget() {
+    this.#found.clear();
+  }
 }
 
 function latest(values) {
