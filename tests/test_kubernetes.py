@@ -19,11 +19,11 @@ import yaml
 from sqlalchemy import make_url
 from support.tools import require
 
-from api.__main__ import GRACEFUL_SECONDS
 from api.auth.exposure import keys_required
 from api.cli import app
 from api.embedded.serve import WORKER_STOP_SECONDS
 from api.health import router
+from api.server import GRACEFUL_SECONDS
 from api.settings import ApiSettings
 from core.runtime.settings import Settings
 from core.runtime.variables import SETTINGS

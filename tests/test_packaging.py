@@ -15,9 +15,9 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
-from api.__main__ import GRACEFUL_SECONDS
 from api.auth.exposure import is_exposed, keys_required
 from api.embedded.serve import WORKER_STOP_SECONDS
+from api.server import GRACEFUL_SECONDS
 from api.settings import ApiSettings
 from core.runtime.settings import Settings
 from core.runtime.startup import REFUSED

@@ -16,7 +16,7 @@ from core.schemas.jobs import Queue
 
 # The entry points, and what they import only while they start.
 MODULES = (
-    "api.__main__",
+    "api.server",
     "worker.app",
     "alembic.command",
     "alembic.config",
@@ -84,7 +84,7 @@ def _run(module: str, arguments: tuple[str, ...], folder: str, log: str, environ
     os.environ[STARTER] = str(os.getppid())
     with exit_if_refused(f"genconvnet {module}"):
         if module == "api":
-            from api.__main__ import main
+            from api.server import main
 
             main()
         else:
