@@ -24,6 +24,7 @@ from core.theory.partition import annealed_log_weights, estimate
 from worker.errors import NonFiniteResult
 from worker.inputs import batches, dataset_rows, open_model
 from worker.job_context import JobContext
+from worker.misfits import find_transparent
 from worker.progress import ProgressReporter
 
 MIN_EFFECTIVE_SAMPLES = 2.0  # below it a single chain carries the estimate of log Z
@@ -55,7 +56,7 @@ def classify(context: JobContext) -> None:
         "models": list(params.model_ids),
         "pictures": _classify_pictures(context, rows, categories),
         "log_partitions": [{"model_id": category.model_id, **category.partition.summary()} for category in categories],
-        "remarks": _find_warnings(categories),
+        "remarks": [*_find_warnings(categories), *find_transparent(context, rows)],
     }
     content = json.dumps(report, ensure_ascii=False, allow_nan=False).encode()
     context.add_artifact("classification.json", "application/json", content)

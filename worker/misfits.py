@@ -1,28 +1,44 @@
-"""What pictures that steer a sampling job lose when they are scaled and cropped to the size of what is drawn."""
+"""What a job's pictures lose before it uses them: what is cut off or enlarged to fit, and what is transparent."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from core.pictures.images import is_transparent
 from core.schemas.sampling import ResolvedSampleParams, datasets_of
 from core.storage import datasets
+from core.storage.tables import DatasetImage
 from worker.job_context import JobContext
 
 ENLARGED = 1.5  # times, from which on a picture is said to be enlarged
+NAMED = 3  # pictures that a remark names
 
 
 def find_misfits(context: JobContext, params: ResolvedSampleParams) -> list[str]:
-    """Return a remark for each picture or mask that is cut off, and for each picture that is enlarged."""
+    """Return remarks on what a sampling job draws with.
+
+    Each picture or mask that is cut off has one, each picture that is enlarged, and each that is transparent somewhere.
+    """
     size = (params.width, params.height)
     return [
         remark
         for parameter, dataset_id in datasets_of(params.model_dump()).items()
         for row in datasets.find(context.database, dataset_id).images
-        for remark in _misfits(_called(parameter), (row.width, row.height), size)
+        for remark in _misfits(context, _called(parameter), row, size)
     ]
 
 
-def _misfits(what: str, own: tuple[int, int], drawn: tuple[int, int]) -> Iterator[str]:
-    """Yield what a picture of `own` (width, height) loses when it is scaled to cover `drawn`, and cropped to that."""
+def find_transparent(context: JobContext, rows: Sequence[DatasetImage]) -> list[str]:
+    """Return one remark that names pictures which are transparent somewhere, or none, for jobs that see whole ones."""
+    names = [row.filename for row in rows if _is_transparent(context, row)]
+    if not names:
+        return []
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return [f"transparent parts count as white, in {', '.join(names[:NAMED])}{more}"]
+
+
+def _misfits(context: JobContext, what: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
+    """Yield what a picture loses when it is scaled to cover `drawn` (width, height), and cropped to that."""
+    own = (row.width, row.height)
     scale = max(wanted / side for side, wanted in zip(own, drawn, strict=True))
     lost_width, lost_height = (1 - wanted / scale / side for side, wanted in zip(own, drawn, strict=True))
     lost = max(lost_width, lost_height)
@@ -33,8 +49,16 @@ def _misfits(what: str, own: tuple[int, int], drawn: tuple[int, int]) -> Iterato
             f"{what} has other proportions than what is drawn, {drawn_width} x {drawn_height}: its middle is used, and "
             f"{lost:.0%} of it, at its {where}, is cut off"
         )
-    if scale >= ENLARGED and not what.startswith("the mask"):
+    if what.startswith("the mask"):
+        return
+    if scale >= ENLARGED:
         yield f"{what} is enlarged {scale:.1f} times, from {width} x {height}"
+    if _is_transparent(context, row):
+        yield f"{what} is transparent in parts, which count as white"
+
+
+def _is_transparent(context: JobContext, row: DatasetImage) -> bool:
+    return row.mode in ("LA", "RGBA") and is_transparent(context.blobs.get(row.blob))
 
 
 def _called(parameter: str) -> str:

@@ -19,6 +19,7 @@ from core.theory import decoding
 from core.theory.boundary import crop, mirror
 from worker.inputs import BoundaryHandling, batches, dataset_rows, open_model
 from worker.job_context import JobContext
+from worker.misfits import find_transparent
 from worker.origins import Origins
 from worker.progress import ProgressReporter
 
@@ -77,7 +78,7 @@ def reconstruct(context: JobContext) -> None:
                 top.append(picture.to(torch.uint8))
                 bottom.append(pixels)
     context.add_picture("contact-sheet.png", sheet([*top, *bottom], columns=len(top)))
-    context.succeed(metrics=_summary(results))
+    context.succeed(metrics={**_summary(results), "remarks": find_transparent(context, rows)})
 
 
 def psnr(rmse: float) -> float | None:

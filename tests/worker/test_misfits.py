@@ -1,11 +1,12 @@
-"""What a sampling job says of pictures of another size or other proportions than what it draws."""
+"""What jobs say of pictures of another size or other proportions than what is drawn, and of transparent ones."""
 
 from support.finished_models import SIZE, add_model, noise_png
-from support.pictures import png
+from support.pictures import png, with_hole
 from support.worker_harness import WorkerHarness
 
 from core.jobs.requests import NewJob
 from core.schemas.jobs import JobKind
+from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import ResolvedSampleParams
 
 
@@ -32,3 +33,31 @@ def test_a_job_says_what_is_cut_off_and_what_is_enlarged(harness: WorkerHarness)
     assert said(blend=[{"model_id": other, "mask_dataset_id": tall}]) == [
         f"the mask of model 1 of blend {proportions} 75% of it, at its top and bottom, is cut off"
     ]
+    holed, opaque = (
+        harness.add_dataset(a=with_hole(SIZE, SIZE, hole=(0, 0, side, side), grey=True)) for side in (4, 0)
+    )
+    assert said(guide_dataset_id=opaque, guide_strength=0.1) is None
+    assert said(guide_dataset_id=holed, guide_strength=0.1) == [
+        "the guide picture is transparent in parts, which count as white"
+    ]
+    assert said(blend=[{"model_id": other, "mask_dataset_id": holed}]) is None
+
+
+def test_a_reconstruction_names_the_transparent_pictures(harness: WorkerHarness) -> None:
+    model_id, _ = add_model(harness)
+    holed = with_hole(SIZE, SIZE, hole=(0, 0, 4, 4), grey=True)
+
+    def said(**contents: bytes) -> list[str]:
+        asked = NewJob(
+            kind=JobKind.RECONSTRUCT,
+            params=ReconstructParams().model_dump(),
+            model_id=model_id,
+            dataset_id=harness.add_dataset(**contents),
+        )
+        found: list[str] = harness.work(asked).metrics["remarks"]
+        return found
+
+    assert said(a=noise_png(1)) == []
+    assert said(a=noise_png(1), b=holed) == ["transparent parts count as white, in b.png"]
+    many = said(a=holed, b=holed, c=noise_png(1), d=holed, e=holed, f=holed)
+    assert many == ["transparent parts count as white, in a.png, b.png, d.png and 2 more"]
