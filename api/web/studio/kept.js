@@ -99,7 +99,7 @@ async function restoredMask({ name, datasetId, painted }) {
   if (!painted) return await steering.storedPicture(datasetId);
   const before = await decoded(painted);
   const paint = new Mask(before.width, before.height);
-  paint.context.drawImage(before, 0, 0);
+  paint.takePainted(before);
   return { name, datasetId, paint };
 }
 

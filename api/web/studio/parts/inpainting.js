@@ -79,7 +79,7 @@ export function take({ id, params: { image_size: side } }, source, { url = null,
   const picture = document.createElement("canvas");
   drawCovering(picture, source, [side, side], null);
   const mask = new Mask(side, side);
-  if (painted) mask.context.drawImage(painted, 0, 0, side, side);
+  if (painted) mask.takePainted(painted);
   else mask.takeTransparent(picture);
   draft.hole.value = { modelId: id, url, name, source, picture, mask, share: mask.share() };
 }

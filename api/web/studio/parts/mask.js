@@ -14,6 +14,8 @@ export class Mask {
     this.before = [];
   }
 
+  #empty = true; // null: not known since the last change
+
   get width() {
     return this.canvas.width;
   }
@@ -33,9 +35,14 @@ export class Mask {
 
   // Whether nothing is painted, not even faintly.
   get isEmpty() {
+    this.#empty ??= !this.#isPainted();
+    return this.#empty;
+  }
+
+  #isPainted() {
     const { data } = this.pixels;
-    for (let at = 3; at < data.length; at += 4) if (data[at]) return false;
-    return true;
+    for (let at = 3; at < data.length; at += 4) if (data[at]) return true;
+    return false;
   }
 
   // Keep what is there, so that the next stroke can be undone.
@@ -46,6 +53,7 @@ export class Mask {
 
   stroke(from, to, width, erase = false) {
     const { context } = this;
+    this.#empty = null;
     context.globalCompositeOperation = erase ? "destination-out" : "source-over";
     context.lineWidth = width;
     context.beginPath();
@@ -55,12 +63,14 @@ export class Mask {
   }
 
   undo() {
+    this.#empty = null;
     const last = this.before.pop();
     if (last) this.context.putImageData(last, 0, 0);
   }
 
   clear() {
     this.keep();
+    this.#empty = true;
     this.context.clearRect(0, 0, this.width, this.height);
   }
 
@@ -70,6 +80,12 @@ export class Mask {
     let found = 0;
     for (let at = 3; at < data.length; at += 4) found += data[at] > 127;
     return found / (this.width * this.height);
+  }
+
+  // Begin with what was painted before, as a picture that is opaque there.
+  takePainted(picture) {
+    this.#empty = null;
+    this.context.drawImage(picture, 0, 0, this.width, this.height);
   }
 
   // Begin with what is transparent in a picture (a canvas of the same size).
@@ -86,6 +102,7 @@ export class Mask {
     const seen = picture.getContext("2d").getImageData(0, 0, this.width, this.height).data;
     const paint = this.context.createImageData(this.width, this.height);
     for (let at = 0; at < seen.length; at += 4) paint.data[at + 3] = paintOf(seen[at], seen[at + 1], seen[at + 2], seen[at + 3]);
+    this.#empty = null;
     this.context.putImageData(paint, 0, 0);
   }
 
