@@ -7,6 +7,7 @@ With --url a running service is used, and what it has already learned is not lea
 import argparse
 import io
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ Job = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", help="a running service instead of one that is started for this")
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--chromium", default=shutil.which("chromium-headless-shell") or shutil.which("chromium"))
     options = parser.parse_args()
     with running_service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
         run = Run(client)

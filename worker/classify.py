@@ -50,13 +50,14 @@ def classify(context: JobContext) -> None:
     """Find log Z of each model, then p(c | I) of each picture by Bayes' rule with equal priors."""
     params = ResolvedClassifyParams.model_validate(context.lease.params)
     rows = dataset_rows(context)
+    transparent = find_transparent(context, rows)
     progress = ProgressReporter(context, len(params.model_ids), params.all_steps)
     categories = [_load_category(context, params, index, progress) for index in range(len(params.model_ids))]
     report = {
         "models": list(params.model_ids),
         "pictures": _classify_pictures(context, rows, categories),
         "log_partitions": [{"model_id": category.model_id, **category.partition.summary()} for category in categories],
-        "remarks": [*_find_warnings(categories), *find_transparent(context, rows)],
+        "remarks": [*_find_warnings(categories), *transparent],
     }
     content = json.dumps(report, ensure_ascii=False, allow_nan=False).encode()
     context.add_artifact("classification.json", "application/json", content)

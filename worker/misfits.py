@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from core.pictures.images import is_transparent
+from core.pictures.masks import is_opaque
 from core.schemas.sampling import ResolvedSampleParams, datasets_of
 from core.storage import datasets
 from core.storage.tables import DatasetImage
@@ -23,20 +23,23 @@ def find_misfits(context: JobContext, params: ResolvedSampleParams) -> list[str]
         remark
         for parameter, dataset_id in datasets_of(params.model_dump()).items()
         for row in datasets.find(context.database, dataset_id).images
-        for remark in _misfits(context, _called(parameter), row, size)
+        for remark in (*_misfits(_called(parameter), row, size), *_on_white(context, parameter, row, size))
     ]
 
 
 def find_transparent(context: JobContext, rows: Sequence[DatasetImage]) -> list[str]:
-    """Return one remark that names pictures which are transparent somewhere, or none, for jobs that see whole ones."""
-    names = [row.filename for row in rows if _is_transparent(context, row)]
+    """Return one remark that names the pictures whose middle square is transparent somewhere; none if there are none.
+
+    For jobs that lay transparent parts on white.
+    """
+    names = [row.filename for row in rows if _is_transparent(context, row, (1, 1))]
     if not names:
         return []
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return [f"transparent parts count as white, in {', '.join(names[:NAMED])}{more}"]
 
 
-def _misfits(context: JobContext, what: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
+def _misfits(what: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
     """Yield what a picture loses when it is scaled to cover `drawn` (width, height), and cropped to that."""
     own = (row.width, row.height)
     scale = max(wanted / side for side, wanted in zip(own, drawn, strict=True))
@@ -49,16 +52,19 @@ def _misfits(context: JobContext, what: str, row: DatasetImage, drawn: tuple[int
             f"{what} has other proportions than what is drawn, {drawn_width} x {drawn_height}: its middle is used, and "
             f"{lost:.0%} of it, at its {where}, is cut off"
         )
-    if what.startswith("the mask"):
-        return
-    if scale >= ENLARGED:
+    if scale >= ENLARGED and not what.startswith("the mask"):
         yield f"{what} is enlarged {scale:.1f} times, from {width} x {height}"
-    if _is_transparent(context, row):
-        yield f"{what} is transparent in parts, which count as white"
 
 
-def _is_transparent(context: JobContext, row: DatasetImage) -> bool:
-    return row.mode in ("LA", "RGBA") and is_transparent(context.blobs.get(row.blob))
+def _on_white(context: JobContext, parameter: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
+    """Yield that a picture is laid on white where it is transparent. Masks are laid on black, as meant."""
+    if not parameter.startswith("blend") and _is_transparent(context, row, drawn):
+        yield f"{_called(parameter)} is transparent in parts, which count as white"
+
+
+def _is_transparent(context: JobContext, row: DatasetImage, proportions: tuple[int, int]) -> bool:
+    context.renewer.check_stop()
+    return "A" in row.mode and not is_opaque(context.blobs.get(row.blob), proportions)
 
 
 def _called(parameter: str) -> str:

@@ -53,7 +53,7 @@ def reconstruct(context: JobContext) -> None:
     rows = dataset_rows(context)
     size, channels = model.params.image_size, len(model.levels.mean)
     progress = ProgressReporter(context, len(rows), params.passes)
-    origins = Origins.of(context, PRECISION)
+    origins, warnings = Origins.of(context, PRECISION), find_transparent(context, rows)
     results: list[Reconstruction] = []
     top: list[Tensor] = []
     bottom: list[Tensor] = []
@@ -78,7 +78,7 @@ def reconstruct(context: JobContext) -> None:
                 top.append(picture.to(torch.uint8))
                 bottom.append(pixels)
     context.add_picture("contact-sheet.png", sheet([*top, *bottom], columns=len(top)))
-    context.succeed(metrics={**_summary(results), "remarks": find_transparent(context, rows)})
+    context.succeed(metrics={**_summary(results), "remarks": warnings})
 
 
 def psnr(rmse: float) -> float | None:

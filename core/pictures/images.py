@@ -74,12 +74,6 @@ def read_masked_picture(content: bytes, size: int, channels: int) -> MaskedPictu
     return MaskedPicture(_channels_first(pixels), torch.from_numpy(known))
 
 
-def is_transparent(content: bytes) -> bool:
-    """Return True if a pixel of a picture file is not wholly opaque."""
-    with Image.open(io.BytesIO(content)) as opened:
-        return "A" in opened.getbands() and opened.getchannel("A").getextrema()[0] < WHITE  # type: ignore[operator]
-
-
 def _laid_on(opened: Image.Image, channels: int, ground: int = WHITE) -> Image.Image:
     """Convert to grey (1 channel) or colour (3), with transparent parts laid on a ground of this grey level."""
     picture = opened.convert("RGBA" if channels == 3 else "LA")

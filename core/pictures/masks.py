@@ -21,6 +21,14 @@ def middle_square(width: int, height: int) -> CropBox:
     return left, top, left + side, top + side
 
 
+def middle_part(size: tuple[int, int], proportions: tuple[int, int]) -> CropBox:
+    """Return the largest middle part of a picture of `size` (width, height) in the proportions of another size."""
+    scale = min(side / wanted for side, wanted in zip(size, proportions, strict=True))
+    width, height = (max(round(scale * wanted), 1) for wanted in proportions)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return left, top, left + width, top + height
+
+
 def known_share(picture: Image.Image) -> Image.Image:
     """Return a floating-point picture that is 1 where the pixels of `picture` are known, else 0."""
     if not picture.has_transparency_data:
@@ -79,7 +87,13 @@ def with_mask(picture: Image.Image, mask: Image.Image) -> Image.Image:
     return result
 
 
-def is_opaque(content: bytes) -> bool:
-    """Return True if no pixel of a picture file is transparent, not even partly."""
+def is_opaque(content: bytes, proportions: tuple[int, int] | None = None) -> bool:
+    """Return True if no pixel of a picture file is transparent, not even partly.
+
+    proportions: (width, height) of the middle part that is looked at, by default the whole picture.
+    """
     with Image.open(io.BytesIO(content)) as opened:
-        return not opened.has_transparency_data or opened.convert("RGBA").getchannel("A").getextrema()[0] == WHOLE_ALPHA
+        if not opened.has_transparency_data:
+            return True
+        part = middle_part(opened.size, proportions or opened.size)
+        return opened.convert("RGBA").getchannel("A").crop(part).getextrema()[0] == WHOLE_ALPHA

@@ -36,13 +36,15 @@ def test_pictures_are_evened_if_all_models_learned_from_evened_ones(harness, mon
     monkeypatch.setattr(
         worker.classify,
         "class_log_densities",
-        lambda models, images: seen.append(images) or torch.zeros(1, len(models)),
+        lambda models, images: seen.append(images) or torch.zeros(len(images), len(models)),
     )
     one, _ = add_model(harness, boundary="padded", even_light=4.0)
     other, _ = add_model(harness, boundary="padded", even_light=others, seed=4)
-    job = harness.work(classification(harness.add_dataset(a=noise_png(1)), one, other))
+    holed = pictures.with_hole(SIZE, SIZE, hole=(0, 0, 4, 4), grey=True)
+    job = harness.work(classification(harness.add_dataset(a=noise_png(1), b=holed), one, other))
     picture = read_picture(noise_png(1), SIZE, 1)
     assert torch.equal(seen[0][0], evened(picture, others))
+    assert "transparent parts count as white, in b.png" in job.metrics["remarks"]
     assert any("evened differently" in warning for warning in job.metrics["remarks"]) == (others is None)
 
 

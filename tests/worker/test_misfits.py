@@ -33,14 +33,17 @@ def test_a_job_says_what_is_cut_off_and_what_is_enlarged(harness: WorkerHarness)
     assert said(blend=[{"model_id": other, "mask_dataset_id": tall}]) == [
         f"the mask of model 1 of blend {proportions} 75% of it, at its top and bottom, is cut off"
     ]
-    holed, opaque = (
-        harness.add_dataset(a=with_hole(SIZE, SIZE, hole=(0, 0, side, side), grey=True)) for side in (4, 0)
+    holed, opaque, off_centre = (
+        harness.add_dataset(a=with_hole(width, SIZE, hole=(0, 0, side, side), grey=True))
+        for width, side in ((SIZE, 4), (SIZE, 0), (2 * SIZE, 4))
     )
     assert said(guide_dataset_id=opaque, guide_strength=0.1) is None
     assert said(guide_dataset_id=holed, guide_strength=0.1) == [
         "the guide picture is transparent in parts, which count as white"
     ]
     assert said(blend=[{"model_id": other, "mask_dataset_id": holed}]) is None
+    (cut_off,) = said(guide_dataset_id=off_centre, guide_strength=0.1) or ()
+    assert "is cut off" in cut_off
 
 
 def test_a_reconstruction_names_the_transparent_pictures(harness: WorkerHarness) -> None:
@@ -57,7 +60,8 @@ def test_a_reconstruction_names_the_transparent_pictures(harness: WorkerHarness)
         found: list[str] = harness.work(asked).metrics["remarks"]
         return found
 
-    assert said(a=noise_png(1)) == []
+    off_centre = with_hole(2 * SIZE, SIZE, hole=(0, 0, 4, 4), grey=True)
+    assert said(a=noise_png(1), b=off_centre) == []
     assert said(a=noise_png(1), b=holed) == ["transparent parts count as white, in b.png"]
     many = said(a=holed, b=holed, c=noise_png(1), d=holed, e=holed, f=holed)
     assert many == ["transparent parts count as white, in a.png, b.png, d.png and 2 more"]

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.pictures import with_hole
 
 from core.pictures.images import (
     SHEET_GAP,
     Levels,
     filter_sheet,
-    is_transparent,
     read_picture,
     resize_periodic,
     sheet,
@@ -95,13 +93,6 @@ def test_transparent_parts_of_a_grey_picture_are_laid_on_white():
     array = np.zeros((16, 16, 2), dtype=np.uint8)
     array[:, 8:, 1] = 255
     assert read_picture(png(array), 16, 1)[0, 0].tolist() == [255.0] * 8 + [0.0] * 8
-
-
-@pytest.mark.parametrize("grey", [True, False])
-def test_a_picture_is_transparent_if_a_pixel_is(grey):
-    assert is_transparent(with_hole(8, 8, hole=(3, 3, 4, 4), grey=grey))
-    assert not is_transparent(with_hole(8, 8, hole=(3, 3, 3, 3), grey=grey))
-    assert not is_transparent(png(random_bytes(8, 8)))
 
 
 def test_sec7_the_mean_is_subtracted_from_each_channel():

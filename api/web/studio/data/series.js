@@ -22,7 +22,6 @@ export function previewsOf(id) {
 
 export async function loadSeries(id) {
   const { data } = await get(`v1/jobs/${id}/metrics`);
-  arrived.delete(id); // it has them
   seriesOf(id).value = thinned(data);
 }
 
@@ -45,11 +44,16 @@ export function continueSeries(name, { job_id: id, ...data }) {
   }
 }
 
+// Draw the points that arrived. They take the place of those that an answer has brought meanwhile, or that learning has
+// gone back behind.
 function drawArrived(id) {
   const points = arrived.get(id);
   arrived.delete(id);
-  if (points) series.get(id).value = thinned([...series.get(id).peek(), ...points]);
+  const before = series.get(id).peek().filter((one) => isLater(points[0], one));
+  series.get(id).value = thinned([...before, ...points]);
 }
+
+const isLater = (one, other) => one.stage > other.stage || (one.stage === other.stage && one.iteration > other.iteration);
 
 function thinned(points) {
   return points.length > MAX_POINTS ? points.filter((_, index) => index % 2 === 0 || index === points.length - 1) : points;

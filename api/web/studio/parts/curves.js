@@ -1,39 +1,60 @@
 // How well the learning goes, as curves, with what to look for in words.
 
-import { html } from "../ui.js";
+import { html, useMemo } from "../ui.js";
 import { seriesOf } from "../data/series.js";
 import { Chart } from "./chart.js";
 
 const COLOURS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6"];
 
-export function Curves({ job }) {
-  const points = seriesOf(job.id).value;
+// Its arguments stay while a job goes on, so only new points draw it again.
+export function Curves({ id, iterations }) {
+  const points = seriesOf(id).value;
+  const charts = useMemo(() => chartsOf(points, iterations), [points, iterations]);
   if (points.length < 2) return null;
-  const { iterations } = job.params;
-  const x = points.map((one) => (one.stage - 1) * iterations + one.iteration);
-  const pick = (read) => points.map((one) => read(one) ?? null);
   return html`
     <section class="curves" aria-labelledby="curves-title">
       <h2 id="curves-title">How the learning goes</h2>
-      <div class="charts">
-        <${Chart} title="Contrast" about="The chains should reach the pictures' line." x=${x} lines=${[
-          { label: "pictures", colour: "--quiet", dash: [4, 4], values: pick((one) => one.data_std) },
-          { label: "chains", colour: "--line-1", values: pick((one) => one.chain_std) },
-          ...(points.some((one) => one.shown_std) ? [{ label: "as shown", colour: "--line-2", values: pick((one) => one.shown_std) }] : []),
-        ]} />
-        <${Chart} title="Active units" about="A layer near 0 or 100 % does little." x=${x} lines=${layersOf(points).map((layer) => ({
-          label: `layer ${layer + 1}, %`,
-          colour: COLOURS[layer % COLOURS.length],
-          values: pick((one) => (layer in (one.active_share ?? []) ? 100 * one.active_share[layer] : null)),
-        }))} />
-        <${Chart} title="Score gap" about="Pictures minus chains: near 0 the net cannot tell them apart." x=${x} lines=${[
-          { label: "gap", colour: "--line-1", values: pick((one) => one.score_difference) },
-        ]} />
-        ${reconstruction(points) && html`<${Chart} title="Reconstruction error" about="Grey levels between pictures and what the net draws of them." x=${x} lines=${[
-          { label: "error", colour: "--line-2", values: pick((one) => one.reconstruction_std) },
-        ]} />`}
-      </div>
+      <div class="charts">${charts.map((one) => html`<${Chart} key=${one.title} ...${one} />`)}</div>
     </section>`;
+}
+
+function chartsOf(points, iterations) {
+  const x = points.map((one) => (one.stage - 1) * iterations + one.iteration);
+  const pick = (read) => points.map((one) => read(one) ?? null);
+  return [
+    {
+      title: "Contrast",
+      about: "The chains should reach the pictures' line.",
+      x,
+      lines: [
+        { label: "pictures", colour: "--quiet", dash: [4, 4], values: pick((one) => one.data_std) },
+        { label: "chains", colour: "--line-1", values: pick((one) => one.chain_std) },
+        ...(points.some((one) => one.shown_std) ? [{ label: "as shown", colour: "--line-2", values: pick((one) => one.shown_std) }] : []),
+      ],
+    },
+    {
+      title: "Active units",
+      about: "A layer near 0 or 100 % does little.",
+      x,
+      lines: layersOf(points).map((layer) => ({
+        label: `layer ${layer + 1}, %`,
+        colour: COLOURS[layer % COLOURS.length],
+        values: pick((one) => (layer in (one.active_share ?? []) ? 100 * one.active_share[layer] : null)),
+      })),
+    },
+    {
+      title: "Score gap",
+      about: "Pictures minus chains: near 0 the net cannot tell them apart.",
+      x,
+      lines: [{ label: "gap", colour: "--line-1", values: pick((one) => one.score_difference) }],
+    },
+    ...(reconstruction(points) ? [{
+      title: "Reconstruction error",
+      about: "Grey levels between pictures and what the net draws of them.",
+      x,
+      lines: [{ label: "error", colour: "--line-2", values: pick((one) => one.reconstruction_std) }],
+    }] : []),
+  ];
 }
 
 const layersOf = (points) => Array.from({ length: Math.max(...points.map((one) => one.active_share?.length ?? 0)) }, (_, index) => index);

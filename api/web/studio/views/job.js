@@ -56,7 +56,7 @@ export function Job({ parts: [id, name] }) {
           <${JobSettings} job=${job} />
         </aside>
       </div>
-      ${learning && html`<${Curves} job=${job} />`}
+      ${learning && html`<${Curves} id=${job.id} iterations=${job.params.iterations} />`}
       ${name && html`<${Viewer} key=${id} job=${job} name=${name} close=${() => go("jobs", id)} />`}
     </div>`;
 }
