@@ -298,6 +298,57 @@ def test_what_a_job_tells_costs_the_page_little(studio: Studio) -> None:
     assert _times_styled(browser) - before < 3 * len(told)
 
 
+def test_curves_are_drawn_when_there_are_new_points_and_many_at_once(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("jobs", learned["id"])
+    studio.page.wait_for_selector(".chart:has-text('Contrast') .legend dd:not(:text-is('none yet'))")
+    found = studio.page.evaluate(CURVES, learned["id"])
+    assert found["drawn by a new job"] == 0
+    assert found["steps at once"] == found["steps before"]
+    last = found["steps before"][-1]
+    assert found["steps"] == [*found["steps before"], *range(last + 1, last + 11)]
+    assert found["steps after going back"] == [*found["steps before"], last + 1, last + 2]
+    assert 0 < found["drawn by points"] <= 2 * studio.page.locator(".chart").count()
+
+
+# Tell the page ten times of a job, then of ten points, then of two behind which learning has gone back.
+CURVES = """async (id) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const {jobOf} = await import(folder + "data/jobs.js");
+  const {continueSeries, seriesOf} = await import(folder + "data/series.js");
+  let drawn = 0;
+  const clear = CanvasRenderingContext2D.prototype.clearRect;
+  CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+    drawn += 1;
+    return clear.apply(this, box);
+  };
+  const shown = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 50)));
+  const steps = () => seriesOf(id).value.map((one) => one.iteration);
+  const settled = async (before) => { while (seriesOf(id).value === before) await shown(); };
+  const point = seriesOf(id).value.at(-1);
+  const tell = (iteration) => continueSeries("progress", {job_id: id, metrics: {...point, iteration}});
+  const found = {"steps before": steps()};
+  for (let time = 0; time < 10; time += 1) {
+    jobOf(id).value = {...jobOf(id).value};
+    await shown();
+  }
+  found["drawn by a new job"] = drawn;
+  const last = steps().at(-1);
+  let before = seriesOf(id).value;
+  for (let step = last + 1; step <= last + 10; step += 1) tell(step);
+  found["steps at once"] = steps();
+  await settled(before);
+  await shown();
+  found["steps"] = steps();
+  found["drawn by points"] = drawn;
+  before = seriesOf(id).value;
+  tell(last + 1);
+  tell(last + 2);
+  await settled(before);
+  found["steps after going back"] = steps();
+  return found;
+}"""
+
+
 def _times_styled(browser: CDPSession) -> int:
     """Return how often the browser has computed styles of the page."""
     metrics = {one["name"]: one["value"] for one in browser.send("Performance.getMetrics")["metrics"]}
