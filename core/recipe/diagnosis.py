@@ -19,6 +19,7 @@ MAX_WIDE_ITERATIONS = 40  # in a row
 NORMAL_STD_RATIO = 1.3  # below it a state is worth returning to; from a wider one chains only explode again
 TOLERATED_CONTRAST = 0.2  # relative difference between the spread of chains and pictures at the end
 TOLERATED_ACTIVE = (0.05, 0.95)  # share of a layer's units
+TOLERATED_RECONSTRUCTION = 0.5  # error of reconstructions, relative to the pictures' spread; well learned it is 0.1
 LITTLE_OPAQUE = 0.67  # share of the windows
 DEAD_ACTIVE_SHARE = 1e-4  # a layer with fewer active units, on pictures and on chains, is dead
 
@@ -85,11 +86,14 @@ def has_normal_spread(chains: Tensor, data_std: float, reference_std: float) -> 
     return rms(chains) < NORMAL_STD_RATIO * max(data_std, reference_std)
 
 
-def find_warnings(health: Health, has_top_filter: bool = False, ended_early: bool = False) -> list[str]:
+def find_warnings(
+    health: Health, has_top_filter: bool = False, ended_early: bool = False, reconstructs: bool = False
+) -> list[str]:
     """Return the warnings about the end of a run, in words for the user; none if it is healthy.
 
     has_top_filter: the top layer is an object's one unit, which must be active on all pictures and is not judged.
     ended_early: the pictures had stopped coming nearer, so that more iterations are not advised.
+    reconstructs: the net is to reconstruct whole pictures. Patches of a dictionary are made of few of its filters.
     """
     found = []
     stds = [std for std in (health.chain_std, health.shown_std) if std is not None]
@@ -99,6 +103,12 @@ def find_warnings(health: Health, has_top_filter: bool = False, ended_early: boo
         too_faint = "" if ended_early else ": more iterations may help"
         advice = too_faint if wrong[-1] < 1 else ": a smaller learning_rate may help"
         found.append(f"the synthesized pictures' contrast is {wrong[-1]:.2f} times the training pictures'{advice}")
+    error = health.reconstruction_std
+    if reconstructs and error is not None and not error <= TOLERATED_RECONSTRUCTION * health.data_std:
+        found.append(
+            f"reconstructions are off by {error:.3g} grey levels, where the training pictures' contrast is "
+            f"{health.data_std:.3g}: a picture_noise as large as reference_std, or a smaller learning_rate, may help"
+        )
     judged = health.active_share[:-1] if has_top_filter else health.active_share
     for index, share in enumerate(judged, start=1):
         if not TOLERATED_ACTIVE[0] <= share <= TOLERATED_ACTIVE[1]:

@@ -99,6 +99,14 @@ def test_more_iterations_are_not_advised_where_they_were_not_wanted():
     assert strong.endswith(": a smaller learning_rate may help")
 
 
+def test_a_net_that_is_to_reconstruct_is_warned_about_if_it_does_not():
+    for error, warned in ((10.0, False), (10.1, True), (NAN, True)):
+        found = find_warnings(replace(GOOD, reconstruction_std=error), reconstructs=True)
+        assert len(found) == warned, error
+    assert "off by nan grey levels, where the training pictures' contrast is 20:" in found[0]
+    assert find_warnings(replace(GOOD, reconstruction_std=15.0)) == []
+
+
 @pytest.mark.parametrize(
     "changed", [{"chain_std": 16.5}, {"chain_std": 23.5}, {"shown_std": 16.5}, {"active_share": (0.06, 0.94)}]
 )
