@@ -21,12 +21,14 @@ def importing() -> Iterator[None]:
 
     What modules are made of, 100,000s of objects, stays until the process ends, and is not searched later either.
     """
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 def die_with_parent(signal_number: signal.Signals = signal.SIGKILL, parent: int | None = None) -> None:

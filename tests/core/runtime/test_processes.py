@@ -1,11 +1,14 @@
-"""Child processes end with their parent."""
+"""Child processes end with their parent; modules are imported without a search for garbage."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 
-from core.runtime.processes import with_starter
+import pytest
+
+from core.runtime.processes import importing, with_starter
 
 WAITS = "import time; from core.runtime.processes import die_with_starter; die_with_starter(); time.sleep(600)"
 
@@ -20,3 +23,21 @@ def test_a_process_ends_if_its_starter_ended_while_it_was_importing() -> None:
     finally:
         orphan.kill()
         orphan.wait()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_searched_for_after_imports_as_before(enabled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # what the tests made so far
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(ModuleNotFoundError):
+            _import_nothing()
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+
+
+def _import_nothing() -> None:
+    with importing():
+        assert not gc.isenabled()
+        raise ModuleNotFoundError
