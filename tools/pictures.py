@@ -33,7 +33,7 @@ Job = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", help="a running service instead of one that is started for this")
-    parser.add_argument("--chromium", default=shutil.which("chromium-headless-shell") or shutil.which("chromium"))
+    parser.add_argument("--chromium", default=shutil.which("chromium-headless-shell") or "/usr/bin/chromium")
     options = parser.parse_args()
     with running_service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
         run = Run(client)

@@ -10,25 +10,25 @@ from core.storage.tables import DatasetImage
 from worker.job_context import JobContext
 
 ENLARGED = 1.5  # times, from which on a picture is said to be enlarged
-NAMED = 3  # pictures that a remark names
+NAMED = 3  # pictures that a warning names
 
 
 def find_misfits(context: JobContext, params: ResolvedSampleParams) -> list[str]:
-    """Return remarks on what a sampling job draws with.
+    """Return warnings about what a sampling job draws with.
 
     Each picture or mask that is cut off has one, each picture that is enlarged, and each that is transparent somewhere.
     """
     size = (params.width, params.height)
     return [
-        remark
+        warning
         for parameter, dataset_id in datasets_of(params.model_dump()).items()
         for row in datasets.find(context.database, dataset_id).images
-        for remark in (*_misfits(_called(parameter), row, size), *_on_white(context, parameter, row, size))
+        for warning in (*_misfits(parameter, row, size), *_on_white(context, parameter, row, size))
     ]
 
 
 def find_transparent(context: JobContext, rows: Sequence[DatasetImage]) -> list[str]:
-    """Return one remark that names the pictures whose middle square is transparent somewhere; none if there are none.
+    """Return one warning that names the pictures whose middle square is transparent somewhere; none if there are none.
 
     For jobs that lay transparent parts on white.
     """
@@ -39,9 +39,9 @@ def find_transparent(context: JobContext, rows: Sequence[DatasetImage]) -> list[
     return [f"transparent parts count as white, in {', '.join(names[:NAMED])}{more}"]
 
 
-def _misfits(what: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
+def _misfits(parameter: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
     """Yield what a picture loses when it is scaled to cover `drawn` (width, height), and cropped to that."""
-    own = (row.width, row.height)
+    what, own = _called(parameter), (row.width, row.height)
     scale = max(wanted / side for side, wanted in zip(own, drawn, strict=True))
     lost_width, lost_height = (1 - wanted / scale / side for side, wanted in zip(own, drawn, strict=True))
     lost = max(lost_width, lost_height)
@@ -52,19 +52,23 @@ def _misfits(what: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[s
             f"{what} has other proportions than what is drawn, {drawn_width} x {drawn_height}: its middle is used, and "
             f"{lost:.0%} of it, at its {where}, is cut off"
         )
-    if scale >= ENLARGED and not what.startswith("the mask"):
+    if scale >= ENLARGED and not _is_mask(parameter):
         yield f"{what} is enlarged {scale:.1f} times, from {width} x {height}"
 
 
 def _on_white(context: JobContext, parameter: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
     """Yield that a picture is laid on white where it is transparent. Masks are laid on black, as meant."""
-    if not parameter.startswith("blend") and _is_transparent(context, row, drawn):
+    if not _is_mask(parameter) and _is_transparent(context, row, drawn):
         yield f"{_called(parameter)} is transparent in parts, which count as white"
 
 
 def _is_transparent(context: JobContext, row: DatasetImage, proportions: tuple[int, int]) -> bool:
     context.renewer.check_stop()
     return "A" in row.mode and not is_opaque(context.blobs.get(row.blob), proportions)
+
+
+def _is_mask(parameter: str) -> bool:
+    return parameter.startswith("blend")
 
 
 def _called(parameter: str) -> str:

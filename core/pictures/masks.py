@@ -16,9 +16,7 @@ CropBox = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 def middle_square(width: int, height: int) -> CropBox:
     """Return the square that a picture is cropped to: its short side, and the middle of its long side."""
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+    return middle_part((width, height), (1, 1))
 
 
 def middle_part(size: tuple[int, int], proportions: tuple[int, int]) -> CropBox:

@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { signal } from "../ui.js";
 
 const MAX_POINTS = 4000; // drawn; of more, every second is dropped
-const DRAW_MS = 1000; // between two times that curves are drawn: each costs a phone a tenth of a second
+const DRAW_MS = 1000; // between two times that curves are drawn, which costs more than all else of an event
 
 const series = new Map(); // job id -> signal of [{stage, iteration, …}]
 const arrived = new Map(); // job id -> points that are not drawn yet

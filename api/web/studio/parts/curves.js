@@ -6,7 +6,7 @@ import { Chart } from "./chart.js";
 
 const COLOURS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6"];
 
-// Its arguments stay while a job goes on, so only new points draw it again.
+// The job around it changes with each event; its charts change with new points alone.
 export function Curves({ id, iterations }) {
   const points = seriesOf(id).value;
   const charts = useMemo(() => chartsOf(points, iterations), [points, iterations]);

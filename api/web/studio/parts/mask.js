@@ -5,6 +5,8 @@ import { pngOf } from "../canvas.js";
 const UNDOABLE = 30;
 
 export class Mask {
+  #empty = true; // null: not known since the last change
+
   constructor(width, height) {
     this.canvas = document.createElement("canvas");
     this.canvas.width = width;
@@ -13,8 +15,6 @@ export class Mask {
     this.context.lineCap = this.context.lineJoin = "round";
     this.before = [];
   }
-
-  #empty = true; // null: not known since the last change
 
   get width() {
     return this.canvas.width;
