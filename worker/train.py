@@ -270,9 +270,7 @@ class _TrainingRun:
         end = early_end(self.params, steady_at)
         opaque_share, window = self._opaque_share(), self.learner.architecture.receptive_field
         reconstructs = self.params.contrastive and not self.params.of_patches
-        warnings = find_warnings(
-            health, self.learner.state.net.has_top_filter, end is not None, reconstructs=reconstructs
-        )
+        warnings = find_warnings(health, self.learner.state.net.has_top_filter, end is not None, reconstructs)
         return {
             **_health_metrics(health, self.levels.gain),
             **(asdict(resemblance) if resemblance else {}),
