@@ -1,5 +1,6 @@
 """Files by path, in a local folder or an S3-compatible store. A write is atomic: all of the file or nothing."""
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import GenericError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
+from tenacity import retry, retry_if_exception, stop_after_delay
 
 PREFIXES = ("datasets/", "jobs/", "models/")  # of all files of the service; the bucket may hold other files too
 STREAM_CHUNK_BYTES = 1 << 20
 CONNECT_SECONDS, REQUEST_SECONDS, RETRIES, RETRY_SECONDS = 5, 60, 3, 15  # for a store on the network
+FOLDER_SECONDS = 10  # to make a file's folders while others remove them, because they are empty
 
 
 THUMBNAIL = ".thumbnail.webp"  # at the end of the path of a picture's thumbnail
@@ -64,6 +67,12 @@ def local_folder(url: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
+def _is_folder_removed(error: BaseException) -> bool:
+    """Return True if a file's folders could not be made because one of them was removed at the same time."""
+    # obstore names neither the step that failed nor the operating system's error but in its message
+    return isinstance(error, GenericError) and "create dir" in str(error) and f"os error {errno.ENOENT}" in str(error)
+
+
 class Blobs:
     """The blob store at `url` (file:// or s3://)."""
 
@@ -81,19 +90,24 @@ class Blobs:
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
         size = file.tell()
-        file.seek(0)
         self._put(path, file)
         return StoredBlob(path, size, digest.hexdigest())
 
     def _put(self, path: str, content: bytes | BinaryIO) -> None:
         try:
-            self._store.put(path, content)
+            self._put_once(path, content)
         except (NotFoundError, FileNotFoundError) as error:
             if self.folder is not None:
                 raise
             raise BlobStoreUnavailable(f"cannot store {path}: the bucket does not exist") from error
         if self.folder is not None:
             _fsync(self.folder, path)
+
+    @retry(retry=retry_if_exception(_is_folder_removed), stop=stop_after_delay(FOLDER_SECONDS), reraise=True)
+    def _put_once(self, path: str, content: bytes | BinaryIO) -> None:
+        if not isinstance(content, bytes):
+            content.seek(0)
+        self._store.put(path, content)
 
     def get(self, path: str) -> bytes:
         """Return the content of a file. Raises BlobMissing."""

@@ -1,8 +1,11 @@
 """The blob store, in a local folder and on an S3-compatible server."""
 
 import hashlib
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,14 @@ from core.storage.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobStore
 
 CONTENT = bytes(range(256)) * 20
 TRANSIENT = (BaseError, ConnectionError)  # as in worker/runner.py
+REMOVING = """
+import os
+from contextlib import suppress
+while True:
+    for folder in ("v/w/x/y", "v/w/x", "v/w", "v"):
+        with suppress(OSError):  # it is not empty, or not there
+            os.rmdir(folder)
+"""
 
 
 @pytest.fixture
@@ -129,6 +140,19 @@ def test_files_are_added_while_others_in_their_folder_are_deleted(blobs: Blobs) 
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(churn, "abcd"))
+
+
+def test_a_file_is_added_however_often_its_empty_folders_are_removed_meanwhile(tmp_path: Path) -> None:
+    """By other processes, as `delete` does. Before it tried again, half of the files could not be added."""
+    blobs = Blobs(tmp_path.as_uri())
+    with ExitStack() as processes:
+        for _ in range(2):
+            process = processes.enter_context(subprocess.Popen([sys.executable, "-c", REMOVING], cwd=tmp_path))
+            processes.callback(process.kill)
+        for _ in range(100):
+            blobs.put("v/w/x/y/a", CONTENT)
+            assert blobs.get("v/w/x/y/a") == CONTENT
+            (tmp_path / "v/w/x/y/a").unlink()
 
 
 def test_a_missing_bucket_is_unavailable_and_not_a_missing_file(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> None:
