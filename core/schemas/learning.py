@@ -41,11 +41,10 @@ class LearningParams(BaseModel, LearnedSize):
             validate_default=True,  # because image_size may be given without it
             ge=2,
             le=512,
-            description="Learn from patches with this side in pixels, cut at random places out of the pictures. Chains "
-            "have this size too. With boundary torus the patches are windows of a texture: the net works on one window "
-            "at a time, however large the picture is, and the model draws any size. With other boundaries it draws "
-            "patches only; with one layer of this kernel_size it is the prototype model (Def. 4). null: learn from "
-            "whole pictures.",
+            description="Learn from patches with this side in pixels, cut at random places out of the pictures; chains "
+            "have this size too. With boundary torus the patches are windows of a texture of any size, and the model "
+            "draws any size. With other boundaries it draws patches; with one layer of this kernel_size it is the "
+            "prototype model (Def. 4). null: learn from whole pictures.",
         ),
     ] = None
     layers: Annotated[
@@ -128,13 +127,10 @@ class LearningParams(BaseModel, LearnedSize):
     orientations: Annotated[
         Orientations,
         Field(
-            description="The turns and flips that the training pictures are shown in, by degrees anticlockwise: 0, 90, "
-            "180, 270, and after a flip left to right flipped-0, flipped-90, flipped-180, flipped-270. In each "
-            "iteration each picture (or patch) is shown in one of them, drawn at random: all of them are learned as "
-            "one density. 0 is the picture as it is. any, alone: turned by any angle, by bicubic resampling, for "
-            "textures that look alike from all sides; the finest detail loses contrast. Needs an image_size of 1.42 "
-            "times the patch_size and a few pixels; of whole pictures, the corners that were turned in are not "
-            "learned from.",
+            description="The turns and flips that the training pictures are learned in. Degrees anticlockwise: 0, 90, "
+            "180, 270; after a flip left to right flipped-0 to flipped-270. Each iteration draws one for each picture "
+            "or patch. any, alone: every angle, for textures that look alike from all sides; the finest detail loses "
+            "contrast, and patch_size must be below two thirds of image_size.",
         ),
     ] = ("0",)
     bounded: Annotated[
@@ -217,10 +213,9 @@ class LearningParams(BaseModel, LearnedSize):
         Field(
             ge=1,
             le=MAX_PROCESSES,
-            description="Processes that learn together, each with a share of the chains and of an iteration's training "
-            "pictures: on a GPU each, or on a share of the processor's cores. What is learned depends on their number "
-            "by rounding alone, which grows over many iterations. At most as many as there are chains or pictures. A "
-            "worker that has fewer GPUs, or fewer cores, starts fewer, and says so in the job's remarks.",
+            description="Processes that learn together, each on a GPU or on a share of the cores, and with a share of "
+            "the chains and pictures: at most as many as there are of these. Their number changes rounding alone, "
+            "which grows over many iterations. A worker that can start fewer says so in the job's remarks.",
         ),
     ] = 1
     checkpoint_seconds: Annotated[
