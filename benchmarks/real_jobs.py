@@ -22,7 +22,7 @@ from timing import median_seconds
 from core.engine import choose_engine
 from core.engine.dynamics import Dynamics
 from core.engine.parallel import threads
-from core.pictures.images import read_picture
+from core.pictures.images import Levels, read_picture
 from core.pictures.training_set import TrainingSet
 from core.recipe.learner import Learner
 from core.recipe.preparation import prepare_for
@@ -86,15 +86,19 @@ def compare_iterations(device: torch.device, precision: str, turns: int, count: 
 
 def _learners(params: LearningParams, device: torch.device) -> tuple[Learner, Mapping[str, Callable[[], object]]]:
     """Return our learner of the example's texture, and an iteration of each peer with the same net and picture."""
-    picture = read_picture((ROOT / "examples" / "texture.png").read_bytes(), params.image_size, 3)
-    images, levels = prepare_for(params, picture[None])
-    images = images.to(device)
-    learner = Learner(TrainingSet.of(images, levels), params)
+    learner, _ = learner_of(params, device)
     peers = {
-        name: PeerLearner(learner.state.net, images, learner.state.chains, params, maker).update
+        name: PeerLearner(learner.state.net, learner.pictures.read([0]), learner.state.chains, params, maker).update
         for name, maker in peer_samplers().items()
     }
     return learner, peers
+
+
+def learner_of(params: LearningParams, device: torch.device) -> tuple[Learner, Levels]:
+    """Return a learner of the example's texture, and how its grey levels were changed."""
+    picture = read_picture((ROOT / "examples" / "texture.png").read_bytes(), params.image_size, 3)
+    images, levels = prepare_for(params, picture[None].to(device))
+    return Learner(TrainingSet.of(images, levels), params), levels
 
 
 def _repeat(update: Callable[[], object]) -> None:

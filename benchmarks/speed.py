@@ -20,7 +20,7 @@ from typing import Any
 
 import operations
 import torch
-from experiment_1 import run_experiment_1
+from in_full import run_in_full
 from peers import LOOP, TORCHEBM
 from real_jobs import compare_canvas, compare_iterations, measure_demo
 from report import write_json
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report["demo"] = measure_demo(options.out / "demo")
     report["growth"] = [asdict(row) for row in measure_growth(device, options.precision, options.turns, options.quick)]
     if options.full:
-        report["experiment_1"] = run_experiment_1(device, options.precision, options.out)
+        report["in_full"] = run_in_full(device, options.precision, options.out)
     if report["ratio_to_torchebm"] is None:
         sys.stderr.write("torchebm is not installed (it is in the extra `bench`), so nothing is compared with it\n")
     text = markdown(report)
@@ -99,7 +99,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of `ours`")
     parser.add_argument("--turns", type=int, default=5, help="turns of each measurement")
     parser.add_argument("--quick", action="store_true", help="leave out the larger sizes and the demo")
-    parser.add_argument("--full", action="store_true", help="also run Experiment 1 at the paper's size: 21,000 steps")
+    parser.add_argument("--full", action="store_true", help="also run whole jobs and profile them: in_full.py")
     parser.add_argument("--out", type=Path, default=Path("benchmark-output"), help="output folder")
     parser.add_argument("--json", type=Path, help="path for speed.json instead of --out")
     return parser.parse_args(arguments)

@@ -40,14 +40,24 @@ def markdown(report: dict[str, Any]) -> str:
             ],
         ),
     ]
-    full = report.get("experiment_1")
-    if full is not None:
-        health = "; ".join(full["remarks"]) or "healthy"
-        parts.append(
-            f"Experiment 1 in full: {full['seconds']:.0f} s, {full['peak_mib']:.0f} MiB at the peak, "
-            f"{full['recoveries']} recoveries, SWD ratio {full['distance_ratio']:.2f}, {health}.\n"
-        )
+    if "in_full" in report:
+        parts.append(in_full(report["in_full"]))
     return "\n".join(parts)
+
+
+def in_full(full: dict[str, Any]) -> str:
+    """Return the figures of the whole jobs."""
+    paper, quick, canvas = full["experiment_1"], full["quick"], full["canvas"]
+    health = "; ".join(paper["remarks"]) or "healthy"
+    return (
+        f"Experiment 1 in full: {paper['seconds']:.0f} s, {paper['peak_mib']:.0f} MiB at the peak, "
+        f"{paper['recoveries']} recoveries, SWD ratio {paper['distance_ratio']:.2f}, {health}.\n"
+        f"`quick` learned twice: {' and '.join(f'{one:.1f}' for one in quick['seconds'])} s, "
+        f"{'the same chains' if quick['equal'] else 'DIFFERENT CHAINS'}.\n"
+        f"A canvas of {canvas['side']} x {canvas['side']} in {canvas['steps']} steps: {canvas['seconds']:.1f} s, "
+        f"{canvas['peak_mib']:.0f} MiB at the peak.\n"
+        f"Profiles: {', '.join(full['profiles'])}.\n"
+    )
 
 
 def _jobs(report: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import conditions
+import in_full
 import methods
 import operations
 import peers
@@ -18,10 +19,12 @@ import real_jobs
 import samplers
 import shards
 import speed
+import speed_report
 import torch
 from PIL import Image
 from quilting import quilt, right_of_cut
 from random_phase import periodic_component, random_phase
+from samplers import noise_pictures
 
 from core.engine import choose_engine, has_bfloat16
 from core.pictures.images import write_picture
@@ -290,6 +293,26 @@ def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
     assert ("torchebm is not installed" in printed.err) == (find_spec("torchebm") is None)
     with Image.open(tmp_path / "speed.png") as plotted:
         assert plotted.size[0] > plotted.size[1]
+
+
+def test_whole_jobs_are_run_and_profiled(tmp_path, monkeypatch):
+    small = {"image_size": 24, "iterations": 2, "num_chains": 2, "layers": PRESETS["quick"].layers[:1]}
+    monkeypatch.setitem(PRESETS, "texture", PRESETS["texture"].model_copy(update=small))
+    short = {"quick": small_yardsticks()["quick"].model_copy(update={"iterations": 2})}
+    monkeypatch.setattr(in_full, "YARDSTICKS", short)
+    for name, value in {"LARGE_CANVAS": 60, "DEFAULT_STEPS": 2, "PROFILED_STEPS": 1, "PROFILED_ITERATIONS": 1}.items():
+        monkeypatch.setattr(in_full, name, value)
+    monkeypatch.setattr(in_full, "noise_pictures", lambda *_: noise_pictures(1, 48, torch.device("cpu")))
+    found = in_full.run_in_full(torch.device("cpu"), "float32", tmp_path)
+    assert found["quick"]["equal"]
+    assert found["canvas"]["side"] == 60
+    assert [Path(path).name for path in found["profiles"]] == ["profile-steps.txt", "profile-iterations.txt"]
+    assert all("convolution" in Path(path).read_text() for path in found["profiles"])
+    with Image.open(tmp_path / "experiment-1.png") as chains:
+        assert min(chains.size) >= 24
+    text = speed_report.in_full(found)
+    assert "the same chains" in text
+    assert "A canvas of 60 x 60 in 2 steps" in text
 
 
 def test_step_operations_are_counted_by_hand():
