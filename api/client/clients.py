@@ -1,6 +1,5 @@
 """`Client` and `AsyncClient`: uploads, and a method for each kind of job."""
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +28,7 @@ from api.client.resources import (
     pages_of,
 )
 from api.client.runners import AsyncRunner, SyncRunner
-from api.client.steps import Asynchronous, Emits, Request, Steps, Synchronous, iteration, operation, send
+from api.client.steps import Asynchronous, Emits, Request, Steps, Synchronous, iteration, once, operation, send
 from api.client.uploads import Pictures, PicturesOrDataset, parts_of
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.sampling import with_ids
@@ -215,9 +214,9 @@ class _Client(Generic[AnyJob]):
 
         Raises Invalid if it does not say so, and NotFound if the service does not have the model or the dataset.
         """
-        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         files = [("image", part) for part in parts_of(picture)]
-        response = yield from send(Request("POST", "v1/replays", files=files, headers=headers))
+        request = Request("POST", "v1/replays", files=files, headers=once(idempotency_key))
+        response = yield from send(request)
         return attached(parse(self.job_type, response), self._runner)
 
     def _post_on(
@@ -250,8 +249,8 @@ class _Client(Generic[AnyJob]):
         body = {"kind": kind, **fields, "params": params, "priority": options.priority}
         if options.time_limit_seconds is not None:
             body["time_limit_seconds"] = options.time_limit_seconds
-        headers = {"Idempotency-Key": options.idempotency_key or uuid.uuid4().hex}
-        response = yield from send(Request("POST", "v1/jobs", json=body, headers=headers))
+        request = Request("POST", "v1/jobs", json=body, headers=once(options.idempotency_key))
+        response = yield from send(request)
         return attached(parse(self.job_type, response), self._runner)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from api.client.answers import parse, parse_page
 from api.client.data import Data, Dataset, Model, Preset
 from api.client.files import write_new
-from api.client.steps import Asynchronous, Emit, Emits, Request, Steps, Synchronous, iteration, operation, send
+from api.client.steps import Asynchronous, Emit, Emits, Request, Steps, Synchronous, iteration, once, operation, send
 from api.client.uploads import FileToSend, Pictures, upload_of
 
 Item = TypeVar("Item", bound=Data)
@@ -78,7 +78,7 @@ def create_dataset(pictures: Pictures, name: str | None) -> Steps[Dataset]:
         "v1/datasets",
         files=[("images", part) for part in upload.parts],
         data={**texts, "maps": json.dumps(upload.roles)} if upload.roles else texts,
-        idempotent=False,
+        headers=once(),
         answer_seconds=UPLOAD_SECONDS,
     )
     return parse(Dataset, (yield from send(request)))
@@ -114,7 +114,7 @@ class _Models(_Resource):
             "v1/models",
             files=[("model", (Path(path).name, FileToSend(Path(path))))],
             data={} if name is None else {"name": name},
-            idempotent=False,
+            headers=once(),
             answer_seconds=UPLOAD_SECONDS,
         )
         return parse(Model, (yield from send(request)))

@@ -6,6 +6,7 @@ function into a method that returns the result in a `Synchronous` class, and mus
 """
 
 import functools
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,11 @@ class Request:
     files: Any = None
     idempotent: bool = True
     answer_seconds: float | None = None
+
+
+def once(key: str | None = None) -> dict[str, str]:
+    """Return the header by which the service does a request once, however often it is sent. key: if None, a new one."""
+    return {"Idempotency-Key": key or uuid.uuid4().hex}
 
 
 @dataclass(frozen=True)

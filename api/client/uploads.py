@@ -115,7 +115,13 @@ def _parts(picture: PictureSource, index: int) -> list[Part]:
         return [(file.name, FileToSend(file)) for file in files]
     if _is_pillow(picture):
         return [_encoded(picture, f"picture-{index}")]  # type: ignore[arg-type]
-    return [(Path(str(getattr(picture, "name", f"picture-{index}"))).name, picture)]  # type: ignore[list-item]
+    return [(Path(str(getattr(picture, "name", f"picture-{index}"))).name, _repeatable(picture))]  # type: ignore[arg-type]
+
+
+def _repeatable(file: IO[bytes]) -> IO[bytes] | bytes:
+    """Return what can be sent twice: a file, which httpx reads from its beginning each time, or a stream's content."""
+    is_seekable = getattr(file, "seekable", None)
+    return file if is_seekable is not None and is_seekable() else file.read()
 
 
 def _is_upload(path: Path) -> bool:

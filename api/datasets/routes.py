@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from api import file_cleanup, files, thumbnails
+from api import file_cleanup, files, idempotency, thumbnails
 from api.app_state import AppState, AppStateDep
 from api.datasets import service
 from api.datasets.decoder_pool import DecodeResult, service_stopping
@@ -19,12 +20,14 @@ from api.datasets.form import FIELDS, is_archive, pictures_of
 from api.datasets.maps import FIELD, Roles, parse_maps
 from api.datasets.schemas import DatasetOut
 from api.errors import Problem
+from api.idempotency import IdempotencyKey
 from api.openapi import file_response, form_body
 from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
-from api.uploads.forms import FormFile, UploadFormDep
+from api.uploads.forms import FormFile, UploadForm, UploadFormDep
 from core.storage import datasets
 from core.storage.errors import NotFound
+from core.storage.idempotency import find_earlier
 from core.storage.tables import Dataset, DatasetImage
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -36,6 +39,7 @@ async def create(
     request: Request,
     response: Response,
     form: UploadFormDep,
+    idempotency_key: IdempotencyKey = None,
 ) -> DatasetOut:
     """Upload pictures as a dataset. Either all of them are stored or none.
 
@@ -48,10 +52,9 @@ async def create(
 
     What people pack into a zip besides pictures, such as captions and the files of their system, is skipped and listed.
     """
-    files = pictures_of(form)
-    name, roles = form.name(), parse_maps(form.texts.get(FIELD))
+    upload = _Upload(form, pictures_of(form), form.name(), parse_maps(form.texts.get(FIELD)), idempotency_key)
     disconnected = threading.Event()
-    work = partial(_create, app_state, name, files, roles, disconnected)
+    work = partial(_create, app_state, upload, disconnected)
     watch = asyncio.create_task(_watch_disconnect(request, disconnected))
     try:
         created = await run_sync(work, limiter=app_state.upload_limiter.threads)
@@ -69,15 +72,24 @@ async def _watch_disconnect(request: Request, disconnected: threading.Event) -> 
     disconnected.set()
 
 
-def _create(
-    app_state: AppState,
-    name: str | None,
-    files: Sequence[FormFile],
-    roles: Roles | None,
-    disconnected: threading.Event,
-) -> Dataset:
-    with closing(_decode(app_state, files, roles)) as results:
-        return service.create(app_state, name, _until_aborted(app_state, results, disconnected), roles)
+@dataclass(frozen=True)
+class _Upload:
+    """What a client asks to store: its form, and what is in it. key: the Idempotency-Key."""
+
+    form: UploadForm
+    files: Sequence[FormFile]
+    name: str | None
+    roles: Roles | None
+    key: str | None
+
+
+def _create(app_state: AppState, upload: _Upload, disconnected: threading.Event) -> Dataset:
+    repeatable = idempotency.of_form(upload.key, upload.form)
+    if repeatable is not None and (earlier := find_earlier(app_state.database, Dataset, repeatable)):
+        return earlier
+    with closing(_decode(app_state, upload.files, upload.roles)) as results:
+        decoded = _until_aborted(app_state, results, disconnected)
+        return service.create(app_state, upload.name, decoded, upload.roles, repeatable)
 
 
 def _until_aborted(

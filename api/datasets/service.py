@@ -8,17 +8,25 @@ from api.datasets.files import DecodedPicture, PictureRefused, SkippedFile
 from api.datasets.maps import Roles, check_material
 from api.disk_space import ensure_disk_space
 from api.errors import Problem
-from api.file_cleanup import delete_on_failure
+from api.file_cleanup import delete_files, delete_on_failure
 from core.storage import datasets
+from core.storage.idempotency import Idempotency
 from core.storage.tables import Dataset, DatasetImage, new_id
 
 
 def create(
-    app_state: AppState, name: str | None, results: Iterable[DecodeResult], roles: Roles | None = None
+    app_state: AppState,
+    name: str | None,
+    results: Iterable[DecodeResult],
+    roles: Roles | None = None,
+    idempotency: Idempotency | None = None,
 ) -> Dataset:
-    """Store a dataset. Raises Problem, naming each refused file, or if the disk is full; then nothing is stored.
+    """Store a dataset, or return the one that the same request under the same Idempotency-Key has stored meanwhile.
 
     roles: of the maps of a material, by file name, if the dataset is one.
+
+    Raises Problem, naming each refused file, or if the disk is full, and Conflict if the Idempotency-Key was used for
+    another request; then nothing is stored.
     """
     ensure_disk_space(app_state)
     dataset_id = new_id("dataset")
@@ -41,7 +49,10 @@ def create(
             check_material(dataset.images, roles)
             for image in dataset.images:
                 image.role = roles[image.filename]
-        return datasets.add(app_state.database, dataset)
+        row = datasets.add(app_state.database, dataset, idempotency)
+        if row is not dataset:
+            delete_files(app_state.blobs, paths)
+        return row
 
 
 def _check_count(app_state: AppState, count: int) -> None:

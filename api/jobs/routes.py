@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from api import file_cleanup, files, thumbnails
 from api.app_state import AppState, AppStateDep
 from api.errors import NoContent
+from api.idempotency import IdempotencyKey
 from api.jobs import service
 from api.jobs.events import has_received_end, is_event_id, stream_events
 from api.jobs.schemas import JobIn, JobOut, PreviewOut, ResumeIn
@@ -33,15 +34,6 @@ MAX_STEP = (1 << 31) - 1  # of a column of integers
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 artifacts_router = APIRouter(tags=["jobs"])
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        description="A repeated request with the same key and body returns the first's job.",
-    ),
-]
 
 
 def _event_id(text: str) -> str:

@@ -1,12 +1,9 @@
 """Create, cancel and resume jobs: check the request, write the row, then notify the workers."""
 
-import hashlib
-import json
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel
-
+from api import idempotency
 from api.app_state import AppState
 from api.disk_space import ensure_disk_space
 from api.errors import validation_problem
@@ -14,9 +11,9 @@ from api.jobs import validation
 from api.jobs.schemas import AnyJobIn, ResumeIn
 from core.broker import events
 from core.jobs import requests
-from core.jobs.requests import Idempotency
 from core.schemas.jobs import JobKind, JobStatus, Replay
 from core.storage.errors import Conflict
+from core.storage.idempotency import find_earlier
 from core.storage.tables import Job
 
 
@@ -28,16 +25,14 @@ def create(app_state: AppState, body: AnyJobIn, key: str | None, replays: Replay
     Raises Problem if the settings cannot work or the disk is full, NotFound if a dataset or model is missing, and
     Conflict if the key was used with another body.
     """
-    idempotency = None
-    if key is not None:
-        idempotency = Idempotency(key, _digest(body))
-        if earlier := requests.find_earlier(app_state.database, idempotency):
-            return earlier
+    repeatable = idempotency.of_body(key, body)
+    if repeatable is not None and (earlier := find_earlier(app_state.database, Job, repeatable)):
+        return earlier
     ensure_disk_space(app_state)
     new = validation.resolve(app_state, body)
     if replays is not None:  # its parameters are complete, and of no preset
         new = replace(new, replays=replays, preset=None)
-    job = requests.accept(app_state.database, new, idempotency)
+    job = requests.accept(app_state.database, new, repeatable)
     _announce(app_state, job)
     return job
 
@@ -123,10 +118,3 @@ def _announce(app_state: AppState, job: Job) -> None:
 
 def _publish(app_state: AppState, job: Job, name: events.EventName, status: JobStatus) -> None:
     events.publish(app_state.redis, job.id, name, {"status": status}, owner=job.owner_seq)
-
-
-def _digest(body: BaseModel) -> bytes:
-    """Return the SHA-256 of the fields that the client sent; defaults such as a drawn seed differ between requests."""
-    return hashlib.sha256(
-        json.dumps(body.model_dump(mode="json", exclude_unset=True), sort_keys=True).encode()
-    ).digest()

@@ -1,16 +1,16 @@
 """/v1/models"""
 
-from functools import partial
 from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 
-from api import file_cleanup, files
+from api import file_cleanup, files, idempotency
 from api.app_state import AppStateDep
 from api.datasets.files import clean_name
 from api.errors import Problem
+from api.idempotency import IdempotencyKey
 from api.models import service
 from api.models.schemas import ModelIn, ModelOut
 from api.openapi import BINARY, OCTETS, file_response, form_body
@@ -18,6 +18,7 @@ from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
 from api.uploads.forms import NAME_LENGTH, UploadForm, UploadFormDep
 from core.storage import models
+from core.storage.tables import Model
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -32,10 +33,16 @@ async def create(
     app_state: AppStateDep,
     response: Response,
     form: UploadFormDep,
+    idempotency_key: IdempotencyKey = None,
 ) -> ModelOut:
     """Import a model that was learned elsewhere. Its settings, shapes and every number are checked."""
     model, name = _model_file(form), form.name()
-    work = partial(service.import_model, app_state, model.file, clean_name(model.filename, "model.safetensors"), name)
+    filename = clean_name(model.filename, "model.safetensors")
+
+    def work() -> Model:
+        repeatable = idempotency.of_form(idempotency_key, form)
+        return service.import_model(app_state, model.file, filename, name, repeatable)
+
     row = await run_sync(work, limiter=app_state.upload_limiter.models)
     response.headers["Location"] = public_url(f"/v1/models/{row.id}")
     return ModelOut.of(row)

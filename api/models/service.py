@@ -5,16 +5,25 @@ from typing import BinaryIO
 from api.app_state import AppState
 from api.disk_space import ensure_disk_space
 from api.errors import Problem
-from api.file_cleanup import delete_on_failure
+from api.file_cleanup import delete_files, delete_on_failure
 from core.schemas.model_file import BrokenFile
 from core.storage import models
+from core.storage.idempotency import Idempotency, find_earlier
 from core.storage.tables import Model, new_id
 
 
-def import_model(app_state: AppState, file: BinaryIO, filename: str, name: str | None) -> Model:
-    """Store a model's file and its row. Raises Problem, naming the wrong tensor or field, or if the disk is full."""
+def import_model(
+    app_state: AppState, file: BinaryIO, filename: str, name: str | None, idempotency: Idempotency | None = None
+) -> Model:
+    """Store a model's file and its row, or return the model that the same request under the same key has stored.
+
+    Raises Problem, naming the wrong tensor or field, or if the disk is full, and Conflict if the Idempotency-Key was
+    used for another request.
+    """
     from api.models.import_check import check_model_file  # numpy, without which the API starts sooner
 
+    if idempotency is not None and (earlier := find_earlier(app_state.database, Model, idempotency)):
+        return earlier
     ensure_disk_space(app_state)
     try:
         header = check_model_file(file)
@@ -26,17 +35,18 @@ def import_model(app_state: AppState, file: BinaryIO, filename: str, name: str |
     with delete_on_failure(app_state.blobs, lambda: models.find(app_state.database, model_id)) as paths:
         stored = app_state.blobs.put_file(f"models/{model_id}/model.safetensors", file)
         paths.append(stored.blob)
-        return models.add(
-            app_state.database,
-            Model(
-                id=model_id,
-                name=name,
-                params=header.params.model_dump(mode="json"),
-                channels=header.channels,
-                maps=[one.model_dump() for one in header.maps],
-                media_type="application/octet-stream",
-                bytes=stored.bytes,
-                sha256=stored.sha256,
-                blob=stored.blob,
-            ),
+        model = Model(
+            id=model_id,
+            name=name,
+            params=header.params.model_dump(mode="json"),
+            channels=header.channels,
+            maps=[one.model_dump() for one in header.maps],
+            media_type="application/octet-stream",
+            bytes=stored.bytes,
+            sha256=stored.sha256,
+            blob=stored.blob,
         )
+        row = models.add(app_state.database, model, idempotency)
+        if row is not model:
+            delete_files(app_state.blobs, paths)
+        return row

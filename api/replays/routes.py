@@ -9,7 +9,8 @@ from starlette.datastructures import UploadFile
 
 from api.app_state import AppStateDep
 from api.errors import validation_problem
-from api.jobs.routes import IdempotencyKey, job_out
+from api.idempotency import IdempotencyKey
+from api.jobs.routes import job_out
 from api.jobs.schemas import JobOut
 from api.openapi import BINARY, form_body
 from api.public_urls import public_url

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import delete as remove
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, lazyload
 
 from core.jobs import outcomes, shards
@@ -18,11 +17,10 @@ from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
+from core.storage.idempotency import Idempotency, create_once
 from core.storage.tables import (
-    NO_OWNER,
     Artifact,
     Dataset,
-    IdempotencyKey,
     Job,
     JobModel,
     Metric,
@@ -55,76 +53,45 @@ class NewJob:
     replays: Replay | None = None
 
 
-@dataclass(frozen=True)
-class Idempotency:
-    """The client's Idempotency-Key and the SHA-256 of its request."""
-
-    key: str
-    request_sha256: bytes
-
-
 def accept(database: Database, new: NewJob, idempotency: Idempotency | None = None) -> Job:
     """Write a new job's row. Once this returns, the job will be done.
 
     Returns the earlier job if the same key was used for the same request. Raises Conflict if the key was used for
     another request, NotFound if the dataset or a model does not exist, LimitReached if the owner may have no more jobs.
     """
-    try:
-        return _accept(database, new, idempotency)
-    except IntegrityError:  # a concurrent request with the same key was first
-        if idempotency is None:
-            raise
-        return _accept(database, new, idempotency)
+    return create_once(database, Job, idempotency, lambda session: _add(session, new))
 
 
-def _accept(database: Database, new: NewJob, idempotency: Idempotency | None) -> Job:
-    with database.write() as session:
-        if idempotency is not None and (earlier := _find_earlier(session, idempotency)):
-            return earlier
-        quotas.check_job_limit(session)
-        _lock_inputs(session, [new.dataset_id, *datasets_of(new.params).values()], [new.model_id, *new.model_ids])
-        job = Job(
-            id=new_id("job"),
-            kind=new.kind,
-            queue=new.kind.queue,
-            status=JobStatus.QUEUED,
-            owner_seq=owner_of(session),
-            priority=new.priority,
-            time_limit_seconds=new.time_limit_seconds,
-            model_name=new.model_name,
-            replays=new.replays.model_dump() if new.replays else None,
-            preset=new.preset,
-            params=new.params,
-            dataset_id=new.dataset_id,
-            model_id=new.model_id,
-            request_id=new.request_id,
-            progress=new.progress.model_dump(),
-            shards=len(new.shards),
-            artifacts=[],
-            models=[JobModel(index=index, model_id=model_id) for index, model_id in enumerate(new.model_ids)],
-        )
-        session.add(job)
-        session.flush()
-        session.add_all(shards.split(job, new.shards))
-        if idempotency is not None:
-            session.add(
-                IdempotencyKey(
-                    owner=owner_of(session) or NO_OWNER,
-                    key=idempotency.key,
-                    request_sha256=idempotency.request_sha256,
-                    job_seq=job.seq,
-                )
-            )
-        audit.add(session, "job.create", job.id, kind=new.kind.value)
-        session.flush()
-        session.refresh(job)
-        return job
-
-
-def find_earlier(database: Database, idempotency: Idempotency) -> Job | None:
-    """Return the job that was created under this key, if any. Raises Conflict if that was for another request."""
-    with database.read() as session:
-        return _find_earlier(session, idempotency)
+def _add(session: Session, new: NewJob) -> Job:
+    quotas.check_job_limit(session)
+    _lock_inputs(session, [new.dataset_id, *datasets_of(new.params).values()], [new.model_id, *new.model_ids])
+    job = Job(
+        id=new_id("job"),
+        kind=new.kind,
+        queue=new.kind.queue,
+        status=JobStatus.QUEUED,
+        owner_seq=owner_of(session),
+        priority=new.priority,
+        time_limit_seconds=new.time_limit_seconds,
+        model_name=new.model_name,
+        replays=new.replays.model_dump() if new.replays else None,
+        preset=new.preset,
+        params=new.params,
+        dataset_id=new.dataset_id,
+        model_id=new.model_id,
+        request_id=new.request_id,
+        progress=new.progress.model_dump(),
+        shards=len(new.shards),
+        artifacts=[],
+        models=[JobModel(index=index, model_id=model_id) for index, model_id in enumerate(new.model_ids)],
+    )
+    session.add(job)
+    session.flush()
+    session.add_all(shards.split(job, new.shards))
+    audit.add(session, "job.create", job.id, kind=new.kind.value)
+    session.flush()
+    session.refresh(job)
+    return job
 
 
 def find(database: Database, job_id: str) -> Job:
@@ -298,15 +265,6 @@ def _get(session: Session, job_id: str, *, lock: bool = False) -> Job:
     if job is None:
         raise NotFound("job", job_id)
     return job
-
-
-def _find_earlier(session: Session, idempotency: Idempotency) -> Job | None:
-    row = session.get(IdempotencyKey, (owner_of(session) or NO_OWNER, idempotency.key))
-    if row is None:
-        return None
-    if row.request_sha256 != idempotency.request_sha256:
-        raise Conflict(f"the Idempotency-Key {idempotency.key!r} was already used for another request")
-    return session.get_one(Job, row.job_seq)
 
 
 def _lock_inputs(session: Session, dataset_ids: Sequence[str | None], model_ids: Sequence[str | None]) -> None:

@@ -12,12 +12,18 @@ from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
+from core.storage.idempotency import Idempotency, create_once
 from core.storage.tables import Dataset, DatasetImage, Job
 
 
-def add(database: Database, dataset: Dataset) -> Dataset:
-    """Insert a dataset. Raises LimitReached if its bytes exceed the key's storage limit."""
-    with database.write() as session:
+def add(database: Database, dataset: Dataset, idempotency: Idempotency | None = None) -> Dataset:
+    """Insert a dataset, or return the one that was made by the same request under the same Idempotency-Key.
+
+    Raises LimitReached if its bytes exceed the storage limit of its owner, and Conflict if the Idempotency-Key was used
+    for another request.
+    """
+
+    def create(session: Session) -> Dataset:
         quotas.check_storage_limit(session, sum(image.bytes for image in dataset.images))
         dataset.owner_seq = owner_of(session)
         session.add(dataset)
@@ -25,6 +31,8 @@ def add(database: Database, dataset: Dataset) -> Dataset:
         session.flush()
         session.refresh(dataset)
         return dataset
+
+    return create_once(database, Dataset, idempotency, create)
 
 
 def find(database: Database, dataset_id: str) -> Dataset:

@@ -11,12 +11,18 @@ from core.storage.access import owner_of
 from core.storage.database import Database
 from core.storage.datasets import refuse_while_needed
 from core.storage.errors import NotFound
+from core.storage.idempotency import Idempotency, create_once
 from core.storage.tables import Job, JobModel, Model
 
 
-def add(database: Database, model: Model) -> Model:
-    """Insert an uploaded model. Raises LimitReached if its bytes exceed the key's storage limit."""
-    with database.write() as session:
+def add(database: Database, model: Model, idempotency: Idempotency | None = None) -> Model:
+    """Insert an uploaded model, or return the one that was made by the same request under the same Idempotency-Key.
+
+    Raises LimitReached if its bytes exceed the storage limit of its owner, and Conflict if the Idempotency-Key was used
+    for another request.
+    """
+
+    def create(session: Session) -> Model:
         quotas.check_storage_limit(session, model.bytes)
         model.owner_seq = owner_of(session)
         session.add(model)
@@ -24,6 +30,8 @@ def add(database: Database, model: Model) -> Model:
         session.flush()
         session.refresh(model)
         return model
+
+    return create_once(database, Model, idempotency, create)
 
 
 def find(database: Database, model_id: str) -> Model:

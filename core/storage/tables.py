@@ -23,7 +23,7 @@ from core.storage.clock import now
 
 Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only for an INTEGER PRIMARY KEY
 
-NO_OWNER = 0  # owner in IdempotencyKey for jobs without an owner, because a primary key cannot be NULL
+NO_OWNER = 0  # owner in IdempotencyKey for rows without an owner, because a primary key cannot be NULL
 
 
 def new_id(prefix: str) -> str:
@@ -244,14 +244,16 @@ class Model(Owned, BlobColumns, Base):
 
 
 class IdempotencyKey(Base):
-    """The job that was created for an Idempotency-Key, and the hash of its request."""
+    """The job, dataset or model that was created for an Idempotency-Key, and the hash of its request."""
 
     __tablename__ = "idempotency_keys"
 
-    owner: Mapped[int] = mapped_column(primary_key=True)  # owner_seq of the job, or NO_OWNER
+    owner: Mapped[int] = mapped_column(primary_key=True)  # owner_seq of what was created, or NO_OWNER
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
-    job_seq: Mapped[int] = mapped_column(ForeignKey("jobs.seq", ondelete="CASCADE"))
+    job_seq: Mapped[int | None] = mapped_column(ForeignKey("jobs.seq", ondelete="CASCADE"))  # one of these three is set
+    dataset_seq: Mapped[int | None] = mapped_column(ForeignKey("datasets.seq", ondelete="CASCADE"))
+    model_seq: Mapped[int | None] = mapped_column(ForeignKey("models.seq", ondelete="CASCADE"))
     created_at: Mapped[float] = mapped_column(default=now())
 
 

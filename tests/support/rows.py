@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from core.jobs import leases, outcomes, requests
 from core.jobs.leases import JobLease
-from core.jobs.requests import Idempotency, NewJob
+from core.jobs.requests import NewJob
 from core.jobs.results import NewArtifact, NewModel
 from core.jobs.shards import NewShard
 from core.recipe.presets import PRESETS
@@ -17,6 +17,7 @@ from core.schemas.materials import MaterialMap
 from core.storage import datasets
 from core.storage.blobs import StoredBlob
 from core.storage.database import Database
+from core.storage.idempotency import Idempotency
 from core.storage.tables import Artifact, Base, Dataset, DatasetImage, Job, new_id
 
 PARAMS: Mapping[str, Any] = PRESETS["quick"].seeded(7).model_dump(mode="json")
@@ -37,7 +38,9 @@ def stored(path: str | None = None) -> StoredBlob:
     return StoredBlob(path or f"nowhere/{next(_numbers)}", 3, "0" * 64)
 
 
-def add_dataset(database: Database, name: str | None = None, pictures: int = 1) -> Dataset:
+def add_dataset(
+    database: Database, name: str | None = None, pictures: int = 1, idempotency: Idempotency | None = None
+) -> Dataset:
     dataset = Dataset(id=new_id("dataset"), name=name, images=[])
     for index in range(pictures):
         blob = stored(f"datasets/{dataset.id}/{index}.png")
@@ -54,7 +57,7 @@ def add_dataset(database: Database, name: str | None = None, pictures: int = 1) 
                 blob=blob.blob,
             )
         )
-    return datasets.add(database, dataset)
+    return datasets.add(database, dataset, idempotency)
 
 
 def train(dataset_id: str | None = None) -> NewJob:

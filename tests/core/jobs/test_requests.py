@@ -8,13 +8,13 @@ import pytest
 from support import rows
 
 from core.jobs import leases, outcomes, requests, running
-from core.jobs.requests import Idempotency
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.storage import datasets, models
 from core.storage.access import Access
 from core.storage.database import Database
 from core.storage.errors import Conflict, LeaseLost, NotFound
-from core.storage.tables import ApiKey, new_id
+from core.storage.idempotency import Idempotency, find_earlier
+from core.storage.tables import ApiKey, Job, new_id
 
 RACERS = 4
 POSTERS = 8
@@ -34,7 +34,7 @@ def test_an_accepted_job_is_queued_with_all_its_parameters(database: Database) -
 def test_the_same_key_and_request_return_the_same_job(database: Database) -> None:
     first = requests.accept(database, rows.train(), KEY)
     assert requests.accept(database, rows.train(), KEY).id == first.id
-    earlier = requests.find_earlier(database, KEY)
+    earlier = find_earlier(database, Job, KEY)
     assert earlier is not None
     assert earlier.id == first.id
     assert rows.count(database)["jobs"] == 1
@@ -46,14 +46,14 @@ def test_the_same_key_for_another_request_is_refused(database: Database) -> None
     with pytest.raises(Conflict, match="already used"):
         requests.accept(database, rows.train(), other)
     with pytest.raises(Conflict, match="already used"):
-        requests.find_earlier(database, other)
+        find_earlier(database, Job, other)
     assert rows.count(database)["jobs"] == 1
 
 
 def test_a_key_that_was_refused_may_be_used_again(database: Database) -> None:
     with pytest.raises(NotFound):
         requests.accept(database, rows.train("dataset_none"), KEY)
-    assert requests.find_earlier(database, KEY) is None
+    assert find_earlier(database, Job, KEY) is None
     requests.accept(database, rows.train(), KEY)
 
 

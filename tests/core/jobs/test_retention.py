@@ -15,14 +15,14 @@ from api.settings import ApiSettings
 from core.jobs import outcomes, requests, retention, running
 from core.jobs.leases import JobLease
 from core.jobs.reconciler import count_claimable
-from core.jobs.requests import Idempotency
 from core.runtime.settings import BadSettings
 from core.schemas.jobs import Queue
 from core.storage import orphaned_files
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 from core.storage.errors import NotFound
-from core.storage.tables import IdempotencyKey, Job
+from core.storage.idempotency import Idempotency, find_earlier
+from core.storage.tables import Dataset, IdempotencyKey, Job
 
 DAY = 86_400.0
 RACERS = 4
@@ -149,12 +149,14 @@ def test_rows_whose_files_are_missing_are_found(database: Database, blobs: Blobs
 def test_old_idempotency_keys_are_deleted(database: Database, blobs: Blobs) -> None:
     keys = [Idempotency(name, b"1" * 32) for name in ("old", "young")]
     accepted = [rows.accept(database, idempotency=key) for key in keys]
+    rows.add_dataset(database, idempotency=(upload := Idempotency("old upload", b"1" * 32)))
     with database.write() as session:
         session.execute(
-            update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=time.time() - 31 * DAY)
+            update(IdempotencyKey).where(IdempotencyKey.key != "young").values(created_at=time.time() - 31 * DAY)
         )
-    assert sweep(database, blobs, ApiSettings()).keys == 1
-    assert requests.find_earlier(database, keys[0]) is None
+    assert sweep(database, blobs, ApiSettings()).keys == 2
+    assert find_earlier(database, Job, keys[0]) is None
+    assert find_earlier(database, Dataset, upload) is None
     assert rows.accept(database, idempotency=keys[1]) == accepted[1]
 
 

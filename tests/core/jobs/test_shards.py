@@ -13,11 +13,11 @@ from support import rows
 from core.jobs import leases, outcomes, requests, results, running
 from core.jobs.leases import JobLease
 from core.jobs.reconciler import count_claimable, take_unnotified
-from core.jobs.requests import Idempotency
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.storage import models
 from core.storage.database import Database
 from core.storage.errors import Conflict, LeaseLost, NotFound
+from core.storage.idempotency import Idempotency
 
 SHARDS = 3
 ERROR = {"type": "diverged", "detail": "step size too large"}

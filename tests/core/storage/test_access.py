@@ -5,12 +5,12 @@ from sqlalchemy import func, select
 from support import rows
 
 from core.jobs import outcomes, requests
-from core.jobs.requests import Idempotency
 from core.schemas.jobs import Queue
 from core.storage import datasets, models
 from core.storage.access import Access
 from core.storage.database import Database
 from core.storage.errors import NotFound
+from core.storage.idempotency import Idempotency
 from core.storage.tables import ApiKey, Base, Dataset, Job, Model, Owned, new_id
 
 
@@ -78,6 +78,13 @@ def test_shards_belong_to_the_owner_of_their_job(database: Database, ada: Databa
     job = rows.accept(ada, rows.split())
     assert {shard.owner_seq for shard in rows.shards(database, job)} == {ada.access.owner}
     assert rows.claim(database, Queue.SAMPLE).parent_id == job
+
+
+def test_two_owners_may_upload_under_the_same_idempotency_key(ada: Database, bob: Database) -> None:
+    key = Idempotency("same", b"x" * 32)
+    mine, theirs = (rows.add_dataset(owner, idempotency=key).id for owner in (ada, bob))
+    assert mine != theirs
+    assert rows.add_dataset(ada, idempotency=key).id == mine
 
 
 def test_two_owners_may_use_the_same_idempotency_key(ada: Database, bob: Database) -> None:

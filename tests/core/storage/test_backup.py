@@ -19,7 +19,6 @@ from api.retention_sweep import sweep
 from api.settings import ApiSettings
 from core.jobs import requests, running
 from core.jobs.leases import JobLease
-from core.jobs.requests import Idempotency
 from core.jobs.results import NewArtifact
 from core.schemas.jobs import JobStatus, Queue
 from core.storage import backup, restore, revision
@@ -27,6 +26,7 @@ from core.storage.backup import BackupFailed, back_up, tables_of
 from core.storage.backup_archive import BadArchive
 from core.storage.blobs import Blobs
 from core.storage.database import Database, UnknownCommit
+from core.storage.idempotency import Idempotency
 from core.storage.restore import NotEmpty
 from core.storage.tables import ApiKey, DatasetImage, Webhook
 
@@ -77,7 +77,7 @@ def files(tmp_path: Path) -> Blobs:
 
 def _fill(database: Database, blobs: Blobs) -> str:
     """Add rows of many kinds and their files. Return the id of a running job with a checkpoint."""
-    dataset = rows.add_dataset(database)
+    dataset = rows.add_dataset(database, idempotency=Idempotency("pictures", SECRET))
     stored = blobs.put(dataset.images[0].blob, b"picture")
     with database.write() as session:
         image = session.scalars(select(DatasetImage)).one()
@@ -137,7 +137,9 @@ def test_all_rows_and_files_are_restored_on_either_kind_of_database(
     lease = rows.claim(target, Queue.TRAIN)
     assert (lease.job_id, lease.attempt, lease.token) == (job_id, 2, 2)
     assert rows.accept(target, rows.train(), Idempotency("mine", SECRET)) == job_id
-    assert rows.add_dataset(target).seq == after["datasets"][0]["seq"] + 1
+    (dataset,) = after["datasets"]
+    assert rows.add_dataset(target, idempotency=Idempotency("pictures", SECRET)).id == dataset["id"]
+    assert rows.add_dataset(target).seq == dataset["seq"] + 1
 
 
 @pytest.mark.parametrize("each_blobs", ["s3"], indirect=True)

@@ -106,6 +106,7 @@ def test_releasing_pages_waits_for_no_reader(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("core.storage.database.BUSY_TIMEOUT_SECONDS", patience_seconds)
     database = Database(f"sqlite:///{tmp_path / 'rows.sqlite3'}")
     database.migrate()
+    database.release_free_pages()  # those that a migration left
     with contextlib.closing(sqlite3.connect(tmp_path / "rows.sqlite3", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM jobs").fetchone()

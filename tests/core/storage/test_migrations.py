@@ -16,12 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from support import migrations, rows
 
 from core.jobs import running
-from core.jobs.requests import Idempotency
 from core.runtime.settings import Settings
 from core.schemas.jobs import Queue
 from core.storage import revision
 from core.storage.backup import tables_of
 from core.storage.database import Database
+from core.storage.idempotency import Idempotency
 from core.storage.tables import Base
 
 PROCESSES = 3
@@ -147,6 +147,22 @@ def test_idempotency_keys_are_kept_when_they_get_an_owner(empty: Database) -> No
     migrations.downgrade(empty, "0003")
     empty.migrate()
     assert rows.accept(empty, rows.sample(), Idempotency("mine", b"x" * 32)) == "job_1"
+
+
+def test_downgrade_keeps_the_idempotency_keys_of_jobs(empty: Database) -> None:
+    empty.migrate()
+    of_job, of_dataset = (Idempotency(name, b"x" * 32) for name in ("job", "dataset"))
+    job_id = rows.accept(empty, rows.train(), of_job)
+    dataset_id = rows.add_dataset(empty, idempotency=of_dataset).id
+    keys = text("SELECT key, created_at FROM idempotency_keys ORDER BY key DESC")
+    with empty.read() as session:
+        before = session.execute(keys).all()
+    migrations.downgrade(empty, "0012")
+    empty.migrate()
+    with empty.read() as session:
+        assert session.execute(keys).all() == before[:1]
+    assert rows.accept(empty, rows.train(), of_job) == job_id
+    assert rows.add_dataset(empty, idempotency=of_dataset).id != dataset_id
 
 
 def _insert_job(database: Database, status: str, model_id: str | None = None) -> None:
