@@ -21,6 +21,7 @@ import shards
 import speed
 import speed_report
 import torch
+import winograd
 from PIL import Image
 from quilting import quilt, right_of_cut
 from random_phase import periodic_component, random_phase
@@ -313,6 +314,16 @@ def test_whole_jobs_are_run_and_profiled(tmp_path, monkeypatch):
     text = speed_report.in_full(found)
     assert "the same chains" in text
     assert "A canvas of 60 x 60 in 2 steps" in text
+
+
+def test_winograds_algorithm_is_the_convolution():
+    images = noise(2, 3, 12, 10) - 128
+    weight = noise(5, 3, 3, 3) - 128
+    found = winograd.convolve(images.contiguous(memory_format=torch.channels_last), winograd.transform_filters(weight))
+    assert torch.allclose(found, torch.nn.functional.conv2d(images, weight), rtol=1e-10)
+    row = winograd.compare(1, 3, 4, 8, turns=1)
+    assert row[0] == "1, 3, 4, 8"
+    assert float(row[-1]) < 1e-5
 
 
 def test_step_operations_are_counted_by_hand():
