@@ -41,7 +41,7 @@ from core.theory.learning import observed_units
 from core.theory.model import Architecture
 from worker import metrics
 from worker.job_context import JobContext
-from worker.lease_renewer import TimeLimitReached, WorkerStopping
+from worker.lease_renewer import JobCanceled, TimeLimitReached, WorkerStopping
 from worker.origins import Origins
 from worker.plot import plot_metrics
 from worker.results import add_heights, named_pictures
@@ -93,13 +93,21 @@ class _TrainingRun:
         self.previewed_at = self.saved_at = time.monotonic()
 
     def learn(self) -> Health:
-        """Learn to the end, store a last checkpoint, and return the health of the final state."""
+        """Learn to the end, store a last checkpoint, and return the health of the final state.
+
+        Of a job that is canceled it stores a checkpoint too, from which it can be resumed, if there is time for it.
+        """
         self.context.set_metrics(precision=self.learner.engine.precision, processes=self.processes.count)
         self.context.report_progress(self._progress_at_start())
-        for progress in metrics.observe_durations(self.learner.iterate()):
-            self._report(progress)
-            self._publish_when_due(progress)
-            self._save_when_due()
+        try:
+            for progress in metrics.observe_durations(self.learner.iterate()):
+                self._report(progress)
+                self._publish_when_due(progress)
+                self._save_when_due()
+        except JobCanceled:
+            if self.learner.state.iteration or self.learner.state.stage:
+                self._save()
+            raise
         self._save()
         return self.learner.measure_health()
 

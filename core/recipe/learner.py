@@ -81,7 +81,7 @@ class Learner:
 
     images: training pictures (M, C, H, W), in grey levels about their mean. state: to resume from. engine: chosen by
     params and device if None. check_interrupt: called after each Langevin step; an exception that it raises ends
-    learning. Raises ValueError if params.seed is None.
+    learning, and leaves the state as it was before the iteration. Raises ValueError if params.seed is None.
     """
 
     def __init__(
@@ -137,7 +137,13 @@ class Learner:
 
     def update(self) -> Health:
         """Run one iteration of Algorithm 1 and measure its health."""
-        health = self._health(self.algorithm.iterate())
+        before = self.state.generator.get_state()
+        try:
+            gradient = self.algorithm.iterate()
+        except BaseException:  # what is interrupted has drawn random numbers, and changed nothing else
+            self.state.generator.set_state(before)
+            raise
+        health = self._health(gradient)
         return health if self.state.iteration % RECONSTRUCTION_INTERVAL else self._with_reconstruction(health)
 
     def measure_health(self) -> Health:

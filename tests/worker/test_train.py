@@ -1,6 +1,7 @@
 """The `train` job, from its row to its results, in the test's own process."""
 
 import io
+import itertools
 import json
 
 import numpy as np
@@ -9,18 +10,23 @@ import torch
 from PIL import Image
 from support import pictures, rows
 from support.training_jobs import SIZE, noise, training
+from support.waiting import PATIENCE_SECONDS, until
 from support.worker_harness import WorkerHarness
 
-from core.jobs import previews, requests
+from core.jobs import outcomes, previews, requests
 from core.pictures.images import read_picture, to_pixels
 from core.pictures.spectrum import band_powers
 from core.pictures.structure import MIN_SIDE
 from core.recipe import early_stopping
+from core.recipe.checkpoint import load_checkpoint
 from core.recipe.fine_detail import FINE_BANDS
 from core.schemas.jobs import JobStatus
 from core.synthesis.trained_model import load_model
 from core.theory.decoding import reconstruct
-from worker import train
+from worker import lease_renewer, train
+from worker.lease_renewer import JobCanceled
+
+STEPS = 4
 
 
 def test_a_training_that_ends_early_says_after_how_many_iterations(harness: WorkerHarness, monkeypatch):
@@ -131,3 +137,33 @@ def test_previews_are_kept_and_a_resumed_job_goes_on_with_them(harness: WorkerHa
     latest = harness.file(requests.find(harness.database, job.id), "preview.png")
     assert harness.blobs.get(found[-1].blob) == latest
     assert (found[0].width, found[0].height) == Image.open(io.BytesIO(latest)).size
+
+
+def test_a_canceled_training_goes_on_from_the_iteration_it_was_canceled_in(harness: WorkerHarness, monkeypatch) -> None:
+    """To the same weights as without the cancellation, although it comes between two Langevin steps."""
+    monkeypatch.setattr(lease_renewer, "CANCEL_GRACE_SECONDS", PATIENCE_SECONDS)
+    checks = itertools.count(1)
+
+    def cancel_in_the_third_iteration() -> bool:
+        if next(checks) == 2 * (STEPS + 1) + STEPS // 2:
+            requests.cancel(harness.database, harness.context.lease.job_id)
+            until(lambda: harness.context.renewer._reason)
+        return False
+
+    new = training(harness.add_dataset(a=noise(1)), iterations=10, langevin_steps=STEPS)
+    harness.stopping = cancel_in_the_third_iteration
+    with pytest.raises(JobCanceled):
+        harness.work(new)
+    lease = harness.context.lease
+    outcomes.cancel(harness.database, lease)
+    checkpoint = rows.row(harness.database, lease.job_id).checkpoint
+    assert checkpoint is not None
+    assert 0 < load_checkpoint(harness.blobs.get(checkpoint), torch.device("cpu")).iteration < 10
+    requests.resume(harness.database, lease.job_id)
+    resumed = harness.context_of(rows.claim(harness.database))
+    with resumed.renewer:
+        train.train(resumed)
+    harness.work(new)
+    assert harness.blobs.get(resumed.lease.path("model.safetensors")) == harness.blobs.get(
+        harness.context.lease.path("model.safetensors")
+    )
