@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { signal } from "../ui.js";
 
 export const presets = signal(null); // null until they are read
-const ORDER = ["quick", "texture-cpu", "photo", "photo-large", "texture", "object-cpu", "object", "autoencoder-cpu", "autoencoder", "prototype"];
+const ORDER = ["quick", "texture-cpu", "photo", "photo-large", "texture-full", "texture", "object-cpu", "object", "autoencoder-cpu", "autoencoder", "prototype"];
 
 export async function loadPresets() {
   const { data } = await get("v1/presets");
