@@ -28,7 +28,18 @@ from api.client.resources import (
     pages_of,
 )
 from api.client.runners import AsyncRunner, SyncRunner
-from api.client.steps import Asynchronous, Emits, Request, Steps, Synchronous, iteration, once, operation, send
+from api.client.steps import (
+    Asynchronous,
+    Emits,
+    Request,
+    Steps,
+    Synchronous,
+    iteration,
+    key_of_part,
+    once,
+    operation,
+    send,
+)
 from api.client.uploads import Pictures, PicturesOrDataset, parts_of
 from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.sampling import with_ids
@@ -44,9 +55,9 @@ class JobOptions:
     """What jobs of every kind may be given.
 
     priority: -10 to 10; jobs of higher priority start first. time_limit_seconds: of work, then the job fails.
-    idempotency_key: the same key and the same request give the same job, also from another run of a program. Pictures
-    are a new dataset in each request, so upload them before. By default each call has its own key, which its
-    repetitions share.
+    idempotency_key: the same key and the same request give the same job, also from another run of a program; pictures
+    that are uploaded for the job are then the same dataset. By default each call has its own key, which its repetitions
+    share.
     """
 
     priority: int = 0
@@ -105,13 +116,16 @@ class _Client(Generic[AnyJob]):
     _runner: Any
 
     @operation
-    def upload(self, pictures: Pictures, /, name: str | None = None) -> Steps[Dataset]:
+    def upload(
+        self, pictures: Pictures, /, name: str | None = None, *, idempotency_key: str | None = None
+    ) -> Steps[Dataset]:
         """Upload pictures as a dataset: a path, a folder, a zip, encoded bytes, a picture of Pillow, or several.
 
         A dictionary is a material: aligned maps by role, such as {"albedo": "wood.png", "height": "wood_h.png"}.
+        idempotency_key: the same key and the same pictures give the same dataset, also from another run of a program.
         Raises Invalid, naming the file, if one cannot be read; then none is stored.
         """
-        return (yield from create_dataset(pictures, name))
+        return (yield from create_dataset(pictures, name, idempotency_key))
 
     @operation
     def train(
@@ -155,7 +169,7 @@ class _Client(Generic[AnyJob]):
         if blend:
             params["blend"] = [one.params for one in blend]
         post = partial(self._post, "sample", options, model_id=id_of(model))
-        return (yield from self._post_with(named, lambda ids: post(params=with_ids(params, ids))))
+        return (yield from self._post_with(named, options, lambda ids: post(params=with_ids(params, ids))))
 
     @operation
     def reconstruct(
@@ -224,12 +238,18 @@ class _Client(Generic[AnyJob]):
     ) -> Steps[AnyJob]:
         """Post a job on pictures."""
         post = partial(self._post, kind, options, params, **fields)
-        return (yield from self._post_with({"dataset_id": pictures}, lambda ids: post(**ids)))
+        return (yield from self._post_with({"dataset_id": pictures}, options, lambda ids: post(**ids)))
 
     def _post_with(
-        self, pictures: Mapping[str, PicturesOrDataset], post: Callable[[dict[str, str]], Steps[AnyJob]]
+        self,
+        pictures: Mapping[str, PicturesOrDataset],
+        options: JobOptions,
+        post: Callable[[dict[str, str]], Steps[AnyJob]],
     ) -> Steps[AnyJob]:
-        """Call `post` with the ids of datasets by name. If it is refused, those uploaded only for it are deleted."""
+        """Call `post` with the ids of datasets by name. If it is refused, those uploaded only for it are deleted.
+
+        With an idempotency_key they are kept: they may be those of an earlier job under this key.
+        """
         ids: dict[str, str] = {}
         uploaded: list[Dataset] = []
         try:
@@ -237,11 +257,12 @@ class _Client(Generic[AnyJob]):
                 if isinstance(given, Dataset):
                     ids[name] = given.id
                 else:
-                    uploaded.append((yield from create_dataset(given, None)))
-                    ids[name] = uploaded[-1].id
+                    dataset = yield from create_dataset(given, None, key_of_part(options.idempotency_key, name))
+                    uploaded.append(dataset)
+                    ids[name] = dataset.id
             return (yield from post(ids))
         except (Invalid, NotFound, Conflict, LimitReached):
-            for dataset in uploaded:
+            for dataset in uploaded if options.idempotency_key is None else ():
                 yield from delete(f"v1/datasets/{in_path(dataset)}")
             raise
 

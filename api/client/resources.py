@@ -50,9 +50,11 @@ class _Resource:
 
 class _Datasets(_Resource):
     @operation
-    def create(self, pictures: Pictures, /, name: str | None = None) -> Steps[Dataset]:
+    def create(
+        self, pictures: Pictures, /, name: str | None = None, *, idempotency_key: str | None = None
+    ) -> Steps[Dataset]:
         """Upload pictures, or a material, as a dataset; see `Client.upload`."""
-        return (yield from create_dataset(pictures, name))
+        return (yield from create_dataset(pictures, name, idempotency_key))
 
     @operation
     def show(self, dataset_id: str, /) -> Steps[Dataset]:
@@ -70,7 +72,7 @@ class _Datasets(_Resource):
         yield from delete(f"v1/datasets/{in_path(dataset)}")
 
 
-def create_dataset(pictures: Pictures, name: str | None) -> Steps[Dataset]:
+def create_dataset(pictures: Pictures, name: str | None, key: str | None = None) -> Steps[Dataset]:
     upload = upload_of(pictures)
     texts = {} if name is None else {"name": name}
     request = Request(
@@ -78,7 +80,7 @@ def create_dataset(pictures: Pictures, name: str | None) -> Steps[Dataset]:
         "v1/datasets",
         files=[("images", part) for part in upload.parts],
         data={**texts, "maps": json.dumps(upload.roles)} if upload.roles else texts,
-        headers=once(),
+        headers=once(key),
         answer_seconds=UPLOAD_SECONDS,
     )
     return parse(Dataset, (yield from send(request)))
@@ -107,14 +109,19 @@ class _Models(_Resource):
         return (yield from write_new(Path(path), Request("GET", url)))
 
     @operation
-    def import_(self, path: str | Path, /, name: str | None = None) -> Steps[Model]:
-        """Upload a model's file, as `export` has written it. Raises Invalid if it is not a model's."""
+    def import_(
+        self, path: str | Path, /, name: str | None = None, *, idempotency_key: str | None = None
+    ) -> Steps[Model]:
+        """Upload a model's file, as `export` has written it. Raises Invalid if it is not a model's.
+
+        idempotency_key: as for `Client.upload`.
+        """
         request = Request(
             "POST",
             "v1/models",
             files=[("model", (Path(path).name, FileToSend(Path(path))))],
             data={} if name is None else {"name": name},
-            headers=once(),
+            headers=once(idempotency_key),
             answer_seconds=UPLOAD_SECONDS,
         )
         return parse(Model, (yield from send(request)))
