@@ -10,7 +10,7 @@ from api.client.answers import parse, parse_page
 from api.client.data import Data, Dataset, Model, Preset
 from api.client.files import write_new
 from api.client.steps import Asynchronous, Emit, Emits, Request, Steps, Synchronous, iteration, once, operation, send
-from api.client.uploads import FileToSend, Pictures, upload_of
+from api.client.uploads import Pictures, part_of, upload_of
 
 Item = TypeVar("Item", bound=Data)
 PAGE_ITEMS = 100
@@ -119,7 +119,7 @@ class _Models(_Resource):
         request = Request(
             "POST",
             "v1/models",
-            files=[("model", (Path(path).name, FileToSend(Path(path))))],
+            files=[("model", part_of(Path(path)))],
             data={} if name is None else {"name": name},
             headers=once(idempotency_key),
             answer_seconds=UPLOAD_SECONDS,

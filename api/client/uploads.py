@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,6 +66,15 @@ class FileToSend(io.RawIOBase):
             self._file = None
 
 
+def part_of(path: Path) -> Part:
+    """Return a file to send. What is not a regular file, such as a pipe, is read now, because it can be read only once.
+
+    Bytes of its name that are not UTF-8 are sent as replacement characters. Raises OSError if it cannot be read.
+    """
+    name = os.fsencode(path.name).decode(errors="replace")
+    return name, FileToSend(path) if stat.S_ISREG(path.stat().st_mode) else path.read_bytes()
+
+
 def parts_of(pictures: Pictures) -> list[Part]:
     """Return the files to send. Raises OSError if a path cannot be read, and ValueError if there are none."""
     several: list[PictureSource] = [pictures] if _is_one(pictures) else list(pictures)  # type: ignore[arg-type,list-item]
@@ -112,7 +122,7 @@ def _parts(picture: PictureSource, index: int) -> list[Part]:
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)
         files = sorted(one for one in path.iterdir() if _is_upload(one)) if path.is_dir() else [path]
-        return [(file.name, FileToSend(file)) for file in files]
+        return [part_of(file) for file in files]
     if _is_pillow(picture):
         return [_encoded(picture, f"picture-{index}")]  # type: ignore[arg-type]
     return [(Path(str(getattr(picture, "name", f"picture-{index}"))).name, _repeatable(picture))]  # type: ignore[arg-type]

@@ -289,11 +289,11 @@ def _masked(pictures: list[Path], mask: Path) -> IO[bytes]:
 
     def opened(path: Path) -> Image.Image:
         try:
-            return Image.open(path)
+            return Image.open(path if path.is_file() else io.BytesIO(path.read_bytes()))  # Pillow reads no pipes
         except UnidentifiedImageError as error:
             raise typer.BadParameter(f"{path} is no picture that can be read here", param_hint="--mask") from error
 
-    if len(pictures) != 1 or not pictures[0].is_file():
+    if len(pictures) != 1 or pictures[0].is_dir():
         raise typer.BadParameter("goes with one picture, a file", param_hint="--mask")
     content = io.BytesIO()
     try:
@@ -318,7 +318,7 @@ def _material(assignments: list[str]) -> "dict[Role, Path]":
             )
         if role in files:
             raise typer.BadParameter(f"{role} is given twice: a material has one map of each role", param_hint="--map")
-        if not Path(name).is_file():
+        if not _is_readable(Path(name)):
             raise typer.BadParameter(f"{name!r} is no file", param_hint="--map")
         files[role] = Path(name)
     return files
@@ -334,11 +334,16 @@ def _blended(session: Session, text: str) -> "tuple[Blended, Path | None]":
     path = rest if weight is None else mask
     if not equals or not name or not rest:
         raise typer.BadParameter(f"{text!r} is not MODEL=MASK[:WEIGHT], nor MODEL=WEIGHT", param_hint="--blend")
-    if path and not Path(path).is_file():
+    if path and not _is_readable(Path(path)):
         said = "is no file" if Path(path).exists() else "does not exist"
         message = f"the mask {path!r} of {text!r} {said} (MODEL=MASK[:WEIGHT] or MODEL=WEIGHT)"
         raise typer.BadParameter(message, param_hint="--blend")
     return Blended(find_model(session, name), weight=weight), Path(path) if path else None
+
+
+def _is_readable(path: Path) -> bool:
+    """Return True for a file or a pipe."""
+    return path.exists() and not path.is_dir()
 
 
 def _number(text: str) -> float | None:

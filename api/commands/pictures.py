@@ -1,5 +1,6 @@
 """`genconvnet show` and `replay`: what a picture says about its making, and the picture made again from that."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,7 @@ def show(picture: PictureFile, as_json: AsJson = False) -> None:
 
     try:
         with picture.open("rb") as file:
-            origin = read_origin(file)
+            origin = read_origin(file if file.seekable() else io.BytesIO(file.read()))
     except (NoOrigin, BadOrigin) as error:
         typer.secho(f"genconvnet show: {picture}: {error}", err=True, fg="red")
         raise typer.Exit(ExitCode.WRONG_USE) from error

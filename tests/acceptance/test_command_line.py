@@ -198,6 +198,16 @@ def test_a_picture_is_shown_and_made_again_from_its_file_alone(terminal: Termina
         assert "does not say how it was made" in terminal.run(command, "stripes.png", code=2).stderr
 
 
+def test_a_pipe_is_shown(tmp_path: Path) -> None:
+    pipe = tmp_path / "a.png"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(pictures.png(),), daemon=True)
+    writer.start()
+    done = CliRunner().invoke(app, ["show", str(pipe)])
+    writer.join(PATIENCE_SECONDS)
+    assert (done.exit_code, "it does not say how it was made" in done.stderr) == (2, True), done.exception
+
+
 def test_models_are_looked_after(terminal: Terminal, model_id: str) -> None:
     file = terminal.folder / "m.safetensors"
     exported = terminal.entry("models", "export", model_id, file)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -66,6 +67,14 @@ def _pipe(_: Path) -> IO[bytes]:
     return os.fdopen(reading, "rb")
 
 
+def _pipe_by_path(folder: Path) -> Path:
+    """Return the path of a named pipe, through which the picture comes."""
+    path = folder / "a.png"
+    os.mkfifo(path)
+    threading.Thread(target=path.write_bytes, args=(LARGE,), daemon=True).start()
+    return path
+
+
 def _upload(url: str, picture: PictureSource) -> Dataset:
     with Client(url) as client:
         return client.upload(picture, name="bricks")
@@ -79,7 +88,7 @@ def _upload_async(url: str, picture: PictureSource) -> Dataset:
     return asyncio.run(upload())
 
 
-@pytest.mark.parametrize("source", [_content, _path, _open_file, _pipe])
+@pytest.mark.parametrize("source", [_content, _path, _open_file, _pipe, _pipe_by_path])
 @pytest.mark.parametrize("upload", [_upload, _upload_async])
 def test_an_upload_whose_answer_was_lost_is_sent_again_and_there_only_once(
     api: Api, tmp_path: Path, source: Callable[[Path], PictureSource], upload: Callable[[str, PictureSource], Dataset]

@@ -1,6 +1,7 @@
 """The client against a running API: uploads, listings, models, and what it raises."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,7 @@ def test_pictures_are_uploaded_in_every_form_that_a_program_has(client: Client, 
     for name in ("2.png", "1.png", ".hidden"):
         (folder / name).write_bytes(pictures.png())
     inks = Image.new("CMYK", (20, 10), (0, 255, 0, 0))
+    (folder / os.fsdecode(b"bad\xff.png")).write_bytes(pictures.png())
     given = [str(path), packed, pictures.png(), io.BytesIO(pictures.png()), pictures.colors(), inks, folder]
     dataset = client.upload(given, name="all")
     names = [one.filename for one in dataset.images]
@@ -103,6 +105,7 @@ def test_pictures_are_uploaded_in_every_form_that_a_program_has(client: Client, 
         "picture-5.tiff",
         "1.png",
         "2.png",
+        "bad\ufffd.png",
     ]
     assert (dataset.name, [one.file for one in dataset.skipped]) == ("all", ["notes.txt"])
     assert client.datasets.show(dataset.id).images == dataset.images
