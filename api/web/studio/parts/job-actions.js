@@ -18,12 +18,14 @@ export function JobActions({ job }) {
   const final = isFinal(job);
   const model = modelOf(job.model_id);
   const act = (work) => () => attempt(work);
+  const more = final && model && hasMoreLikeThis(job) && html`<button type="button" class=${isOfGiven(job) ? "primary" : ""} onClick=${act(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`;
   return html`
     <div class="actions">
       ${!final && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
-      ${final && model && !job.params.blend && html`<a class="button primary" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
+      ${isOfGiven(job) && more}
+      ${final && model && !job.params.blend && html`<a class="button ${isOfGiven(job) ? "" : "primary"}" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
       ${final && model && job.params.blend && html`<button type="button" class="primary" onClick=${act(() => blendMore(job))}><${Icon} name="plus" />Draw more, any size</button>`}
-      ${final && model && html`<button type="button" onClick=${act(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
+      ${!isOfGiven(job) && more}
       ${(job.status === "failed" || job.status === "canceled") && html`<button type="button" onClick=${act(() => goOn(job))}><${Icon} name="play" />Resume</button>`}
       ${job.status === "succeeded" && job.kind === "train" && html`<button type="button" onClick=${act(() => goFurther(job))}><${Icon} name="next" />Go further</button>`}
       ${final && html`<button type="button" onClick=${act(() => again(job))}><${Icon} name="again" />Make again</button>`}
@@ -32,11 +34,22 @@ export function JobActions({ job }) {
     </div>`;
 }
 
-// The same kind of picture from the same model, with another seed.
+// Whether it was made from pictures of the user: more like it is made from the same pictures.
+const isOfGiven = (job) => ["inpaint", "reconstruct", "classify"].includes(job.kind);
+
+// Whether another seed makes other pictures: what a model sees in a picture is always the same.
+export const hasMoreLikeThis = (job) => Boolean(job.model_id) && !["reconstruct", "classify"].includes(job.kind);
+
+// The same job with another seed; if it learned, new pictures by its model.
 export async function moreLikeThis(job) {
-  const { seed, ...params } = job.kind === "sample" ? job.params : { count: Math.max(1, Math.min(resultsOf(job).length / (modelOf(job.model_id)?.maps.length || 1), 4)) };
-  const made = await create({ kind: "sample", model_id: job.model_id, params });
+  const { seed, ...params } = job.params;
+  const made = await create(job.kind === "train" ? drawnBy(job) : { ...requestOf(job), params });
   go("jobs", made.id);
+}
+
+function drawnBy(job) {
+  const count = resultsOf(job).length / (modelOf(job.model_id)?.maps.length || 1);
+  return { kind: "sample", model_id: job.model_id, params: { count: Math.max(1, Math.min(count, 4)) } };
 }
 
 // The form on Make with the job's models, masks, weights and size in it.
@@ -70,14 +83,19 @@ export async function followIn(job, artifact) {
 
 // The same parameters and seed again, which make the same pictures.
 export async function again(job) {
+  const made = await create(requestOf(job));
+  go("jobs", made.id);
+}
+
+// What was asked for, to ask for it again.
+function requestOf(job) {
   const { model_ids, ...params } = job.params;
   const body = { kind: job.kind, params };
   if (job.preset) body.preset = job.preset;
   if (job.kind === "classify") body.model_ids = model_ids;
   else if (job.kind !== "train") body.model_id = job.model_id;
   if (job.dataset_id) body.dataset_id = job.dataset_id;
-  const made = await create(body);
-  go("jobs", made.id);
+  return body;
 }
 
 async function goOn(job) {

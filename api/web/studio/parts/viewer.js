@@ -5,7 +5,7 @@ import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { link, replace } from "../router.js";
 import { isFixedSize, isOfMaterial, isOfPatches, modelOf } from "../data/models.js";
 import { addressOf, originalOf, resultsOf } from "../data/pictures.js";
-import { again, followIn, moreLikeThis, variationsOf } from "./job-actions.js";
+import { again, followIn, hasMoreLikeThis, moreLikeThis, variationsOf } from "./job-actions.js";
 import { Icon } from "./icon.js";
 import { JobSettings } from "./job-settings.js";
 import { attempt, inBackground } from "./notices.js";
@@ -76,7 +76,7 @@ export function Viewer({ job, name, close }) {
         </div>
         <aside class="viewer-aside" aria-label="How it was made">
           <div class="actions">
-            ${job.model_id && html`<button type="button" class="primary" onClick=${() => attempt(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
+            ${hasMoreLikeThis(job) && html`<button type="button" class="primary" onClick=${() => attempt(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`}
             ${takesPictures && html`<button type="button" onClick=${() => attempt(() => variationsOf(job, artifact))}><${Icon} name="vary" />Variations</button>`}
             ${takesPictures && !isFixedSize(model) && html`<button type="button" onClick=${() => attempt(() => followIn(job, artifact))}><${Icon} name="photo" />Use as guide</button>`}
             <button type="button" onClick=${() => attempt(() => again(job))}><${Icon} name="again" />Make again</button>
