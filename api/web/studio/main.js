@@ -2,12 +2,13 @@
 
 import { attempt, inBackground, Notices } from "./parts/notices.js";
 import { Dialogs } from "./parts/dialog.js";
+import { takeDropsAndPastes } from "./parts/drop.js";
 import { Icon } from "./parts/icon.js";
 import { titleOf } from "./parts/status.js";
 import { percent } from "./format.js";
 import { locked, reachable } from "./api.js";
 import { html, render, useEffect } from "./ui.js";
-import { link, route, startRouter } from "./router.js";
+import { link, route, scrollBefore, startRouter } from "./router.js";
 import { key, loadSession, signOut } from "./session.js";
 import { applyEvent, isFinal, jobOf, loadJob, loadNewest, order } from "./data/jobs.js";
 import { fillIn, forgetKept, startKeeping } from "./kept.js";
@@ -89,8 +90,14 @@ let first = true;
 // A reader of the screen hears where a link led. The first view needs no announcement.
 function focusHeading() {
   if (!first && !document.querySelector("dialog[open]")) document.querySelector("main h1")?.focus({ preventScroll: true });
-  if (!first) scrollTo(0, 0);
+  if (!first) scrollDown(scrollBefore(), route.peek());
   first = false;
+}
+
+// A list has its height only after it was measured.
+function scrollDown(top, at, tries = 20) {
+  scrollTo(0, top);
+  if (Math.abs(scrollY - top) > 1 && tries && route.peek() === at) requestAnimationFrame(() => scrollDown(top, at, tries - 1));
 }
 
 function skip(event) {
@@ -115,6 +122,7 @@ async function refresh() {
 
 async function begin() {
   startRouter();
+  takeDropsAndPastes();
   fillIn();
   const place = document.getElementById("app");
   place.replaceChildren();

@@ -4,10 +4,28 @@ import { signal } from "./ui.js";
 
 export const route = signal(parse(location.hash));
 
+// Each entry of the browser's history knows the address that it was opened from: {from}, null if it was none of the page's.
+let present = location.hash;
+const scrolled = new Map(); // address -> pixels scrolled down when another was opened from it
+let top = 0;
+let leaving = false; // a second click goes no further back
+
+// Pixels to scroll down to on the view that the address names: as far as before if the way back led there.
+export const scrollBefore = () => top;
+
 function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
-  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = decoded(path.split("/").filter(Boolean));
   return { view: parts[0] ?? "make", parts: parts.slice(1), query: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+// What cannot be decoded names no view.
+function decoded(parts) {
+  try {
+    return parts.map(decodeURIComponent);
+  } catch {
+    return [""];
+  }
 }
 
 // link("jobs", id) is the address of a job. A last argument that is an object becomes the query.
@@ -23,7 +41,16 @@ export function go(...parts) {
 // The same, but the way back does not lead here.
 export function replace(...parts) {
   history.replaceState(history.state, "", link(...parts));
-  route.value = parse(location.hash);
+  present = location.hash;
+  route.value = parse(present);
+}
+
+// Go back to where the present address was opened from; if that is not on this page, to the view instead.
+export function leave(...instead) {
+  if (leaving) return;
+  if (!history.state?.from) return replace(...instead);
+  leaving = true;
+  history.back();
 }
 
 // Take names out of the query, because what they asked for was changed since: the way back leads to the change.
@@ -37,7 +64,18 @@ export function startRouter() {
   // A proxy may publish the page without a slash at its end, where links would leave the page.
   const base = new URL(document.baseURI);
   if (location.pathname !== base.pathname) history.replaceState(null, "", base.pathname + location.hash);
+  if (!history.state) history.replaceState({ from: null }, "");
   addEventListener("hashchange", () => {
-    route.value = parse(location.hash);
+    leaving = false;
+    if (history.state) top = scrolled.get(location.hash) ?? 0;
+    else opened();
+    present = location.hash;
+    route.value = parse(present);
   });
+}
+
+function opened() {
+  scrolled.set(present, scrollY);
+  top = 0;
+  history.replaceState({ from: present || link("make") }, "");
 }

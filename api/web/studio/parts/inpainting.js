@@ -11,13 +11,12 @@ import { datasetOf } from "../data/datasets.js";
 import { Brush } from "./brush.js";
 import { Mask } from "./mask.js";
 import { attempt, inBackground } from "./notices.js";
-import { ACCEPT, usePasteAndDrop } from "./pictures-input.js";
+import { ACCEPT } from "./pictures-input.js";
 import { Thumb } from "./picture.js";
 
 let taken = null; // id of the last file that was taken
 
 export function Inpainting() {
-  usePasteAndDrop();
   const model = modelOf(draft.modelIds.value[0]);
   const own = useSignal([]); // pictures that belong to the model, as [{url, name}]
   const file = draft.files.value.at(-1);

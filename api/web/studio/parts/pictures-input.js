@@ -1,7 +1,7 @@
 // Where pictures come in: dropped, pasted, chosen, from an earlier set or from the examples.
 
 import { drawCovering, shrunk } from "../canvas.js";
-import { html, signal, useEffect, useMemo, useRef, useSignal, useState } from "../ui.js";
+import { html, useEffect, useMemo, useRef, useSignal, useState } from "../ui.js";
 import { go } from "../router.js";
 import * as draft from "../data/draft.js";
 import { ROLES } from "../data/roles.js";
@@ -13,47 +13,21 @@ import { EXAMPLES, exampleFiles } from "../data/examples.js";
 import { count, fileSize } from "../format.js";
 import { Brush } from "./brush.js";
 import { AsSeen, CropFrame } from "./crop.js";
+import { dropping } from "./drop.js";
 import { Icon } from "./icon.js";
 import { Mask } from "./mask.js";
 import { attempt, inBackground } from "./notices.js";
 import { Thumb } from "./picture.js";
 
 const PAINTED_SIDE = 512; // pixels of the picture that is painted over, at most
+const SHOWN = 60; // pictures of those chosen, until all are asked for
 const SEEN_SIDE = 1024; // and of what is shown of it
 
 export const ACCEPT = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,image/gif,image/avif,image/heic,.heic,.heif,.zip,.tif,.tiff";
-const dropping = signal(false);
-
-// Let the whole page take what is dropped or pasted.
-export function usePasteAndDrop() {
-  useEffect(() => {
-    const take = (list) => list.length && draft.addFiles(list);
-    const paste = (event) => take(event.clipboardData.files);
-    const over = (event) => {
-      if (!event.dataTransfer?.types.includes("Files")) return;
-      event.preventDefault();
-      dropping.value = true;
-    };
-    const leave = (event) => {
-      if (!event.relatedTarget) dropping.value = false;
-    };
-    const drop = (event) => {
-      event.preventDefault();
-      dropping.value = false;
-      take(event.dataTransfer.files);
-    };
-    const wired = { paste, dragover: over, dragleave: leave, drop };
-    for (const [name, listener] of Object.entries(wired)) addEventListener(name, listener);
-    return () => {
-      for (const [name, listener] of Object.entries(wired)) removeEventListener(name, listener);
-    };
-  }, []);
-}
 
 // parts: transparent parts are left out of learning. side: pixels that the shorter side of each picture must have, if it
 // must.
 export function PicturesInput({ size, advice, parts = false, side = null }) {
-  usePasteAndDrop();
   const any = draft.pictureCount.value > 0;
   useEffect(() => void (side && inBackground(draft.lookThrough)), [side, draft.dataset.value, draft.files.value]);
   return html`
@@ -115,19 +89,22 @@ function Chosen({ size, parts, side }) {
     ? set.images.map((image) => ({ id: image.index, name: image.filename, role: set.maps.find((one) => one.index === image.index)?.role, url: image.url, small: thumbnail(image), notes: image.notes, width: image.width, height: image.height }))
     : draft.files.value.map(({ id, file, bitmap, ours, fitted, left }) => ({ id, name: file.name, file, bitmap, ours, fitted, left, width: bitmap?.width, height: bitmap?.height }));
   const [at, setAt] = useState(0);
+  const [all, setAll] = useState(false);
+  const shown = all || items.slice(SHOWN).some(wrong) ? items : items.slice(0, SHOWN);
   const current = items[Math.min(at, items.length - 1)];
   return html`
     <div class="chosen">
       ${side && !draft.isMaterial.value ? html`<${Fit} key=${current.id} item=${current} side=${side} />` : html`<${BeforeAndAfter} key=${current.id} item=${current} size=${draft.isMaterial.value ? null : size} parts=${parts} />`}
       ${items.length > 1 && html`
         <ul class="strip small" aria-label="Pictures chosen">
-          ${items.slice(0, 60).map((one, index) => html`
+          ${shown.map((one, index) => html`
             <li key=${one.id}>
               <button type="button" class="tile ${wrong(one) ? "wrong" : ""}" aria-pressed=${index === at} aria-label=${one.name} onClick=${() => setAt(index)}>
                 <${Small} item=${one} />
               </button>
             </li>`)}
         </ul>`}
+      ${shown.length < items.length && html`<p class="row"><span class="hint">and ${count(items.length - shown.length, "more", "more")}</span><button type="button" class="small" onClick=${() => setAll(true)}>Show all</button></p>`}
       ${draft.isMaterial.value && html`<p role="status">These are the maps of a material, which only Texture learns from.</p>`}
       ${draft.takesMaps.value && !set && items.length > 1 && html`<${RoleChoice} item=${current} />`}
       ${current.ours && html`

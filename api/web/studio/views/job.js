@@ -2,11 +2,11 @@
 
 import { get } from "../api.js";
 import { html, signal, useEffect } from "../ui.js";
-import { go, link } from "../router.js";
+import { leave, link } from "../router.js";
 import { isFinal, jobOf, loadJob } from "../data/jobs.js";
 import { loadPreviews, loadSeries } from "../data/series.js";
 import { modelName, modelOf } from "../data/models.js";
-import { pageWords, sentence } from "../format.js";
+import { count, pageWords, sentence } from "../format.js";
 import { Curves } from "../parts/curves.js";
 import { Given } from "../parts/given.js";
 import { Icon } from "../parts/icon.js";
@@ -45,10 +45,10 @@ export function Job({ parts: [id, name] }) {
       <div class="job-columns">
         <div class="job-main">
           ${learning && html`<${Stage} job=${job} />`}
+          ${job.kind === "classify" && job.status === "succeeded" && html`<${Probabilities} job=${job} />`}
           <${Walks} job=${job} />
           <${Results} job=${job} />
           <${Given} job=${job} />
-          ${job.kind === "classify" && job.status === "succeeded" && html`<${Probabilities} job=${job} />`}
         </div>
         <aside class="job-aside" aria-label="About this job">
           <${JobActions} job=${job} />
@@ -57,7 +57,7 @@ export function Job({ parts: [id, name] }) {
         </aside>
       </div>
       ${learning && html`<${Curves} id=${job.id} iterations=${job.params.iterations} />`}
-      ${name && html`<${Viewer} key=${id} job=${job} name=${name} close=${() => go("jobs", id)} />`}
+      ${name && html`<${Viewer} key=${id} job=${job} name=${name} close=${() => leave("jobs", id)} />`}
     </div>`;
 }
 
@@ -77,14 +77,22 @@ function spoken(job) {
   return job.status === "running" ? `At work, ${tenths} percent` : `${titleOf(job)}: ${headline(job)}`;
 }
 
+const WARNINGS_SHOWN = 2; // the others are folded
+
 function Warnings({ job }) {
   const warnings = job.metrics.warnings ?? job.metrics.remarks ?? [];
   if (!warnings.length) return null;
+  const line = (one) => html`<p key=${one}><${Icon} name="warning" /><span>${withModelNames(sentence(pageWords(one)))}</span></p>`;
+  const folded = warnings.slice(WARNINGS_SHOWN);
   return html`
     <section class="warnings" aria-label="What to know about the result">
-      ${warnings.map((one) => html`<p key=${one}><${Icon} name="warning" />${sentence(pageWords(one))}</p>`)}
+      ${warnings.slice(0, WARNINGS_SHOWN).map(line)}
+      ${folded.length > 0 && html`<details><summary>and ${count(folded.length, "more", "more")}</summary>${folded.map(line)}</details>`}
     </section>`;
 }
+
+// A model that is known by its name rather than by its id.
+const withModelNames = (text) => text.replace(/model (model_\w+)/gi, (said, id) => (modelOf(id) ? `model “${modelName(modelOf(id))}”` : said)).replace(/^model/, "Model");
 
 const tables = signal({}); // job id -> its classification
 
