@@ -3,7 +3,7 @@
 import { html, useId } from "../ui.js";
 import { pageWords, value as inWords, words } from "../format.js";
 
-// bounds: JSON Schema of the value. Returns {type, nullable, low, high, options}.
+// bounds: JSON Schema of the value. Returns {type, nullable, low, isLowIn, high, options}.
 export function kindOf(bounds) {
   const choices = bounds.anyOf ?? [bounds];
   const schema = choices.find((one) => one.type !== "null") ?? {};
@@ -13,8 +13,17 @@ export function kindOf(bounds) {
     nullable: choices.some((one) => one.type === "null"),
     options: schema.enum,
     low: merged.minimum ?? merged.exclusiveMinimum,
+    isLowIn: merged.exclusiveMinimum === undefined, // low is a value itself
     high: merged.maximum,
   };
+}
+
+// Whether a number is one that the parameter may have; what is not set, or is no number's setting, always is.
+export function isInBounds(given, bounds) {
+  const { type, low, isLowIn, high } = kindOf(bounds);
+  if (given === undefined || given === null || !["integer", "number"].includes(type)) return true;
+  if (type === "integer" ? !Number.isInteger(given) : Number.isNaN(given)) return false;
+  return !(given < low || (given === low && !isLowIn) || given > high);
 }
 
 // parameter: {name, description, default, bounds}. given: the value set by the user, undefined for the default.

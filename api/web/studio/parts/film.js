@@ -6,7 +6,7 @@ import { Changing } from "./picture.js";
 
 const FRAME_MS = 160;
 
-// frames: [{url, width, height}], one at least. words(frame): which moment it is. live: its last frame is not the last.
+// frames: [{url, width, height}], one at least; of several pictures [{pictures: [such], columns}]. words(frame): which moment it is. live: its last frame is not the last.
 export function Film({ frames, words, alt, label, playLabel, live = false, onFocus }) {
   const at = useSignal(null); // null follows the latest
   const playing = useSignal(false);
@@ -33,7 +33,7 @@ export function Film({ frames, words, alt, label, playLabel, live = false, onFoc
   return html`
     <div class="stage">
       <div class="stage-picture">
-        <${Changing} src=${shown.url} alt=${alt(shown)} width=${shown.width} height=${shown.height} />
+        ${shown.pictures ? html`<${Sheet} ...${shown} label=${alt(shown)} />` : html`<${Changing} src=${shown.url} alt=${alt(shown)} width=${shown.width} height=${shown.height} />`}
       </div>
       ${frames.length > 1 && html`
         <div class="scrubber">
@@ -44,3 +44,8 @@ export function Film({ frames, words, alt, label, playLabel, live = false, onFoc
         </div>`}
     </div>`;
 }
+
+const Sheet = ({ pictures, columns, label }) => html`
+  <div class="changing sheet" role="img" aria-label=${label} style=${{ gridTemplateColumns: `repeat(${columns}, 1fr)`, aspectRatio: `${columns * pictures[0].width} / ${Math.ceil(pictures.length / columns) * pictures[0].height}` }}>
+    ${pictures.map(({ url, width, height }) => html`<img key=${url} src=${url} alt="" width=${width} height=${height} />`)}
+  </div>`;

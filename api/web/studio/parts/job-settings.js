@@ -5,7 +5,7 @@ import { link } from "../router.js";
 import { modelName, modelOf } from "../data/models.js";
 import { duration, moment, value, words } from "../format.js";
 
-const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "start_strength", "guide_strength", "steps", "mode"];
+const FIRST = ["seed", "image_size", "patch_size", "iterations", "count", "width", "height", "tileable", "start_strength", "guide_strength", "steps", "seam_width", "mode"];
 
 const MEASURED = [
   ["structure_ratio", "structure ratio", "How much the pictures differ from yours in structure, compared with parts of yours from each other: 1 is alike."],
@@ -24,7 +24,7 @@ export function JobSettings({ job, label = "Settings" }) {
     <section class="facts" aria-label=${label}>
       <dl>
         ${first.map(row)}
-        ${job.kind !== "train" && from.map((id) => html`<div key=${id}><dt>model</dt><dd><a href=${link("models", id)}>${modelName(modelOf(id))}</a></dd></div>`)}
+        ${job.kind !== "train" && from.map((id, index) => html`<div key=${id}><dt>${from.length > 1 ? `model ${index + 1}` : "model"}</dt><dd><a href=${link("models", id)}>${modelName(modelOf(id))}</a></dd></div>`)}
         ${params.blend && row("blend")}
         ${job.kind === "train" && job.model_id && html`<div><dt>model</dt><dd><a href=${link("models", job.model_id)}>${modelName(modelOf(job.model_id))}</a></dd></div>`}
         ${MEASURED.filter(([name]) => name in job.metrics).map(([name, title, about]) => html`<div key=${name} title=${about}><dt>${title}</dt><dd>${Number(job.metrics[name].toFixed(2))}</dd></div>`)}

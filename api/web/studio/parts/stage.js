@@ -3,7 +3,7 @@
 import { html } from "../ui.js";
 import { isFinal } from "../data/jobs.js";
 import { loadPreviews, previewsOf } from "../data/series.js";
-import { addressOf } from "../data/pictures.js";
+import { addressOf, resultsOf, roleOf } from "../data/pictures.js";
 import { Film } from "./film.js";
 import { inBackground } from "./notices.js";
 
@@ -11,19 +11,28 @@ export function Stage({ job }) {
   const frames = framesOf(job);
   if (!frames.length) return html`<div class="stage"><div class="stage-picture waiting"><p>${waiting(job)}</p></div></div>`;
   return html`
-    <${Film} frames=${frames} words=${(frame) => words(frame, job)} alt=${(frame) => `The chains at step ${frame.iteration}`} label="Moment of learning"
+    <${Film} frames=${frames} words=${(frame) => words(frame, job)} alt=${(frame) => (frame.result ? "The result" : `The chains at step ${frame.iteration}`)} label="Moment of learning"
       playLabel="Play how it was learned" live=${!isFinal(job)} onFocus=${() => inBackground(() => loadPreviews(job.id))} />`;
 }
 
-// The previews kept, and behind them the latest one if it is newer.
+// The previews kept, and behind them the result, or if there is none yet the latest preview.
 function framesOf(job) {
   const kept = previewsOf(job.id).value;
+  const results = job.status === "succeeded" ? resultsOf(job).filter((one) => one.name.startsWith("synthesized-")) : [];
+  if (results.length) return [...kept, resultFrame(results)];
   if (kept.length) return kept;
-  const latest = job.artifacts.find((one) => one.name === "preview.png") ?? job.artifacts.find((one) => one.name.startsWith("synthesized-"));
+  const latest = job.artifacts.find((one) => one.name === "preview.png");
   return latest ? [{ url: addressOf(latest), width: latest.width, height: latest.height, stage: job.progress.stage, iteration: job.progress.iteration }] : [];
 }
 
-const words = (frame, job) => `${job.progress.stages > 1 ? `layer ${frame.stage}, ` : ""}step ${frame.iteration.toLocaleString("en")}`;
+// The result, laid out as the worker lays out previews: in a square, or the maps of each material in a row.
+function resultFrame(results) {
+  const pictures = results.map((one) => ({ url: addressOf(one), width: one.width, height: one.height }));
+  const maps = new Set(results.map(roleOf)).size;
+  return pictures.length > 1 ? { result: true, pictures, columns: maps > 1 ? maps : Math.ceil(Math.sqrt(pictures.length)) } : { result: true, ...pictures[0] };
+}
+
+const words = (frame, job) => (frame.result ? "result" : `${job.progress.stages > 1 ? `layer ${frame.stage}, ` : ""}step ${frame.iteration.toLocaleString("en")}`);
 
 function waiting(job) {
   if (job.status === "queued") return "The chains start when a worker is free. You may close the page: the job goes on without it.";

@@ -1,7 +1,7 @@
 // A job's state in words.
 
 import { html } from "../ui.js";
-import { duration } from "../format.js";
+import { count, duration } from "../format.js";
 import { kindOfJob } from "../data/kinds.js";
 import { modelName, modelOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
@@ -43,14 +43,15 @@ export function headline(job) {
     return `${part}${step}${left ? `, ${duration(left)} left` : ""}`;
   }
   if (job.status === "failed") return job.error?.detail ?? "It failed.";
-  if (job.status === "canceled") return "Canceled";
+  if (job.status === "canceled") return iteration ? `Stopped at step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}` : "Stopped before its first step";
   return outcome(job);
 }
 
 function outcome(job) {
   if (job.kind === "reconstruct") return `Mean error ${job.metrics.mean_rmse?.toFixed(1)} grey levels`;
+  if (job.kind === "classify") return `${count(Object.values(job.metrics.most_likely ?? {}).reduce((sum, one) => sum + one, 0), "picture")} classified`;
   const pictures = job.artifacts.filter((one) => /^(synthesized|inpainted|reconstructed)-/.test(one.name)).length;
-  return pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"}` : "Done";
+  return pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"}` : "Without pictures";
 }
 
 export const Progress = ({ job }) => html`

@@ -8,7 +8,7 @@ import { loadSchemas, parametersOf, presetsFor } from "../data/presets.js";
 import { isFixedSize, MIN_SIDE, modelOf, seamWidth } from "../data/models.js";
 import * as draft from "../data/draft.js";
 import { duration } from "../format.js";
-import { Field } from "../parts/field.js";
+import { Field, isInBounds } from "../parts/field.js";
 import { Icon } from "../parts/icon.js";
 import { attempt, forgetErrors, inBackground, say } from "../parts/notices.js";
 import { ModelChoice } from "../parts/model-choice.js";
@@ -123,9 +123,12 @@ function NewName() {
     </div>`;
 }
 
-// The time that was measured, or that none was.
+const isWrong = ({ name, bounds }) => draft.problemOf(`params.${name}`) || !isInBounds(draft.overrides.value[name], bounds);
+
+// The time that was measured, or that none was; nothing while a setting cannot be.
 function cost(preset) {
   const seconds = preset.two_core_seconds;
+  if (preset.name === draft.preset.value?.name && preset.parameters.some(isWrong)) return "";
   if (!seconds) return "time not measured";
   const { iterations } = preset.params;
   const share = preset.name === draft.preset.value?.name ? (draft.overrides.value.iterations ?? iterations) / iterations : 1;
