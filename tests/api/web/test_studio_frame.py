@@ -64,14 +64,20 @@ def test_the_page_loads_nothing_from_elsewhere_and_nothing_moves_while_it_loads(
 @pytest.mark.parametrize("width", [360, 2560])
 def test_no_view_is_wider_than_the_screen(studio: Studio, learned: dict[str, Any], width: int) -> None:
     studio.page.set_viewport_size({"width": width, "height": 800})
-    studio.open()
+    studio.open("jobs", "%E0%A4%A")  # which cannot be decoded
+    assert studio.page.inner_text("h1") == "There is no such page"
     for view in (*VIEWS, f"jobs/{learned['id']}", f"models/{learned['model_id']}"):
         studio.page.evaluate(f"location.hash = '#/{view}'")
         studio.page.wait_for_selector("main h1")
         assert studio.page.evaluate("document.documentElement.scrollWidth") <= width, view
+        if view == "make":
+            heights = "(all) => Object.fromEntries(all.map((one) => [one.textContent, one.offsetHeight]))"
+            titles = studio.page.locator(".card strong").evaluate_all(heights)
+            assert titles["Reconstruct"] == titles["Texture"]  # one line
 
 
-def test_all_can_be_reached_by_keyboard(studio: Studio) -> None:
+def test_all_can_be_reached_by_keyboard_and_seen(studio: Studio) -> None:
+    studio.page.set_viewport_size({"width": 1280, "height": 800})
     studio.open()
     studio.page.keyboard.press("Tab")
     assert studio.page.evaluate("document.activeElement.textContent") == "To the content"
@@ -84,6 +90,17 @@ def test_all_can_be_reached_by_keyboard(studio: Studio) -> None:
     studio.page.keyboard.press("Enter")
     studio.page.wait_for_selector(".bench h2:text-is('Object')")
     assert studio.page.url.endswith("#/make/object")
+    for _ in range(40):
+        studio.page.keyboard.press("Tab")
+        if studio.page.evaluate("document.activeElement.matches('.settings summary')"):
+            break
+    focused, start = (
+        studio.page.locator(".settings summary").bounding_box(),
+        studio.page.locator(".start").bounding_box(),
+    )
+    assert focused
+    assert start
+    assert focused["y"] + focused["height"] <= start["y"]
 
 
 def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(studio: Studio) -> None:

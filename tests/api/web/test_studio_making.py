@@ -16,12 +16,13 @@ from support.waiting import until
 
 from core.schemas.sampling import MAX_COUNT, MAX_SIDE, MIN_SIDE
 
-# Hand a file to the page as a drop or a paste does: [kind of event, name of the file, its bytes].
+# Hand a file to the page as a drop or a paste does: [kind of event, name of the file, its bytes]. Returns whether the
+# browser is kept from opening it.
 HAND_OVER = """([kind, name, bytes]) => {
   const carried = new DataTransfer();
   carried.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));
   const options = {bubbles: true, cancelable: true};
-  document.body.dispatchEvent(kind === 'drop' ? new DragEvent(kind, {...options, dataTransfer: carried})
+  return !document.body.dispatchEvent(kind === 'drop' ? new DragEvent(kind, {...options, dataTransfer: carried})
     : new ClipboardEvent(kind, {...options, clipboardData: carried}));
 }"""
 
@@ -68,6 +69,7 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (48, 40, "quick")
     assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seed')) dd") == str(job["params"]["seed"])
     assert studio.page.locator(".results li").count() == 1
+    studio.page.wait_for_selector(".stage img[src*='synthesized-000.png'][alt='The result']")
     studio.page.wait_for_function("() => document.querySelector('.results img')?.naturalWidth === 48")
 
 
@@ -101,6 +103,20 @@ def test_pictures_can_be_dropped_and_pasted(studio: Studio) -> None:
         "drop.png",
         "paste.png",
     ]
+    for number, view in enumerate(("jobs", "make/sample"), start=3):  # where no pictures are wanted
+        studio.page.evaluate(f"location.hash = '#/{view}'")
+        studio.page.wait_for_selector("h1:text-is('Jobs'), h2:text-is('New pictures')")
+        assert studio.page.evaluate(HAND_OVER, ["drop", f"{number}.png", list(pictures.png(30, 20))])
+        studio.page.wait_for_selector(f".chosen .hint:has-text('{number} picture')")
+    studio.page.evaluate("location.hash = '#/gallery'")
+    studio.page.wait_for_selector("h1:text-is('Gallery')")
+    assert studio.page.evaluate(HAND_OVER, ["drop", "net.safetensors", [1]])
+    studio.page.wait_for_selector(".notice:has-text('net.safetensors is neither a picture nor a zip')")
+    studio.page.go_back()
+    many = [{"name": f"{number}.png", "mimeType": "image/png", "buffer": pictures.png(4, 4)} for number in range(60)]
+    studio.page.set_input_files(".chosen input[type=file]", many)  # type: ignore[arg-type]
+    studio.page.click("p:has-text('and 4 more') button:text-is('Show all')")
+    assert studio.page.locator(".chosen .strip button").count() == 64
 
 
 def test_a_picture_made_here_is_made_again_from_what_its_file_says(studio: Studio, learned: dict[str, Any]) -> None:
@@ -203,6 +219,10 @@ def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
 def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> None:
     studio.open("make", "texture")
     choose(studio, "stripes.png", pictures.stripes())
+    studio.page.wait_for_selector(".start .hint:has-text('on two cores')")
+    studio.page.get_by_label("iterations", exact=True).fill("-3")
+    until(lambda: studio.page.inner_text(".start .hint") == "")
+    studio.page.get_by_label("iterations", exact=True).fill("")
     studio.page.get_by_label("image size", exact=True).fill("17")
     studio.page.click("button:text-is('Learn')")
     studio.page.wait_for_selector("details[open] .field.wrong")
@@ -264,6 +284,7 @@ def test_cancel_stops_one_job_of_seven_and_one_stream_tells_of_all(studio: Studi
     studio.page.wait_for_selector(".job-head :text('Number 3 in the queue')")
     studio.page.click("button:text-is('Cancel')")
     studio.wait_for_status("canceled")
+    studio.page.wait_for_selector(".job-head .headline:text-is('Stopped before its first step')")
     studio.page.wait_for_selector("nav .badge:text-is('6')")
     assert {job["id"] for job in studio.service.unfinished()} == {*jobs} - {jobs[3]}
     assert [path for path in asked if path.endswith("/events")] == ["/v1/events"]
@@ -460,12 +481,19 @@ def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
 def test_what_can_be_done_with_a_picture_is_within_the_window(studio: Studio, learned: dict[str, Any]) -> None:
     studio.open("jobs", f"{learned['id']}/synthesized-000.png")
     studio.page.wait_for_selector(".viewer button:text-is('Use as guide')")
-    for width in (1000, 1280, 1920):
-        studio.page.set_viewport_size({"width": width, "height": 900})
-        ends = studio.page.locator(".viewer-aside :is(button, a, dd)").evaluate_all(
+    for width, height in ((740, 360), (1000, 900), (1280, 900), (1920, 900)):
+        studio.page.set_viewport_size({"width": width, "height": height})
+        ends = studio.page.locator(".viewer-bar :is(button, a), .viewer-aside :is(button, a, dd)").evaluate_all(
             "(all) => all.map((one) => one.getBoundingClientRect().right)"
         )
-        assert max(ends) <= width - 18  # its padding
+        assert max(ends) <= width - 10  # its padding
+        area, tools = (
+            studio.page.locator(".zoom-area").bounding_box(),
+            studio.page.locator(".zoom-tools").bounding_box(),
+        )
+        assert area
+        assert tools
+        assert area["y"] + area["height"] <= tools["y"] <= height - tools["height"]
 
 
 def test_a_question_ends_with_the_view_that_it_was_asked_on(studio: Studio, learned: dict[str, Any]) -> None:
@@ -653,6 +681,8 @@ def test_a_walk_to_an_attractor_is_looked_at_frame_by_frame(studio: Studio, lear
     studio.page.wait_for_selector(".walks img[src*='walk-000-00.png'][alt='0.png after 0 steps']")
     assert studio.page.inner_text(".walks output") == "0 steps"
     studio.page.wait_for_selector(".hint:has-text('model remembers no picture')")
+    studio.page.wait_for_selector(".actions a:text-is('Draw more, any size')")
+    assert studio.page.locator(".actions .primary, .actions :text-is('More like this')").count() == 0
 
 
 def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, learned: dict[str, Any]) -> None:
@@ -709,6 +739,16 @@ def test_a_photograph_is_made_tileable_and_keeps_its_middle(studio: Studio, lear
     link = studio.page.locator(".given a").get_attribute("href")
     shown = studio.service.http.get(str(link)).raise_for_status().content
     assert pictures.decoded(shown).convert("L").tobytes() == given.tobytes()
+    assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seam width')) dd") == "6"
+    studio.page.click(".actions .primary:text-is('More like this')")
+    studio.page.wait_for_function(f"() => !location.hash.includes('{job_id}')")
+    studio.wait_for_status("done")
+    other = studio.service.job(studio.job_id())
+    assert [other[name] for name in ("kind", "model_id", "dataset_id")] == [
+        job[name] for name in ("kind", "model_id", "dataset_id")
+    ]
+    assert other["params"] == {**job["params"], "seed": other["params"]["seed"]}
+    assert other["params"]["seed"] != job["params"]["seed"]
     studio.page.click("a.back")
     studio.page.wait_for_selector(f".job-row[href$='{job_id}'] :text('photograph.png · by ')")
 
@@ -770,6 +810,16 @@ def test_chosen_pictures_are_downloaded_and_shown_side_by_side(studio: Studio, l
     names = [one["name"] for one in learned["artifacts"] if one["name"].startswith("synthesized")]
     assert len(names) == 2
     studio.open("gallery")
+    studio.page.set_viewport_size({"width": 360, "height": 240})
+    studio.page.wait_for_selector(".gallery-cell")
+    studio.page.evaluate("scrollTo(0, 40)")
+    before = studio.page.evaluate("history.length")
+    studio.page.locator(".gallery-cell a").first.evaluate("(one) => one.click()")
+    studio.page.click(".viewer [aria-label='Close']")
+    studio.page.wait_for_selector("h1:text-is('Gallery')")
+    until(lambda: studio.page.evaluate("scrollY") == 40)
+    assert studio.page.evaluate("history.length") == before + 1  # the picture, where only the way forward leads
+    studio.page.set_viewport_size({"width": 1280, "height": 900})
     for name in names:
         studio.page.locator(f".gallery-cell:has(a[href*='{learned['id']}/{name}']) input").check()
     with studio.page.expect_download() as download:
@@ -815,3 +865,10 @@ def test_pictures_are_classified_by_the_models_chosen(studio: Studio, learned: d
     studio.page.get_by_label("temperatures", exact=True).fill("2")
     studio.page.click("button:text-is('Classify')")
     studio.page.wait_for_selector("td.likeliest")
+    assert studio.page.inner_text(".job-head .headline") == "1 picture classified"
+    assert studio.page.locator(".job-main table, .job-main .files").first.evaluate("(one) => one.tagName") == "TABLE"
+    assert studio.page.locator(".warnings > p").count() == 2
+    studio.page.click(".warnings summary")
+    assert "model_" not in studio.page.inner_text(".warnings")
+    titles = studio.page.locator(".facts dt:has-text('model')").all_inner_texts()
+    assert titles == ["model 1", "model 2"]
