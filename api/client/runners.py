@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, Retrying
 from api.client import retries
 from api.client.answers import check, failures_as_errors
 from api.client.errors import ClientError
+from api.client.finite import check_finite
 from api.client.steps import Emit, Emits, Next, Open, Request, Send, Sleep, Steps
 
 T = TypeVar("T")
@@ -56,7 +57,11 @@ class _Runner(Generic[Http]):
         return failures_as_errors(request, self.http.base_url, reached=self.reached)
 
     def _built(self, request: Request, read_seconds: float | None = None) -> httpx.Request:
-        """Return the request as httpx sends it. A file is read from its beginning whenever it is built again."""
+        """Return the request as httpx sends it. A file is read from its beginning whenever it is built again.
+
+        Raises Invalid if a number has no place in JSON.
+        """
+        check_finite(request.json)
         seconds = read_seconds or request.answer_seconds or self.http.timeout.read
         return self.http.build_request(
             request.method,

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.commands.models import find_model
-from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters
+from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters, require_finite
 from api.commands.presets import complete_preset
 from api.commands.refusals import naming_options, naming_seam
 from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, write_results
@@ -357,4 +357,5 @@ def _number(text: str) -> float | None:
 def _options(priority: int, time_limit: float | None) -> "JobOptions":
     from api.client import JobOptions
 
+    require_finite(time_limit, "--time-limit")
     return JobOptions(priority, time_limit)

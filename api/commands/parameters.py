@@ -29,12 +29,25 @@ def parameters(assignments: Sequence[str] | None, **options: Any) -> dict[str, A
             raise typer.BadParameter(f"{assignment!r} is not NAME=VALUE", param_hint="--set")
         if name in given:
             raise typer.BadParameter(f"{name} is given twice", param_hint="--set")
-        given[name] = _value(text)
+        given[name] = _value(name, text)
+    for name, value in given.items():
+        require_finite(value, f"--{name.replace('_', '-')}" if name in options else f"--set {name}")
     return given
 
 
-def _value(text: str) -> Any:
+def require_finite(value: Any, option: str) -> None:
+    """Raise typer.BadParameter if a number in the value of an option is NaN or infinite."""
+    from api.client.finite import MUST_BE_FINITE, is_finite
+
+    if not is_finite(value):
+        raise typer.BadParameter(MUST_BE_FINITE, param_hint=option)
+
+
+def _value(name: str, text: str) -> Any:
+    """Return JSON or, if it is none, the text. Raises typer.BadParameter if it begins as JSON's lists and objects."""
     try:
         return json.loads(text)
-    except ValueError:
+    except ValueError as error:
+        if text.lstrip().startswith(("[", "{")):
+            raise typer.BadParameter(f"{text} is not valid JSON: {error}", param_hint=f"--set {name}") from error
         return text

@@ -1,6 +1,7 @@
 """The client against a running API: uploads, listings, models, and what it raises."""
 
 import io
+import math
 import os
 import subprocess
 import sys
@@ -215,6 +216,10 @@ def test_what_is_wrong_with_parameters_is_said_by_field(client: Client) -> None:
     with pytest.raises(Invalid) as refused:
         client.train(pictures.png(), iterations=0, step_size="x")
     assert [fault.field for fault in refused.value.errors] == ["params.step_size", "params.iterations"]
+    with pytest.raises(Invalid) as refused:
+        client.train(pictures.png(), options=JobOptions(time_limit_seconds=math.inf), end_shares=[1, math.nan])
+    assert [fault.field for fault in refused.value.errors] == ["params.end_shares[1]", "time_limit_seconds"]
+    assert "must be a finite number" in str(refused.value)
     assert list(client.datasets.list()) == [], "what was uploaded for a refused job is not kept"
     with pytest.raises(NotFound):
         client.sample("model_none")
