@@ -90,7 +90,7 @@ class _Jobs(Generic[AnyJob]):
     @operation
     def show(self, job_id: str, /) -> Steps[AnyJob]:
         """Return a job. Raises NotFound."""
-        response = yield from send(Request("GET", f"v1/jobs/{in_path(job_id)}"))
+        response = yield from send(Request("GET", f"v1/jobs/{in_path(job_id, 'job')}"))
         return attached(parse(self.job_type, response), self._runner)
 
     @iteration
@@ -263,7 +263,7 @@ class _Client(Generic[AnyJob]):
             return (yield from post(ids))
         except (Invalid, NotFound, Conflict, LimitReached):
             for dataset in uploaded if options.idempotency_key is None else ():
-                yield from delete(f"v1/datasets/{in_path(dataset)}")
+                yield from delete(f"v1/datasets/{in_path(dataset, 'dataset')}")
             raise
 
     def _post(self, kind: str, options: JobOptions, params: dict[str, Any], **fields: Any) -> Steps[AnyJob]:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from api.client.answers import parse, parse_page
 from api.client.data import Data, Dataset, Model, Preset
+from api.client.errors import NotFound
 from api.client.files import write_new
 from api.client.steps import Asynchronous, Emit, Emits, Request, Steps, Synchronous, iteration, once, operation, send
 from api.client.uploads import Pictures, part_of, upload_of
@@ -22,9 +23,12 @@ def id_of(item: Any) -> str:
     return item if isinstance(item, str) else str(item.id)
 
 
-def in_path(item: Any) -> str:
-    """Return the id of an item as a part of a URL's path."""
-    return quote(id_of(item), safe="")
+def in_path(item: Any, what: str) -> str:
+    """Return the id of an item as a part of a URL's path. Raises NotFound if the URL would be another's."""
+    text = id_of(item)
+    if text in ("", ".", ".."):
+        raise NotFound(404, f"there is no {what} {text!r}")
+    return quote(text, safe="")
 
 
 def pages_of(show: Callable[[bytes], Item], path: str, params: dict[str, Any]) -> Emits[Item]:
@@ -59,7 +63,7 @@ class _Datasets(_Resource):
     @operation
     def show(self, dataset_id: str, /) -> Steps[Dataset]:
         """Return a dataset. Raises NotFound."""
-        return parse(Dataset, (yield from send(Request("GET", f"v1/datasets/{in_path(dataset_id)}"))))
+        return parse(Dataset, (yield from send(Request("GET", f"v1/datasets/{in_path(dataset_id, 'dataset')}"))))
 
     @iteration
     def list(self) -> Emits[Dataset]:
@@ -69,7 +73,7 @@ class _Datasets(_Resource):
     @operation
     def delete(self, dataset: str | Dataset, /) -> Steps[None]:
         """Delete a dataset. Raises Conflict while a job needs it."""
-        yield from delete(f"v1/datasets/{in_path(dataset)}")
+        yield from delete(f"v1/datasets/{in_path(dataset, 'dataset')}")
 
 
 def create_dataset(pictures: Pictures, name: str | None, key: str | None = None) -> Steps[Dataset]:
@@ -90,7 +94,7 @@ class _Models(_Resource):
     @operation
     def show(self, model_id: str, /) -> Steps[Model]:
         """Return a model. Raises NotFound."""
-        return parse(Model, (yield from send(Request("GET", f"v1/models/{in_path(model_id)}"))))
+        return parse(Model, (yield from send(Request("GET", f"v1/models/{in_path(model_id, 'model')}"))))
 
     @iteration
     def list(self) -> Emits[Model]:
@@ -100,12 +104,14 @@ class _Models(_Resource):
     @operation
     def rename(self, model: str | Model, name: str | None, /) -> Steps[Model]:
         """Give a model another name, or none."""
-        return parse(Model, (yield from send(Request("PATCH", f"v1/models/{in_path(model)}", json={"name": name}))))
+        return parse(
+            Model, (yield from send(Request("PATCH", f"v1/models/{in_path(model, 'model')}", json={"name": name})))
+        )
 
     @operation
     def export(self, model: str | Model, path: str | Path, /) -> Steps[Path]:
         """Save a model as one .safetensors file, and return its path. Raises FileExistsError rather than overwrite."""
-        url = f"v1/models/{in_path(model)}/download"
+        url = f"v1/models/{in_path(model, 'model')}/download"
         return (yield from write_new(Path(path), Request("GET", url)))
 
     @operation
@@ -129,7 +135,7 @@ class _Models(_Resource):
     @operation
     def delete(self, model: str | Model, /) -> Steps[None]:
         """Delete a model. Raises Conflict while a job needs it."""
-        yield from delete(f"v1/models/{in_path(model)}")
+        yield from delete(f"v1/models/{in_path(model, 'model')}")
 
 
 class _Presets(_Resource):

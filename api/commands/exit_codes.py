@@ -26,7 +26,7 @@ def errors_as_exit_codes(command: str) -> Iterator[None]:
         code = _code_of(error)
         if code is None:
             raise
-        typer.secho(f"genconvnet {command}: {_sentence(error)}", err=True, fg="red")
+        typer.secho(f"genconvnet {command}: {sentence_of(error)}", err=True, fg="red")
         raise typer.Exit(code) from error
 
 
@@ -46,7 +46,8 @@ def _code_of(error: Exception) -> ExitCode | None:
     return next((code for kind, code in codes if isinstance(error, kind)), None)
 
 
-def _sentence(error: Exception) -> str:
+def sentence_of(error: Exception) -> str:
+    """Return what people are told of an error."""
     from api.client import errors
 
     if isinstance(error, errors.NotAllowed) and error.status == 401:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.following import follow
+from api.commands.refusals import naming_options
 from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, write_results
 from api.commands.session import Session, service_command, table_time
 from core.schemas.jobs import JobKind, JobStatus, Queue
@@ -71,8 +72,9 @@ def resume(
     """Continue a job from its last checkpoint, and write its results. Ctrl-C cancels it."""
     found = session.client.jobs.show(job)
     known = [event.id for event in found.events()] if found.ended else [None]
-    resumed = follow_to_end(session, found.resume(iterations=iterations), detach, known[-1])
-    write_results(session, resumed, out)
+    with naming_options(resume):
+        found.resume(iterations=iterations)
+    write_results(session, follow_to_end(session, found, detach, known[-1]), out)
 
 
 @service_command(app, "download", example="genconvnet jobs download job_… --out pictures")

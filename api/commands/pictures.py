@@ -45,4 +45,12 @@ def show(picture: PictureFile, as_json: AsJson = False) -> None:
 
 def replay(session: Session, picture: PictureFile, out: Out = DEFAULT_OUT, detach: Detach = False) -> None:
     """Make a picture again, from what its file says: by the same model, or from the same dataset. Ctrl-C cancels it."""
-    write_results(session, follow_to_end(session, session.client.replay(picture), detach), out)
+    from api.client import Invalid
+
+    try:
+        job = session.client.replay(picture)
+    except Invalid as error:
+        if error.field != "image":
+            raise
+        raise Invalid(error.status, f"{picture}: {error.errors[0].message}", error.errors) from error
+    write_results(session, follow_to_end(session, job, detach), out)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.commands.exit_codes import sentence_of
 from api.commands.following import follow
 from api.commands.session import Session
 
@@ -40,7 +41,11 @@ def follow_to_end(session: Session, job: "Job", detach: bool, after: str | None 
 
 def write_results(session: Session, job: "Job", out: Path) -> None:
     """Write the files of a job to the folder, print their paths, and say what else is worth knowing."""
-    files = [str(path) for path in job.download(out)]
+    try:
+        files = [str(path) for path in job.download(out)]
+    except OSError as error:  # such as a full disk: what the job has made is still with the service
+        again = f"`genconvnet jobs download {job.id} --out DIR` writes the job's files"
+        raise OSError(f"{sentence_of(error)}; {again}") from error
     if session.as_json:
         session.print_data(job, files=files)
         return

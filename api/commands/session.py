@@ -15,7 +15,7 @@ import typer
 
 from api.commands.exit_codes import errors_as_exit_codes
 from api.commands.listing import print_json, print_table
-from api.commands.options import DataDir
+from api.commands.options import DataDir, require_writable
 from core.schemas.jobs import Queue
 
 if TYPE_CHECKING:
@@ -141,11 +141,11 @@ def service_command(
         def command(**given: Any) -> None:
             server, key, as_json, data_dir = (given.pop(shared) for shared in SHARED)
             needs_running = bool(given.get("detach"))
-            with (
-                errors_as_exit_codes(path),
-                _session(server, key, as_json, data_dir, queues, needs_running, needs_data) as session,
-            ):
-                function(session, **given)
+            with errors_as_exit_codes(path):
+                if "out" in given and not needs_running:
+                    require_writable(given["out"], "--out")
+                with _session(server, key, as_json, data_dir, queues, needs_running, needs_data) as session:
+                    function(session, **given)
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         shared = [

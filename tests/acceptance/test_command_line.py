@@ -1,5 +1,6 @@
 """`genconvnet` as a client: the commands that use a service, their output and their exit codes."""
 
+import errno
 import json
 import os
 import pty
@@ -195,7 +196,7 @@ def test_a_picture_is_shown_and_made_again_from_its_file_alone(terminal: Termina
     assert terminal.run("replay", picture, "--out=again").stdout == "again/synthesized-000.png\n"
     assert Path("again/synthesized-000.png").read_bytes() == picture.read_bytes()
     for command in ("show", "replay"):
-        assert "does not say how it was made" in terminal.run(command, "stripes.png", code=2).stderr
+        assert "stripes.png: it does not say how it was made" in terminal.run(command, "stripes.png", code=2).stderr
 
 
 def test_a_pipe_is_shown(tmp_path: Path) -> None:
@@ -225,7 +226,11 @@ def test_models_are_looked_after(terminal: Terminal, model_id: str) -> None:
     assert "sister" in terminal.run("models", "show", "sister", code=2).stderr
 
 
-def test_jobs_are_looked_after(terminal: Terminal, service: Service) -> None:
+def _full_disk(_: Path) -> Path:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_jobs_are_looked_after(terminal: Terminal, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = terminal.run(*TRAIN, "--iterations=100000", "--detach", "stripes.png").stdout.strip()
     service.running(job_id)
     assert terminal.run("jobs", "list", "--status=running", "--kind=train").stdout.splitlines()[1].startswith(job_id)
@@ -243,11 +248,18 @@ def test_jobs_are_looked_after(terminal: Terminal, service: Service) -> None:
     assert terminal.run("jobs", "download", done, "--out=files").stdout.count("\n") == len(
         list(Path("files").iterdir())
     )
+    with monkeypatch.context() as full:
+        full.setattr("api.client.files._temporary", _full_disk)
+        failed = terminal.run("jobs", "download", done, "--out=full", code=2).stderr
+    assert f"No space left on device; `genconvnet jobs download {done} --out DIR` writes" in failed
+    refused = terminal.run("jobs", "resume", done, "--iterations=100000000", code=2).stderr
+    assert "jobs resume: --iterations: " in refused
     resumed = terminal.entry("jobs", "resume", done, "--iterations=45", "--out=further")
     assert (resumed["params"]["iterations"], resumed["status"]) == (45, "succeeded")
     assert terminal.entry("models", "show", "later")["id"] == learned["model_id"]
     terminal.run("jobs", "delete", done)
-    assert terminal.run("jobs", "show", done, code=2).stderr.startswith("genconvnet jobs show: ")
+    for gone in (done, ""):
+        assert terminal.run("jobs", "show", gone, code=2).stderr.startswith("genconvnet jobs show: there is no job")
 
 
 def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) -> None:
@@ -363,6 +375,20 @@ def test_a_job_is_not_left_to_a_service_that_does_not_run(tmp_path: Path) -> Non
     assert (done.exit_code, done.stdout) == (2, "")
     assert "no service is running" in done.stderr
     assert not (tmp_path / "data").exists(), "nothing was uploaded"
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_posted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stripes.png").write_bytes(pictures.stripes())
+    words = ["train", "stripes.png", f"--server=http://127.0.0.1:{free_port()}"]  # where no service is
+    for out in ("stripes.png/learned", f"{tmp_path}/stripes.png/a/b"):
+        done = CliRunner().invoke(app, [*words, "--out", out], env={"COLUMNS": "300"})
+        assert (done.exit_code, "stripes.png is a file" in done.stderr) == (2, True), done.stderr
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: Path(path) != tmp_path or not mode & os.W_OK)
+    done = CliRunner().invoke(app, [*words, "--out=a/b"], env={"COLUMNS": "300"})
+    assert (done.exit_code, f"{tmp_path} is not writable" in done.stderr) == (2, True), done.stderr
 
 
 def test_presets_are_shown_without_a_service_and_leave_no_data(tmp_path: Path) -> None:
