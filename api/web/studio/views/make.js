@@ -7,6 +7,7 @@ import { KINDS, jobKind } from "../data/kinds.js";
 import { loadSchemas, parametersOf, presetsFor } from "../data/presets.js";
 import { isFixedSize, MIN_SIDE, modelOf, seamWidth } from "../data/models.js";
 import * as draft from "../data/draft.js";
+import { learningSeconds } from "../data/estimate.js";
 import { duration } from "../format.js";
 import { Field, isInBounds } from "../parts/field.js";
 import { Icon } from "../parts/icon.js";
@@ -125,14 +126,13 @@ function NewName() {
 
 const isWrong = ({ name, bounds }) => draft.problemOf(`params.${name}`) || !isInBounds(draft.overrides.value[name], bounds);
 
-// The time that was measured, or that none was; nothing while a setting cannot be.
+// How long it will take, or that nobody knows; nothing while a setting cannot be.
 function cost(preset) {
-  const seconds = preset.two_core_seconds;
-  if (preset.name === draft.preset.value?.name && preset.parameters.some(isWrong)) return "";
-  if (!seconds) return "time not measured";
-  const { iterations } = preset.params;
-  const share = preset.name === draft.preset.value?.name ? (draft.overrides.value.iterations ?? iterations) / iterations : 1;
-  return `about ${duration(seconds * share)} on two cores`;
+  const chosen = preset.name === draft.preset.value?.name;
+  if (chosen && preset.parameters.some(isWrong)) return "";
+  if (!preset.two_core_seconds) return "time not measured";
+  const seconds = learningSeconds(preset, chosen ? draft.overrides.value : {});
+  return seconds === null ? "time not measured with these settings" : `about ${duration(seconds)} on two cores`;
 }
 
 const SIDES = ["width", "height"];

@@ -1,0 +1,21 @@
+// How long learning takes with other settings than a preset's, from the time that was measured for the preset.
+
+const FIXED_SECONDS = 2; // of a job, whatever it learns: to begin, and to draw and store its results
+const GRADIENT_STEPS = 1.5; // Langevin steps that cost as much as the gradient of one picture
+const SHAPES_THE_NET = ["layers", "layerwise", "top", "contrastive", "boundary", "precision", "processes"];
+
+// The seconds on the machine that the preset was measured on; null if it was not, or the net is another, or a setting is wrong.
+export function learningSeconds({ two_core_seconds: measured, params }, changed) {
+  if (!measured || SHAPES_THE_NET.some((name) => name in changed && !same(changed[name], params[name]))) return null;
+  const times = work({ ...params, ...changed }) / work(params);
+  return times > 0 && times < Infinity ? FIXED_SECONDS + (measured - FIXED_SECONDS) * times : null;
+}
+
+// Pictures, chains and steps each cost in proportion; so do the pixels of a chain, which windows make few.
+function work({ image_size, patch_size, num_chains, batch_size, contrastive, langevin_steps, iterations }) {
+  const pictures = batch_size ?? 1;
+  const chains = contrastive ? pictures : num_chains;
+  return iterations * (patch_size ?? image_size) ** 2 * (chains * (langevin_steps + GRADIENT_STEPS) + pictures * GRADIENT_STEPS);
+}
+
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
