@@ -31,7 +31,7 @@ class Picture(Data):
 
 
 class Skipped(Data):
-    """A file of a zip that is not part of the dataset."""
+    """A file of a zip, or of a folder, that is not part of the dataset."""
 
     file: str
     reason: str
@@ -47,7 +47,10 @@ class Map(Data):
 
 
 class Dataset(Data):
-    """Uploaded pictures. skipped: what was left out of a zip. maps: what each picture is, of a material; else none."""
+    """Uploaded pictures. maps: what each picture is, of a material; else none.
+
+    skipped: what was left out of a zip or, if it was just uploaded, of a folder.
+    """
 
     id: str
     name: str | None

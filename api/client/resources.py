@@ -87,7 +87,8 @@ def create_dataset(pictures: Pictures, name: str | None, key: str | None = None)
         headers=once(key),
         answer_seconds=UPLOAD_SECONDS,
     )
-    return parse(Dataset, (yield from send(request)))
+    dataset = parse(Dataset, (yield from send(request)))
+    return dataset.model_copy(update={"skipped": [*upload.skipped, *dataset.skipped]})
 
 
 class _Models(_Resource):

@@ -5,11 +5,12 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Union
 
-from api.client.data import Dataset
+from api.client.data import Dataset, Skipped
+from core.schemas.companion_files import skip_reason
 from core.schemas.materials import Role
 
 if TYPE_CHECKING:
@@ -71,41 +72,70 @@ def part_of(path: Path) -> Part:
 
     Bytes of its name that are not UTF-8 are sent as replacement characters. Raises OSError if it cannot be read.
     """
-    name = os.fsencode(path.name).decode(errors="replace")
-    return name, FileToSend(path) if stat.S_ISREG(path.stat().st_mode) else path.read_bytes()
+    return _name_of(path), FileToSend(path) if stat.S_ISREG(path.stat().st_mode) else path.read_bytes()
+
+
+def _name_of(path: Path) -> str:
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 def parts_of(pictures: Pictures) -> list[Part]:
     """Return the files to send. Raises OSError if a path cannot be read, and ValueError if there are none."""
-    several: list[PictureSource] = [pictures] if _is_one(pictures) else list(pictures)  # type: ignore[arg-type,list-item]
-    parts = [part for index, picture in enumerate(several) for part in _parts(picture, index)]
-    if not parts:
-        raise ValueError("there are no pictures to upload")
-    return parts
+    return _files_of(pictures).parts
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The files to send, and which of them is which map of a material: roles by file name, none for pictures."""
+    """The files to send, and which of them is which map of a material: roles by file name, none for pictures.
+
+    skipped: what was left out of folders.
+    """
 
     parts: list[Part]
-    roles: dict[str, Role]
+    roles: dict[str, Role] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 def upload_of(pictures: Pictures) -> Upload:
     """Return what to send as a dataset. Raises as `parts_of`, and ValueError if a map is not one file."""
     if not isinstance(pictures, Mapping):
-        return Upload(parts_of(pictures), {})
-    parts = []
+        return _files_of(pictures)
+    parts, skipped = [], []
     for role, picture in pictures.items():
-        files = parts_of(picture)
-        if len(files) != 1:
-            raise ValueError(f"the {role} map must be one file, not {len(files)}")
-        parts += files
+        files = _files_of(picture)
+        if len(files.parts) != 1:
+            raise ValueError(f"the {role} map must be one file, not {len(files.parts)}")
+        parts += files.parts
+        skipped += files.skipped
     names = [name for name, _ in parts]
     if len(set(names)) < len(names):  # such as a folder for each map
         parts = [(f"{role}-{name}", content) for role, (name, content) in zip(pictures, parts, strict=True)]
-    return Upload(parts, {name: role for role, (name, _) in zip(pictures, parts, strict=True)})
+    return Upload(parts, {name: role for role, (name, _) in zip(pictures, parts, strict=True)}, skipped)
+
+
+def _files_of(pictures: Pictures) -> Upload:
+    several: list[PictureSource] = [pictures] if _is_one(pictures) else list(pictures)  # type: ignore[arg-type,list-item]
+    upload = Upload([])
+    for index, picture in enumerate(several):
+        if isinstance(picture, str | os.PathLike) and (folder := Path(picture)).is_dir():
+            _add_folder(upload, folder)
+        else:
+            upload.parts.append(_part(picture, index))
+    if not upload.parts:
+        reasons = ", ".join(f"{one.file} ({one.reason})" for one in upload.skipped[:3])
+        more = f" and {len(upload.skipped) - 3} more" if len(upload.skipped) > 3 else ""
+        raise ValueError("there are no pictures to upload" + (f"; skipped: {reasons}{more}" if reasons else ""))
+    return upload
+
+
+def _add_folder(upload: Upload, folder: Path) -> None:
+    """Add the files of a folder without what would be skipped in a zip, and without folders in it."""
+    for path in sorted(folder.iterdir()):
+        reason = skip_reason(path.name) or (None if path.is_file() else "no file, but a folder or a device")
+        if reason is None:
+            upload.parts.append(part_of(path))
+        else:
+            upload.skipped.append(Skipped(file=_name_of(path), reason=reason))
 
 
 def _is_one(pictures: object) -> bool:
@@ -116,27 +146,20 @@ def _is_pillow(picture: object) -> bool:
     return hasattr(picture, "save") and hasattr(picture, "mode")
 
 
-def _parts(picture: PictureSource, index: int) -> list[Part]:
+def _part(picture: PictureSource, index: int) -> Part:
     if isinstance(picture, bytes):
-        return [(f"picture-{index}", picture)]
+        return f"picture-{index}", picture
     if isinstance(picture, str | os.PathLike):
-        path = Path(picture)
-        files = sorted(one for one in path.iterdir() if _is_upload(one)) if path.is_dir() else [path]
-        return [part_of(file) for file in files]
+        return part_of(Path(picture))
     if _is_pillow(picture):
-        return [_encoded(picture, f"picture-{index}")]  # type: ignore[arg-type]
-    return [(Path(str(getattr(picture, "name", f"picture-{index}"))).name, _repeatable(picture))]  # type: ignore[arg-type]
+        return _encoded(picture, f"picture-{index}")  # type: ignore[arg-type]
+    return Path(str(getattr(picture, "name", f"picture-{index}"))).name, _repeatable(picture)  # type: ignore[arg-type]
 
 
 def _repeatable(file: IO[bytes]) -> IO[bytes] | bytes:
     """Return what can be sent twice: a file, which httpx reads from its beginning each time, or a stream's content."""
     is_seekable = getattr(file, "seekable", None)
     return file if is_seekable is not None and is_seekable() else file.read()
-
-
-def _is_upload(path: Path) -> bool:
-    """Return True for the files of a folder that are not hidden."""
-    return path.is_file() and not path.name.startswith(".")
 
 
 def _encoded(picture: "Image", name: str) -> Part:

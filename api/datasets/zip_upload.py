@@ -8,33 +8,18 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import BinaryIO
 
 from api.datasets.files import DecodeTask, PictureRefused, SkippedFile, UploadedFile, clean_name
 from api.datasets.limits import Limits
+from core.schemas.companion_files import skip_reason
 
 MAX_RATIO = 200  # of unpacked to packed size; pictures compress far less
 READ_BYTES = 1 << 16
 SHOWN_CHARACTERS = 200  # of the path of a skipped entry: its end
 ENTRIES_PER_PICTURE = 6  # that an archive may have beside its pictures: captions, metadata of macOS, folders
 ZIP_SIGNATURES = (b"PK\3\4", b"PK\5\6")  # of a zip, and of an empty one
-MACOS_FOLDER = "__MACOSX"
-SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "icon\r"})
-SYSTEM_FOLDERS = frozenset({"@eadir", "$recycle.bin", "system volume information"})
-COMPANIONS = {  # endings of names, by what is said of the file
-    "text, such as a caption": (
-        ".txt .caption .tags .json .jsonl .csv .tsv .xml .yaml .yml .toml .md .rst .html .htm .pdf .log .url .webloc "
-        ".md5 .sha1 .sha256 .rtf .doc .docx .odt .xls .xlsx .ods"
-    ),
-    "edits of a photograph, or its metadata": ".aae .xmp .thm .dop .pp3 .on1 .mie .vrd .nksc .pto .icc .icm",
-    "a film": ".mov .mp4 .m4v .avi .mkv .webm .3gp .mpg .mpeg .mts .lrv",
-    "a sound": ".mp3 .wav .m4a .aac .ogg .flac",
-    "data, not a picture": ".npz .npy .mat .pkl .pickle .pt .pth .safetensors .ckpt .onnx .h5 .hdf5 .parquet .db",
-    "a file of the operating system": ".ini .lnk .inf .plist",
-    "a program": ".py .ipynb .js .css .sh .bat .cmd .ps1 .exe .dll",
-}
-SKIPPED_SUFFIXES = {suffix: reason for reason, suffixes in COMPANIONS.items() for suffix in suffixes.split()}
 UTF8_FLAG = 0x800  # of an entry: its name is UTF-8
 FOLDER_ATTRIBUTE = 0x10  # as MS-DOS and Windows mark folders
 LOCAL_HEADER_BYTES = 30
@@ -169,16 +154,7 @@ def _is_folder(entry: zipfile.ZipInfo) -> bool:
 
 def _skip_reason(entry: zipfile.ZipInfo) -> str | None:
     """Return why the entry, by its path, is no picture to learn from; None if it may be one."""
-    *folders, name = _path(entry).split("/")
-    if _escapes(entry.orig_filename):  # refused later
-        return None
-    if name.startswith("._") or MACOS_FOLDER in folders:
-        return "metadata of macOS"
-    if name.lower() in SYSTEM_FILES or any(folder.lower() in SYSTEM_FOLDERS for folder in folders):
-        return "a file of the operating system"
-    if any(part.startswith(".") and part != "." for part in (*folders, name)):
-        return "a hidden file"
-    return SKIPPED_SUFFIXES.get(PurePosixPath(name).suffix.lower())
+    return None if _escapes(entry.orig_filename) else skip_reason(_path(entry))  # what escapes is refused later
 
 
 def _and_skipped(skipped: Sequence[SkippedFile]) -> str:

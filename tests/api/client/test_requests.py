@@ -90,8 +90,9 @@ def test_pictures_are_uploaded_in_every_form_that_a_program_has(client: Client, 
     packed.write_bytes(pictures.zipped({"in/b.png": pictures.png(), "notes.txt": b"caption"}))
     folder = tmp_path / "folder"
     folder.mkdir()
-    for name in ("2.png", "1.png", ".hidden"):
+    for name in ("2.png", "1.png", ".DS_Store", "1.txt"):
         (folder / name).write_bytes(pictures.png())
+    (folder / "more").mkdir()
     inks = Image.new("CMYK", (20, 10), (0, 255, 0, 0))
     (folder / os.fsdecode(b"bad\xff.png")).write_bytes(pictures.png())
     given = [str(path), packed, pictures.png(), io.BytesIO(pictures.png()), pictures.colors(), inks, folder]
@@ -108,7 +109,9 @@ def test_pictures_are_uploaded_in_every_form_that_a_program_has(client: Client, 
         "2.png",
         "bad\ufffd.png",
     ]
-    assert (dataset.name, [one.file for one in dataset.skipped]) == ("all", ["notes.txt"])
+    skipped = {one.file: one.reason for one in dataset.skipped}
+    assert (dataset.name, sorted(skipped)) == ("all", [".DS_Store", "1.txt", "more", "notes.txt"])
+    assert skipped["1.txt"] == skipped["notes.txt"], "a folder is read as a zip"
     assert client.datasets.show(dataset.id).images == dataset.images
     assert len(client.upload(path).images) == len(client.upload(one for one in [path]).images) == 1
 
@@ -146,6 +149,12 @@ def test_a_picture_that_cannot_be_read_is_named_and_no_dataset_is_made(client: C
         client.upload(tmp_path / "none.png")
     with pytest.raises(ValueError, match="no pictures"):
         client.upload([])
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"no pictures to upload; skipped: notes.txt \(text"):
+        client.upload(tmp_path / "texts")
+    with pytest.raises(Invalid, match="notes"):
+        client.upload(tmp_path / "texts" / "notes.txt")
     assert list(client.datasets.list()) == []
 
 
