@@ -5,15 +5,15 @@ With arguments it is the command line: `python -m api serve` is `genconvnet serv
 
 import sys
 
-from core.runtime.processes import importing
-from core.runtime.startup import exit_if_refused
-
 if __name__ == "__main__":
     if sys.argv[1:]:
-        from api.cli import main as command_line
+        from api.console import main as command_line
 
         command_line()
         raise SystemExit
+    from core.runtime.processes import importing
+    from core.runtime.startup import exit_if_refused
+
     with importing():
         from api.server import main
 

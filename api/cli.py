@@ -13,6 +13,7 @@ import typer
 from api.commands import audit, datasets, job_commands, jobs, keys, models, pictures, presets
 from api.commands.backup import backup, restore
 from api.commands.doctor import doctor
+from api.commands.exit_codes import output_errors_as_exit_codes
 from api.commands.listing import AsJson
 from api.commands.options import DataDir
 from core.runtime.log_format import is_json
@@ -110,7 +111,7 @@ def options(
 
 
 def main() -> None:
-    with exit_if_refused(PROGRAM):
+    with exit_if_refused(PROGRAM), output_errors_as_exit_codes(PROGRAM):
         if not is_json():
             app(prog_name=PROGRAM)
         else:

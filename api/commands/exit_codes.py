@@ -1,10 +1,16 @@
 """Exit codes of the commands that use a service, and the errors that lead to them."""
 
+import errno
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TextIO
 
 import typer
+
+from core.runtime.startup import print_refusal
 
 
 class ExitCode(IntEnum):
@@ -13,6 +19,44 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3  # or it did not answer in time, or has failed
     NOT_ALLOWED = 4
     INTERRUPTED = 130  # by Ctrl-C
+    OUTPUT_CLOSED = 141  # as a shell says of a program that SIGPIPE has ended
+
+
+@contextmanager
+def output_errors_as_exit_codes(program: str) -> Iterator[None]:
+    """Exit with OUTPUT_CLOSED if standard output was closed early, and say in one line if it cannot be written."""
+    output = sys.stdout
+    before = _file_of(output)
+    failure: OSError | None = None
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        failure = error
+    finally:
+        if before is not None:
+            try:
+                output.flush()
+            except OSError as error:
+                failure = error
+                os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())  # Python flushes it once more at its end
+            # On a closed pipe typer replaces sys.stdout, rich the file behind it, and both exit with 1.
+            closed = sys.stdout is not output or _file_of(output) != before
+            if isinstance(failure, BrokenPipeError) or (failure is None and closed):
+                raise SystemExit(ExitCode.OUTPUT_CLOSED) from None
+        if failure is not None:
+            print_refusal(f"{program}: standard output: {failure.strerror}")
+            raise SystemExit(ExitCode.WRONG_USE) from None
+
+
+def _file_of(output: TextIO | None) -> tuple[int, int] | None:
+    """Return the device and inode of the file that is written to; None if it is none."""
+    try:
+        status = os.fstat(output.fileno())  # type: ignore[union-attr]
+    except (AttributeError, OSError, ValueError):  # standard output may be closed, or be no file
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -21,7 +65,7 @@ def errors_as_exit_codes(command: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # typer ends quietly if nobody reads the output any more
+        raise  # typer ends quietly; see output_errors_as_exit_codes
     except Exception as error:
         code = _code_of(error)
         if code is None:

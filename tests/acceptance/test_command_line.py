@@ -77,6 +77,32 @@ def test_help_comes_without_the_service_and_the_client() -> None:
     assert imported & heavy == set()
 
 
+def test_output_that_cannot_be_written_is_told_from_a_job_that_failed() -> None:
+    def run(option: str, output: int, unbuffered: str) -> tuple[int, str]:
+        command = [sys.executable, "-P", "-m", "api", option]
+        environment = {**clean_environment(), "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+        return done.returncode, done.stderr
+
+    for unbuffered in ("", "1"):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as closed, Path("/dev/full").open("w") as full:
+            assert run("--version", closed.fileno(), unbuffered) == (141, "")  # written by typer
+            assert run("--help", closed.fileno(), unbuffered) == (141, "")  # written by rich
+            code, said = run("--version", full.fileno(), unbuffered)
+        assert (code, said.count("\n")) == (2, 1)
+        assert "standard output: No space left on device" in said
+
+
+def test_ctrl_c_while_modules_are_imported_ends_quietly(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**clean_environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-P", "-m", "api", "--version"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def _leaves(command: Any, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     inner = getattr(command, "commands", None)
     return [words] if inner is None else [leaf for name in inner for leaf in _leaves(inner[name], (*words, name))]
