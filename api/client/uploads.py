@@ -131,7 +131,8 @@ def _files_of(pictures: Pictures) -> Upload:
 def _add_folder(upload: Upload, folder: Path) -> None:
     """Add the files of a folder without what would be skipped in a zip, and without folders in it."""
     for path in sorted(folder.iterdir()):
-        reason = skip_reason(path.name) or (None if path.is_file() else "no file, but a folder or a device")
+        kind = None if path.is_file() else "a folder in a folder" if path.is_dir() else "not a regular file"
+        reason = skip_reason(path.name) or kind
         if reason is None:
             upload.parts.append(part_of(path))
         else:
