@@ -17,6 +17,7 @@ from core.storage.database import Database
 from core.storage.errors import LeaseLost
 
 CANCEL_GRACE_SECONDS = 0.4  # the work usually notices a cancellation and stops within this time
+STORAGE_SECONDS = 0.6  # that canceled work may take besides, once it has stopped, to store what it has done
 STALL_SECONDS = 600.0
 
 log = structlog.get_logger()
@@ -42,7 +43,8 @@ class LeaseRenewer:
     meanwhile, and afterwards the lease's token decides who holds it.
 
     If the work does not stop within CANCEL_GRACE_SECONDS of a cancellation, because it is in a long computation, the
-    thread ends the job in the database and calls `on_canceled`; the work then gets LeaseLost. If the work checks
+    thread ends the job in the database and calls `on_canceled`; the work then gets LeaseLost. Work that calls
+    `wait_for_storage` meanwhile has STORAGE_SECONDS more. If the work checks
     nothing for `stall_seconds`, the thread abandons the job and kills this process, which the parent process notices.
     """
 
@@ -64,7 +66,7 @@ class LeaseRenewer:
         self._stopping, self._on_canceled, self._stall_seconds = stopping, on_canceled, stall_seconds
         self._between_steps = between_steps
         self._reason: StopReason | None = None
-        self._lost = False
+        self._lost = self._storing = False
         self._checked_at = time.monotonic()
         self._thread = BackgroundThread(
             f"lease-{lease.job_id}",
@@ -94,6 +96,10 @@ class LeaseRenewer:
         except (WorkerStopping, TimeLimitReached):
             return
 
+    def wait_for_storage(self) -> None:
+        """Give canceled work, which has stopped, STORAGE_SECONDS to store what it has done."""
+        self._storing = True
+
     def __enter__(self) -> Self:
         self._checked_at = time.monotonic()
         self._thread.start()
@@ -120,7 +126,7 @@ class LeaseRenewer:
 
     def _end_canceled(self) -> None:
         """End the job in the database unless the work stops in time. Raises LeaseLost."""
-        if self._thread.wait(CANCEL_GRACE_SECONDS):
+        if self._thread.wait(CANCEL_GRACE_SECONDS) or (self._storing and self._thread.wait(STORAGE_SECONDS)):
             return
         outcomes.cancel(self._database, self.lease)
         self._lost = self.ended_canceled = True

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import structlog
 import torch
 from torch import Tensor
 
@@ -33,6 +34,7 @@ from core.schemas.learning import LearningParams
 from core.schemas.materials import MaterialMap
 from core.schemas.sampling import SampleParams
 from core.storage import datasets
+from core.storage.errors import LeaseLost
 from core.storage.tables import new_id
 from core.synthesis.sampler import ModelSampler
 from core.synthesis.trained_model import TrainedModel, save_model
@@ -54,6 +56,8 @@ SHEET_PICTURES = 4  # of the dataset, on a contact sheet
 DRAWN_PICTURES = 2  # if windows of the training pictures were learned
 DRAWN_SIDE = 1024  # pixels along each side of these
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
+
+log = structlog.get_logger()
 
 
 def train(context: JobContext) -> None:
@@ -91,6 +95,7 @@ class _TrainingRun:
         self.params = learner.params
         self.time_estimate = _TimeEstimate(learner.architecture, self.params)
         self.previewed_at = self.saved_at = time.monotonic()
+        self.saved: tuple[int, int] | None = None  # stage and iteration of this attempt's last checkpoint
 
     def learn(self) -> Health:
         """Learn to the end, store a last checkpoint, and return the health of the final state.
@@ -105,8 +110,7 @@ class _TrainingRun:
                 self._publish_when_due(progress)
                 self._save_when_due()
         except JobCanceled:
-            if self.learner.state.iteration or self.learner.state.stage:
-                self._save()
+            self._save_if_possible()
             raise
         self._save()
         return self.learner.measure_health()
@@ -155,11 +159,24 @@ class _TrainingRun:
             self._save()
             raise
 
+    def _save_if_possible(self) -> None:
+        """Store a checkpoint of a canceled job. If that fails, the job is canceled all the same. Raises LeaseLost."""
+        state = self.learner.state
+        if not self.learner.between_iterations or (state.stage, state.iteration) in ((0, 0), self.saved):
+            return
+        self.context.renewer.wait_for_storage()
+        try:
+            self._save()
+        except LeaseLost:
+            raise
+        except Exception as error:  # of the disk, the database or the file storage
+            log.warning("canceled_job_not_stored", error=f"{type(error).__name__}: {error}")
+
     def _save(self) -> None:
         state = self.learner.state
         name = f"checkpoint-{state.stage}-{state.iteration}.safetensors"
         self.context.store_checkpoint(name, save_checkpoint(state, self.params))
-        self.saved_at = time.monotonic()
+        self.saved, self.saved_at = (state.stage, state.iteration), time.monotonic()
 
     def _contact_sheet(self) -> Tensor:
         """Return training and synthesized pictures; after contrastive divergence, reconstructed ones.

@@ -34,9 +34,8 @@ from api.client.steps import (
     Request,
     Steps,
     Synchronous,
+    idempotency_header,
     iteration,
-    key_of_part,
-    once,
     operation,
     send,
 )
@@ -55,9 +54,9 @@ class JobOptions:
     """What jobs of every kind may be given.
 
     priority: -10 to 10; jobs of higher priority start first. time_limit_seconds: of work, then the job fails.
-    idempotency_key: the same key and the same request give the same job, also from another run of a program; pictures
-    that are uploaded for the job are then the same dataset. By default each call has its own key, which its repetitions
-    share.
+    idempotency_key: the same key and the same request give the same job, also from another run of a program. Pictures
+    are a new dataset in each request: upload them before, with a key of their own. By default each call has its own
+    key, which its repetitions share.
     """
 
     priority: int = 0
@@ -169,7 +168,7 @@ class _Client(Generic[AnyJob]):
         if blend:
             params["blend"] = [one.params for one in blend]
         post = partial(self._post, "sample", options, model_id=id_of(model))
-        return (yield from self._post_with(named, options, lambda ids: post(params=with_ids(params, ids))))
+        return (yield from self._post_with(named, lambda ids: post(params=with_ids(params, ids))))
 
     @operation
     def reconstruct(
@@ -229,7 +228,7 @@ class _Client(Generic[AnyJob]):
         Raises Invalid if it does not say so, and NotFound if the service does not have the model or the dataset.
         """
         files = [("image", part) for part in parts_of(picture)]
-        request = Request("POST", "v1/replays", files=files, headers=once(idempotency_key))
+        request = Request("POST", "v1/replays", files=files, headers=idempotency_header(idempotency_key))
         response = yield from send(request)
         return attached(parse(self.job_type, response), self._runner)
 
@@ -238,18 +237,12 @@ class _Client(Generic[AnyJob]):
     ) -> Steps[AnyJob]:
         """Post a job on pictures."""
         post = partial(self._post, kind, options, params, **fields)
-        return (yield from self._post_with({"dataset_id": pictures}, options, lambda ids: post(**ids)))
+        return (yield from self._post_with({"dataset_id": pictures}, lambda ids: post(**ids)))
 
     def _post_with(
-        self,
-        pictures: Mapping[str, PicturesOrDataset],
-        options: JobOptions,
-        post: Callable[[dict[str, str]], Steps[AnyJob]],
+        self, pictures: Mapping[str, PicturesOrDataset], post: Callable[[dict[str, str]], Steps[AnyJob]]
     ) -> Steps[AnyJob]:
-        """Call `post` with the ids of datasets by name. If it is refused, those uploaded only for it are deleted.
-
-        With an idempotency_key they are kept: they may be those of an earlier job under this key.
-        """
+        """Call `post` with the ids of datasets by name. If it is refused, those uploaded only for it are deleted."""
         ids: dict[str, str] = {}
         uploaded: list[Dataset] = []
         try:
@@ -257,12 +250,11 @@ class _Client(Generic[AnyJob]):
                 if isinstance(given, Dataset):
                     ids[name] = given.id
                 else:
-                    dataset = yield from create_dataset(given, None, key_of_part(options.idempotency_key, name))
-                    uploaded.append(dataset)
-                    ids[name] = dataset.id
+                    uploaded.append((yield from create_dataset(given, None)))
+                    ids[name] = uploaded[-1].id
             return (yield from post(ids))
         except (Invalid, NotFound, Conflict, LimitReached):
-            for dataset in uploaded if options.idempotency_key is None else ():
+            for dataset in uploaded:
                 yield from delete(f"v1/datasets/{in_path(dataset, 'dataset')}")
             raise
 
@@ -270,7 +262,7 @@ class _Client(Generic[AnyJob]):
         body = {"kind": kind, **fields, "params": params, "priority": options.priority}
         if options.time_limit_seconds is not None:
             body["time_limit_seconds"] = options.time_limit_seconds
-        request = Request("POST", "v1/jobs", json=body, headers=once(options.idempotency_key))
+        request = Request("POST", "v1/jobs", json=body, headers=idempotency_header(options.idempotency_key))
         response = yield from send(request)
         return attached(parse(self.job_type, response), self._runner)
 

@@ -10,7 +10,18 @@ from api.client.answers import parse, parse_page
 from api.client.data import Data, Dataset, Model, Preset
 from api.client.errors import NotFound
 from api.client.files import write_new
-from api.client.steps import Asynchronous, Emit, Emits, Request, Steps, Synchronous, iteration, once, operation, send
+from api.client.steps import (
+    Asynchronous,
+    Emit,
+    Emits,
+    Request,
+    Steps,
+    Synchronous,
+    idempotency_header,
+    iteration,
+    operation,
+    send,
+)
 from api.client.uploads import Pictures, part_of, upload_of
 
 Item = TypeVar("Item", bound=Data)
@@ -84,7 +95,7 @@ def create_dataset(pictures: Pictures, name: str | None, key: str | None = None)
         "v1/datasets",
         files=[("images", part) for part in upload.parts],
         data={**texts, "maps": json.dumps(upload.roles)} if upload.roles else texts,
-        headers=once(key),
+        headers=idempotency_header(key),
         answer_seconds=UPLOAD_SECONDS,
     )
     dataset = parse(Dataset, (yield from send(request)))
@@ -128,7 +139,7 @@ class _Models(_Resource):
             "v1/models",
             files=[("model", part_of(Path(path)))],
             data={} if name is None else {"name": name},
-            headers=once(idempotency_key),
+            headers=idempotency_header(idempotency_key),
             answer_seconds=UPLOAD_SECONDS,
         )
         return parse(Model, (yield from send(request)))

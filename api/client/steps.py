@@ -6,7 +6,6 @@ function into a method that returns the result in a `Synchronous` class, and mus
 """
 
 import functools
-import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,14 +38,9 @@ class Request:
     answer_seconds: float | None = None
 
 
-def once(key: str | None = None) -> dict[str, str]:
+def idempotency_header(key: str | None = None) -> dict[str, str]:
     """Return the header by which the service does a request once, however often it is sent. key: if None, a new one."""
-    return {"Idempotency-Key": key or uuid.uuid4().hex}
-
-
-def key_of_part(key: str | None, part: str) -> str | None:
-    """Return the idempotency key of a part of a request, such as an upload for a job; None if it has none itself."""
-    return None if key is None else hashlib.sha256(f"{key}/{part}".encode()).hexdigest()
+    return {"Idempotency-Key": uuid.uuid4().hex if key is None else key}
 
 
 @dataclass(frozen=True)

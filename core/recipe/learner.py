@@ -81,7 +81,10 @@ class Learner:
 
     images: training pictures (M, C, H, W), in grey levels about their mean. state: to resume from. engine: chosen by
     params and device if None. check_interrupt: called after each Langevin step; an exception that it raises ends
-    learning, and leaves the state as it was before the iteration. Raises ValueError if params.seed is None.
+    learning. Raises ValueError if params.seed is None.
+
+    between_iterations: True if learning can go on from the state as it is, also after an interrupt in the chains'
+    steps; False if the interrupt came after the weights were moved, while the new state was judged.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Learner:
         self.best_state = BestStateSelection(params, self.examples, stride, self.engine)
         self.best_state.forget_outdated(self.state)
         self.early_stopping = EarlyStopping(params, self.best_state)
+        self.between_iterations = True
         self.algorithm = Algorithm1(
             params,
             self.state,
@@ -126,13 +130,16 @@ class Learner:
             while self.state.iteration < self.last_iteration:
                 self.recovery.keep_good_state(self.state)
                 health = self.update()
-                if self.recovery.recover(self.state, health):
+                recovered = self.recovery.recover(self.state, health)
+                if recovered:
                     self.best_state.forget_outdated(self.state)
-                    continue
-                self.early_stopping.consider(self.state, health)
-                self.best_state.consider(self.state, health)
-                self.best_state.finish_stage(self.state)
-                yield self._progress(health)
+                else:
+                    self.early_stopping.consider(self.state, health)
+                    self.best_state.consider(self.state, health)
+                    self.best_state.finish_stage(self.state)
+                self.between_iterations = True
+                if not recovered:
+                    yield self._progress(health)
             grow(self.state, self.params, self.architecture, self._adam)
 
     def update(self) -> Health:
@@ -140,9 +147,10 @@ class Learner:
         before = self.state.generator.get_state()
         try:
             gradient = self.algorithm.iterate()
-        except BaseException:  # what is interrupted has drawn random numbers, and changed nothing else
+        except BaseException:  # check_interrupt raises in line 4: random numbers were drawn, and nothing else was done
             self.state.generator.set_state(before)
             raise
+        self.between_iterations = False
         health = self._health(gradient)
         return health if self.state.iteration % RECONSTRUCTION_INTERVAL else self._with_reconstruction(health)
 

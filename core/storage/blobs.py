@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import GenericError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
-from tenacity import retry, retry_if_exception, stop_after_delay
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 PREFIXES = ("datasets/", "jobs/", "models/")  # of all files of the service; the bucket may hold other files too
 STREAM_CHUNK_BYTES = 1 << 20
@@ -103,7 +103,12 @@ class Blobs:
         if self.folder is not None:
             _fsync(self.folder, path)
 
-    @retry(retry=retry_if_exception(_is_folder_removed), stop=stop_after_delay(FOLDER_SECONDS), reraise=True)
+    @retry(
+        retry=retry_if_exception(_is_folder_removed),
+        stop=stop_after_delay(FOLDER_SECONDS),
+        wait=wait_fixed(0.001),
+        reraise=True,
+    )
     def _put_once(self, path: str, content: bytes | BinaryIO) -> None:
         if not isinstance(content, bytes):
             content.seek(0)

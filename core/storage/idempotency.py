@@ -40,18 +40,24 @@ def create_once(
     with one key, one adds its row, and the others return that row. Raises Conflict as `find_earlier`.
     """
     try:
-        with database.write() as session:
-            if idempotency is not None and (earlier := _find(session, table, idempotency)):
-                return earlier
-            row = create(session)
-            if idempotency is not None:
-                session.add(_key(session, table, idempotency, row.seq))
-                session.flush()
-            return row
+        return _create_once(database, table, idempotency, create)
     except IntegrityError:  # a concurrent request with the same key was first
-        if idempotency is not None and (earlier := find_earlier(database, table, idempotency)):
+        if idempotency is None:
+            raise
+        return _create_once(database, table, idempotency, create)
+
+
+def _create_once(
+    database: Database, table: type[Row], idempotency: Idempotency | None, create: Callable[[Session], Row]
+) -> Row:
+    with database.write() as session:
+        if idempotency is not None and (earlier := _find(session, table, idempotency)):
             return earlier
-        raise
+        row = create(session)
+        if idempotency is not None:
+            session.add(_key(session, table, idempotency, row.seq))
+            session.flush()
+        return row
 
 
 def _find(session: Session, table: type[Row], idempotency: Idempotency) -> Row | None:

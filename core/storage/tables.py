@@ -252,8 +252,8 @@ class IdempotencyKey(Base):
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
     job_seq: Mapped[int | None] = mapped_column(ForeignKey("jobs.seq", ondelete="CASCADE"))  # one of these three is set
-    dataset_seq: Mapped[int | None] = mapped_column(ForeignKey("datasets.seq", ondelete="CASCADE"))
-    model_seq: Mapped[int | None] = mapped_column(ForeignKey("models.seq", ondelete="CASCADE"))
+    dataset_seq: Mapped[int | None] = mapped_column(ForeignKey("datasets.seq", ondelete="CASCADE"), index=True)
+    model_seq: Mapped[int | None] = mapped_column(ForeignKey("models.seq", ondelete="CASCADE"), index=True)
     created_at: Mapped[float] = mapped_column(default=now())
 
 

@@ -144,14 +144,14 @@ def test_a_canceled_training_goes_on_from_the_iteration_it_was_canceled_in(harne
     monkeypatch.setattr(lease_renewer, "CANCEL_GRACE_SECONDS", PATIENCE_SECONDS)
     checks = itertools.count(1)
 
-    def cancel_in_the_third_iteration() -> bool:
+    def cancel_between_two_steps() -> bool:
         if next(checks) == 2 * (STEPS + 1) + STEPS // 2:
             requests.cancel(harness.database, harness.context.lease.job_id)
             until(lambda: harness.context.renewer._reason)
         return False
 
     new = training(harness.add_dataset(a=noise(1)), iterations=10, langevin_steps=STEPS)
-    harness.stopping = cancel_in_the_third_iteration
+    harness.stopping = cancel_between_two_steps
     with pytest.raises(JobCanceled):
         harness.work(new)
     lease = harness.context.lease

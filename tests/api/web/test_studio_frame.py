@@ -94,6 +94,8 @@ def test_all_can_be_reached_by_keyboard_and_seen(studio: Studio) -> None:
         studio.page.keyboard.press("Tab")
         if studio.page.evaluate("document.activeElement.matches('.settings summary')"):
             break
+    else:
+        pytest.fail("the other settings are not reached by the keyboard")
     focused, start = (
         studio.page.locator(".settings summary").bounding_box(),
         studio.page.locator(".start").bounding_box(),

@@ -14,6 +14,7 @@ from support.service import slowed
 from support.studio import LONG, Studio
 from support.waiting import until
 
+from core.recipe.presets import TWO_CORE_SECONDS
 from core.schemas.sampling import MAX_COUNT, MAX_SIDE, MIN_SIDE
 
 # Hand a file to the page as a drop or a paste does: [kind of event, name of the file, its bytes]. Returns whether the
@@ -219,10 +220,11 @@ def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
 def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> None:
     studio.open("make", "texture")
     choose(studio, "stripes.png", pictures.stripes())
-    # 21 s were measured, 2 of them whatever is learned; four times the pixels take four times the rest
-    studio.page.wait_for_selector(".start .hint:has-text('about 21 s on two cores')")
+    # Two of the seconds that were measured go by whatever is learned; four times the pixels take four times the rest.
+    measured = TWO_CORE_SECONDS["quick"]
+    studio.page.wait_for_selector(f".start .hint:has-text('about {measured:.0f} s on two cores')")
     studio.page.get_by_label("image size", exact=True).fill("192")
-    studio.page.wait_for_selector(".start .hint:has-text('about 78 s on two cores')")
+    studio.page.wait_for_selector(f".start .hint:has-text('about {4 * measured - 6:.0f} s on two cores')")
     studio.page.get_by_label("iterations", exact=True).fill("-3")
     until(lambda: studio.page.inner_text(".start .hint") == "")
     studio.page.get_by_label("iterations", exact=True).fill("")

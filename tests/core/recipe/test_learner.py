@@ -85,6 +85,28 @@ def test_an_interruption_within_the_langevin_steps_ends_learning():
         next(learner.iterate())
 
 
+def test_an_interrupted_learner_says_if_its_state_can_be_gone_on_from(monkeypatch):
+    """Not if the interrupt comes between the update and the judgement of its state, which would be left out."""
+
+    def stop(*_):
+        raise InterruptedError
+
+    learner = Learner(pictures(), PARAMS)
+    iterations = learner.iterate()
+    next(iterations)
+    assert learner.between_iterations
+    monkeypatch.setattr(learner.best_state, "consider", stop)
+    with pytest.raises(InterruptedError):
+        next(iterations)
+    assert not learner.between_iterations
+    learner = Learner(pictures(), PARAMS, check_interrupt=stop)
+    before = learner.state.generator.get_state()
+    with pytest.raises(InterruptedError):
+        next(learner.iterate())
+    assert learner.between_iterations
+    assert torch.equal(learner.state.generator.get_state(), before)
+
+
 def test_the_seed_determines_everything():
     params = with_(iterations=4)
     one, same = learn(pictures(), params), learn(pictures(), params)

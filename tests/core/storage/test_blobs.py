@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from obstore.exceptions import BaseError
 from support.s3 import S3
+from support.waiting import until
 
 from core.runtime.settings import Settings
 from core.storage.blobs import STREAM_CHUNK_BYTES, BlobMissing, Blobs, BlobStoreUnavailable, source_path, thumbnail_path
@@ -149,6 +150,8 @@ def test_a_file_is_added_however_often_its_empty_folders_are_removed_meanwhile(t
         for _ in range(2):
             process = processes.enter_context(subprocess.Popen([sys.executable, "-c", REMOVING], cwd=tmp_path))
             processes.callback(process.kill)
+        (tmp_path / "v").mkdir()
+        until(lambda: not (tmp_path / "v").exists())  # they are at work
         for _ in range(100):
             blobs.put("v/w/x/y/a", CONTENT)
             assert blobs.get("v/w/x/y/a") == CONTENT

@@ -2,11 +2,12 @@
 
 const FIXED_SECONDS = 2; // of a job, whatever it learns: to begin, and to draw and store its results
 const GRADIENT_STEPS = 1.5; // Langevin steps that cost as much as the gradient of one picture
-const SHAPES_THE_NET = ["layers", "layerwise", "top", "contrastive", "boundary", "precision", "processes"];
+// Settings whose effect on the time is not known.
+const UNKNOWN = ["layers", "layerwise", "top", "contrastive", "boundary", "batch_size", "precision", "processes"];
 
-// The seconds on the machine that the preset was measured on; null if it was not, or the net is another, or a setting is wrong.
+// The seconds on the machine that the preset was measured on; null if that cannot be told.
 export function learningSeconds({ two_core_seconds: measured, params }, changed) {
-  if (!measured || SHAPES_THE_NET.some((name) => name in changed && !same(changed[name], params[name]))) return null;
+  if (!measured || UNKNOWN.some((name) => name in changed && !same(changed[name], params[name]))) return null;
   const times = work({ ...params, ...changed }) / work(params);
   return times > 0 && times < Infinity ? FIXED_SECONDS + (measured - FIXED_SECONDS) * times : null;
 }

@@ -37,13 +37,11 @@ function made({ kind, params: { count: number, width, height, start_dataset_id: 
 export function headline(job) {
   const { stage, stages, iteration, iterations, eta_seconds: left } = job.progress;
   if (job.status === "queued") return job.queue_position ? `Number ${job.queue_position} in the queue` : "Waiting for a worker";
-  if (job.status === "running") {
-    const step = iteration ? `step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}` : "beginning";
-    const part = stages > 1 ? `${job.kind === "train" ? "layer" : "part"} ${stage} of ${stages}, ` : "";
-    return `${part}${step}${left ? `, ${duration(left)} left` : ""}`;
-  }
+  const part = stages > 1 ? `${job.kind === "train" ? "layer" : "part"} ${stage} of ${stages}, ` : "";
+  const step = `${part}step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}`;
+  if (job.status === "running") return `${iteration ? step : `${part}beginning`}${left ? `, ${duration(left)} left` : ""}`;
   if (job.status === "failed") return job.error?.detail ?? "It failed.";
-  if (job.status === "canceled") return iteration ? `Stopped at step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}` : "Stopped before its first step";
+  if (job.status === "canceled") return iteration || stage > 1 ? `Stopped at ${step}` : "Stopped before its first step";
   return outcome(job);
 }
 
