@@ -1,9 +1,10 @@
 // What is filled in on Make, kept for this tab over a reload: settings, the ids of what is stored, and what was painted.
-// Files that are not on the service yet are not kept. It belongs to the key that was signed in.
+// Files that are not on the service yet are not kept; the page says so. It belongs to the key that was signed in.
 
 import { ifThere, locked, patiently } from "./api.js";
 import { take } from "./parts/inpainting.js";
 import { Mask } from "./parts/mask.js";
+import { say } from "./parts/notices.js";
 import { effect } from "./ui.js";
 import { route } from "./router.js";
 import { key } from "./session.js";
@@ -32,7 +33,10 @@ export function fillIn() {
 export async function startKeeping() {
   await known(() => key.value !== undefined);
   if (kept && kept.key !== keyId()) draft.beginAnew();
-  else if (kept) await Promise.all([restoreDataset, restoreSteering, restoreHole].map((restore) => patiently(() => restore(kept)).catch(() => {})));
+  else if (kept) {
+    await Promise.all([restoreDataset, restoreSteering, restoreHole].map((restore) => patiently(() => restore(kept)).catch(() => {})));
+    if (kept.unsent && !draft.pictureCount.peek()) say(`A reload keeps no pictures that were not sent yet: choose the ${kept.unsent === 1 ? "one" : kept.unsent} again.`, "noted");
+  }
   effect(() => {
     if (locked.value) return;
     const text = JSON.stringify(state(), (_, value) => (Number.isNaN(value) ? undefined : value));
@@ -68,6 +72,7 @@ function state() {
     models: draft.modelIds.value,
     changes: draft.changes.value,
     dataset: draft.dataset.value?.id ?? null,
+    unsent: draft.files.value.length,
     pictures: Object.fromEntries(Object.entries(steering.pictures.value).filter(([, one]) => one.datasetId).map(([slot, { datasetId, strength }]) => [slot, { datasetId, strength }])),
     blend: steering.blend.value.filter(isKept).map(({ modelId, name, weight, mask }) => ({ modelId, name, weight, mask: mask && keptMask(mask) })),
     hole: hole?.url ? { modelId: hole.modelId, url: hole.url, name: hole.name, painted: hole.mask.address } : null,

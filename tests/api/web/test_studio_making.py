@@ -48,6 +48,8 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     studio.page.get_by_label("orientations", exact=True).select_option("at any angle")
     studio.page.get_by_label("name of the model").fill(" Cobbles ")
     studio.reload()  # which keeps what is filled in, but for files that were not sent
+    studio.page.wait_for_selector(".notice:has-text('not sent yet: choose the one again')")
+    studio.page.click(".notice button")
     studio.page.click(".tile:has-text('Cobbles')")
     studio.page.click("button:text-is('Paint over what is not to be learned')")
     studio.page.click(".brush canvas", position={"x": 8, "y": 8})
