@@ -65,7 +65,7 @@ def run_experiment_1(device: torch.device, precision: str, out: Path) -> dict[st
         "seconds": seconds,
         "peak_mib": peak_mib,
         "recoveries": learner.state.recoveries,
-        "remarks": find_warnings(learner.measure_health()),
+        "warnings": find_warnings(learner.measure_health()),
         "distance_ratio": distance_ratio(synthesized.float(), picture[0].float()),
     }
 

@@ -48,7 +48,7 @@ def markdown(report: dict[str, Any]) -> str:
 def in_full(full: dict[str, Any]) -> str:
     """Return the figures of the whole jobs."""
     paper, quick, canvas = full["experiment_1"], full["quick"], full["canvas"]
-    health = "; ".join(paper["remarks"]) or "healthy"
+    health = "; ".join(paper["warnings"]) or "healthy"
     return (
         f"Experiment 1 in full: {paper['seconds']:.0f} s, {paper['peak_mib']:.0f} MiB at the peak, "
         f"{paper['recoveries']} recoveries, SWD ratio {paper['distance_ratio']:.2f}, {health}.\n"

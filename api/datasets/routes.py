@@ -27,7 +27,6 @@ from api.public_urls import public_url
 from api.uploads.forms import FormFile, UploadForm, UploadFormDep
 from core.storage import datasets
 from core.storage.errors import NotFound
-from core.storage.idempotency import find_earlier
 from core.storage.tables import Dataset, DatasetImage
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -85,8 +84,6 @@ class _Upload:
 
 def _create(app_state: AppState, upload: _Upload, disconnected: threading.Event) -> Dataset:
     repeatable = idempotency.of_form(upload.key, upload.form)
-    if repeatable is not None and (earlier := find_earlier(app_state.database, Dataset, repeatable)):
-        return earlier
     with closing(_decode(app_state, upload.files, upload.roles)) as results:
         decoded = _until_aborted(app_state, results, disconnected)
         return service.create(app_state, upload.name, decoded, upload.roles, repeatable)

@@ -10,7 +10,7 @@ from api.disk_space import ensure_disk_space
 from api.errors import Problem
 from api.file_cleanup import delete_files, delete_on_failure
 from core.storage import datasets
-from core.storage.idempotency import Idempotency
+from core.storage.idempotency import Idempotency, find_earlier
 from core.storage.tables import Dataset, DatasetImage, new_id
 
 
@@ -21,13 +21,15 @@ def create(
     roles: Roles | None = None,
     idempotency: Idempotency | None = None,
 ) -> Dataset:
-    """Store a dataset, or return the one that the same request under the same Idempotency-Key has stored meanwhile.
+    """Store a dataset, or return the one that the same request under the same Idempotency-Key has stored.
 
     roles: of the maps of a material, by file name, if the dataset is one.
 
     Raises Problem, naming each refused file, or if the disk is full, and Conflict if the Idempotency-Key was used for
     another request; then nothing is stored.
     """
+    if idempotency is not None and (earlier := find_earlier(app_state.database, Dataset, idempotency)):
+        return earlier
     ensure_disk_space(app_state)
     dataset_id = new_id("dataset")
     dataset = Dataset(id=dataset_id, name=name, images=[], skipped=[])

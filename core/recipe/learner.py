@@ -130,15 +130,9 @@ class Learner:
             while self.state.iteration < self.last_iteration:
                 self.recovery.keep_good_state(self.state)
                 health = self.update()
-                recovered = self.recovery.recover(self.state, health)
-                if recovered:
-                    self.best_state.forget_outdated(self.state)
-                else:
-                    self.early_stopping.consider(self.state, health)
-                    self.best_state.consider(self.state, health)
-                    self.best_state.finish_stage(self.state)
+                alive = self._judge(health)
                 self.between_iterations = True
-                if not recovered:
+                if alive:
                     yield self._progress(health)
             grow(self.state, self.params, self.architecture, self._adam)
 
@@ -153,6 +147,16 @@ class Learner:
         self.between_iterations = False
         health = self._health(gradient)
         return health if self.state.iteration % RECONSTRUCTION_INTERVAL else self._with_reconstruction(health)
+
+    def _judge(self, health: Health) -> bool:
+        """Roll the new state back if learning failed, and return False; else compare it with earlier ones."""
+        if self.recovery.recover(self.state, health):
+            self.best_state.forget_outdated(self.state)
+            return False
+        self.early_stopping.consider(self.state, health)
+        self.best_state.consider(self.state, health)
+        self.best_state.finish_stage(self.state)
+        return True
 
     def measure_health(self) -> Health:
         """Measure the health of the present state on the first training pictures, with `shown_std`."""

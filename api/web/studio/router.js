@@ -65,8 +65,10 @@ export function startRouter() {
   const base = new URL(document.baseURI);
   if (location.pathname !== base.pathname) history.replaceState(null, "", base.pathname + location.hash);
   if (!history.state) history.replaceState({ from: null }, "");
-  addEventListener("hashchange", () => {
+  addEventListener("popstate", () => {
     leaving = false;
+  });
+  addEventListener("hashchange", () => {
     if (history.state) top = scrolled.get(location.hash) ?? 0;
     else opened();
     present = location.hash;

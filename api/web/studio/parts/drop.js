@@ -11,7 +11,7 @@ export const dropping = signal(false); // files are held over the page
 
 export function takeDropsAndPastes() {
   const hasFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
-  addEventListener("paste", ({ clipboardData: { files } }) => files.length && takesHere() && draft.addFiles(files));
+  addEventListener("paste", ({ clipboardData: { files } }) => files.length && !locked.peek() && takesHere() && draft.addFiles(files));
   addEventListener("dragover", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
