@@ -7,6 +7,7 @@ from typing import Protocol
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from api.download_names import disposition
 from api.errors import Problem
 from core.storage.blobs import Blobs
 
@@ -40,8 +41,11 @@ def is_unchanged(request: Request, row: FileRow) -> bool:
 def serve(request: Request, blobs: Blobs, row: FileRow, filename: str, *, download: bool = False) -> Response:
     """Return the file of `row`, or the range requested (206), or 304 if the client has it. Raises Problem 416."""
     etag = f'"{row.sha256}"'
-    disposition = "attachment" if download else "inline"
-    headers = {**FILE_HEADERS, "ETag": etag, "Content-Disposition": f'{disposition}; filename="{filename}"'}
+    headers = {
+        **FILE_HEADERS,
+        "ETag": etag,
+        "Content-Disposition": disposition("attachment" if download else "inline", filename),
+    }
     if is_unchanged(request, row):
         return Response(status_code=304, headers=headers)
     part = request.headers.get("range")

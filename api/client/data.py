@@ -139,6 +139,7 @@ class Model(Data):
     name: str | None
     created_at: datetime
     job_id: str | None
+    dataset_name: str | None = None
     params: dict[str, Any]
     channels: int
     maps: list[MaterialMap] = []

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -20,6 +22,34 @@ class ExitCode(IntEnum):
     NOT_ALLOWED = 4
     INTERRUPTED = 130  # by Ctrl-C
     OUTPUT_CLOSED = 141  # as a shell says of a program that SIGPIPE has ended
+    TERMINATED = 143  # the same of SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come. It ends a command as Ctrl-C does, with another code."""
+
+
+@contextmanager
+def terminated_by_sigterm() -> Iterator[None]:
+    """Raise Terminated if SIGTERM comes during the block, and exit with its code."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except Terminated:
+        raise typer.Exit(ExitCode.TERMINATED) from None
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def code_of_interrupt(interrupt: KeyboardInterrupt) -> ExitCode:
+    return ExitCode.TERMINATED if isinstance(interrupt, Terminated) else ExitCode.INTERRUPTED
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import typer
 
 from api.commands import preview
-from api.commands.exit_codes import ExitCode
+from api.commands.exit_codes import code_of_interrupt
 from api.commands.session import Session
 from core.schemas.jobs import JobKind, Progress
 
@@ -29,20 +29,20 @@ VERBS = {
 def follow(session: Session, job: "Job", *, cancel_on_interrupt: bool, after: str | None = None) -> None:
     """Show the job's progress until it has ended, and bring it up to date. Raises JobFailed or JobCanceled.
 
-    cancel_on_interrupt: Ctrl-C cancels the job. In any case it ends the command with code 130. after: the id of the
-    last event that is known already.
+    cancel_on_interrupt: Ctrl-C and SIGTERM cancel the job. In any case they end the command, with code 130 or 143.
+    after: the id of the last event that is known already.
     """
     try:
         with _display(session, job) as display:
             for event in job.events(after):
                 display.show(event)
         job.refresh()
-    except KeyboardInterrupt:
-        if not cancel_on_interrupt:
+    except KeyboardInterrupt as interrupt:
+        if cancel_on_interrupt:
+            cancel(session, job)
+        else:
             session.say(f"job {job.id} goes on" + (" when a service runs again" if session.embedded else ""))
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-        cancel(session, job)
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+        raise typer.Exit(code_of_interrupt(interrupt)) from None
     job.raise_unless_succeeded()
 
 

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.commands.models import find_model
+from api.commands.models import find_model, warn_of_same_name
 from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters, require_finite
 from api.commands.presets import complete_preset
 from api.commands.refusals import naming_options, naming_seam
@@ -90,6 +90,7 @@ def train(
     options = _options(priority, time_limit)
     if mask is not None:
         _require_learning_of_parts(session, preset, params)
+    warn_of_same_name(session, name)
     with _dataset(session, pictures, dataset, name, maps, mask) as given, naming_options(train):
         job = session.client.train(given, preset, options, name=name, **params)
     write_results(session, follow_to_end(session, job, detach), out)

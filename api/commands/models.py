@@ -1,5 +1,6 @@
 """`genconvnet models` lists, shows, renames, saves, imports and deletes models."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,20 +28,38 @@ def find_model(session: Session, which: str) -> "Model":
         if not named:
             raise
     if len(named) > 1:
-        ids = ", ".join(model.id for model in named)
-        raise typer.BadParameter(f"{which!r} is the name of {ids}: give the id", param_hint="MODEL")
+        told = "; ".join(f"{model.id}, {_origin(model)}" for model in named)
+        raise typer.BadParameter(
+            f"{which!r} is the name of {len(named)} models: give an id ({told})", param_hint="MODEL"
+        )
     return named[0]
+
+
+def _origin(model: "Model") -> str:
+    """Return what tells a model from another of the same name: when it came, and from what."""
+    made = "imported" if model.job_id is None else f"learned from {model.dataset_name or 'deleted pictures'}"
+    return f"{made} at {table_time(model.created_at)}"
+
+
+def warn_of_same_name(session: Session, name: str | None, besides: str | None = None) -> None:
+    """Say if another model has the name. besides: the id of the one that is to have it."""
+    if name and (others := [one.id for one in session.client.models.list() if one.name == name and one.id != besides]):
+        session.say(f"warning: {name} is also the name of {', '.join(others)}: commands then need an id")
 
 
 @service_command(app, "list", example="genconvnet models list")
 def listing(session: Session) -> None:
     """List all models, newest first."""
-    session.list(session.client.models.list(), ("id", "name", "size", "created", "bytes"), _row)
+    found = list(session.client.models.list())
+    session.list(found, ("id", "name", "size", "created", "bytes", "pictures"), _row)
+    for name, count in Counter(model.name for model in found).items():
+        if name and count > 1:
+            session.say(f"{name} is the name of {count} models: commands then need an id")
 
 
 def _row(model: "Model") -> tuple[str, ...]:
-    size = f"{model.params['image_size']} px"
-    return (model.id, model.name or "", size, table_time(model.created_at), str(model.bytes))
+    size, created = f"{model.params['image_size']} px", table_time(model.created_at)
+    return (model.id, model.name or "", size, created, str(model.bytes), model.dataset_name or "")
 
 
 @service_command(app, "show", example="genconvnet models show model_…")
@@ -52,7 +71,9 @@ def show(session: Session, model: ModelName) -> None:
 @service_command(app, "rename", example='genconvnet models rename model_… "wet bricks"')
 def rename(session: Session, model: ModelName, name: NewName) -> None:
     """Give a model another name."""
-    renamed = session.client.models.rename(find_model(session, model), name)
+    found = find_model(session, model)
+    warn_of_same_name(session, name, besides=found.id)
+    renamed = session.client.models.rename(found, name)
     session.done(f"{renamed.id} is now {renamed.name}", renamed)
 
 
@@ -75,6 +96,7 @@ def import_(
     name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
 ) -> None:
     """Import a model's file, and print its id."""
+    warn_of_same_name(session, name)
     session.created(session.client.models.import_(file, name=name))
 
 

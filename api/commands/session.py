@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from api.commands.exit_codes import errors_as_exit_codes
+from api.commands.exit_codes import errors_as_exit_codes, terminated_by_sigterm
 from api.commands.listing import print_json, print_table
 from api.commands.options import DataDir, require_writable
 from core.schemas.jobs import Queue
@@ -141,7 +141,7 @@ def service_command(
         def command(**given: Any) -> None:
             server, key, as_json, data_dir = (given.pop(shared) for shared in SHARED)
             needs_running = bool(given.get("detach"))
-            with errors_as_exit_codes(path):
+            with errors_as_exit_codes(path), terminated_by_sigterm():
                 if "out" in given and not needs_running:
                     require_writable(given["out"], "--out")
                 with _session(server, key, as_json, data_dir, queues, needs_running, needs_data) as session:

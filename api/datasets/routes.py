@@ -19,6 +19,7 @@ from api.datasets.files import clean_name
 from api.datasets.form import FIELDS, is_archive, pictures_of
 from api.datasets.maps import FIELD, Roles, parse_maps
 from api.datasets.schemas import DatasetOut
+from api.download_names import download_name, without_ending
 from api.errors import Problem
 from api.idempotency import IdempotencyKey
 from api.openapi import file_response, form_body
@@ -139,7 +140,9 @@ def delete(app_state: AppStateDep, dataset_id: str) -> None:
 @router.get("/{dataset_id}/images/{index}", response_class=Response, responses=file_response("image/png"))
 def image(app_state: AppStateDep, request: Request, dataset_id: str, index: int) -> Response:
     """Download a picture as it is stored, always PNG. Supports ETag and Range."""
-    return files.serve(request, app_state.blobs, _find(app_state, dataset_id, index), f"{dataset_id}-{index}.png")
+    row = _find(app_state, dataset_id, index)
+    name = download_name(without_ending(row.filename), f"picture-{index:03d}", dataset_id, ".png")
+    return files.serve(request, app_state.blobs, row, name)
 
 
 @router.get(

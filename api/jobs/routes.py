@@ -1,5 +1,6 @@
 """/v1/jobs"""
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from api import file_cleanup, files, thumbnails
 from api.app_state import AppState, AppStateDep
+from api.download_names import disposition, download_name
 from api.errors import NoContent
 from api.idempotency import IdempotencyKey
 from api.jobs import service
@@ -145,7 +147,7 @@ def list_previews(app_state: AppStateDep, job_id: str) -> dict[str, list[Preview
 def preview(app_state: AppStateDep, request: Request, job_id: str, step: Step) -> Response:
     """Download a preview. Supports ETag and Range."""
     row = previews.find(app_state.database, job_id, step)
-    return files.serve(request, app_state.blobs, row, f"{job_id}-{step}.png")
+    return files.serve(request, app_state.blobs, row, download_name(None, f"preview-{step:06d}", job_id, ".png"))
 
 
 @router.get("/{job_id}/previews/{step}/thumbnail", response_class=Response, responses=THUMBNAIL)
@@ -177,11 +179,12 @@ def artifacts(app_state: AppStateDep, job_id: str) -> Response:
     job = requests.find(app_state.database, job_id)
     final = JobStatus(job.status).final
     found = {one.name: one for one in job.artifacts if final or one.name != "preview.png"}
-    return _zip(app_state, found, job_id)
+    name = download_name(service.subject_of(app_state.database, job), job.kind, job.id, ".zip")
+    return _zip(app_state, found, name)
 
 
 def _zip(app_state: AppState, artifacts: Mapping[str, Artifact], name: str) -> Response:
-    headers = {**files.FILE_HEADERS, "Content-Disposition": f'attachment; filename="{name}.zip"'}
+    headers = {**files.FILE_HEADERS, "Content-Disposition": disposition("attachment", name)}
     return StreamingResponse(stream_zip(app_state.blobs, artifacts), media_type="application/zip", headers=headers)
 
 
@@ -191,7 +194,9 @@ def selected_artifacts(app_state: AppStateDep, artifact: Selected) -> Response:
     wanted = list(dict.fromkeys(artifact))
     pairs = [(job_id, name) for job_id, _, name in (pair.partition("/") for pair in wanted)]
     found = requests.find_artifacts(app_state.database, pairs)
-    return _zip(app_state, dict(zip(wanted, found, strict=True)), "artifacts")
+    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+    name = download_name(None, "genconvnet-pictures", digest, ".zip")
+    return _zip(app_state, dict(zip(wanted, found, strict=True)), name)
 
 
 def job_out(app_state: AppState, job: Job) -> JobOut:

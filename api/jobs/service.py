@@ -1,18 +1,23 @@
 """Create, cancel and resume jobs: check the request, write the row, then notify the workers."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from api import idempotency
 from api.app_state import AppState
 from api.disk_space import ensure_disk_space
+from api.download_names import without_ending
 from api.errors import validation_problem
 from api.jobs import validation
 from api.jobs.schemas import AnyJobIn, ResumeIn
+from api.models import service as model_service
 from core.broker import events
 from core.jobs import requests
 from core.schemas.jobs import JobKind, JobStatus, Replay
-from core.storage.errors import Conflict
+from core.storage import datasets, models
+from core.storage.database import Database
+from core.storage.errors import Conflict, NotFound
 from core.storage.idempotency import find_earlier
 from core.storage.tables import Job
 
@@ -55,6 +60,15 @@ def resume(app_state: AppState, job_id: str, body: ResumeIn) -> Job:
     job = requests.resume(app_state.database, job_id, params, limit)
     _announce(app_state, job)
     return job
+
+
+def subject_of(database: Database, job: Job) -> str | None:
+    """Return what a job's files are about, if it is known: the model that drew them, or the pictures it was given."""
+    if job.kind == JobKind.SAMPLE and job.model_id is not None:
+        with suppress(NotFound):
+            return model_service.subject_of(database, models.find(database, job.model_id))
+    given = without_ending(datasets.names(database, [job.dataset_id]).get(job.dataset_id)) if job.dataset_id else None
+    return job.model_name or given
 
 
 def _require_checkpoint(app_state: AppState, job: Job) -> None:

@@ -1,5 +1,6 @@
 """/v1/models"""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -7,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 
 from api import file_cleanup, files, idempotency
-from api.app_state import AppStateDep
+from api.app_state import AppState, AppStateDep
 from api.datasets.files import clean_name
+from api.download_names import download_name
 from api.errors import Problem
 from api.idempotency import IdempotencyKey
 from api.models import service
@@ -17,7 +19,7 @@ from api.openapi import BINARY, OCTETS, file_response, form_body
 from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
 from api.uploads.forms import NAME_LENGTH, UploadForm, UploadFormDep
-from core.storage import models
+from core.storage import datasets, models
 from core.storage.tables import Model
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -45,38 +47,48 @@ async def create(
 
     row = await run_sync(work, limiter=app_state.upload_limiter.models)
     response.headers["Location"] = public_url(f"/v1/models/{row.id}")
-    return ModelOut.of(row)
+    return _shower(app_state, [row])(row)
 
 
 @router.get("")
 def listing(app_state: AppStateDep, limit: Limit = 20, after: After = None) -> Page[ModelOut]:
     """List models, newest first."""
-    return page_of(models.listing(app_state.database, limit=limit + 1, after=after), limit, ModelOut.of)
+    rows = models.listing(app_state.database, limit=limit + 1, after=after)
+    return page_of(rows, limit, _shower(app_state, rows[:limit]))
 
 
 @router.get("/{model_id}")
 def show(app_state: AppStateDep, model_id: str) -> ModelOut:
     """Show a model."""
-    return ModelOut.of(models.find(app_state.database, model_id))
+    row = models.find(app_state.database, model_id)
+    return _shower(app_state, [row])(row)
 
 
 @router.get("/{model_id}/download", response_class=Response, responses=file_response(OCTETS))
 def download(app_state: AppStateDep, request: Request, model_id: str) -> Response:
     """Download a model: one .safetensors file with the weights and, in its header, how they were learned."""
     row = models.find(app_state.database, model_id)
-    return files.serve(request, app_state.blobs, row, f"{model_id}.safetensors", download=True)
+    name = download_name(service.subject_of(app_state.database, row), "model", row.id, ".safetensors")
+    return files.serve(request, app_state.blobs, row, name, download=True)
 
 
 @router.patch("/{model_id}")
 def rename(app_state: AppStateDep, model_id: str, body: ModelIn) -> ModelOut:
     """Give a model another name."""
-    return ModelOut.of(models.rename(app_state.database, model_id, body.name))
+    row = models.rename(app_state.database, model_id, body.name)
+    return _shower(app_state, [row])(row)
 
 
 @router.delete("/{model_id}", status_code=204)
 def delete(app_state: AppStateDep, model_id: str) -> None:
     """Delete a model and its file. 409 while a job that needs it has not ended."""
     file_cleanup.delete_files(app_state.blobs, models.delete(app_state.database, model_id))
+
+
+def _shower(app_state: AppState, rows: Sequence[Model]) -> Callable[[Model], ModelOut]:
+    """Return a function that shows any of these models, after reading what all of them need at once."""
+    names = datasets.names_by_job(app_state.database, {row.job_id for row in rows if row.job_id is not None})
+    return lambda row: ModelOut.of(row, names.get(row.job_id or ""))
 
 
 def _model_file(form: UploadForm) -> UploadFile:

@@ -39,6 +39,13 @@ class ModelOut(BaseModel):
     name: str | None
     created_at: Time
     job_id: str | None
+    dataset_name: Annotated[
+        str | None,
+        Field(
+            description="What the pictures that it learned from are called, as `dataset_name` of its job. Null if the "
+            "model was imported, or if its job or the pictures were deleted."
+        ),
+    ]
     params: dict[str, Any]
     channels: int
     maps: Annotated[
@@ -52,12 +59,13 @@ class ModelOut(BaseModel):
     url: str
 
     @classmethod
-    def of(cls, row: Model) -> "ModelOut":
+    def of(cls, row: Model, dataset_name: str | None) -> "ModelOut":
         return cls(
             id=row.id,
             name=row.name,
             created_at=utc_datetime(row.created_at),
             job_id=row.job_id,
+            dataset_name=dataset_name,
             params=row.params,
             channels=row.channels,
             maps=[MaterialMap.model_validate(one) for one in row.maps],

@@ -1,13 +1,15 @@
-"""Import models that were learned elsewhere; nothing is stored before the whole file has been checked."""
+"""Import models that were learned elsewhere, and say what a model's files are about."""
 
 from typing import BinaryIO
 
 from api.app_state import AppState
 from api.disk_space import ensure_disk_space
+from api.download_names import without_ending
 from api.errors import Problem
 from api.file_cleanup import delete_files, delete_on_failure
 from core.schemas.model_file import BrokenFile
-from core.storage import models
+from core.storage import datasets, models
+from core.storage.database import Database
 from core.storage.idempotency import Idempotency, find_earlier
 from core.storage.tables import Model, new_id
 
@@ -16,6 +18,8 @@ def import_model(
     app_state: AppState, file: BinaryIO, filename: str, name: str | None, idempotency: Idempotency | None = None
 ) -> Model:
     """Store a model's file and its row, or return the model that the same request under the same key has stored.
+
+    Nothing is stored before the whole file has been checked.
 
     Raises Problem, naming the wrong tensor or field, or if the disk is full, and Conflict if the Idempotency-Key was
     used for another request.
@@ -50,3 +54,10 @@ def import_model(
         if row is not model:
             delete_files(app_state.blobs, paths)
         return row
+
+
+def subject_of(database: Database, model: Model) -> str | None:
+    """Return what a model's file is about: its name, or else the pictures that it learned from, if they are known."""
+    if model.name or model.job_id is None:
+        return model.name
+    return without_ending(datasets.names_by_job(database, [model.job_id]).get(model.job_id))

@@ -60,6 +60,16 @@ def names(database: Database, dataset_ids: Collection[str]) -> dict[str, str]:
     return {row.id: row.name or _named_after(row.filename, row.pictures) for row in rows}
 
 
+def names_by_job(database: Database, job_ids: Collection[str]) -> dict[str, str]:
+    """Return by the id of a job what its dataset is called. A job without a dataset that is there is left out."""
+    if not job_ids:
+        return {}
+    with database.read() as session:
+        found = session.execute(select(Job.id, Job.dataset_id).where(Job.id.in_(job_ids))).all()
+    called = names(database, {dataset_id for _, dataset_id in found if dataset_id is not None})
+    return {job_id: called[dataset_id] for job_id, dataset_id in found if dataset_id in called}
+
+
 def _named_after(filename: str, pictures: int) -> str:
     return filename if pictures == 1 else f"{filename} and {pictures - 1} more"
 

@@ -25,6 +25,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli import app
 from api.client import Job
+from api.embedded.attached import lock_content
 
 SMALL = [
     f"--set={name}={json.dumps(value)}" for name, value in TINY.items() if name not in ("image_size", "iterations")
@@ -242,11 +243,22 @@ def test_models_are_looked_after(terminal: Terminal, model_id: str) -> None:
     assert "exists" in terminal.run("models", "export", model_id, file, code=2).stderr
     twin = terminal.entry("models", "import", file, "--name=twin")
     assert terminal.entry("models", "rename", "twin", "sister")["name"] == "sister"
-    terminal.run("models", "import", file, "--name=sister")
-    assert twin["id"] in terminal.run("models", "show", "sister", code=2).stderr
+    imported = terminal.run("models", "import", file, "--name=sister")
+    assert imported.stderr == f"warning: sister is also the name of {twin['id']}: commands then need an id\n"
+    other = imported.stdout.strip()
+    assert terminal.run("models", "rename", twin["id"], "sister").stderr.startswith(
+        f"warning: sister is also the name of {other}:"
+    )
+    refused = terminal.run("models", "show", "sister", code=2).stderr
+    assert all(f"{one}, imported at 2" in refused for one in (twin["id"], other))
     assert f"id = {twin['id']}" in terminal.run("models", "show", twin["id"]).stdout
-    rows = terminal.run("models", "list").stdout.splitlines()
-    assert len([row for row in rows if "  sister  " in row]) == 2
+    listed = terminal.run("models", "list")
+    assert len([row for row in listed.stdout.splitlines() if "  sister  " in row]) == 2
+    assert next(row for row in listed.stdout.splitlines() if row.startswith(model_id)).endswith("  0.png")
+    assert "sister is the name of 2 models" in listed.stderr
+    job_id = terminal.run(*TRAIN, "--detach", "--name=sister", "stripes.png")
+    assert "sister is also the name of" in job_id.stderr
+    terminal.run("jobs", "cancel", job_id.stdout.strip())
     for model in [one for one in terminal.entries("models", "list") if one["name"] == "sister"]:
         terminal.run("models", "delete", model["id"])
     assert "sister" in terminal.run("models", "show", "sister", code=2).stderr
@@ -378,20 +390,47 @@ def test_pictures_stay_if_their_job_was_taken_and_then_deleted_by_another_client
     assert newest["name"] == "kept"
 
 
-def test_ctrl_c_cancels_the_job_and_says_so(terminal: Terminal, service: Service) -> None:
-    command = [GENCONVNET, *TRAIN, "--iterations=100000", "stripes.png", "--out=none", f"--server={terminal.url}"]
+def _interrupted(number: signal.Signals, *words: str) -> tuple[str, int, str]:
+    """Run a command, and send it a signal when its job runs. Return the job's id, the exit code, and the last line."""
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
+        [GENCONVNET, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
     )
     assert process.stderr is not None
     line = next(line for line in process.stderr if line.endswith("running\n"))
-    job_id = line.split()[1].rstrip(":")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, output) == (130, "")
-    assert errors.splitlines()[-1] == f"job {job_id} was canceled"
+    assert output == ""
+    return line.split()[1].rstrip(":"), process.returncode, errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_cancel_the_job_and_say_so(
+    terminal: Terminal, service: Service, number: signal.Signals, code: int
+) -> None:
+    command = [*TRAIN, "--iterations=100000", "stripes.png", "--out=none", f"--server={terminal.url}"]
+    job_id, *ended = _interrupted(number, *command)
+    assert ended == [code, f"job {job_id} was canceled"]
     assert service.finished(job_id)["status"] == "canceled"
     assert not Path("none").exists()
+
+
+def test_sigterm_cancels_the_job_of_a_service_of_the_commands_own_and_ends_both(tmp_path: Path) -> None:
+    (tmp_path / "stripes.png").write_bytes(pictures.stripes())
+    data = f"--data-dir={tmp_path / 'data'}"
+    job_id, *ended = _interrupted(signal.SIGTERM, *TRAIN, "--iterations=100000", str(tmp_path / "stripes.png"), data)
+    assert ended == [143, f"job {job_id} was canceled"]
+    assert lock_content(tmp_path / "data") is None, "the service has ended"
+    (job,) = CliRunner().invoke(app, ["jobs", "list", "--json", data]).stdout.splitlines()
+    assert (json.loads(job)["id"], json.loads(job)["status"]) == (job_id, "canceled")
+
+
+def test_sigterm_ends_watching_a_job_that_goes_on(terminal: Terminal, service: Service) -> None:
+    job_id = service.train(None, iterations=100_000)
+    service.running(job_id)
+    ended = _interrupted(signal.SIGTERM, "jobs", "watch", job_id, f"--server={terminal.url}")
+    assert ended == (job_id, 143, f"job {job_id} goes on")
+    assert service.job(job_id)["status"] == "running"
+    service.cancel(job_id)
 
 
 def test_a_job_is_not_left_to_a_service_that_does_not_run(tmp_path: Path) -> None:
