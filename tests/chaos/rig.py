@@ -77,8 +77,9 @@ class Rig:
             *(part for part in workers(2, self.environment) if part.name in only),
             SupervisedProcess("api", [*PYTHON, "api"], self.environment),
         ]
-        start = _Process if "PYTHONPATH" in environment else _ForkedProcess
-        self.processes = {part.name: (_Process if part.name == "broker" else start)(part, self.log) for part in parts}
+        self.processes = {part.name: _Process(part, self.log) for part in parts}
+        for process in self.processes.values():
+            process.preloaded = process.part.name != "broker" and "PYTHONPATH" not in environment
         self.client = ServiceClient(self.url, self.log, retry=True)
         self._absent = {f"worker:{queue}" for queue in Queue if not any(queue in name for name in only)}
         self._stopping = threading.Event()
@@ -124,8 +125,11 @@ class Rig:
 
     def children(self, name: str) -> list[int]:
         """Return the processes that do a worker's jobs."""
+        process = self.processes[name].part.process
         try:
-            found = psutil.Process(self.pid(name)).children(recursive=True) if self.pid(name) else []
+            if isinstance(process, PreloadedProcess):
+                return process.work_processes()
+            found = psutil.Process(process.pid).children(recursive=True) if process else []
             return [one.pid for one in found if "spawn_main" in str(one.cmdline())]
         except psutil.Error:
             return []
@@ -199,17 +203,24 @@ class Rig:
 
 
 class _Process:
-    """A part of the service that writes to the rig's log."""
+    """A part of the service that writes to the rig's log.
+
+    If `preloaded`, it need not be imported first: the processes of a rig are killed and started again many times.
+    """
 
     def __init__(self, part: SupervisedProcess, log: Path) -> None:
-        self.part, self._log, self.stays_down = part, log, False
+        self.part, self._log = part, log
+        self.stays_down = self.preloaded = False
 
     def start_if_dead(self) -> None:
         process = self.part.process
         if not self.stays_down and (process is None or process.poll() is not None):
             self.part.process = self._start({**_environment(), **self.part.environment})
 
-    def _start(self, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    def _start(self, environment: Mapping[str, str]) -> "subprocess.Popen[bytes] | PreloadedProcess":
+        if self.preloaded:
+            module, *arguments = self.part.command[len(PYTHON) :]
+            return PreloadedProcess(module, *arguments, folder=ROOT, log=self._log, environment=environment)
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 self.part.command,
@@ -218,14 +229,6 @@ class _Process:
                 stderr=log,
                 start_new_session=True,
             )
-
-
-class _ForkedProcess(_Process):
-    """A part that need not be imported first: the processes of a rig are killed and started again many times."""
-
-    def _start(self, environment: Mapping[str, str]) -> PreloadedProcess:
-        module, *arguments = self.part.command[len(PYTHON) :]
-        return PreloadedProcess(module, *arguments, folder=ROOT, log=self._log, environment=environment)
 
 
 def _environment() -> Mapping[str, str]:

@@ -1,35 +1,27 @@
 """Processes of the service that are forked from one which has imported it already.
 
 Each is a process of its own that runs the API or a worker as `python -m` does, but it need not import for seconds
-first, which a hundred tests would wait for. Whole services (`support.service`) start theirs as users do.
+first, which a hundred tests would wait for. So does the process that does a worker's jobs, which imports torch. Whole
+services (`support.service`) start theirs as users do.
 """
 
+import functools
+import gc
 import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from unittest.mock import patch
+
+import psutil
+from support.nursery import Nursery
 
 from core.schemas.jobs import Queue
-
-# The entry points, and what they import only while they start.
-MODULES = (
-    "api.server",
-    "worker.app",
-    "alembic.command",
-    "alembic.config",
-    "anyio._backends._asyncio",
-    "celery.concurrency.thread",
-    "celery.fixups.django",
-    "celery.worker.consumer",
-    "kombu.transport.redis",
-    "sqlalchemy.dialects.postgresql",
-    "sqlalchemy.dialects.sqlite",
-    "uvicorn.lifespan.on",
-    "uvicorn.loops.auto",
-)
 
 
 class PreloadedProcess:
@@ -53,6 +45,10 @@ class PreloadedProcess:
             raise subprocess.TimeoutExpired(self._process.name, timeout)
         return code
 
+    def work_processes(self) -> list[int]:
+        """Return the processes that do the jobs of this worker, children of its nursery."""
+        return [one.pid for nursery in psutil.Process(self.pid).children() for one in nursery.children()]
+
     def terminate(self) -> None:
         self._process.terminate()
 
@@ -64,9 +60,14 @@ class PreloadedProcess:
             os.kill(self.pid, number)
 
 
+@functools.cache
 def _context() -> ForkServerContext:
+    """Start the server of processes, which imports `support.preloading`."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(MODULES))
+    context.set_forkserver_preload(["support.preloading"])
+    path = os.pathsep.join(sys.path)  # which some versions of Python do not pass on
+    with patch.dict(os.environ, PYTHONPATH=path):
+        forkserver.ensure_running()
     return context
 
 
@@ -78,6 +79,7 @@ def _run(module: str, arguments: tuple[str, ...], folder: str, log: str, environ
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    gc.freeze()  # what is imported stays, and is not searched for garbage
     from core.runtime.processes import STARTER
     from core.runtime.startup import exit_if_refused
 
@@ -88,6 +90,7 @@ def _run(module: str, arguments: tuple[str, ...], folder: str, log: str, environ
 
             main()
         else:
-            from worker.app import main as work
+            from worker import app, work_process
 
-            work(Queue(arguments[0]))
+            work_process.multiprocessing = Nursery()
+            app.main(Queue(arguments[0]))
