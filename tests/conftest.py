@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -68,8 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.stash[GROUP] = _group(item)
         item.add_marker(pytest.mark.xdist_group(item.stash[GROUP]))
-    # Pages of the studio show what is there, so they come before the other tests of their service.
-    items.sort(key=lambda item: (_rank(item.stash[GROUP]), "studio" not in getattr(item, "fixturenames", ())))
+    items.sort(key=lambda item: (_rank(item.stash[GROUP]), _turn(getattr(item, "fixturenames", ()))))
 
 
 @pytest.hookimpl(trylast=True)  # after the fixtures of the test and of its module
@@ -94,6 +93,16 @@ def _group(item: pytest.Item) -> str:
 
 def _rank(group: str) -> int:
     return next((place for place, start in enumerate(FIRST) if group.startswith(start)), len(FIRST))
+
+
+def _turn(fixtures: Sequence[str]) -> int:
+    """Return when it is a test's turn in its group.
+
+    Pages of the studio show what is there, so they come before the other tests of their service; its end comes last.
+    """
+    if "service_to_kill" in fixtures:
+        return 2
+    return 0 if "studio" in fixtures else 1
 
 
 _group_end = ExitStack()
@@ -236,6 +245,12 @@ def service(tmp_path_factory: pytest.TempPathFactory, group_end: ExitStack) -> S
     running = Service(tmp_path_factory.mktemp("service") / "data", **environment)
     group_end.callback(running.stop)
     return running
+
+
+@pytest.fixture
+def service_to_kill(service: Service) -> Service:
+    """The same service for the last of its tests, which ends it."""
+    return service
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import psutil
 from support import pictures
 from support.client import TINY
 from support.service import GENCONVNET, Service
@@ -71,3 +72,13 @@ def test_a_second_service_is_refused_the_data_folder_and_the_port(service: Servi
     assert "in use by another" in refused("--port", "0", "--data-dir", str(service.data_dir))
     port = str(service.http.base_url.port)
     assert port in refused("--port", port, "--data-dir", str(tmp_path / "other"))
+
+
+def test_sigkill_of_the_supervisor_leaves_no_process(service_to_kill: Service) -> None:
+    service = service_to_kill
+    service.running(service.train(iterations=100_000), 0)
+    processes = service.processes()
+    assert len(processes) > 5
+    service.process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert not alive, alive

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from support import pictures
 from support.client import TINY
@@ -76,8 +77,11 @@ def _record(service: Service, temporary: Path) -> ServiceRecord:
     assert http.post("/v1/datasets", files=picture, headers={"X-Request-ID": "the-picture"}).status_code == 422
     metrics = _metrics_of_both_workers(service)
     during = _names(temporary)
+    processes = service.processes()
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(timeout=60) == 0
+    _, left = psutil.wait_procs(processes, timeout=30)
+    assert left == []
     headers = {"train": training.headers, "sample": sampling.headers}
     lines = service.log.read_text().splitlines()
     return ServiceRecord(str(http.base_url), (during, _names(temporary)), trained, sampled, headers, metrics, lines)

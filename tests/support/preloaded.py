@@ -66,7 +66,7 @@ def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["support.preloading"])
     path = os.pathsep.join(sys.path)  # which some versions of Python do not pass on
-    with patch.dict(os.environ, PYTHONPATH=path):
+    with patch.dict(os.environ, PYTHONPATH=path, OMP_WAIT_POLICY="PASSIVE"):  # as in `worker.work_process`
         forkserver.ensure_running()
     return context
 
