@@ -48,6 +48,9 @@ Selected = Annotated[
     list[Annotated[str, Field(pattern=PAIR)]],
     Query(min_length=1, max_length=MAX_SELECTED, description="A file as JOB_ID/NAME; repeat it for each file."),
 ]
+Download = Annotated[
+    bool, Query(description="As a file to be saved, whose name says what it is and differs from those of other jobs.")
+]
 Step = Annotated[int, Path(ge=0, le=MAX_STEP)]
 LastEventId = Annotated[
     Annotated[str, AfterValidator(_event_id)] | None,
@@ -165,12 +168,12 @@ async def artifact_thumbnail(app_state: AppStateDep, request: Request, job_id: s
 
 
 @router.get("/{job_id}/artifacts/{name}", response_class=Response, responses=file_response("*/*"))
-def artifact(app_state: AppStateDep, request: Request, job_id: str, name: str) -> Response:
+def artifact(app_state: AppStateDep, request: Request, job_id: str, name: str, download: Download = False) -> Response:
     """Download one of the job's files. Supports ETag and Range."""
     try:
-        return _serve(app_state, request, job_id, name)
+        return _serve(app_state, request, job_id, name, download)
     except BlobMissing:  # a preview may be replaced after its row was read: read the new row
-        return _serve(app_state, request, job_id, name)
+        return _serve(app_state, request, job_id, name, download)
 
 
 @router.get("/{job_id}/artifacts.zip", response_class=Response, responses=file_response("application/zip"))
@@ -215,15 +218,22 @@ def _shower(app_state: AppState, jobs: Sequence[Job]) -> Callable[[Job], JobOut]
     return show
 
 
-def _serve(app_state: AppState, request: Request, job_id: str, name: str) -> Response:
-    row = _find_artifact(app_state, job_id, name)
-    return files.serve(request, app_state.blobs, row, row.name)
+def _serve(app_state: AppState, request: Request, job_id: str, name: str, download: bool) -> Response:
+    job = requests.find(app_state.database, job_id)
+    row = _artifact_of(job, name)
+    if not download:
+        return files.serve(request, app_state.blobs, row, row.name)
+    stem, dot, ending = name.rpartition(".")
+    filename = download_name(service.subject_of(app_state.database, job), stem, job_id, dot + ending)
+    return files.serve(request, app_state.blobs, row, filename, download=True)
 
 
 def _find_artifact(app_state: AppState, job_id: str, name: str) -> Artifact:
-    row: Artifact | None = next(
-        (one for one in requests.find(app_state.database, job_id).artifacts if one.name == name), None
-    )
+    return _artifact_of(requests.find(app_state.database, job_id), name)
+
+
+def _artifact_of(job: Job, name: str) -> Artifact:
+    row: Artifact | None = next((one for one in job.artifacts if one.name == name), None)
     if row is None:
-        raise NotFound("artifact", f"{job_id}/artifacts/{name}")
+        raise NotFound("artifact", f"{job.id}/artifacts/{name}")
     return row

@@ -8,6 +8,7 @@ from support.http import Api
 
 from api.download_names import disposition, download_name, without_ending
 from core.jobs import outcomes
+from core.jobs.results import NewArtifact
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,8 @@ def test_a_header_has_every_name() -> None:
 def test_files_of_models_and_jobs_are_named_by_what_they_are(api: Api) -> None:
     lease = rows.claimed(api.database, rows.train(rows.add_dataset(api.database, None, 3).id))
     new = replace(rows.new_model(), stored=api.blobs.put(lease.path("m"), b"m"))
-    outcomes.succeed(api.database, lease, [], rows.DONE, model=new)
+    picture = NewArtifact("a.1.png", "image/png", api.blobs.put(lease.path("a"), b"a"), 3, 4)
+    outcomes.succeed(api.database, lease, [picture], rows.DONE, model=new)
     model_url, trained = f"/v1/models/{new.id}", f"/v1/jobs/{lease.job_id}/artifacts.zip"
     assert api.client.get(model_url).json()["dataset_name"] == "0.png and 2 more"
 
@@ -59,6 +61,9 @@ def test_files_of_models_and_jobs_are_named_by_what_they_are(api: Api) -> None:
     drawn = rows.accept(api.database, rows.sample(new.id))
     assert named(f"{model_url}/download") == f"Bricks wet-model-{model_end}.safetensors"
     assert named(f"/v1/jobs/{drawn}/artifacts.zip") == f"Bricks wet-sample-{drawn[-6:]}.zip"
+    picture_url = f"{trained.removesuffix('.zip')}/a.1.png"
+    assert named(f"{picture_url}?download=true") == f"0-a.1-{job_end}.png"
+    assert api.client.get(picture_url).headers["content-disposition"] == 'inline; filename="a.1.png"'
     api.client.post(f"/v1/jobs/{drawn}/cancel").raise_for_status()
     api.client.delete(model_url).raise_for_status()
     assert named(f"/v1/jobs/{drawn}/artifacts.zip") == f"sample-{drawn[-6:]}.zip"

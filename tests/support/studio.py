@@ -19,6 +19,15 @@ AXE_RUN = """async (rules) => {
   const describe = ({id, nodes}) => id + ': ' + nodes.map((one) => one.html.slice(0, 200)).join(' | ');
   return (await axe.run(document, options)).violations.map(describe);
 }"""
+# Hand a file to the page as a drop or a paste does: [kind of event, name of the file, its bytes]. Returns whether the
+# browser is kept from opening it.
+HAND_OVER = """([kind, name, bytes]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));
+  const options = {bubbles: true, cancelable: true};
+  return !document.body.dispatchEvent(kind === 'drop' ? new DragEvent(kind, {...options, dataTransfer: carried})
+    : new ClipboardEvent(kind, {...options, clipboardData: carried}));
+}"""
 LONG: dict[str, Any] = {"iterations": 100_000}  # of a job that lasts until it is canceled
 
 

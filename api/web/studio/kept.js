@@ -71,8 +71,8 @@ function state() {
     name: draft.newName.value,
     models: draft.modelIds.value,
     changes: draft.changes.value,
-    dataset: draft.dataset.value?.id ?? null,
-    unsent: draft.files.value.length,
+    dataset: (draft.dataset.value ?? draft.storedFiles.value)?.id ?? null,
+    unsent: draft.storedFiles.value ? 0 : draft.files.value.length,
     pictures: Object.fromEntries(Object.entries(steering.pictures.value).filter(([, one]) => one.datasetId).map(([slot, { datasetId, strength }]) => [slot, { datasetId, strength }])),
     blend: steering.blend.value.filter(isKept).map(({ modelId, name, weight, mask }) => ({ modelId, name, weight, mask: mask && keptMask(mask) })),
     hole: hole?.url ? { modelId: hole.modelId, url: hole.url, name: hole.name, painted: hole.mask.address } : null,
@@ -111,10 +111,10 @@ async function restoredMask({ name, datasetId, painted }) {
 async function restoreHole({ hole }) {
   const { job, name } = route.peek().query;
   const other = job && hole?.url !== `v1/jobs/${job}/artifacts/${name}`; // the address asks for another picture
-  if (!hole || other || draft.modelIds.peek()[0] !== hole.modelId) return;
+  if (!hole || other) return;
   const [source, painted] = await Promise.all([loaded(hole.url), decoded(hole.painted)]);
   await known(() => models.value);
-  const model = modelOf(hole.modelId);
+  const model = modelOf(draft.modelIds.peek()[0]) ?? modelOf(hole.modelId); // another may have been chosen meanwhile
   if (model && !draft.presentHole.peek()?.share) take(model, source, hole, painted);
 }
 

@@ -10,7 +10,7 @@ import { locked, reachable } from "./api.js";
 import { html, render, useEffect } from "./ui.js";
 import { link, route, scrollBefore, startRouter } from "./router.js";
 import { key, loadSession, signOut } from "./session.js";
-import { applyEvent, isFinal, jobOf, loadJob, loadNewest, order } from "./data/jobs.js";
+import { applyEvent, jobOf, loadJob, loadNewest, unfinished } from "./data/jobs.js";
 import { fillIn, forgetKept, startKeeping } from "./kept.js";
 import { startFeed } from "./data/feed.js";
 import { continueSeries, loadPreviews, loadSeries } from "./data/series.js";
@@ -63,7 +63,7 @@ function titleFor(view, [id]) {
 const Mark = () => html`<svg class="mark" viewBox="0 0 24 24" aria-hidden="true"><rect x="3" y="3" width="8" height="8" rx="2" /><rect x="13" y="3" width="8" height="8" rx="2" opacity=".6" /><rect x="3" y="13" width="8" height="8" rx="2" opacity=".3" /><circle cx="17" cy="17" r="4" /></svg>`;
 
 function Active() {
-  const active = order.value.filter((id) => jobOf(id).value && !isFinal(jobOf(id).value)).length;
+  const active = unfinished.value.length;
   return active ? html`<span class="badge" aria-label=${`${active} not finished`}>${active}</span>` : null;
 }
 
@@ -94,10 +94,14 @@ function focusHeading() {
   first = false;
 }
 
-// A list has its height only after it was measured.
-function scrollDown(top, at, tries = 20) {
+let touched = 0; // counts what the user does that may scroll
+for (const name of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(name, () => (touched += 1), { passive: true, capture: true });
+
+// A list has its height only after it was measured. What the user does meanwhile counts more.
+function scrollDown(top, at, tries = 20, before = touched) {
+  if (touched !== before || route.peek() !== at) return;
   scrollTo(0, top);
-  if (Math.abs(scrollY - top) > 1 && tries && route.peek() === at) requestAnimationFrame(() => scrollDown(top, at, tries - 1));
+  if (Math.abs(scrollY - top) > 1 && tries) requestAnimationFrame(() => scrollDown(top, at, tries - 1, before));
 }
 
 function skip(event) {

@@ -9,7 +9,7 @@ from playwright.sync_api import Request, Route
 from sqlalchemy import delete, insert
 from support import pictures
 from support.service import slowed
-from support.studio import LONG, Studio
+from support.studio import HAND_OVER, LONG, Studio
 from support.waiting import until
 
 from core.schemas.jobs import JobKind, JobStatus, Queue
@@ -17,6 +17,11 @@ from core.storage import keys
 from core.storage.keys import CreatedKey, NewKey
 from core.storage.tables import Artifact, Job
 
+# How many files are chosen.
+FILES = """async () => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  return (await import(folder + "data/draft.js")).files.value.length;
+}"""
 VIEWS = ["make", "make/object", "make/sample", "make/inpaint", "jobs", "gallery", "models", "nowhere"]
 
 
@@ -170,7 +175,14 @@ def test_what_is_filled_in_is_kept_for_the_same_key_only(studio: Studio) -> None
     with studio.with_key("Ann") as ann:
         ben = keys.create(studio.service.database, NewKey("Ben"))
         studio.open("make", "texture")
+        paste = [HAND_OVER, ["paste", "early.png", list(pictures.png())]]
+        studio.page.wait_for_selector("[name=key]")
+        studio.page.evaluate(*paste)
+        assert studio.page.evaluate(FILES) == 0
         assert sign_in_again(ann) == "96"
+        studio.page.evaluate(*paste)
+        studio.page.wait_for_selector(".chosen .hint:has-text('1 picture')")
+        studio.page.click("button:text-is('Choose others')")
         studio.page.get_by_label("image size", exact=True).fill("48")
         assert sign_in_again(ann) == "48"
         assert sign_in_again(ben) == "96"

@@ -4,34 +4,49 @@ import io
 import json
 import re
 import zipfile
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.sync_api import CDPSession, Route
+from sqlalchemy import update
 from support import pictures
 from support.service import slowed
-from support.studio import LONG, Studio
+from support.studio import HAND_OVER, LONG, Studio
 from support.waiting import until
 
 from core.recipe.presets import TWO_CORE_SECONDS
 from core.schemas.sampling import MAX_COUNT, MAX_SIDE, MIN_SIDE
-
-# Hand a file to the page as a drop or a paste does: [kind of event, name of the file, its bytes]. Returns whether the
-# browser is kept from opening it.
-HAND_OVER = """([kind, name, bytes]) => {
-  const carried = new DataTransfer();
-  carried.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));
-  const options = {bubbles: true, cancelable: true};
-  return !document.body.dispatchEvent(kind === 'drop' ? new DragEvent(kind, {...options, dataTransfer: carried})
-    : new ClipboardEvent(kind, {...options, clipboardData: carried}));
-}"""
+from core.storage.tables import Job
 
 # Let pictures be read only when `releaseBitmaps` is called.
 HOLD_BITMAPS = """() => {
   const read = window.createImageBitmap;
   const released = new Promise((release) => { window.releaseBitmaps = release; });
   window.createImageBitmap = async (...given) => { await released; return read(...given); };
+}"""
+
+
+# Let what waits for a frame wait until `releaseFrames` is called, except for what preact draws after its own delay.
+HOLD_FRAMES = """() => {
+  const next = window.requestAnimationFrame;
+  const held = [];
+  window.requestAnimationFrame = (work) => held.push(work);
+  window.releaseFrames = () => { window.requestAnimationFrame = next; held.forEach((work) => next(work)); };
+}"""
+
+
+# What models are called after pictures with these names.
+NAMES = """async (all) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  return all.map((await import(folder + "data/names.js")).nameAfter);
+}"""
+# The names that "Brick" and "Wall" become where others are taken.
+FREE = """async (taken) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const {free} = await import(folder + "data/names.js");
+  return ["Brick", "Wall"].map((name) => free(name, new Set(taken)));
 }"""
 
 
@@ -209,14 +224,56 @@ def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     choose(studio, "notes.txt", b"no picture", "text/plain")
     studio.page.wait_for_selector(".start :text-is('Remove notes.txt, or choose others: it is no picture.')")
     studio.page.click("text=Choose others")
-    choose(studio, "broken.png", pictures.png(48, 48)[:-300])
+    broken = {"name": "broken.png", "mimeType": "image/png", "buffer": pictures.png(48, 48)[:-300]}
+    whole = [{**broken, "name": f"{number}.png", "buffer": pictures.png(4, 4)} for number in range(60)]
+    studio.page.set_input_files("input[name=images]", [*whole, broken])  # type: ignore[arg-type]
+    studio.page.wait_for_selector("p:has-text('and 1 more')")
     studio.page.click("button:text-is('Learn')")
-    studio.page.wait_for_selector(".chosen .wrong")
+    studio.page.click(".chosen .strip .tile.wrong[aria-label='broken.png']")
+    studio.page.wait_for_selector(".unseen.wrong")
     assert studio.page.inner_text(".notice.failed").startswith("broken.png: ")
     studio.page.click("text=Choose others")
     studio.page.wait_for_selector(".drop")
     stored = studio.service.http.get("/v1/datasets").json()["data"]
     assert "broken.png" not in [one["images"][0]["filename"] for one in stored]
+
+
+def test_nothing_that_was_entered_is_lost_if_the_job_is_refused(studio: Studio) -> None:
+    page = studio.page
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(f"{one.method} {one.url.removeprefix(studio.url)}"))
+    studio.open("make", "texture")
+    first, *others = (
+        {"name": f"wall-0{number}.png", "mimeType": "image/png", "buffer": pictures.png(40, 40)} for number in (1, 2, 3)
+    )
+    page.set_input_files("input[name=images]", first)  # type: ignore[arg-type]
+    page.click("button:text-is('Paint over what is not to be learned')")
+    page.click(".brush canvas", position={"x": 8, "y": 8})
+    page.get_by_label("image size", exact=True).fill("17")
+    page.click("button:text-is('Learn')")
+    page.wait_for_selector("details[open] .field.wrong")  # 422
+    page.get_by_label("image size", exact=True).fill("32")
+    for status in (429, 503):
+        page.route("**/v1/jobs", lambda route: route.fulfill(status=status, json={"detail": f"no {status}"}), times=1)  # noqa: B023
+        page.click("button:text-is('Learn')")
+        page.wait_for_selector(f".notice.failed:has-text('No {status}.')")
+    assert [one for one in sent if one.startswith("POST /v1/datasets")] == ["POST /v1/datasets"]
+    page.wait_for_selector(".brush :text-matches('[1-9]\\d? % painted over')")
+    page.set_input_files("label:has-text('Add more') input", others)  # type: ignore[arg-type]
+    page.wait_for_selector(".chosen .hint:has-text('3 pictures')")
+    assert page.get_by_label("name of the model").get_attribute("placeholder") == "Wall"
+    page.click("button:text-is('Learn')")
+    job = studio.service.job(studio.job_id())
+    assert job["model_name"] == "Wall"
+    images = studio.service.http.get(f"/v1/datasets/{job['dataset_id']}").json()["images"]
+    assert [one["filename"] for one in images] == ["wall-01.png", "wall-02.png", "wall-03.png"]
+    alpha = pictures.decoded(studio.service.http.get(images[0]["url"]).content).getchannel("A")
+    assert [alpha.getpixel(place) for place in ((1, 1), (20, 20))] == [0, 255]
+    page.go_back()
+    page.wait_for_selector(".chosen :text('stored as wall-01.png and 2 more')")
+    assert (
+        page.get_by_label("name of the model").get_attribute("placeholder") == "Wall 2"
+    )  # the first is not learned yet
 
 
 def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> None:
@@ -293,6 +350,11 @@ def test_cancel_stops_one_job_of_seven_and_one_stream_tells_of_all(studio: Studi
     studio.page.click("button:text-is('Cancel')")
     studio.wait_for_status("canceled")
     studio.page.wait_for_selector(".job-head .headline:text-is('Stopped before its first step')")
+    with studio.service.database.write() as session:  # as if it had been stopped later
+        progress = {"stage": 2, "stages": 3, "iteration": 5, "iterations": 1400}
+        session.execute(update(Job).where(Job.id == jobs[3]).values(progress=progress))
+    studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # a reason to read all again
+    studio.page.wait_for_selector(".job-head .headline:text-is('Stopped at layer 2 of 3, step 5 of 1,400')")
     studio.page.wait_for_selector("nav .badge:text-is('6')")
     assert {job["id"] for job in studio.service.unfinished()} == {*jobs} - {jobs[3]}
     assert [path for path in asked if path.endswith("/events")] == ["/v1/events"]
@@ -435,6 +497,7 @@ def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, lear
     with studio.page.expect_download() as download:
         studio.page.click(".viewer [aria-label='Download']")
     assert pictures.decoded(download.value.path().read_bytes()).size == (48, 32)
+    assert download.value.suggested_filename == f"0-synthesized-001-{job_id[-6:]}.png"  # its model learned from 0.png
     studio.page.click(".viewer button:text-is('More like this')")
     studio.page.wait_for_function(f"() => !location.hash.includes('{job_id}')")
     studio.wait_for_status("done")
@@ -524,6 +587,10 @@ def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str
     studio.page.click("dialog:not(.viewer) button:text-is('Draw')")
     assert strength.evaluate("(one) => one.validity.rangeOverflow")  # and the browser says so
     strength.fill("0.01")
+    studio.page.route("**/v1/jobs", lambda route: route.fulfill(status=429, json={"detail": "too many"}), times=1)
+    studio.page.click("dialog:not(.viewer) button:text-is('Draw')")
+    studio.page.wait_for_selector("dialog:not(.viewer) [role=alert]:text-is('Too many.')")
+    assert strength.input_value() == "0.01"
     studio.page.click("dialog:not(.viewer) button:text-is('Draw')")
     studio.page.wait_for_function(f"() => !location.hash.includes('{learned['id']}')")
     studio.wait_for_status("done")
@@ -792,7 +859,14 @@ def test_what_is_brushed_over_is_filled_in_and_the_rest_kept(studio: Studio, lea
     twin = _twin(studio, learned["model_id"])  # it was learned elsewhere: there are no pictures of it
     studio.reload()
     studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")
-    studio.page.locator(f"input[name=model][value='{twin}']").check(force=True)
+    held: list[Route] = []
+    studio.page.route("**/images/*", lambda route: held.append(route))
+    studio.reload()
+    studio.page.locator(f"input[name=model][value='{twin}']").check(force=True)  # before the picture is there
+    until(lambda: studio.page.wait_for_timeout(20) or held)
+    for route in held:
+        route.continue_()
+    studio.page.unroute("**/images/*")
     studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")
     studio.page.get_by_label("steps", exact=True).fill("3")
     studio.page.click("button:text-is('Fill in')")
@@ -820,13 +894,22 @@ def test_chosen_pictures_are_downloaded_and_shown_side_by_side(studio: Studio, l
     studio.open("gallery")
     studio.page.set_viewport_size({"width": 360, "height": 240})
     studio.page.wait_for_selector(".gallery-cell")
-    studio.page.evaluate("scrollTo(0, 40)")
+    end = studio.page.evaluate("() => { scrollTo(0, document.body.scrollHeight); return scrollY; }")
+    assert end > 40  # which the page reaches only when the list is measured
     before = studio.page.evaluate("history.length")
     studio.page.locator(".gallery-cell a").first.evaluate("(one) => one.click()")
     studio.page.click(".viewer [aria-label='Close']")
     studio.page.wait_for_selector("h1:text-is('Gallery')")
-    until(lambda: studio.page.evaluate("scrollY") == 40)
+    until(lambda: studio.page.evaluate("scrollY") == end)
     assert studio.page.evaluate("history.length") == before + 1  # the picture, where only the way forward leads
+    studio.page.go_forward()
+    studio.page.wait_for_selector(".viewer")
+    studio.page.evaluate(HOLD_FRAMES)
+    studio.page.click(".viewer [aria-label='Close']")  # which leads back once more
+    studio.page.wait_for_function(f"() => document.body.scrollHeight >= {end} + innerHeight")
+    studio.page.evaluate("dispatchEvent(new WheelEvent('wheel')); scrollTo(0, 10); releaseFrames()")
+    studio.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert studio.page.evaluate("scrollY") == 10  # not where it was before
     studio.page.set_viewport_size({"width": 1280, "height": 900})
     for name in names:
         studio.page.locator(f".gallery-cell:has(a[href*='{learned['id']}/{name}']) input").check()
@@ -850,17 +933,47 @@ def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learne
     studio.page.wait_for_selector("h1:has-text('Stripes')")
     with studio.page.expect_download() as download:
         studio.page.click("text=Export")
-    content = download.value.path().read_bytes()
+    content, name = download.value.path().read_bytes(), download.value.suggested_filename
+    assert name == f"Stripes-model-{learned['model_id'][-6:]}.safetensors"
     studio.page.click(".back")
-    file = {"name": "twin.safetensors", "mimeType": "application/octet-stream", "buffer": content}
+    file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     studio.page.set_input_files("input[name=model]", file)
-    studio.page.wait_for_selector("h1:has-text('twin')")
+    studio.page.wait_for_url(re.compile(rf"#/models/(?!{learned['model_id']})model_"))
     imported = studio.page.url.rpartition("/")[2]
+    studio.page.click(".back")
+    cards = [studio.page.locator(f".model-card[href$='{one}']") for one in (learned["model_id"], imported)]
+    assert [card.locator("strong").inner_text() for card in cards] == ["Stripes", "Stripes"]
+    year = str(datetime.now(UTC).year)
+    told = [card.locator(".hint").inner_text() for card in cards]
+    assert told[0] != told[1]
+    assert all(year in one for one in told)  # the date rather than how long ago
+    cards[1].click()
+    studio.page.wait_for_selector(f"h1:has-text('Stripes'):has-text('{year}')")
     assert studio.service.http.get(f"/v1/models/{imported}").json()["sha256"]
     studio.page.click("button:text-is('Delete')")
     studio.page.click("dialog:not(.viewer) button:text-is('Delete')")
     studio.page.wait_for_selector("h1:text-is('Models')")
     assert studio.service.http.get(f"/v1/models/{imported}").status_code == 404
+    cards[0].locator(".hint:has-text('ago'), .hint:has-text('just now')").wait_for()
+    studio.page.evaluate("location.hash = '#/make/texture'")
+    studio.page.get_by_label("name of the model").fill("Stripes")
+    studio.page.wait_for_selector("#new-name-about:has-text('Another model has this name')")
+
+
+def test_models_are_called_after_the_pictures_that_they_learned_from(studio: Studio) -> None:
+    names = {
+        "brick_wall.jpg": "Brick wall",
+        "IMG_1234.HEIC": "IMG 1234",
+        "fish-01.png and 11 more": "Fish",
+        "7.png and 2 more": "7",
+        "wood_albedo_2k.png and 2 more": "Wood",
+        "wet bricks": "Wet bricks",
+        "wall v1.25": "Wall v1.25",
+        "---.png": "---.png",
+    }
+    studio.open("models")
+    assert studio.page.evaluate(NAMES, list(names)) == list(names.values())
+    assert studio.page.evaluate(FREE, ["Brick", "Brick 3"]) == ["Brick 2", "Wall"]
 
 
 def test_pictures_are_classified_by_the_models_chosen(studio: Studio, learned: dict[str, Any]) -> None:

@@ -54,5 +54,7 @@ export function notesOf({ images, skipped }) {
   return left.length ? [...lost, `Skipped: ${left.join(", ")}`] : lost;
 }
 
-export const datasetName = (set) => set.name || (set.images.length === 1 ? set.images[0].filename : `${set.images[0].filename} and ${set.images.length - 1} more`);
+// As the service calls several pictures.
+export const pictureNames = ([first, ...others]) => (others.length ? `${first} and ${others.length} more` : first);
+export const datasetName = (set) => set.name || pictureNames(set.images.map(({ filename }) => filename));
 export const thumbnail = (picture) => picture.thumbnail_url;

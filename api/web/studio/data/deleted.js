@@ -7,8 +7,9 @@ import { modelName, modelOf, models } from "./models.js";
 // absent: the id. null if it is something else.
 export function forgetDeleted(absent) {
   const model = modelOf(absent);
+  const called = modelName(model);
   if (model) models.value = models.peek().filter((one) => one !== model);
-  if (absent.startsWith("model_")) return model ? `The model “${modelName(model)}” was deleted meanwhile.` : "The model was deleted.";
+  if (absent.startsWith("model_")) return model ? `The model “${called}” was deleted meanwhile.` : "The model was deleted.";
   const name = forgetDataset(absent);
   if (absent.startsWith("dataset_")) return name ? `The pictures “${name}” were deleted meanwhile.` : "The pictures that it needs were deleted.";
   return null;

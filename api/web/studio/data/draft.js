@@ -5,11 +5,11 @@ import { Refused, fileOf } from "../api.js";
 import { pngFile } from "../canvas.js";
 import { words } from "../format.js";
 import { batch, computed, signal } from "../ui.js";
-import { create } from "./jobs.js";
-import { createDataset, notesOf } from "./datasets.js";
+import { create, unfinished } from "./jobs.js";
+import { createDataset, datasetName, notesOf, pictureNames } from "./datasets.js";
 import { fitsSide, fitted, isOpaque } from "./fit.js";
 import { learnedPart } from "./learned-part.js";
-import { modelName, modelOf } from "./models.js";
+import { modelName, modelOf, newNameAfter } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
 import { loaded } from "./pictures.js";
 import { roleOfName } from "./roles.js";
@@ -25,6 +25,7 @@ export const kind = computed(() => kindOf(kindId.value));
 export const files = signal([]);
 export const roles = signal({}); // id of a file -> which map of a material it is
 export const dataset = signal(null); // a stored set, instead of files
+const uploaded = signal(null); // {set, from}: what the files were stored as, for a job that was refused then; from: see `choice`
 export const presetName = signal(null);
 export const newName = signal(""); // of the model that is learned
 export const modelIds = signal([]);
@@ -36,6 +37,12 @@ export const problems = signal([]); // [{field, message, file}] of the last atte
 export const hole = signal(null);
 // The same, null if it was drawn for another model than the one chosen.
 export const presentHole = computed(() => (hole.value?.modelId === modelIds.value[0] ? hole.value : null));
+// What the model that is learned will be called if no name is given; null if there are no pictures.
+export const defaultName = computed(() => {
+  if (!pictureCount.value) return null;
+  const pictures = dataset.value ? datasetName(dataset.value) : pictureNames(files.value.map(({ file }) => file.name));
+  return newNameAfter(pictures, unfinished.value.map((job) => job.model_name));
+});
 export const sent = signal(null); // the share of an upload that is sent; null if none runs
 
 export const preset = computed(() => {
@@ -57,6 +64,15 @@ export const learnsParts = computed(() => {
   return kind.value.group === "learn" && params.top !== "object" && !params.contrastive;
 });
 export const wantsModel = computed(() => kind.value.group === "use");
+
+// All that decides what is sent of the files.
+const choice = computed(() => [
+  files.value,
+  takesMaps.value && Object.values(roles.value).some(Boolean) ? roles.value : null,
+  ...(files.value.some(({ fitted, left }) => fitted || left) ? [sideNeeded.value, learnsParts.value] : []),
+]);
+// The set that the files are stored as; null if they are not, or were changed since.
+export const storedFiles = computed(() => (uploaded.value?.from.every((one, index) => one === choice.value[index]) ? uploaded.value.set : null));
 
 export function choose(id, query = {}) {
   batch(() => {
@@ -243,6 +259,7 @@ export async function start() {
     const { set, notes } = await stored();
     const steered = kindId.peek() === "sample" ? await steeringParams(modelOf(modelIds.peek()[0]), (made) => notes.push(...notesOf(made))) : {};
     const job = await create(bodyOf(set, steered));
+    if (set && set === uploaded.peek()?.set) showStored(set);
     return { job, notes };
   } catch (error) {
     if (error instanceof Refused) problems.value = error.errors;
@@ -257,7 +274,18 @@ export async function start() {
 function letGo(id) {
   modelIds.value = modelIds.peek().filter((one) => one !== id);
   if (dataset.peek()?.id === id) dataset.value = null;
+  if (uploaded.peek()?.set.id === id) uploaded.value = null;
   letGoPictures(id);
+}
+
+// The job has these pictures: from now on they are a stored set.
+function showStored(set) {
+  batch(() => {
+    dataset.value = set;
+    files.value = [];
+    roles.value = {};
+    uploaded.value = null;
+  });
 }
 
 async function stored() {
@@ -266,16 +294,21 @@ async function stored() {
     return { set: await createDataset([pngFile(await mask.pierced(picture), name)]), notes: [] };
   }
   if (!wantsPictures.peek() || dataset.peek()) return { set: dataset.peek(), notes: [] };
+  const set = storedFiles.peek() ?? (await storeFiles());
+  return { set, notes: notesOf(set) };
+}
+
+// The files stay as they are, so that more can be added and painted over if the job is refused.
+async function storeFiles() {
   sent.value = 0;
+  const from = choice.peek();
   const chosen = await Promise.all(files.peek().map(sentFile));
   const report = (share) => {
     sent.value = share;
   };
-  const made = await createDataset(chosen, null, report, takesMaps.peek() ? rolesByName() : {});
-  dataset.value = made; // a second start uploads nothing again
-  files.value = [];
-  roles.value = {};
-  return { set: made, notes: notesOf(made) };
+  const set = await createDataset(chosen, null, report, takesMaps.peek() ? rolesByName() : {});
+  uploaded.value = { set, from };
+  return set;
 }
 
 // The file that is sent of a picture.
@@ -293,8 +326,8 @@ function rolesByName() {
 function bodyOf(set, steered) {
   const params = overrides.peek();
   if (kind.peek().group === "learn") {
-    const named = newName.peek().trim() ? { model_name: newName.peek().trim() } : {};
-    return { kind: "train", dataset_id: set.id, preset: preset.peek().name, ...named, params };
+    const name = newName.peek().trim() || defaultName.peek();
+    return { kind: "train", dataset_id: set.id, preset: preset.peek().name, model_name: name, params };
   }
   const models = kindId.peek() === "classify" ? { model_ids: modelIds.peek() } : { model_id: modelIds.peek()[0] };
   const pictures = set && kindId.peek() !== "sample" ? { dataset_id: set.id } : {};

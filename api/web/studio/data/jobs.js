@@ -1,7 +1,7 @@
 // The jobs, each a signal, so that an event redraws only what shows its job.
 
 import { get, patiently, remove, send } from "../api.js";
-import { batch, signal } from "../ui.js";
+import { batch, computed, signal } from "../ui.js";
 import { loadModels } from "./models.js";
 
 const PAGE = 50;
@@ -16,6 +16,8 @@ export const artifactsChanged = signal(0); // counts, for lists of pictures
 
 export const isFinal = (job) => !["queued", "running"].includes(job.status);
 export const peek = (id) => byId.get(id)?.peek();
+
+export const unfinished = computed(() => order.value.map((id) => jobOf(id).value).filter((job) => job && !isFinal(job)));
 
 export function jobOf(id) {
   if (!byId.has(id)) byId.set(id, signal());

@@ -1,7 +1,9 @@
 // The models, newest first, all pages of them.
 
 import { get, remove, send, upload } from "../api.js";
-import { signal } from "../ui.js";
+import { moment } from "../format.js";
+import { computed, signal } from "../ui.js";
+import { free, nameAfter } from "./names.js";
 import { kindOf } from "./kinds.js";
 import { purposeOf } from "./presets.js";
 
@@ -19,7 +21,39 @@ export async function loadModels() {
 }
 
 export const modelOf = (id) => models.value?.find((one) => one.id === id);
-export const modelName = (model) => model?.name || (model ? `${kindOf(purposeOf(model.params)).title} ${model.id.slice(-6)}` : "deleted model");
+const shortId = ({ id }) => id.slice(-6);
+
+// id -> {name, apart}. Models without a name are called after their pictures. apart: what tells a model from others of the
+// same name; null if there are none.
+const named = computed(() => {
+  const all = [...(models.value ?? [])].reverse();
+  const taken = new Set(all.map(({ name }) => name));
+  const call = (model) => {
+    const name = model.name || (model.dataset_name ? free(nameAfter(model.dataset_name), taken) : `${kindOf(purposeOf(model.params)).title} ${shortId(model)}`);
+    taken.add(name);
+    const times = all.filter((one) => one !== model && one.name === name).map((one) => moment(one.created_at));
+    const time = moment(model.created_at);
+    return { name, apart: times.includes(time) ? `${time}, ${shortId(model)}` : times.length ? time : null };
+  };
+  return new Map(all.map((model) => [model.id, call(model)]));
+});
+
+// What a model is called; another may have the same name.
+export const givenName = ({ id }) => named.value.get(id).name;
+export const apart = ({ id }) => named.value.get(id).apart;
+
+// What only this model is called.
+export function modelName(model) {
+  if (!model) return "deleted model";
+  const { name, apart: said } = named.value.get(model.id);
+  return said ? `${name} (${said})` : name;
+}
+
+const names = computed(() => new Set([...named.value.values()].map(({ name }) => name)));
+export const isTaken = (name) => names.value.has(name);
+
+// What a model will be called that learns from pictures. reserved: names of models that are still learned.
+export const newNameAfter = (pictures, reserved) => free(nameAfter(pictures), new Set([...names.value, ...reserved]));
 
 export const MIN_SIDE = 16; // pixels of what a model draws at any size; as in core/schemas/sampling.py
 
@@ -49,7 +83,7 @@ export function seamWidth({ params }) {
 export async function importModel(file, report) {
   const form = new FormData();
   form.append("model", file);
-  form.append("name", file.name.replace(/\.safetensors$/, ""));
+  form.append("name", file.name.replace(/(-model-\w{6})?( \(\d+\))?\.safetensors$/, "")); // as the service names its files
   const model = await upload("v1/models", form, report);
   await loadModels();
   return model;

@@ -1,7 +1,8 @@
 // The pictures that jobs made, and the photographs to hold beside them.
 
 import { ifThere } from "../api.js";
-import { isOfPatches, modelOf } from "./models.js";
+import { givenName, isOfPatches, modelOf } from "./models.js";
+import { nameAfter } from "./names.js";
 import { artifactsChanged, loadJob, order, peek } from "./jobs.js";
 import { datasetOf } from "./datasets.js";
 import { computed } from "../ui.js";
@@ -27,6 +28,15 @@ export const gallery = computed(() => {
 
 // Which map of a material a result is, such as "height"; null if it is a picture.
 export const roleOf = (artifact) => /^synthesized-\d+-([a-z]+)\./.exec(artifact.name)?.[1] ?? null;
+
+export const numberOf = ({ name }) => Number(/\d+/.exec(name));
+
+// What a job's pictures are called after: the model that drew them, or the photographs that it changed.
+export function subjectOf({ kind, model_id, model_name, dataset_name }) {
+  const model = modelOf(model_id);
+  if (model && ["train", "sample"].includes(kind)) return givenName(model);
+  return model_name ?? (dataset_name ? nameAfter(dataset_name) : "Picture");
+}
 
 // The picture of the user that a result is to be compared with, or null: the one that it was made from, or for new
 // pictures the first that the model learned from, or the map of the same role.

@@ -19,4 +19,10 @@ export function roleOfName(name) {
   return last ? roleOf(last) : null;
 }
 
+// The words of a file's name before the one that tells its role; all if none does.
+export function withoutRole(words) {
+  const at = words.findIndex((word) => roleOf(word.toLowerCase()));
+  return at > 0 ? words.slice(0, at) : words;
+}
+
 const roleOf = (word) => Object.keys(NAMES).find((role) => NAMES[role].includes(word)) ?? null;

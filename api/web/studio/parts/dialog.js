@@ -3,6 +3,7 @@
 import { effect, html, signal, useEffect, useMemo, useRef, useSignal } from "../ui.js";
 import { route } from "../router.js";
 import { Field } from "./field.js";
+import { told } from "./notices.js";
 
 const asked = signal(null);
 
@@ -20,16 +21,16 @@ export const confirm = (title, text, action) =>
     asked.value = { title, text, action, danger: true, answer: (given) => resolve(given !== null) };
   });
 
-// Ask for one line of text. Resolves to it, or to null.
-export const prompt = (title, label, value, action, type = "text") =>
+// Ask for one line of text and do `work` with it. If that is refused, the dialog says why, and the text stays.
+export const prompt = (title, label, value, action, work, type = "text") =>
   new Promise((resolve) => {
-    asked.value = { title, label, value, action, type, answer: resolve };
+    asked.value = { title, label, value, action, work, type, answer: resolve };
   });
 
-// Ask for parameters of a job, as `parametersOf` describes them. Resolves to the values that were set, or to null.
-export const askFor = (title, parameters, action) =>
+// The same with parameters of a job, as `parametersOf` describes them: `work` gets the values that were set.
+export const askFor = (title, parameters, action, work) =>
   new Promise((resolve) => {
-    asked.value = { title, parameters, action, answer: resolve };
+    asked.value = { title, parameters, action, work, answer: resolve };
   });
 
 let asking = 0;
@@ -43,15 +44,27 @@ export function Dialogs() {
 function Dialog({ question }) {
   const ref = useRef();
   const values = useSignal({}); // of parameters: name -> value
+  const working = useSignal(false);
+  const refused = useSignal(null); // why, in words
   useEffect(() => ref.current.showModal(), []);
   const finish = (given) => {
-    ref.current.close();
-    asked.value = null;
+    ref.current?.close(); // its work may have led to another view
+    if (asked.peek() === question) asked.value = null;
     question.answer(given);
   };
-  const submit = (event) => {
+  const submit = async (event) => {
     event.preventDefault();
-    finish(question.parameters ? values.value : question.label ? new FormData(event.target).get("text") : "");
+    if (working.peek()) return;
+    const given = question.parameters ? values.value : question.label ? new FormData(event.target).get("text") : "";
+    working.value = true;
+    refused.value = null;
+    try {
+      await question.work?.(given);
+      finish(given);
+    } catch (error) {
+      refused.value = told(error);
+    }
+    working.value = false;
   };
   const cancel = (event) => {
     event.preventDefault();
@@ -68,6 +81,7 @@ function Dialog({ question }) {
           </label>`}
         ${question.parameters?.map((one) => html`
           <${Field} key=${one.name} parameter=${one} given=${values.value[one.name]} change=${(value) => { values.value = { ...values.peek(), [one.name]: value }; }} />`)}
+        ${refused.value && html`<p class="wrong" role="alert">${refused.value}</p>`}
         <div class="row end">
           <button type="button" onClick=${cancel}>Back</button>
           <button class=${question.danger ? "danger" : "primary"}>${question.action}</button>

@@ -7,7 +7,7 @@ import { createDataset } from "../data/datasets.js";
 import { overrideAll } from "../data/draft.js";
 import { cancel, create, discard, isFinal, resume } from "../data/jobs.js";
 import { isFixedSize, modelOf } from "../data/models.js";
-import { addressOf, resultsOf } from "../data/pictures.js";
+import { addressOf, numberOf, resultsOf, subjectOf } from "../data/pictures.js";
 import { loadSchemas, parametersOf } from "../data/presets.js";
 import { blendAs, steer } from "../data/steering.js";
 import { askFor, confirm, prompt } from "./dialog.js";
@@ -64,10 +64,12 @@ async function blendMore(job) {
 export async function variationsOf(job, artifact) {
   await loadSchemas();
   const asked = ["start_strength", "count"].map((name) => parametersOf("sample").find((one) => one.name === name));
-  const given = await askFor("Variations", asked, "Draw");
-  if (given === null) return;
+  await askFor("Variations", asked, "Draw", (given) => vary(job, artifact, given));
+}
+
+async function vary(job, artifact, given) {
   const picture = await fileOf(addressOf(artifact), artifact.name);
-  const start = await createDataset([picture], `${artifact.name} of ${job.id}`);
+  const start = await createDataset([picture], `${subjectOf(job)}, picture ${numberOf(artifact) + 1}`);
   const size = isFixedSize(modelOf(job.model_id)) ? {} : { width: artifact.width, height: artifact.height };
   const blended = job.kind === "sample" && job.params.blend ? { blend: job.params.blend } : {};
   const params = { ...size, ...blended, start_dataset_id: start.id, ...given };
@@ -107,8 +109,7 @@ async function goFurther(job) {
   const { iterations } = job.params;
   const done = job.progress.iteration; // fewer than its iterations if it ended early
   const offered = done < iterations ? iterations : Math.round(iterations * 1.5);
-  const wanted = await prompt("Go further", `Steps in all; it has done ${done.toLocaleString("en")}`, offered, "Learn on", "number");
-  if (wanted !== null) await resume(job.id, Number(wanted));
+  await prompt("Go further", `Steps in all; it has done ${done.toLocaleString("en")}`, offered, "Learn on", (wanted) => resume(job.id, Number(wanted)), "number");
 }
 
 async function bin(job) {

@@ -4,7 +4,7 @@ import { patiently } from "../api.js";
 import { html, signal, useEffect } from "../ui.js";
 import { forget, link } from "../router.js";
 import { kindId, modelIds } from "../data/draft.js";
-import { isOfMaterial, modelName, models, modelsFor, sideOf } from "../data/models.js";
+import { apart, givenName, isOfMaterial, models, modelsFor, sideOf } from "../data/models.js";
 import { resultsOf, smallOf, trainingJob } from "../data/pictures.js";
 import { jobOf } from "../data/jobs.js";
 import { inBackground } from "./notices.js";
@@ -36,8 +36,8 @@ export function ModelChoice({ several }) {
             <input class="sr" type=${several ? "checkbox" : "radio"} name="model" value=${model.id} checked=${modelIds.value.includes(model.id)}
               onChange=${(event) => choose(model.id, event.target.checked)} />
             <${ModelThumb} model=${model} />
-            <span>${modelName(model)}</span>
-            <span class="hint">${sideOf(model)} px${isOfMaterial(model) ? ", a material" : ""}</span>
+            <span>${givenName(model)}</span>
+            <span class="hint">${sideOf(model)} px${isOfMaterial(model) ? ", a material" : ""}${apart(model) ? `, ${apart(model)}` : ""}</span>
           </label>`)}
       </div>
     </fieldset>`;

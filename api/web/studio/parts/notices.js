@@ -33,7 +33,7 @@ effect(() => {
 });
 
 // A refusal begins with the file or the setting that it is about, whose name stays as it is.
-function told({ message, errors = [], absent }) {
+export function told({ message, errors = [], absent }) {
   if (!errors.length) return (absent && forgetDeleted(absent)) ?? sentence(message);
   return errors.slice(0, 3).map((one) => `${one.file ?? settingOf(one.field)}: ${pageWords(one.message)}.`).join(" ");
 }

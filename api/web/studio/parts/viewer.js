@@ -58,7 +58,7 @@ export function Viewer({ job, name, close }) {
           ${toggle("slider", "compare", "Slider", original.value !== null)}
           ${toggle("beside", "photo", "Beside", original.value !== null)}
         </div>
-        <a class="button" href=${src} download=${`${job.id}-${artifact.name}`} aria-label="Download"><${Icon} name="download" /><span class="word">Download</span></a>
+        <a class="button" href=${`${artifact.url}?download=true`} download aria-label="Download"><${Icon} name="download" /><span class="word">Download</span></a>
       </div>
       <div class="viewer-body">
         <div class="viewer-stage">

@@ -5,7 +5,7 @@ import { html, useEffect } from "../ui.js";
 import { go, link, route } from "../router.js";
 import { KINDS, jobKind } from "../data/kinds.js";
 import { loadSchemas, parametersOf, presetsFor } from "../data/presets.js";
-import { isFixedSize, MIN_SIDE, modelOf, seamWidth } from "../data/models.js";
+import { isFixedSize, isTaken, MIN_SIDE, modelOf, seamWidth } from "../data/models.js";
 import * as draft from "../data/draft.js";
 import { learningSeconds } from "../data/estimate.js";
 import { duration } from "../format.js";
@@ -112,6 +112,7 @@ const NAME_LENGTH = 200; // as in api/uploads/forms.py
 
 function NewName() {
   const error = draft.problemOf("model_name")?.message;
+  const taken = isTaken(draft.newName.value.trim()) ? "Another model has this name: where both are listed, they say when they came." : null;
   const set = (event) => {
     draft.newName.value = event.target.value;
     draft.forgetProblems("model_name");
@@ -119,8 +120,8 @@ function NewName() {
   return html`
     <div class="field ${error ? "wrong" : ""}">
       <label for="new-name">name of the model</label>
-      <input id="new-name" type="text" autocomplete="off" maxlength=${NAME_LENGTH} value=${draft.newName.value} aria-describedby="new-name-about" aria-invalid=${error ? "true" : null} onInput=${set} />
-      <p id="new-name-about" class="hint">${error ?? "What it will be called; it can be renamed. If empty, by what it is."}</p>
+      <input id="new-name" type="text" autocomplete="off" maxlength=${NAME_LENGTH} placeholder=${draft.defaultName.value} value=${draft.newName.value} aria-describedby="new-name-about" aria-invalid=${error ? "true" : null} onInput=${set} />
+      <p id="new-name-about" class="hint">${error ?? taken ?? "What it will be called; it can be renamed. If empty, after its pictures."}</p>
     </div>`;
 }
 

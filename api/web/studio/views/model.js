@@ -2,7 +2,7 @@
 
 import { html } from "../ui.js";
 import { go, link } from "../router.js";
-import { deleteModel, isOfMaterial, modelName, modelOf, models, modelsFor, renameModel, sideOf } from "../data/models.js";
+import { apart, deleteModel, givenName, isOfMaterial, modelName, modelOf, models, modelsFor, renameModel, sideOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
 import { kindOf } from "../data/kinds.js";
 import { addressOf } from "../data/pictures.js";
@@ -20,14 +20,14 @@ export function Model({ id }) {
   return html`
     <div class="job">
       <a class="back" href=${link("models")}><${Icon} name="back" />Models</a>
-      <header class="job-head"><h1 tabindex="-1">${modelName(model)} <span class="quiet">${kindOf(purposeOf(model.params)).title.toLowerCase()}</span></h1></header>
+      <header class="job-head"><h1 tabindex="-1">${givenName(model)} <span class="quiet">${apart(model) ? `${apart(model)}, ` : ""}${kindOf(purposeOf(model.params)).title.toLowerCase()}</span></h1></header>
       <div class="job-columns">
         <div class="job-main"><${Drawn} model=${model} /></div>
         <aside class="job-aside" aria-label="About this model">
           <${Actions} model=${model} />
           <section class="facts" aria-label="Settings">
             <dl>
-              ${[["pictures of", `${sideOf(model)} × ${sideOf(model)}`], isOfMaterial(model) ? ["maps", model.maps.map((one) => one.role).join(", ")] : ["colours", model.channels === 1 ? "grey" : "red, green, blue"], ["layers", value(model.params.layers)], ["seed", value(model.params.seed)], ["file", fileSize(model.bytes)], ["since", moment(model.created_at)]].map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd>${text}</dd></div>`)}
+              ${[["pictures of", `${sideOf(model)} × ${sideOf(model)}`], isOfMaterial(model) ? ["maps", model.maps.map((one) => one.role).join(", ")] : ["colours", model.channels === 1 ? "grey" : "red, green, blue"], ["layers", value(model.params.layers)], ["seed", value(model.params.seed)], ...(model.dataset_name ? [["learned from", model.dataset_name]] : []), ["file", fileSize(model.bytes)], ["since", moment(model.created_at)]].map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd>${text}</dd></div>`)}
             </dl>
             <details><summary>All settings it was learned with</summary><dl>${Object.entries(model.params).map(([name, given]) => html`<div key=${name}><dt>${words(name)}</dt><dd>${value(given)}</dd></div>`)}</dl></details>
           </section>
@@ -66,10 +66,7 @@ function Actions({ model }) {
     </div>`;
 }
 
-async function rename(model) {
-  const name = await prompt("Rename the model", "Name", model.name ?? "", "Rename");
-  if (name !== null) await renameModel(model.id, name);
-}
+const rename = (model) => prompt("Rename the model", "Name", givenName(model), "Rename", (name) => renameModel(model.id, name));
 
 async function bin(model) {
   if (!(await confirm(`Delete ${modelName(model)}?`, "It cannot draw any more. The pictures that it made stay.", "Delete"))) return;

@@ -2,7 +2,7 @@
 
 import { html, signal } from "../ui.js";
 import { go, link, route } from "../router.js";
-import { importModel, modelName, models, sideOf } from "../data/models.js";
+import { apart, givenName, importModel, models, sideOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
 import { kindOf } from "../data/kinds.js";
 import { ago } from "../format.js";
@@ -34,8 +34,8 @@ export function Models() {
 const Card = ({ model }) => html`
   <a class="model-card" href=${link("models", model.id)}>
     <${ModelThumb} model=${model} />
-    <strong>${modelName(model)}</strong>
-    <span class="hint">${kindOf(purposeOf(model.params)).title}, ${sideOf(model)} px, ${ago(model.created_at)}</span>
+    <strong>${givenName(model)}</strong>
+    <span class="hint">${kindOf(purposeOf(model.params)).title}, ${sideOf(model)} px, ${apart(model) ?? ago(model.created_at)}</span>
   </a>`;
 
 async function take(event) {
