@@ -859,12 +859,12 @@ def test_what_is_brushed_over_is_filled_in_and_the_rest_kept(studio: Studio, lea
     twin = _twin(studio, learned["model_id"])  # it was learned elsewhere: there are no pictures of it
     studio.reload()
     studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")
-    held: list[Route] = []
-    studio.page.route("**/images/*", lambda route: held.append(route))
+    waiting: list[Route] = []
+    studio.page.route("**/images/*", lambda route: waiting.append(route))
     studio.reload()
     studio.page.locator(f"input[name=model][value='{twin}']").check(force=True)  # before the picture is there
-    until(lambda: studio.page.wait_for_timeout(20) or held)
-    for route in held:
+    until(lambda: studio.page.wait_for_timeout(20) or waiting)
+    for route in waiting:
         route.continue_()
     studio.page.unroute("**/images/*")
     studio.page.wait_for_selector(".brush :text-matches('[1-9] % painted over')")

@@ -37,7 +37,8 @@ export function ModelChoice({ several }) {
               onChange=${(event) => choose(model.id, event.target.checked)} />
             <${ModelThumb} model=${model} />
             <span>${givenName(model)}</span>
-            <span class="hint">${sideOf(model)} px${isOfMaterial(model) ? ", a material" : ""}${apart(model) ? `, ${apart(model)}` : ""}</span>
+            <span class="hint">${sideOf(model)} px${isOfMaterial(model) ? ", a material" : ""}</span>
+            ${apart(model) && html`<span class="hint apart">${apart(model)}</span>`}
           </label>`)}
       </div>
     </fieldset>`;
