@@ -52,7 +52,7 @@ class Client(threading.Thread):
         super().__init__(name=f"client-{number}")
         self._url, self._history, self._jobs, self._bodies = url, history, jobs, bodies
         self._random, self._pause = Random(f"{seed}/{number}"), seconds / max(len(jobs), 1)
-        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, verify=False)
         self.stopping = threading.Event()
         self.error: BaseException | None = None
 

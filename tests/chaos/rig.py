@@ -94,7 +94,7 @@ class Rig:
         deadline, seen = time.monotonic() + seconds, "nothing"
         while time.monotonic() < deadline:
             try:
-                answer = httpx.get(f"{self.url}/readyz", timeout=10)
+                answer = self.client.http.get("/readyz", timeout=10)
                 if answer.is_success or {part["field"] for part in answer.json()["errors"]} <= self._absent:
                     return
                 seen = answer.text

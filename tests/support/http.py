@@ -44,7 +44,7 @@ class Api:
             **{name: str(value) for name, value in LIMITS.items()},
         }
         self.process = PreloadedProcess("api", folder=folder, log=self.log, environment={**kept, **ours, **environment})
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE_SECONDS)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE_SECONDS, verify=False)
         self._wait()
         self.database = Database(database_url)
         self.blobs = Blobs((self.data_dir / "blobs").resolve().as_uri())

@@ -10,6 +10,8 @@ from api.datasets.limits import Limits
 from api.datasets.picture_reader import read_picture
 from api.settings import ApiSettings
 
+LIMITS = Limits.of(ApiSettings())
+
 
 @dataclass(frozen=True)
 class ReadPicture:
@@ -31,5 +33,5 @@ class ReadPicture:
 
 def read(content: bytes, **limits: int) -> ReadPicture:
     """Read a picture as the API's decoders do, by default settings but for `limits`. Raises PictureRefused."""
-    found = read_picture(UploadedFile("images", "a", content), replace(Limits.of(ApiSettings()), **limits))
+    found = read_picture(UploadedFile("images", "a", content), replace(LIMITS, **limits))
     return ReadPicture(pictures.pixels(found.png), found.mode, found.notes)

@@ -31,6 +31,8 @@ from worker.lease_renewer import LeaseRenewer
 from worker.runner import HANDLERS
 from worker.settings import WorkerSettings
 
+LIMITS = Limits.of(ApiSettings())
+
 
 class WorkerHarness:
     """Creates datasets, models and jobs with their files, and does the jobs."""
@@ -44,7 +46,7 @@ class WorkerHarness:
         """Store pictures, given as name=content, as the API does; return the dataset's id."""
         dataset = Dataset(id=new_id("dataset"), name=None, images=[])
         for index, (name, content) in enumerate(pictures.items()):
-            one = read_picture(UploadedFile("images", f"{name}.png", content), Limits.of(ApiSettings()))
+            one = read_picture(UploadedFile("images", f"{name}.png", content), LIMITS)
             stored = self.blobs.put(f"datasets/{dataset.id}/{index}.png", one.png)
             about = {"width": one.width, "height": one.height, "mode": one.mode, "media_type": "image/png"}
             columns = {"bytes": stored.bytes, "sha256": stored.sha256, "blob": stored.blob}
@@ -56,7 +58,7 @@ class WorkerHarness:
         dataset = Dataset(id=new_id("dataset"), name=None, images=[])
         for index, (one, content) in enumerate(zip(maps, files, strict=True)):
             upload = UploadedFile("images", f"{one.role}.png", content)
-            read = read_map(upload, Limits.of(ApiSettings()), one.role)
+            read = read_map(upload, LIMITS, one.role)
             assert (read.mode, read.bits) == ({1: "L", 3: "RGB"}[one.channels], one.bits)
             stored = self.blobs.put(f"datasets/{dataset.id}/{index}.png", read.png)
             about = {"width": read.width, "height": read.height, "mode": read.mode, "media_type": "image/png"}
