@@ -30,7 +30,7 @@ class PreloadedProcess:
     def __init__(self, module: str, *arguments: str, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
         """Start `python -m MODULE ARGUMENTS` in `folder`; its output is added to `log`. module: "api" or "worker"."""
         run = (module, arguments, str(folder), str(log), dict(environment))
-        self._process: ForkServerProcess = _context().Process(target=_run, args=run)
+        self._process: ForkServerProcess = fork_server().Process(target=_run, args=run)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -61,7 +61,7 @@ class PreloadedProcess:
 
 
 @functools.cache
-def _context() -> ForkServerContext:
+def fork_server() -> ForkServerContext:
     """Start the server of processes, which imports `support.preloading`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["support.preloading"])

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 from support import rows, work_processes
+from support.preloaded import fork_server
 from support.waiting import until
 
 from core.jobs.reconciler import count_claimable
@@ -24,12 +25,17 @@ Start = Callable[..., WorkProcess]
 
 @pytest.fixture
 def start(worker_settings: WorkerSettings, sqlite_database: Database, monkeypatch) -> Iterator[Start]:
-    """Start a work process with this main function and these settings."""
+    """Start a work process with this main function and these settings.
+
+    Unless it is `spawned`, as those of workers are, it need not import what this process has imported.
+    """
     started: list[WorkProcess] = []
 
-    def start(main: Callable[..., None], **settings: float) -> WorkProcess:
+    def start(main: Callable[..., None], spawned: bool = False, **settings: float) -> WorkProcess:
         monkeypatch.setattr(work_process, "_main", main)
         process = WorkProcess(worker_settings.model_copy(update=settings), Queue.TRAIN, "w", sqlite_database)
+        if not spawned:
+            process._context = fork_server()  # type: ignore[assignment]
         started.append(process)
         process.start()
         return process
@@ -43,7 +49,7 @@ def test_a_process_whose_work_stalls_is_killed_and_the_job_is_tried_again(
     start: Start, sqlite_database: Database
 ) -> None:
     job_id = rows.accept(sqlite_database)
-    process = start(work_processes.stall_once, stall_seconds=0.5)
+    process = start(work_processes.stall_once, spawned=True, stall_seconds=0.5)
     first = process._process.pid
     process.run_jobs()
     job = rows.row(sqlite_database, job_id)
@@ -154,13 +160,13 @@ def test_a_process_that_refuses_its_settings_says_so_once(
 ) -> None:
     monkeypatch.setenv("GENCONVNET_LOG_FORMAT", "console")
     with pytest.raises(WorkProcessRefused):
-        start(work_processes.refuse)
+        start(work_processes.refuse, spawned=True)
     assert capfd.readouterr().err == "genconvnet worker: GENCONVNET_DEVICE: there is no such device\n"
 
 
 def test_plain_lines_and_errors_of_a_work_process_are_logged(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
     with capture_logs() as logged:
-        process = start(work_processes.write_like_a_library)
+        process = start(work_processes.write_like_a_library, spawned=True)
         until(lambda: [line for line in logged if line["event"] == "output"])
         process._pipe.send(work_process.RUN)
         process._process.join()

@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 from support import pictures
 from support.http import Api, problem
+from support.service import slowed
 from support.valkey import Valkey
 from support.waiting import PATIENCE_SECONDS, until
 
@@ -186,7 +187,7 @@ def test_the_largest_uploads_leave_the_api_below_1_gib(default_limits: Api) -> N
 
 def test_small_files_of_an_upload_are_not_kept_in_memory(default_limits: Api) -> None:
     assert default_limits.upload(("a.png", pictures.png())).status_code == 201
-    files = [(f"{index}.png", bytes(128_000)) for index in range(2000)]
+    files = [(f"{index}.png", bytes(128_000)) for index in range(1200)]
     with _growth_of_peak_memory(default_limits) as growth:
         problem(default_limits.upload(*files), 415)
     assert growth[0] < 100 * MEBIBYTE
@@ -315,15 +316,15 @@ def test_a_pause_between_two_requests_is_allowed(impatient: Api) -> None:
 
 
 @functools.cache
-def _slow_to_decode(count: int, side: int) -> list[tuple[str, bytes]]:
-    """Return pictures of a few bytes that keep a decoder busy: about 1 s each if `side` is 6000, 0.3 s if 3000."""
-    content = pictures.encoded(Image.new("RGB", (side, side)), "WEBP", lossless=True)
+def _slow_to_decode(count: int) -> list[tuple[str, bytes]]:
+    """Return pictures of a few bytes that keep a decoder busy, about 0.3 s each."""
+    content = pictures.encoded(Image.new("RGB", (3000, 3000)), "WEBP", lossless=True)
     return [(f"{index:02d}.webp", content) for index in range(count)]
 
 
 @pytest.mark.parametrize("archived", [True, False])
 def test_a_long_upload_does_not_delay_others(one_decoder: Api, archived: bool) -> None:
-    files = _slow_to_decode(16, 3000)
+    files = _slow_to_decode(10)
     parts: list[tuple[str, Any]] = [("images", file) for file in files]
     if archived:
         parts = [("archive", ("pictures.zip", pictures.zipped(dict(files), zipfile.ZIP_STORED)))]
@@ -344,7 +345,7 @@ def test_a_long_upload_does_not_delay_others(one_decoder: Api, archived: bool) -
 
 
 def test_decoding_stops_if_the_client_disconnects(one_decoder: Api) -> None:
-    parts, before = [("images", file) for file in _slow_to_decode(4, 6000)], one_decoder.stored()
+    parts, before = [("images", file) for file in _slow_to_decode(12)], one_decoder.stored()
     headers = {"X-Request-ID": "disconnects"}
     with pytest.raises(httpx.ReadTimeout):
         one_decoder.client.post("/v1/datasets", files=parts, headers=headers, timeout=httpx.Timeout(60, read=1))
@@ -418,7 +419,7 @@ def test_no_slot_is_lost_if_a_waiting_upload_times_out_or_is_canceled(monkeypatc
 
 def test_an_upload_that_takes_too_long_to_decode_is_refused(tmp_path: Path, valkey: Valkey) -> None:
     with Api(tmp_path, valkey.url, **DEFAULT_LIMITS, GENCONVNET_UPLOAD_DECODE_SECONDS="0.5") as api:
-        refusal = problem(api.upload(*_slow_to_decode(3, 6000)), 422)
+        refusal = problem(api.upload(*_slow_to_decode(6)), 422)
         assert "fewer at a time" in refusal["detail"]
         assert api.stored()[1] == set()
 
@@ -428,7 +429,7 @@ def test_a_long_upload_leaves_nothing_when_the_service_stops(tmp_path: Path, val
     """If `hang`, the decoders hang, and the body of another upload never ends."""
     with Api(tmp_path, valkey.url, **DEFAULT_LIMITS) as api, contextlib.ExitStack() as stack:
         answers: list[httpx.Response] = []
-        uploading = threading.Thread(target=lambda: answers.append(api.upload(*_slow_to_decode(40, 6000))))
+        uploading = threading.Thread(target=lambda: answers.append(api.upload(*_slow_to_decode(40))))
         uploading.start()
         until(lambda: api.stored()[1])
         decoders = _decoders(api)
@@ -437,6 +438,9 @@ def test_a_long_upload_leaves_nothing_when_the_service_stops(tmp_path: Path, val
             endless.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + OPENING)
             for decoder in decoders:
                 decoder.suspend()
+        else:
+            for decoder in decoders:
+                stack.enter_context(slowed(decoder))  # the upload lasts for longer than a service that stops waits
         os.kill(api.process.pid, signal.SIGTERM)
         api.process.wait(PATIENCE_SECONDS)
         uploading.join()
