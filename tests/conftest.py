@@ -39,6 +39,8 @@ for name in ("ALL_PROXY", "all_proxy"):
     os.environ.pop(name, None)
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
 
+os.environ["MATPLOTLIBRC"] = str(Path(__file__).parent / "support" / "matplotlibrc")
+
 GROUP = pytest.StashKey[str]()
 # Fixtures that start processes for a group of tests. Each group runs in one process of xdist.
 SHARED_FIXTURES = {

@@ -17,7 +17,7 @@ TINY: dict[str, Any] = {
     "image_size": 32,
     "layers": [{"filters": 8, "kernel_size": 5, "stride": 2}],
     "num_chains": 2,
-    "langevin_steps": 5,
+    "langevin_steps": 1,
     "iterations": 20,
     "checkpoint_seconds": 1,
     "seed": 7,

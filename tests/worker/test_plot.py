@@ -1,8 +1,20 @@
 """The plot of a training job's metrics (worker/plot.py)."""
 
+from collections.abc import Iterator
+
+import matplotlib
+import pytest
 from support.pictures import decoded
 
 from worker.plot import plot_metrics
+
+
+@pytest.fixture(autouse=True)
+def _with_labels() -> Iterator[None]:
+    """Plot as users see it, not as `support/matplotlibrc` has it."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def point(step: int, *active_share: float) -> dict[str, object]:
