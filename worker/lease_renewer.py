@@ -44,8 +44,8 @@ class LeaseRenewer:
 
     If the work does not stop within CANCEL_GRACE_SECONDS of a cancellation, because it is in a long computation, the
     thread ends the job in the database and calls `on_canceled`; the work then gets LeaseLost. Work that calls
-    `wait_for_storage` meanwhile has STORAGE_SECONDS more. If the work checks
-    nothing for `stall_seconds`, the thread abandons the job and kills this process, which the parent process notices.
+    `wait_for_storage` meanwhile has STORAGE_SECONDS more. If the work checks nothing for `stall_seconds`, the thread
+    abandons the job and kills this process, which the parent process notices.
     """
 
     def __init__(

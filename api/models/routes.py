@@ -47,7 +47,7 @@ async def create(
 
     row = await run_sync(work, limiter=app_state.upload_limiter.models)
     response.headers["Location"] = public_url(f"/v1/models/{row.id}")
-    return _shower(app_state, [row])(row)
+    return ModelOut.of(row, dataset_name=None)  # no job of this service learned it
 
 
 @router.get("")
