@@ -56,6 +56,7 @@ SHEET_PICTURES = 4  # of the dataset, on a contact sheet
 DRAWN_PICTURES = 2  # if windows of the training pictures were learned
 DRAWN_SIDE = 1024  # pixels along each side of these
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
+CANVAS_COST = 0.5  # seconds that an operation takes on a canvas, relative to small windows: large ones waste less time
 
 log = structlog.get_logger()
 
@@ -117,14 +118,14 @@ class _TrainingRun:
 
     def _progress_at_start(self) -> Progress:
         """Return the progress of earlier attempts."""
-        state, params = self.learner.state, self.params
-        done = state.stage * params.iterations + (state.iteration if state.stage < params.stages else 0)
+        state, stages, iterations = self.learner.state, self.params.stages, self.learner.last_iteration
+        done = state.stage + (state.iteration / iterations if state.stage < stages else 0)
         return Progress(
-            stage=min(state.stage + 1, params.stages),
-            stages=params.stages,
+            stage=min(state.stage + 1, stages),
+            stages=stages,
             iteration=state.iteration,
-            iterations=params.iterations,
-            fraction=done / (params.stages * params.iterations),
+            iterations=iterations,
+            fraction=done / stages,
         )
 
     def _report(self, progress: TrainingProgress) -> None:
@@ -183,7 +184,7 @@ class _TrainingRun:
 
         Unknown pixels are white.
         """
-        of_windows = self.params.of_windows
+        of_windows = self.learner.stage_params.of_windows
         pictures = self.learner.examples[:SHEET_PICTURES] if of_windows else self._first_pictures(SHEET_PICTURES)
         learned = self._reconstructed(pictures) if self.params.contrastive else self._synthesized()
         columns = len(pictures) if self.params.contrastive else None
@@ -219,8 +220,9 @@ class _TrainingRun:
 
         On the torus chains may be a few pixels larger: they are cut. detail_filter: of the finished model.
         """
-        state, size = self.learner.state, self.params.side
-        rendered = render_chains(state.net, state.chains, self.params, FastEngine(), detail_filter)[..., :size, :size]
+        state, params = self.learner.state, self.learner.stage_params
+        rendered = render_chains(state.net, state.chains, params, FastEngine(), detail_filter)
+        rendered = rendered[..., : params.side, : params.side]
         return self.levels.to_grey_levels(rendered.detach().cpu()) if self.maps else to_pixels(rendered, self.levels)
 
     def finish(self, health: Health) -> None:
@@ -318,18 +320,23 @@ class _TimeEstimate:
     """Estimates the remaining time, from the cost of an iteration in each stage."""
 
     def __init__(self, architecture: Architecture, params: LearningParams) -> None:
-        depths = range(1, params.stages + 1) if params.layerwise else [len(architecture.layers)]
-        self._costs = [architecture.truncated(depth).operations(params.side) for depth in depths]
-        self._iterations = params.iterations
+        depths = range(1, params.layer_stages + 1) if params.layerwise else [len(architecture.layers)]
+        self._costs: list[float] = [
+            params.num_chains * architecture.truncated(depth).operations(params.side) for depth in depths
+        ]
+        if params.canvas_iterations:
+            self._costs.append(CANVAS_COST * architecture.operations(params.of_stage(params.stages - 1).side))
+        self._iterations = [params.of_stage(stage).iterations for stage in range(params.stages)]
         self._began_at = time.monotonic()
-        self._done = 0
+        self._done = 0.0
 
     def remaining_seconds(self, progress: TrainingProgress) -> float:
         """Return the estimate. Call it once after each iteration."""
         self._done += self._costs[progress.stage - 1]
         seconds_per_cost = (time.monotonic() - self._began_at) / self._done
         left = (progress.last_iteration - progress.iteration) * self._costs[progress.stage - 1]
-        return round(seconds_per_cost * (left + self._iterations * sum(self._costs[progress.stage :])), 1)
+        later = zip(self._iterations[progress.stage :], self._costs[progress.stage :], strict=True)
+        return round(seconds_per_cost * (left + sum(iterations * cost for iterations, cost in later)), 1)
 
 
 def _metrics_point(progress: TrainingProgress, gain: float) -> Mapping[str, Any]:

@@ -59,10 +59,19 @@ class JobMethods(JobData):
         yield from self._request("POST", "/cancel")
 
     @change
-    def resume(self, iterations: int | None = None, time_limit_seconds: float | None = None) -> Steps[None]:
-        """Continue from the last checkpoint, up to `iterations` if given. Raises Conflict if the job cannot go on."""
-        body = {"params": None if iterations is None else {"iterations": iterations}}
-        yield from self._request("POST", "/resume", {**body, "time_limit_seconds": time_limit_seconds})
+    def resume(
+        self,
+        iterations: int | None = None,
+        time_limit_seconds: float | None = None,
+        canvas_iterations: int | None = None,
+    ) -> Steps[None]:
+        """Continue from the last checkpoint, up to `iterations` if given. Raises Conflict if the job cannot go on.
+
+        canvas_iterations: of the last stage, for a job whose parameters have one.
+        """
+        counts = {"iterations": iterations, "canvas_iterations": canvas_iterations}
+        params = {name: count for name, count in counts.items() if count is not None}
+        yield from self._request("POST", "/resume", {"params": params, "time_limit_seconds": time_limit_seconds})
 
     @operation
     def delete(self) -> Steps[None]:

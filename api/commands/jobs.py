@@ -66,6 +66,9 @@ def resume(
     session: Session,
     job: JobId,
     iterations: Annotated[int | None, typer.Option(min=1, help="Iterations to reach in all.")] = None,
+    canvas_iterations: Annotated[
+        int | None, typer.Option(min=1, help="Iterations to reach on the canvas, of a job that has one.")
+    ] = None,
     out: Out = DEFAULT_OUT,
     detach: Detach = False,
 ) -> None:
@@ -73,7 +76,7 @@ def resume(
     found = session.client.jobs.show(job)
     known = [event.id for event in found.events()] if found.ended else [None]
     with naming_options(resume):
-        found.resume(iterations=iterations)
+        found.resume(iterations=iterations, canvas_iterations=canvas_iterations)
     write_results(session, follow_to_end(session, found, detach, known[-1]), out)
 
 

@@ -111,14 +111,18 @@ JobIn = Annotated[AnyJobIn, Field(discriminator="kind")]
 
 
 class ResumeIn(BaseModel):
-    """How many iterations a resumed job is to reach, and for how long it may work."""
+    """How many iterations a resumed job is to reach, and for how long it may work.
+
+    canvas_iterations: of the last stage, if the job has one (`LearningParams.canvas_iterations`).
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     class Params(BaseModel):
         model_config = ConfigDict(extra="forbid")
 
-        iterations: Annotated[int, Field(ge=1, le=100_000)]
+        iterations: Annotated[int | None, Field(ge=1, le=100_000)] = None
+        canvas_iterations: Annotated[int | None, Field(ge=1, le=100_000)] = None
 
     params: Params | None = None
     time_limit_seconds: TimeLimit = None

@@ -1,5 +1,6 @@
 """Create, cancel and resume jobs: check the request, write the row, then notify the workers."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ from api import idempotency
 from api.app_state import AppState
 from api.disk_space import ensure_disk_space
 from api.download_names import without_ending
-from api.errors import validation_problem
+from api.errors import Problem, validation_problem
 from api.jobs import validation
 from api.jobs.schemas import AnyJobIn, ResumeIn
 from api.models import service as model_service
@@ -56,7 +57,7 @@ def resume(app_state: AppState, job_id: str, body: ResumeIn) -> Job:
     limit = validation.time_limit(app_state, body.time_limit_seconds)
     ensure_disk_space(app_state)
     _require_checkpoint(app_state, job)
-    params = _resumed_params(job, body.params.iterations if body.params else None)
+    params = _resumed_params(job, body.params.model_dump(exclude_none=True) if body.params else {})
     job = requests.resume(app_state.database, job_id, params, limit)
     _announce(app_state, job)
     return job
@@ -77,41 +78,55 @@ def _require_checkpoint(app_state: AppState, job: Job) -> None:
         raise Conflict(f"job {job.id} cannot go on: the file of its checkpoint is missing")
 
 
-def _resumed_params(job: Job, iterations: int | None) -> dict[str, Any] | None:
+def _resumed_params(job: Job, wanted: Mapping[str, int]) -> dict[str, Any] | None:
     """Return the parameters with which the job goes on; None if they do not change. Raises Problem or Conflict."""
     if job.kind == JobKind.TRAIN:
-        return _resumed_learning(job, iterations)
-    if iterations is not None:
-        raise validation_problem([{"field": "params.iterations", "message": f"a {job.kind} job has no iterations"}])
+        return _resumed_learning(job, wanted)
+    for name in wanted:
+        raise _wrong(name, f"a {job.kind} job has no {name}")
     if job.status == JobStatus.SUCCEEDED:
         raise Conflict(f"job {job.id} has succeeded: nothing is left to do")
     return None
 
 
-def _resumed_learning(job: Job, iterations: int | None) -> dict[str, Any]:
+def _resumed_learning(job: Job, wanted: Mapping[str, int]) -> dict[str, Any]:
     """Return the parameters with which a training job goes on. Raises Problem or Conflict.
 
     A job that `stop_when_steady` ended early goes on without it: to the iterations that it was to have, or to more.
     """
-    before, done = job.params["iterations"], job.progress["iteration"]
-    wanted = before if iterations is None else iterations
-    params = {**job.params, "iterations": wanted}
+    last = "canvas_iterations" if job.params.get("canvas_iterations") else "iterations"  # of the last stage
+    before, done = job.params[last], job.progress["iteration"]
+    params = {**job.params, **wanted}
+    _require_learnable(job, wanted)
     if job.status == JobStatus.SUCCEEDED:
         was_steady = "steady_at" in job.metrics
         if was_steady and done < before:
-            if iterations is None:
+            if last not in wanted:
                 raise Conflict(
-                    f"job {job.id} ended after {done} of {before} iterations, because its pictures came no nearer: "
+                    f"job {job.id} ended after {done} of {before} {last}, because its pictures came no nearer: "
                     f"ask for {before} or more to go on"
                 )
-        elif wanted <= before:
-            raise Conflict(f"job {job.id} has done all its iterations: ask for more than {before}")
+        elif params[last] <= before:
+            raise Conflict(f"job {job.id} has done all its {last}: ask for more than {before}")
         if was_steady:
             params["stop_when_steady"] = False
-    if wanted < before:
-        message = f"must be at least {before}, as many as the job already has"
-        raise validation_problem([{"field": "params.iterations", "message": message}])
+    for name, count in wanted.items():
+        if count < job.params[name]:
+            raise _wrong(name, f"must be at least {job.params[name]}, as many as the job already has")
     return params
+
+
+def _require_learnable(job: Job, wanted: Mapping[str, int]) -> None:
+    """Check that the stages that are to have more iterations are not yet over. Raises Problem."""
+    if not job.params.get("canvas_iterations"):
+        if "canvas_iterations" in wanted:
+            raise _wrong("canvas_iterations", "the job was not asked for a canvas; ask for more iterations")
+    elif job.progress["stage"] == job.progress["stages"] and wanted.get("iterations", 0) > job.params["iterations"]:
+        raise _wrong("iterations", "the job has begun its canvas and learns no more windows: use canvas_iterations")
+
+
+def _wrong(name: str, message: str) -> Problem:
+    return validation_problem([{"field": f"params.{name}", "message": message}])
 
 
 def _announce(app_state: AppState, job: Job) -> None:

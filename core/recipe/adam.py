@@ -18,54 +18,58 @@ class Adam:
     The arithmetic is torch's. Its class `torch.optim.Adam` does the same, but imports torch's compiler, for which the
     first job of a process would wait a second or two.
 
-    moments: for each parameter, from the first step on, MOMENTS: a number, and two tensors of the parameter's shape.
+    moments: by the index of the parameter, from the first step on, MOMENTS: a number, and two tensors of its shape.
     """
 
     def __init__(self, net: GenerativeConvNet, scales: Sequence[float]) -> None:
         """scales: one for each parameter."""
         self.rate, self.scales = 0.0, tuple(scales)
-        self.moments: list[dict[str, Tensor]] = []
+        self.moments: dict[int, dict[str, Tensor]] = {}
         self._parameters = list(net.parameters())
+        self._by_moments = dict(enumerate(self._parameters))  # those that are moved by moments: here all
 
     @torch.no_grad()
     def step(self) -> None:
         """Move the parameters along their `.grad`, which all of them must have."""
-        if not self.moments:
-            self.moments = [
-                {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(one), "exp_avg_sq": torch.zeros_like(one)}
-                for one in self._parameters
-            ]
-        for parameter, scale, moments in zip(self._parameters, self.scales, self.moments, strict=True):
+        for index, (parameter, scale) in enumerate(zip(self._parameters, self.scales, strict=True)):
             assert parameter.grad is not None
-            adam(
-                [parameter],
-                [parameter.grad],
-                [moments["exp_avg"]],
-                [moments["exp_avg_sq"]],
-                [],
-                [moments["step"]],
-                amsgrad=False,
-                beta1=BETAS[0],
-                beta2=BETAS[1],
-                lr=self.rate * scale,
-                weight_decay=0.0,
-                eps=1e-8,
-                maximize=False,
-            )
+            self._move(index, parameter, parameter.grad, self.rate * scale)
+
+    def _move(self, index: int, parameter: Tensor, gradient: Tensor, rate: float) -> None:
+        """Move one parameter."""
+        if index not in self.moments:
+            zero = torch.zeros_like(parameter)
+            self.moments[index] = {"step": torch.tensor(0.0), "exp_avg": zero, "exp_avg_sq": zero.clone()}
+        moments = self.moments[index]
+        adam(
+            [parameter],
+            [gradient],
+            [moments["exp_avg"]],
+            [moments["exp_avg_sq"]],
+            [],
+            [moments["step"]],
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Copy moments, saved as `INDEX.NAME`; none are those before the first step. Raises ValueError if unfit."""
-        self.moments = []
+        self.moments = {}
         if not saved:
             return
-        for index, parameter in enumerate(self._parameters):
+        for index, parameter in self._by_moments.items():
             found: dict[str, Tensor] = {}
             for name in MOMENTS:
                 value = saved.get(f"{index}.{name}")
                 if value is None or value.shape != (() if name == "step" else parameter.shape):
                     raise ValueError(f"the optimizer's {name} of parameter {index} is missing or of another shape")
                 found[name] = value.clone() if name == "step" else value.to(parameter, copy=True)
-            self.moments.append(found)
+            self.moments[index] = found
         if len(saved) != len(MOMENTS) * len(self.moments):
             raise ValueError(
                 f"the optimizer has {len(saved)} tensors, the net needs {len(MOMENTS) * len(self.moments)}"

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from core.recipe.state import Snapshot, TrainingState
 from core.recipe.tensor_file import load_tensors, save_tensors
+from core.recipe.update_rule import OPTIMIZERS
 from core.schemas.learning import LearningParams
 from core.schemas.model_file import BrokenFile
 from core.theory.learning import architecture_at, architecture_of
@@ -41,11 +42,12 @@ def load_checkpoint(content: bytes, device: torch.device) -> TrainingState:
         now, *others = snapshots
         whole = architecture_of(params, channels=now.tensors["chains"].shape[1])
         shape = architecture_at(params, whole, int(now.numbers["stage"]))
+        make_optimizer = OPTIMIZERS[params.optimizer]
         for snapshot in others:  # a later recovery must not find them broken
-            TrainingState.restored(snapshot, shape, device)
+            TrainingState.restored(snapshot, shape, device, make_optimizer)
         has_best = bool(about[_HAS_BEST]) if about["format"] == CHECKPOINT_FORMAT else False
         best = others.pop(0) if has_best and others else None
-        return TrainingState.restored(now, shape, device, good_states=others, best=best)
+        return TrainingState.restored(now, shape, device, make_optimizer, good_states=others, best=best)
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise BrokenFile(f"a part of the checkpoint is missing or broken: {error}") from error
 

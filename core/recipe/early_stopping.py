@@ -42,11 +42,12 @@ class EarlyStopping:
 
 def early_end(params: LearningParams, steady_at: int | None) -> str | None:
     """Return how early the last stage ended, in words for the user; None if it had all its iterations."""
-    done = last_iteration(params, steady_at)
-    if done == params.iterations:
+    asked = params.of_stage(params.stages - 1)
+    done = last_iteration(asked, steady_at)
+    if done == asked.iterations:
         return None
     stage = " of its last stage" if params.stages > 1 else ""
-    return f"ended early, after {done} of {params.iterations} iterations{stage}: its pictures had stopped coming nearer"
+    return f"ended early, after {done} of {asked.iterations} iterations{stage}: its pictures had stopped coming nearer"
 
 
 def is_steady(distances: list[float]) -> bool:

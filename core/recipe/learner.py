@@ -2,7 +2,7 @@
 
 The parts are: weights scaled to the pictures (scaling.py), noise and stride phases (`draw_augmented`), chains in a
 colour box (`dynamics_of`), the update rule (update_rule.py), recovery (recovery.py), best-state selection
-(best_state.py), early stopping (early_stopping.py).
+(best_state.py), early stopping (early_stopping.py), and a last stage on a canvas (`Learner._begin_canvas`).
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ from core.pictures.orientations import (
     turned_each,
 )
 from core.pictures.parts import NothingToLearn, filled
+from core.pictures.patchwork import patchwork
 from core.pictures.training_set import TrainingSet, cut_patches
 from core.recipe.adam import Adam
 from core.recipe.best_state import BestStateSelection
@@ -35,7 +36,8 @@ from core.recipe.rendering import render_chains
 from core.recipe.scaling import Whitening, learning_rate_scales, scale_weights
 from core.recipe.schedule import last_iteration, learning_rate
 from core.recipe.state import TrainingState
-from core.recipe.update_rule import ScaledAdam
+from core.recipe.update_rule import OPTIMIZERS, ScaledUpdate
+from core.schemas.geometry import chain_side
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams
 from core.schemas.orientations import turnable_side
@@ -54,7 +56,8 @@ from core.theory.model import Architecture, GenerativeConvNet
 
 EXAMPLES = 4  # training pictures that weights are scaled on and states are compared with
 EXAMPLE_PATCHES = 256  # cut out of them if patches are learned
-EXAMPLE_WINDOWS = 8  # cut out of them if windows of a texture are learned
+EXAMPLE_WINDOWS = 8  # cut out of them if windows of a texture are learned; of MAX_EXAMPLE_PIXELS in all, at least one
+MAX_EXAMPLE_PIXELS = 8 * 512**2
 EXAMPLE_ANGLES = 8  # that they are turned by if any angle is learned
 RECONSTRUCTION_INTERVAL = 10  # iterations of contrastive divergence between two measurements of what it lowers
 MAX_DRAWS = 1000  # of the observed pictures of one iteration, until a unit sees known pixels alone
@@ -65,11 +68,17 @@ class TrainingProgress(LearningProgress):
     """What one iteration did, how healthy it was, and how often learning was rolled back so far.
 
     last_iteration: the one that the stage will end with, as far as is known: `iterations`, or earlier.
+    iterations_before: those of earlier stages.
     """
 
     health: Health
     recoveries: int
     last_iteration: int
+    iterations_before: int
+
+    @property
+    def step(self) -> int:
+        return self.iterations_before + self.iteration
 
     @property
     def fraction(self) -> float:
@@ -101,24 +110,39 @@ class Learner:
         self.pictures = images if isinstance(images, TrainingSet) else TrainingSet.of(images)
         self.engine = engine or choose_engine(precision_of(params), self.pictures.device)
         self.architecture = architecture_of(params, self.pictures.channels)
+        self.check_interrupt = check_interrupt
+        self.between_iterations = True
+        if state is not None:
+            state.prepare_to_continue(params)
+        self._set_stage(state.stage if state else 0)
+        self.state = state or self._begin()
+        self._make_parts()
+
+    def _set_stage(self, stage: int) -> None:
+        """Set the settings of a stage, and the examples that it is scaled on and compared with.
+
+        If all stages are done, those of the last.
+        """
+        params = self.params.of_stage(min(stage, self.params.stages - 1))
+        self.stage_params = params
         self.examples = examples_of(self.pictures, params)
         self.whitening = whitening_of(self.examples, params)
-        self.state = state or self._begin()
-        self.state.prepare_to_continue(params)
-        stride = self.architecture.total_stride
+
+    def _make_parts(self) -> None:
+        """Make the parts of the recipe for the stage that is set."""
+        params = self.stage_params
         self.recovery = Recovery(params, self.pictures.std)
-        self.best_state = BestStateSelection(params, self.examples, stride, self.engine)
+        self.best_state = BestStateSelection(params, self.examples, self.architecture.total_stride, self.engine)
         self.best_state.forget_outdated(self.state)
         self.early_stopping = EarlyStopping(params, self.best_state)
-        self.between_iterations = True
         self.algorithm = Algorithm1(
             params,
             self.state,
             observe=self._observe,
             dynamics=dynamics_of(params, self.pictures.box),
-            update_rule=ScaledAdam(params, self.whitening),
+            update_rule=ScaledUpdate(params, self.whitening),
             engine=self.engine,
-            check_interrupt=check_interrupt,
+            check_interrupt=self.check_interrupt,
         )
 
     def iterate(self) -> Iterator[TrainingProgress]:
@@ -134,7 +158,9 @@ class Learner:
                 self.between_iterations = True
                 if alive:
                     yield self._progress(health)
-            grow(self.state, self.params, self.architecture, self._adam)
+            grow(self.state, self.params, self.architecture, self._optimizer)
+            if self.params.layer_stages <= self.state.stage < self.params.stages:
+                self._begin_canvas()
 
     def update(self) -> Health:
         """Run one iteration of Algorithm 1 and measure its health."""
@@ -163,18 +189,18 @@ class Learner:
         state = self.state
         health = self._health(self.algorithm.likelihood_gradient(self.examples.to(state.chains), state.chains))
         health = self._with_reconstruction(health)
-        return replace(health, shown_std=rms(render_chains(state.net, state.chains, self.params, self.engine)))
+        return replace(health, shown_std=rms(render_chains(state.net, state.chains, self.stage_params, self.engine)))
 
     @property
     def learning_rate(self) -> float:
         """η of the next iteration."""
         state = self.state
-        return learning_rate(self.params, state.iteration, state.learning_rate_scale, state.steady_at)
+        return learning_rate(self.stage_params, state.iteration, state.learning_rate_scale, state.steady_at)
 
     @property
     def last_iteration(self) -> int:
         """The iteration that this stage ends with, as far as is known."""
-        return last_iteration(self.params, self.state.steady_at)
+        return last_iteration(self.stage_params, self.state.steady_at)
 
     def _begin(self) -> TrainingState:
         boundary = boundary_of_pictures(self.params.boundary)
@@ -183,15 +209,25 @@ class Learner:
             scale_weights(net, self.examples, boundary, self.whitening, generator)
 
         start = start_learning(self.pictures, self.params, initialize)
-        return TrainingState(start.net, start.chains, self._adam(start.net), start.generator)
+        return TrainingState(start.net, start.chains, self._optimizer(start.net), start.generator)
 
-    def _adam(self, net: GenerativeConvNet) -> Adam:
+    def _begin_canvas(self) -> None:
+        """Continue with one chain as large as the pictures, laid with patches of the chains (`patchwork`)."""
+        state = self.state
+        self._set_stage(state.stage)
+        side = chain_side(self.params.layers, self.stage_params.side, self.params.boundary)
+        chains = patchwork(state.chains, side, side, self.architecture.total_stride, state.generator)
+        state.begin_stage(state.net, self._optimizer(state.net), chains)
+        self._make_parts()
+
+    def _optimizer(self, net: GenerativeConvNet) -> Adam:
         first, boundary = net.weights[0].detach(), boundary_of_pictures(self.params.boundary)
-        return Adam(net, learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first)))
+        scales = learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first))
+        return OPTIMIZERS[self.params.optimizer](net, scales)
 
     def _observe(self, generator: torch.Generator) -> Tensor:
         with serial_if_small(self.state.chains):
-            return draw_learnable(self.pictures, self.params, self.architecture, generator)
+            return draw_learnable(self.pictures, self.stage_params, self.architecture, generator)
 
     def _health(self, gradient: LikelihoodGradient) -> Health:
         with serial_if_small(self.state.chains):
@@ -210,11 +246,12 @@ class Learner:
             stage=self.state.stage + 1,
             stages=self.params.stages,
             iteration=self.state.iteration,
-            iterations=self.params.iterations,
+            iterations=self.stage_params.iterations,
             learning_rate=self.learning_rate,
             health=health,
             recoveries=self.state.recoveries,
             last_iteration=self.last_iteration,
+            iterations_before=self.state.stage * self.params.iterations,
         )
 
 
@@ -293,7 +330,8 @@ def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
     """
     examples = filled(pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float())
     if params.patch_size is not None:
-        count = EXAMPLE_WINDOWS if params.of_windows else EXAMPLE_PATCHES
+        most = max(1, MAX_EXAMPLE_PIXELS // params.patch_size**2)
+        count = min(EXAMPLE_WINDOWS, most) if params.of_windows else EXAMPLE_PATCHES
         cut = turnable_side(params.patch_size) if params.any_angle else params.patch_size
         examples = cut_patches(examples, cut, count, torch.Generator().manual_seed(0))
     if len(params.turns) == 1:

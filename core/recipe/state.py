@@ -18,7 +18,7 @@ GOOD_STATES = 3  # a stage's first, and two more: the older of the two is from w
 
 # Names in checkpoint files, which older releases wrote too.
 _SCALE = "pace"
-_ADAM = "adam"
+_MOMENTS = "adam"
 _NET = "net"
 
 
@@ -57,13 +57,14 @@ class TrainingState(LearningState):
         """
         if not params.stop_when_steady:
             self._forget_distances()
-        if self.stage == params.stages and self.iteration < last_iteration(params, self.steady_at):
+        last_stage = params.of_stage(params.stages - 1)
+        if self.stage == params.stages and self.iteration < last_iteration(last_stage, self.steady_at):
             self.stage -= 1
             self._forget_distances()
 
-    def begin_stage(self, net: GenerativeConvNet, optimizer: Optimizer) -> None:
-        """Continue with a net that has one more layer, and forget the good states of the smaller net."""
-        super().begin_stage(net, optimizer)
+    def begin_stage(self, net: GenerativeConvNet, optimizer: Optimizer, chains: Tensor | None = None) -> None:
+        """Continue with a net that has one more layer, or with other chains, and forget the good states of before."""
+        super().begin_stage(net, optimizer, chains)
         self.good_states.clear()
         self._forget_distances()
 
@@ -120,7 +121,7 @@ class TrainingState(LearningState):
 
     def _restore(self, snapshot: Snapshot) -> None:
         """Take the net, the chains and the optimizer from a snapshot of the same stage."""
-        other = TrainingState.restored(snapshot, self.net.architecture, self.chains.device)
+        other = TrainingState.restored(snapshot, self.net.architecture, self.chains.device, type(self.optimizer))
         self.net, self.chains, self.optimizer = other.net, other.chains, other.optimizer
 
     def snapshot(self) -> Snapshot:
@@ -130,8 +131,8 @@ class TrainingState(LearningState):
         tensors["generator"] = self.generator.get_state()
         if self.distances:
             tensors["distances"] = torch.tensor(self.distances, dtype=torch.float64)
-        for index, moments in enumerate(self.optimizer.moments):
-            tensors.update({f"{_ADAM}.{index}.{name}": value.clone() for name, value in moments.items()})
+        for index, moments in self.optimizer.moments.items():
+            tensors.update({f"{_MOMENTS}.{index}.{name}": value.clone() for name, value in moments.items()})
         numbers: dict[str, float] = {
             "stage": self.stage,
             "iteration": self.iteration,
@@ -150,6 +151,7 @@ class TrainingState(LearningState):
         snapshot: Snapshot,
         architecture: Architecture,
         device: torch.device,
+        make_optimizer: type[Adam] = Adam,
         *,
         good_states: Sequence[Snapshot] | None = None,
         best: Snapshot | None = None,
@@ -171,8 +173,8 @@ class TrainingState(LearningState):
         chains = tensors["chains"].to(device, copy=True)
         if chains.ndim != 4 or chains.shape[1] != architecture.channels:
             raise ValueError(f"chains of {tuple(chains.shape)} do not fit a net of {architecture.channels} channels")
-        optimizer = Adam(net, [numbers[f"{_SCALE}.{index}"] for index in range(len(list(net.parameters())))])
-        prefix = f"{_ADAM}."
+        optimizer = make_optimizer(net, [numbers[f"{_SCALE}.{index}"] for index in range(len(list(net.parameters())))])
+        prefix = f"{_MOMENTS}."
         optimizer.load({name[len(prefix) :]: one for name, one in tensors.items() if name.startswith(prefix)})
         distances, steady_at = _distances_of(snapshot)
         return cls(

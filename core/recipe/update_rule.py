@@ -1,4 +1,4 @@
-"""Line 6 of Algorithm 1 as jobs run it: Adam in whitened coordinates, biases centred, the score scaled.
+"""Line 6 of Algorithm 1 as jobs run it: an optimizer in whitened coordinates, biases centred, the score scaled.
 
 Each of the three is a function of its own; docs/decisions/0004-learning-without-luck.md says why each is there.
 """
@@ -10,18 +10,21 @@ import torch
 from torch import Tensor
 
 from core.engine.parallel import serial_if_small
+from core.recipe.adam import Adam
 from core.recipe.scaling import Whitening
 from core.recipe.schedule import learning_rate, warm_up
+from core.recipe.spectral_descent import SpectralDescent
 from core.recipe.state import TrainingState
-from core.schemas.learning import LearningParams
+from core.schemas.learning import LearningParams, OptimizerName
 from core.theory.learning import LearningState, LikelihoodGradient, Optimizer, set_gradients
 from core.theory.model import GenerativeConvNet
 
+OPTIMIZERS: dict[OptimizerName, type[Adam]] = {"adam": Adam, "spectral": SpectralDescent}
 SCORE_SCALING = 0.05  # largest change of the score's scale in one iteration, as a logarithm
 
 
-class ScaledAdam:
-    """The update rule of `core.recipe.learner`: one Adam step, its rate set by the schedule and per parameter."""
+class ScaledUpdate:
+    """The update rule of `core.recipe.learner`: an optimizer's step, its rate set by the schedule and per parameter."""
 
     def __init__(self, params: LearningParams, whitening: Whitening) -> None:
         self.params, self.whitening = params, whitening
@@ -77,7 +80,7 @@ def centre_biases(net: GenerativeConvNet, before: Sequence[Tensor]) -> None:
 def scale_score(net: GenerativeConvNet, observed: float, synthesized: float, speed: float) -> None:
     """Multiply f by a factor near 1, up or down as the log-likelihood's gradient f(observed) - f(synthesized) says.
 
-    The contrast of the pictures depends on this one direction. Adam moves every weight alike and hardly follows it.
+    The contrast of the pictures depends on this one direction. Optimizers move every weight alike and hardly follow it.
     speed: share of SCORE_SCALING, 0 to 1.
     """
     size = abs(observed) + abs(synthesized)

@@ -7,10 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from core.schemas.geometry import Boundary, receptive_field, total_stride
 from core.schemas.learned import LearnedSize
 from core.schemas.net import LayerParams, Top, check_net
-from core.schemas.orientations import ANY_ANGLE, Orientation, Orientations, check_orientations, check_turnable
+from core.schemas.orientations import (
+    ANY_ANGLE,
+    Orientation,
+    Orientations,
+    check_orientations,
+    check_turnable,
+    turned_side,
+)
 
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
+OptimizerName = Literal["adam", "spectral"]
 
 MAX_SEED = 2**63 - 1
 MIN_COMPARED_SIDE = 7  # pixels: pictures are compared by patches of this side
@@ -19,6 +27,7 @@ MAX_WHOLE_SIZE = 1024  # if it is learned whole
 MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration: 64 of the largest
 DEFAULT_MAX_BATCH = 64  # training pictures of an iteration if the settings give no batch_size
 MAX_PROCESSES = 64
+CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
 
 
 class LearningParams(BaseModel, LearnedSize):
@@ -159,9 +168,17 @@ class LearningParams(BaseModel, LearnedSize):
             gt=0,
             le=1,
             allow_inf_nan=False,
-            description="η: Adam's learning rate. In each stage it warms up, then decays to a fiftieth.",
+            description="η: the learning rate. In each stage it warms up, then decays to a fiftieth.",
         ),
     ] = 1e-3
+    optimizer: Annotated[
+        OptimizerName,
+        Field(
+            description="How the filters move along their gradient. adam: each weight by about the same amount. "
+            "spectral: by the same amount in all directions of a layer's gradient (its singular vectors), which learns "
+            "the structure of textures in fewer updates. Biases always move by Adam.",
+        ),
+    ] = "adam"
     initialization: Annotated[
         Initialization,
         Field(description="What the chains start from: zero, noise of the reference, or (data) the training pictures."),
@@ -182,6 +199,17 @@ class LearningParams(BaseModel, LearnedSize):
             "does not show in pictures. The mean of f over all shifts is learned. Needs boundary torus.",
         ),
     ] = False
+    canvas_iterations: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100_000,
+            description="Updates of a last stage, the canvas: one chain as large as the training picture (at most "
+            f"{MAX_WHOLE_SIZE} pixels), laid at first of patches of the learned chains, and compared with the whole "
+            "picture. It learns how elements lie beside each other, at half the learning_rate. Needs patch_size and "
+            "boundary torus. 0: none.",
+        ),
+    ] = 0
     keep_nearest: Annotated[
         bool,
         Field(
@@ -308,6 +336,15 @@ class LearningParams(BaseModel, LearnedSize):
             raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
         return random_lattice
 
+    @field_validator("canvas_iterations")
+    @classmethod
+    def _needs_windows(cls, iterations: int, info: ValidationInfo) -> int:
+        if iterations and info.data.get("boundary") not in ("torus", None):
+            raise ValueError("must be 0 unless boundary is torus: only windows of a texture continue on a canvas")
+        if iterations and "patch_size" in info.data and info.data["patch_size"] is None:
+            raise ValueError("must be 0 without patch_size: the pictures are learned whole already")
+        return iterations
+
     @field_validator("keep_nearest", "stop_when_steady")
     @classmethod
     def _needs_comparable_pictures(cls, compares: bool, info: ValidationInfo) -> bool:
@@ -342,9 +379,34 @@ class LearningParams(BaseModel, LearnedSize):
         return ANY_ANGLE in self.orientations
 
     @property
-    def stages(self) -> int:
-        """How many times Algorithm 1 is run: once for each layer, or once."""
+    def layer_stages(self) -> int:
+        """How many times Algorithm 1 is run to learn the layers: once for each, or once."""
         return len(self.layers) if self.layerwise else 1
+
+    @property
+    def stages(self) -> int:
+        """How many times Algorithm 1 is run: for the layers, and once more on a canvas."""
+        return self.layer_stages + (self.canvas_iterations > 0)
+
+    def of_stage(self, stage: int) -> Self:
+        """Return the settings that a stage, counted from 0, learns with: these, or those of the canvas."""
+        return self if stage < self.layer_stages or not self.canvas_iterations else self._of_canvas
+
+    @property
+    def _of_canvas(self) -> Self:
+        """These settings with one chain and one picture, whole if it is not too large and not turned by any angle."""
+        side = turned_side(self.image_size) if self.any_angle else self.image_size
+        return self.model_copy(
+            update={
+                "patch_size": None if side == self.image_size <= MAX_WHOLE_SIZE else min(side, MAX_WHOLE_SIZE),
+                "layerwise": False,
+                "num_chains": 1,
+                "batch_size": 1,
+                "iterations": self.canvas_iterations,
+                "canvas_iterations": 0,
+                "learning_rate": CANVAS_RATE * self.learning_rate,
+            }
+        )
 
     def most_processes(self, pictures: int) -> int:
         """Return among how many processes an iteration can be divided, learning from so many pictures."""

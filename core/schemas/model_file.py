@@ -133,7 +133,7 @@ def check_layout(
         needed[COLOURS[2]] = TensorSpec("F32", (channels, channels))
     if DETAIL_FILTER in found:
         needed[DETAIL_FILTER] = TensorSpec("F32", (DETAIL_FILTER_SIDE, DETAIL_FILTER_SIDE))
-    side = chain_side(params.layers, params.side, params.boundary)
+    side = chain_side(params.layers, params.of_stage(params.stages - 1).side, params.boundary)
     needed["chains"] = TensorSpec("F32", (_count(found), channels, side, side))
     for name, spec in needed.items():
         if name not in found:

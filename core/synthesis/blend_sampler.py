@@ -11,6 +11,7 @@ from torch import Tensor
 from core.engine import choose_engine
 from core.engine.tiling import PROJECTED_ROWS
 from core.pictures.images import to_bytes
+from core.pictures.patchwork import patchwork
 from core.pictures.sums import sums
 from core.recipe.denoising import stride_phases
 from core.recipe.learner import dynamics_of
@@ -21,7 +22,6 @@ from core.synthesis.blend_weights import Canvas, read_weights, strengths
 from core.synthesis.blending import Agreement, Blend, Boxes, Expert, SeenGuide, seen_picture
 from core.synthesis.conditions import Condition, Guide, run_steps
 from core.synthesis.sampler import GUIDE_BLUR, ModelSampler, Sampler, guide_picture
-from core.synthesis.sampling import patchwork
 from core.synthesis.trained_model import TrainedModel
 from core.synthesis.variations import prepare_picture, start_variation
 from core.theory.learning import precision_of

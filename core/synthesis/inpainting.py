@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
+from core.pictures.patchwork import patch_side
 from core.recipe.denoising import denoise
 from core.recipe.fine_detail import filtered
 from core.synthesis.conditions import Condition, KnownPixels, run_under_conditions
-from core.synthesis.sampling import PATCHES_PER_SIDE
 from core.theory.model import GenerativeConvNet
 
 BEST_FITS = 4  # number of best fitting patches; one of them is drawn, so that versions of a picture differ
@@ -88,7 +88,7 @@ def _fill_with_patches(
 ) -> None:
     """Fill picture (C, H, W) patch by patch where it is not yet `filled` (1, H, W), both in place."""
     size = min(chains.shape[-2:])
-    side, margin = (max(size // PATCHES_PER_SIDE, 1), min(MARGIN, size // 4)) if stride else (size, 0)
+    side, margin = (patch_side(chains), min(MARGIN, size // 4)) if stride else (size, 0)
     down, across = (_extent((~filled[0]).any(dim=dim)) for dim in (1, 0))
     for top in range(*down, side):
         for left in range(*across, side):

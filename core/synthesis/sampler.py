@@ -11,6 +11,7 @@ from torch import Tensor
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics
 from core.pictures.images import resize_periodic
+from core.pictures.patchwork import patchwork
 from core.recipe.denoising import basis_passes
 from core.recipe.learner import dynamics_of
 from core.recipe.rendering import tone_of
@@ -18,7 +19,7 @@ from core.recipe.tone import Tone
 from core.schemas.geometry import round_up
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.conditions import Condition, Guide
-from core.synthesis.sampling import patchwork, render, synthesize
+from core.synthesis.sampling import render, synthesize
 from core.synthesis.trained_model import TrainedModel
 from core.synthesis.variations import between, prepare_picture, start_variation
 from core.theory.learning import precision_of

@@ -52,9 +52,10 @@ class LearningState:
         """Count a completed stage."""
         self.stage += 1
 
-    def begin_stage(self, net: GenerativeConvNet, optimizer: Optimizer) -> None:
-        """Go on with a net that has one more layer."""
+    def begin_stage(self, net: GenerativeConvNet, optimizer: Optimizer, chains: Tensor | None = None) -> None:
+        """Go on with a net that has one more layer, or with other chains."""
         self.net, self.optimizer, self.iteration = net, optimizer, 0
+        self.chains = self.chains if chains is None else chains
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,8 @@ def learn(
     """Run Algorithm 1 as the paper states it, from the beginning or from `state`, and return the final state.
 
     images (M, C, H, W) in grey levels about their mean. Weights start as N(0, 0.01²) and Adam takes the steps.
-    `orientations`, `bounded`, `random_lattice`, `picture_noise` and `keep_nearest` are ignored; `core.recipe.learner`
-    implements them.
+    `orientations`, `bounded`, `random_lattice`, `picture_noise`, `keep_nearest`, `optimizer` and `canvas_iterations`
+    are ignored; `core.recipe.learner` implements them.
     `callback(progress, state)` is called after each iteration; learning stops if it returns True. Raises ValueError if
     params.seed is None.
     """
@@ -225,11 +226,11 @@ def learn(
         update_rule=GradientAscent(),
         engine=choose_engine(precision_of(params), pictures.device),
     )
-    while state.stage < params.stages:
+    while state.stage < params.layer_stages:
         while state.iteration < params.iterations:
             algorithm.iterate()
             progress = LearningProgress(
-                state.stage + 1, params.stages, state.iteration, params.iterations, params.learning_rate
+                state.stage + 1, params.layer_stages, state.iteration, params.iterations, params.learning_rate
             )
             if callback is not None and callback(progress, state):
                 return state
@@ -305,9 +306,9 @@ def grow(
     architecture: Architecture,
     make_optimizer: Callable[[GenerativeConvNet], Optimizer],
 ) -> None:
-    """Finish a stage; if another follows, add its layer on top of the net (sec. 7)."""
+    """Finish a stage; if another layer follows, add it on top of the net (sec. 7)."""
     state.finish_stage()
-    if state.stage < params.stages:
+    if state.stage < params.layer_stages:
         shape = architecture_at(params, architecture, state.stage)
         net = add_layer(state.net, shape.layers[-1], state.generator, boundary=params.boundary, top_size=shape.top_size)
         state.begin_stage(net, make_optimizer(net))
@@ -321,7 +322,7 @@ def architecture_of(params: LearningParams, channels: int) -> Architecture:
 
 def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> Architecture:
     """Return the architecture of one stage, counted from 0, while the layers are grown one by one (sec. 7)."""
-    depth = min(stage, params.stages - 1) + 1 if params.layerwise else len(whole.layers)
+    depth = min(stage + 1, len(whole.layers)) if params.layerwise else len(whole.layers)
     return whole.truncated(depth).with_top_size(params.side, params.boundary)
 
 

@@ -99,6 +99,29 @@ def test_a_texture_learned_by_windows_ends_with_a_picture_of_the_whole_size_and_
     assert harness.file(again, "synthesized-000.png") == harness.file(job, "synthesized-000.png")
 
 
+def test_a_canvas_is_shown_as_it_is_learned_and_the_model_draws_from_it(harness: WorkerHarness, monkeypatch) -> None:
+    monkeypatch.setattr(harness, "settings", harness.settings.model_copy(update={"preview_seconds": 1e-9}))
+    side = 40
+    content = pictures.encoded(pictures.colors(side, side), "PNG")
+    settings = {"image_size": side, "patch_size": SIZE, "layerwise": False, "iterations": 2, "canvas_iterations": 2}
+    job = harness.work(training(harness.add_dataset(a=content), **settings))
+    assert job.status == JobStatus.SUCCEEDED, job.error
+    found = previews.listing(harness.database, job.id)
+    assert [(row.step, row.stage, row.iteration) for row in found] == [(1, 1, 1), (2, 1, 2), (3, 2, 1), (4, 2, 2)]
+    assert (found[-1].width, found[-1].height) == (side, side)
+    assert {"contact-sheet-1.png", "contact-sheet-2.png"} <= {one.name for one in job.artifacts}
+    series = requests.metrics(harness.database, job.id)
+    assert [(one["step"], one["stage"], one["iteration"]) for one in series] == [
+        (1, 1, 1),
+        (2, 1, 2),
+        (3, 2, 1),
+        (4, 2, 2),
+    ]
+    model = load_model(harness.blobs.get(harness.context.lease.path("model.safetensors")))
+    assert model.chains.shape[-1] >= side
+    assert pictures.decoded(harness.file(job, "synthesized-000.png")).size == (side, side)
+
+
 def test_the_fine_detail_of_the_pictures_is_that_of_the_training_picture(harness: WorkerHarness, monkeypatch):
     """The filter is kept with the model, and applied to what the job itself ends with."""
     content = pictures.encoded(pictures.colors(64, 64), "PNG")

@@ -402,6 +402,44 @@ def test_a_job_that_ended_early_resumes_up_to_its_own_iterations_and_does_not_st
     )
 
 
+def _with_canvas(api: Api, dataset: str, stage: int) -> str:
+    """Return the URL of a job of 10 iterations on windows and 6 on a canvas, canceled within `stage`."""
+    params = {"image_size": 64, "patch_size": 32, "iterations": 10, "canvas_iterations": 6}
+    job = _accepted(api, _train(dataset, **params))
+    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (2, 10)
+    lease = rows.claim(api.database)
+    running.record(api.database, lease, Progress(stage=stage, stages=2, iteration=3, iterations=10), [])
+    outcomes.cancel(api.database, lease)
+    return f"/v1/jobs/{job['id']}"
+
+
+def test_a_job_with_a_canvas_resumes_with_more_iterations_of_either_stage(api: Api, dataset: str) -> None:
+    url = _with_canvas(api, dataset, stage=1)
+    wanted = {"iterations": 20, "canvas_iterations": 7}
+    resumed = api.client.post(f"{url}/resume", json={"params": wanted}).json()
+    assert {name: resumed["params"][name] for name in wanted} == wanted
+    refused = api.client.post(f"{_with_canvas(api, dataset, 1)}/resume", json={"params": {"canvas_iterations": 5}})
+    assert fields(refused) == ["params.canvas_iterations"]
+
+
+def test_a_job_that_has_begun_its_canvas_resumes_with_more_of_its_iterations_alone(api: Api, dataset: str) -> None:
+    url = _with_canvas(api, dataset, stage=2)
+    assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 20}})) == ["params.iterations"]
+    resumed = api.client.post(f"{url}/resume", json={"params": {"iterations": 10, "canvas_iterations": 9}}).json()
+    assert (resumed["params"]["iterations"], resumed["params"]["canvas_iterations"]) == (10, 9)
+    ended = Progress(stage=2, stages=2, iteration=9, iterations=9, fraction=1.0)
+    outcomes.succeed(api.database, rows.claim(api.database), [], ended)
+    refused = problem(api.client.post(f"{url}/resume", json={"params": {"canvas_iterations": 9}}), 409)
+    assert "has done all its canvas_iterations: ask for more than 9" in refused["detail"]
+    assert api.client.post(f"{url}/resume", json={"params": {"canvas_iterations": 10}}).status_code == 202
+
+
+def test_a_job_without_a_canvas_cannot_be_given_one(api: Api, dataset: str) -> None:
+    url = _ended(api, dataset, "succeeded")
+    refused = api.client.post(f"{url}/resume", json={"params": {"iterations": 20, "canvas_iterations": 5}})
+    assert fields(refused) == ["params.canvas_iterations"]
+
+
 def test_resuming_with_fewer_iterations_is_refused(api: Api, dataset: str) -> None:
     url = _ended(api, dataset, "failed")
     assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})) == ["params.iterations"]

@@ -13,9 +13,10 @@ from core.engine import FastEngine, ReferenceEngine, tiling
 from core.engine.dynamics import Dynamics
 from core.engine.tiling import map_tiles, run_in_tiles, tile_side, tiles
 from core.pictures.images import Levels, to_pixels
+from core.pictures.patchwork import patchwork
 from core.recipe.denoising import denoise
 from core.recipe.tone import Tone
-from core.synthesis.sampling import patchwork, render, synthesize
+from core.synthesis.sampling import render, synthesize
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 WHOLE = 1 << 20  # side of a tile larger than any canvas here

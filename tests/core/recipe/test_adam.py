@@ -26,7 +26,7 @@ def take_steps(net, optimizer, steps):
 
 
 def saved(optimizer):
-    return {f"{index}.{name}": one for index, kept in enumerate(optimizer.moments) for name, one in kept.items()}
+    return {f"{index}.{name}": one for index, kept in optimizer.moments.items() for name, one in kept.items()}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

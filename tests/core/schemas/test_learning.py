@@ -50,6 +50,19 @@ def test_any_angle_is_refused_where_nothing_would_be_left(settings, message):
     assert message in what
 
 
+def test_a_canvas_needs_windows_of_a_texture():
+    where, message = refusal(LearningParams, **{**GOOD, "patch_size": 24, "boundary": "valid", "canvas_iterations": 1})
+    assert where == "canvas_iterations"
+    assert "must be 0 unless boundary is torus" in message
+    windows = {**GOOD, "patch_size": 24, "boundary": "torus"}
+    params = LearningParams.model_validate({**windows, "canvas_iterations": 9, "layerwise": False})
+    assert (params.stages, params.layer_stages) == (2, 1)
+    assert LearningParams.model_validate({**windows, "canvas_iterations": 9}).stages == 3
+    assert LearningParams.model_validate(windows).of_stage(1) == LearningParams.model_validate(windows)
+    of_canvas = params.of_stage(1)
+    assert (of_canvas.patch_size, of_canvas.num_chains, of_canvas.batch_size, of_canvas.iterations) == (None, 1, 1, 9)
+
+
 def test_settings_survive_json():
     params = LearningParams.model_validate({**GOOD, "seed": MAX_SEED, "learning_rate": 0.1, "orientations": "any"})
     assert params.any_angle
@@ -94,6 +107,10 @@ def test_settings_are_frozen():
         ("langevin_steps", 0, "greater than or equal to 1"),
         ("iterations", 0, "greater than or equal to 1"),
         ("iterations", 1.5, "integer"),
+        ("canvas_iterations", -1, "greater than or equal to 0"),
+        ("canvas_iterations", 100_001, "less than or equal to 100000"),
+        ("canvas_iterations", 1, "must be 0 without patch_size"),
+        ("optimizer", "sgd", "'adam' or 'spectral'"),
         ("learning_rate", 0, "greater than 0"),
         ("learning_rate", 2, "less than or equal to 1"),
         ("learning_rate", NAN, "finite"),

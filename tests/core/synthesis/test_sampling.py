@@ -6,7 +6,8 @@ import torch
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
-from core.synthesis.sampling import patchwork, synthesize
+from core.pictures.patchwork import patchwork
+from core.synthesis.sampling import synthesize
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 
@@ -55,28 +56,3 @@ def test_the_same_generator_draws_the_same_pictures_and_another_draws_others():
     first, second = (drawn(net, 24, 24, start=start) for _ in range(2))
     assert torch.equal(first, second)
     assert not torch.equal(first, drawn(net, 24, 24, start=start, seed=6))
-
-
-def test_every_patch_is_cut_out_of_one_chain_in_phase_with_the_stride():
-    """A chain's pixels hold their own index, so that a patch shows where it was cut."""
-    stride, size = 3, 24
-    rows, columns = torch.arange(size)[:, None], torch.arange(size)[None, :]
-    start = torch.stack([(m * size * size + rows * size + columns).float()[None] for m in range(2)])
-    picture = patchwork(start, 40 // stride * stride, 30, stride, generator())
-    patch = size // 2
-    for top in range(0, picture.shape[-2], patch):
-        for left in range(0, picture.shape[-1], patch):
-            found = picture[0, 0, top : top + patch, left : left + patch].long()
-            assert (found // size**2 == found[0, 0] // size**2).all(), "cut out of one chain"
-            row, column = found[0, 0] % size**2 // size, found[0, 0] % size
-            assert row % stride == 0
-            assert column % stride == 0
-            expected_rows = (row + torch.arange(found.shape[0])) % size
-            expected_columns = (column + torch.arange(found.shape[1])) % size
-            assert torch.equal(found % size**2 // size, expected_rows[:, None].expand_as(found))
-            assert torch.equal(found % size, expected_columns[None, :].expand_as(found))
-
-
-def test_chains_smaller_than_two_strides_suffice():
-    start = torch.randn(1, 1, 4, 4, generator=generator())
-    assert patchwork(start, 8, 8, 4, generator()).isfinite().all()

@@ -173,8 +173,17 @@ export async function cancel(id) {
   await change(id, "cancel", {});
 }
 
-export async function resume(id, iterations) {
-  await change(id, "resume", iterations ? { params: { iterations } } : {});
+export async function resume(id, params) {
+  await change(id, "resume", params ? { params } : {});
+}
+
+// The part of learning that a stage is, followed by a comma: layers are learned one after the other, or together; with a
+// canvas first on windows of the picture.
+export function partOfLearning({ params, progress: { stages } }, stage, total = false) {
+  const layers = stages - (params.canvas_iterations ? 1 : 0);
+  if (stage > layers) return "whole picture, ";
+  if (layers > 1) return total ? `layer ${stage} of ${layers}, ` : `layer ${stage}, `;
+  return stages > 1 ? "windows, " : "";
 }
 
 async function change(id, action, body) {

@@ -106,10 +106,12 @@ async function goOn(job) {
 }
 
 async function goFurther(job) {
-  const { iterations } = job.params;
+  const name = job.params.canvas_iterations ? "canvas_iterations" : "iterations"; // of the last stage
+  const iterations = job.params[name];
   const done = job.progress.iteration; // fewer than its iterations if it ended early
   const offered = done < iterations ? iterations : Math.round(iterations * 1.5);
-  await prompt("Go further", `Steps in all; it has done ${done.toLocaleString("en")}`, offered, "Learn on", (wanted) => resume(job.id, Number(wanted)), "number");
+  const where = job.params.canvas_iterations ? " on the whole picture" : "";
+  await prompt("Go further", `Steps in all${where}; it has done ${done.toLocaleString("en")}`, offered, "Learn on", (wanted) => resume(job.id, { [name]: Number(wanted) }), "number");
 }
 
 async function bin(job) {

@@ -1,7 +1,7 @@
 // The chains as they learn: the latest picture of them, and a scrubber over those before.
 
 import { html } from "../ui.js";
-import { isFinal } from "../data/jobs.js";
+import { isFinal, partOfLearning } from "../data/jobs.js";
 import { loadPreviews, previewsOf } from "../data/series.js";
 import { addressOf, resultsOf, roleOf } from "../data/pictures.js";
 import { Film } from "./film.js";
@@ -32,7 +32,7 @@ function resultFrame(results) {
   return pictures.length > 1 ? { result: true, pictures, columns: maps > 1 ? maps : Math.ceil(Math.sqrt(pictures.length)) } : { result: true, ...pictures[0] };
 }
 
-const words = (frame, job) => (frame.result ? "result" : `${job.progress.stages > 1 ? `layer ${frame.stage}, ` : ""}step ${frame.iteration.toLocaleString("en")}`);
+const words = (frame, job) => (frame.result ? "result" : `${partOfLearning(job, frame.stage)}step ${frame.iteration.toLocaleString("en")}`);
 
 function waiting(job) {
   if (job.status === "queued") return "The chains start when a worker is free. You may close the page: the job goes on without it.";

@@ -2,6 +2,7 @@
 
 import { html } from "../ui.js";
 import { count, duration } from "../format.js";
+import { partOfLearning } from "../data/jobs.js";
 import { kindOfJob } from "../data/kinds.js";
 import { modelName, modelOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
@@ -37,7 +38,7 @@ function made({ kind, params: { count: number, width, height, start_dataset_id: 
 export function headline(job) {
   const { stage, stages, iteration, iterations, eta_seconds: left } = job.progress;
   if (job.status === "queued") return job.queue_position ? `Number ${job.queue_position} in the queue` : "Waiting for a worker";
-  const part = stages > 1 ? `${job.kind === "train" ? "layer" : "part"} ${stage} of ${stages}, ` : "";
+  const part = job.kind === "train" ? partOfLearning(job, stage, true) : stages > 1 ? `part ${stage} of ${stages}, ` : "";
   const step = `${part}step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}`;
   if (job.status === "running") return `${iteration ? step : `${part}beginning`}${left ? `, ${duration(left)} left` : ""}`;
   if (job.status === "failed") return job.error?.detail ?? "It failed.";
