@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -70,11 +70,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.stash[GROUP] = _group(item)
         item.add_marker(pytest.mark.xdist_group(item.stash[GROUP]))
-    items.sort(key=lambda item: (_rank(item.stash[GROUP]), _turn(getattr(item, "fixturenames", ()))))
+    items.sort(key=lambda item: (_rank(item.stash[GROUP]), _turn(item)))
 
 
 @pytest.hookimpl(trylast=True)  # after the fixtures of the test and of its module
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or not _uses_studio(nextitem):
+        _studio_end.close()
     if nextitem is None or nextitem.stash[GROUP] != item.stash[GROUP]:
         _group_end.close()
 
@@ -97,17 +99,21 @@ def _rank(group: str) -> int:
     return next((place for place, start in enumerate(FIRST) if group.startswith(start)), len(FIRST))
 
 
-def _turn(fixtures: Sequence[str]) -> int:
+def _turn(item: pytest.Item) -> int:
     """Return when it is a test's turn in its group.
 
     Pages of the studio show what is there, so they come before the other tests of their service; its end comes last.
     """
-    if "service_to_kill" in fixtures:
+    if "service_to_kill" in getattr(item, "fixturenames", ()):
         return 2
-    return 0 if "studio" in fixtures else 1
+    return 0 if _uses_studio(item) else 1
 
 
-_group_end = ExitStack()
+def _uses_studio(item: pytest.Item) -> bool:
+    return "studio" in getattr(item, "fixturenames", ())
+
+
+_group_end, _studio_end = ExitStack(), ExitStack()
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +121,13 @@ def group_end() -> Iterator[ExitStack]:
     """What is entered here ends with the group of tests: until the end of the session, it would cost time idly."""
     with _group_end:  # an interrupted session ends within a group
         yield _group_end
+
+
+@pytest.fixture(scope="session")
+def studio_end() -> Iterator[ExitStack]:
+    """What is entered here ends with the tests of the studio: no later test could call `asyncio.run`."""
+    with _studio_end:
+        yield _studio_end
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

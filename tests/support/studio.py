@@ -44,20 +44,24 @@ class Studio:
 
     def open(self, *parts: str) -> None:
         """Open a view by its address, as a new visitor."""
-        if self.page.url.startswith(self.url):
-            self.page.evaluate("sessionStorage.clear()")
-        self.page.goto("about:blank")
+        self._leave()
         self.page.goto(f"{self.url}/#/{'/'.join(parts)}")
         self.page.wait_for_selector("main h1")
 
     def forget(self, *, files: bool = False) -> None:
         """Leave the service, and delete what the browser keeps for it; with `files`, those of the page too."""
-        self.page.goto("about:blank")
+        self._leave()
         browser = self.page.context.new_cdp_session(self.page)
         browser.send("Storage.clearDataForOrigin", {"origin": self.url, "storageTypes": "all"})
         if files:
             browser.send("Network.clearBrowserCache")
         browser.detach()
+
+    def _leave(self) -> None:
+        """Leave the service, and delete what the tab keeps for it."""
+        if self.page.url.startswith(self.url):
+            self.page.evaluate("sessionStorage.clear()")
+        self.page.goto("about:blank")
 
     def reload(self) -> None:
         self.page.reload()

@@ -1,13 +1,17 @@
 """A page of the service that tests share, and one learned texture, for all tests of the studio."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import BrowserContext, Page, ViewportSize
+from support import browser
 from support.pictures import stripes
 from support.service import Service
 from support.studio import Studio
 from support.waiting import PATIENCE_SECONDS
+
+VIEWPORT = ViewportSize(width=1280, height=900)
 
 
 @pytest.fixture(scope="session")
@@ -17,28 +21,52 @@ def learned(service: Service) -> dict:
     return service.succeeded(service.train(dataset_id))
 
 
-@pytest.fixture(scope="module")
-def _window(chromium: Browser) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="session")
+def _window(studio_end: ExitStack) -> BrowserContext:
     """A window, whose browser loads the files of the page once, and in which nothing moves for its own sake."""
-    window = chromium.new_context(
-        viewport={"width": 1280, "height": 900}, accept_downloads=True, reduced_motion="reduce"
-    )
+    chromium = studio_end.enter_context(browser.running())
+    window = chromium.new_context(viewport=VIEWPORT, accept_downloads=True, reduced_motion="reduce")
     window.set_default_timeout(1000 * PATIENCE_SECONDS)
-    yield window
-    window.close()
+    return window
+
+
+@pytest.fixture(scope="session")
+def _page(_window: BrowserContext) -> Page:
+    return _window.new_page()
 
 
 @pytest.fixture
-def studio(service: Service, _window: BrowserContext) -> Iterator[Studio]:
-    """The service, and an empty page, as of a visitor who kept no cookies, in which no script may fail."""
-    broken: list[str] = []
+def own_page(_window: BrowserContext) -> Iterator[Page]:
+    """A new page, for tests that listen to it, add scripts to it, or count what it has shown."""
     page = _window.new_page()
-    page.on("pageerror", lambda error: broken.append(str(error)))
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def studio(service: Service, request: pytest.FixtureRequest) -> Iterator[Studio]:
+    """The service, and a page as of a visitor who kept nothing, in which no script may fail.
+
+    Tests use a page in turn, unless they use `own_page`: a new one costs as much as a short test.
+    """
+    page: Page = request.getfixturevalue("own_page" if "own_page" in request.fixturenames else "_page")
+    broken: list[str] = []
+
+    def add(error: object) -> None:
+        broken.append(str(error))
+
+    page.on("pageerror", add)
+    before = page.context.pages
     opened = Studio(service, page)
     yield opened
     opened.forget()
-    for one in _window.pages:
-        one.close()
+    for one in page.context.pages:
+        if one not in before:
+            one.close()
     for job in service.unfinished():
         service.cancel(job["id"])
+    page.remove_listener("pageerror", add)
+    page.unroute_all(behavior="ignoreErrors")
+    if page.viewport_size != VIEWPORT:
+        page.set_viewport_size(VIEWPORT)
     assert broken == []

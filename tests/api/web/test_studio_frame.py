@@ -25,6 +25,7 @@ FILES = """async () => {
 VIEWS = ["make", "make/object", "make/sample", "make/inpaint", "jobs", "gallery", "models", "nowhere"]
 
 
+@pytest.mark.usefixtures("own_page")
 def test_axe_core_finds_nothing_on_any_view_in_light_and_dark(studio: Studio, learned: dict[str, Any]) -> None:
     job_id, model_id = learned["id"], learned["model_id"]
     running = studio.service.train(learned["dataset_id"], **LONG)
@@ -46,6 +47,7 @@ def test_axe_core_finds_nothing_on_any_view_in_light_and_dark(studio: Studio, le
     assert found == {}
 
 
+@pytest.mark.usefixtures("own_page")
 def test_the_page_loads_nothing_from_elsewhere_and_nothing_moves_while_it_loads(
     studio: Studio, learned: dict[str, Any]
 ) -> None:
@@ -128,6 +130,7 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(stud
     assert studio.page.locator(".notice").all_inner_texts() == []
 
 
+@pytest.mark.usefixtures("own_page")
 def test_a_key_is_asked_for_where_one_is_needed_and_shows_its_own_jobs_only(
     studio: Studio, learned: dict[str, Any]
 ) -> None:
@@ -194,13 +197,13 @@ def test_what_is_filled_in_is_kept_for_the_same_key_only(studio: Studio) -> None
 def test_many_jobs_and_pictures_are_listed_by_what_is_on_the_screen(studio: Studio, jobs: int) -> None:
     stored = studio.service.upload(pictures.stripes())
     image = studio.service.http.get(f"/v1/datasets/{stored}").json()["images"][0]
-    with studio.with_key("Ben") as made, _jobs_of(studio, made.row.seq, jobs, 5, image):
+    with studio.with_key("Ben") as made, _jobs_of(studio, made.row.seq, jobs, 2, image):
         studio.open("gallery")
         studio.page.route("**/v1/jobs?*after=*", lambda route: route.abort("internetdisconnected"), times=1)
         studio.page.fill("[name=key]", made.key)
         studio.page.click("button:text-is('Sign in')")
         studio.page.wait_for_selector(".account :text('Ben')")
-        for view, selector, number in (("gallery", ".gallery-cell", 5 * jobs), ("jobs", ".job-row", jobs)):
+        for view, selector, number in (("gallery", ".gallery-cell", 2 * jobs), ("jobs", ".job-row", jobs)):
             studio.page.evaluate(f"location.hash = '#/{view}'")
             studio.page.wait_for_selector(selector)
             until(lambda: _scrolled_to(studio) == number)  # noqa: B023

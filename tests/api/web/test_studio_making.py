@@ -58,7 +58,7 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     studio.open()
     studio.page.click(".tile:has-text('Cobbles')")
     studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 96 × 96')")
-    for name, value in {"image size": "48", "iterations": "40"}.items():
+    for name, value in {"image size": "48", "iterations": "8"}.items():
         studio.page.get_by_label(name, exact=True).fill(value)
     studio.page.get_by_label("orientations", exact=True).select_option("at any angle")
     studio.page.get_by_label("name of the model").fill(" Cobbles ")
@@ -84,7 +84,7 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     assert [alpha.getpixel(place) for place in ((2, 2), (alpha.width // 2, alpha.height // 2))] == [0, 255]
     assert job["params"]["orientations"] == ["any"]
     assert studio.service.http.get(f"/v1/models/{job['model_id']}").json()["name"] == "Cobbles"
-    assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (48, 40, "quick")
+    assert (job["params"]["image_size"], job["params"]["iterations"], job["preset"]) == (48, 8, "quick")
     assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seed')) dd") == str(job["params"]["seed"])
     assert studio.page.locator(".results li").count() == 1
     studio.page.wait_for_selector(".stage img[src*='synthesized-000.png'][alt='The result']")
@@ -238,6 +238,7 @@ def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     assert "broken.png" not in [one["images"][0]["filename"] for one in stored]
 
 
+@pytest.mark.usefixtures("own_page")
 def test_nothing_that_was_entered_is_lost_if_the_job_is_refused(studio: Studio) -> None:
     page = studio.page
     sent: list[str] = []
@@ -338,6 +339,7 @@ def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(
     second.wait_for_status("at work")
 
 
+@pytest.mark.usefixtures("own_page")
 def test_cancel_stops_one_job_of_seven_and_one_stream_tells_of_all(studio: Studio) -> None:
     dataset_id = studio.service.upload()
     jobs = [studio.service.train(dataset_id, **LONG) for _ in range(7)]
@@ -360,6 +362,7 @@ def test_cancel_stops_one_job_of_seven_and_one_stream_tells_of_all(studio: Studi
     assert [path for path in asked if path.endswith("/events")] == ["/v1/events"]
 
 
+@pytest.mark.usefixtures("own_page")
 def test_a_hidden_tab_keeps_no_connection_and_catches_up_when_it_is_seen(studio: Studio) -> None:
     job_id = studio.service.train(None, **LONG)
     ended: list[str] = []
@@ -375,6 +378,7 @@ def test_a_hidden_tab_keeps_no_connection_and_catches_up_when_it_is_seen(studio:
     studio.wait_for_status("canceled")
 
 
+@pytest.mark.usefixtures("own_page")
 def test_what_a_job_tells_costs_the_page_little(studio: Studio) -> None:
     job_id = studio.service.train(None, **LONG)
     studio.open("jobs", job_id)
@@ -385,7 +389,8 @@ def test_what_a_job_tells_costs_the_page_little(studio: Studio) -> None:
     for domain in ("Network", "Performance"):
         browser.send(f"{domain}.enable")
     before = _times_styled(browser)
-    until(lambda: _pumped(studio, "progress", told[20:]))
+    with slowed(studio.service.child("train"), pause_seconds=0.1):
+        until(lambda: _pumped(studio, "progress", told[10:]))
     assert _times_styled(browser) - before < 3 * len(told)
 
 
@@ -507,7 +512,7 @@ def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, lear
 
 
 def test_an_answer_that_is_older_than_a_jobs_end_does_not_hide_the_end(studio: Studio, learned: dict[str, Any]) -> None:
-    job_id = studio.service.post_job({"kind": "train", "dataset_id": learned["dataset_id"], "params": LONG})
+    job_id = studio.service.train(learned["dataset_id"], **LONG)
 
     def answer_late(route: Route) -> None:
         answer = route.fetch()
@@ -888,6 +893,7 @@ def _twin(studio: Studio, model_id: str) -> str:
     return twin
 
 
+@pytest.mark.usefixtures("own_page")
 def test_chosen_pictures_are_downloaded_and_shown_side_by_side(studio: Studio, learned: dict[str, Any]) -> None:
     names = [one["name"] for one in learned["artifacts"] if one["name"].startswith("synthesized")]
     assert len(names) == 2
