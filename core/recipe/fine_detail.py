@@ -14,7 +14,7 @@ from core.schemas.model_file import DETAIL_FILTER_SIDE
 
 FINE_BANDS = 6  # third-octave bands that are corrected: detail finer than about 6 pixels
 MIN_SIDE = 32  # pixels: the smallest pictures that it is measured on
-MIN_GAIN, MAX_GAIN = 0.2, 2.0  # larger errors are a failure of learning, which should show
+MIN_GAIN, MAX_GAIN = 0.2, 3.0  # larger errors are a failure of learning, which should show
 GRID = 64  # points along each side at which the filter's frequency response is given
 
 

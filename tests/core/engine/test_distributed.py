@@ -84,6 +84,19 @@ def test_the_updates_of_two_processes_are_those_of_one(two, name):
     assert torch.equal(other.generator.get_state(), one.generator.get_state())
 
 
+def test_windows_and_then_a_canvas_are_learned_by_two_processes_as_by_one(two):
+    """The canvas is one chain and one picture: there is work for both processes."""
+    windows = {"image_size": 40, "patch_size": 16, "batch_size": 2, "iterations": 3, "canvas_iterations": 2}
+    params, images = with_(TEXTURE, **windows, optimizer="spectral"), pictures(count=1, size=40)
+    one, other = in_double_precision(images, params), in_double_precision(images, params, two)
+    for learner in (one, other):
+        assert [progress.stage for progress in learner.iterate()] == [1, 1, 1, 2, 2]
+    assert other.state.chains.shape == (1, 1, 40, 40)
+    torch.testing.assert_close(other.state.chains, one.state.chains, rtol=0, atol=1e-9)
+    for theirs, ours in zip(other.state.net.parameters(), one.state.net.parameters(), strict=True):
+        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_an_update_in_single_precision_agrees_to_rounding(two, name):
     params, images = CASES[name]

@@ -3,7 +3,9 @@
 const FIXED_SECONDS = 2; // of a job, whatever it learns: to begin, and to draw and store its results
 const GRADIENT_STEPS = 1.5; // Langevin steps that cost as much as the gradient of one picture
 // Settings whose effect on the time is not known.
-const UNKNOWN = ["layers", "layerwise", "top", "contrastive", "boundary", "batch_size", "precision", "processes"];
+const UNKNOWN = ["layers", "layerwise", "top", "contrastive", "boundary", "batch_size", "optimizer", "precision", "processes"];
+const MAX_CANVAS = 1024; // pixels along each side
+const CANVAS_COST = 0.5; // of a pixel of a canvas, relative to one of a window: large ones waste less time
 
 // The seconds on the machine that the preset was measured on; null if that cannot be told.
 export function learningSeconds({ two_core_seconds: measured, params }, changed) {
@@ -12,11 +14,14 @@ export function learningSeconds({ two_core_seconds: measured, params }, changed)
   return times > 0 && times < Infinity ? FIXED_SECONDS + (measured - FIXED_SECONDS) * times : null;
 }
 
-// Pictures, chains and steps each cost in proportion; so do the pixels of a chain, which windows make few.
-function work({ image_size, patch_size, num_chains, batch_size, contrastive, langevin_steps, iterations }) {
+// Pictures, chains and steps each cost in proportion; so do the pixels of a chain, which windows make few, and a canvas
+// many.
+function work({ image_size, patch_size, num_chains, batch_size, contrastive, langevin_steps, iterations, canvas_iterations }) {
   const pictures = batch_size ?? 1;
   const chains = contrastive ? pictures : num_chains;
-  return iterations * (patch_size ?? image_size) ** 2 * (chains * (langevin_steps + GRADIENT_STEPS) + pictures * GRADIENT_STEPS);
+  const steps = (chains, pictures) => chains * (langevin_steps + GRADIENT_STEPS) + pictures * GRADIENT_STEPS;
+  const canvas = canvas_iterations * Math.min(image_size, MAX_CANVAS) ** 2 * steps(1, 1);
+  return iterations * (patch_size ?? image_size) ** 2 * steps(chains, pictures) + CANVAS_COST * canvas;
 }
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
