@@ -130,6 +130,7 @@ class _TrainingRun:
 
     def _report(self, progress: TrainingProgress) -> None:
         metrics.record_training(progress)
+        gain = self.levels.gain * (self.learner.coarse_level.gain if self.learner.coarse_level else 1.0)
         job_progress = Progress(
             stage=progress.stage,
             stages=progress.stages,
@@ -138,7 +139,7 @@ class _TrainingRun:
             fraction=progress.fraction,
             eta_seconds=self.time_estimate.remaining_seconds(progress),
         )
-        self.context.report_progress(job_progress, (progress.step, _metrics_point(progress, self.levels.gain)))
+        self.context.report_progress(job_progress, (progress.step, _metrics_point(progress, gain)))
 
     def _publish_when_due(self, progress: TrainingProgress) -> None:
         """Publish a contact sheet after each stage, and a preview every `preview_seconds`."""
@@ -184,8 +185,10 @@ class _TrainingRun:
 
         Unknown pixels are white.
         """
-        of_windows = self.learner.stage_params.of_windows
-        pictures = self.learner.examples[:SHEET_PICTURES] if of_windows else self._first_pictures(SHEET_PICTURES)
+        learner = self.learner
+        pictures = self._first_pictures(SHEET_PICTURES)
+        if self.params.of_windows:  # windows of the pictures, or the pictures as a coarse level or a canvas sees them
+            pictures = learner.in_full_contrast(learner.examples[:SHEET_PICTURES])
         learned = self._reconstructed(pictures) if self.params.contrastive else self._synthesized()
         columns = len(pictures) if self.params.contrastive else None
         given = self.levels.to_grey_levels(pictures.cpu())
@@ -222,7 +225,7 @@ class _TrainingRun:
         """
         state, params = self.learner.state, self.learner.stage_params
         rendered = render_chains(state.net, state.chains, params, FastEngine(), detail_filter)
-        rendered = rendered[..., : params.side, : params.side]
+        rendered = self.learner.in_full_contrast(rendered[..., : params.side, : params.side])
         return self.levels.to_grey_levels(rendered.detach().cpu()) if self.maps else to_pixels(rendered, self.levels)
 
     def finish(self, health: Health) -> None:
@@ -320,12 +323,15 @@ class _TimeEstimate:
     """Estimates the remaining time, from the cost of an iteration in each stage."""
 
     def __init__(self, architecture: Architecture, params: LearningParams) -> None:
-        depths = range(1, params.layer_stages + 1) if params.layerwise else [len(architecture.layers)]
+        whole, depth = architecture.operations, len(architecture.layers)
+        depths = range(1, depth + 1) if params.layerwise else [depth]
         self._costs: list[float] = [
             params.num_chains * architecture.truncated(depth).operations(params.side) for depth in depths
         ]
+        if params.coarse_iterations:
+            self._costs.insert(0, whole(params.of_stage(0).side))
         if params.canvas_iterations:
-            self._costs.append(CANVAS_COST * architecture.operations(params.of_stage(params.stages - 1).side))
+            self._costs.append(CANVAS_COST * whole(params.of_stage(params.stages - 1).side))
         self._iterations = [params.of_stage(stage).iterations for stage in range(params.stages)]
         self._began_at = time.monotonic()
         self._done = 0.0

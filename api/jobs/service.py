@@ -122,7 +122,7 @@ def _require_learnable(job: Job, wanted: Mapping[str, int]) -> None:
         if "canvas_iterations" in wanted:
             raise _wrong("canvas_iterations", "the job was not asked for a canvas; ask for more iterations")
     elif job.progress["stage"] == job.progress["stages"] and wanted.get("iterations", 0) > job.params["iterations"]:
-        raise _wrong("iterations", "the job has begun its canvas and learns no more windows: use canvas_iterations")
+        raise _wrong("iterations", "the job has begun its canvas, its last stage: ask for more canvas_iterations")
 
 
 def _wrong(name: str, message: str) -> Problem:

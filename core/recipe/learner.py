@@ -2,7 +2,8 @@
 
 The parts are: weights scaled to the pictures (scaling.py), noise and stride phases (`draw_augmented`), chains in a
 colour box (`dynamics_of`), the update rule (update_rule.py), recovery (recovery.py), best-state selection
-(best_state.py), early stopping (early_stopping.py), and a last stage on a canvas (`Learner._begin_canvas`).
+(best_state.py), early stopping (early_stopping.py), a coarse level (coarse_level.py) and a canvas, which begins as the
+coarse level's picture or as a patchwork of the chains.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from core.pictures.patchwork import patchwork
 from core.pictures.training_set import TrainingSet, cut_patches
 from core.recipe.adam import Adam
 from core.recipe.best_state import BestStateSelection
+from core.recipe.coarse_level import CoarseLevel, enlarged
 from core.recipe.diagnosis import Health, measure_health
 from core.recipe.early_stopping import EarlyStopping
 from core.recipe.recovery import Recovery
@@ -115,23 +117,27 @@ class Learner:
         if state is not None:
             state.prepare_to_continue(params)
         self._set_stage(state.stage if state else 0)
+        if state is None and self.coarse_level is None:  # none is asked for, or it would be of one colour
+            self._set_stage(params.coarse_stages)
         self.state = state or self._begin()
         self._make_parts()
 
     def _set_stage(self, stage: int) -> None:
-        """Set the settings of a stage, and the examples that it is scaled on and compared with.
+        """Set the settings of a stage, its pictures, and the examples that it is scaled on and compared with.
 
         If all stages are done, those of the last.
         """
         params = self.params.of_stage(min(stage, self.params.stages - 1))
-        self.stage_params = params
-        self.examples = examples_of(self.pictures, params)
+        self.coarse_level = CoarseLevel.of(self.pictures, params) if stage < self.params.coarse_stages else None
+        self.stage, self.stage_params = stage, params
+        self.stage_pictures = self.coarse_level.pictures if self.coarse_level else self.pictures
+        self.examples = examples_of(self.stage_pictures, params)
         self.whitening = whitening_of(self.examples, params)
 
     def _make_parts(self) -> None:
         """Make the parts of the recipe for the stage that is set."""
         params = self.stage_params
-        self.recovery = Recovery(params, self.pictures.std)
+        self.recovery = Recovery(params, self.stage_pictures.std)
         self.best_state = BestStateSelection(params, self.examples, self.architecture.total_stride, self.engine)
         self.best_state.forget_outdated(self.state)
         self.early_stopping = EarlyStopping(params, self.best_state)
@@ -139,7 +145,7 @@ class Learner:
             params,
             self.state,
             observe=self._observe,
-            dynamics=dynamics_of(params, self.pictures.box),
+            dynamics=dynamics_of(params, self.stage_pictures.box),
             update_rule=ScaledUpdate(params, self.whitening),
             engine=self.engine,
             check_interrupt=self.check_interrupt,
@@ -158,9 +164,17 @@ class Learner:
                 self.between_iterations = True
                 if alive:
                     yield self._progress(health)
-            grow(self.state, self.params, self.architecture, self._optimizer)
-            if self.params.layer_stages <= self.state.stage < self.params.stages:
-                self._begin_canvas()
+            self._finish_stage()
+
+    def _finish_stage(self) -> None:
+        """Finish a stage, and begin the next if there is one."""
+        params = self.params
+        if self.state.stage < params.coarse_stages:
+            self._begin_full_size()
+            return
+        grow(self.state, params, self.architecture, self._optimizer)
+        if params.coarse_stages + params.layer_stages <= self.state.stage < params.stages:
+            self._begin_canvas()
 
     def update(self) -> Health:
         """Run one iteration of Algorithm 1 and measure its health."""
@@ -208,15 +222,30 @@ class Learner:
         def initialize(net: GenerativeConvNet, generator: torch.Generator) -> None:
             scale_weights(net, self.examples, boundary, self.whitening, generator)
 
-        start = start_learning(self.pictures, self.params, initialize)
-        return TrainingState(start.net, start.chains, self._optimizer(start.net), start.generator)
+        start = start_learning(self.stage_pictures, self.stage_params, initialize)
+        return TrainingState(start.net, start.chains, self._optimizer(start.net), start.generator, stage=self.stage)
+
+    def _begin_full_size(self) -> None:
+        """Begin to learn the pictures at their full size, and keep the picture of the coarse level for the canvas."""
+        before = self.state
+        picture = self.in_full_contrast(render_chains(before.net, before.chains, self.stage_params, self.engine))
+        self._set_stage(self.params.coarse_stages)
+        self.state = replace(self._begin(), recoveries=before.recoveries, coarse_picture=picture)
+        self._make_parts()
+
+    def in_full_contrast(self, images: Tensor) -> Tensor:
+        """Return pictures or chains of this stage (N, C, H, W) in the grey levels of the training pictures."""
+        return self.coarse_level.in_full_contrast(images) if self.coarse_level else images
 
     def _begin_canvas(self) -> None:
-        """Continue with one chain as large as the pictures, laid with patches of the chains (`patchwork`)."""
+        """Continue with one chain as large as the pictures: the coarse picture, or a `patchwork` of the chains."""
         state = self.state
         self._set_stage(state.stage)
         side = chain_side(self.params.layers, self.stage_params.side, self.params.boundary)
-        chains = patchwork(state.chains, side, side, self.architecture.total_stride, state.generator)
+        if state.coarse_picture is None:
+            chains = patchwork(state.chains, side, side, self.architecture.total_stride, state.generator)
+        else:
+            chains = enlarged(state.coarse_picture, side, self.params.picture_noise, state.generator)
         state.begin_stage(state.net, self._optimizer(state.net), chains)
         self._make_parts()
 
@@ -227,11 +256,12 @@ class Learner:
 
     def _observe(self, generator: torch.Generator) -> Tensor:
         with serial_if_small(self.state.chains):
-            return draw_learnable(self.pictures, self.stage_params, self.architecture, generator)
+            return draw_learnable(self.stage_pictures, self.stage_params, self.architecture, generator)
 
     def _health(self, gradient: LikelihoodGradient) -> Health:
         with serial_if_small(self.state.chains):
-            return measure_health(self.state.chains, self.pictures.std, gradient.synthesized, gradient.observed)
+            std = self.stage_pictures.std
+            return measure_health(self.state.chains, std, gradient.synthesized, gradient.observed)
 
     def _with_reconstruction(self, health: Health) -> Health:
         """Return health with `reconstruction_std`, which contrastive divergence lowers (Prop. 3)."""
@@ -251,7 +281,7 @@ class Learner:
             health=health,
             recoveries=self.state.recoveries,
             last_iteration=self.last_iteration,
-            iterations_before=self.state.stage * self.params.iterations,
+            iterations_before=self.params.iterations_before(self.state.stage),
         )
 
 

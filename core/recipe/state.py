@@ -38,7 +38,8 @@ class TrainingState(LearningState):
     chains were too widely spread (`core.recipe.diagnosis.is_wide`). good_states: to roll back to. best: of this stage,
     if params.keep_nearest; its numbers["distance"] is the distance to the training pictures. distances: of the chains
     to the training pictures in this stage, if params.stop_when_steady; steady_at: the iteration at which they were
-    found steady.
+    found steady. coarse_picture (1, C, S, S): what the coarse level ended with, if there was one, in grey levels about
+    the mean of the full-size pictures.
     """
 
     optimizer: Adam
@@ -49,6 +50,7 @@ class TrainingState(LearningState):
     best: Snapshot | None = None
     distances: list[float] = field(default_factory=list)
     steady_at: int | None = None
+    coarse_picture: Tensor | None = None
 
     def prepare_to_continue(self, params: LearningParams) -> None:
         """Return to the last stage if it was complete and `params` now ask for more iterations.
@@ -131,6 +133,8 @@ class TrainingState(LearningState):
         tensors["generator"] = self.generator.get_state()
         if self.distances:
             tensors["distances"] = torch.tensor(self.distances, dtype=torch.float64)
+        if self.coarse_picture is not None:
+            tensors["coarse_picture"] = self.coarse_picture.clone()
         for index, moments in self.optimizer.moments.items():
             tensors.update({f"{_MOMENTS}.{index}.{name}": value.clone() for name, value in moments.items()})
         numbers: dict[str, float] = {
@@ -177,6 +181,7 @@ class TrainingState(LearningState):
         prefix = f"{_MOMENTS}."
         optimizer.load({name[len(prefix) :]: one for name, one in tensors.items() if name.startswith(prefix)})
         distances, steady_at = _distances_of(snapshot)
+        coarse_picture = tensors.get("coarse_picture")
         return cls(
             net=net,
             chains=chains,
@@ -191,6 +196,7 @@ class TrainingState(LearningState):
             best=best,
             distances=distances,
             steady_at=steady_at,
+            coarse_picture=None if coarse_picture is None else coarse_picture.to(device, copy=True),
         )
 
 

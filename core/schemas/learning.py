@@ -210,6 +210,25 @@ class LearningParams(BaseModel, LearnedSize):
             "boundary torus. 0: none.",
         ),
     ] = 0
+    coarse_factor: Annotated[
+        int,
+        Field(
+            ge=2,
+            le=16,
+            description="How many times smaller than image_size the picture is that coarse_iterations learn. There its "
+            "elements should be 10 to 30 pixels wide.",
+        ),
+    ] = 4
+    coarse_iterations: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100_000,
+            description="Updates of a first stage that learns the layout of large elements: a net of its own for the "
+            "whole picture, made smaller by coarse_factor. What it synthesizes, enlarged, is where the canvas begins. "
+            "Needs canvas_iterations. 0: none.",
+        ),
+    ] = 0
     keep_nearest: Annotated[
         bool,
         Field(
@@ -345,6 +364,25 @@ class LearningParams(BaseModel, LearnedSize):
             raise ValueError("must be 0 without patch_size: the pictures are learned whole already")
         return iterations
 
+    @field_validator("coarse_iterations")
+    @classmethod
+    def _needs_a_canvas(cls, iterations: int, info: ValidationInfo) -> int:
+        size, factor, layers = (info.data.get(name) for name in ("image_size", "coarse_factor", "layers"))
+        if not iterations or size is None or factor is None or layers is None:  # one of these was invalid itself
+            return iterations
+        if not info.data.get("canvas_iterations", True):
+            raise ValueError("must be 0 without canvas_iterations: the canvas is what begins as the coarse picture")
+        side = round(size / factor)
+        if side > MAX_WHOLE_SIZE:
+            raise ValueError(f"needs a coarse_factor by which image_size is at most {MAX_WHOLE_SIZE} pixels")
+        try:
+            check_net(layers, side)
+            if ANY_ANGLE in info.data.get("orientations", ()):
+                check_turnable(side, None, layers)
+        except ValueError as error:
+            raise ValueError(f"the picture made smaller by coarse_factor is {side} x {side} pixels: {error}") from error
+        return iterations
+
     @field_validator("keep_nearest", "stop_when_steady")
     @classmethod
     def _needs_comparable_pictures(cls, compares: bool, info: ValidationInfo) -> bool:
@@ -379,18 +417,49 @@ class LearningParams(BaseModel, LearnedSize):
         return ANY_ANGLE in self.orientations
 
     @property
+    def coarse_stages(self) -> int:
+        """How many stages come before the layers: 1 if a coarse level is learned."""
+        return int(self.coarse_iterations > 0)
+
+    @property
     def layer_stages(self) -> int:
         """How many times Algorithm 1 is run to learn the layers: once for each, or once."""
         return len(self.layers) if self.layerwise else 1
 
     @property
     def stages(self) -> int:
-        """How many times Algorithm 1 is run: for the layers, and once more on a canvas."""
-        return self.layer_stages + (self.canvas_iterations > 0)
+        """How many times Algorithm 1 is run: on the coarse level, for the layers, and on a canvas."""
+        return self.coarse_stages + self.layer_stages + (self.canvas_iterations > 0)
 
     def of_stage(self, stage: int) -> Self:
-        """Return the settings that a stage, counted from 0, learns with: these, or those of the canvas."""
-        return self if stage < self.layer_stages or not self.canvas_iterations else self._of_canvas
+        """Return the settings that a stage, counted from 0, learns with: of one level, without other stages."""
+        if stage < self.coarse_stages:
+            return self._of_coarse_level
+        if stage >= self.coarse_stages + self.layer_stages and self.canvas_iterations:
+            return self._of_canvas
+        return self.model_copy(update={"coarse_iterations": 0, "canvas_iterations": 0})
+
+    def iterations_before(self, stage: int) -> int:
+        """Return the iterations of all stages before `stage`, counted from 0, if none ends early."""
+        return sum(self.of_stage(earlier).iterations for earlier in range(stage))
+
+    @property
+    def _of_coarse_level(self) -> Self:
+        """These settings with one chain and one picture, made smaller by coarse_factor."""
+        even_light = None if self.even_light is None else max(self.even_light / self.coarse_factor, 1.0)
+        return self.model_copy(
+            update={
+                "image_size": round(self.image_size / self.coarse_factor),
+                "patch_size": None,
+                "even_light": even_light,
+                "layerwise": False,
+                "num_chains": 1,
+                "batch_size": 1,
+                "iterations": self.coarse_iterations,
+                "coarse_iterations": 0,
+                "canvas_iterations": 0,
+            }
+        )
 
     @property
     def _of_canvas(self) -> Self:
@@ -403,6 +472,7 @@ class LearningParams(BaseModel, LearnedSize):
                 "num_chains": 1,
                 "batch_size": 1,
                 "iterations": self.canvas_iterations,
+                "coarse_iterations": 0,
                 "canvas_iterations": 0,
                 "learning_rate": CANVAS_RATE * self.learning_rate,
             }

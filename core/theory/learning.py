@@ -204,12 +204,13 @@ def learn(
     """Run Algorithm 1 as the paper states it, from the beginning or from `state`, and return the final state.
 
     images (M, C, H, W) in grey levels about their mean. Weights start as N(0, 0.01²) and Adam takes the steps.
-    `orientations`, `bounded`, `random_lattice`, `picture_noise`, `keep_nearest`, `optimizer` and `canvas_iterations`
-    are ignored; `core.recipe.learner` implements them.
+    `orientations`, `bounded`, `random_lattice`, `picture_noise`, `keep_nearest`, `optimizer`, `coarse_iterations` and
+    `canvas_iterations` are ignored; `core.recipe.learner` implements them.
     `callback(progress, state)` is called after each iteration; learning stops if it returns True. Raises ValueError if
     params.seed is None.
     """
     pictures = images if isinstance(images, TrainingSet) else TrainingSet.of(images)
+    params = params.model_copy(update={"coarse_iterations": 0, "canvas_iterations": 0})
     architecture = architecture_of(params, pictures.channels)
 
     def adam(net: GenerativeConvNet) -> torch.optim.Optimizer:
@@ -226,11 +227,11 @@ def learn(
         update_rule=GradientAscent(),
         engine=choose_engine(precision_of(params), pictures.device),
     )
-    while state.stage < params.layer_stages:
+    while state.stage < params.stages:
         while state.iteration < params.iterations:
             algorithm.iterate()
             progress = LearningProgress(
-                state.stage + 1, params.layer_stages, state.iteration, params.iterations, params.learning_rate
+                state.stage + 1, params.stages, state.iteration, params.iterations, params.learning_rate
             )
             if callback is not None and callback(progress, state):
                 return state
@@ -308,7 +309,7 @@ def grow(
 ) -> None:
     """Finish a stage; if another layer follows, add it on top of the net (sec. 7)."""
     state.finish_stage()
-    if state.stage < params.layer_stages:
+    if state.stage < params.coarse_stages + params.layer_stages:
         shape = architecture_at(params, architecture, state.stage)
         net = add_layer(state.net, shape.layers[-1], state.generator, boundary=params.boundary, top_size=shape.top_size)
         state.begin_stage(net, make_optimizer(net))
@@ -322,7 +323,8 @@ def architecture_of(params: LearningParams, channels: int) -> Architecture:
 
 def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> Architecture:
     """Return the architecture of one stage, counted from 0, while the layers are grown one by one (sec. 7)."""
-    depth = min(stage + 1, len(whole.layers)) if params.layerwise else len(whole.layers)
+    grown = params.layerwise and stage >= params.coarse_stages
+    depth = min(stage - params.coarse_stages + 1, len(whole.layers)) if grown else len(whole.layers)
     return whole.truncated(depth).with_top_size(params.side, params.boundary)
 
 

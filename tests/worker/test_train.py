@@ -99,24 +99,24 @@ def test_a_texture_learned_by_windows_ends_with_a_picture_of_the_whole_size_and_
     assert harness.file(again, "synthesized-000.png") == harness.file(job, "synthesized-000.png")
 
 
-def test_a_canvas_is_shown_as_it_is_learned_and_the_model_draws_from_it(harness: WorkerHarness, monkeypatch) -> None:
+def test_coarse_picture_windows_and_canvas_are_shown_as_they_are_learned(harness: WorkerHarness, monkeypatch) -> None:
     monkeypatch.setattr(harness, "settings", harness.settings.model_copy(update={"preview_seconds": 1e-9}))
     side = 40
     content = pictures.encoded(pictures.colors(side, side), "PNG")
-    settings = {"image_size": side, "patch_size": SIZE, "layerwise": False, "iterations": 2, "canvas_iterations": 2}
+    iterations = {"coarse_iterations": 1, "coarse_factor": 2, "iterations": 2, "canvas_iterations": 2}
+    settings = {"image_size": side, "patch_size": SIZE, "layerwise": False, "contrast": 50.0, **iterations}
     job = harness.work(training(harness.add_dataset(a=content), **settings))
     assert job.status == JobStatus.SUCCEEDED, job.error
+    expected = [(1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 3, 1), (5, 3, 2)]
     found = previews.listing(harness.database, job.id)
-    assert [(row.step, row.stage, row.iteration) for row in found] == [(1, 1, 1), (2, 1, 2), (3, 2, 1), (4, 2, 2)]
-    assert (found[-1].width, found[-1].height) == (side, side)
-    assert {"contact-sheet-1.png", "contact-sheet-2.png"} <= {one.name for one in job.artifacts}
+    assert [(row.step, row.stage, row.iteration) for row in found] == expected
+    assert (found[0].height, found[-1].height) == (side // 2, side)
     series = requests.metrics(harness.database, job.id)
-    assert [(one["step"], one["stage"], one["iteration"]) for one in series] == [
-        (1, 1, 1),
-        (2, 1, 2),
-        (3, 2, 1),
-        (4, 2, 2),
-    ]
+    assert [(one["step"], one["stage"], one["iteration"]) for one in series] == expected
+    stds = [one["data_std"] for one in series]
+    assert stds[0] < stds[1], "in the pictures' own grey levels, although the coarse one is stretched"
+    sheets = [pictures.decoded(harness.file(job, f"contact-sheet-{stage}.png")) for stage in (1, 2, 3)]
+    assert sheets[0].size < sheets[2].size
     model = load_model(harness.blobs.get(harness.context.lease.path("model.safetensors")))
     assert model.chains.shape[-1] >= side
     assert pictures.decoded(harness.file(job, "synthesized-000.png")).size == (side, side)

@@ -188,7 +188,6 @@ def test_a_failure_on_the_canvas_rolls_back_to_the_canvas():
 )
 def test_it_is_as_large_as_the_picture_up_to_a_limit(image_size, angles, patch_size):
     params = params_of(image_size=image_size, orientations=angles)
-    assert params.of_stage(0) == params
     assert (params.of_stage(1).patch_size, params.of_stage(1).side) == (patch_size, patch_size or image_size)
 
 

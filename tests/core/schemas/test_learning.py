@@ -60,7 +60,38 @@ def test_a_canvas_needs_windows_of_a_texture():
     assert LearningParams.model_validate({**windows, "canvas_iterations": 9}).stages == 3
     assert LearningParams.model_validate(windows).of_stage(1) == LearningParams.model_validate(windows)
     of_canvas = params.of_stage(1)
+    assert params.of_stage(0) == LearningParams.model_validate({**windows, "layerwise": False})
     assert (of_canvas.patch_size, of_canvas.num_chains, of_canvas.batch_size, of_canvas.iterations) == (None, 1, 1, 9)
+
+
+LEVELS = {**GOOD, "image_size": 128, "patch_size": 24, "boundary": "torus", "layerwise": False, "canvas_iterations": 9}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"coarse_factor": 16}, "made smaller by coarse_factor is 8 x 8 pixels: layers"),
+        ({"orientations": "any", "coarse_factor": 6}, "is 21 x 21 pixels: any needs an image_size of at least"),
+        ({"image_size": 4096, "coarse_factor": 3}, "by which image_size is at most 1024 pixels"),
+    ],
+    ids=str,
+)
+def test_a_coarse_level_that_cannot_be_learned_is_refused(settings, message):
+    where, what = refusal(LearningParams, **{**LEVELS, "coarse_iterations": 5, **settings})
+    assert where == "coarse_iterations"
+    assert message in what
+
+
+def test_a_coarse_level_is_a_stage_before_the_others_with_a_smaller_picture():
+    params = LearningParams.model_validate({**LEVELS, "coarse_iterations": 5, "iterations": 7, "even_light": 20})
+    assert (params.stages, params.layer_stages, params.coarse_stages) == (3, 1, 1)
+    coarse = params.of_stage(0)
+    assert (coarse.image_size, coarse.side, coarse.even_light, coarse.stages) == (32, 32, 5.0, 1)
+    assert [params.of_stage(stage).iterations for stage in range(3)] == [5, 7, 9]
+    assert [params.iterations_before(stage) for stage in range(4)] == [0, 5, 12, 21]
+    assert params.of_stage(1) == LearningParams.model_validate(
+        {**LEVELS, "iterations": 7, "even_light": 20, "canvas_iterations": 0}
+    )
 
 
 def test_settings_survive_json():
@@ -110,6 +141,10 @@ def test_settings_are_frozen():
         ("canvas_iterations", -1, "greater than or equal to 0"),
         ("canvas_iterations", 100_001, "less than or equal to 100000"),
         ("canvas_iterations", 1, "must be 0 without patch_size"),
+        ("coarse_iterations", -1, "greater than or equal to 0"),
+        ("coarse_iterations", 1, "must be 0 without canvas_iterations"),
+        ("coarse_factor", 1, "greater than or equal to 2"),
+        ("coarse_factor", 17, "less than or equal to 16"),
         ("optimizer", "sgd", "'adam' or 'spectral'"),
         ("learning_rate", 0, "greater than 0"),
         ("learning_rate", 2, "less than or equal to 1"),

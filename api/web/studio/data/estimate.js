@@ -16,12 +16,14 @@ export function learningSeconds({ two_core_seconds: measured, params }, changed)
 
 // Pictures, chains and steps each cost in proportion; so do the pixels of a chain, which windows make few, and a canvas
 // many.
-function work({ image_size, patch_size, num_chains, batch_size, contrastive, langevin_steps, iterations, canvas_iterations }) {
+function work(params) {
+  const { image_size, patch_size, num_chains, batch_size, contrastive, langevin_steps, iterations } = params;
   const pictures = batch_size ?? 1;
   const chains = contrastive ? pictures : num_chains;
   const steps = (chains, pictures) => chains * (langevin_steps + GRADIENT_STEPS) + pictures * GRADIENT_STEPS;
-  const canvas = canvas_iterations * Math.min(image_size, MAX_CANVAS) ** 2 * steps(1, 1);
-  return iterations * (patch_size ?? image_size) ** 2 * steps(chains, pictures) + CANVAS_COST * canvas;
+  const coarse = params.coarse_iterations * (image_size / params.coarse_factor) ** 2 * steps(1, 1);
+  const canvas = params.canvas_iterations * Math.min(image_size, MAX_CANVAS) ** 2 * steps(1, 1);
+  return iterations * (patch_size ?? image_size) ** 2 * steps(chains, pictures) + coarse + CANVAS_COST * canvas;
 }
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);

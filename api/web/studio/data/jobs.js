@@ -178,12 +178,21 @@ export async function resume(id, params) {
 }
 
 // The part of learning that a stage is, followed by a comma: layers are learned one after the other, or together; with a
-// canvas first on windows of the picture.
+// canvas on windows of the picture, before which a coarse picture may be learned.
 export function partOfLearning({ params, progress: { stages } }, stage, total = false) {
-  const layers = stages - (params.canvas_iterations ? 1 : 0);
-  if (stage > layers) return "whole picture, ";
-  if (layers > 1) return total ? `layer ${stage} of ${layers}, ` : `layer ${stage}, `;
+  const coarse = params.coarse_iterations ? 1 : 0;
+  const layers = stages - coarse - (params.canvas_iterations ? 1 : 0);
+  if (stage <= coarse) return "coarse picture, ";
+  if (stage > coarse + layers) return "whole picture, ";
+  if (layers > 1) return total ? `layer ${stage - coarse} of ${layers}, ` : `layer ${stage - coarse}, `;
   return stages > 1 ? "windows, " : "";
+}
+
+// The iterations of the stages before one.
+export function iterationsBefore({ params }, stage) {
+  const coarse = params.coarse_iterations ?? 0;
+  const full = stage - (coarse ? 2 : 1);
+  return full < 0 ? 0 : coarse + full * params.iterations;
 }
 
 async function change(id, action, body) {

@@ -1,15 +1,16 @@
 // How well the learning goes, as curves, with what to look for in words.
 
 import { html, useMemo } from "../ui.js";
+import { iterationsBefore } from "../data/jobs.js";
 import { seriesOf } from "../data/series.js";
 import { Chart } from "./chart.js";
 
 const COLOURS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6"];
 
 // The job around it changes with each event; its charts change with new points alone.
-export function Curves({ id, iterations }) {
-  const points = seriesOf(id).value;
-  const charts = useMemo(() => chartsOf(points, iterations), [points, iterations]);
+export function Curves({ job }) {
+  const points = seriesOf(job.id).value;
+  const charts = useMemo(() => chartsOf(points, job), [points, job.params.iterations]);
   if (points.length < 2) return null;
   return html`
     <section class="curves" aria-labelledby="curves-title">
@@ -18,8 +19,8 @@ export function Curves({ id, iterations }) {
     </section>`;
 }
 
-function chartsOf(points, iterations) {
-  const x = points.map((one) => (one.stage - 1) * iterations + one.iteration);
+function chartsOf(points, job) {
+  const x = points.map((one) => iterationsBefore(job, one.stage) + one.iteration);
   const pick = (read) => points.map((one) => read(one) ?? null);
   return [
     {

@@ -56,7 +56,7 @@ export function Job({ parts: [id, name] }) {
           <${JobSettings} job=${job} />
         </aside>
       </div>
-      ${learning && html`<${Curves} id=${job.id} iterations=${job.params.iterations} />`}
+      ${learning && html`<${Curves} job=${job} />`}
       ${name && html`<${Viewer} key=${id} job=${job} name=${name} close=${() => leave("jobs", id)} />`}
     </div>`;
 }
