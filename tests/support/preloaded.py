@@ -12,16 +12,36 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from typing import Any, Self
 from unittest.mock import patch
 
 import psutil
 from support.nursery import Nursery
 
 from core.schemas.jobs import Queue
+
+
+class ForkedRanks:
+    """In place of multiprocessing in `core.engine.ranks`: forks the other ranks from `fork_server`.
+
+    They end with that, which ends with this process.
+    """
+
+    Pipe = staticmethod(multiprocessing.Pipe)
+
+    def get_context(self, method: str) -> Self:
+        assert method == "spawn"
+        return self
+
+    def Process(self, target: Callable[..., None], args: tuple[Any, ...], name: str) -> ForkServerProcess:  # noqa: N802
+        context = fork_server()
+        pipe, _, *others = args
+        parent = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        return context.Process(target=target, args=(pipe, parent, *others), name=name)
 
 
 class PreloadedProcess:

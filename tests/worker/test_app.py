@@ -1,17 +1,15 @@
 """A worker process and its database server."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from support import postgres, rows
+from support.preloaded import PreloadedProcess
 from support.service import clean_environment
 from support.valkey import Valkey
 from support.waiting import PATIENCE_SECONDS, until
 
 from core.jobs import requests
-from core.runtime.processes import with_starter
 from core.schemas.jobs import JobStatus, Queue
 from core.storage.database import Database
 
@@ -31,13 +29,9 @@ def test_an_idle_worker_does_not_delay_the_shutdown_of_postgresql(tmp_path: Path
         }
         environment = {f"GENCONVNET_{name}": value for name, value in settings.items()}
         log = tmp_path / "worker.log"
-        with log.open("wb") as output:
-            worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", "worker", Queue.SAMPLE.value],
-                env={**clean_environment(), **environment, **with_starter()},
-                stdout=output,
-                stderr=output,
-            )
+        worker = PreloadedProcess(
+            "worker", Queue.SAMPLE.value, folder=tmp_path, log=log, environment={**clean_environment(), **environment}
+        )
         try:
             until(lambda: requests.find(database, job_id).status == JobStatus.FAILED, describe=log.read_text)
             database.dispose()

@@ -10,8 +10,10 @@ import pytest
 import torch
 from redis import Redis
 from support import pictures, rows
+from support.preloaded import ForkedRanks
 from support.worker_harness import WorkerHarness
 
+from core.engine import ranks
 from core.jobs import requests
 from core.pictures.origin import read_origin
 from core.schemas.jobs import JobKind, JobStatus, Queue
@@ -59,6 +61,7 @@ def start_runner(
     worker_settings: WorkerSettings, monkeypatch, _own_threads: None
 ) -> Iterator[Callable[[int], JobRunner]]:
     """Return a function that starts a worker with so many threads."""
+    monkeypatch.setattr(ranks, "multiprocessing", ForkedRanks())
     monkeypatch.setattr(runner, "choose_device", lambda _: torch.device("cpu"))  # it may set torch's threads only once
     with ExitStack() as stack:
 

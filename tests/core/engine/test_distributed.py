@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from support.preloaded import ForkedRanks
 from training import CPU, assert_same, pictures, through_checkpoint_file, with_
 
+from core.engine import ranks
 from core.engine.distributed import DistributedEngine, distributed_engine
 from core.engine.fast import FastEngine
 from core.engine.ranks import ProcessLost
@@ -53,9 +55,11 @@ CASES = {
 @pytest.fixture(scope="module")
 def two() -> Iterator[DistributedEngine]:
     """Two processes: a third is left out, because its device does not exist."""
-    with distributed_engine(FastEngine(), [CPU, torch.device("cuda:99"), CPU]) as engine:
-        assert engine.size == 2
-        yield engine
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "multiprocessing", ForkedRanks())
+        with distributed_engine(FastEngine(), [CPU, torch.device("cuda:99"), CPU]) as engine:
+            assert engine.size == 2
+            yield engine
 
 
 def in_double_precision(images, params, engine=None):

@@ -1,6 +1,5 @@
 """Canvases computed tile by tile against the same computed as a whole (core/engine/tiling.py)."""
 
-import multiprocessing
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from engines import GivenNoise, a_box, in_single_precision, noises, relative, stepped
 from nets import case, seeded
+from support.preloaded import fork_server
 
 from core.engine import FastEngine, ReferenceEngine, tiling
 from core.engine.dynamics import Dynamics
@@ -314,7 +314,7 @@ def test_a_large_picture_is_synthesized_in_tiles(random_lattice, monkeypatch):
 
 def test_many_filters_need_no_more_memory_than_few():
     """As a whole the picture would need 260 MiB of maps; tiles take 100 to 155. Runs in its own process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with fork_server().Pool(1) as pool:
         taken = pool.apply(mib_taken_by_a_step, ([(256, 3, 1)], 512))
     assert taken < 200
 

@@ -1,11 +1,11 @@
 """Adam takes the steps of torch.optim.Adam to the last bit, and its class is not needed for them."""
 
-import subprocess
 import sys
 
 import pytest
 import torch
 from nets import random_net
+from support.preloaded import fork_server
 
 from core.recipe.adam import BETAS, Adam
 from core.theory.model import Architecture, ConvLayer
@@ -47,11 +47,11 @@ def test_steps_are_those_of_torchs_class_also_from_saved_moments(dtype):
 
 
 def test_a_step_does_not_import_torchs_compiler():
-    code = (
-        "import sys, torch; from core.recipe.adam import Adam; from core.theory.model import *\n"
-        "net = GenerativeConvNet(Architecture((ConvLayer(3, 3),), channels=1))\n"
-        "for one in net.parameters(): one.grad = torch.ones_like(one)\n"
-        "Adam(net, [1.0, 1.0]).step(); print('torch._dynamo' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
-    assert done.stdout == "False\n"
+    with fork_server().Pool(1) as pool:
+        assert pool.apply(compiler_is_imported_by_a_step) is False
+
+
+def compiler_is_imported_by_a_step():
+    net = small_net()
+    take_steps(net, Adam(net, [1.0] * 4), [1])
+    return "torch._dynamo" in sys.modules
