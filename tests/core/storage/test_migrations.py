@@ -24,7 +24,7 @@ from core.storage.database import Database
 from core.storage.idempotency import Idempotency
 from core.storage.tables import Base
 
-PROCESSES = 3
+PROCESSES = 2
 NEWEST = revision.known()[-1]
 RENAMED = {"strikes": "failures", "rung_at": "notified_at"}  # columns renamed by revision 0005
 MIGRATE = """
