@@ -1,5 +1,6 @@
 """What people do in the studio, in a browser."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,12 @@ class Studio:
         return int(words.partition(" ")[0].replace(",", "") or 0)
 
     def wait_for_status(self, words: str) -> None:
+        """Wait until the job at the address has this status on the page.
+
+        The end of a job is first waited for without the browser, which would look at the page at each frame.
+        """
+        if words in ("done", "canceled") and (found := re.search(r"#/jobs/(job_\w+)", self.page.url)):
+            self.service.finished(found[1])
         self.page.wait_for_selector(f".job-head .status:text-is('{words}')")
 
     def pixels(self, selector: str) -> list[int]:

@@ -14,7 +14,11 @@ Found = TypeVar("Found")
 
 
 def until(
-    condition: Callable[[], Found], seconds: float = PATIENCE_SECONDS, *, describe: Callable[[], object] = lambda: None
+    condition: Callable[[], Found],
+    seconds: float = PATIENCE_SECONDS,
+    *,
+    describe: Callable[[], object] = lambda: None,
+    pause_seconds: float = PAUSE_SECONDS,
 ) -> Found:
     """Call `condition` until it returns something true; return that.
 
@@ -24,5 +28,5 @@ def until(
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {describe()}")
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(pause_seconds)
     return found

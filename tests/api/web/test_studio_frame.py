@@ -125,7 +125,7 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(stud
         studio.page.wait_for_selector(".banner")
         studio.page.wait_for_selector(".banner", state="detached")
         before = studio.step()
-        until(lambda: studio.step() > before)
+        until(lambda: studio.step() > before, pause_seconds=0.1)
     studio.page.wait_for_function("() => document.querySelector('.given img')?.naturalWidth > 0")
     assert studio.page.locator(".notice").all_inner_texts() == []
 

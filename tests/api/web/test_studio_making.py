@@ -321,15 +321,15 @@ def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(
     with slowed(studio.service.child("train")):
         studio.open("jobs", job_id)
         studio.page.wait_for_selector(".changing")
-        before = until(studio.step)
-        until(lambda: studio.step() > before)
+        before = until(studio.step, pause_seconds=0.1)
+        until(lambda: studio.step() > before, pause_seconds=0.1)
         studio.page.wait_for_selector(".chart:has-text('Contrast') .legend dd:not(:text-is('none yet'))")
         studio.page.wait_for_selector(".scrubber output:text-is('live')")
         studio.reload()
-        until(lambda: studio.step() > before)
+        until(lambda: studio.step() > before, pause_seconds=0.1)
         second = Studio(studio.service, studio.page.context.new_page())
         second.open("jobs", job_id)
-        until(lambda: second.step() > before)
+        until(lambda: second.step() > before, pause_seconds=0.1)
         studio.page.get_by_label("Moment of learning").fill("0")
         studio.page.wait_for_selector(".scrubber output:not(:text-is('live'))")
     studio.page.click("button:text-is('Cancel')")
@@ -462,7 +462,7 @@ def _show(studio: Studio, *, hidden: bool) -> None:
 
 def _pumped(studio: Studio, wanted: str, found: list[str]) -> bool:
     """Return True if `wanted` was found, after letting the browser tell of its events."""
-    studio.page.wait_for_timeout(20)
+    studio.page.wait_for_timeout(100)
     return wanted in found
 
 
