@@ -19,8 +19,9 @@ from core.recipe.preparation import prepare_for
 from core.recipe.recovery import LearningDiverged
 from core.recipe.rendering import detail_filter_of, render_chains, tone_of
 from core.recipe.state import TrainingState
+from core.schemas.learned import LearnedSettings
 from core.schemas.learning import LearningParams
-from core.schemas.sampling import DEFAULT_STEPS
+from core.schemas.sampling import SampleParams
 from core.synthesis.sampling import render, synthesize
 
 LEARNED, SAMPLED = "ConvNet", "ConvNet, sampled"
@@ -97,12 +98,13 @@ def sample(
     """Draw pictures of the size of the training picture, as a sampling job with default parameters does, uint8."""
     dynamics = dynamics_of(params, levels.box)
     side = params.image_size
+    asked = SampleParams().resolved(LearnedSettings.model_validate(params.model_dump()), seed=0)
     chains = synthesize(
         state.net,
         draws(side),
         side,
         side,
-        steps=DEFAULT_STEPS,
+        steps=asked.steps,
         dynamics=dynamics,
         generator=state.generator,
         start=state.chains,

@@ -53,7 +53,7 @@ from worker.training_processes import TrainingProcesses, training_processes
 KEPT_CHAINS = 4  # stored with the model, for sampling to start from
 KEPT_FIXED_CHAINS = 64  # if samples start as whole chains instead of patches of them, more chains mean more variety
 SHEET_PICTURES = 4  # of the dataset, on a contact sheet
-DRAWN_PICTURES = 2  # if windows of the training pictures were learned
+DRAWN_PICTURES = 2  # if the chains are windows of a texture
 DRAWN_SIDE = 1024  # pixels along each side of these
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
 CANVAS_COST = 0.5  # seconds that an operation takes on a canvas, relative to small windows: large ones waste less time
@@ -257,13 +257,14 @@ class _TrainingRun:
     def _results(self, model: TrainedModel) -> Iterable[Tensor]:
         """Yield the pictures that the job ends with (C, H, W): uint8, or of a material grey levels in float32.
 
-        They are the chains; or if windows were learned, a few pictures as large as the training pictures, or as
-        DRAWN_SIDE if these are larger: sampling jobs draw more and larger ones, with progress and in parallel.
+        They are the chains, a canvas among them; or if these are windows, a few pictures as large as the training
+        pictures, or as DRAWN_SIDE if these are larger: sampling jobs draw more and larger ones, with progress and in
+        parallel.
         """
-        if not self.params.of_windows:
+        side = min(self.params.image_size, DRAWN_SIDE)
+        if not self.params.of_windows or self.learner.stage_params.side >= side:
             yield from self._synthesized(model.detail_filter)
             return
-        side = min(self.params.image_size, DRAWN_SIDE)
         asked = SampleParams(
             count=min(self.params.num_chains, DRAWN_PICTURES), width=side, height=side, seed=self.params.seed
         )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
-MAX_PATCH = 128  # pixels: the side of a patch of larger chains
+MAX_PATCH = 256  # pixels: the side of a patch of larger chains
 CANDIDATES = 48  # random patches; the best fitting one is laid
 MARGIN = 6  # pixels around a patch that are compared with what is already laid
 

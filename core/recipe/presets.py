@@ -47,8 +47,11 @@ _PHOTO = _QUICK.model_copy(
         "batch_size": 1,
         "even_light": 128.0,
         "langevin_steps": 3,
-        "iterations": 4000,
+        "optimizer": "spectral",
         "learning_rate": 6e-4,
+        "coarse_iterations": 600,
+        "iterations": 1500,
+        "canvas_iterations": 300,
     }
 )
 
@@ -72,9 +75,9 @@ PRESETS: dict[str, LearningParams] = {
     "texture-cpu": _QUICK.model_copy(
         update={"image_size": 128, "langevin_steps": 4, "iterations": 1500, "learning_rate": 4e-4}
     ),
-    # Windows of a photograph: docs/decisions/0009-windows-of-photographs.md.
+    # A photograph, from its layout to its detail: docs/decisions/0009-windows-of-photographs.md.
     "photo": _PHOTO,
-    "photo-large": _PHOTO.model_copy(update={"image_size": 1024, "num_chains": 2, "batch_size": 2, "iterations": 8000}),
+    "photo-large": _PHOTO.model_copy(update={"image_size": 1024, "num_chains": 2, "batch_size": 2, "iterations": 3000}),
     # Experiment 2 as printed, σ = 1 included: one filter over the whole top map stays while layers grow beneath it.
     "object": LearningParams(
         image_size=224,
@@ -162,7 +165,7 @@ DESCRIPTIONS: dict[str, str] = {
     "texture-full": "The net, size and chains of Experiment 1, without runaways. For a GPU, or for patience.",
     "texture-cpu": "Experiment 1 for two cores: a texture of 128 x 128 pixels in minutes.",
     "photo": "A texture at the photograph's own size, 512 x 512 pixels: its fine detail, in some minutes on two cores.",
-    "photo-large": "The same at 1024 x 1024 pixels, from more windows and for longer. For a GPU, or for patience.",
+    "photo-large": "The same at 1024 x 1024 pixels, from more windows. For a GPU, or for patience.",
     "object": "Experiment 2 of the paper, with its settings: ten or so aligned pictures of an object. For a GPU.",
     "object-cpu": "Experiment 2 for two cores: aligned pictures of 96 x 96 pixels in minutes.",
     "autoencoder": "Experiment 3 of the paper, with its settings: one-step contrastive divergence. For a GPU.",

@@ -42,6 +42,7 @@ class LearnedSettings(BaseModel, LearnedSize):
     layers: tuple[LayerParams, ...]
     top: Top = "convolutional"
     boundary: Boundary = "torus"
+    canvas_iterations: int = 0
     step_size: float
     reference_std: float
 

@@ -1,5 +1,6 @@
 """Settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -28,6 +29,13 @@ MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration
 DEFAULT_MAX_BATCH = 64  # training pictures of an iteration if the settings give no batch_size
 MAX_PROCESSES = 64
 CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
+
+
+def _check_room(side: int, layers: Sequence[LayerParams]) -> None:
+    """Check that the grid of strides can be shifted on pictures of a side. Raises ValueError."""
+    stride = total_stride(layers)
+    if side - stride + 1 < receptive_field(layers):
+        raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
 
 
 class LearningParams(BaseModel, LearnedSize):
@@ -350,9 +358,8 @@ class LearningParams(BaseModel, LearnedSize):
         if random_lattice and info.data.get("boundary") not in ("torus", None):
             raise ValueError("needs boundary torus: elsewhere the grid of strides cannot be shifted")
         whole, layers = info.data.get("patch_size") or info.data.get("image_size"), info.data.get("layers") or ()
-        stride = total_stride(layers)
-        if random_lattice and whole is not None and whole - stride + 1 < receptive_field(layers):
-            raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
+        if random_lattice and whole is not None:
+            _check_room(whole, layers)
         return random_lattice
 
     @field_validator("canvas_iterations")
@@ -377,10 +384,14 @@ class LearningParams(BaseModel, LearnedSize):
             raise ValueError(f"needs a coarse_factor by which image_size is at most {MAX_WHOLE_SIZE} pixels")
         try:
             check_net(layers, side)
+            if info.data.get("random_lattice"):
+                _check_room(side, layers)
             if ANY_ANGLE in info.data.get("orientations", ()):
                 check_turnable(side, None, layers)
         except ValueError as error:
-            raise ValueError(f"the picture made smaller by coarse_factor is {side} x {side} pixels: {error}") from error
+            raise ValueError(
+                f"needs a smaller coarse_factor, or must be 0: of the picture, {side} x {side} pixels are left: {error}"
+            ) from error
         return iterations
 
     @field_validator("keep_nearest", "stop_when_steady")

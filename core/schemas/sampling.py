@@ -16,6 +16,7 @@ MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
 MAX_COUNT = 64
 DEFAULT_STEPS = 200
+CANVAS_STEPS = 60  # for pictures laid with patches of a canvas, which are large and have few seams to mend
 DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.05
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
@@ -89,7 +90,13 @@ class SampleParams(BaseModel):
     ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None
     height: Annotated[Side, Field(description=_SIDE)] = None
-    steps: Steps = DEFAULT_STEPS
+    steps: Annotated[
+        Steps | None,
+        Field(
+            description=f"Langevin steps for each picture. If absent {DEFAULT_STEPS}; {CANVAS_STEPS} for a model that "
+            "was learned on a canvas (canvas_iterations), for pictures without a start, a guide or a blend."
+        ),
+    ] = None
     step_size: StepSize = None
     seed: Seed = None
     tileable: Annotated[bool, Field(description="true: the picture continues seamlessly at its opposite side.")] = False
@@ -224,6 +231,7 @@ class SampleParams(BaseModel):
                 **self.model_dump(),
                 "width": self.width or learned.side,
                 "height": self.height or learned.side,
+                "steps": self.steps or self._default_steps(learned),
                 "step_size": self.step_size or learned.step_size,
                 "seed": seed if self.seed is None else self.seed,
                 "start_strength": _default(self.start_strength, self.start_dataset_id, DEFAULT_START_STRENGTH),
@@ -233,12 +241,18 @@ class SampleParams(BaseModel):
             context=learned.context,
         )
 
+    def _default_steps(self, learned: LearnedSettings) -> int:
+        """Return the Langevin steps for each picture if none are asked for."""
+        begins_as_patches = self.start_dataset_id is None and self.guide_dataset_id is None and not self.blend
+        return CANVAS_STEPS if learned.canvas_iterations and begins_as_patches else DEFAULT_STEPS
+
 
 class ResolvedSampleParams(SampleParams):
     """Complete settings, as stored with a job."""
 
     width: Annotated[int, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
     height: Annotated[int, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
+    steps: Steps
     step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
 

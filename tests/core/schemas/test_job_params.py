@@ -9,6 +9,8 @@ from core.schemas.jobs import Progress
 from core.schemas.learned import LearnedSettings, boundary_of_pictures
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import (
+    CANVAS_STEPS,
+    DEFAULT_STEPS,
     MIN_SIDE,
     SHARD_PICTURES,
     ResolvedSampleParams,
@@ -30,6 +32,7 @@ COMMON = {
 }
 TEXTURE = LearnedSettings(**COMMON)
 OBJECT = LearnedSettings(**COMMON, top="object", boundary="padded")
+CANVAS = LearnedSettings(**COMMON, patch_size=48, canvas_iterations=300)
 PATCHES = LearnedSettings(**COMMON, patch_size=12, boundary="valid")
 
 
@@ -55,6 +58,23 @@ def test_objects_and_patches_are_drawn_at_their_own_size_only(learned, side):
     assert all(f"must be {side}: the model learned" in message for message in found.values())
 
 
+@pytest.mark.parametrize(
+    ("learned", "asked", "steps"),
+    [
+        (TEXTURE, {}, DEFAULT_STEPS),
+        (CANVAS, {}, CANVAS_STEPS),
+        (CANVAS, {"steps": 7}, 7),
+        (CANVAS, {"tileable": True}, CANVAS_STEPS),
+        (CANVAS, {"start_dataset_id": "ds_1"}, DEFAULT_STEPS),
+        (CANVAS, {"guide_dataset_id": "ds_1"}, DEFAULT_STEPS),
+        (CANVAS, {"blend": [{"model_id": "model_1", "weight": 0.5}]}, DEFAULT_STEPS),
+    ],
+    ids=str,
+)
+def test_patches_of_a_canvas_take_fewer_steps(learned, asked, steps):
+    assert SampleParams(**asked).resolved(learned, seed=1).steps == steps
+
+
 @pytest.mark.parametrize("learned", [OBJECT, PATCHES])
 def test_objects_and_patches_do_not_tile(learned):
     assert "must be false" in refusals(lambda: SampleParams(tileable=True).resolved(learned, seed=1))["tileable"]
@@ -68,7 +88,7 @@ def test_a_texture_is_drawn_at_any_size_from_16_pixels():
 
 
 def test_a_variation_takes_a_share_of_the_steps():
-    assert SampleParams().resolved(TEXTURE, seed=1).steps_taken == SampleParams().steps
+    assert SampleParams().resolved(TEXTURE, seed=1).steps_taken == DEFAULT_STEPS
     resolved = SampleParams(start_dataset_id="dataset_1", steps=25).resolved(TEXTURE, seed=1)
     assert (resolved.start_strength, resolved.steps_taken) == (0.4, 10)
     for strength, steps in ((0, 0), (0.01, 1), (1, 25)):

@@ -70,8 +70,9 @@ LEVELS = {**GOOD, "image_size": 128, "patch_size": 24, "boundary": "torus", "lay
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"coarse_factor": 16}, "made smaller by coarse_factor is 8 x 8 pixels: layers"),
-        ({"orientations": "any", "coarse_factor": 6}, "is 21 x 21 pixels: any needs an image_size of at least"),
+        ({"coarse_factor": 16}, "smaller coarse_factor, or must be 0: of the picture, 8 x 8 pixels are left: layers"),
+        ({"orientations": "any", "coarse_factor": 6}, "21 x 21 pixels are left: any needs an image_size of at least"),
+        ({"image_size": 44, "random_lattice": True}, "11 x 11 pixels are left: needs pictures larger than the net's"),
         ({"image_size": 4096, "coarse_factor": 3}, "by which image_size is at most 1024 pixels"),
     ],
     ids=str,
