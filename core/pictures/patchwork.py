@@ -7,7 +7,8 @@ from torch import Tensor
 
 PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
 MAX_PATCH = 256  # pixels: the side of a patch of larger chains
-CANDIDATES = 48  # random patches; the best fitting one is laid
+CANDIDATES = 48  # random patches of up to CANDIDATE_SIDE pixels; the best fitting one is laid
+CANDIDATE_SIDE = 64  # of larger patches more are tried, in proportion to their area: a picture needs fewer of them
 MARGIN = 6  # pixels around a patch that are compared with what is already laid
 
 
@@ -26,20 +27,21 @@ def patchwork(
 ) -> Tensor:
     """Lay a periodic picture (1, C, height, width) with random patches of periodic chains `start` (M, C, S, S).
 
-    For each place, CANDIDATES random patches are compared with what is already laid around it, and the one with the
+    For each place, CANDIDATES random patches or more are compared with what is already laid around it, and the one with the
     smallest squared difference is laid. Patches begin at multiples of the net's stride, anywhere on the chains. The
     picture is not a sample of the model along the seams; the Langevin dynamics repairs these seams in fewer steps than
     it needs to grow structure from noise.
     `after_row` is called after each row of patches; an exception it raises ends the work.
     """
     size = max(patch_side(start) // stride, 1) * stride
+    tried = max(CANDIDATES, round(CANDIDATES * (size / CANDIDATE_SIDE) ** 2))
     chains = start.movedim(1, -1).contiguous()
     picture = start.new_zeros(height, width, start.shape[1])
     is_laid = torch.zeros(height, width, dtype=torch.bool, device=start.device)
     for top in range(0, height, size):
         for left in range(0, width, size):
             rows, columns = range(top, min(top + size, height)), range(left, min(left + size, width))
-            corners = _random_corners(start, stride, generator)
+            corners = _random_corners(start, stride, tried, generator)
             down, across = _with_margin(rows, start), _with_margin(columns, start)
             known = is_laid[(down % height)[:, None], across % width].nonzero()
             down, across = down[known[:, 0]], across[known[:, 1]]
@@ -59,11 +61,11 @@ def _with_margin(lines: range, like: Tensor) -> Tensor:
     return torch.arange(lines.start - MARGIN, lines.stop + MARGIN, device=like.device)
 
 
-def _random_corners(start: Tensor, stride: int, generator: torch.Generator) -> Tensor:
-    """Draw the chain, first row and first column of each candidate, at multiples of `stride` -> (CANDIDATES, 3)."""
+def _random_corners(start: Tensor, stride: int, count: int, generator: torch.Generator) -> Tensor:
+    """Draw the chain, first row and first column of each candidate, at multiples of `stride` -> (count, 3)."""
     chains, _, height, width = start.shape
     chain, row, column = (
-        torch.randint(max(limit, 1), (CANDIDATES,), generator=generator, device=generator.device)
+        torch.randint(max(limit, 1), (count,), generator=generator, device=generator.device)
         for limit in (chains, height // stride, width // stride)
     )
     return torch.stack([chain, row * stride, column * stride], dim=1)
