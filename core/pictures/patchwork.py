@@ -27,7 +27,7 @@ def patchwork(
 ) -> Tensor:
     """Lay a periodic picture (1, C, height, width) with random patches of periodic chains `start` (M, C, S, S).
 
-    For each place, CANDIDATES random patches or more are compared with what is already laid around it, and the one with the
+    For each place, random patches are compared with what is already laid around it, and the one with the
     smallest squared difference is laid. Patches begin at multiples of the net's stride, anywhere on the chains. The
     picture is not a sample of the model along the seams; the Langevin dynamics repairs these seams in fewer steps than
     it needs to grow structure from noise.

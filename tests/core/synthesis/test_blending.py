@@ -246,7 +246,7 @@ def halves(left: int, right: int) -> bytes:
 
 
 def test_weights_follow_the_masks_and_sum_to_one():
-    params = ResolvedSampleParams(width=64, height=32, step_size=1.0, seed=1, tileable=True)
+    params = ResolvedSampleParams(width=64, height=32, steps=1, step_size=1.0, seed=1, tileable=True)
     canvas = Canvas.of(params, stride=4, window=8)
     entries = [BlendedModel(model_id="m", mask_dataset_id="d"), BlendedModel(model_id="m", weight=0.25)]
     first, masked, everywhere = read_weights(entries, [halves(0, 255), None], canvas, 8)
@@ -311,7 +311,7 @@ def test_a_stop_is_seen_while_a_mask_is_softened(monkeypatch):
 
 
 def test_a_picture_that_need_not_tile_lies_on_a_larger_canvas_continued_by_its_edges():
-    params = ResolvedSampleParams(width=30, height=20, step_size=1.0, seed=1)
+    params = ResolvedSampleParams(width=30, height=20, steps=1, step_size=1.0, seed=1)
     canvas = Canvas.of(params, stride=6, window=9)
     assert (canvas.size, canvas.sides) == ((20, 30), (30, 42))
     picture = torch.arange(600.0).view(1, 1, 20, 30)
