@@ -332,7 +332,7 @@ def _slow_to_decode(count: int) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("archived", [True, False])
 def test_a_long_upload_does_not_delay_others(one_decoder: Api, archived: bool) -> None:
-    content = pictures.encoded(Image.new("RGB", (1000, 1000)), "WEBP", lossless=True)
+    content = pictures.encoded(Image.new("RGB", (1600, 1600)), "WEBP", lossless=True)  # many turns of a slowed decoder
     files = [(f"{index:02d}.webp", content) for index in range(20)]
     parts: list[tuple[str, Any]] = [("images", file) for file in files]
     if archived:
