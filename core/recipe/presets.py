@@ -36,8 +36,9 @@ _QUICK = LearningParams(
     random_lattice=True,
     keep_nearest=True,
     step_size=6.0,
-    iterations=600,
-    learning_rate=6e-4,
+    iterations=400,
+    learning_rate=4e-4,
+    optimizer="spectral",
 )
 
 _PHOTO = _QUICK.model_copy(
@@ -47,7 +48,6 @@ _PHOTO = _QUICK.model_copy(
         "batch_size": 1,
         "even_light": 128.0,
         "langevin_steps": 3,
-        "optimizer": "spectral",
         "learning_rate": 6e-4,
         "coarse_iterations": 600,
         "iterations": 1500,
@@ -70,10 +70,11 @@ PRESETS: dict[str, LearningParams] = {
             "langevin_steps": 4,
             "iterations": 700,
             "learning_rate": 2e-4,
+            "optimizer": "adam",
         }
     ),
     "texture-cpu": _QUICK.model_copy(
-        update={"image_size": 128, "langevin_steps": 4, "iterations": 1500, "learning_rate": 4e-4}
+        update={"image_size": 128, "langevin_steps": 4, "iterations": 750, "learning_rate": 4e-4}
     ),
     # A photograph, from its layout to its detail: docs/decisions/0009-windows-of-photographs.md.
     "photo": _PHOTO,
