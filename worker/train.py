@@ -30,7 +30,7 @@ from core.recipe.rendering import detail_filter_of, render_chains
 from core.recipe.resemblance import find_differences, measure_resemblance
 from core.schemas.jobs import Progress
 from core.schemas.learned import LearnedSettings, boundary_of_pictures
-from core.schemas.learning import LearningParams
+from core.schemas.learning import DEFAULT_MAX_BATCH, LearningParams
 from core.schemas.materials import MaterialMap
 from core.schemas.sampling import SampleParams
 from core.storage import datasets
@@ -39,7 +39,7 @@ from core.storage.tables import new_id
 from core.synthesis.sampler import ModelSampler
 from core.synthesis.trained_model import TrainedModel, save_model
 from core.theory.decoding import reconstruct
-from core.theory.learning import observed_units
+from core.theory.learning import architecture_at, observed_units
 from core.theory.model import Architecture
 from worker import metrics
 from worker.job_context import JobContext
@@ -56,6 +56,7 @@ SHEET_PICTURES = 4  # of the dataset, on a contact sheet
 DRAWN_PICTURES = 2  # if the chains are windows of a texture
 DRAWN_SIDE = 1024  # pixels along each side of these
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
+GRADIENT_STEPS = 1.5  # Langevin steps that cost as much as the gradient of one picture
 CANVAS_COST = 0.5  # seconds that an operation takes on a canvas, relative to small windows: large ones waste less time
 
 log = structlog.get_logger()
@@ -312,7 +313,7 @@ class _TrainingRun:
                 *(find_lack_of_windows(opaque_share, window) if opaque_share is not None else []),
                 *(find_differences(resemblance) if resemblance else []),
             ],
-            "recoveries": self.learner.state.recoveries,
+            "recoveries": self.learner.state.all_recoveries,
             **({"steady_at": steady_at} if steady_at is not None else {}),
             **({"opaque_share": opaque_share} if opaque_share is not None else {}),
             "precision": self.learner.engine.precision,
@@ -324,15 +325,7 @@ class _TimeEstimate:
     """Estimates the remaining time, from the cost of an iteration in each stage."""
 
     def __init__(self, architecture: Architecture, params: LearningParams) -> None:
-        whole, depth = architecture.operations, len(architecture.layers)
-        depths = range(1, depth + 1) if params.layerwise else [depth]
-        self._costs: list[float] = [
-            params.num_chains * architecture.truncated(depth).operations(params.side) for depth in depths
-        ]
-        if params.coarse_iterations:
-            self._costs.insert(0, whole(params.of_stage(0).side))
-        if params.canvas_iterations:
-            self._costs.append(CANVAS_COST * whole(params.of_stage(params.stages - 1).side))
+        self._costs = [_cost_of_iteration(architecture, params, stage) for stage in range(params.stages)]
         self._iterations = [params.of_stage(stage).iterations for stage in range(params.stages)]
         self._began_at = time.monotonic()
         self._done = 0.0
@@ -344,6 +337,16 @@ class _TimeEstimate:
         left = (progress.last_iteration - progress.iteration) * self._costs[progress.stage - 1]
         later = zip(self._iterations[progress.stage :], self._costs[progress.stage :], strict=True)
         return round(seconds_per_cost * (left + sum(iterations * cost for iterations, cost in later)), 1)
+
+
+def _cost_of_iteration(architecture: Architecture, params: LearningParams, stage: int) -> float:
+    """Return the relative cost of an iteration in a stage, counted from 0."""
+    of_stage = params.of_stage(stage)
+    pictures = of_stage.batch_size or DEFAULT_MAX_BATCH
+    chains = pictures if of_stage.contrastive else of_stage.num_chains
+    steps = chains * (of_stage.langevin_steps + GRADIENT_STEPS) + pictures * GRADIENT_STEPS
+    cost = steps * architecture_at(params, architecture, stage).operations(of_stage.side)
+    return CANVAS_COST * cost if stage >= params.coarse_stages + params.layer_stages else cost
 
 
 def _metrics_point(progress: TrainingProgress, gain: float) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """Create, cancel and resume jobs: check the request, write the row, then notify the workers."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -121,8 +122,14 @@ def _require_learnable(job: Job, wanted: Mapping[str, int]) -> None:
     if not job.params.get("canvas_iterations"):
         if "canvas_iterations" in wanted:
             raise _wrong("canvas_iterations", "the job was not asked for a canvas; ask for more iterations")
-    elif job.progress["stage"] == job.progress["stages"] and wanted.get("iterations", 0) > job.params["iterations"]:
+    elif wanted.get("iterations", 0) > job.params["iterations"] and _stages_done(job) >= job.progress["stages"] - 1:
         raise _wrong("iterations", "the job has begun its canvas, its last stage: ask for more canvas_iterations")
+
+
+def _stages_done(job: Job) -> int:
+    """Return how many stages were complete at the last checkpoint, which its name says; 0 without one."""
+    found = re.search(r"/checkpoint-(\d+)-\d+\.", job.checkpoint or "")
+    return int(found[1]) if found else 0
 
 
 def _wrong(name: str, message: str) -> Problem:

@@ -1,4 +1,4 @@
-"""The coarse level: the whole training picture at a fraction of its size, learned first.
+"""The coarse level: the training picture at a fraction of its size, learned first.
 
 A net sees some twenty pixels. At a fraction of the photograph's size these hold the layout of its elements: bricks in
 rows, stones beside each other. What is synthesized there, enlarged, is where the canvas begins; the net of the full
@@ -15,15 +15,22 @@ from torch.nn import functional
 from core.pictures.images import Levels, resize_periodic
 from core.pictures.parts import NothingToLearn
 from core.pictures.training_set import TrainingSet, measure_levels
+from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams
+from core.theory.learning import observed_units
+from core.theory.model import Architecture
 
-MEASURED = 16  # training pictures that the contrast is measured on
+HELD = 16  # training pictures that are held in memory, made smaller; of more, so many are measured
 MIN_STD = 1.0  # grey levels of what is left of the pictures: with less there is no layout to learn
+MIN_KNOWN = 0.5  # share of the pixels behind one of these that must be known
 
 
 @dataclass(frozen=True)
 class CoarseLevel:
-    """The training pictures made smaller, and how their contrast was restored: shrinking takes some of it."""
+    """The training pictures made smaller, and how their contrast was restored: shrinking takes some of it.
+
+    All channels have one gain, also those of a material's maps.
+    """
 
     pictures: TrainingSet
     levels: Levels
@@ -34,18 +41,28 @@ class CoarseLevel:
         return self.levels.gain
 
     @classmethod
-    def of(cls, pictures: TrainingSet, params: LearningParams) -> "CoarseLevel | None":
-        """Return the level that `params` (`LearningParams.of_stage`) describe; None if it would be of one colour."""
+    def of(cls, pictures: TrainingSet, params: LearningParams, architecture: Architecture) -> "CoarseLevel | None":
+        """Return the level that `params` (`LearningParams.of_stage`) describe.
+
+        None if nothing can be learned there: what is left of the pictures is of one colour, or no unit of the net sees
+        known pixels alone.
+        """
         side, own_mean = params.image_size, params.even_light is not None
-        measured = [shrunk(pictures.read([index]), side)[0].cpu() for index in range(min(MEASURED, pictures.count))]
+        small = torch.cat([shrunk(pictures.read([index]), side) for index in range(min(HELD, pictures.count))])
+        units = observed_units(small, architecture, boundary_of_pictures(params.boundary))
+        if units is not None and not units.flatten(1).any(dim=1).all():
+            return None
         try:
-            levels, std = measure_levels(measured, params.contrast, own_mean)
+            levels, std = measure_levels(list(small.cpu()), params.contrast, own_mean)
         except NothingToLearn:
             return None
         if std < MIN_STD * levels.gain:
             return None
+        held = levels.standardize(small, own_mean)
 
         def read(indices: Sequence[int]) -> Tensor:
+            if pictures.count <= HELD:
+                return held[list(indices)]
             return levels.standardize(shrunk(pictures.read(indices), side), own_mean)
 
         return cls(replace(pictures, std=std, box=levels.box, read=read), levels)
@@ -56,8 +73,16 @@ class CoarseLevel:
 
 
 def shrunk(pictures: Tensor, side: int) -> Tensor:
-    """Return pictures (N, C, S, S) with `side` pixels along each side, each a mean. Unknown ones (NaN) stay unknown."""
-    return functional.interpolate(pictures, (side, side), mode="area")
+    """Return pictures (N, C, S, S) with `side` pixels along each side, each the mean of the known ones behind it.
+
+    It is unknown (NaN) if fewer than MIN_KNOWN of them are known.
+    """
+    means = functional.interpolate(pictures.nan_to_num(0.0), (side, side), mode="area")
+    unknown = pictures[:, :1].isnan()
+    if not unknown.any():
+        return means
+    known = functional.interpolate((~unknown).to(means), (side, side), mode="area")
+    return torch.where(known < MIN_KNOWN, torch.nan, means / known.clamp(min=MIN_KNOWN))
 
 
 def enlarged(picture: Tensor, side: int, noise_std: float, generator: torch.Generator) -> Tensor:

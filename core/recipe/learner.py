@@ -33,7 +33,7 @@ from core.recipe.best_state import BestStateSelection
 from core.recipe.coarse_level import CoarseLevel, enlarged
 from core.recipe.diagnosis import Health, measure_health
 from core.recipe.early_stopping import EarlyStopping
-from core.recipe.recovery import Recovery
+from core.recipe.recovery import LearningDiverged, Recovery
 from core.recipe.rendering import render_chains
 from core.recipe.scaling import Whitening, learning_rate_scales, scale_weights
 from core.recipe.schedule import last_iteration, learning_rate
@@ -128,7 +128,8 @@ class Learner:
         If all stages are done, those of the last.
         """
         params = self.params.of_stage(min(stage, self.params.stages - 1))
-        self.coarse_level = CoarseLevel.of(self.pictures, params) if stage < self.params.coarse_stages else None
+        is_coarse = stage < self.params.coarse_stages
+        self.coarse_level = CoarseLevel.of(self.pictures, params, self.architecture) if is_coarse else None
         self.stage, self.stage_params = stage, params
         self.stage_pictures = self.coarse_level.pictures if self.coarse_level else self.pictures
         self.examples = examples_of(self.stage_pictures, params)
@@ -154,7 +155,8 @@ class Learner:
     def iterate(self) -> Iterator[TrainingProgress]:
         """Learn to the end, stage by stage, and yield after each iteration. The state is consistent in between.
 
-        Raises LearningDiverged if learning fails and no smaller learning rate helps.
+        Raises LearningDiverged if learning fails and no smaller learning rate helps. If that is on the coarse level,
+        learning goes on without it.
         """
         while self.state.stage < self.params.stages:
             while self.state.iteration < self.last_iteration:
@@ -168,13 +170,14 @@ class Learner:
 
     def _finish_stage(self) -> None:
         """Finish a stage, and begin the next if there is one."""
-        params = self.params
-        if self.state.stage < params.coarse_stages:
-            self._begin_full_size()
-            return
-        grow(self.state, params, self.architecture, self._optimizer)
-        if params.coarse_stages + params.layer_stages <= self.state.stage < params.stages:
+        params, stage = self.params, self.state.stage
+        if stage < params.coarse_stages:
+            net, chains = self.state.net, self.state.chains
+            self._begin_full_size(self.in_full_contrast(render_chains(net, chains, self.stage_params, self.engine)))
+        elif stage + 1 == params.coarse_stages + params.layer_stages < params.stages:
             self._begin_canvas()
+        else:
+            grow(self.state, params, self.architecture, self._optimizer)
 
     def update(self) -> Health:
         """Run one iteration of Algorithm 1 and measure its health."""
@@ -190,7 +193,14 @@ class Learner:
 
     def _judge(self, health: Health) -> bool:
         """Roll the new state back if learning failed, and return False; else compare it with earlier ones."""
-        if self.recovery.recover(self.state, health):
+        try:
+            failed = self.recovery.recover(self.state, health)
+        except LearningDiverged:
+            if self.state.stage >= self.params.coarse_stages:
+                raise
+            self._begin_full_size(None)  # the canvas can do without the coarse picture
+            return False
+        if failed:
             self.best_state.forget_outdated(self.state)
             return False
         self.early_stopping.consider(self.state, health)
@@ -225,12 +235,11 @@ class Learner:
         start = start_learning(self.stage_pictures, self.stage_params, initialize)
         return TrainingState(start.net, start.chains, self._optimizer(start.net), start.generator, stage=self.stage)
 
-    def _begin_full_size(self) -> None:
-        """Begin to learn the pictures at their full size, and keep the picture of the coarse level for the canvas."""
-        before = self.state
-        picture = self.in_full_contrast(render_chains(before.net, before.chains, self.stage_params, self.engine))
+    def _begin_full_size(self, picture: Tensor | None) -> None:
+        """Begin to learn the pictures at their full size. picture: of the coarse level, kept for the canvas."""
+        recoveries = self.state.recoveries
         self._set_stage(self.params.coarse_stages)
-        self.state = replace(self._begin(), recoveries=before.recoveries, coarse_picture=picture)
+        self.state = replace(self._begin(), earlier_recoveries=recoveries, coarse_picture=picture)
         self._make_parts()
 
     def in_full_contrast(self, images: Tensor) -> Tensor:
@@ -239,14 +248,21 @@ class Learner:
 
     def _begin_canvas(self) -> None:
         """Continue with one chain as large as the pictures: the coarse picture, or a `patchwork` of the chains."""
-        state = self.state
-        self._set_stage(state.stage)
-        side = chain_side(self.params.layers, self.stage_params.side, self.params.boundary)
-        if state.coarse_picture is None:
-            chains = patchwork(state.chains, side, side, self.architecture.total_stride, state.generator)
+        state, params = self.state, self.params
+        side = chain_side(params.layers, params.of_stage(state.stage + 1).side, params.boundary)
+        if state.coarse_picture is not None:
+            chains = enlarged(state.coarse_picture, side, params.picture_noise, state.generator)
         else:
-            chains = enlarged(state.coarse_picture, side, self.params.picture_noise, state.generator)
+            stride, before = self.architecture.total_stride, state.generator.get_state()
+            try:
+                chains = patchwork(state.chains, side, side, stride, state.generator, self.check_interrupt)
+            except BaseException:  # as in `update`
+                state.generator.set_state(before)
+                raise
+        state.finish_stage()
+        self._set_stage(state.stage)
         state.begin_stage(state.net, self._optimizer(state.net), chains)
+        state.coarse_picture = None
         self._make_parts()
 
     def _optimizer(self, net: GenerativeConvNet) -> Adam:
@@ -279,7 +295,7 @@ class Learner:
             iterations=self.stage_params.iterations,
             learning_rate=self.learning_rate,
             health=health,
-            recoveries=self.state.recoveries,
+            recoveries=self.state.all_recoveries,
             last_iteration=self.last_iteration,
             iterations_before=self.params.iterations_before(self.state.stage),
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from core.engine.parallel import threads
 from core.recipe.adam import Adam
 from core.theory.model import GenerativeConvNet
 
@@ -32,7 +33,8 @@ class SpectralDescent(Adam):
         if index in self._by_moments:
             super()._move(index, parameter, gradient, rate)
         else:
-            parameter.sub_(rate * with_equal_singular_values(gradient))
+            with threads(1):  # so that rounding does not depend on their number
+                parameter.sub_(rate * with_equal_singular_values(gradient))
 
 
 def with_equal_singular_values(gradient: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ class Snapshot:
 class TrainingState(LearningState):
     """The state of `core.recipe.learner`; see `LearningState` for the part that the paper has.
 
+    recoveries: how often the present net was rolled back; earlier_recoveries: that of the coarse level.
     learning_rate_scale: what recoveries have reduced the learning rate to. wide_for: iterations in a row for which the
     chains were too widely spread (`core.recipe.diagnosis.is_wide`). good_states: to roll back to. best: of this stage,
     if params.keep_nearest; its numbers["distance"] is the distance to the training pictures. distances: of the chains
@@ -50,6 +51,7 @@ class TrainingState(LearningState):
     best: Snapshot | None = None
     distances: list[float] = field(default_factory=list)
     steady_at: int | None = None
+    earlier_recoveries: int = 0
     coarse_picture: Tensor | None = None
 
     def prepare_to_continue(self, params: LearningParams) -> None:
@@ -116,6 +118,11 @@ class TrainingState(LearningState):
             self.best = None
 
     @property
+    def all_recoveries(self) -> int:
+        """How often learning was rolled back on all levels."""
+        return self.earlier_recoveries + self.recoveries
+
+    @property
     def best_iteration(self) -> int:
         """The iteration of the best state, which there must be."""
         assert self.best is not None
@@ -144,6 +151,8 @@ class TrainingState(LearningState):
             "recoveries": self.recoveries,
             "wide_for": self.wide_for,
         }
+        if self.earlier_recoveries:
+            numbers["earlier_recoveries"] = self.earlier_recoveries
         if self.steady_at is not None:
             numbers["steady_at"] = self.steady_at
         numbers |= {f"{_SCALE}.{index}": scale for index, scale in enumerate(self.optimizer.scales)}
@@ -196,6 +205,7 @@ class TrainingState(LearningState):
             best=best,
             distances=distances,
             steady_at=steady_at,
+            earlier_recoveries=int(numbers.get("earlier_recoveries", 0)),
             coarse_picture=None if coarse_picture is None else coarse_picture.to(device, copy=True),
         )
 

@@ -22,6 +22,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 OptimizerName = Literal["adam", "spectral"]
 
 MAX_SEED = 2**63 - 1
+MIN_SIDE = 16  # pixels along each side of a picture that is learned whole
 MIN_COMPARED_SIDE = 7  # pixels: pictures are compared by patches of this side
 MAX_IMAGE_SIZE = 4096  # pixels along each side of a training picture
 MAX_WHOLE_SIZE = 1024  # if it is learned whole
@@ -38,6 +39,18 @@ def _check_room(side: int, layers: Sequence[LayerParams]) -> None:
         raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
 
 
+def _canvas_side(image_size: int, patch_size: int, any_angle: bool) -> int:
+    """Return the side of the canvas: of the picture, or what is known of it at any angle, up to MAX_WHOLE_SIZE."""
+    known = max(turned_side(image_size), patch_size) if any_angle else image_size
+    return min(known, MAX_WHOLE_SIZE)
+
+
+def _coarse_sides(image_size: int, patch_size: int, any_angle: bool, factor: int) -> tuple[int, int]:
+    """Return the side of the picture on the coarse level, and that of the chain, which becomes the canvas."""
+    picture, chain = (round(side / factor) for side in (image_size, _canvas_side(image_size, patch_size, any_angle)))
+    return picture, min(chain, turned_side(picture)) if any_angle else chain
+
+
 class LearningParams(BaseModel, LearnedSize):
     """Everything that decides what a training job learns. Grey levels run from 0 to 255."""
 
@@ -46,7 +59,7 @@ class LearningParams(BaseModel, LearnedSize):
     image_size: Annotated[
         int,
         Field(
-            ge=16,
+            ge=MIN_SIDE,
             le=MAX_IMAGE_SIZE,
             description="Side in pixels to which training pictures are scaled and cropped; also the side of the "
             f"chains, unless patch_size is set. More than {MAX_WHOLE_SIZE} needs patch_size.",
@@ -184,7 +197,7 @@ class LearningParams(BaseModel, LearnedSize):
         Field(
             description="How the filters move along their gradient. adam: each weight by about the same amount. "
             "spectral: by the same amount in all directions of a layer's gradient (its singular vectors), which learns "
-            "the structure of textures in fewer updates. Biases always move by Adam.",
+            "the structure of textures in fewer updates. Biases and the weights of a category always move by Adam.",
         ),
     ] = "adam"
     initialization: Annotated[
@@ -213,9 +226,9 @@ class LearningParams(BaseModel, LearnedSize):
             ge=0,
             le=100_000,
             description="Updates of a last stage, the canvas: one chain as large as the training picture (at most "
-            f"{MAX_WHOLE_SIZE} pixels), laid at first of patches of the learned chains, and compared with the whole "
-            "picture. It learns how elements lie beside each other, at half the learning_rate. Needs patch_size and "
-            "boundary torus. 0: none.",
+            f"{MAX_WHOLE_SIZE} pixels; pictures turned by any angle, as large as is known of them). It begins as the "
+            "coarse picture, enlarged, or else is laid with patches of the learned chains, and learns how elements lie "
+            "beside each other, at half the learning_rate. Needs patch_size and boundary torus. 0: none.",
         ),
     ] = 0
     coarse_factor: Annotated[
@@ -369,6 +382,9 @@ class LearningParams(BaseModel, LearnedSize):
             raise ValueError("must be 0 unless boundary is torus: only windows of a texture continue on a canvas")
         if iterations and "patch_size" in info.data and info.data["patch_size"] is None:
             raise ValueError("must be 0 without patch_size: the pictures are learned whole already")
+        patch_size, layers, size = (info.data.get(name) for name in ("patch_size", "layers", "image_size"))
+        if iterations and patch_size is not None and layers is not None and size is not None:
+            check_net(layers, _canvas_side(size, patch_size, ANY_ANGLE in info.data.get("orientations", ())))
         return iterations
 
     @field_validator("coarse_iterations")
@@ -379,15 +395,14 @@ class LearningParams(BaseModel, LearnedSize):
             return iterations
         if not info.data.get("canvas_iterations", True):
             raise ValueError("must be 0 without canvas_iterations: the canvas is what begins as the coarse picture")
-        side = round(size / factor)
-        if side > MAX_WHOLE_SIZE:
-            raise ValueError(f"needs a coarse_factor by which image_size is at most {MAX_WHOLE_SIZE} pixels")
+        any_angle = ANY_ANGLE in info.data.get("orientations", ())
+        _, side = _coarse_sides(size, info.data.get("patch_size") or size, any_angle, factor)
         try:
+            if side < MIN_SIDE:
+                raise ValueError(f"at least {MIN_SIDE} x {MIN_SIDE} are needed")
             check_net(layers, side)
             if info.data.get("random_lattice"):
                 _check_room(side, layers)
-            if ANY_ANGLE in info.data.get("orientations", ()):
-                check_turnable(side, None, layers)
         except ValueError as error:
             raise ValueError(
                 f"needs a smaller coarse_factor, or must be 0: of the picture, {side} x {side} pixels are left: {error}"
@@ -456,13 +471,13 @@ class LearningParams(BaseModel, LearnedSize):
 
     @property
     def _of_coarse_level(self) -> Self:
-        """These settings with one chain and one picture, made smaller by coarse_factor."""
-        even_light = None if self.even_light is None else max(self.even_light / self.coarse_factor, 1.0)
+        """These settings with one chain, which is enlarged to the canvas, and one picture, made smaller."""
+        patch_size, any_angle = self.patch_size or self.image_size, self.any_angle
+        picture, chain = _coarse_sides(self.image_size, patch_size, any_angle, self.coarse_factor)
         return self.model_copy(
             update={
-                "image_size": round(self.image_size / self.coarse_factor),
-                "patch_size": None,
-                "even_light": even_light,
+                "image_size": picture,
+                "patch_size": None if chain == picture else chain,
                 "layerwise": False,
                 "num_chains": 1,
                 "batch_size": 1,
@@ -473,12 +488,15 @@ class LearningParams(BaseModel, LearnedSize):
         )
 
     @property
+    def _canvas_side(self) -> int:
+        return _canvas_side(self.image_size, self.patch_size or self.image_size, self.any_angle)
+
+    @property
     def _of_canvas(self) -> Self:
         """These settings with one chain and one picture, whole if it is not too large and not turned by any angle."""
-        side = turned_side(self.image_size) if self.any_angle else self.image_size
         return self.model_copy(
             update={
-                "patch_size": None if side == self.image_size <= MAX_WHOLE_SIZE else min(side, MAX_WHOLE_SIZE),
+                "patch_size": None if self._canvas_side == self.image_size else self._canvas_side,
                 "layerwise": False,
                 "num_chains": 1,
                 "batch_size": 1,

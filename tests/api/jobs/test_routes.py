@@ -402,13 +402,15 @@ def test_a_job_that_ended_early_resumes_up_to_its_own_iterations_and_does_not_st
     )
 
 
-def _with_canvas(api: Api, dataset: str, stage: int) -> str:
+def _with_canvas(api: Api, dataset: str, stage: int, checkpoint: str | None = None) -> str:
     """Return the URL of a job of 10 iterations on windows and 6 on a canvas, canceled within `stage`."""
     params = {"image_size": 64, "patch_size": 32, "iterations": 10, "canvas_iterations": 6}
     job = _accepted(api, _train(dataset, **params))
     assert (job["progress"]["stages"], job["progress"]["iterations"]) == (2, 10)
     lease = rows.claim(api.database)
     running.record(api.database, lease, Progress(stage=stage, stages=2, iteration=3, iterations=10), [])
+    if checkpoint is not None:
+        running.checkpoint(api.database, lease, api.blobs.put(lease.path(checkpoint), b"abc"))
     outcomes.cancel(api.database, lease)
     return f"/v1/jobs/{job['id']}"
 
@@ -422,8 +424,15 @@ def test_a_job_with_a_canvas_resumes_with_more_iterations_of_either_stage(api: A
     assert fields(refused) == ["params.canvas_iterations"]
 
 
+@pytest.mark.parametrize("checkpoint", [None, "checkpoint-0-10.safetensors"])
+def test_a_job_whose_canvas_was_lost_resumes_with_more_windows(api: Api, dataset: str, checkpoint: str | None) -> None:
+    """What counts is where the next attempt begins, not what was reported last."""
+    url = _with_canvas(api, dataset, stage=2, checkpoint=checkpoint)
+    assert api.client.post(f"{url}/resume", json={"params": {"iterations": 20}}).json()["params"]["iterations"] == 20
+
+
 def test_a_job_that_has_begun_its_canvas_resumes_with_more_of_its_iterations_alone(api: Api, dataset: str) -> None:
-    url = _with_canvas(api, dataset, stage=2)
+    url = _with_canvas(api, dataset, stage=1, checkpoint="checkpoint-1-0.safetensors")
     assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 20}})) == ["params.iterations"]
     resumed = api.client.post(f"{url}/resume", json={"params": {"iterations": 10, "canvas_iterations": 9}}).json()
     assert (resumed["params"]["iterations"], resumed["params"]["canvas_iterations"]) == (10, 9)

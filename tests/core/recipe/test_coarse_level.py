@@ -9,11 +9,15 @@ from training import assert_same, through_checkpoint_file
 from core.engine import ReferenceEngine
 from core.pictures.images import resize_periodic, rms, standardize
 from core.pictures.training_set import TrainingSet
+from core.recipe import coarse_level
+from core.recipe import learner as learner_module
 from core.recipe.coarse_level import MIN_STD, CoarseLevel, enlarged, shrunk
 from core.recipe.learner import Learner, learn
+from core.recipe.recovery import MAX_RECOVERIES
 from core.recipe.rendering import render_chains
 from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
+from core.theory.learning import architecture_of
 
 WHOLE, WINDOW, COARSE_SIDE = 64, 16, 32
 COARSE, WINDOWS, CANVAS = 4, 5, 3
@@ -54,13 +58,17 @@ def images_of(count=1, channels=1):
     return images - images.mean(dim=(2, 3), keepdim=True)
 
 
+def level_of(images, params):
+    return CoarseLevel.of(TrainingSet.of(images), params.of_stage(0), architecture_of(params, images.shape[1]))
+
+
 def stopped_at(params, step, images):
     return learn(images, params, callback=lambda progress, _: progress.step == step)
 
 
-def test_its_pictures_are_means_of_the_large_ones_stretched_to_the_same_contrast():
+def test_its_pictures_are_means_of_the_large_ones_stretched_to_the_same_contrast(monkeypatch):
     images = 2 * images_of(2)
-    level = CoarseLevel.of(TrainingSet.of(images), params_of(contrast=50.0).of_stage(0))
+    level = level_of(images, params_of(contrast=50.0))
     assert level is not None
     means = images.view(2, 1, COARSE_SIDE, 2, COARSE_SIDE, 2).mean(dim=(3, 5))
     found = level.pictures.read([0, 1])
@@ -69,18 +77,28 @@ def test_its_pictures_are_means_of_the_large_ones_stretched_to_the_same_contrast
     assert level.pictures.std == pytest.approx(50, rel=1e-3)
     assert torch.allclose(level.in_full_contrast(found), means, atol=1e-3)
     assert torch.equal(level.pictures.read([1]), found[1:]), "each is read alone alike"
+    monkeypatch.setattr(coarse_level, "HELD", 1)
+    of_many = level_of(images, params_of(contrast=50.0))
+    assert torch.allclose(of_many.in_full_contrast(of_many.pictures.read([1, 0])), means[[1, 0]], atol=1e-3)
     assert (level.pictures.box.project(found) - found).abs().max() < 1e-3
-    plain = CoarseLevel.of(TrainingSet.of(images), params_of().of_stage(0))
+    plain = level_of(images, params_of())
     assert plain is not None
     assert plain.gain == 1.0
 
 
-def test_unknown_pixels_stay_unknown():
+def test_a_pixel_of_which_most_is_unknown_is_unknown_and_others_are_means_of_what_is_known():
     images = images_of()
     images[..., 5, 7] = torch.nan
-    level = CoarseLevel.of(TrainingSet.of(images), params_of().of_stage(0))
+    images[..., 20, 8] = images[..., 20, 9] = images[..., 21, 9] = torch.nan  # three of four
+    level = level_of(images, params_of())
     assert level is not None
-    assert level.pictures.read([0]).isnan().nonzero().tolist() == [[0, 0, 2, 3]]
+    assert level.pictures.read([0]).isnan().nonzero().tolist() == [[0, 0, 10, 4]]
+    assert level.in_full_contrast(level.pictures.read([0]))[0, 0, 2, 3] == pytest.approx(
+        images[0, 0, 4:6, 6:8].nanmean().item(), abs=1e-3
+    )
+    images[..., 9:] = torch.nan
+    assert level_of(images, params_of()) is None, "no unit sees known pixels alone"
+    assert next(iter(Learner(images, params_of()).iterate())).stage == 2
 
 
 def test_it_comes_first_and_the_canvas_begins_as_its_picture_enlarged():
@@ -174,5 +192,67 @@ def test_a_failure_in_it_is_rolled_back_within_it_and_counted():
             state.net.biases[0].data.fill_(-1e6)
 
     state = learn(images_of(), params_of(), callback=spoil)
-    assert (state.recoveries, state.stage, state.iteration) == (1, 3, CANVAS)
+    assert (state.all_recoveries, state.recoveries, state.stage, state.iteration) == (1, 0, 3, CANVAS)
     assert state.learning_rate_scale == 1.0, "the net of the full size is another"
+
+
+def test_if_it_diverges_learning_goes_on_without_it():
+    def spoil(progress, state):
+        if progress.stage == 1:
+            state.net.biases[0].data.fill_(-1e6)
+
+    learner, seen = Learner(images_of(), params_of()), []
+    for progress in learner.iterate():
+        seen.append((progress.stage, progress.iteration, progress.recoveries))
+        spoil(progress, learner.state)
+    assert [one[:2] for one in seen[-WINDOWS - CANVAS :]] == [(2, n + 1) for n in range(WINDOWS)] + [
+        (3, n + 1) for n in range(CANVAS)
+    ]
+    assert (seen[-1][2], learner.state.recoveries) == (MAX_RECOVERIES, 0)
+    resumed = through_checkpoint_file(learner.state, learner.params)
+    assert resumed.all_recoveries == MAX_RECOVERIES
+
+
+@pytest.mark.parametrize("orientations", [("0",), "any"])
+def test_the_canvas_begins_with_elements_of_their_own_size(orientations, monkeypatch):
+    """Waves of 16 pixels are 8 on the coarse level and 16 on the canvas, also if that is a part of the picture."""
+    monkeypatch.setattr(coarse_level, "shrunk", lambda pictures, _: pictures[..., ::2, ::2])
+    column = torch.arange(WHOLE).float()
+    images = (30 * torch.sin(2 * math.pi * column / 16)).expand(1, 1, WHOLE, WHOLE)
+    params = params_of(orientations=orientations, initialization="data", coarse_iterations=1, langevin_steps=1)
+    began: list[torch.Tensor] = []
+
+    class Spy(ReferenceEngine):
+        def run(self, _, images, *_given, **_settings):
+            began.append(images.clone())
+            return images
+
+    monkeypatch.setattr(learner_module, "render_chains", lambda _, chains, *_given: chains)
+    for _ in Learner(images, params, engine=Spy()).iterate():
+        pass
+    row = began[-1][0, 0].mean(dim=0)
+    power = torch.fft.rfft(row - row.mean()).abs()
+    assert len(row) / power.argmax() == pytest.approx(16, rel=0.15)
+
+
+def test_an_interrupt_while_the_canvas_is_laid_leaves_the_windows_as_they_were():
+    params, images = params_of(coarse_iterations=0), images_of()
+    whole = learn(images, params)
+
+    class Stop(Exception):
+        pass
+
+    learner = Learner(images, params)
+    for progress in learner.iterate():
+        if progress.step == WINDOWS:
+            break
+
+    def stop():
+        raise Stop
+
+    learner.check_interrupt = stop
+    with pytest.raises(Stop):
+        next(iter(learner.iterate()))
+    assert (learner.state.stage, learner.state.iteration) == (0, WINDOWS)
+    resumed = through_checkpoint_file(learner.state, params)
+    assert_same(learn(images, params, state=resumed), whole)

@@ -70,10 +70,13 @@ LEVELS = {**GOOD, "image_size": 128, "patch_size": 24, "boundary": "torus", "lay
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"coarse_factor": 16}, "smaller coarse_factor, or must be 0: of the picture, 8 x 8 pixels are left: layers"),
-        ({"orientations": "any", "coarse_factor": 6}, "21 x 21 pixels are left: any needs an image_size of at least"),
-        ({"image_size": 44, "random_lattice": True}, "11 x 11 pixels are left: needs pictures larger than the net's"),
-        ({"image_size": 4096, "coarse_factor": 3}, "by which image_size is at most 1024 pixels"),
+        ({"coarse_factor": 16}, "smaller coarse_factor, or must be 0: of the picture, 8 x 8 pixels are left: at least"),
+        ({"orientations": "any", "coarse_factor": 7}, "pixels are left: at least 16 x 16 are needed"),
+        ({"layers": [{"filters": 2, "kernel_size": 20}], "coarse_factor": 7}, "18 x 18 pixels are left: layers"),
+        (
+            {"layers": [{"filters": 2, "kernel_size": 18, "stride": 2}], "coarse_factor": 7, "random_lattice": True},
+            "18 x 18 pixels are left: needs pictures larger than the net's window",
+        ),
     ],
     ids=str,
 )
@@ -83,11 +86,51 @@ def test_a_coarse_level_that_cannot_be_learned_is_refused(settings, message):
     assert message in what
 
 
+@pytest.mark.parametrize(
+    ("layers", "patch_size", "message"),
+    [
+        ([{"filters": 512, "kernel_size": 3}] * 8, 32, "units"),
+        ([{"filters": 64, "kernel_size": 3}] * 8, 32, "units"),
+    ],
+)
+def test_a_net_that_is_too_large_for_the_canvas_is_refused(layers, patch_size, message):
+    settings = {**LEVELS, "image_size": 1024, "layers": layers, "patch_size": patch_size}
+    where, what = refusal(LearningParams, **settings)
+    assert where == "canvas_iterations"
+    assert message in what
+    LearningParams.model_validate({**settings, "canvas_iterations": 0})
+
+
+@pytest.mark.parametrize(
+    ("image_size", "orientations", "canvas", "coarse"),
+    [
+        (512, ["0"], (512, None), (128, None)),
+        (1024, ["0"], (1024, None), (256, None)),
+        (2048, ["0"], (2048, 1024), (512, 256)),
+        (4096, ["90"], (4096, 1024), (1024, 256)),
+        (512, "any", (512, 358), (128, 86)),
+        (4096, "any", (4096, 1024), (1024, 256)),
+    ],
+)
+def test_coarse_picture_and_canvas_show_the_same_part_of_the_picture(image_size, orientations, canvas, coarse):
+    settings = {**LEVELS, "image_size": image_size, "orientations": orientations, "coarse_iterations": 5}
+    params = LearningParams.model_validate(settings)
+    first, last = params.of_stage(0), params.of_stage(2)
+    assert (last.image_size, last.patch_size) == canvas
+    assert (first.image_size, first.patch_size) == coarse
+    assert last.side / first.side == pytest.approx(last.image_size / first.image_size, rel=0.05)
+
+
+def test_the_canvas_is_never_smaller_than_a_window():
+    params = LearningParams.model_validate({**LEVELS, "image_size": 40, "patch_size": 25, "orientations": "any"})
+    assert params.of_stage(1).side == 25
+
+
 def test_a_coarse_level_is_a_stage_before_the_others_with_a_smaller_picture():
     params = LearningParams.model_validate({**LEVELS, "coarse_iterations": 5, "iterations": 7, "even_light": 20})
     assert (params.stages, params.layer_stages, params.coarse_stages) == (3, 1, 1)
     coarse = params.of_stage(0)
-    assert (coarse.image_size, coarse.side, coarse.even_light, coarse.stages) == (32, 32, 5.0, 1)
+    assert (coarse.image_size, coarse.patch_size, coarse.side, coarse.stages) == (32, None, 32, 1)
     assert [params.of_stage(stage).iterations for stage in range(3)] == [5, 7, 9]
     assert [params.iterations_before(stage) for stage in range(4)] == [0, 5, 12, 21]
     assert params.of_stage(1) == LearningParams.model_validate(

@@ -182,8 +182,9 @@ export async function resume(id, params) {
 export function partOfLearning({ params, progress: { stages } }, stage, total = false) {
   const coarse = params.coarse_iterations ? 1 : 0;
   const layers = stages - coarse - (params.canvas_iterations ? 1 : 0);
+  if (!stage) return ""; // before the worker has said where it is
   if (stage <= coarse) return "coarse picture, ";
-  if (stage > coarse + layers) return "whole picture, ";
+  if (stage > coarse + layers) return "canvas, ";
   if (layers > 1) return total ? `layer ${stage - coarse} of ${layers}, ` : `layer ${stage - coarse}, `;
   return stages > 1 ? "windows, " : "";
 }

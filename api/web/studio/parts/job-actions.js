@@ -110,7 +110,7 @@ async function goFurther(job) {
   const iterations = job.params[name];
   const done = job.progress.iteration; // fewer than its iterations if it ended early
   const offered = done < iterations ? iterations : Math.round(iterations * 1.5);
-  const where = job.params.canvas_iterations ? " on the whole picture" : "";
+  const where = job.params.canvas_iterations ? " on the canvas" : "";
   await prompt("Go further", `Steps in all${where}; it has done ${done.toLocaleString("en")}`, offered, "Learn on", (wanted) => resume(job.id, { [name]: Number(wanted) }), "number");
 }
 
