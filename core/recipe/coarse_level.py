@@ -20,7 +20,7 @@ from core.schemas.learning import LearningParams
 from core.theory.learning import observed_units
 from core.theory.model import Architecture
 
-HELD = 16  # training pictures that are held in memory, made smaller; of more, so many are measured
+KEPT = 16  # training pictures that stay in memory, made smaller; of more, so many are measured
 MIN_STD = 1.0  # grey levels of what is left of the pictures: with less there is no layout to learn
 MIN_KNOWN = 0.5  # share of the pixels behind one of these that must be known
 
@@ -48,7 +48,7 @@ class CoarseLevel:
         known pixels alone.
         """
         side, own_mean = params.image_size, params.even_light is not None
-        small = torch.cat([shrunk(pictures.read([index]), side) for index in range(min(HELD, pictures.count))])
+        small = torch.cat([shrunk(pictures.read([index]), side) for index in range(min(KEPT, pictures.count))])
         units = observed_units(small, architecture, boundary_of_pictures(params.boundary))
         if units is not None and not units.flatten(1).any(dim=1).all():
             return None
@@ -58,11 +58,11 @@ class CoarseLevel:
             return None
         if std < MIN_STD * levels.gain:
             return None
-        held = levels.standardize(small, own_mean)
+        kept = levels.standardize(small, own_mean)
 
         def read(indices: Sequence[int]) -> Tensor:
-            if pictures.count <= HELD:
-                return held[list(indices)]
+            if pictures.count <= KEPT:
+                return kept[list(indices)]
             return levels.standardize(shrunk(pictures.read(indices), side), own_mean)
 
         return cls(replace(pictures, std=std, box=levels.box, read=read), levels)

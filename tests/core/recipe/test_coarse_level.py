@@ -77,7 +77,7 @@ def test_its_pictures_are_means_of_the_large_ones_stretched_to_the_same_contrast
     assert level.pictures.std == pytest.approx(50, rel=1e-3)
     assert torch.allclose(level.in_full_contrast(found), means, atol=1e-3)
     assert torch.equal(level.pictures.read([1]), found[1:]), "each is read alone alike"
-    monkeypatch.setattr(coarse_level, "HELD", 1)
+    monkeypatch.setattr(coarse_level, "KEPT", 1)
     of_many = level_of(images, params_of(contrast=50.0))
     assert torch.allclose(of_many.in_full_contrast(of_many.pictures.read([1, 0])), means[[1, 0]], atol=1e-3)
     assert (level.pictures.box.project(found) - found).abs().max() < 1e-3
