@@ -407,6 +407,30 @@ def test_curves_are_drawn_when_there_are_new_points_and_many_at_once(studio: Stu
     assert 0 < found["drawn by points"] <= 2 * studio.page.locator(".chart").count()
 
 
+# What the studio calls each stage of a job, and the iterations before it. A job that has not begun is in stage 0.
+PARTS = """async (jobs) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const { iterationsBefore, partOfLearning } = await import(`${folder}data/jobs.js`);
+  const stages = (job) => Array.from({ length: job.progress.stages + 1 }, (_, stage) => stage);
+  const told = (job, stage) => [partOfLearning(job, stage, true), iterationsBefore(job, stage)];
+  return jobs.map((job) => stages(job).map((stage) => told(job, stage)));
+}"""
+
+
+def test_a_job_says_which_part_of_learning_it_is_at(studio: Studio) -> None:
+    plain = {"params": {"iterations": 7, "coarse_iterations": 0, "canvas_iterations": 0}, "progress": {"stages": 1}}
+    older = {"params": {"iterations": 7}, "progress": {"stages": 2}}  # of a version without coarse level and canvas
+    photo = {"params": {"iterations": 7, "coarse_iterations": 5, "canvas_iterations": 3}, "progress": {"stages": 3}}
+    grown = {"params": {"iterations": 7, "coarse_iterations": 5, "canvas_iterations": 3}, "progress": {"stages": 4}}
+    studio.open("make")
+    assert studio.page.evaluate(PARTS, [plain, older, photo, grown]) == [
+        [["", 0], ["", 0]],
+        [["", 0], ["layer 1 of 2, ", 0], ["layer 2 of 2, ", 7]],
+        [["", 0], ["coarse picture, ", 0], ["windows, ", 5], ["canvas, ", 12]],
+        [["", 0], ["coarse picture, ", 0], ["layer 1 of 2, ", 5], ["layer 2 of 2, ", 12], ["canvas, ", 19]],
+    ]
+
+
 # Tell the page ten times of a job, then of ten points, then of two behind which learning has gone back.
 CURVES = """async (id) => {
   const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
