@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.pictures.patchwork import right_of_cut
+
 BLOCK = 24  # side in pixels
 OVERLAP = 4  # pixels; a sixth of a block, as in the paper
 TOLERANCE = 0.1  # blocks whose error exceeds the smallest by at most this share are candidates
@@ -35,26 +37,6 @@ def quilt(picture: Tensor, generator: torch.Generator, block: int = BLOCK, overl
                 replace[:, :overlap] &= right_of_cut(difference[:, :overlap])
             target[:, replace] = new[:, replace]
     return canvas[:, :height, :width]
-
-
-def right_of_cut(difference: Tensor) -> Tensor:
-    """Return the mask (H, W) of the pixels on the minimum error boundary cut and to its right (sec. 2.1).
-
-    The cut is the cheapest path from top to bottom: E[i, j] = difference[i, j] + min(E[i-1, j-1], E[i-1, j],
-    E[i-1, j+1]), traced back from the smallest E of the last row.
-    """
-    costs = [difference[0]]
-    for line in difference[1:]:
-        above = F.pad(costs[-1], (1, 1), value=torch.inf)
-        costs.append(line + above.unfold(0, 3, 1).amin(dim=1))
-    right = torch.zeros_like(difference, dtype=torch.bool)
-    column = int(costs[-1].argmin())
-    right[-1, column:] = True
-    for row in reversed(range(len(costs) - 1)):
-        leftmost = max(column - 1, 0)
-        column = leftmost + int(costs[row][leftmost : column + 2].argmin())
-        right[row, column:] = True
-    return right
 
 
 def _overlap_errors(picture: Tensor, target: Tensor, filled: Tensor) -> Tensor:

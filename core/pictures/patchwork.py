@@ -1,7 +1,12 @@
-"""Larger periodic pictures, laid with patches of smaller ones: where Langevin dynamics starts from."""
+"""Larger periodic pictures, laid with patches of smaller ones: where Langevin dynamics starts from.
+
+As in image quilting (Efros and Freeman 2001), a patch is the best fitting of some random ones, and is cut where it
+differs least from what is laid.
+"""
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,7 +14,9 @@ PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
 MAX_PATCH = 256  # pixels: the side of a patch of larger chains
 CANDIDATES = 48  # random patches of up to CANDIDATE_SIDE pixels; the best fitting one is laid
 CANDIDATE_SIDE = 64  # of larger patches more are tried, in proportion to their area: a picture needs fewer of them
-MARGIN = 6  # pixels around a patch that are compared with what is already laid
+MARGIN = 0.1  # of a patch's side, on each side of it: there it is compared with what is laid, and cut
+MIN_MARGIN = 6  # pixels
+MAX_COMPARED = 4096  # pixels of a margin, evenly spread over it
 
 
 def patch_side(chains: Tensor) -> int:
@@ -27,38 +34,83 @@ def patchwork(
 ) -> Tensor:
     """Lay a periodic picture (1, C, height, width) with random patches of periodic chains `start` (M, C, S, S).
 
-    For each place, random patches are compared with what is already laid around it, and the one with the
-    smallest squared difference is laid. Patches begin at multiples of the net's stride, anywhere on the chains. The
-    picture is not a sample of the model along the seams; the Langevin dynamics repairs these seams in fewer steps than
-    it needs to grow structure from noise.
+    For each place, random patches are compared with what is already laid around it, and the one with the smallest
+    squared difference is laid. Patches begin at multiples of the net's stride, anywhere on the chains. The picture is
+    not a sample of the model along the seams; the Langevin dynamics repairs these seams in fewer steps than it needs to
+    grow structure from noise.
     `after_row` is called after each row of patches; an exception it raises ends the work.
     """
     size = max(patch_side(start) // stride, 1) * stride
+    margin = max(round(MARGIN * size), MIN_MARGIN)
     tried = max(CANDIDATES, round(CANDIDATES * (size / CANDIDATE_SIDE) ** 2))
     chains = start.movedim(1, -1).contiguous()
     picture = start.new_zeros(height, width, start.shape[1])
     is_laid = torch.zeros(height, width, dtype=torch.bool, device=start.device)
     for top in range(0, height, size):
         for left in range(0, width, size):
-            rows, columns = range(top, min(top + size, height)), range(left, min(left + size, width))
+            down, across = (
+                _with_margin(first, size, side, margin, start) for first, side in ((top, height), (left, width))
+            )
+            rows, columns = down[:, None] % height, across % width
+            known = is_laid[rows, columns].nonzero()
+            compared = known[:: max(len(known) // MAX_COMPARED, 1)]
             corners = _random_corners(start, stride, tried, generator)
-            down, across = _with_margin(rows, start), _with_margin(columns, start)
-            known = is_laid[(down % height)[:, None], across % width].nonzero()
-            down, across = down[known[:, 0]], across[known[:, 1]]
-            candidates = _cut(chains, corners, down - top, across - left)
-            errors = (candidates - picture[down % height, across % width]).square().sum(dim=(1, 2))
+            candidates = _cut(chains, corners, down[compared[:, 0]] - top, across[compared[:, 1]] - left)
+            laid = picture[rows[compared[:, 0], 0], columns[compared[:, 1]]]
+            errors = (candidates - laid).square().sum(dim=(1, 2))
             best = corners[errors.argmin()][None]
-            down, across = (torch.arange(len(lines), device=start.device) for lines in (rows, columns))
-            picture[rows.start : rows.stop, columns.start : columns.stop] = _cut(chains, best, down[:, None], across)[0]
-            is_laid[rows.start : rows.stop, columns.start : columns.stop] = True
+            patch = _cut(chains, best, (down - top)[:, None], across - left)[0]
+            chosen = _inside_cuts((patch - picture[rows, columns]).square().sum(dim=-1), is_laid[rows, columns], margin)
+            picture[rows, columns] = torch.where(chosen[..., None], patch, picture[rows, columns])
+            is_laid[rows, columns] = True
         if after_row is not None:
             after_row()
     return picture.movedim(-1, 0)[None].contiguous()
 
 
-def _with_margin(lines: range, like: Tensor) -> Tensor:
-    """Return the lines of a patch and MARGIN lines before and after it."""
-    return torch.arange(lines.start - MARGIN, lines.stop + MARGIN, device=like.device)
+def _with_margin(first: int, size: int, side: int, margin: int, like: Tensor) -> Tensor:
+    """Return the lines of a patch, with those of the margins that are laid already: not after the last patch but one.
+
+    The picture has `side` lines. After the last patch its first lines come again.
+    """
+    end = min(first + size, side)
+    before, after = (margin if first else 0), (margin if first and end == side else 0)
+    return torch.arange(first - before, end + after, device=like.device)
+
+
+def _inside_cuts(difference: Tensor, is_laid: Tensor, margin: int) -> Tensor:
+    """Return which pixels of a patch with its margins are laid: those inside the cuts through the laid margins.
+
+    difference (H, W): to what is laid. is_laid: bool (H, W).
+    """
+    chosen = torch.ones_like(is_laid)
+    for turns in range(4):  # the margin on the left, then the others, turned there
+        turned, laid = (torch.rot90(one, turns) for one in (difference, is_laid))
+        if laid[:, :margin].all() and not laid.all():
+            inside = torch.ones_like(laid)
+            inside[:, :margin] = right_of_cut(turned[:, :margin])
+            chosen &= torch.rot90(inside, -turns)
+    return chosen
+
+
+def right_of_cut(difference: Tensor) -> Tensor:
+    """Return the mask (H, W) of the pixels on the minimum error boundary cut and to its right.
+
+    The cut is the cheapest path from top to bottom: E[i, j] = difference[i, j] + min(E[i-1, j-1], E[i-1, j],
+    E[i-1, j+1]), traced back from the smallest E of the last row (Efros and Freeman 2001, sec. 2.1).
+    """
+    costs = difference.cpu().double().numpy().copy()
+    for row in range(1, len(costs)):
+        above = np.pad(costs[row - 1], 1, constant_values=np.inf)
+        costs[row] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
+    right = torch.zeros(difference.shape, dtype=torch.bool)
+    column = int(costs[-1].argmin())
+    right[-1, column:] = True
+    for row in reversed(range(len(costs) - 1)):
+        leftmost = max(column - 1, 0)
+        column = leftmost + int(costs[row, leftmost : column + 2].argmin())
+        right[row, column:] = True
+    return right.to(difference.device)
 
 
 def _random_corners(start: Tensor, stride: int, count: int, generator: torch.Generator) -> Tensor:
