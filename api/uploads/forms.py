@@ -13,10 +13,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api.app_state import AppState
 from api.errors import Problem, validation_problem
+from core.storage.tables import NAME_LENGTH
 
 SPOOL_BYTES = 1 << 14  # a file is held in memory up to this size, and written to disk beyond it
 MAX_FIELDS, FIELD_BYTES = 100, 1 << 16  # of a form's other fields, which are held in memory
-NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.schemas.materials import MaterialMap
 from core.storage.blobs import StoredBlob
-from core.storage.tables import Artifact, Job, Model
+from core.storage.tables import NAME_LENGTH, Artifact, Job, Model
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,13 @@ def attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
 def add_model(session: Session, job: Job, model: NewModel) -> None:
     """Add the model that a job has learned.
 
-    The first is named as the job says. One that the job learns when it is resumed is another model, and has no name.
+    The first is named as the job says. One that the job learns when it is resumed is another model: "Bricks 2".
     """
     session.add(
         Model(
             id=model.id,
             owner_seq=job.owner_seq,
-            name=job.model_name if job.model_id is None else None,
+            name=job.model_name if job.model_id is None else _next_name(session, job),
             job_id=job.id,
             params=model.params,
             channels=model.channels,
@@ -68,6 +70,16 @@ def add_model(session: Session, job: Job, model: NewModel) -> None:
         )
     )
     job.model_id = model.id
+
+
+def _next_name(session: Session, job: Job) -> str | None:
+    """Return the job's name for its model with the first number from 2 on that none of the owner's models has."""
+    if job.model_name is None:
+        return None
+    stem = job.model_name[: NAME_LENGTH - len(" 999")]
+    names = Model.name.startswith(stem, autoescape=True)
+    taken = set(session.scalars(select(Model.name).where(Model.owner_seq == job.owner_seq, names)))
+    return next(name for number in count(2) if (name := f"{stem} {number}") not in taken)
 
 
 def _columns(stored: StoredBlob) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from core.storage.clock import now
 
 Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only for an INTEGER PRIMARY KEY
 
+NAME_LENGTH = 200  # of what owners call their models and datasets
 NO_OWNER = 0  # owner in IdempotencyKey for rows without an owner, because a primary key cannot be NULL
 
 
@@ -101,7 +102,7 @@ class Dataset(Owned, Base):
 
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(40), unique=True)
-    name: Mapped[str | None] = mapped_column(String(200))
+    name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     created_at: Mapped[float] = mapped_column(default=now())
     skipped: Mapped[list[dict[str, str]]] = mapped_column(JSON, default=list, server_default="[]")  # file and reason
     images: Mapped[list["DatasetImage"]] = relationship(
@@ -168,7 +169,7 @@ class Job(Owned, Base):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     notified_at: Mapped[float | None]
     checkpoint: Mapped[str | None] = mapped_column(Text)  # path in the blob store
-    model_name: Mapped[str | None] = mapped_column(String(200))  # what the model that it learns will be called
+    model_name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))  # what the model that it learns will be called
     replays: Mapped[dict[str, Any] | None]  # core.schemas.jobs.Replay, if the job makes a picture again
 
     shards: Mapped[int] = mapped_column(default=0)
@@ -234,7 +235,7 @@ class Model(Owned, BlobColumns, Base):
 
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(40), unique=True)
-    name: Mapped[str | None] = mapped_column(String(200))
+    name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     created_at: Mapped[float] = mapped_column(default=now())
     job_id: Mapped[str | None] = mapped_column(String(40))
     params: Mapped[dict[str, Any]]  # parameters of the training
