@@ -9,8 +9,9 @@ from starlette.datastructures import UploadFile
 from api.datasets.zip_upload import ZIP_SIGNATURES
 from api.errors import Problem
 from api.openapi import BINARY
-from api.uploads.forms import NAME_LENGTH, FormFile, UploadForm
+from api.uploads.forms import FormFile, UploadForm
 from core.schemas.materials import MAX_CHANNELS
+from core.storage.tables import NAME_LENGTH
 
 FIELDS: dict[str, Any] = {
     "images": {

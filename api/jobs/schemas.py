@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from api.pagination import Time
 from api.public_urls import public_url
 from api.thumbnails import thumbnail_url
-from api.uploads.forms import NAME_LENGTH
 from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
@@ -15,7 +14,7 @@ from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import SampleParams
 from core.schemas.times import utc_datetime
-from core.storage.tables import Artifact, Job, Preview
+from core.storage.tables import NAME_LENGTH, Artifact, Job, Preview
 
 Id = Annotated[str, Field(min_length=1, max_length=40)]
 

@@ -18,9 +18,9 @@ from api.models.schemas import ModelIn, ModelOut
 from api.openapi import BINARY, OCTETS, file_response, form_body
 from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
-from api.uploads.forms import NAME_LENGTH, UploadForm, UploadFormDep
+from api.uploads.forms import UploadForm, UploadFormDep
 from core.storage import datasets, models
-from core.storage.tables import Model
+from core.storage.tables import NAME_LENGTH, Model
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

@@ -6,11 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.pagination import Time
 from api.public_urls import public_url
-from api.uploads.forms import NAME_LENGTH
 from core.schemas.classification import KeptPartition
 from core.schemas.materials import MaterialMap
 from core.schemas.times import utc_datetime
-from core.storage.tables import Model
+from core.storage.tables import NAME_LENGTH, Model
 
 
 class ModelIn(BaseModel):
