@@ -87,20 +87,25 @@ def has_normal_spread(chains: Tensor, data_std: float, reference_std: float) -> 
 
 
 def find_warnings(
-    health: Health, has_top_filter: bool = False, ended_early: bool = False, reconstructs: bool = False
+    health: Health,
+    has_top_filter: bool = False,
+    ended_early: bool = False,
+    reconstructs: bool = False,
+    iterations: str = "iterations",
 ) -> list[str]:
     """Return the warnings about the end of a run, in words for the user; none if it is healthy.
 
     has_top_filter: the top layer is an object's one unit, which must be active on all pictures and is not judged.
     ended_early: the pictures had stopped coming nearer, so that more iterations are not advised.
     reconstructs: the net is to reconstruct whole pictures. Patches of a dictionary are made of few of its filters.
+    iterations: the parameter that prolongs the last stage.
     """
     found = []
     stds = [std for std in (health.chain_std, health.shown_std) if std is not None]
     ratios = [std / health.data_std if health.data_std else math.inf for std in stds]
     wrong = [ratio for ratio in ratios if not abs(ratio - 1) <= TOLERATED_CONTRAST]  # also true for NaN
     if wrong:
-        too_faint = "" if ended_early else ": more iterations may help"
+        too_faint = "" if ended_early else f": more {iterations} may help"
         advice = too_faint if wrong[-1] < 1 else ": a smaller learning_rate may help"
         found.append(f"the synthesized pictures' contrast is {wrong[-1]:.2f} times the training pictures'{advice}")
     error = health.reconstruction_std

@@ -63,18 +63,21 @@ def _views(picture: Tensor, params: LearningParams) -> Tensor:
     return turned_by(repeated, evenly_spread_angles(ANGLES), turned_side(picture.shape[-1]))
 
 
-def find_differences(found: Resemblance) -> list[str]:
-    """Return what a user should know of a poor resemblance, and what to try; nothing if it is good."""
+def find_differences(found: Resemblance, iterations: str = "iterations") -> list[str]:
+    """Return what a user should know of a poor resemblance, and what to try; nothing if it is good.
+
+    iterations: the parameter that prolongs the last stage.
+    """
     warnings = []
     if not found.structure_ratio <= TOLERATED_STRUCTURE:
         warnings.append(
             "the structure of the synthesized pictures differs from the training picture's "
-            f"{found.structure_ratio:.1f} times as much as parts of it differ from each other: more iterations may "
-            "help, or an image_size at which its elements are 10 to 30 pixels wide"
+            f"{found.structure_ratio:.1f} times as much as parts of it differ from each other: more {iterations} "
+            "may help, or an image_size at which its elements are 10 to 30 pixels wide"
         )
     if not found.spectrum_deviation <= TOLERATED_SPECTRUM:
         warnings.append(
-            f"fine or coarse detail is {found.spectrum_deviation:.1f} times too strong or too weak: more iterations "
+            f"fine or coarse detail is {found.spectrum_deviation:.1f} times too strong or too weak: more {iterations} "
             "may help, or a smaller picture_noise and reference_std for fine grain"
         )
     return warnings

@@ -457,6 +457,11 @@ class LearningParams(BaseModel, LearnedSize):
         """How many times Algorithm 1 is run: on the coarse level, for the layers, and on a canvas."""
         return self.coarse_stages + self.layer_stages + (self.canvas_iterations > 0)
 
+    @property
+    def last_iterations(self) -> str:
+        """The name of the parameter that prolongs the last stage."""
+        return "canvas_iterations" if self.canvas_iterations else "iterations"
+
     def of_stage(self, stage: int) -> Self:
         """Return the settings that a stage, counted from 0, learns with: of one level, without other stages."""
         if stage < self.coarse_stages:

@@ -99,6 +99,11 @@ def test_more_iterations_are_not_advised_where_they_were_not_wanted():
     assert strong.endswith(": a smaller learning_rate may help")
 
 
+def test_the_iterations_that_prolong_the_last_stage_are_advised():
+    (faint,) = find_warnings(replace(GOOD, chain_std=15.0), iterations="canvas_iterations")
+    assert faint.endswith(": more canvas_iterations may help")
+
+
 def test_a_net_that_is_to_reconstruct_is_warned_about_if_it_does_not():
     for error, warned in ((10.0, False), (10.1, True), (NAN, True)):
         found = find_warnings(replace(GOOD, reconstruction_std=error), reconstructs=True)

@@ -39,7 +39,10 @@ def test_noise_resembles_other_noise_but_not_its_blur():
 )
 def test_each_difference_is_told(change):
     assert find_differences(GOOD) == []
-    assert len(find_differences(replace(GOOD, **change))) == 1
+    (told,) = find_differences(replace(GOOD, **change))
+    assert ": more iterations may help" in told
+    (told,) = find_differences(replace(GOOD, **change), "canvas_iterations")
+    assert ": more canvas_iterations may help" in told
 
 
 @pytest.mark.parametrize(
