@@ -1,6 +1,7 @@
 """Check requests for jobs and complete them with defaults, so that settings that cannot work never reach a worker."""
 
 import math
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,14 +69,11 @@ def _new_job(app_state: AppState, body: AnyJobIn) -> NewJob:
 
 
 def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
-    preset = PRESETS.get(body.preset)
-    if preset is None:
+    if body.preset not in PRESETS:
         message = f"unknown preset {body.preset!r}; the presets are {', '.join(sorted(PRESETS))}"
         raise validation_problem([{"field": "preset", "message": message}])
     dataset = datasets.find(app_state.database, body.dataset_id)
-    overrides: Mapping[str, Any] = body.params.model_dump(exclude_unset=True)
-    with _params_errors_as_problem():
-        params = LearningParams.model_validate({**preset.model_dump(), **overrides}).seeded(_draw_seed())
+    params = _learning_params(body.preset, body.params.model_dump(exclude_unset=True))
     if maps := datasets.maps_of(dataset):
         materials.check_training(params, maps)
     _require_divisible(params, 1 if maps else len(dataset.images))
@@ -89,6 +87,24 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
         dataset_id=body.dataset_id,
         progress=Progress(stages=params.stages, iterations=params.iterations),
     )
+
+
+def _learning_params(preset: str, overrides: Mapping[str, Any]) -> LearningParams:
+    """Return a preset's parameters with those of a request in their place. Raises Problem if they do not go together.
+
+    Of a wrong parameter that the request does not have, the message says that it comes from the preset.
+    """
+    of_preset = PRESETS[preset].model_dump()
+    try:
+        return LearningParams.model_validate({**of_preset, **overrides}).seeded(_draw_seed())
+    except ValidationError as error:
+        errors = field_errors(error.errors(), ["params"])
+    for one in errors:
+        name = re.split(r"\W", one["field"])[1]  # params.layers[0].stride
+        if name in of_preset and name not in overrides:
+            value = f"{of_preset[name]}, " if isinstance(of_preset[name], int | float | str) else ""
+            one["message"] += f" ({value}from the preset {preset})"
+    raise validation_problem(errors)
 
 
 def _require_divisible(params: LearningParams, pictures: int) -> None:

@@ -34,7 +34,7 @@ def check_net(layers: Sequence[LayerParams], size: int) -> None:
         if layer.kernel_size > side:
             raise ValueError(
                 f"layers[{index}].kernel_size is {layer.kernel_size}, but the map it is applied to is only "
-                f"{side} positions wide (pictures of {size} pixels)"
+                f"{side} x {side} (of pictures of {size} x {size} pixels)"
             )
         if stride > size:
             raise ValueError(

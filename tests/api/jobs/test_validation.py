@@ -68,6 +68,22 @@ def test_a_reconstruction_is_accepted_fully_resolved(each_api: Api) -> None:
     assert [error["field"] for error in refused["errors"]] == ["params.frames"]
 
 
+def test_a_refusal_says_what_comes_from_the_preset(api: Api) -> None:
+    small = {"kind": "train", "dataset_id": _dataset(api, pictures.png()), "preset": "photo"}
+
+    def refused(**params: Any) -> dict[str, str]:
+        errors = problem(api.post({**small, "params": params}), 422)["errors"]
+        return {error["field"]: error["message"] for error in errors}
+
+    unfit = refused(image_size=64)
+    assert unfit["params.patch_size"] == "must be at most image_size, 64 (128, from the preset photo)"
+    assert unfit["params.coarse_iterations"].endswith(" (600, from the preset photo)")
+    assert refused(image_size=16, patch_size=None)["params.layers"].endswith(" (from the preset photo)")
+    assert refused(image_size=64, patch_size=128, coarse_iterations=0) == {
+        "params.patch_size": "must be at most image_size, 64"
+    }
+
+
 def test_an_inpainting_is_accepted_fully_resolved(each_api: Api) -> None:
     model_id = rows.add_model(each_api.database)
     dataset_id = _dataset(each_api, pictures.with_hole(hole=HOLE), pictures.with_hole(hole=HOLE, grey=True))

@@ -301,7 +301,7 @@ def test_layers_must_fit_the_patches():
     settings = {"image_size": 32, "boundary": "valid", "layers": [{"filters": 4, "kernel_size": 12}]}
     where, what = refusal(LearningParams, **settings, patch_size=11)
     assert where == "layers"
-    assert "pictures of 11 pixels" in what
+    assert "pictures of 11 x 11 pixels" in what
     assert LearningParams.model_validate({**settings, "patch_size": 12}).side == 12
     assert LearningParams.model_validate(settings).side == 32
 

@@ -11,13 +11,13 @@ def net(*layers):
 
 
 def test_a_kernel_larger_than_the_picture_is_refused():
-    with pytest.raises(ValueError, match=r"layers\[0\].kernel_size is 17, .* only 16 positions wide"):
+    with pytest.raises(ValueError, match=r"layers\[0\].kernel_size is 17, .* only 16 x 16"):
         check_net(net((4, 17, 1)), 16)
     check_net(net((4, 16, 1)), 16)
 
 
 def test_a_kernel_larger_than_the_map_below_it_is_refused():
-    with pytest.raises(ValueError, match=r"layers\[1\].kernel_size is 5, .* only 4 positions wide"):
+    with pytest.raises(ValueError, match=r"layers\[1\].kernel_size is 5, .* only 4 x 4"):
         check_net(net((4, 7, 3), (4, 5, 1)), 16)  # (16 - 7) // 3 + 1 = 4
     check_net(net((4, 7, 3), (4, 4, 1)), 16)
 
