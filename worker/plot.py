@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def plot_metrics(points: Points) -> tuple[bytes, tuple[int, int]]:
     _plot_std(std_axes, points)
     _plot_active_share(active_axes, points)
     _plot_score_difference(score_axes, points)
+    for axes in (std_axes, active_axes, score_axes):
+        _mark_stages(axes, points)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue(), (round(WIDTH * DOTS_PER_INCH), round(HEIGHT * DOTS_PER_INCH))
@@ -52,7 +55,14 @@ def _plot_score_difference(axes: "Axes", points: Points) -> None:
     axes.plot(_values(points, "step"), _values(points, "score_difference"), linewidth=0.8)
     axes.set_yscale("symlog")
     axes.set_ylabel("f(real) - f(chains)")
-    axes.set_xlabel("iteration")
+    axes.set_xlabel("iteration, counted over all stages")
+
+
+def _mark_stages(axes: "Axes", points: Points) -> None:
+    """Draw a dotted line where each stage after the first begins."""
+    for before, point in pairwise(points):
+        if point["stage"] != before["stage"]:
+            axes.axvline(point["step"], color="grey", linestyle=":", linewidth=0.8)
 
 
 def _values(points: Points, name: str) -> list[Any]:

@@ -57,6 +57,7 @@ DRAWN_PICTURES = 2  # if the chains are windows of a texture
 DRAWN_SIDE = 1024  # pixels along each side of these
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
 GRADIENT_STEPS = 1.5  # Langevin steps that cost as much as the gradient of one picture
+LEARNED_SHARE = 0.99  # of a job's progress: then its results are measured and stored
 CANVAS_COST = 0.5  # seconds that an operation takes on a canvas, relative to small windows: large ones waste less time
 
 log = structlog.get_logger()
@@ -126,7 +127,7 @@ class _TrainingRun:
             stages=stages,
             iteration=state.iteration,
             iterations=iterations,
-            fraction=done / stages,
+            fraction=LEARNED_SHARE * done / stages,
         )
 
     def _report(self, progress: TrainingProgress) -> None:
@@ -137,8 +138,8 @@ class _TrainingRun:
             stages=progress.stages,
             iteration=progress.iteration,
             iterations=progress.last_iteration,
-            fraction=progress.fraction,
-            eta_seconds=self.time_estimate.remaining_seconds(progress),
+            fraction=LEARNED_SHARE * progress.fraction,
+            eta_seconds=self.time_estimate.remaining_seconds(progress) or None,  # the results' time is not estimated
         )
         self.context.report_progress(job_progress, (progress.step, _metrics_point(progress, gain)))
 
@@ -302,7 +303,8 @@ class _TrainingRun:
         end = early_end(self.params, steady_at)
         opaque_share, window = self._opaque_share(), self.learner.architecture.receptive_field
         reconstructs = self.params.contrastive and not self.params.of_patches
-        warnings = find_warnings(health, self.learner.state.net.has_top_filter, end is not None, reconstructs)
+        more = self.params.last_iterations
+        warnings = find_warnings(health, self.learner.state.net.has_top_filter, end is not None, reconstructs, more)
         return {
             **_health_metrics(health, self.levels.gain),
             **(asdict(resemblance) if resemblance else {}),
@@ -311,7 +313,7 @@ class _TrainingRun:
                 *([end] if end else []),
                 *warnings,
                 *(find_lack_of_windows(opaque_share, window) if opaque_share is not None else []),
-                *(find_differences(resemblance) if resemblance else []),
+                *(find_differences(resemblance, more) if resemblance else []),
             ],
             "recoveries": self.learner.state.all_recoveries,
             **({"steady_at": steady_at} if steady_at is not None else {}),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from redis import Redis
 from support import pictures, rows
 from support.training_jobs import SIZE, noise, training
 from support.waiting import PATIENCE_SECONDS, until
@@ -84,7 +85,7 @@ def test_a_texture_learned_by_windows_ends_with_a_picture_of_the_whole_size_and_
     harness: WorkerHarness, monkeypatch
 ):
     side = 2 * MIN_SIDE
-    monkeypatch.setattr(train, "find_differences", lambda found: [f"{found.structure_ratio:.2f}"])
+    monkeypatch.setattr(train, "find_differences", lambda found, _: [f"{found.structure_ratio:.2f}"])
     content = pictures.encoded(pictures.colors(side, side), "PNG")
     settings = {"image_size": side, "patch_size": SIZE, "batch_size": 1, "num_chains": 3, "layerwise": False}
     job = harness.work(training(harness.add_dataset(a=content), **settings))
@@ -99,7 +100,10 @@ def test_a_texture_learned_by_windows_ends_with_a_picture_of_the_whole_size_and_
     assert harness.file(again, "synthesized-000.png") == harness.file(job, "synthesized-000.png")
 
 
-def test_coarse_picture_windows_and_canvas_are_shown_as_they_are_learned(harness: WorkerHarness, monkeypatch) -> None:
+def test_coarse_picture_windows_and_canvas_are_shown_as_they_are_learned(
+    harness: WorkerHarness, redis: Redis, monkeypatch
+) -> None:
+    monkeypatch.setattr(train, "find_warnings", lambda *given: [f"more {given[-1]}"])
     monkeypatch.setattr(harness, "settings", harness.settings.model_copy(update={"preview_seconds": 1e-9}))
     side = 40
     content = pictures.encoded(pictures.colors(side, side), "PNG")
@@ -120,6 +124,13 @@ def test_coarse_picture_windows_and_canvas_are_shown_as_they_are_learned(harness
     model = load_model(harness.blobs.get(harness.context.lease.path("model.safetensors")))
     assert model.chains.shape[-1] >= side
     assert pictures.decoded(harness.file(job, "synthesized-000.png")).size == (side, side)
+    assert job.metrics["remarks"] == ["more canvas_iterations"]
+    entries = redis.xrange(f"genconvnet:events:{job.id}")
+    told = [json.loads(fields[b"data"]) for _, fields in entries if fields[b"name"] == b"progress"]  # type: ignore[union-attr]
+    fractions = [one["fraction"] for one in told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == train.LEARNED_SHARE < job.progress["fraction"] == 1, "the results are stored after the last"
+    assert told[-1]["eta_seconds"] is None
 
 
 def test_the_fine_detail_of_the_pictures_is_that_of_the_training_picture(harness: WorkerHarness, monkeypatch):
