@@ -24,6 +24,7 @@ VERBS = {
     JobKind.INPAINT: "inpainting",
     JobKind.CLASSIFY: "classifying",
 }
+FINISHING = "measuring and storing the results"
 
 
 def follow(session: Session, job: "Job", *, cancel_on_interrupt: bool, after: str | None = None) -> None:
@@ -72,7 +73,7 @@ def _display(session: Session, job: "Job") -> Iterator[Display]:
 
 
 class PlainDisplay:
-    """A line for each change of the status or the stage; for logs."""
+    """A line for each change of the status or of the part of the work; for logs."""
 
     def __init__(self, session: Session, job: "Job") -> None:
         self._session, self._job = session, job
@@ -81,15 +82,14 @@ class PlainDisplay:
     def show(self, event: "Event") -> None:
         if self._session.as_json:
             return
-        progress = event.progress
-        line = event.status if progress is None else f"stage {progress.stage} of {progress.stages}"
+        line = event.status if event.progress is None else _activity(self._job, event.progress)
         if line is not None and line != self._said:
             self._session.say(f"{self._job.kind} {self._job.id}: {line}")
             self._said = line
 
 
 class LiveDisplay:
-    """A bar with the stage and the time left and, if the terminal can, the latest preview above it."""
+    """A bar with the part of the work and the time left and, if the terminal can, the latest preview above it."""
 
     def __init__(self, session: Session, job: "Job") -> None:
         from rich.live import Live
@@ -118,7 +118,7 @@ class LiveDisplay:
 
     def show(self, event: "Event") -> None:
         if (progress := event.progress) is not None:
-            self._bar.update(self._task, completed=progress.fraction, about=_about(progress))
+            self._bar.update(self._task, completed=progress.fraction, about=_about(self._job, progress))
         elif event.name == "preview" and self._previews:
             self._show_preview()
         elif event.status is not None:
@@ -141,10 +141,41 @@ class LiveDisplay:
         return self._bar if self._picture is None else Group(self._picture, self._bar)
 
 
-def _about(progress: Progress) -> str:
-    stage = f"stage {progress.stage} of {progress.stages}, " if progress.stages > 1 else ""
+def _about(job: "Job", progress: Progress) -> str:
+    if _is_finishing(job, progress):
+        return FINISHING
+    part = f"{name}, " if (name := _part(job, progress)) else ""
     left = "" if progress.eta_seconds is None else f", {_duration(progress.eta_seconds)} left"
-    return f"{stage}step {progress.iteration} of {progress.iterations}{left}"
+    return f"{part}step {progress.iteration} of {progress.iterations}{left}"
+
+
+def _activity(job: "Job", progress: Progress) -> str:
+    return FINISHING if _is_finishing(job, progress) else _part(job, progress) or VERBS[job.kind]
+
+
+def _part(job: "Job", progress: Progress) -> str:
+    """Return the part of its work that a job is at, in the words of the studio; "" if it is not divided.
+
+    Layers are learned one after the other, or together; with a canvas on windows of the picture, before which a coarse
+    picture may be learned.
+    """
+    if job.kind != JobKind.TRAIN:
+        return f"part {progress.stage} of {progress.stages}" if progress.stages > 1 else ""
+    coarse, canvas = (bool(job.params.get(name)) for name in ("coarse_iterations", "canvas_iterations"))
+    layer, layers = progress.stage - coarse, progress.stages - coarse - canvas
+    if layer < 1:
+        return "coarse picture" if progress.stage else ""  # the worker has not said yet where it is
+    if layer > layers:
+        return "canvas"
+    if layers > 1:
+        return f"layer {layer} of {layers}"
+    return "windows" if coarse or canvas else ""
+
+
+def _is_finishing(job: "Job", progress: Progress) -> bool:
+    """Return True if all is learned, and the results are being measured and stored."""
+    done = (progress.stage, progress.iteration) == (progress.stages, progress.iterations)
+    return job.kind == JobKind.TRAIN and done and progress.iteration > 0
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,42 @@
+"""What a command says of a job that it follows (api/commands/following.py)."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from api.commands import following
+from core.schemas.jobs import JobKind, Progress
+
+# The same jobs as the studio's test has (tests/api/web/test_studio_making.py), and one that is no training.
+PHOTO = {"iterations": 7, "coarse_iterations": 5, "canvas_iterations": 3}
+
+
+def _job(kind: JobKind = JobKind.TRAIN, **params: Any) -> Any:
+    return SimpleNamespace(id="job_1", kind=kind, params=params)
+
+
+@pytest.mark.parametrize(
+    ("job", "stages", "parts"),
+    [
+        (_job(iterations=7, coarse_iterations=0, canvas_iterations=0), 1, ["", ""]),
+        (_job(iterations=7), 2, ["", "layer 1 of 2", "layer 2 of 2"]),
+        (_job(**PHOTO), 3, ["", "coarse picture", "windows", "canvas"]),
+        (_job(**PHOTO), 4, ["", "coarse picture", "layer 1 of 2", "layer 2 of 2", "canvas"]),
+        (_job(JobKind.SAMPLE), 1, ["", ""]),
+    ],
+)
+def test_the_parts_of_a_job_are_called_as_in_the_studio(job: Any, stages: int, parts: list[str]) -> None:
+    told = [following._about(job, Progress(stage=stage, stages=stages, iterations=9)) for stage in range(stages + 1)]
+    assert told == [f"{part}, step 0 of 9" if part else "step 0 of 9" for part in parts]
+
+
+def test_a_command_says_each_part_once_and_that_the_results_are_stored() -> None:
+    said: list[str] = []
+    display = following.PlainDisplay(SimpleNamespace(as_json=False, say=said.append), _job(**PHOTO))  # type: ignore[arg-type]
+    for stage, iteration in ((1, 1), (1, 2), (2, 1), (3, 1), (3, 2)):
+        progress = Progress(stage=stage, stages=3, iteration=iteration, iterations=2)
+        display.show(SimpleNamespace(progress=progress, status=None))  # type: ignore[arg-type]
+    assert [line.partition(": ")[2] for line in said] == ["coarse picture", "windows", "canvas", following.FINISHING]
+    last = Progress(stage=2, stages=2, iteration=9, iterations=9)
+    assert following._about(_job(JobKind.SAMPLE), last) == "part 2 of 2, step 9 of 9"
