@@ -83,6 +83,17 @@ def test_no_view_is_wider_than_the_screen(studio: Studio, learned: dict[str, Any
             assert titles["Reconstruct"] == titles["Texture"]  # one line
 
 
+def test_a_jobs_page_becomes_as_narrow_as_the_screen(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("jobs", learned["id"])
+    studio.page.wait_for_selector(".plot canvas")
+    studio.page.set_viewport_size({"width": 360, "height": 800})
+    studio.page.wait_for_function("() => document.querySelector('.plot canvas').offsetWidth < 360")
+    assert studio.page.evaluate("document.documentElement.scrollWidth") == 360
+    caption = studio.page.locator(".chart figcaption").first.bounding_box()
+    assert caption
+    assert caption["x"] + caption["width"] < 360
+
+
 def test_all_can_be_reached_by_keyboard_and_seen(studio: Studio) -> None:
     studio.page.set_viewport_size({"width": 1280, "height": 800})
     studio.open()

@@ -410,9 +410,9 @@ def test_curves_are_drawn_when_there_are_new_points_and_many_at_once(studio: Stu
 # What the studio calls each stage of a job, and the iterations before it. A job that has not begun is in stage 0.
 PARTS = """async (jobs) => {
   const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
-  const { iterationsBefore, partOfLearning } = await import(`${folder}data/jobs.js`);
+  const { aboutStage, iterationsBefore, partOfLearning } = await import(`${folder}data/jobs.js`);
   const stages = (job) => Array.from({ length: job.progress.stages + 1 }, (_, stage) => stage);
-  const told = (job, stage) => [partOfLearning(job, stage, true), iterationsBefore(job, stage)];
+  const told = (job, stage) => [partOfLearning(job, stage, true), iterationsBefore(job, stage), aboutStage(job, stage)];
   return jobs.map((job) => stages(job).map((stage) => told(job, stage)));
 }"""
 
@@ -422,13 +422,56 @@ def test_a_job_says_which_part_of_learning_it_is_at(studio: Studio) -> None:
     older = {"params": {"iterations": 7}, "progress": {"stages": 2}}  # of a version without coarse level and canvas
     photo = {"params": {"iterations": 7, "coarse_iterations": 5, "canvas_iterations": 3}, "progress": {"stages": 3}}
     grown = {"params": {"iterations": 7, "coarse_iterations": 5, "canvas_iterations": 3}, "progress": {"stages": 4}}
+    windows = {"params": {"iterations": 7, "coarse_iterations": 0, "canvas_iterations": 3}, "progress": {"stages": 2}}
     studio.open("make")
-    assert studio.page.evaluate(PARTS, [plain, older, photo, grown]) == [
+    told = studio.page.evaluate(PARTS, [plain, older, photo, grown, windows])
+    assert [[about.partition(" from")[0] for *_, about in job] for job in (told[1], told[2], told[4])] == [
+        ["", "", ""],
+        ["", "First the layout,", "Now the detail,", "Last, layout and detail together, on one large canvas."],
+        ["", "First the detail,", "Last, layout and detail together, on one large canvas."],
+    ]
+    assert [[one[:2] for one in job] for job in told] == [
         [["", 0], ["", 0]],
         [["", 0], ["layer 1 of 2, ", 0], ["layer 2 of 2, ", 7]],
         [["", 0], ["coarse picture, ", 0], ["windows, ", 5], ["canvas, ", 12]],
         [["", 0], ["coarse picture, ", 0], ["layer 1 of 2, ", 5], ["layer 2 of 2, ", 12], ["canvas, ", 19]],
+        [["", 0], ["windows, ", 0], ["canvas, ", 7]],
     ]
+
+
+# Show a job that has ended as one that learns a photograph, at a step of 9 of a stage; return what the page says of it.
+AT_WORK = """async ([id, stage, iteration]) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const {jobOf} = await import(folder + "data/jobs.js");
+  const before = jobOf(id).value;
+  const params = {...before.params, iterations: 9, coarse_iterations: 9, canvas_iterations: 9};
+  jobOf(id).value = {...before, status: "running", params, progress: {stage, stages: 3, iteration, iterations: 9}};
+  await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  const said = (selector) => [...document.querySelectorAll(selector)].map((one) => one.textContent);
+  const found = [".job-head .headline", ".stage-hint", ".facts > dl dt", ".curves > .hint"].map(said);
+  jobOf(id).value = before;
+  return found;
+}"""
+
+
+def test_a_photographs_job_says_what_its_stage_is_for_and_that_its_results_are_stored(
+    studio: Studio, learned: dict[str, Any]
+) -> None:
+    studio.open("jobs", learned["id"])
+    studio.page.wait_for_selector(".plot canvas")
+    assert not {"coarse iterations", "canvas iterations"} & {*studio.page.locator(".facts > dl dt").all_inner_texts()}
+    for stage, iteration, said, about in (
+        (1, 5, "coarse picture, step 5 of 9", "First the layout"),
+        (2, 5, "windows, step 5 of 9", "Now the detail"),
+        (2, 9, "windows, step 9 of 9", "Now the detail"),
+        (3, 5, "canvas, step 5 of 9", "Last, layout and detail"),
+        (3, 9, "Measuring and storing the results", None),
+    ):
+        headline, hints, facts, curves = studio.page.evaluate(AT_WORK, [learned["id"], stage, iteration])
+        assert headline == [said]
+        assert [one[: len(about or "")] for one in hints] == ([about] if about else [])
+        assert {"coarse iterations", "iterations", "canvas iterations"} <= {*facts}
+        assert "steps of all stages" in curves[0]
 
 
 # Tell the page ten times of a job, then of ten points, then of two behind which learning has gone back.

@@ -179,14 +179,33 @@ export async function resume(id, params) {
 
 // The part of learning that a stage is, followed by a comma: layers are learned one after the other, or together; with a
 // canvas on windows of the picture, before which a coarse picture may be learned.
-export function partOfLearning({ params, progress: { stages } }, stage, total = false) {
-  const coarse = params.coarse_iterations ? 1 : 0;
-  const layers = stages - coarse - (params.canvas_iterations ? 1 : 0);
+export function partOfLearning(job, stage, total = false) {
+  const { coarse, layers, canvas } = stagesOf(job);
   if (!stage) return ""; // before the worker has said where it is
   if (stage <= coarse) return "coarse picture, ";
   if (stage > coarse + layers) return "canvas, ";
   if (layers > 1) return total ? `layer ${stage - coarse} of ${layers}, ` : `layer ${stage - coarse}, `;
-  return stages > 1 ? "windows, " : "";
+  return coarse + canvas ? "windows, " : "";
+}
+
+// What a stage of a photograph's learning is for, in a sentence; "" for jobs that learn at one size alone.
+export function aboutStage(job, stage) {
+  const { coarse, layers, canvas } = stagesOf(job);
+  if (!stage || !canvas) return "";
+  if (stage <= coarse) return "First the layout, from the whole picture made small.";
+  if (stage > coarse + layers) return "Last, layout and detail together, on one large canvas.";
+  if (!coarse) return "First the detail, from windows of the picture.";
+  return "Now the detail, from windows of the picture, which begin as noise. The layout is kept for the last stage.";
+}
+
+function stagesOf({ params, progress: { stages } }) {
+  const [coarse, canvas] = [params.coarse_iterations, params.canvas_iterations].map((iterations) => (iterations ? 1 : 0));
+  return { coarse, layers: stages - coarse - canvas, canvas };
+}
+
+// Whether all is learned, and the results are being measured and stored.
+export function isFinishing({ kind, status, progress: { stage, stages, iteration, iterations } }) {
+  return kind === "train" && status === "running" && stage === stages && iteration > 0 && iteration >= iterations;
 }
 
 // The iterations of the stages before one.

@@ -12,12 +12,17 @@ export function Curves({ job }) {
   const points = seriesOf(job.id).value;
   const charts = useMemo(() => chartsOf(points, job), [points, job.params.iterations]);
   if (points.length < 2) return null;
+  const starts = startsOf(job);
   return html`
     <section class="curves" aria-labelledby="curves-title">
       <h2 id="curves-title">How the learning goes</h2>
-      <div class="charts">${charts.map((one) => html`<${Chart} key=${one.title} ...${one} />`)}</div>
+      ${starts.length > 0 && html`<p class="hint">Over the steps of all stages. A dotted line shows where a stage begins.</p>`}
+      <div class="charts">${charts.map((one) => html`<${Chart} key=${one.title} ...${one} starts=${starts} />`)}</div>
     </section>`;
 }
+
+// The steps, counted over all stages, at which those after the first begin.
+const startsOf = (job) => Array.from({ length: job.progress.stages - 1 }, (_, index) => iterationsBefore(job, index + 2));
 
 function chartsOf(points, job) {
   const x = points.map((one) => iterationsBefore(job, one.stage) + one.iteration);

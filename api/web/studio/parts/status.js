@@ -2,7 +2,7 @@
 
 import { html } from "../ui.js";
 import { count, duration } from "../format.js";
-import { partOfLearning } from "../data/jobs.js";
+import { aboutStage, isFinishing, partOfLearning } from "../data/jobs.js";
 import { kindOfJob } from "../data/kinds.js";
 import { modelName, modelOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
@@ -38,6 +38,7 @@ function made({ kind, params: { count: number, width, height, start_dataset_id: 
 export function headline(job) {
   const { stage, stages, iteration, iterations, eta_seconds: left } = job.progress;
   if (job.status === "queued") return job.queue_position ? `Number ${job.queue_position} in the queue` : "Waiting for a worker";
+  if (isFinishing(job)) return "Measuring and storing the results";
   const part = job.kind === "train" ? partOfLearning(job, stage, true) : stages > 1 ? `part ${stage} of ${stages}, ` : "";
   const step = `${part}step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}`;
   if (job.status === "running") return `${iteration ? step : `${part}beginning`}${left ? `, ${duration(left)} left` : ""}`;
@@ -55,3 +56,9 @@ function outcome(job) {
 
 export const Progress = ({ job }) => html`
   <progress class="progress" max="1" value=${job.status === "queued" ? 0 : job.progress.fraction} aria-label=${`Progress of ${titleOf(job)}`}></progress>`;
+
+// What the present stage of learning is for, where the pictures would not show it.
+export function StageHint({ job }) {
+  const about = job.kind === "train" && job.status === "running" && !isFinishing(job) && aboutStage(job, job.progress.stage);
+  return about && html`<p class="hint stage-hint">${about}</p>`;
+}

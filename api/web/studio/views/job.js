@@ -15,7 +15,7 @@ import { JobSettings } from "../parts/job-settings.js";
 import { inBackground } from "../parts/notices.js";
 import { Results } from "../parts/results.js";
 import { Stage } from "../parts/stage.js";
-import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
+import { headline, Progress, StageHint, Status, subtitleOf, titleOf } from "../parts/status.js";
 import { Viewer } from "../parts/viewer.js";
 import { Walks } from "../parts/walks.js";
 
@@ -40,6 +40,7 @@ export function Job({ parts: [id, name] }) {
         <h1 tabindex="-1">${titleOf(job)} <span class="quiet">${subtitleOf(job)}</span></h1>
         <div class="row"><${Status} job=${job} /><span class="headline" aria-live="off">${headline(job)}</span></div>
         ${!isFinal(job) && html`<${Progress} job=${job} />`}
+        <${StageHint} job=${job} />
         <p class="sr" role="status">${spoken(job)}</p>
       </header>
       <div class="job-columns">
