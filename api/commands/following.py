@@ -173,9 +173,12 @@ def _part(job: "Job", progress: Progress) -> str:
 
 
 def _is_finishing(job: "Job", progress: Progress) -> bool:
-    """Return True if all is learned, and the results are being measured and stored."""
-    done = (progress.stage, progress.iteration) == (progress.stages, progress.iterations)
-    return job.kind == JobKind.TRAIN and done and progress.iteration > 0
+    """Return True if all is learned, and the results are being measured and stored.
+
+    A job that goes on after its end has a fraction of 1.
+    """
+    learned = (progress.stage, progress.iteration) == (progress.stages, progress.iterations)
+    return job.kind == JobKind.TRAIN and learned and progress.iteration > 0 and progress.fraction < 1
 
 
 def _duration(seconds: float) -> str:

@@ -38,5 +38,7 @@ def test_a_command_says_each_part_once_and_that_the_results_are_stored() -> None
         progress = Progress(stage=stage, stages=3, iteration=iteration, iterations=2)
         display.show(SimpleNamespace(progress=progress, status=None))  # type: ignore[arg-type]
     assert [line.partition(": ")[2] for line in said] == ["coarse picture", "windows", "canvas", following.FINISHING]
+    resumed = Progress(iteration=9, iterations=9, stage=1, fraction=1.0)
+    assert following._about(_job(iterations=9), resumed) == "step 9 of 9", "until the worker has begun"
     last = Progress(stage=2, stages=2, iteration=9, iterations=9)
     assert following._about(_job(JobKind.SAMPLE), last) == "part 2 of 2, step 9 of 9"

@@ -203,9 +203,9 @@ function stagesOf({ params, progress: { stages } }) {
   return { coarse, layers: stages - coarse - canvas, canvas };
 }
 
-// Whether all is learned, and the results are being measured and stored.
-export function isFinishing({ kind, status, progress: { stage, stages, iteration, iterations } }) {
-  return kind === "train" && status === "running" && stage === stages && iteration > 0 && iteration >= iterations;
+// Whether all is learned, and the results are being measured and stored. A job that goes on after its end has a fraction of 1.
+export function isFinishing({ kind, status, progress: { stage, stages, iteration, iterations, fraction } }) {
+  return kind === "train" && status === "running" && stage === stages && iteration > 0 && iteration === iterations && fraction < 1;
 }
 
 // The iterations of the stages before one.
