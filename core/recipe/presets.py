@@ -176,13 +176,13 @@ DESCRIPTIONS: dict[str, str] = {
     "quick": "A first look at what can be learned from a texture: under a minute on two cores.",
 }
 
-# What learning took on two cores of an AMD EPYC with AVX-512 (docs/experiments): seconds of the whole job, beside other
-# work in most cases, so upper bounds there. A preset that is not here was not measured.
+# What learning took on two cores of an AMD EPYC with AVX512-BF16, from the command line: seconds of the whole job. The last
+# two were measured in float32 beside other work. A preset that is not here was not measured.
 TWO_CORE_SECONDS: dict[str, float] = {
-    "quick": 21.0,
-    "texture-cpu": 91.0,
-    "photo": 199.0,
-    "object-cpu": 260.0,
+    "quick": 10.0,
+    "texture-cpu": 18.0,
+    "photo": 69.0,
+    "object-cpu": 70.0,
     "autoencoder-cpu": 90.0,
     "texture": 2419.0,
 }
