@@ -374,7 +374,7 @@ def test_keys_list_cuts_no_id_and_keys_are_revoked_by_name_prefix_or_the_key_its
     monkeypatch.setenv("COLUMNS", "20")
 
     def run(*words: str, exit_code: int = 0) -> tuple[str, str]:
-        done = CliRunner().invoke(app, [*words, "--data-dir", str(tmp_path)])
+        done = CliRunner().invoke(app, [words[0], *words[1:2], "--data-dir", str(tmp_path), *words[2:]])
         assert done.exit_code == exit_code, done.output
         return done.stdout, done.stderr
 
@@ -409,7 +409,7 @@ def test_keys_list_cuts_no_id_and_keys_are_revoked_by_name_prefix_or_the_key_its
         made[4]["prefix"][4:],
         "Dora",
     ):
-        assert f"did you mean {id_} (dora)?" in run("keys", "revoke", cut, exit_code=2)[1], cut
+        assert f"did you mean {id_} (dora)?" in run("keys", "revoke", "--", cut, exit_code=2)[1], cut
     assert "did you mean" not in run("keys", "revoke", "key_", exit_code=2)[1]
     assert made[4]["id"] in run("keys", "revoke", made[4]["key"])[1]
     entries = [json.loads(line) for line in run("audit", "--json")[0].splitlines()]
