@@ -176,8 +176,8 @@ DESCRIPTIONS: dict[str, str] = {
     "quick": "A first look at what can be learned from a texture: under a minute on two cores.",
 }
 
-# What learning took on two cores of an AMD EPYC with AVX512-BF16: seconds of the whole job. The last two were measured in
-# float32 beside other work. A preset that is not here was not measured.
+# What learning took on two cores of an AMD EPYC with AVX512-BF16: seconds of the whole job. The last two were measured
+# in float32 beside other work. A preset that is not here was not measured.
 TWO_CORE_SECONDS: dict[str, float] = {
     "quick": 10.0,
     "texture-cpu": 18.0,
