@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.engine import FastEngine
 from core.jobs import requests
-from core.jobs.results import NewModel
+from core.jobs.results import NewModel, checkpoint_name
 from core.pictures.images import (
     WHITE,
     Levels,
@@ -178,7 +178,7 @@ class _TrainingRun:
 
     def _save(self) -> None:
         state = self.learner.state
-        name = f"checkpoint-{state.stage}-{state.iteration}.safetensors"
+        name = checkpoint_name(state.stage, state.iteration)
         self.context.store_checkpoint(name, save_checkpoint(state, self.params))
         self.saved, self.saved_at = (state.stage, state.iteration), time.monotonic()
 

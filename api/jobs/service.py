@@ -1,6 +1,5 @@
 """Create, cancel and resume jobs: check the request, write the row, then notify the workers."""
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -15,8 +14,9 @@ from api.jobs import validation
 from api.jobs.schemas import AnyJobIn, ResumeIn
 from api.models import service as model_service
 from core.broker import events
-from core.jobs import requests
+from core.jobs import requests, results
 from core.schemas.jobs import JobKind, JobStatus, Replay
+from core.schemas.learning import LearningParams
 from core.storage import datasets, models
 from core.storage.database import Database
 from core.storage.errors import Conflict, NotFound
@@ -95,7 +95,7 @@ def _resumed_learning(job: Job, wanted: Mapping[str, int]) -> dict[str, Any]:
 
     A job that `stop_when_steady` ended early goes on without it: to the iterations that it was to have, or to more.
     """
-    last = "canvas_iterations" if job.params.get("canvas_iterations") else "iterations"  # of the last stage
+    last = LearningParams.model_validate(job.params).last_iterations
     before, done = job.params[last], job.progress["iteration"]
     params = {**job.params, **wanted}
     _require_learnable(job, wanted)
@@ -122,14 +122,10 @@ def _require_learnable(job: Job, wanted: Mapping[str, int]) -> None:
     if not job.params.get("canvas_iterations"):
         if "canvas_iterations" in wanted:
             raise _wrong("canvas_iterations", "the job was not asked for a canvas; ask for more iterations")
-    elif wanted.get("iterations", 0) > job.params["iterations"] and _stages_done(job) >= job.progress["stages"] - 1:
+    elif wanted.get("iterations", 0) > job.params["iterations"] and (
+        results.stages_at(job.checkpoint) >= job.progress["stages"] - 1
+    ):
         raise _wrong("iterations", "the job has begun its canvas, its last stage: ask for more canvas_iterations")
-
-
-def _stages_done(job: Job) -> int:
-    """Return how many stages were complete at the last checkpoint, which its name says; 0 without one."""
-    found = re.search(r"/checkpoint-(\d+)-\d+\.", job.checkpoint or "")
-    return int(found[1]) if found else 0
 
 
 def _wrong(name: str, message: str) -> Problem:

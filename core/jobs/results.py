@@ -1,5 +1,6 @@
 """Artifacts and models that a job makes: the rows that describe their files."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -29,6 +30,17 @@ class NewModel:
     params: dict[str, Any]
     channels: int
     maps: Sequence[MaterialMap] = ()
+
+
+def checkpoint_name(stages: int, iteration: int) -> str:
+    """Return the name of a checkpoint's file: `stages` of learning are complete, and `iteration` of the next one."""
+    return f"checkpoint-{stages}-{iteration}.safetensors"
+
+
+def stages_at(checkpoint: str | None) -> int:
+    """Return how many stages were complete at a checkpoint, by its path; 0 without one."""
+    found = re.search(r"/checkpoint-(\d+)-\d+\.", checkpoint or "")
+    return int(found[1]) if found else 0
 
 
 def attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:

@@ -52,16 +52,16 @@ def patchwork(
                 _with_margin(first, size, side, margin, start) for first, side in ((top, height), (left, width))
             )
             rows, columns = down[:, None] % height, across % width
-            known = is_laid[rows, columns].nonzero()
-            compared = known[:: max(len(known) // MAX_COMPARED, 1)]
+            laid, known = picture[rows, columns], is_laid[rows, columns]
+            places = known.nonzero()
+            compared = places[:: max(len(places) // MAX_COMPARED, 1)]
             corners = _random_corners(start, stride, tried, generator)
             candidates = _cut(chains, corners, down[compared[:, 0]] - top, across[compared[:, 1]] - left)
-            laid = picture[rows[compared[:, 0], 0], columns[compared[:, 1]]]
-            errors = (candidates - laid).square().sum(dim=(1, 2))
+            errors = (candidates - laid[compared[:, 0], compared[:, 1]]).square().sum(dim=(1, 2))
             best = corners[errors.argmin()][None]
             patch = _cut(chains, best, (down - top)[:, None], across - left)[0]
-            chosen = _inside_cuts((patch - picture[rows, columns]).square().sum(dim=-1), is_laid[rows, columns], margin)
-            picture[rows, columns] = torch.where(chosen[..., None], patch, picture[rows, columns])
+            chosen = _inside_cuts((patch - laid).square().sum(dim=-1), known, margin)
+            picture[rows, columns] = torch.where(chosen[..., None], patch, laid)
             is_laid[rows, columns] = True
         if after_row is not None:
             after_row()

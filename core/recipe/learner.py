@@ -113,11 +113,12 @@ class Learner:
         self.engine = engine or choose_engine(precision_of(params), self.pictures.device)
         self.architecture = architecture_of(params, self.pictures.channels)
         self.check_interrupt = check_interrupt
+        self._iterations_before = [params.iterations_before(stage) for stage in range(params.stages)]
         self.between_iterations = True
         if state is not None:
             state.prepare_to_continue(params)
         self._set_stage(state.stage if state else 0)
-        if state is None and self.coarse_level is None:  # none is asked for, or it would be of one colour
+        if state is None and params.coarse_stages and self.coarse_level is None:  # nothing can be learned there
             self._set_stage(params.coarse_stages)
         self.state = state or self._begin()
         self._make_parts()
@@ -297,7 +298,7 @@ class Learner:
             health=health,
             recoveries=self.state.all_recoveries,
             last_iteration=self.last_iteration,
-            iterations_before=self.params.iterations_before(self.state.stage),
+            iterations_before=self._iterations_before[self.state.stage],
         )
 
 

@@ -30,6 +30,8 @@ MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration
 DEFAULT_MAX_BATCH = 64  # training pictures of an iteration if the settings give no batch_size
 MAX_PROCESSES = 64
 CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
+_ONE_LEVEL = {"coarse_iterations": 0, "canvas_iterations": 0}
+_ONE_CHAIN = {**_ONE_LEVEL, "layerwise": False, "num_chains": 1, "batch_size": 1}  # on the coarse level, on the canvas
 
 
 def _check_room(side: int, layers: Sequence[LayerParams]) -> None:
@@ -468,7 +470,7 @@ class LearningParams(BaseModel, LearnedSize):
             return self._of_coarse_level
         if stage >= self.coarse_stages + self.layer_stages and self.canvas_iterations:
             return self._of_canvas
-        return self.model_copy(update={"coarse_iterations": 0, "canvas_iterations": 0})
+        return self.model_copy(update=_ONE_LEVEL)
 
     def iterations_before(self, stage: int) -> int:
         """Return the iterations of all stages before `stage`, counted from 0, if none ends early."""
@@ -481,14 +483,10 @@ class LearningParams(BaseModel, LearnedSize):
         picture, chain = _coarse_sides(self.image_size, patch_size, any_angle, self.coarse_factor)
         return self.model_copy(
             update={
+                **_ONE_CHAIN,
                 "image_size": picture,
                 "patch_size": None if chain == picture else chain,
-                "layerwise": False,
-                "num_chains": 1,
-                "batch_size": 1,
                 "iterations": self.coarse_iterations,
-                "coarse_iterations": 0,
-                "canvas_iterations": 0,
             }
         )
 
@@ -501,13 +499,9 @@ class LearningParams(BaseModel, LearnedSize):
         """These settings with one chain and one picture, whole if it is not too large and not turned by any angle."""
         return self.model_copy(
             update={
+                **_ONE_CHAIN,
                 "patch_size": None if self._canvas_side == self.image_size else self._canvas_side,
-                "layerwise": False,
-                "num_chains": 1,
-                "batch_size": 1,
                 "iterations": self.canvas_iterations,
-                "coarse_iterations": 0,
-                "canvas_iterations": 0,
                 "learning_rate": CANVAS_RATE * self.learning_rate,
             }
         )

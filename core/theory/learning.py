@@ -210,7 +210,7 @@ def learn(
     params.seed is None.
     """
     pictures = images if isinstance(images, TrainingSet) else TrainingSet.of(images)
-    params = params.model_copy(update={"coarse_iterations": 0, "canvas_iterations": 0})
+    params = params.of_stage(params.coarse_stages)  # of the layers
     architecture = architecture_of(params, pictures.channels)
 
     def adam(net: GenerativeConvNet) -> torch.optim.Optimizer:
