@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from api.client import Client, ClientError, Job
+from api.commands.following import about
 from api.embedded.attached import service_on
 from core.schemas.jobs import Queue
 
@@ -77,9 +78,10 @@ def followed(job: Job, verb: str) -> Job:
         task = bar.add_task(f"{verb:<10}", total=1.0, about="")
         for event in job.events():
             if (progress := event.progress) is not None:
-                about = f"stage {progress.stage}/{progress.stages}, step {progress.iteration}/{progress.iterations}"
-                bar.update(task, completed=progress.fraction, about=about)
-    return job.wait()
+                bar.update(task, completed=progress.fraction, about=about(job, progress))
+        job.wait()
+        bar.update(task, completed=1.0, about=job.status)
+    return job
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import typer
 from api.commands import preview
 from api.commands.exit_codes import code_of_interrupt
 from api.commands.session import Session
-from core.schemas.jobs import JobKind, Progress
+from core.schemas.jobs import JobKind, JobStatus, Progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -118,11 +118,12 @@ class LiveDisplay:
 
     def show(self, event: "Event") -> None:
         if (progress := event.progress) is not None:
-            self._bar.update(self._task, completed=progress.fraction, about=_about(self._job, progress))
+            self._bar.update(self._task, completed=progress.fraction, about=about(self._job, progress))
         elif event.name == "preview" and self._previews:
             self._show_preview()
         elif event.status is not None:
-            self._bar.update(self._task, about=event.status)
+            completed = 1.0 if event.status == JobStatus.SUCCEEDED else None
+            self._bar.update(self._task, completed=completed, about=event.status)
 
     def _show_preview(self) -> None:
         from api.client import NotFound
@@ -141,7 +142,8 @@ class LiveDisplay:
         return self._bar if self._picture is None else Group(self._picture, self._bar)
 
 
-def _about(job: "Job", progress: Progress) -> str:
+def about(job: "Job", progress: Progress) -> str:
+    """Return where a job is in its work, in the words of the studio."""
     if _is_finishing(job, progress):
         return FINISHING
     part = f"{name}, " if (name := _part(job, progress)) else ""

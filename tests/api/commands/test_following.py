@@ -1,12 +1,15 @@
 """What a command says of a job that it follows (api/commands/following.py)."""
 
+import io
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from api.commands import following
-from core.schemas.jobs import JobKind, Progress
+from core.schemas.jobs import JobKind, JobStatus, Progress
 
 # The same jobs as the studio's test has (tests/api/web/test_studio_making.py), and one that is no training.
 PHOTO = {"iterations": 7, "coarse_iterations": 5, "canvas_iterations": 3}
@@ -27,7 +30,7 @@ def _job(kind: JobKind = JobKind.TRAIN, **params: Any) -> Any:
     ],
 )
 def test_the_parts_of_a_job_are_called_as_in_the_studio(job: Any, stages: int, parts: list[str]) -> None:
-    told = [following._about(job, Progress(stage=stage, stages=stages, iterations=9)) for stage in range(stages + 1)]
+    told = [following.about(job, Progress(stage=stage, stages=stages, iterations=9)) for stage in range(stages + 1)]
     assert told == [f"{part}, step 0 of 9" if part else "step 0 of 9" for part in parts]
 
 
@@ -39,6 +42,16 @@ def test_a_command_says_each_part_once_and_that_the_results_are_stored() -> None
         display.show(SimpleNamespace(progress=progress, status=None))  # type: ignore[arg-type]
     assert [line.partition(": ")[2] for line in said] == ["coarse picture", "windows", "canvas", following.FINISHING]
     resumed = Progress(iteration=9, iterations=9, stage=1, fraction=1.0)
-    assert following._about(_job(iterations=9), resumed) == "step 9 of 9", "until the worker has begun"
+    assert following.about(_job(iterations=9), resumed) == "step 9 of 9", "until the worker has begun"
     last = Progress(stage=2, stages=2, iteration=9, iterations=9)
-    assert following._about(_job(JobKind.SAMPLE), last) == "part 2 of 2, step 9 of 9"
+    assert following.about(_job(JobKind.SAMPLE), last) == "part 2 of 2, step 9 of 9"
+
+
+def test_the_bar_of_a_job_that_has_succeeded_is_full() -> None:
+    session = SimpleNamespace(console=Console(file=io.StringIO(), force_terminal=True, width=100))
+    display = following.LiveDisplay(session, SimpleNamespace(kind=JobKind.TRAIN, status="running", queue_position=None))  # type: ignore[arg-type]
+    for status, shown in ((JobStatus.RUNNING, "0% running"), (JobStatus.SUCCEEDED, "100% succeeded")):
+        display.show(SimpleNamespace(name="status", progress=None, status=status))  # type: ignore[arg-type]
+        with session.console.capture() as said:
+            session.console.print(display._renderable())
+        assert shown in re.sub(r"\x1b\[[\d;]*m", "", said.get())
