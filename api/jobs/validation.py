@@ -1,5 +1,6 @@
 """Check requests for jobs and complete them with defaults, so that settings that cannot work never reach a worker."""
 
+import bisect
 import math
 import re
 import secrets
@@ -99,12 +100,36 @@ def _learning_params(preset: str, overrides: Mapping[str, Any]) -> LearningParam
         return LearningParams.model_validate({**of_preset, **overrides}).seeded(_draw_seed())
     except ValidationError as error:
         errors = field_errors(error.errors(), ["params"])
-    for one in errors:
-        name = re.split(r"\W", one["field"])[1]  # params.layers[0].stride
-        if name in of_preset and name not in overrides:
-            value = f"{of_preset[name]}, " if isinstance(of_preset[name], int | float | str) else ""
-            one["message"] += f" ({value}from the preset {preset})"
+    of_presets = [one for one in errors if (name := _parameter(one)) in of_preset and name not in overrides]
+    if of_presets == errors and (smallest := _smallest_image_size(of_preset, overrides)):
+        message = f"must be at least {smallest} with the preset {preset}; for smaller pictures choose another preset"
+        raise validation_problem([{"field": "params.image_size", "message": message}])
+    for one in of_presets:
+        value = of_preset[_parameter(one)]
+        given = f"{value}, " if isinstance(value, int | float | str) else ""
+        one["message"] += f" ({given}from the preset {preset})"
     raise validation_problem(errors)
+
+
+def _parameter(error: Mapping[str, Any]) -> str:
+    """Return the parameter that an error is about: layers, if its field is params.layers[0].stride."""
+    return re.split(r"\W", error["field"])[1]
+
+
+def _smallest_image_size(of_preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> int | None:
+    """Return the least image_size that works with all else as it is; None if `overrides` has none that is too small."""
+
+    def is_enough(size: int) -> bool:
+        try:
+            LearningParams.model_validate({**of_preset, **overrides, "image_size": size})
+        except ValidationError:
+            return False
+        return True
+
+    asked, usual = overrides.get("image_size"), of_preset["image_size"]
+    if not isinstance(asked, int) or asked >= usual or not is_enough(usual):
+        return None
+    return asked + bisect.bisect_left(range(asked, usual), True, key=is_enough)
 
 
 def _require_divisible(params: LearningParams, pictures: int) -> None:

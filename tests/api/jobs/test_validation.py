@@ -75,10 +75,13 @@ def test_a_refusal_says_what_comes_from_the_preset(api: Api) -> None:
         errors = problem(api.post({**small, "params": params}), 422)["errors"]
         return {error["field"]: error["message"] for error in errors}
 
-    unfit = refused(image_size=64)
-    assert unfit["params.patch_size"] == "must be at most image_size, 64 (128, from the preset photo)"
-    assert unfit["params.coarse_iterations"].endswith(" (600, from the preset photo)")
-    assert refused(image_size=16, patch_size=None)["params.layers"].endswith(" (from the preset photo)")
+    assert refused(image_size=64) == {
+        "params.image_size": "must be at least 128 with the preset photo; for smaller pictures choose another preset"
+    }
+    assert refused(image_size=150, coarse_factor=16)["params.image_size"].startswith("must be at least 361 ")
+    without_canvas = refused(canvas_iterations=0)["params.coarse_iterations"]
+    assert without_canvas.endswith("what begins as the coarse picture (600, from the preset photo)")
+    assert refused(boundary="padded")["params.random_lattice"].endswith(" (True, from the preset photo)")
     assert refused(image_size=64, patch_size=128, coarse_iterations=0) == {
         "params.patch_size": "must be at most image_size, 64"
     }
