@@ -439,11 +439,14 @@ def test_a_job_says_which_part_of_learning_it_is_at(studio: Studio) -> None:
     ]
 
 
-# Show a job that has ended as one that learns a photograph, at a step of 9 of a stage; return what the page says of it.
-AT_WORK = """async ([id, stage, iteration, fraction]) => {
+# Show a job that has ended as one that learns a photograph, at a step of 9 of a stage, with a preview of a stage; return
+# what the page says of it.
+AT_WORK = """async ([id, stage, iteration, fraction, seen]) => {
   const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
   const {jobOf} = await import(folder + "data/jobs.js");
+  const {previewsOf} = await import(folder + "data/series.js");
   const before = jobOf(id).value;
+  previewsOf(id).value = [{step: 1, stage: seen, iteration: 1, width: 8, height: 8, url: "mark.svg"}];
   const params = {...before.params, iterations: 9, coarse_iterations: 9, canvas_iterations: 9};
   const progress = {stage, stages: 3, iteration, iterations: 9, fraction};
   let shown;
@@ -452,7 +455,7 @@ AT_WORK = """async ([id, stage, iteration, fraction]) => {
     await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 50)));
   } while (jobOf(id).value !== shown);
   const said = (selector) => [...document.querySelectorAll(selector)].map((one) => one.textContent);
-  const found = [".job-head .headline", ".stage-hint", ".facts > dl dt", ".curves > .hint"].map(said);
+  const found = [".job-head .headline", ".stage-about", ".facts > dl dt", ".curves > .hint"].map(said);
   jobOf(id).value = before;
   return found;
 }"""
@@ -464,19 +467,40 @@ def test_a_photographs_job_says_what_its_stage_is_for_and_that_its_results_are_s
     studio.open("jobs", learned["id"])
     studio.page.wait_for_selector(".plot canvas")
     assert not {"coarse iterations", "canvas iterations"} & {*studio.page.locator(".facts > dl dt").all_inner_texts()}
-    for stage, iteration, fraction, said, about in (
-        (1, 5, 0.2, "coarse picture, step 5 of 9", "First the layout"),
-        (2, 5, 0.5, "windows, step 5 of 9", "Now the detail"),
-        (2, 9, 0.6, "windows, step 9 of 9", "Now the detail"),
-        (3, 5, 0.8, "canvas, step 5 of 9", "Last, layout and detail"),
-        (3, 9, 0.99, "Measuring and storing the results", None),
-        (3, 9, 1, "canvas, step 9 of 9", "Last, layout and detail"),  # resumed after its end, and not yet loaded
+    for stage, iteration, fraction, said, seen, about in (
+        (1, 5, 0.2, "coarse picture, step 5 of 9", 1, "First the layout"),
+        (2, 1, 0.3, "windows, step 1 of 9", 1, "First the layout"),  # until the first picture of the stage has come
+        (2, 5, 0.5, "windows, step 5 of 9", 2, "Now the detail"),
+        (2, 9, 0.6, "windows, step 9 of 9", 2, "Now the detail"),
+        (3, 5, 0.8, "canvas, step 5 of 9", 3, "Last, layout and detail"),
+        (3, 9, 0.99, "Measuring and storing the results", 3, "Last, layout and detail"),
+        (3, 9, 1, "canvas, step 9 of 9", 3, "Last, layout and detail"),  # resumed after its end, and not yet loaded
     ):
-        headline, hints, facts, curves = studio.page.evaluate(AT_WORK, [learned["id"], stage, iteration, fraction])
+        shown = studio.page.evaluate(AT_WORK, [learned["id"], stage, iteration, fraction, seen])
+        headline, (hint,), facts, curves = shown
         assert headline == [said]
-        assert [one[: len(about or "")] for one in hints] == ([about] if about else [])
+        assert hint.startswith(about)
         assert {"coarse iterations", "iterations", "canvas iterations"} <= {*facts}
         assert "steps of all stages" in curves[0]
+
+
+# Where that stands which one looks at on a job's page.
+PLACES = """() => ["nav a:last-child", ".job-head .headline", ".stage-picture", ".scrubber", ".actions"].map((one) => {
+  const { x, y } = document.querySelector(one).getBoundingClientRect();
+  return [one, x, y];
+})"""
+
+
+def test_nothing_that_one_looks_at_moves_when_a_job_ends(studio: Studio) -> None:
+    job_id = studio.service.train(None, iterations=40)
+    with slowed(studio.service.child("train")):
+        studio.open("jobs", job_id)
+        studio.wait_for_status("at work")
+        before = studio.page.evaluate(PLACES)
+    studio.wait_for_status("done")
+    studio.page.wait_for_selector(".actions .primary")
+    studio.page.wait_for_selector(".scrubber output:text-is('result')")
+    assert studio.page.evaluate(PLACES) == before
 
 
 # Tell the page ten times of a job, then of ten points, then of two behind which learning has gone back.

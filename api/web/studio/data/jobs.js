@@ -156,9 +156,9 @@ export async function applyEvent(name, { job_id: id, ...data }) {
   } else {
     soon("queue");
     if (isFinal(job) && job.status === data.status) return;
-    held.value = { ...job, status: data.status, error: data.error ?? null };
+    if (data.status !== "succeeded") held.value = { ...job, status: data.status, error: data.error ?? null };
+    if (job.kind === "train") await loadModels(); // first, so that all of an end is shown at once
     await loadJob(id);
-    if (job.kind === "train") await loadModels();
   }
 }
 

@@ -6,12 +6,14 @@ import { Changing } from "./picture.js";
 
 const FRAME_MS = 160;
 
-// frames: [{url, width, height}], one at least; of several pictures [{pictures: [such], columns}]. words(frame): which moment it is. live: its last frame is not the last.
-export function Film({ frames, words, alt, label, playLabel, live = false, onFocus }) {
+// frames: [{url, width, height}]; of several pictures [{pictures: [such], columns}]. words(frame): which moment it is.
+// about(frame): a sentence on it. waiting: what is said while there are none. live: its last frame is not the last.
+export function Film({ frames, words, about, alt, label, playLabel, waiting, live = false, onFocus }) {
   const at = useSignal(null); // null follows the latest
   const playing = useSignal(false);
   const last = frames.length - 1;
   const shown = frames[Math.min(at.value ?? last, last)];
+  const said = shown && words(shown);
   useEffect(() => {
     if (!playing.value) return;
     const timer = setInterval(() => {
@@ -32,16 +34,16 @@ export function Film({ frames, words, alt, label, playLabel, live = false, onFoc
   };
   return html`
     <div class="stage">
-      <div class="stage-picture">
-        ${shown.pictures ? html`<${Sheet} ...${shown} label=${alt(shown)} />` : html`<${Changing} src=${shown.url} alt=${alt(shown)} width=${shown.width} height=${shown.height} />`}
+      <div class="stage-picture ${shown ? "" : "waiting"}">
+        ${!shown ? html`<p>${waiting}</p>` : shown.pictures ? html`<${Sheet} ...${shown} label=${alt(shown)} />` : html`<${Changing} src=${shown.url} alt=${alt(shown)} width=${shown.width} height=${shown.height} />`}
       </div>
-      ${frames.length > 1 && html`
-        <div class="scrubber">
-          <button type="button" class="bare" onClick=${play} aria-label=${playing.value ? "Stop" : playLabel}><${Icon} name=${playing.value ? "pause" : "play"} /></button>
-          <input type="range" min="0" max=${last} value=${Math.min(at.value ?? last, last)} aria-label=${label}
-            aria-valuetext=${words(shown)} onInput=${scrub} onFocus=${onFocus} />
-          <output>${at.value === null && live ? "live" : words(shown)}</output>
-        </div>`}
+      ${about && html`<p class="hint stage-about">${shown && about(shown)}</p>`}
+      <div class="scrubber ${frames.length > 1 ? "" : "later"}">
+        <button type="button" class="bare" onClick=${play} aria-label=${playing.value ? "Stop" : playLabel}><${Icon} name=${playing.value ? "pause" : "play"} /></button>
+        <input type="range" min="0" max=${last} value=${Math.min(at.value ?? last, last)} aria-label=${label}
+          aria-valuetext=${said} onInput=${scrub} onFocus=${onFocus} />
+        <output>${at.value === null && live ? "live" : said}</output>
+      </div>
     </div>`;
 }
 

@@ -20,7 +20,7 @@ export function JobActions({ job }) {
   const act = (work) => () => attempt(work);
   const more = final && model && hasMoreLikeThis(job) && html`<button type="button" class=${isOfGiven(job) ? "primary" : ""} onClick=${act(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`;
   return html`
-    <div class="actions">
+    <div class="actions ${final ? "" : "fewer"}">
       ${!final && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
       ${isOfGiven(job) && more}
       ${final && model && !job.params.blend && html`<a class="button ${isOfGiven(job) ? "" : "primary"}" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}

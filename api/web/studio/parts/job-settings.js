@@ -27,12 +27,14 @@ export function JobSettings({ job, label = "Settings" }) {
         ${first.map(row)}
         ${job.kind !== "train" && from.map((id, index) => html`<div key=${id}><dt>${from.length > 1 ? `model ${index + 1}` : "model"}</dt><dd><a href=${link("models", id)}>${modelName(modelOf(id))}</a></dd></div>`)}
         ${params.blend && row("blend")}
-        ${job.kind === "train" && job.model_id && html`<div><dt>model</dt><dd><a href=${link("models", job.model_id)}>${modelName(modelOf(job.model_id))}</a></dd></div>`}
-        ${MEASURED.filter(([name]) => name in job.metrics).map(([name, title, about]) => html`<div key=${name}><dt>${title}</dt><dd>${Number(job.metrics[name].toFixed(2))}</dd><dd class="hint">${about}</dd></div>`)}
         <div><dt>asked for</dt><dd>${moment(job.created_at)}</dd></div>
-        ${job.finished_at && job.started_at && html`<div><dt>took</dt><dd>${duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)}</dd></div>`}
       </dl>
       ${others.length > 0 && html`<details><summary>All settings</summary><dl>${others.map(row)}</dl></details>`}
+      <dl>
+        ${job.kind === "train" && job.model_id && html`<div><dt>model</dt><dd><a href=${link("models", job.model_id)}>${modelName(modelOf(job.model_id))}</a></dd></div>`}
+        ${MEASURED.filter(([name]) => name in job.metrics).map(([name, title, about]) => html`<div key=${name}><dt>${title}</dt><dd>${Number(job.metrics[name].toFixed(2))}</dd><dd class="hint">${about}</dd></div>`)}
+        ${job.finished_at && job.started_at && html`<div><dt>took</dt><dd>${duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)}</dd></div>`}
+      </dl>
     </section>`;
 }
 

@@ -1,17 +1,18 @@
 // The chains as they learn: the latest picture of them, and a scrubber over those before.
 
 import { html } from "../ui.js";
-import { isFinal, partOfLearning } from "../data/jobs.js";
+import { aboutStage, isFinal, partOfLearning } from "../data/jobs.js";
 import { loadPreviews, previewsOf } from "../data/series.js";
 import { addressOf, resultsOf, roleOf } from "../data/pictures.js";
 import { Film } from "./film.js";
 import { inBackground } from "./notices.js";
 
+const RESULT = "The result. The model can draw more of it, at any size.";
+
 export function Stage({ job }) {
-  const frames = framesOf(job);
-  if (!frames.length) return html`<div class="stage"><div class="stage-picture waiting"><p>${waiting(job)}</p></div></div>`;
+  const about = job.params.canvas_iterations ? (frame) => (frame.result ? RESULT : aboutStage(job, frame.stage)) : null;
   return html`
-    <${Film} frames=${frames} words=${(frame) => words(frame, job)} alt=${(frame) => (frame.result ? "The result" : `The chains at step ${frame.iteration}`)} label="Moment of learning"
+    <${Film} frames=${framesOf(job)} words=${(frame) => words(frame, job)} about=${about} waiting=${waiting(job)} alt=${(frame) => (frame.result ? "The result" : `The chains at step ${frame.iteration}`)} label="Moment of learning"
       playLabel="Play how it was learned" live=${!isFinal(job)} onFocus=${() => inBackground(() => loadPreviews(job.id))} />`;
 }
 

@@ -2,7 +2,7 @@
 
 import { html } from "../ui.js";
 import { count, duration } from "../format.js";
-import { aboutStage, isFinishing, partOfLearning } from "../data/jobs.js";
+import { isFinal, isFinishing, partOfLearning } from "../data/jobs.js";
 import { kindOfJob } from "../data/kinds.js";
 import { modelName, modelOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
@@ -55,10 +55,4 @@ function outcome(job) {
 }
 
 export const Progress = ({ job }) => html`
-  <progress class="progress" max="1" value=${job.status === "queued" ? 0 : job.progress.fraction} aria-label=${`Progress of ${titleOf(job)}`}></progress>`;
-
-// What the present stage of learning is for, where the pictures would not show it.
-export function StageHint({ job }) {
-  const about = job.kind === "train" && job.status === "running" && !isFinishing(job) && aboutStage(job, job.progress.stage);
-  return about && html`<p class="hint stage-hint">${about}</p>`;
-}
+  <progress class="progress ${isFinal(job) ? "over" : ""}" max="1" value=${job.status === "queued" ? 0 : job.progress.fraction} aria-label=${`Progress of ${titleOf(job)}`}></progress>`;

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { html, signal, useEffect } from "../ui.js";
 import { leave, link } from "../router.js";
-import { isFinal, jobOf, loadJob } from "../data/jobs.js";
+import { jobOf, loadJob } from "../data/jobs.js";
 import { loadPreviews, loadSeries } from "../data/series.js";
 import { modelName, modelOf } from "../data/models.js";
 import { count, pageWords, sentence } from "../format.js";
@@ -15,7 +15,7 @@ import { JobSettings } from "../parts/job-settings.js";
 import { inBackground } from "../parts/notices.js";
 import { Results } from "../parts/results.js";
 import { Stage } from "../parts/stage.js";
-import { headline, Progress, StageHint, Status, subtitleOf, titleOf } from "../parts/status.js";
+import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
 import { Viewer } from "../parts/viewer.js";
 import { Walks } from "../parts/walks.js";
 
@@ -39,8 +39,7 @@ export function Job({ parts: [id, name] }) {
       <header class="job-head">
         <h1 tabindex="-1">${titleOf(job)} <span class="quiet">${subtitleOf(job)}</span></h1>
         <div class="row"><${Status} job=${job} /><span class="headline" aria-live="off">${headline(job)}</span></div>
-        ${!isFinal(job) && html`<${Progress} job=${job} />`}
-        <${StageHint} job=${job} />
+        <${Progress} job=${job} />
         <p class="sr" role="status">${spoken(job)}</p>
       </header>
       <div class="job-columns">
@@ -48,8 +47,9 @@ export function Job({ parts: [id, name] }) {
           ${learning && html`<${Stage} job=${job} />`}
           ${job.kind === "classify" && job.status === "succeeded" && html`<${Probabilities} job=${job} />`}
           <${Walks} job=${job} />
+          ${learning && html`<${Given} job=${job} />`}
           <${Results} job=${job} />
-          <${Given} job=${job} />
+          ${!learning && html`<${Given} job=${job} />`}
         </div>
         <aside class="job-aside" aria-label="About this job">
           <${JobActions} job=${job} />
