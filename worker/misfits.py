@@ -9,7 +9,7 @@ from core.storage import datasets
 from core.storage.tables import DatasetImage
 from worker.job_context import JobContext
 
-ENLARGED = 1.5  # times, from which on a picture is said to be enlarged
+ENLARGED = 1.25  # times, from which on a picture is said to be enlarged
 NAMED = 3  # pictures that a warning names
 
 
@@ -33,10 +33,24 @@ def find_transparent(context: JobContext, rows: Sequence[DatasetImage]) -> list[
     For jobs that lay transparent parts on white.
     """
     names = [row.filename for row in rows if _is_transparent(context, row, (1, 1))]
-    if not names:
+    return [f"transparent parts count as white, in {_listed(names)}"] if names else []
+
+
+def find_enlarged(rows: Sequence[DatasetImage], image_size: int) -> list[str]:
+    """Return one warning that names the pictures that are enlarged to be learned; none if there are none."""
+    small = [row for row in rows if image_size >= ENLARGED * min(row.width, row.height)]
+    if not small:
         return []
+    side = min(min(row.width, row.height) for row in small)
+    names = _listed([f"{row.filename} ({row.width} x {row.height})" for row in small])
+    what = f"the picture {names} is enlarged" if len(small) == 1 else f"the pictures {names} are enlarged up to"
+    how = f"{image_size / side:.1f} times, to an image_size of {image_size}, and learned blurred"
+    return [f"{what} {how}: an image_size of {side} enlarges nothing"]
+
+
+def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return [f"transparent parts count as white, in {', '.join(names[:NAMED])}{more}"]
+    return ", ".join(names[:NAMED]) + more
 
 
 def _misfits(parameter: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:

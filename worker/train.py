@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -44,6 +44,7 @@ from core.theory.model import Architecture
 from worker import metrics
 from worker.job_context import JobContext
 from worker.lease_renewer import JobCanceled, TimeLimitReached, WorkerStopping
+from worker.misfits import find_enlarged
 from worker.origins import Origins
 from worker.plot import plot_metrics
 from worker.results import add_heights, named_pictures
@@ -77,7 +78,8 @@ def train(context: JobContext) -> None:
     state = load_checkpoint(context.blobs.get(checkpoint), context.device) if checkpoint else None
     with training_processes(context, params) as processes:
         learner = Learner(pictures, params, state, processes.engine, context.renewer.check_canceled)
-        run = _TrainingRun(context, learner, levels, maps, processes)
+        enlarged = find_enlarged(dataset.images, params.image_size)
+        run = _TrainingRun(context, learner, levels, maps, processes, enlarged)
         health = run.learn()
     run.finish(health)
 
@@ -92,9 +94,11 @@ class _TrainingRun:
         levels: Levels,
         maps: tuple[MaterialMap, ...] = (),
         processes: TrainingProcesses = TrainingProcesses(),
+        enlarged: Sequence[str] = (),
     ) -> None:
+        """enlarged: warnings about the training pictures."""
         self.context, self.learner, self.levels, self.maps = context, learner, levels, maps
-        self.processes = processes
+        self.processes, self.enlarged = processes, enlarged
         self.params = learner.params
         self.time_estimate = _TimeEstimate(learner.architecture, self.params)
         self.previewed_at = self.saved_at = time.monotonic()
@@ -105,7 +109,8 @@ class _TrainingRun:
 
         Of a job that is canceled it stores a checkpoint too, from which it can be resumed, if there is time for it.
         """
-        self.context.set_metrics(precision=self.learner.engine.precision, processes=self.processes.count)
+        known = {"remarks": list(self.enlarged)} if self.enlarged else {}
+        self.context.set_metrics(precision=self.learner.engine.precision, processes=self.processes.count, **known)
         self.context.report_progress(self._progress_at_start())
         try:
             for progress in metrics.observe_durations(self.learner.iterate()):
@@ -310,6 +315,7 @@ class _TrainingRun:
             **(asdict(resemblance) if resemblance else {}),
             "remarks": [
                 *self.processes.warnings,
+                *self.enlarged,
                 *([end] if end else []),
                 *warnings,
                 *(find_lack_of_windows(opaque_share, window) if opaque_share is not None else []),

@@ -2,12 +2,15 @@
 
 from support.finished_models import SIZE, add_model, noise_png
 from support.pictures import png, with_hole
+from support.training_jobs import training
 from support.worker_harness import WorkerHarness
 
 from core.jobs.requests import NewJob
 from core.schemas.jobs import JobKind
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import ResolvedSampleParams
+from core.storage import datasets
+from worker.misfits import find_enlarged
 
 
 def test_a_job_says_what_is_cut_off_and_what_is_enlarged(harness: WorkerHarness) -> None:
@@ -44,6 +47,24 @@ def test_a_job_says_what_is_cut_off_and_what_is_enlarged(harness: WorkerHarness)
     assert said(blend=[{"model_id": other, "mask_dataset_id": holed}]) is None
     (cut_off,) = said(guide_dataset_id=off_centre, guide_strength=0.1) or ()
     assert "is cut off" in cut_off
+
+
+def test_a_training_says_from_its_start_which_pictures_are_enlarged(harness: WorkerHarness) -> None:
+    def said(*sizes: tuple[int, int]) -> list[str]:
+        dataset_id = harness.add_dataset(**{f"p{index}": png(*size) for index, size in enumerate(sizes)})
+        rows = datasets.find(harness.database, dataset_id).images
+        return find_enlarged(rows, 40)
+
+    assert said((40, 33), (100, 33)) == []
+    (one,) = said((64, 20), (40, 40))
+    enlarged = "the picture p0.png (64 x 20) is enlarged 2.0 times, to an image_size of 40, and learned blurred"
+    assert one == f"{enlarged}: an image_size of 20 enlarges nothing"
+    (several,) = said((32, 32), (20, 20), (31, 50), (10, 40))
+    named = "the pictures p0.png (32 x 32), p1.png (20 x 20), p2.png (31 x 50) and 1 more are enlarged up to 4.0 times"
+    assert several.startswith(named)
+    assert several.endswith("an image_size of 10 enlarges nothing")
+    job = harness.work(training(harness.add_dataset(small=png(8, 8))))
+    assert job.metrics["remarks"][0].startswith("the picture small.png (8 x 8) is enlarged 2.0 times")
 
 
 def test_a_reconstruction_names_the_transparent_pictures(harness: WorkerHarness) -> None:

@@ -439,8 +439,8 @@ def test_a_job_says_which_part_of_learning_it_is_at(studio: Studio) -> None:
     ]
 
 
-# Show a job that has ended as one that learns a photograph, at a step of 9 of a stage, with a preview of a stage; return
-# what the page says of it.
+# Show a job that has ended as one that learns a photograph, at a step of 9 of a stage, with a preview of a stage seen
+# last; return what the page says of it.
 AT_WORK = """async ([id, stage, iteration, fraction, seen]) => {
   const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
   const {jobOf} = await import(folder + "data/jobs.js");
@@ -484,6 +484,37 @@ def test_a_photographs_job_says_what_its_stage_is_for_and_that_its_results_are_s
         assert "steps of all stages" in curves[0]
 
 
+def test_small_pictures_are_said_to_be_enlarged_and_a_click_learns_them_as_they_are(studio: Studio) -> None:
+    studio.open()
+    choose(studio, "small.png", pictures.png(100, 140))
+    studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 96 × 96')")
+    assert studio.page.locator(".enlarged").count() == 0
+    studio.page.check("input[value=photo]")
+    studio.page.wait_for_selector(
+        ".enlarged:has-text('small.png is enlarged 5.1 times, to 512 × 512, and learned blurred')"
+    )
+    studio.page.click("button:text-is('Learn at 128 × 128')")  # the smallest that photo learns
+    studio.page.wait_for_selector(".enlarged:has-text('small.png is enlarged 1.3 times, to 128 × 128')")
+    assert studio.page.locator(".enlarged button").count() == 0
+    studio.page.get_by_label("image size", exact=True).fill("120")
+    studio.page.wait_for_selector(".enlarged", state="detached")
+
+
+def test_the_form_has_the_parameters_that_concern_what_is_made(studio: Studio) -> None:
+    def labels(kind: str) -> set[str]:
+        studio.open("make", kind)
+        studio.page.wait_for_selector(".settings details")
+        return {*studio.page.locator(".settings .field > label").all_text_contents()}
+
+    texture, windows = labels("texture"), {"random lattice", "canvas iterations", "coarse iterations", "coarse factor"}
+    assert {"patch size", "layers", "boundary", *windows} <= texture
+    assert not {"top", "contrastive"} & texture
+    chains = {"num chains", "initialization", "keep nearest", "stop when steady"}
+    assert texture - labels("object") == {"patch size", *windows}
+    assert texture - labels("autoencoder") == {"patch size", *windows, *chains}
+    assert texture - labels("dictionary") == {*windows, *chains}
+
+
 # Where that stands which one looks at on a job's page.
 PLACES = """() => ["nav a:last-child", ".job-head .headline", ".stage-picture", ".scrubber", ".actions"].map((one) => {
   const { x, y } = document.querySelector(one).getBoundingClientRect();
@@ -499,7 +530,7 @@ def test_nothing_that_one_looks_at_moves_when_a_job_ends(studio: Studio) -> None
         before = studio.page.evaluate(PLACES)
     studio.wait_for_status("done")
     studio.page.wait_for_selector(".actions .primary")
-    studio.page.wait_for_selector(".scrubber output:text-is('result')")
+    studio.page.wait_for_selector(".sheet[aria-label='The result']")
     assert studio.page.evaluate(PLACES) == before
 
 

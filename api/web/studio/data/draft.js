@@ -232,13 +232,28 @@ const notNumbers = computed(() => [
   ...(kindId.value === "sample" && Object.values(pictures.value).some((one) => Number.isNaN(one?.strength)) ? ["strength"] : []),
 ]);
 
+// The pictures whose size is known here.
+const sized = computed(() => (dataset.value
+  ? dataset.value.images.map(({ url, filename, width, height }) => ({ key: url, name: filename, size: [width, height] }))
+  : files.value.filter(({ bitmap }) => bitmap).map(({ id, file, bitmap, fitted }) => ({ key: id, name: file.name, size: (sideNeeded.value && fitted?.size) ?? [bitmap.width, bitmap.height] }))));
+
+export const ENLARGED = 1.25; // times, from which on a picture is said to be enlarged; as in worker/misfits.py
+
+// The pictures that would be enlarged to be learned: {names, times, side}, with the size at which none would be, or the
+// smallest that the settings allow; null if there are none.
+export const enlarged = computed(() => {
+  if (kind.value.group !== "learn" || !preset.value) return null;
+  const { image_size: asked, patch_size: least } = { ...preset.value.params, ...overrides.value };
+  const small = sized.value.filter(({ size }) => asked >= ENLARGED * Math.min(...size));
+  const side = Math.min(...small.flatMap(({ size }) => size));
+  return small.length ? { names: small.map(({ name }) => name), times: asked / side, side: Math.max(side, least ?? 0) } : null;
+});
+
 // What is to be done with the first picture that cannot be made tileable; null if all can, as far as can be seen here.
 const misfit = computed(() => {
   const side = sideNeeded.value;
   if (!side) return null;
-  const chosen = dataset.value
-    ? dataset.value.images.map(({ url, filename, width, height }) => ({ key: url, name: filename, size: [width, height] }))
-    : files.value.filter(({ bitmap }) => bitmap).map(({ id, file, bitmap, fitted }) => ({ key: id, name: file.name, size: fitted?.size ?? [bitmap.width, bitmap.height] }));
+  const chosen = sized.value;
   const transparent = chosen.find(({ key }) => opaque.value[key] === false);
   if (transparent) return `Choose an opaque photograph: ${transparent.name} has transparent parts, which “Fill in” can paint.`;
   const wrong = chosen.find(({ size }) => !fitsSide(size, side));

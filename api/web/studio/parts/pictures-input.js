@@ -95,6 +95,7 @@ function Chosen({ size, parts, side }) {
   return html`
     <div class="chosen">
       ${side && !draft.isMaterial.value ? html`<${Fit} key=${current.id} item=${current} side=${side} />` : html`<${BeforeAndAfter} key=${current.id} item=${current} size=${draft.isMaterial.value ? null : size} parts=${parts} />`}
+      <${Enlarged} size=${size} />
       ${items.length > 1 && html`
         <ul class="strip small" aria-label="Pictures chosen">
           ${shown.map((one, index) => html`
@@ -117,6 +118,18 @@ function Chosen({ size, parts, side }) {
         <button type="button" class="small" onClick=${() => { setAt(0); draft.clearPictures(); }}>Choose others</button>
       </div>
     </div>`;
+}
+
+// That pictures are smaller than they will be learned, and a click that learns them as they are.
+function Enlarged({ size }) {
+  if (!draft.enlarged.value) return null;
+  const { names, times, side } = draft.enlarged.value;
+  const what = names.length > 1 ? `${names.length} pictures are enlarged up to` : `${names[0]} is enlarged`;
+  return html`
+    <p class="row enlarged" role="status">
+      <span>${what} ${times.toFixed(1)} times, to ${size} × ${size}, and learned blurred.</span>
+      ${side < size && html`<button type="button" class="small" onClick=${() => draft.override("image_size", side)}>Learn at ${side} × ${side}</button>`}
+    </p>`;
 }
 
 // Several pictures may be the aligned maps of one material, which are learned together.

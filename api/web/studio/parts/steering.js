@@ -189,8 +189,6 @@ function paintedOn(size, before, index) {
   return { name: `painted ${index + 1}.png`, paint };
 }
 
-const ENLARGED = 1.5; // times, from which on a picture is said to be enlarged; as in worker/misfits.py
-
 // What a picture, or a mask, of another size loses, in words; null if it fits, or cannot be shown.
 function misfitOf(picture, size, what) {
   const source = picture.paint?.canvas ?? picture.bitmap;
@@ -202,7 +200,7 @@ function misfitOf(picture, size, what) {
   const where = lostWidth > lostHeight ? "left and right" : "top and bottom";
   const cut = lost * Math.min(width, height) < 1 ? [] : [`This ${what} has other proportions than what is drawn, ${size.join(" × ")}: its middle is used, and ${percent(lost)} of it, at its ${where}, is cut off.`];
   const scale = size[0] / seenWidth;
-  const enlarged = what === "mask" || scale < ENLARGED ? [] : [`It is enlarged ${scale.toFixed(1)} times, from ${width} × ${height}.`];
+  const enlarged = what === "mask" || scale < draft.ENLARGED ? [] : [`It is enlarged ${scale.toFixed(1)} times, from ${width} × ${height}.`];
   return [...cut, ...enlarged].join(" ") || null;
 }
 
