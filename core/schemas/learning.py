@@ -74,9 +74,8 @@ class LearningParams(BaseModel, LearnedSize):
             ge=2,
             le=512,
             description="Learn from patches with this side in pixels, cut at random places out of the pictures; chains "
-            "have this size too. With boundary torus the patches are windows of a texture of any size, and the model "
-            "draws any size. With other boundaries it draws patches; with one layer of this kernel_size it is the "
-            "prototype model (Def. 4). null: learn from whole pictures.",
+            "have this size too. With boundary torus they are windows of a texture, and the model draws any size; else "
+            "it draws patches (Def. 4 with one layer of this kernel_size). null: learn from whole pictures.",
         ),
     ] = None
     layers: Annotated[
@@ -86,8 +85,8 @@ class LearningParams(BaseModel, LearnedSize):
         Top,
         Field(
             description="How the score is computed from the highest maps. convolutional: their sum (Def. 3). object: "
-            "by one more filter that covers them whole, for aligned pictures of one object (Experiment 2). category: "
-            "their sum, with a weight for each filter (Def. 2).",
+            "by one more filter that covers them whole, for aligned pictures of one object (Experiment 2); new ones "
+            "start from its chains and stay near them. category: their sum, with a weight for each filter (Def. 2).",
         ),
     ] = "convolutional"
     layerwise: Annotated[

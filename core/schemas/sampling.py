@@ -36,10 +36,7 @@ StepSize = Annotated[
 ]
 Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; random if absent.")]
 
-_SIDE = (
-    f"Pixels; the model's own size if absent. At least {MIN_SIDE}, but for models that draw only their own size: those "
-    "of objects, and those of patches (patch_size) whose boundary is not torus."
-)
+_SIDE = f"Pixels, at least {MIN_SIDE}; the model's own size if absent, and the only one of models of a fixed size."
 
 
 class BlendedModel(BaseModel):
@@ -83,9 +80,7 @@ class SampleParams(BaseModel):
         Field(
             ge=1,
             le=MAX_COUNT,
-            description=f"Number of pictures, at most {MAX_COUNT}; more than {SHARD_PICTURES} are divided among "
-            "workers. Pictures of an object start from the chains it was learned with (num_chains of them) and stay "
-            "near them.",
+            description=f"Number of pictures, at most {MAX_COUNT}; workers divide more than {SHARD_PICTURES}.",
         ),
     ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None

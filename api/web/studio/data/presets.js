@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { signal } from "../ui.js";
 
 export const presets = signal(null); // null until they are read
-const ORDER = ["quick", "texture-cpu", "photo", "photo-large", "texture-full", "texture", "object-cpu", "object", "autoencoder-cpu", "autoencoder", "prototype"];
+const ORDER = ["quick", "photo", "photo-large", "texture-cpu", "texture-full", "texture", "object-cpu", "object", "autoencoder-cpu", "autoencoder", "prototype"];
 
 export async function loadPresets() {
   const { data } = await get("v1/presets");
@@ -18,6 +18,20 @@ export function purposeOf(params) {
   if (params.contrastive) return params.patch_size ? "dictionary" : "autoencoder";
   return "texture";
 }
+
+// Parameters that a purpose decides, or with which the service refuses or ignores them (core/schemas/learning.py).
+const DECIDED = ["top", "contrastive"];
+const OF_A_TORUS = ["random_lattice", "coarse_factor", "coarse_iterations", "canvas_iterations"];
+const OF_CHAINS_THAT_PERSIST = ["num_chains", "initialization", "keep_nearest", "stop_when_steady"];
+const IDLE = {
+  texture: DECIDED,
+  object: [...DECIDED, ...OF_A_TORUS, "patch_size"],
+  autoencoder: [...DECIDED, ...OF_A_TORUS, ...OF_CHAINS_THAT_PERSIST, "patch_size"],
+  dictionary: [...DECIDED, ...OF_A_TORUS, ...OF_CHAINS_THAT_PERSIST],
+};
+
+// The parameters of a preset that can be set for its purpose.
+export const settable = ({ params, parameters }) => parameters.filter(({ name }) => !IDLE[purposeOf(params)].includes(name));
 
 export const presetsFor = (purpose) => (presets.value ?? []).filter((one) => purposeOf(one.params) === purpose);
 

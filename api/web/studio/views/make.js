@@ -4,7 +4,7 @@ import { patiently } from "../api.js";
 import { html, useEffect } from "../ui.js";
 import { go, link, route } from "../router.js";
 import { KINDS, jobKind } from "../data/kinds.js";
-import { loadSchemas, parametersOf, presetsFor } from "../data/presets.js";
+import { loadSchemas, parametersOf, presetsFor, settable } from "../data/presets.js";
 import { isFixedSize, isTaken, MIN_SIDE, modelOf, seamWidth } from "../data/models.js";
 import * as draft from "../data/draft.js";
 import { learningSeconds } from "../data/estimate.js";
@@ -105,7 +105,7 @@ function LearnSettings({ kind }) {
         </label>`)}
     </fieldset>
     <${NewName} />
-    <${Parameters} parameters=${preset.parameters} main=${kind.main} />`;
+    <${Parameters} parameters=${settable(preset)} main=${kind.main} />`;
 }
 
 const NAME_LENGTH = 200; // as in api/uploads/forms.py
