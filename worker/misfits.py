@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from core.pictures.masks import is_opaque
-from core.schemas.sampling import ResolvedSampleParams, datasets_of
+from core.schemas.sampling import DEFAULT_GUIDE_STRENGTH, ResolvedSampleParams, datasets_of
 from core.storage import datasets
 from core.storage.tables import DatasetImage
+from core.synthesis.sampler import guide_contrast
+from core.synthesis.trained_model import TrainedModel
 from worker.job_context import JobContext
 
 ENLARGED = 1.25  # times, from which on a picture is said to be enlarged
+FAR_GUIDE = 2.0  # times the contrast of what a model draws, from which on a guide costs structure
 NAMED = 3  # pictures that a warning names
 
 
@@ -25,6 +28,21 @@ def find_misfits(context: JobContext, params: ResolvedSampleParams) -> list[str]
         for row in datasets.find(context.database, dataset_id).images
         for warning in (*_misfits(parameter, row, size), *_on_white(context, parameter, row, size))
     ]
+
+
+def find_far_guide(models: Sequence[TrainedModel], guide: bytes | None, params: ResolvedSampleParams) -> list[str]:
+    """Return a warning if the guide is far lighter, darker or more colourful than what one of the models draws."""
+    if guide is None or not params.guide_strength:
+        return []
+    contrast = max(guide_contrast(guide, model, params.height, params.width) for model in models)
+    if contrast < FAR_GUIDE:
+        return []
+    what = f"the guide picture has {contrast:.1f} times the contrast of what the model draws"
+    weaker = (
+        f" or a guide_strength of {DEFAULT_GUIDE_STRENGTH:g}" if params.guide_strength > DEFAULT_GUIDE_STRENGTH else ""
+    )
+    why = "structure fades, and colours become the nearest that the model has"
+    return [f"{what}: {why}; a fainter guide{weaker} may help"]
 
 
 def find_transparent(context: JobContext, rows: Sequence[DatasetImage]) -> list[str]:

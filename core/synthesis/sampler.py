@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics
-from core.pictures.images import resize_periodic
+from core.pictures.images import resize_periodic, rms
 from core.pictures.patchwork import patchwork
 from core.recipe.denoising import basis_passes
 from core.recipe.learner import dynamics_of
@@ -25,6 +25,7 @@ from core.synthesis.variations import between, prepare_picture, start_variation
 from core.theory.learning import precision_of
 
 GUIDE_BLUR = 0.5  # of the net's window: standard deviation of the blur that guide and chains are compared under
+MEASURED_SIDE = 256  # pixels at most, of the copy of a guide whose contrast is measured
 
 
 @dataclass(frozen=True)
@@ -190,3 +191,11 @@ def guide_of(content: bytes, model: TrainedModel, strength: float, height: int, 
 def guide_picture(content: bytes, model: TrainedModel, height: int, width: int) -> Tensor:
     """Read a guide as the model's training pictures were prepared, in its colours -> (1, C, height, width)."""
     return model.levels.box.project(prepare_picture(content, model, height, width, slow_light=True))
+
+
+def guide_contrast(content: bytes, model: TrainedModel, height: int, width: int) -> float:
+    """Return the spread of a guide's colours, before the model's nearest take their place, in units of the chains'."""
+    scale = min(1.0, MEASURED_SIDE / max(height, width))
+    rows, columns = (max(1, round(scale * side)) for side in (height, width))
+    spread = max(rms(model.chains), model.net.architecture.reference_std)
+    return rms(prepare_picture(content, model, rows, columns, slow_light=True)) / spread

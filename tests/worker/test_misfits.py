@@ -1,7 +1,8 @@
 """What jobs say of pictures of another size or other proportions than what is drawn, and of transparent ones."""
 
+from PIL import Image
 from support.finished_models import SIZE, add_model, noise_png
-from support.pictures import png, with_hole
+from support.pictures import encoded, png, with_hole
 from support.training_jobs import training
 from support.worker_harness import WorkerHarness
 
@@ -47,6 +48,25 @@ def test_a_job_says_what_is_cut_off_and_what_is_enlarged(harness: WorkerHarness)
     assert said(blend=[{"model_id": other, "mask_dataset_id": holed}]) is None
     (cut_off,) = said(guide_dataset_id=off_centre, guide_strength=0.1) or ()
     assert "is cut off" in cut_off
+
+
+def test_a_job_says_that_its_guide_has_far_more_contrast_than_the_model(harness: WorkerHarness) -> None:
+    model_id, _ = add_model(harness)
+
+    def said(levels: int, strength: float) -> list[str]:
+        halves = Image.new("L", (SIZE, SIZE), 120 - levels)
+        halves.paste(120 + levels, (0, 0, SIZE // 2, SIZE))
+        asked = {"count": 1, "width": SIZE, "height": SIZE, "steps": 1, "step_size": 0.8, "seed": 7}
+        guide = {"guide_dataset_id": harness.add_dataset(a=encoded(halves, "PNG")), "guide_strength": strength}
+        params = ResolvedSampleParams.model_validate({**asked, **guide}).model_dump()
+        job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params, model_id=model_id))
+        return list(job.metrics.get("remarks", []))
+
+    assert said(60, 0.1) == said(100, 0.0) == []
+    (far,) = said(100, 0.1)
+    assert far.startswith("the guide picture has 2.5 times the contrast of what the model draws: structure fades")
+    assert far.endswith("; a fainter guide or a guide_strength of 0.05 may help")
+    assert said(100, 0.05)[0].endswith("; a fainter guide may help")
 
 
 def test_a_training_says_from_its_start_which_pictures_are_enlarged(harness: WorkerHarness) -> None:

@@ -252,7 +252,7 @@ def test_nothing_that_was_entered_is_lost_if_the_job_is_refused(studio: Studio) 
     page.click(".brush canvas", position={"x": 8, "y": 8})
     page.get_by_label("image size", exact=True).fill("17")
     page.click("button:text-is('Learn')")
-    page.wait_for_selector("details[open] .field.wrong")  # 422
+    page.wait_for_selector(".field.wrong:has-text('must be at least 23 with the preset quick')")  # 422
     page.get_by_label("image size", exact=True).fill("32")
     for status in (429, 503):
         page.route("**/v1/jobs", lambda route: route.fulfill(status=status, json={"detail": f"no {status}"}), times=1)  # noqa: B023
@@ -290,12 +290,14 @@ def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> N
     studio.page.get_by_label("iterations", exact=True).fill("")
     studio.page.get_by_label("image size", exact=True).fill("17")
     studio.page.click("button:text-is('Learn')")
-    studio.page.wait_for_selector("details[open] .field.wrong")
-    wrong = studio.page.inner_text(".field.wrong .hint")
+    studio.page.wait_for_selector(".field.wrong:has-text('must be at least 23 with the preset quick')")
+    studio.page.click("summary:has-text('All other settings')")
     studio.page.get_by_label("layer 1: filters").fill("0")
+    studio.page.click("summary:has-text('All other settings')")
     studio.page.wait_for_selector(".start .hint:has-text('not measured with these settings')")
     studio.page.click("button:text-is('Learn')")
-    studio.page.wait_for_selector(".field.wrong:has-text('layers')")
+    studio.page.wait_for_selector("details[open] .field.wrong:has-text('layers')")
+    wrong = " ".join(studio.page.locator(".field.wrong .hint").all_inner_texts())
     studio.page.get_by_label("layer 1: filters").fill("8")
     studio.page.wait_for_selector(".field.wrong:has-text('layers')", state="detached")
     studio.page.route("**/v1/datasets/*", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
