@@ -4,9 +4,15 @@ import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from api.client.steps import Request, Steps, send
 
+if TYPE_CHECKING:
+    from httpx import Response
+
+_NAMED = re.compile(r"filename(?:=\"(?P<plain>[^\"]+)\"|\*=UTF-8''(?P<coded>\S+))$")
 _NUMBERED = re.compile(r"(?P<stem>.*-)(?P<number>\d{3,})(?P<suffix>(-[a-z]+)?\.\w+)")
 
 
@@ -24,15 +30,17 @@ def write_new(path: Path, request: Request) -> Steps[Path]:
     return path
 
 
-def write_numbered(path: Path, request: Request) -> Steps[Path]:
+def write_numbered(path: Path, request: Request, titled: bool = False) -> Steps[Path]:
     """Write the answer to a new file at `path` or, if that exists, under the next number that is free; return its path.
 
+    titled: the answer names the file, which is written beside `path`.
     After synthesized-000.png comes synthesized-001.png, after metrics.json metrics-001.json. Of a material,
     synthesized-001-albedo.png comes after synthesized-000-albedo.png.
     """
     temporary = _temporary(path.parent)
     try:
-        yield from send(request, temporary)
+        response = yield from send(request, temporary)
+        path = path.with_name(_name_of(response)) if titled else path
         while True:
             with suppress(FileExistsError):
                 _publish(temporary, path)
@@ -40,6 +48,13 @@ def write_numbered(path: Path, request: Request) -> Steps[Path]:
             path = _next(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _name_of(response: "Response") -> str:
+    """Return the name that an answer gives its file, without folders: no answer writes elsewhere."""
+    found = _NAMED.search(response.headers["Content-Disposition"])
+    assert found is not None
+    return Path(found["plain"] or unquote(found["coded"])).name
 
 
 def _next(path: Path) -> Path:

@@ -151,9 +151,12 @@ class JobMethods(JobData):
         return found
 
     @operation
-    def download(self, folder: str | Path, /, names: Sequence[str] | None = None) -> Steps[list[Path]]:
+    def download(
+        self, folder: str | Path, /, names: Sequence[str] | None = None, titled: bool = False
+    ) -> Steps[list[Path]]:
         """Write the job's files, or those named, to the folder; return their paths.
 
+        titled: give them names as the studio does, which say what they are of: "Brick wall-synthesized-000-4d5e6f.png".
         No file is overwritten: a name that exists gets the next number that is free. None is there half-written.
         Raises ValueError if the job has no file of a given name.
         """
@@ -165,7 +168,7 @@ class JobMethods(JobData):
         written: list[Path] = []
         for artifact in wanted:
             name = Path(artifact.name).name  # whatever answers, no file is written elsewhere
-            path = yield from write_numbered(Path(folder) / name, self._file(artifact))
+            path = yield from write_numbered(Path(folder) / name, self._file(artifact, download=titled), titled)
             written.append(path)
         return written
 
@@ -174,9 +177,9 @@ class JobMethods(JobData):
         if not self.ended:
             yield from self._request("GET")
 
-    def _file(self, artifact: str | Artifact | Preview) -> Request:
+    def _file(self, artifact: str | Artifact | Preview, download: bool = False) -> Request:
         url = f"v1/jobs/{self.id}/artifacts/{quote(artifact, safe='')}" if isinstance(artifact, str) else artifact.url
-        return Request("GET", url)
+        return Request("GET", url, params={"download": "true"} if download else {})
 
     def _request(self, method: str, path: str = "", body: Any = None) -> Steps[None]:
         request = Request(method, f"v1/jobs/{self.id}{path}", json=body, idempotent=method == "GET")

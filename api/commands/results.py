@@ -17,7 +17,8 @@ Out = Annotated[
     Path,
     typer.Option(
         file_okay=False,
-        help="Folder for the results. No file is overwritten: a name that exists gets the next number that is free.",
+        help="Folder for the results. No file is overwritten: a name that exists gets the next number that is free. "
+        "Without --out their names begin with their model's.",
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Post the job, print its id and end; needs a running service.")]
@@ -42,7 +43,7 @@ def follow_to_end(session: Session, job: "Job", detach: bool, after: str | None 
 def write_results(session: Session, job: "Job", out: Path) -> None:
     """Write the files of a job to the folder, print their paths, and say what else is worth knowing."""
     try:
-        files = [str(path) for path in job.download(out)]
+        files = [str(path) for path in job.download(out, titled=out == DEFAULT_OUT)]
     except OSError as error:  # such as a full disk: what the job has made is still with the service
         again = f"`genconvnet jobs download {job.id} --out DIR` writes the job's files"
         raise OSError(f"{sentence_of(error)}; {again}") from error

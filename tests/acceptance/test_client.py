@@ -13,7 +13,7 @@ from api.client import AsyncClient, Client, JobFailed, JobOptions
 
 def test_a_program_trains_follows_and_downloads(service: Service, tmp_path: Path) -> None:
     with Client(str(service.http.base_url)) as client:
-        job = client.train(pictures.stripes(), **TINY)
+        job = client.train(pictures.stripes(), name="Zäune / alt", **TINY)
         events = list(job.events())
         assert [event.status for event in (events[0], events[-1])] == ["queued", "succeeded"]
         progress = [event.progress for event in events if event.progress is not None]
@@ -32,6 +32,10 @@ def test_a_program_trains_follows_and_downloads(service: Service, tmp_path: Path
         assert [path.name for path in second] == ["metrics-001.json", "synthesized-002.png"]
         assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (*first, *second)}
         assert (tmp_path / "synthesized-002.png").read_bytes() == job.read("synthesized-000.png")
+        (titled,) = job.download(tmp_path, names=["synthesized-000.png"], titled=True)
+        assert titled.name == f"Zäune alt-synthesized-000-{job.id[-6:]}.png"
+        (again,) = job.download(tmp_path, names=["synthesized-000.png"], titled=True)
+        assert titled.read_bytes() == again.read_bytes()
         assert job.model_id is not None
         sampled = client.sample(job.model_id, count=1, width=40, height=24, steps=5).wait()
         assert [picture.size for picture in sampled.images] == [(40, 24)]

@@ -172,10 +172,13 @@ def test_a_picture_too_large_to_be_masked_is_said(terminal: Terminal, monkeypatc
 def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> None:
     Path("hole.png").write_bytes(pictures.with_hole(32, 32, hole=(8, 8, 16, 16), grey=True))
     job = terminal.entry("reconstruct", model_id, "stripes.png", "--mode=attractor", "--frames=3")
-    names = [name.removeprefix("genconvnet-output/") for name in job["files"]]
-    assert names[1:4] == ["reconstructed-000.png", "walk-000-00.png", "walk-000-01.png"]
+    names = [name.removeprefix("genconvnet-output/stripes-") for name in job["files"]]
+    assert names[1:4] == [
+        f"{name}-{job['id'][-6:]}.png" for name in ("reconstructed-000", "walk-000-00", "walk-000-01")
+    ]
     job = terminal.entry("inpaint", model_id, "hole.png", "--count=2", "--steps=3", "--seed=4")
-    assert [Path(file).name for file in job["files"][-2:]] == ["inpainted-000.png", "inpainted-001.png"]
+    made = [f"hole-inpainted-{number:03d}-{job['id'][-6:]}.png" for number in (0, 1)]
+    assert [Path(file).name for file in job["files"][-2:]] == made
     refused = terminal.run("inpaint", model_id, "stripes.png", "--seam", code=2).stderr
     assert "short side must be 32" in refused
     assert "scale or crop it, or learn a model with --image-size 48" in refused
