@@ -70,15 +70,17 @@ class Blended:
     """Another model to draw on the same canvas. mask: one picture, white where it is drawn; None for everywhere.
 
     weight: factor on the mask, 0 to 1; without a mask, how much of what the masks leave is the model's.
+    softness: of the mask's border, as a standard deviation in windows of the nets.
     """
 
     model: str | Model
     mask: PicturesOrDataset | None = None
     weight: float | None = None
+    softness: float | None = None
 
     @property
     def params(self) -> dict[str, Any]:
-        return {"model_id": id_of(self.model), "weight": self.weight}
+        return {"model_id": id_of(self.model), "weight": self.weight, "softness": self.softness}
 
 
 class _Jobs(Generic[AnyJob]):

@@ -19,6 +19,7 @@ DEFAULT_STEPS = 200
 CANVAS_STEPS = 60  # for pictures laid with patches of a canvas, which are large and have few seams to mend
 DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.05
+DEFAULT_SOFTNESS = 0.1
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
 MAX_BLENDED = 7  # models besides the job's own
 MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
@@ -59,6 +60,16 @@ class BlendedModel(BaseModel):
             ge=0,
             le=1,
             description="Factor on the mask; 1 if absent. Without a mask: how much of what masks leave is the model's.",
+        ),
+    ] = None
+
+    softness: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=2,
+            description="How soft the mask's border is made: standard deviation of a blur, in windows of the nets. "
+            f"{DEFAULT_SOFTNESS:g} if absent: elements end at the border; from 0.25 on textures fade into each other.",
         ),
     ] = None
 

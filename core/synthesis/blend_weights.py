@@ -1,8 +1,8 @@
 """How much of each pixel is drawn by each model of a blend: from masks to weights that sum to one.
 
 Where several models draw a place, each has but a part of its strength there, and structure and contrast fade. Therefore
-their strengths sum to more than one, and masks are softened but little: by a tenth of a window, so that textures grow
-into each other along a border.
+their strengths sum to more than one, and masks are softened but little unless more is asked for: by a tenth of a
+window, so that textures grow into each other along a border.
 """
 
 import math
@@ -14,10 +14,9 @@ from torch import Tensor
 
 from core.pictures.images import BLACK, WHITE, read_covering
 from core.schemas.geometry import round_up
-from core.schemas.sampling import BlendedModel, ResolvedSampleParams
+from core.schemas.sampling import DEFAULT_SOFTNESS, BlendedModel, ResolvedSampleParams
 
 ROUNDING = 1e-4  # weights nearer than that to 0 or 1 are 0 or 1
-BORDER_STD = 0.1  # of the largest window: standard deviation of the blur of the sharp masks
 STRENGTH_POWER = 0.7  # of a pixel's weight, for its model's B there: two halves sum to 1.23
 BLURRED_PIXELS = 1 << 15  # at once: they stay in a core's cache while all taps of the blur are added up
 
@@ -72,7 +71,11 @@ def read_weights(
     that it raises ends the work.
     """
     zeros = torch.zeros(1, 1, *canvas.sides)
-    weights = [zeros if mask is None else _read_mask(mask, canvas, window, check_stop) for mask in masks]
+    stds = [window * (one.softness or DEFAULT_SOFTNESS) for one in blend]
+    weights = [
+        zeros if mask is None else _read_mask(mask, canvas, std, check_stop)
+        for mask, std in zip(masks, stds, strict=True)
+    ]
     factors = [1.0 if one.weight is None else one.weight for one in blend]
     weights = [weight * factor for weight, factor in zip(weights, factors, strict=True)]
     total = sum(weights, start=zeros)
@@ -85,13 +88,13 @@ def read_weights(
     return [_without_rounding(1 - sum(weights, start=zeros)), *weights]
 
 
-def _read_mask(content: bytes, canvas: Canvas, window: int, check_stop: Callable[[], None]) -> Tensor:
-    """Read a mask (1, 1, H, W), 0 to 1, softened by BORDER_STD.
+def _read_mask(content: bytes, canvas: Canvas, std: float, check_stop: Callable[[], None]) -> Tensor:
+    """Read a mask (1, 1, H, W), 0 to 1, softened by a blur of this standard deviation.
 
     Transparent parts are black: nothing is painted there.
     """
     mask = read_covering(content, canvas.height, canvas.width, 1, ground=BLACK) / WHITE
-    return _blur(canvas.extend(mask)[None], BORDER_STD * window, check_stop)
+    return _blur(canvas.extend(mask)[None], std, check_stop)
 
 
 def strengths(weight: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ function state() {
     dataset: (draft.dataset.value ?? draft.storedFiles.value)?.id ?? null,
     unsent: draft.storedFiles.value ? 0 : draft.files.value.length,
     pictures: Object.fromEntries(Object.entries(steering.pictures.value).filter(([, one]) => one.datasetId).map(([slot, { datasetId, strength }]) => [slot, { datasetId, strength }])),
-    blend: steering.blend.value.filter(isKept).map(({ modelId, name, weight, mask }) => ({ modelId, name, weight, mask: mask && keptMask(mask) })),
+    blend: steering.blend.value.filter(isKept).map(({ mask, ...one }) => ({ ...one, mask: mask && keptMask(mask) })),
     hole: hole?.url ? { modelId: hole.modelId, url: hole.url, name: hole.name, painted: hole.mask.address } : null,
   };
 }

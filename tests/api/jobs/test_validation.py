@@ -448,7 +448,7 @@ def test_a_blend_is_of_textures_with_as_many_channels_and_masks_of_one_picture(e
     problem(each_api.post(blended({"model_id": "model_gone", "weight": 0.5})), 404)
     problem(each_api.post(blended({"model_id": other, "mask_dataset_id": "dataset_gone"})), 404)
     job = _accepted(each_api, blended({"model_id": first, "weight": 0}, {"model_id": other, "mask_dataset_id": one}))
-    assert job["params"]["blend"][1] == {"model_id": other, "mask_dataset_id": one, "weight": None}
+    assert job["params"]["blend"][1] == {"model_id": other, "mask_dataset_id": one, "weight": None, "softness": None}
     for path in (f"models/{other}", f"datasets/{one}"):
         assert job["id"] in problem(each_api.client.delete(f"/v1/{path}"), 409)["detail"]
     each_api.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()

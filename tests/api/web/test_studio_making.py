@@ -823,7 +823,7 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     assert studio.accessibility_problems() == []
     (blended,) = drawn()["blend"]
     assert page.locator(".notice.failed").count() == 0
-    assert (blended["model_id"], blended["weight"]) == (twin, 0.5)
+    assert (blended["model_id"], blended["weight"], blended["softness"]) == (twin, 0.5, None)
     assert pictures.decoded(stored(blended["mask_dataset_id"])).tobytes() == pictures.decoded(mask).tobytes()
 
     page.click("button:text-is('Draw more, any size')")
@@ -851,7 +851,7 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.wait_for_selector(".steer :text('painted 1.png')")
     until(lambda: _alike(studio.pixels(".companion .as-seen"), painted))
     (again,) = drawn()["blend"]
-    assert (again["model_id"], again["weight"]) == (twin, 0.5)
+    assert (again["model_id"], again["weight"], again["softness"]) == (twin, 0.5, 0.25)
     brushed = pictures.decoded(stored(again["mask_dataset_id"])).convert("L")
     assert brushed.width == 2 * brushed.height
     assert [brushed.getpixel(place) for place in ((brushed.width // 2, brushed.height // 2), (2, 2))] == [255, 0]

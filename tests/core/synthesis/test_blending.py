@@ -16,10 +16,10 @@ from core.pictures.colour_box import ColourBox
 from core.pictures.images import read_covering, to_pixels
 from core.recipe.denoising import denoise
 from core.recipe.fine_detail import filtered
-from core.schemas.sampling import BlendedModel, ResolvedSampleParams
+from core.schemas.sampling import DEFAULT_SOFTNESS, BlendedModel, ResolvedSampleParams
 from core.synthesis import blend_sampler
 from core.synthesis.blend_sampler import BlendSampler, open_sampler
-from core.synthesis.blend_weights import BORDER_STD, Canvas, read_weights, strengths
+from core.synthesis.blend_weights import Canvas, read_weights, strengths
 from core.synthesis.blending import Agreement, Blend, Boxes, Expert, SeenGuide
 from core.synthesis.conditions import Guide, run_steps
 from core.synthesis.trained_model import TrainedModel
@@ -284,14 +284,16 @@ def test_what_is_transparent_in_a_mask_counts_as_black():
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
-def test_a_mask_is_softened_in_parts_as_it_is_whole(monkeypatch):
-    canvas, entry = Canvas(32, 64, (32, 64)), [BlendedModel(model_id="m", mask_dataset_id="d")]
+@pytest.mark.parametrize("softness", [None, 0.25])
+def test_a_mask_is_softened_in_parts_as_it_is_whole(monkeypatch, softness):
+    canvas, entry = Canvas(32, 64, (32, 64)), [BlendedModel(model_id="m", mask_dataset_id="d", softness=softness)]
     masks = [noise_png(1, size=64)]
     whole = read_weights(entry, masks, canvas, 20)[1]
     monkeypatch.setattr("core.synthesis.blend_weights.BLURRED_PIXELS", 3 * 64)
     assert torch.equal(read_weights(entry, masks, canvas, 20)[1], whole)
     sharp = read_covering(masks[0], 32, 64, 1).double() / 255
-    gains = [torch.exp(-((2 * torch.pi * torch.fft.fftfreq(side) * BORDER_STD * 20) ** 2) / 2) for side in (32, 64)]
+    std = 20 * (softness or DEFAULT_SOFTNESS)
+    gains = [torch.exp(-((2 * torch.pi * torch.fft.fftfreq(side) * std) ** 2) / 2) for side in (32, 64)]
     blurred = torch.fft.ifft2(torch.fft.fft2(sharp) * gains[0][:, None] * gains[1]).real
     torch.testing.assert_close(whole[0].double(), blurred, rtol=0, atol=2e-3)  # the blur ends at three deviations
 

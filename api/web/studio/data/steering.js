@@ -10,10 +10,11 @@ import { isFixedSize, isOfMaterial, isOfPatches, modelName, modelOf, models } fr
 // undefined for the default.
 export const pictures = signal({});
 // [{modelId, name, mask, weight}]: name is the model's when it was chosen; mask is a picture like those, or painted here,
-// {name, paint: a Mask}, or null; weight is undefined for all of it.
+// {name, paint: a Mask}, or null; weight is undefined for all of it, softness of the mask for what suits it.
 export const blend = signal([]);
 
 const WITHOUT_MASK = 0.5; // the weight of a model that is drawn everywhere
+const PAINTED_SOFTNESS = 0.25; // of masks painted here: a brush is sharp, and their border about as wide as the net sees
 
 // null for formats that only the service reads, and for broken pictures, which it names.
 export const bitmapOf = (file) => createImageBitmap(file).catch(() => null);
@@ -118,7 +119,7 @@ export function letGoPictures(datasetId) {
 // deleted is left out, for it would be drawn everywhere.
 export async function blendAs(job) {
   const masks = await Promise.all(job.params.blend.map((one) => one.mask_dataset_id && storedPicture(one.mask_dataset_id)));
-  const blended = job.params.blend.map((one, index) => ({ modelId: one.model_id, name: modelName(modelOf(one.model_id)), mask: masks[index] ?? null, weight: one.weight ?? undefined }));
+  const blended = job.params.blend.map((one, index) => ({ modelId: one.model_id, name: modelName(modelOf(one.model_id)), mask: masks[index] ?? null, weight: one.weight ?? undefined, softness: one.softness ?? undefined }));
   blend.value = blended.filter(({ mask }, index) => mask || !job.params.blend[index].mask_dataset_id);
   return blend.value.length === blended.length;
 }
@@ -141,7 +142,8 @@ export async function steeringParams(model, tell) {
       if (blend.peek().find((other) => other.modelId === modelId)?.mask === mask) changeCompanion(modelId, { mask: after });
     };
     const masked = mask ? { mask_dataset_id: await stored(mask, tell, keep) } : {};
-    params.blend = [...(params.blend ?? []), { model_id: modelId, ...masked, weight: weightOf(one) }];
+    const softness = one.softness ?? (mask?.paint ? PAINTED_SOFTNESS : undefined);
+    params.blend = [...(params.blend ?? []), { model_id: modelId, ...masked, weight: weightOf(one), softness }];
   }
   return params;
 }
