@@ -80,7 +80,8 @@ class Blended:
 
     @property
     def params(self) -> dict[str, Any]:
-        return {"model_id": id_of(self.model), "weight": self.weight, "softness": self.softness}
+        soft = {"softness": self.softness} if self.softness is not None else {}  # older services do not know it
+        return {"model_id": id_of(self.model), "weight": self.weight, **soft}
 
 
 class _Jobs(Generic[AnyJob]):

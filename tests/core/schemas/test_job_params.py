@@ -135,7 +135,8 @@ def test_a_blend_names_models_and_masks_and_is_for_textures():
     assert datasets_of(stored) == {"blend[0].mask_dataset_id": "d1"}
     assert models_of(stored) == {"blend[0].model_id": "m1", "blend[1].model_id": "m2"}
     left = without_ids(stored)
-    assert left["blend"] == [{"weight": None}, {"mask_dataset_id": None, "weight": 0.5}]
+    of_second = {"mask_dataset_id": None, "weight": 0.5, "softness": None}
+    assert left["blend"] == [{"weight": None, "softness": None}, of_second]
     assert with_ids(left, {**datasets_of(stored), **models_of(stored)}) == stored
     for blend in ([], [{"model_id": "m"}], [everywhere] * 8, [{**masked, "weight": 1.5}], [{"mask_dataset_id": "d"}]):
         assert refusals(lambda blend=blend: SampleParams.model_validate({"blend": blend}))
