@@ -1,11 +1,12 @@
 """Algorithm 1 as jobs run it: `core.theory.learning` with the recipe's parts.
 
 The parts are: weights scaled to the pictures (scaling.py), noise and stride phases (`draw_augmented`), chains in a
-colour box (`dynamics_of`), the update rule (update_rule.py), recovery (recovery.py), best-state selection
-(best_state.py), early stopping (early_stopping.py), a coarse level (coarse_level.py) and a canvas, which begins as the
-coarse level's picture or as a patchwork of the chains.
+colour box (`dynamics_of`) without the pattern of the strides (stride_pattern.py), the update rule (update_rule.py),
+recovery (recovery.py), best-state selection (best_state.py), early stopping (early_stopping.py), a coarse level
+(coarse_level.py) and a canvas, which begins as the coarse level's picture or as a patchwork of the chains.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -38,6 +39,7 @@ from core.recipe.rendering import render_chains
 from core.recipe.scaling import Whitening, learning_rate_scales, scale_weights
 from core.recipe.schedule import last_iteration, learning_rate
 from core.recipe.state import TrainingState
+from core.recipe.stride_pattern import limit_stride_pattern_, pattern_limit
 from core.recipe.update_rule import OPTIMIZERS, ScaledUpdate
 from core.schemas.geometry import chain_side
 from core.schemas.learned import boundary_of_pictures
@@ -151,7 +153,20 @@ class Learner:
             update_rule=ScaledUpdate(params, self.whitening),
             engine=self.engine,
             check_interrupt=self.check_interrupt,
+            after_sampling=self._with_faint_pattern,
         )
+        self.pattern_limit = self._pattern_limit()
+
+    def _pattern_limit(self) -> float:
+        """Return how strong a `stride_pattern` the chains may have: as the training pictures have it under noise."""
+        params, stride = self.stage_params, self.state.net.architecture.total_stride
+        limit = pattern_limit(self.examples, stride, params.side**2)
+        return math.hypot(limit, params.picture_noise * stride / params.side)
+
+    def _with_faint_pattern(self, chains: Tensor) -> Tensor:
+        if not self.params.random_lattice:
+            return chains
+        return limit_stride_pattern_(chains, self.state.net.architecture.total_stride, self.pattern_limit)
 
     def iterate(self) -> Iterator[TrainingProgress]:
         """Learn to the end, stage by stage, and yield after each iteration. The state is consistent in between.

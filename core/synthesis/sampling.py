@@ -13,6 +13,7 @@ from core.pictures.images import Levels, to_pixels
 from core.pictures.patchwork import patchwork
 from core.pictures.sums import means
 from core.recipe.denoising import denoise
+from core.recipe.stride_pattern import limit_stride_pattern_, pattern_limit
 from core.recipe.tone import Tone
 from core.schemas.geometry import Boundary, round_up
 from core.synthesis.conditions import Condition, run_under_conditions
@@ -42,26 +43,30 @@ def synthesize(
     turn, because the net may depend on the position within an object.
     begin (count, C, H', W'): where the chains begin instead. conditions: what each step respects. With either of them
     the chains stay in their place (see `run_under_conditions`).
+    With `random_lattice` the pictures' `stride_pattern` is no stronger than that of `start`.
     `after_step(steps done)` is called after each step, with 0 after each row of the patchwork, and with fractions of a
     step for pictures that are computed in tiles; an exception it raises ends the run.
     Raises ValueError if (height, width) is not the size of `start`, except on the torus.
     """
-    conditioned = begin is not None or bool(conditions)
+    conditioned, stride = begin is not None or bool(conditions), net.architecture.total_stride
     if dynamics.boundary == "torus":
-        stride = net.architecture.total_stride
         sides = (round_up(height, stride), round_up(width, stride))
         after_row = partial(after_step, 0.0) if after_step else None
         patches = (patchwork(start, *sides, stride, generator, after_row) for _ in range(count))
         chains = torch.cat(list(patches)) if begin is None else begin
-        if not conditioned and needs_tiles(net.architecture, chains):
-            return run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step)
     else:
         if start.shape[2:] != (height, width):
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
         chains = start[torch.arange(count, device=start.device) % len(start)] if begin is None else begin
     if conditioned:
-        return run_under_conditions(engine, net, chains, steps, dynamics, generator, conditions, after_step)
-    return engine.run(net, chains, steps, dynamics, generator, after_step)
+        chains = run_under_conditions(engine, net, chains, steps, dynamics, generator, conditions, after_step)
+    elif dynamics.boundary == "torus" and needs_tiles(net.architecture, chains):
+        chains = run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step)
+    else:
+        chains = engine.run(net, chains, steps, dynamics, generator, after_step)
+    if not dynamics.random_lattice:
+        return chains
+    return limit_stride_pattern_(chains, stride, pattern_limit(start, stride, chains[0, 0].numel()))
 
 
 def render(

@@ -102,6 +102,7 @@ class Algorithm1:
     observe: draws the observed pictures (M, C, H, W) of one iteration, in grey levels about their mean.
     dynamics: how the chains move. update_rule: line 6. engine: computes Langevin steps and gradients.
     check_interrupt: called after each Langevin step; an exception that it raises ends learning.
+    after_sampling: applied to the chains after line 4.
     """
 
     def __init__(
@@ -114,16 +115,17 @@ class Algorithm1:
         update_rule: UpdateRule,
         engine: Engine,
         check_interrupt: Callable[[], None] = lambda: None,
+        after_sampling: Callable[[Tensor], Tensor] = lambda chains: chains,
     ) -> None:
         self.params, self.state, self.engine = params, state, engine
         self.observe, self.dynamics, self.update_rule = observe, dynamics, update_rule
-        self.check_interrupt = check_interrupt
+        self.check_interrupt, self.after_sampling = check_interrupt, after_sampling
 
     def iterate(self) -> LikelihoodGradient:
         """Run one iteration of Algorithm 1, and return H_obs and H_syn."""
         observed = self.observe(self.state.generator)
         # Line 4: L steps of Langevin dynamics (eq. 19), starting from the current chains Ĩ_m.
-        chains = self.sample(observed)
+        chains = self.after_sampling(self.sample(observed))
         # Line 5: H_obs = Σ_m ∂f(I_m; w)/∂w / M and H_syn = Σ_m ∂f(Ĩ_m; w)/∂w / M̃.
         gradient = self.likelihood_gradient(observed, chains)
         # Line 6: w <- w + η (H_obs - H_syn).
