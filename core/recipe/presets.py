@@ -166,8 +166,8 @@ DESCRIPTIONS: dict[str, str] = {
     "texture": "Experiment 1 of the paper at its full size, with its settings. For a GPU, or for hours on a processor.",
     "texture-full": "The net, size and chains of Experiment 1, without runaways. For a GPU, or for patience.",
     "texture-cpu": "Experiment 1 for two cores: a texture of 128 x 128 pixels within a minute or two.",
-    "photo": "A texture at the photograph's own size, 512 x 512 pixels: its fine detail and layout. One to five minutes on "
-    "two cores.",
+    "photo": "A texture at the photograph's own size, 512 x 512 pixels: its fine detail and layout. For two cores, one "
+    "to five minutes.",
     "photo-large": "The same at 1024 x 1024 pixels, from more windows: several times as long.",
     "object": "Experiment 2 of the paper, with its settings: ten or so aligned pictures of an object. For a GPU.",
     "object-cpu": "Experiment 2 for two cores: aligned pictures of 96 x 96 pixels in minutes.",
