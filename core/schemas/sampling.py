@@ -20,6 +20,8 @@ CANVAS_STEPS = 60  # for pictures laid with patches of a canvas, which are large
 DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.05
 DEFAULT_SOFTNESS = 0.1
+MIN_SOFTNESS = 0.01
+MAX_SOFTNESS = 1.0  # the time of the blur grows with it
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
 MAX_BLENDED = 7  # models besides the job's own
 MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
@@ -66,8 +68,8 @@ class BlendedModel(BaseModel):
     softness: Annotated[
         float | None,
         Field(
-            gt=0,
-            le=2,
+            ge=MIN_SOFTNESS,
+            le=MAX_SOFTNESS,
             description="How soft the mask's border is made: standard deviation of a blur, in windows of the nets. "
             f"{DEFAULT_SOFTNESS:g} if absent: elements end at the border; from 0.25 on textures fade into each other.",
         ),
@@ -79,6 +81,13 @@ class BlendedModel(BaseModel):
         if weight is None and info.data.get("mask_dataset_id", "refused") is None:
             raise ValueError("is needed without mask_dataset_id: how much of the picture the model has")
         return weight
+
+    @field_validator("softness")
+    @classmethod
+    def _needs_a_mask(cls, softness: float | None, info: ValidationInfo) -> float | None:
+        if softness is not None and info.data.get("mask_dataset_id", "refused") is None:
+            raise ValueError("needs mask_dataset_id, the mask whose border is softened")
+        return softness
 
 
 class SampleParams(BaseModel):

@@ -2,12 +2,12 @@
 
 Where several models draw a place, each has but a part of its strength there, and structure and contrast fade. Therefore
 their strengths sum to more than one, and masks are softened but little unless more is asked for: by a tenth of a
-window, so that textures grow into each other along a border.
+window. Then elements end at a border.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +45,21 @@ class Canvas:
     @property
     def size(self) -> tuple[int, int]:
         return self.height, self.width
+
+    def widened(self, margin: int) -> "Canvas":
+        """Return a canvas with a margin of at least so many pixels beside the picture; a tileable one has none."""
+        if self.size == self.sides:
+            return self
+        height, width = (max(whole, side + margin) for side, whole in zip(self.size, self.sides, strict=True))
+        return replace(self, sides=(height, width))
+
+    def crop(self, picture: Tensor) -> Tensor:
+        """Return (..., H, W) of (..., H', W') of a widened canvas, without the middle of its margin."""
+        for dim, side, whole in zip((-2, -1), self.size, self.sides, strict=True):
+            before = (side + whole + 1) // 2
+            after = picture.shape[dim] - (whole - before)
+            picture = torch.cat([picture.narrow(dim, 0, before), picture.narrow(dim, after, whole - before)], dim)
+        return picture
 
     def extend(self, picture: Tensor) -> Tensor:
         """Continue (..., height, width) by its edge pixels, half way to either side -> (..., H, W)."""
@@ -91,10 +106,12 @@ def read_weights(
 def _read_mask(content: bytes, canvas: Canvas, std: float, check_stop: Callable[[], None]) -> Tensor:
     """Read a mask (1, 1, H, W), 0 to 1, softened by a blur of this standard deviation.
 
-    Transparent parts are black: nothing is painted there.
+    Transparent parts are black: nothing is painted there. Unless the canvas is tileable, the blur sees the mask
+    continued by its edge pixels, never its opposite side.
     """
     mask = read_covering(content, canvas.height, canvas.width, 1, ground=BLACK) / WHITE
-    return _blur(canvas.extend(mask)[None], std, check_stop)
+    wide = canvas.widened(2 * _reach(std))
+    return canvas.crop(_blur(wide.extend(mask)[None], std, check_stop))
 
 
 def strengths(weight: Tensor) -> Tensor:
@@ -108,7 +125,7 @@ def strengths(weight: Tensor) -> Tensor:
 
 def _blur(mask: Tensor, std: float, check_stop: Callable[[], None]) -> Tensor:
     """Blur a periodic mask (1, 1, H, W) by a Gaussian that ends at three standard deviations."""
-    reach = math.ceil(3 * std)
+    reach = _reach(std)
     offsets = torch.arange(-reach, reach + 1)
     kernel = torch.exp(-((offsets / std) ** 2) / 2)
     taps = list(zip(offsets.tolist(), kernel, strict=True))
@@ -121,6 +138,10 @@ def _blur(mask: Tensor, std: float, check_stop: Callable[[], None]) -> Tensor:
             after.copy_(sum((tap * part.roll(offset, dim) for offset, tap in taps), start=torch.zeros_like(part)))
         mask = blurred
     return _without_rounding(mask / kernel.sum() ** 2)
+
+
+def _reach(std: float) -> int:
+    return math.ceil(3 * std)
 
 
 def _without_rounding(weight: Tensor) -> Tensor:

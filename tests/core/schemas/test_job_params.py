@@ -11,8 +11,11 @@ from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import (
     CANVAS_STEPS,
     DEFAULT_STEPS,
+    MAX_SOFTNESS,
     MIN_SIDE,
+    MIN_SOFTNESS,
     SHARD_PICTURES,
+    BlendedModel,
     ResolvedSampleParams,
     SampleParams,
     datasets_of,
@@ -252,3 +255,12 @@ def test_classification_keeps_the_models_order_and_counts_its_steps():
 
 def test_uploaded_pictures_are_not_periodic():
     assert [boundary_of_pictures(one) for one in ("valid", "torus", "padded")] == ["valid", "valid", "padded"]
+
+
+def test_softness_is_of_a_mask_and_can_be_computed():
+    for softness in (None, MIN_SOFTNESS, MAX_SOFTNESS):
+        assert BlendedModel(model_id="m", mask_dataset_id="d", softness=softness).softness == softness
+    for softness in (1e-200, MIN_SOFTNESS / 2, 1.1 * MAX_SOFTNESS):
+        assert set(refusals(lambda: BlendedModel(model_id="m", mask_dataset_id="d", softness=softness))) == {"softness"}  # noqa: B023
+    found = refusals(lambda: BlendedModel(model_id="m", weight=0.5, softness=0.25))
+    assert found == {"softness": "Value error, needs mask_dataset_id, the mask whose border is softened"}

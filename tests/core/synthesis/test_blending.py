@@ -298,6 +298,22 @@ def test_a_mask_is_softened_in_parts_as_it_is_whole(monkeypatch, softness):
     torch.testing.assert_close(whole[0].double(), blurred, rtol=0, atol=2e-3)  # the blur ends at three deviations
 
 
+@pytest.mark.parametrize("softness", [0.25, 0.5, 1.0])
+def test_a_soft_mask_does_not_bleed_across_the_seam_unless_the_picture_tiles(softness):
+    entry = [BlendedModel(model_id="m", mask_dataset_id="d", softness=softness)]
+    for tileable in (False, True):
+        params = ResolvedSampleParams(width=256, height=128, steps=1, step_size=1.0, seed=1, tileable=tileable)
+        canvas = Canvas.of(params, stride=3, window=41)
+        one, other = read_weights(entry, [halves(0, 255)], canvas, 41)
+        assert one.shape == other.shape == (1, 1, *canvas.sides)
+        column = other[0, 0, :128]
+        if tileable:
+            assert column[:, 0].min() > 0.4
+        else:
+            assert (column[:, 0].max(), column[:, 255].min()) == (0, 1)
+            assert (column[:, :256].diff() >= 0).all()
+
+
 def test_a_stop_is_seen_while_a_mask_is_softened(monkeypatch):
     monkeypatch.setattr("core.synthesis.blend_weights.BLURRED_PIXELS", 64)
     seen = []

@@ -142,7 +142,7 @@ export async function steeringParams(model, tell) {
       if (blend.peek().find((other) => other.modelId === modelId)?.mask === mask) changeCompanion(modelId, { mask: after });
     };
     const masked = mask ? { mask_dataset_id: await stored(mask, tell, keep) } : {};
-    const softness = one.softness ?? (mask?.paint ? PAINTED_SOFTNESS : undefined);
+    const softness = mask ? one.softness ?? (mask.paint ? PAINTED_SOFTNESS : undefined) : undefined;
     params.blend = [...(params.blend ?? []), { model_id: modelId, ...masked, weight: weightOf(one), softness }];
   }
   return params;
