@@ -3,7 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from pydantic import ValidationError
+
 from core.pictures.masks import is_opaque
+from core.schemas.learning import LearningParams
 from core.schemas.sampling import DEFAULT_GUIDE_STRENGTH, ResolvedSampleParams, datasets_of
 from core.storage import datasets
 from core.storage.tables import DatasetImage
@@ -54,8 +57,12 @@ def find_transparent(context: JobContext, rows: Sequence[DatasetImage]) -> list[
     return [f"transparent parts count as white, in {_listed(names)}"] if names else []
 
 
-def find_enlarged(rows: Sequence[DatasetImage], image_size: int) -> list[str]:
-    """Return one warning that names the pictures that are enlarged to be learned; none if there are none."""
+def find_enlarged(rows: Sequence[DatasetImage], params: LearningParams) -> list[str]:
+    """Return one warning that names the pictures that are enlarged to be learned; none if there are none.
+
+    It advises the size at which none would be, if that can be learned with the job's other settings.
+    """
+    image_size = params.image_size
     small = [row for row in rows if image_size >= ENLARGED * min(row.width, row.height)]
     if not small:
         return []
@@ -63,7 +70,16 @@ def find_enlarged(rows: Sequence[DatasetImage], image_size: int) -> list[str]:
     names = _listed([f"{row.filename} ({row.width} x {row.height})" for row in small])
     what = f"the picture {names} is enlarged" if len(small) == 1 else f"the pictures {names} are enlarged up to"
     how = f"{image_size / side:.1f} times, to an image_size of {image_size}, and learned blurred"
-    return [f"{what} {how}: an image_size of {side} enlarges nothing"]
+    advice = f": an image_size of {side} enlarges nothing" if _can_be_learned_at(side, params) else ""
+    return [f"{what} {how}{advice}"]
+
+
+def _can_be_learned_at(side: int, params: LearningParams) -> bool:
+    try:
+        LearningParams.model_validate({**params.model_dump(), "image_size": side})
+    except ValidationError:
+        return False
+    return True
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -78,7 +78,7 @@ def train(context: JobContext) -> None:
     state = load_checkpoint(context.blobs.get(checkpoint), context.device) if checkpoint else None
     with training_processes(context, params) as processes:
         learner = Learner(pictures, params, state, processes.engine, context.renewer.check_canceled)
-        enlarged = find_enlarged(dataset.images, params.image_size)
+        enlarged = find_enlarged(dataset.images, params)
         run = _TrainingRun(context, learner, levels, maps, processes, enlarged)
         health = run.learn()
     run.finish(health)

@@ -7,7 +7,10 @@ from support.training_jobs import training
 from support.worker_harness import WorkerHarness
 
 from core.jobs.requests import NewJob
+from core.recipe.presets import PRESETS
 from core.schemas.jobs import JobKind
+from core.schemas.learning import LearningParams
+from core.schemas.net import LayerParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import ResolvedSampleParams
 from core.storage import datasets
@@ -73,7 +76,7 @@ def test_a_training_says_from_its_start_which_pictures_are_enlarged(harness: Wor
     def said(*sizes: tuple[int, int]) -> list[str]:
         dataset_id = harness.add_dataset(**{f"p{index}": png(*size) for index, size in enumerate(sizes)})
         rows = datasets.find(harness.database, dataset_id).images
-        return find_enlarged(rows, 40)
+        return find_enlarged(rows, LearningParams(image_size=40, layers=[LayerParams(filters=4, kernel_size=5)]))
 
     assert said((40, 33), (100, 33)) == []
     (one,) = said((64, 20), (40, 40))
@@ -82,9 +85,20 @@ def test_a_training_says_from_its_start_which_pictures_are_enlarged(harness: Wor
     (several,) = said((32, 32), (20, 20), (31, 50), (10, 40))
     named = "the pictures p0.png (32 x 32), p1.png (20 x 20), p2.png (31 x 50) and 1 more are enlarged up to 4.0 times"
     assert several.startswith(named)
-    assert several.endswith("an image_size of 10 enlarges nothing")
+    assert several.endswith("to an image_size of 40, and learned blurred"), "10 is no image_size"
     job = harness.work(training(harness.add_dataset(small=png(8, 8))))
     assert job.metrics["remarks"][0].startswith("the picture small.png (8 x 8) is enlarged 2.0 times")
+
+
+def test_a_size_is_advised_only_if_it_can_be_learned_with_the_other_settings(harness: WorkerHarness) -> None:
+    def said(side: int, **changes: object) -> str:
+        rows = datasets.find(harness.database, harness.add_dataset(a=png(side, side))).images
+        (found,) = find_enlarged(rows, PRESETS["photo"].model_copy(update=changes))
+        return found
+
+    assert said(130).endswith("and learned blurred: an image_size of 130 enlarges nothing")
+    assert said(100).endswith("to an image_size of 512, and learned blurred"), "its patch_size is 128"
+    assert said(100, patch_size=96).endswith("an image_size of 100 enlarges nothing")
 
 
 def test_a_reconstruction_names_the_transparent_pictures(harness: WorkerHarness) -> None:
