@@ -1,7 +1,9 @@
 """Files that are written whole or not at all, and never over another file."""
 
+import itertools
 import re
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,28 +35,44 @@ def write_new(path: Path, request: Request) -> Steps[Path]:
 def write_numbered(path: Path, request: Request, titled: bool = False) -> Steps[Path]:
     """Write the answer to a new file at `path` or, if that exists, under the next number that is free; return its path.
 
-    titled: the answer names the file, which is written beside `path`.
+    titled: the answer names the file, which is written beside `path`; `path` is used if it does not.
     After synthesized-000.png comes synthesized-001.png, after metrics.json metrics-001.json. Of a material,
-    synthesized-001-albedo.png comes after synthesized-000-albedo.png.
+    synthesized-001-albedo.png comes after synthesized-000-albedo.png. A titled name ends with an id, and the number
+    comes behind it.
     """
     temporary = _temporary(path.parent)
     try:
         response = yield from send(request, temporary)
-        path = path.with_name(_name_of(response)) if titled else path
+        title = _name_of(response) if titled else None
+        paths = _numbered(path) if title is None else _copies(path.with_name(title))
         while True:
+            path = next(paths)
             with suppress(FileExistsError):
                 _publish(temporary, path)
                 return path
-            path = _next(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _name_of(response: "Response") -> str:
-    """Return the name that an answer gives its file, without folders: no answer writes elsewhere."""
-    found = _NAMED.search(response.headers["Content-Disposition"])
-    assert found is not None
-    return Path(found["plain"] or unquote(found["coded"])).name
+def _name_of(response: "Response") -> str | None:
+    """Return the name that an answer gives its file, without folders: no answer writes elsewhere.
+
+    None if it gives no name: a proxy may drop the header.
+    """
+    found = _NAMED.search(response.headers.get("Content-Disposition", ""))
+    return Path(found["plain"] or unquote(found["coded"])).name if found else None
+
+
+def _copies(path: Path) -> Iterator[Path]:
+    yield path
+    for number in itertools.count(1):
+        yield path.with_name(f"{path.stem}-{number:03}{path.suffix}")
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    while True:
+        yield path
+        path = _next(path)
 
 
 def _next(path: Path) -> Path:

@@ -35,6 +35,7 @@ def test_a_program_trains_follows_and_downloads(service: Service, tmp_path: Path
         (titled,) = job.download(tmp_path, names=["synthesized-000.png"], titled=True)
         assert titled.name == f"Zäune alt-synthesized-000-{job.id[-6:]}.png"
         (again,) = job.download(tmp_path, names=["synthesized-000.png"], titled=True)
+        assert again.name == f"Zäune alt-synthesized-000-{job.id[-6:]}-001.png"
         assert titled.read_bytes() == again.read_bytes()
         assert job.model_id is not None
         sampled = client.sample(job.model_id, count=1, width=40, height=24, steps=5).wait()
