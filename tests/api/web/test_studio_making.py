@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import zipfile
 from datetime import UTC, datetime
@@ -10,13 +11,15 @@ from typing import Any
 import pytest
 from PIL import Image
 from playwright.sync_api import CDPSession, Route
+from pydantic import ValidationError
 from sqlalchemy import update
 from support import pictures
 from support.service import slowed
 from support.studio import HAND_OVER, LONG, Studio
 from support.waiting import until
 
-from core.recipe.presets import TWO_CORE_SECONDS
+from core.recipe.presets import PRESETS, TWO_CORE_SECONDS
+from core.schemas.learning import LearningParams
 from core.schemas.sampling import MAX_COUNT, MAX_SIDE, MIN_SIDE
 from core.storage.tables import Job
 
@@ -502,6 +505,28 @@ def test_small_pictures_are_said_to_be_enlarged_and_a_click_learns_them_as_they_
     studio.page.wait_for_selector(".enlarged", state="detached")
 
 
+def test_the_size_that_a_click_learns_small_pictures_at_is_one_that_the_service_accepts(studio: Studio) -> None:
+    studio.open()
+    choose(studio, "tiny.png", pictures.png(20, 20))
+    studio.page.click("button:text-is('Learn at 23 × 23')")
+    studio.page.wait_for_selector(".enlarged", state="detached")
+    for name, params in PRESETS.items():
+        least = studio.page.evaluate(LEAST_SIZE, params.model_dump(mode="json"))
+        LearningParams.model_validate({**params.model_dump(), "image_size": least})
+        with pytest.raises(ValidationError):
+            LearningParams.model_validate({**params.model_dump(), "image_size": least - 1})
+        assert (
+            studio.page.evaluate(LEAST_SIZE, {**params.model_dump(mode="json"), "orientations": ["any"]}) == math.inf
+        ), name
+
+
+LEAST_SIZE = """async (params) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const {leastSize} = await import(folder + "data/models.js");
+  return leastSize(params);
+}"""
+
+
 def test_the_form_has_the_parameters_that_concern_what_is_made(studio: Studio) -> None:
     def labels(kind: str) -> set[str]:
         studio.open("make", kind)
@@ -515,10 +540,21 @@ def test_the_form_has_the_parameters_that_concern_what_is_made(studio: Studio) -
     assert texture - labels("object") == {"patch size", *windows}
     assert texture - labels("autoencoder") == {"patch size", *windows, *chains}
     assert texture - labels("dictionary") == {*windows, *chains}
+    studio.page.evaluate(SET, ["num_chains", 3])  # as a job may have had it
+    studio.page.wait_for_selector(".settings .field > label:text-is('num chains')", state="attached")
+
+
+SET = """async ([name, value]) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const {override} = await import(folder + "data/draft.js");
+  override(name, value);
+}"""
 
 
 # Where that stands which one looks at on a job's page.
-PLACES = """() => ["nav a:last-child", ".job-head .headline", ".stage-picture", ".scrubber", ".actions"].map((one) => {
+PLACES = """() => [
+  "nav a:last-child", ".job-head .headline", ".stage-picture", ".scrubber", ".actions", ".facts"
+].map((one) => {
   const { x, y } = document.querySelector(one).getBoundingClientRect();
   return [one, x, y];
 })"""
@@ -530,10 +566,13 @@ def test_nothing_that_one_looks_at_moves_when_a_job_ends(studio: Studio) -> None
         studio.open("jobs", job_id)
         studio.wait_for_status("at work")
         before = studio.page.evaluate(PLACES)
+        studio.page.route("**/v1/models?*", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
     studio.wait_for_status("done")
+    studio.page.wait_for_selector(".job-head .headline:text-is('Reading the results')")
+    assert studio.page.evaluate(PLACES) == before
     studio.page.wait_for_selector(".actions .primary")
     studio.page.wait_for_selector(".sheet[aria-label='The result']")
-    assert studio.page.evaluate(PLACES) == before
+    assert studio.page.evaluate(PLACES)[:-1] == before[:-1], "warnings come above the settings"
 
 
 # Tell the page ten times of a job, then of ten points, then of two behind which learning has gone back.

@@ -9,7 +9,7 @@ import { create, unfinished } from "./jobs.js";
 import { createDataset, datasetName, notesOf, pictureNames } from "./datasets.js";
 import { fitsSide, fitted, isOpaque } from "./fit.js";
 import { learnedPart } from "./learned-part.js";
-import { modelName, modelOf, newNameAfter } from "./models.js";
+import { leastSize, modelName, modelOf, newNameAfter } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
 import { loaded } from "./pictures.js";
 import { roleOfName } from "./roles.js";
@@ -239,14 +239,15 @@ const sized = computed(() => (dataset.value
 
 export const ENLARGED = 1.25; // times, from which on a picture is said to be enlarged; as in worker/misfits.py
 
-// The pictures that would be enlarged to be learned: {names, times, side}, with the size at which none would be, or the
-// smallest that the settings allow; null if there are none.
+// The pictures that would be enlarged to be learned: {names, times, side}, with the size at which none would be, or
+// about the smallest that the settings allow; null if there are none.
 export const enlarged = computed(() => {
   if (kind.value.group !== "learn" || !preset.value) return null;
-  const { image_size: asked, patch_size: least } = { ...preset.value.params, ...overrides.value };
+  const params = { ...preset.value.params, ...overrides.value };
+  const asked = params.image_size;
   const small = sized.value.filter(({ size }) => asked >= ENLARGED * Math.min(...size));
   const side = Math.min(...small.flatMap(({ size }) => size));
-  return small.length ? { names: small.map(({ name }) => name), times: asked / side, side: Math.max(side, least ?? 0) } : null;
+  return small.length ? { names: small.map(({ name }) => name), times: asked / side, side: Math.max(side, leastSize(params)) } : null;
 });
 
 // What is to be done with the first picture that cannot be made tileable; null if all can, as far as can be seen here.

@@ -156,10 +156,18 @@ export async function applyEvent(name, { job_id: id, ...data }) {
   } else {
     soon("queue");
     if (isFinal(job) && job.status === data.status) return;
-    if (data.status !== "succeeded") held.value = { ...job, status: data.status, error: data.error ?? null };
-    if (job.kind === "train") await loadModels(); // first, so that all of an end is shown at once
-    await loadJob(id);
+    held.value = { ...job, status: data.status, error: data.error ?? null, unread: data.status === "succeeded" };
+    try {
+      if (job.kind === "train") await patiently(loadModels); // first, so that all that it made is shown at once
+    } finally {
+      await patiently(() => loadJob(id)).finally(() => giveUpReading(held));
+    }
   }
+}
+
+// unread: the job has succeeded, and what it made is still to be read.
+function giveUpReading(held) {
+  if (held.peek()?.unread) held.value = { ...held.peek(), unread: false };
 }
 
 export async function create(body) {

@@ -71,13 +71,25 @@ export const sideOf = ({ params }) => (isOfPatches({ params }) ? params.patch_si
 
 // The pixels that are painted along each edge of a photograph made tileable, if nobody says how many; as
 // default_seam_width in core/schemas/inpainting.py.
-export function seamWidth({ params }) {
-  let [window, stride] = [1, 1];
-  for (const layer of params.layers) {
-    window += (layer.kernel_size - 1) * stride;
+export const seamWidth = ({ params }) => Math.min(windowOf(params.layers).side, Math.floor(params.image_size / 4));
+
+// What one position of the net's top map sees, and the pixels between two such positions.
+function windowOf(layers) {
+  let [side, stride] = [1, 1];
+  for (const layer of layers) {
+    side += (layer.kernel_size - 1) * stride;
     stride *= layer.stride;
   }
-  return Math.min(window, Math.floor(params.image_size / 4));
+  return { side, stride };
+}
+
+// An image_size with which these settings can be learned, about the smallest; Infinity if that is not known here. The
+// service refuses what is too small (core/schemas/learning.py).
+export function leastSize(params) {
+  if (params.orientations.includes("any")) return Infinity;
+  const { side, stride } = windowOf(params.layers);
+  const least = Math.max(MIN_SIDE, params.random_lattice ? side + stride - 1 : side);
+  return Math.max(least, params.patch_size ?? 0, params.coarse_iterations ? least * params.coarse_factor : 0);
 }
 
 export async function importModel(file, report) {

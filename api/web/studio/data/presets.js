@@ -30,8 +30,8 @@ const IDLE = {
   dictionary: [...DECIDED, ...OF_A_TORUS, ...OF_CHAINS_THAT_PERSIST],
 };
 
-// The parameters of a preset that can be set for its purpose.
-export const settable = ({ params, parameters }) => parameters.filter(({ name }) => !IDLE[purposeOf(params)].includes(name));
+// The parameters of a preset that can be set for its purpose, and those that are set.
+export const settable = ({ params, parameters }, set) => parameters.filter(({ name }) => name in set || !IDLE[purposeOf(params)].includes(name));
 
 export const presetsFor = (purpose) => (presets.value ?? []).filter((one) => purposeOf(one.params) === purpose);
 

@@ -15,19 +15,19 @@ import { Icon } from "./icon.js";
 import { attempt, say } from "./notices.js";
 
 export function JobActions({ job }) {
-  const final = isFinal(job);
+  const final = isFinal(job) && !job.unread;
   const model = modelOf(job.model_id);
   const act = (work) => () => attempt(work);
   const more = final && model && hasMoreLikeThis(job) && html`<button type="button" class=${isOfGiven(job) ? "primary" : ""} onClick=${act(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`;
   return html`
     <div class="actions ${final ? "" : "fewer"}">
-      ${!final && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
+      ${!isFinal(job) && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
       ${isOfGiven(job) && more}
       ${final && model && !job.params.blend && html`<a class="button ${isOfGiven(job) ? "" : "primary"}" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
       ${final && model && job.params.blend && html`<button type="button" class="primary" onClick=${act(() => blendMore(job))}><${Icon} name="plus" />Draw more, any size</button>`}
       ${!isOfGiven(job) && more}
       ${(job.status === "failed" || job.status === "canceled") && html`<button type="button" onClick=${act(() => goOn(job))}><${Icon} name="play" />Resume</button>`}
-      ${job.status === "succeeded" && job.kind === "train" && html`<button type="button" onClick=${act(() => goFurther(job))}><${Icon} name="next" />Go further</button>`}
+      ${final && job.status === "succeeded" && job.kind === "train" && html`<button type="button" onClick=${act(() => goFurther(job))}><${Icon} name="next" />Go further</button>`}
       ${final && html`<button type="button" onClick=${act(() => again(job))}><${Icon} name="again" />Make again</button>`}
       ${final && job.artifacts.length > 0 && html`<a class="button" href=${`v1/jobs/${job.id}/artifacts.zip`} download><${Icon} name="download" />All files</a>`}
       ${final && html`<button type="button" class="quietly" onClick=${act(() => bin(job))}><${Icon} name="bin" />Delete</button>`}

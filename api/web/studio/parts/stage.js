@@ -13,7 +13,7 @@ export function Stage({ job }) {
   const about = job.params.canvas_iterations ? (frame) => (frame.result ? RESULT : aboutStage(job, frame.stage)) : null;
   return html`
     <${Film} frames=${framesOf(job)} words=${(frame) => words(frame, job)} about=${about} waiting=${waiting(job)} alt=${(frame) => (frame.result ? "The result" : `The chains at step ${frame.iteration}`)} label="Moment of learning"
-      playLabel="Play how it was learned" live=${!isFinal(job)} onFocus=${() => inBackground(() => loadPreviews(job.id))} />`;
+      playLabel="Play how it was learned" live=${!isFinal(job) || job.unread} onFocus=${() => inBackground(() => loadPreviews(job.id))} />`;
 }
 
 // The previews kept, and behind them the result, or if there is none yet the latest preview.

@@ -44,7 +44,7 @@ export function headline(job) {
   if (job.status === "running") return `${iteration ? step : `${part}beginning`}${left ? `, ${duration(left)} left` : ""}`;
   if (job.status === "failed") return job.error?.detail ?? "It failed.";
   if (job.status === "canceled") return iteration || stage > 1 ? `Stopped at ${step}` : "Stopped before its first step";
-  return outcome(job);
+  return job.unread ? "Reading the results" : outcome(job);
 }
 
 function outcome(job) {

@@ -105,7 +105,7 @@ function LearnSettings({ kind }) {
         </label>`)}
     </fieldset>
     <${NewName} />
-    <${Parameters} parameters=${settable(preset)} main=${kind.main} />`;
+    <${Parameters} parameters=${settable(preset, draft.overrides.value)} main=${kind.main} />`;
 }
 
 const NAME_LENGTH = 200; // as in api/uploads/forms.py
