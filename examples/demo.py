@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from api.client import Client, ClientError, Job
-from api.commands.following import about
+from api.commands.following import progress_text
 from api.embedded.attached import service_on
 from core.schemas.jobs import Queue
 
@@ -78,7 +78,7 @@ def followed(job: Job, verb: str) -> Job:
         task = bar.add_task(f"{verb:<10}", total=1.0, about="")
         for event in job.events():
             if (progress := event.progress) is not None:
-                bar.update(task, completed=progress.fraction, about=about(job, progress))
+                bar.update(task, completed=progress.fraction, about=progress_text(job, progress))
         job.wait()
         bar.update(task, completed=1.0, about=job.status)
     return job

@@ -118,7 +118,7 @@ class LiveDisplay:
 
     def show(self, event: "Event") -> None:
         if (progress := event.progress) is not None:
-            self._bar.update(self._task, completed=progress.fraction, about=about(self._job, progress))
+            self._bar.update(self._task, completed=progress.fraction, about=progress_text(self._job, progress))
         elif event.name == "preview" and self._previews:
             self._show_preview()
         elif event.status is not None:
@@ -142,7 +142,7 @@ class LiveDisplay:
         return self._bar if self._picture is None else Group(self._picture, self._bar)
 
 
-def about(job: "Job", progress: Progress) -> str:
+def progress_text(job: "Job", progress: Progress) -> str:
     """Return where a job is in its work, in the words of the studio."""
     if _is_finishing(job, progress):
         return FINISHING

@@ -85,8 +85,9 @@ class LearningParams(BaseModel, LearnedSize):
         Top,
         Field(
             description="How the score is computed from the highest maps. convolutional: their sum (Def. 3). object: "
-            "by one more filter that covers them whole, for aligned pictures of one object (Experiment 2); new ones "
-            "start from its chains and stay near them. category: their sum, with a weight for each filter (Def. 2).",
+            "by one more filter that covers them whole, for aligned pictures of one object (Experiment 2); pictures "
+            "drawn later start from its chains and stay near them. category: their sum, with a weight for each filter "
+            "(Def. 2).",
         ),
     ] = "convolutional"
     layerwise: Annotated[

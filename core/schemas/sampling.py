@@ -21,7 +21,7 @@ DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.05
 DEFAULT_SOFTNESS = 0.1
 MIN_SOFTNESS = 0.01
-MAX_SOFTNESS = 1.0  # the time of the blur grows with it
+MAX_SOFTNESS = 1  # the time of the blur grows with it
 DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
 MAX_BLENDED = 7  # models besides the job's own
 MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
@@ -39,7 +39,9 @@ StepSize = Annotated[
 ]
 Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; random if absent.")]
 
-_SIDE = f"Pixels, at least {MIN_SIDE}; the model's own size if absent, and the only one of models of a fixed size."
+_SIDE = (
+    f"Pixels. The model's own size if absent. Models of a fixed size draw only that; others draw at least {MIN_SIDE}."
+)
 
 
 class BlendedModel(BaseModel):
@@ -100,7 +102,8 @@ class SampleParams(BaseModel):
         Field(
             ge=1,
             le=MAX_COUNT,
-            description=f"Number of pictures, at most {MAX_COUNT}; workers divide more than {SHARD_PICTURES}.",
+            description=f"Number of pictures, at most {MAX_COUNT}; more than {SHARD_PICTURES} are divided among "
+            "workers.",
         ),
     ] = 4
     width: Annotated[Side, Field(description=_SIDE)] = None

@@ -30,7 +30,9 @@ def _job(kind: JobKind = JobKind.TRAIN, **params: Any) -> Any:
     ],
 )
 def test_the_parts_of_a_job_are_called_as_in_the_studio(job: Any, stages: int, parts: list[str]) -> None:
-    told = [following.about(job, Progress(stage=stage, stages=stages, iterations=9)) for stage in range(stages + 1)]
+    told = [
+        following.progress_text(job, Progress(stage=stage, stages=stages, iterations=9)) for stage in range(stages + 1)
+    ]
     assert told == [f"{part}, step 0 of 9" if part else "step 0 of 9" for part in parts]
 
 
@@ -42,9 +44,9 @@ def test_a_command_says_each_part_once_and_that_the_results_are_stored() -> None
         display.show(SimpleNamespace(progress=progress, status=None))  # type: ignore[arg-type]
     assert [line.partition(": ")[2] for line in said] == ["coarse picture", "windows", "canvas", following.FINISHING]
     resumed = Progress(iteration=9, iterations=9, stage=1, fraction=1.0)
-    assert following.about(_job(iterations=9), resumed) == "step 9 of 9", "until the worker has begun"
+    assert following.progress_text(_job(iterations=9), resumed) == "step 9 of 9", "until the worker has begun"
     last = Progress(stage=2, stages=2, iteration=9, iterations=9)
-    assert following.about(_job(JobKind.SAMPLE), last) == "part 2 of 2, step 9 of 9"
+    assert following.progress_text(_job(JobKind.SAMPLE), last) == "part 2 of 2, step 9 of 9"
 
 
 def test_the_bar_of_a_job_that_has_succeeded_is_full() -> None:
