@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Bytecode is kept, or each process would compile all tests.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help setup demo serve test test-all chaos quality speed bench-gpu service load pictures docs reference check format clean
 
