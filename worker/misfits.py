@@ -3,10 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from pydantic import ValidationError
-
 from core.pictures.masks import is_opaque
-from core.schemas.learning import LearningParams
+from core.schemas.learning import LearningParams, can_be_learned
 from core.schemas.sampling import DEFAULT_GUIDE_STRENGTH, ResolvedSampleParams, datasets_of
 from core.storage import datasets
 from core.storage.tables import DatasetImage
@@ -70,16 +68,9 @@ def find_enlarged(rows: Sequence[DatasetImage], params: LearningParams) -> list[
     names = _listed([f"{row.filename} ({row.width} x {row.height})" for row in small])
     what = f"the picture {names} is enlarged" if len(small) == 1 else f"the pictures {names} are enlarged up to"
     how = f"{image_size / side:.1f} times, to an image_size of {image_size}, and learned blurred"
-    advice = f": an image_size of {side} enlarges nothing" if _can_be_learned_at(side, params) else ""
+    fits = can_be_learned({**params.model_dump(), "image_size": side})
+    advice = f": an image_size of {side} enlarges nothing" if fits else ""
     return [f"{what} {how}{advice}"]
-
-
-def _can_be_learned_at(side: int, params: LearningParams) -> bool:
-    try:
-        LearningParams.model_validate({**params.model_dump(), "image_size": side})
-    except ValidationError:
-        return False
-    return True
 
 
 def _listed(names: Sequence[str]) -> str:

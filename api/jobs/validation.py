@@ -24,7 +24,7 @@ from core.schemas.geometry import halo, receptive_field, total_stride
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
-from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams
+from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams, can_be_learned
 from core.schemas.orientations import RESAMPLING_MARGIN
 from core.schemas.reconstruction import MAX_ALL_FRAMES
 from core.schemas.sampling import MAX_BLENDED_STRIDE, ResolvedSampleParams, datasets_of, models_of
@@ -120,11 +120,7 @@ def _smallest_image_size(of_preset: Mapping[str, Any], overrides: Mapping[str, A
     """Return the least image_size that works with all else as it is; None if `overrides` has none that is too small."""
 
     def is_enough(size: int) -> bool:
-        try:
-            LearningParams.model_validate({**of_preset, **overrides, "image_size": size})
-        except ValidationError:
-            return False
-        return True
+        return can_be_learned({**of_preset, **overrides, "image_size": size})
 
     asked, usual = overrides.get("image_size"), of_preset["image_size"]
     if not isinstance(asked, int) or asked >= usual or not is_enough(usual):

@@ -9,6 +9,7 @@ recovery (recovery.py), best-state selection (best_state.py), early stopping (ea
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -153,20 +154,15 @@ class Learner:
             update_rule=ScaledUpdate(params, self.whitening),
             engine=self.engine,
             check_interrupt=self.check_interrupt,
-            after_sampling=self._with_faint_pattern,
+            after_sampling=self._pattern_limiter() if params.random_lattice else lambda chains: chains,
         )
-        self.pattern_limit = self._pattern_limit()
 
-    def _pattern_limit(self) -> float:
-        """Return how strong a `stride_pattern` the chains may have: as the training pictures have it under noise."""
-        params, stride = self.stage_params, self.state.net.architecture.total_stride
+    def _pattern_limiter(self) -> Callable[[Tensor], Tensor]:
+        """Return a function that limits the `stride_pattern` of chains to that of the training pictures under noise."""
+        params, stride = self.stage_params, self.architecture.total_stride
         limit = pattern_limit(self.examples, stride, params.side**2)
-        return math.hypot(limit, params.picture_noise * stride / params.side)
-
-    def _with_faint_pattern(self, chains: Tensor) -> Tensor:
-        if not self.params.random_lattice:
-            return chains
-        return limit_stride_pattern_(chains, self.state.net.architecture.total_stride, self.pattern_limit)
+        under_noise = math.hypot(limit, params.picture_noise * stride / params.side)
+        return partial(limit_stride_pattern_, stride=stride, limit=under_noise)
 
     def iterate(self) -> Iterator[TrainingProgress]:
         """Learn to the end, stage by stage, and yield after each iteration. The state is consistent in between.

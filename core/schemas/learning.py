@@ -1,9 +1,9 @@
 """Settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from core.schemas.geometry import Boundary, receptive_field, total_stride
 from core.schemas.learned import LearnedSize
@@ -32,6 +32,15 @@ MAX_PROCESSES = 64
 CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
 _ONE_LEVEL = {"coarse_iterations": 0, "canvas_iterations": 0}
 _ONE_CHAIN = {**_ONE_LEVEL, "layerwise": False, "num_chains": 1, "batch_size": 1}  # on the coarse level, on the canvas
+
+
+def can_be_learned(params: Mapping[str, Any]) -> bool:
+    """Return True if `LearningParams` accepts these settings."""
+    try:
+        LearningParams.model_validate(params)
+    except ValidationError:
+        return False
+    return True
 
 
 def _check_room(side: int, layers: Sequence[LayerParams]) -> None:
