@@ -79,13 +79,15 @@ class Studio:
         return int(words.partition(" ")[0].replace(",", "") or 0)
 
     def wait_for_status(self, words: str) -> None:
-        """Wait until the job at the address has this status on the page.
+        """Wait until the job at the address has this status on the page, with its results if it is done.
 
         The end of a job is first waited for without the browser, which would look at the page at each frame.
         """
         if words in ("done", "canceled") and (found := re.search(r"#/jobs/(job_\w+)", self.page.url)):
             self.service.finished(found[1])
-        self.page.wait_for_selector(f".job-head .status:text-is('{words}')")
+        self.page.wait_for_selector(
+            f".job-head:has(.status:text-is('{words}')):not(:has(.headline:text-is('Reading the results')))"
+        )
 
     def pixels(self, selector: str) -> list[int]:
         """Return the red, green, blue and alpha of each pixel of a canvas."""

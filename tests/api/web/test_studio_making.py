@@ -567,8 +567,8 @@ def test_nothing_that_one_looks_at_moves_when_a_job_ends(studio: Studio) -> None
         studio.wait_for_status("at work")
         before = studio.page.evaluate(PLACES)
         studio.page.route("**/v1/models?*", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
-    studio.wait_for_status("done")
-    studio.page.wait_for_selector(".job-head .headline:text-is('Reading the results')")
+    head = ".job-head:has(.status:text-is('done'))"
+    studio.page.wait_for_selector(f"{head} .headline:text-is('Reading the results')")
     assert studio.page.evaluate(PLACES) == before
     studio.page.wait_for_selector(".actions .primary")
     studio.page.wait_for_selector(".sheet[aria-label='The result']")
