@@ -42,13 +42,12 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
 
 # Threads of torch that wait for each other sleep, as in `worker.work_process`: there are more of them than processors.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-# Threads of torch that wait for each other sleep, as in `worker.work_process`.
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["MATPLOTLIBRC"] = str(Path(__file__).parent / "support" / "matplotlibrc")
 
 GROUP = pytest.StashKey[str]()
 # Fixtures that start processes for a group of tests. Each group runs in one process of xdist.
 SHARED_FIXTURES = {
+    "studio": "studio",
     "service": "service",
     "rig": "rig",
     "own_api": "own_api",
@@ -59,6 +58,7 @@ SHARED_FIXTURES = {
 # Beginnings of the names of groups; what takes longest starts first.
 FIRST = (
     "service",
+    "studio",
     "api",
     "rig",
     "tests/chaos",
@@ -87,8 +87,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)  # after the fixtures of the test and of its module
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    if nextitem is None or not _uses_studio(nextitem):
-        _studio_end.close()
     if nextitem is None or nextitem.stash[GROUP] != item.stash[GROUP]:
         _group_end.close()
 
@@ -112,20 +110,11 @@ def _rank(group: str) -> int:
 
 
 def _turn(item: pytest.Item) -> int:
-    """Return when it is a test's turn in its group.
-
-    Pages of the studio show what is there, so they come before the other tests of their service; its end comes last.
-    """
-    if "service_to_kill" in getattr(item, "fixturenames", ()):
-        return 2
-    return 0 if _uses_studio(item) else 1
+    """Return when it is a test's turn in its group: the end of its service comes last."""
+    return int("service_to_kill" in getattr(item, "fixturenames", ()))
 
 
-def _uses_studio(item: pytest.Item) -> bool:
-    return "studio" in getattr(item, "fixturenames", ())
-
-
-_group_end, _studio_end = ExitStack(), ExitStack()
+_group_end = ExitStack()
 
 
 @pytest.fixture(scope="session")
@@ -133,13 +122,6 @@ def group_end() -> Iterator[ExitStack]:
     """What is entered here ends with the group of tests: until the end of the session, it would cost time idly."""
     with _group_end:  # an interrupted session ends within a group
         yield _group_end
-
-
-@pytest.fixture(scope="session")
-def studio_end() -> Iterator[ExitStack]:
-    """What is entered here ends with the tests of the studio: no later test could call `asyncio.run`."""
-    with _studio_end:
-        yield _studio_end
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -260,8 +242,18 @@ def redis(valkey: Valkey) -> Iterator[Redis]:
 def service(tmp_path_factory: pytest.TempPathFactory, group_end: ExitStack) -> Service:
     """A running `genconvnet serve` that tests use in turn; each ends the jobs it began.
 
-    No lease expires by itself while the tests last.
+    No lease expires by itself while the tests last. The tests of the studio have one of their own.
     """
+    return _shared_service(tmp_path_factory, group_end)
+
+
+@pytest.fixture(scope="session")
+def studio_service(tmp_path_factory: pytest.TempPathFactory, group_end: ExitStack) -> Service:
+    """The same for the tests of the studio, which take as long as all others of `service`."""
+    return _shared_service(tmp_path_factory, group_end)
+
+
+def _shared_service(tmp_path_factory: pytest.TempPathFactory, group_end: ExitStack) -> Service:
     settings = {
         "LEASE_SECONDS": "600",
         "NICENESS": "1",

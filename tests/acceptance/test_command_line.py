@@ -60,8 +60,7 @@ def terminal(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stripes.png").write_bytes(pictures.stripes())
     yield Terminal(str(service.http.base_url), tmp_path)
-    for job in service.unfinished():  # of a test that failed: they would keep the workers from all that follow
-        service.cancel(job["id"])
+    service.end_all()  # also after a test that failed
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,15 @@ class ServiceClient:
         jobs = self.http.get("/v1/jobs", params={"limit": 100}).raise_for_status().json()["data"]
         return [job for job in jobs if job["status"] not in FINAL]
 
+    def end_all(self) -> None:
+        """Cancel the jobs that have not ended, and wait for their ends: they would keep the workers from what follows.
+
+        One that ends by itself meanwhile is left as it is.
+        """
+        for job in self.unfinished():
+            self.http.post(f"/v1/jobs/{job['id']}/cancel")
+            self.finished(job["id"])
+
     def series(self, job_id: str) -> list[dict[str, Any]]:
         """Return what was measured in each iteration of a training job."""
         points: list[dict[str, Any]] = self.http.get(f"/v1/jobs/{job_id}/metrics").raise_for_status().json()["data"]

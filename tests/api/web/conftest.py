@@ -15,16 +15,16 @@ VIEWPORT = ViewportSize(width=1280, height=900)
 
 
 @pytest.fixture(scope="session")
-def learned(service: Service) -> dict:
+def learned(studio_service: Service) -> dict:
     """A job that has learned a small texture."""
-    dataset_id = service.upload(stripes())
-    return service.succeeded(service.train(dataset_id))
+    dataset_id = studio_service.upload(stripes())
+    return studio_service.succeeded(studio_service.train(dataset_id))
 
 
 @pytest.fixture(scope="session")
-def _window(studio_end: ExitStack) -> BrowserContext:
+def _window(group_end: ExitStack) -> BrowserContext:
     """A window, whose browser loads the files of the page once, and in which nothing moves for its own sake."""
-    chromium = studio_end.enter_context(browser.running())
+    chromium = group_end.enter_context(browser.running())
     window = chromium.new_context(viewport=VIEWPORT, accept_downloads=True, reduced_motion="reduce")
     window.set_default_timeout(1000 * PATIENCE_SECONDS)
     return window
@@ -44,7 +44,7 @@ def own_page(_window: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture
-def studio(service: Service, request: pytest.FixtureRequest) -> Iterator[Studio]:
+def studio(studio_service: Service, request: pytest.FixtureRequest) -> Iterator[Studio]:
     """The service, and a page as of a visitor who kept nothing, in which no script may fail.
 
     Tests use a page in turn, unless they use `own_page`: a new one costs as much as a short test.
@@ -57,14 +57,13 @@ def studio(service: Service, request: pytest.FixtureRequest) -> Iterator[Studio]
 
     page.on("pageerror", add)
     before = page.context.pages
-    opened = Studio(service, page)
+    opened = Studio(studio_service, page)
     yield opened
     opened.forget()
     for one in page.context.pages:
         if one not in before:
             one.close()
-    for job in service.unfinished():
-        service.cancel(job["id"])
+    studio_service.end_all()
     page.remove_listener("pageerror", add)
     page.unroute_all(behavior="ignoreErrors")
     if page.viewport_size != VIEWPORT:
