@@ -3,6 +3,7 @@
 import torch
 
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
+from core.recipe.learner import learn
 from core.recipe.state import TrainingState
 from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
@@ -55,6 +56,22 @@ def through_snapshot(state, params):
 
 def through_checkpoint_file(state, params):
     return load_checkpoint(save_checkpoint(state, params), CPU)
+
+
+def learned_with_checkpoints(images, params, steps):
+    """Return the state at the end of learning, and, loaded from checkpoint files, those after each of `steps`.
+
+    As a worker does, it keeps a checkpoint and goes on; a run that stopped there would leave the same state.
+    """
+    kept = {}
+
+    def keep(progress, state):
+        if progress.step in steps:
+            kept[progress.step] = save_checkpoint(state, params)
+
+    whole = learn(images, params, callback=keep)
+    assert kept.keys() == {*steps}
+    return whole, [load_checkpoint(kept[step], CPU) for step in steps]
 
 
 def kill(state):

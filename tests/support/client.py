@@ -107,9 +107,12 @@ class ServiceClient:
         return job
 
     def unfinished(self) -> list[dict[str, Any]]:
-        """Return the jobs that have not ended."""
-        jobs = self.http.get("/v1/jobs", params={"limit": 100}).raise_for_status().json()["data"]
-        return [job for job in jobs if job["status"] not in FINAL]
+        """Return the jobs that have not ended, and not the many that have."""
+        found = [
+            self.http.get("/v1/jobs", params={"status": status, "limit": 100}).raise_for_status().json()["data"]
+            for status in ("queued", "running")
+        ]
+        return list({job["id"]: job for jobs in found for job in jobs}.values())
 
     def end_all(self) -> None:
         """Cancel the jobs that have not ended, and wait for their ends: they would keep the workers from what follows.

@@ -37,7 +37,7 @@ def _page(_window: BrowserContext) -> Page:
 
 @pytest.fixture
 def own_page(_window: BrowserContext) -> Iterator[Page]:
-    """A new page, for tests that listen to it, add scripts to it, or count what it has shown."""
+    """A new page, for tests that add scripts to it, change its media, or count what it has shown."""
     page = _window.new_page()
     yield page
     page.close()
@@ -55,16 +55,16 @@ def studio(studio_service: Service, request: pytest.FixtureRequest) -> Iterator[
     def add(error: object) -> None:
         broken.append(str(error))
 
-    page.on("pageerror", add)
     before = page.context.pages
     opened = Studio(studio_service, page)
+    opened.listen("pageerror", add)
     yield opened
     opened.forget()
     for one in page.context.pages:
         if one not in before:
             one.close()
     studio_service.end_all()
-    page.remove_listener("pageerror", add)
+    opened.end_listening()
     page.unroute_all(behavior="ignoreErrors")
     if page.viewport_size != VIEWPORT:
         page.set_viewport_size(VIEWPORT)

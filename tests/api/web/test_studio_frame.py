@@ -126,12 +126,13 @@ def test_all_can_be_reached_by_keyboard_and_seen(studio: Studio) -> None:
 def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(studio: Studio) -> None:
     job_id = studio.service.train(None, **LONG)
     lost: list[Route] = []
-    studio.page.route("**/v1/datasets/*/images/**", lambda route: lost.append(route) or route.abort(), times=1)
-    studio.open("jobs", job_id)
-    studio.wait_for_status("at work")
-    until(lambda: studio.page.wait_for_timeout(50) or lost)
     api = studio.service.part("-m", "api")
     with slowed(studio.service.child("train")):
+        studio.open("models")
+        studio.page.route("**/v1/datasets/*/images/**", lambda route: lost.append(route) or route.abort(), times=1)
+        studio.go("jobs", job_id)
+        studio.wait_for_status("at work")
+        until(lambda: studio.page.wait_for_timeout(50) or lost)
         api.kill()  # the supervisor starts another, after a pause
         studio.page.wait_for_selector(".banner")
         studio.page.wait_for_selector(".banner", state="detached")
@@ -141,7 +142,6 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(stud
     assert studio.page.locator(".notice").all_inner_texts() == []
 
 
-@pytest.mark.usefixtures("own_page")
 def test_a_key_is_asked_for_where_one_is_needed_and_shows_its_own_jobs_only(
     studio: Studio, learned: dict[str, Any]
 ) -> None:
@@ -159,7 +159,7 @@ def test_a_key_is_asked_for_where_one_is_needed_and_shows_its_own_jobs_only(
         studio.page.wait_for_selector("h1:text-is('This job is not here')")
         asked: list[str] = []
         leaving: list[Route] = []
-        studio.page.on(
+        studio.listen(
             "request", lambda request: asked.append(f"{request.method} {request.url.removeprefix(studio.url)}")
         )
         studio.page.route(

@@ -241,11 +241,10 @@ def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     assert "broken.png" not in [one["images"][0]["filename"] for one in stored]
 
 
-@pytest.mark.usefixtures("own_page")
 def test_nothing_that_was_entered_is_lost_if_the_job_is_refused(studio: Studio) -> None:
     page = studio.page
     sent: list[str] = []
-    page.on("request", lambda one: sent.append(f"{one.method} {one.url.removeprefix(studio.url)}"))
+    studio.listen("request", lambda one: sent.append(f"{one.method} {one.url.removeprefix(studio.url)}"))
     studio.open("make", "texture")
     first, *others = (
         {"name": f"wall-0{number}.png", "mimeType": "image/png", "buffer": pictures.png(40, 40)} for number in (1, 2, 3)
@@ -344,40 +343,40 @@ def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(
     second.wait_for_status("at work")
 
 
-@pytest.mark.usefixtures("own_page")
 def test_cancel_stops_one_job_of_seven_and_one_stream_tells_of_all(studio: Studio) -> None:
     dataset_id = studio.service.upload()
-    jobs = [studio.service.train(dataset_id, **LONG) for _ in range(7)]
     asked: list[str] = []
-    studio.page.on("request", lambda request: asked.append(request.url.removeprefix(studio.url)))
-    studio.open("jobs")
-    studio.page.wait_for_selector("nav .badge:text-is('7')")
-    studio.page.click(f".job-row[href$='{jobs[3]}']")
-    studio.page.wait_for_selector(".job-head :text('Number 3 in the queue')")
-    studio.page.click("button:text-is('Cancel')")
-    studio.wait_for_status("canceled")
-    studio.page.wait_for_selector(".job-head .headline:text-is('Stopped before its first step')")
-    with studio.service.database.write() as session:  # as if it had been stopped later
-        progress = {"stage": 2, "stages": 3, "iteration": 5, "iterations": 1400}
-        session.execute(update(Job).where(Job.id == jobs[3]).values(progress=progress))
-    studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # a reason to read all again
-    studio.page.wait_for_selector(".job-head .headline:text-is('Stopped at layer 2 of 3, step 5 of 1,400')")
-    studio.page.wait_for_selector("nav .badge:text-is('6')")
-    assert {job["id"] for job in studio.service.unfinished()} == {*jobs} - {jobs[3]}
-    assert [path for path in asked if path.endswith("/events")] == ["/v1/events"]
+    studio.listen("request", lambda request: asked.append(request.url.removeprefix(studio.url)))
+    with slowed(studio.service.child("train")):
+        jobs = [studio.service.train(dataset_id, **LONG) for _ in range(7)]
+        studio.open("jobs")
+        studio.page.wait_for_selector("nav .badge:text-is('7')")
+        studio.page.click(f".job-row[href$='{jobs[3]}']")
+        studio.page.wait_for_selector(".job-head :text('Number 3 in the queue')")
+        studio.page.click("button:text-is('Cancel')")
+        studio.wait_for_status("canceled")
+        studio.page.wait_for_selector(".job-head .headline:text-is('Stopped before its first step')")
+        with studio.service.database.write() as session:  # as if it had been stopped later
+            progress = {"stage": 2, "stages": 3, "iteration": 5, "iterations": 1400}
+            session.execute(update(Job).where(Job.id == jobs[3]).values(progress=progress))
+        studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # a reason to read all again
+        studio.page.wait_for_selector(".job-head .headline:text-is('Stopped at layer 2 of 3, step 5 of 1,400')")
+        studio.page.wait_for_selector("nav .badge:text-is('6')")
+        assert {job["id"] for job in studio.service.unfinished()} == {*jobs} - {jobs[3]}
+        assert [path for path in asked if path.endswith("/events")] == ["/v1/events"]
 
 
-@pytest.mark.usefixtures("own_page")
 def test_a_hidden_tab_keeps_no_connection_and_catches_up_when_it_is_seen(studio: Studio) -> None:
     job_id = studio.service.train(None, **LONG)
     ended: list[str] = []
     for name in ("requestfinished", "requestfailed"):
-        studio.page.on(name, lambda request: ended.append(request.url))  # type: ignore[call-overload]
-    studio.open("jobs", job_id)
-    studio.wait_for_status("at work")
-    ended.clear()  # of streams that ended before: the one of the page that was open here
-    _show(studio, hidden=True)
-    until(lambda: _pumped(studio, f"{studio.url}/v1/events", ended))
+        studio.listen(name, lambda request: ended.append(request.url))
+    with slowed(studio.service.child("train")):
+        studio.open("jobs", job_id)
+        studio.wait_for_status("at work")
+        ended.clear()  # of streams that ended before: the one of the page that was open here
+        _show(studio, hidden=True)
+        until(lambda: _pumped(studio, f"{studio.url}/v1/events", ended))
     studio.service.cancel(job_id)
     assert studio.page.locator(".job-head .status:text-is('at work')").count() == 1
     _show(studio, hidden=False)
@@ -528,18 +527,20 @@ LEAST_SIZE = """async (params) => {
 
 
 def test_the_form_has_the_parameters_that_concern_what_is_made(studio: Studio) -> None:
-    def labels(kind: str) -> set[str]:
-        studio.open("make", kind)
-        studio.page.wait_for_selector(".settings details")
+    def labels(kind: str, title: str) -> set[str]:
+        studio.go("make", kind)
+        studio.page.wait_for_selector(f".bench:has(h2:text-is('{title}')) .settings details")
         return {*studio.page.locator(".settings .field > label").all_text_contents()}
 
-    texture, windows = labels("texture"), {"random lattice", "canvas iterations", "coarse iterations", "coarse factor"}
+    studio.open("make")
+    texture = labels("texture", "Texture")
+    windows = {"random lattice", "canvas iterations", "coarse iterations", "coarse factor"}
     assert {"patch size", "layers", "boundary", *windows} <= texture
     assert not {"top", "contrastive"} & texture
     chains = {"num chains", "initialization", "keep nearest", "stop when steady"}
-    assert texture - labels("object") == {"patch size", *windows}
-    assert texture - labels("autoencoder") == {"patch size", *windows, *chains}
-    assert texture - labels("dictionary") == {*windows, *chains}
+    assert texture - labels("object", "Object") == {"patch size", *windows}
+    assert texture - labels("autoencoder", "Auto-encoder") == {"patch size", *windows, *chains}
+    assert texture - labels("dictionary", "Dictionary") == {*windows, *chains}
     studio.page.evaluate(SET, ["num_chains", 3])  # as a job may have had it
     studio.page.wait_for_selector(".settings .field > label:text-is('num chains')", state="attached")
 
@@ -636,8 +637,9 @@ def _pumped(studio: Studio, wanted: str, found: list[str]) -> bool:
 
 
 def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, learned: dict[str, Any]) -> None:
+    studio.open("models")
     studio.page.route("**/openapi.json", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
-    studio.open("make", f"sample?model={learned['model_id']}")
+    studio.go("make", f"sample?model={learned['model_id']}")
     studio.page.click("summary:has-text('All other settings')")
     assert studio.page.locator(".notice").count() == 0
     hints = " ".join(studio.page.locator(".field .hint").all_inner_texts())
@@ -706,6 +708,7 @@ def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
     studio: Studio, learned: dict[str, Any]
 ) -> None:
     params = {"count": MAX_COUNT, "steps": 20}
+    studio.open("models")
     studio.page.route("**/v1/datasets/*", lambda route: route.abort("internetdisconnected"), times=1)
     with slowed(studio.service.child("sample")):
         job_id = studio.service.post_job(
@@ -715,7 +718,7 @@ def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
                 "params": {**params, "start_dataset_id": learned["dataset_id"]},
             }
         )
-        studio.open("jobs", job_id)
+        studio.go("jobs", job_id)
         studio.page.wait_for_selector(".results li:nth-child(2)")
         studio.page.wait_for_selector(".given img")
         assert studio.service.job(job_id)["status"] == "running"
@@ -773,7 +776,7 @@ def test_variations_of_a_picture_begin_from_it(studio: Studio, learned: dict[str
     start = studio.service.http.get(f"/v1/datasets/{params['start_dataset_id']}/images/0").raise_for_status().content
     original = studio.service.artifact(learned, "synthesized-000.png")
     assert pictures.decoded(start).tobytes() == pictures.decoded(original).tobytes()
-    studio.open("jobs", f"{learned['id']}/synthesized-000.png")
+    studio.go("jobs", f"{learned['id']}/synthesized-000.png")
     studio.page.click(".viewer button:text-is('Use as guide')")
     studio.page.wait_for_selector(".steer :text('synthesized-000.png')")
     studio.page.get_by_label("guide strength", exact=True).fill("0.3")

@@ -4,16 +4,15 @@ import pytest
 import torch
 from engines import relative
 from nets import each_once
+from training import assert_same, learned_with_checkpoints
 
 from core.engine import FastEngine, ReferenceEngine, fast
 from core.engine.dynamics import roll_to_random_phase
-from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.learner import Learner, learn
 from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
 from core.theory.langevin import langevin_step
 
-CPU = torch.device("cpu")
 UPDATES = 4
 VARIANTS = {
     "torus": {"boundary": "torus"},
@@ -94,13 +93,9 @@ def test_without_noise_the_first_updates_are_the_references_up_to_rounding(setti
 def test_learning_resumes_bit_identical_from_a_checkpoint(settings, precision):
     params = params_of(**{**settings, "precision": precision, "iterations": 4, "layerwise": True})
     assert Learner(images_of(), params).engine.precision == precision
-    whole = learn(images_of(), params)
-    for stop in (3, 5):
-        stopped = learn(images_of(), params, callback=lambda progress, _, stop=stop: progress.step == stop)
-        resumed = learn(images_of(), params, state=load_checkpoint(save_checkpoint(stopped, params), CPU))
-        here, there = resumed.snapshot(), whole.snapshot()
-        assert here.numbers == there.numbers
-        assert [name for name, value in here.tensors.items() if not torch.equal(value, there.tensors[name])] == []
+    whole, states = learned_with_checkpoints(images_of(), params, (3, 5))
+    for resumed in states:
+        assert_same(learn(images_of(), params, state=resumed), whole)
     assert all(parameter.dtype == torch.float32 for parameter in whole.net.parameters())
     assert whole.chains.dtype == torch.float32
 

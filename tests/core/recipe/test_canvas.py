@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from training import assert_same, through_checkpoint_file
+from training import assert_same, learned_with_checkpoints, through_checkpoint_file
 
 from core.engine import ReferenceEngine
 from core.pictures.patchwork import patchwork
@@ -123,10 +123,9 @@ WAYS = {
 @pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
 def test_it_resumes_bit_identical_from_windows_from_their_end_and_from_the_canvas(settings):
     params, images = params_of(**settings), images_of(2)
-    whole = learn(images, params)
     before = params.layer_stages * WINDOWS
-    for stop in (2, before, before + 1, before + CANVAS):
-        resumed = through_checkpoint_file(stopped_at(params, stop, images), params)
+    whole, states = learned_with_checkpoints(images, params, (2, before, before + 1, before + CANVAS))
+    for resumed in states:
         assert_same(learn(images, params, state=resumed), whole)
     assert whole.recoveries == 0
     assert all(parameter.isfinite().all() for parameter in whole.net.parameters())

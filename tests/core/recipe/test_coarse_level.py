@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from training import assert_same, through_checkpoint_file
+from training import assert_same, learned_with_checkpoints, through_checkpoint_file
 
 from core.engine import ReferenceEngine
 from core.pictures.images import resize_periodic, rms, standardize
@@ -164,10 +164,10 @@ WAYS = {
 @pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
 def test_it_resumes_bit_identical_from_every_stage(settings):
     params, images = params_of(**settings), images_of(2)
-    whole = learn(images, params)
     windows = COARSE + (len(LAYERS) if params.layerwise else 1) * WINDOWS
-    for stop in (2, COARSE, COARSE + 2, windows, windows + 1, windows + CANVAS):
-        resumed = through_checkpoint_file(stopped_at(params, stop, images), params)
+    steps = (2, COARSE, COARSE + 2, windows, windows + 1, windows + CANVAS)
+    whole, states = learned_with_checkpoints(images, params, steps)
+    for resumed in states:
         assert_same(learn(images, params, state=resumed), whole)
     assert all(parameter.isfinite().all() for parameter in whole.net.parameters())
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from training import learned_with_checkpoints
 
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
@@ -79,10 +80,8 @@ WAYS = {
 @pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
 def test_every_variant_resumes_bit_identical_from_its_checkpoint(settings):
     params = params_of(**settings)
-    whole = learn(images_of(), params)
-    for stop in (2, params.iterations):
-        stopped = learn(images_of(), params, callback=lambda progress, _, stop=stop: progress.step == stop)
-        resumed = load_checkpoint(save_checkpoint(stopped, params), CPU)
+    whole, states = learned_with_checkpoints(images_of(), params, (2, params.iterations))
+    for resumed in states:
         assert_same(learn(images_of(), params, state=resumed), whole)
     assert whole.recoveries == 0
     assert all(torch.isfinite(parameter).all() for parameter in whole.net.parameters())
