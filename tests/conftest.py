@@ -40,6 +40,17 @@ for name in ("ALL_PROXY", "all_proxy"):
     os.environ.pop(name, None)
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
 
+# Files of the tests are kept in memory where there is room for them: a disk would have to store each of thousands of
+# small transactions. xdist's processes inherit the folder.
+MEMORY = Path("/dev/shm")
+if (
+    "TMPDIR" not in os.environ
+    and os.access(MEMORY, os.W_OK)
+    and shutil.disk_usage(MEMORY).free > 4 * 2**30
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
 # Threads of torch that wait for each other sleep, as in `worker.work_process`: there are more of them than processors.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["MATPLOTLIBRC"] = str(Path(__file__).parent / "support" / "matplotlibrc")
