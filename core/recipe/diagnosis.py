@@ -1,8 +1,8 @@
 """Diagnose how learning fails, from the chains and the share of active units.
 
 A layer without active units is dead: it passes nothing up and no gradient down. Chains that are spread far wider than
-the pictures have exploded. Both show within a few iterations; `core.recipe.recovery` then returns to an earlier state
-with a smaller learning rate.
+the pictures have exploded. Both show within a few iterations. Chains that overshoot need some hundred: see `overshoot`.
+`core.recipe.recovery` then returns to an earlier state with a smaller learning rate.
 """
 
 import math
@@ -16,6 +16,8 @@ from core.pictures.images import rms
 EXPLODED_STD_RATIO = 3.0  # times the pictures' spread; chains beyond it never come back
 WIDE_STD_RATIO = 1.6  # pictures with few large shapes reach it for a while
 MAX_WIDE_ITERATIONS = 40  # in a row
+MAX_OVERSHOOT = 0.1  # mean over the last iterations: 0.02 where learning goes well, 0.2 and more before it fails
+NORMAL_OVERSHOOT = 0.03  # above it a state is not worth returning to: its chains overshoot already
 NORMAL_STD_RATIO = 1.3  # below it a state is worth returning to; from a wider one chains only explode again
 TOLERATED_CONTRAST = 0.2  # relative difference between the spread of chains and pictures at the end
 TOLERATED_ACTIVE = (0.05, 0.95)  # share of a layer's units
@@ -30,7 +32,8 @@ class Health:
 
     chain_std, data_std: root mean square of the chains and the pictures about the pictures' mean, grey levels.
     active_share: share of active units per layer, on the chains; data_active_share: on the pictures.
-    score_difference: mean of f(pictures) - f(chains), per position of the top map.
+    score_difference: mean of f(pictures) - f(chains), per position of the top map. relative_score_difference: the same
+    over |f(pictures)| + |f(chains)|, -1 to 1.
     shown_std: like chain_std, of the denoised pictures that are shown; None if not measured. Chains can look well while
     σ²B, the mean of their piece, oscillates about them.
     reconstruction_std: root mean square of I - σ²B(I) over the pictures, grey levels (eq. 23); None if not measured.
@@ -43,16 +46,19 @@ class Health:
     score_difference: float
     shown_std: float | None = None
     reconstruction_std: float | None = None
+    relative_score_difference: float = 0.0
 
 
 def measure_health(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:
     """Measure the chains (N, C, H, W), and the net's response to them and to the pictures."""
+    difference, size = real.score - synthesized.score, abs(real.score) + abs(synthesized.score)
     return Health(
         chain_std=rms(chains),
         data_std=data_std,
         active_share=synthesized.active_share,
         data_active_share=real.active_share,
-        score_difference=real.score - synthesized.score,
+        score_difference=difference,
+        relative_score_difference=difference / size if size else 0.0,
     )
 
 
@@ -61,10 +67,26 @@ def is_wide(health: Health, reference_std: float) -> bool:
     return not health.chain_std < WIDE_STD_RATIO * max(health.data_std, reference_std)
 
 
-def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: bool = False) -> str | None:
+def overshoot(health: Health) -> float:
+    """Return how far the chains' steps lead beyond what f asks for: 0 if they do not, at most 1.
+
+    Chains that are wider than the pictures have the larger f: it is what drives them. If f is smaller on them all the
+    same, their steps are too long for its curvature. They jump from one side of a narrow maximum to the other, mostly
+    as fine stripes in smooth parts, and learning takes that for maxima that are not narrow enough.
+    """
+    return max(health.relative_score_difference, 0.0) if health.chain_std > health.data_std else 0.0
+
+
+def diagnose(
+    health: Health,
+    reference_std: float,
+    wide_for: int = 0,
+    bounded: bool = False,
+    mean_overshoot: float = 0.0,
+) -> str | None:
     """Return why learning failed, in words for the user; None if it has not.
 
-    wide_for: iterations in a row with wide chains.
+    wide_for: iterations in a row with wide chains. mean_overshoot: over the last iterations.
     bounded: chains in a colour box often jump to its bounds and return. Only staying there is a failure.
     """
     limit = math.inf if bounded else EXPLODED_STD_RATIO * max(health.data_std, reference_std)
@@ -72,6 +94,11 @@ def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: b
         return (
             f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, "
             f"the pictures' {health.data_std:.3g}"
+        )
+    if mean_overshoot > MAX_OVERSHOOT:
+        return (
+            f"the chains overshoot: their standard deviation is {health.chain_std:.3g} grey levels, the pictures' "
+            f"{health.data_std:.3g}, although the pictures' score is higher"
         )
     if not abs(health.score_difference) < float("inf"):
         return "the scores are no longer finite numbers"

@@ -1,8 +1,9 @@
 """Return to an earlier state, with a smaller learning rate, when learning has died or diverged."""
 
-from core.recipe.diagnosis import Health, diagnose, has_normal_spread, is_wide
+from core.recipe.diagnosis import NORMAL_OVERSHOOT, Health, diagnose, has_normal_spread, is_wide, overshoot
 from core.recipe.schedule import learning_rate
 from core.recipe.state import TrainingState
+from core.recipe.update_rule import is_texture
 from core.schemas.learning import LearningParams
 
 GOOD_STATE_ITERATIONS = 25  # between two copies of a good state
@@ -22,7 +23,7 @@ class Recovery:
 
     def keep_good_state(self, state: TrainingState) -> None:
         """Copy the state every GOOD_STATE_ITERATIONS if its chains have a normal spread; the first one in any case."""
-        due = state.iteration % GOOD_STATE_ITERATIONS == 0
+        due = state.iteration % GOOD_STATE_ITERATIONS == 0 and state.overshoot < NORMAL_OVERSHOOT
         if not state.good_states or (due and has_normal_spread(state.chains, self.data_std, self.params.reference_std)):
             state.keep_good_state()
 
@@ -31,12 +32,15 @@ class Recovery:
 
         Raises LearningDiverged after MAX_RECOVERIES.
         """
-        state.count_wide(is_wide(health, self.params.reference_std))
-        reason = diagnose(health, self.params.reference_std, state.wide_for, self.params.bounded)
+        params = self.params
+        state.count_wide(is_wide(health, params.reference_std))
+        if is_texture(params):
+            state.average_overshoot(overshoot(health))
+        reason = diagnose(health, params.reference_std, state.wide_for, params.bounded, state.overshoot)
         if reason is None:
             return False
         if state.recoveries >= MAX_RECOVERIES:
-            rate = learning_rate(self.params, state.iteration, state.learning_rate_scale, state.steady_at)
+            rate = learning_rate(params, state.iteration, state.learning_rate_scale, state.steady_at)
             raise LearningDiverged(
                 f"{reason}. Learning returned to a good state {state.recoveries} times, each time with a "
                 f"smaller learning rate, down to {rate:.2g}, without success. Try a smaller learning_rate or step_size"

@@ -54,14 +54,14 @@ class Studio:
         """Go to another view as a link does: the page stays, which costs a fraction of loading it again."""
         self.page.evaluate("(view) => { location.hash = `#/${view}`; }", "/".join(parts))
 
-    def listen(self, event: str, tell: Callable[[Any], object]) -> None:
-        """Call `tell` with each event of the page, until the test ends."""
-        self.page.on(event, tell)  # type: ignore[call-overload]
-        self._listening.append((event, tell))
+    def listen(self, event: str, report: Callable[[Any], object]) -> None:
+        """Call `report` with each event of the page, until the test ends."""
+        self.page.on(event, report)  # type: ignore[call-overload]
+        self._listening.append((event, report))
 
     def end_listening(self) -> None:
-        for event, tell in self._listening:
-            self.page.remove_listener(event, tell)
+        for event, report in self._listening:
+            self.page.remove_listener(event, report)
 
     def forget(self, *, files: bool = False) -> None:
         """Leave the service, and delete what the browser keeps for it; with `files`, those of the page too."""

@@ -128,14 +128,14 @@ def _png_with_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _bomb(millions: int = 100) -> bytes:
-    """Return so many million zeros, deflated, of which only two are compressed: after the first, each is as the next.
+    """Return so many million zeros, deflated, of which only two are compressed: all after the first are equal.
 
     Every process of a run imports this module.
     """
     deflate = zlib.compressobj(9)
-    first, each = (deflate.compress(bytes(10**6)) + deflate.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    first, further = (deflate.compress(bytes(10**6)) + deflate.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     checksum = struct.pack(">I", (millions * 10**6 % 65_521) << 16 | 1)  # the Adler-32 of zeros
-    return first + (millions - 1) * each + deflate.flush()[:-4] + checksum
+    return first + (millions - 1) * further + deflate.flush()[:-4] + checksum
 
 
 BOMB = _bomb()

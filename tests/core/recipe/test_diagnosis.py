@@ -7,6 +7,7 @@ from core.engine import ScoreGradient
 from core.recipe.diagnosis import (
     DEAD_ACTIVE_SHARE,
     EXPLODED_STD_RATIO,
+    MAX_OVERSHOOT,
     MAX_WIDE_ITERATIONS,
     NORMAL_STD_RATIO,
     WIDE_STD_RATIO,
@@ -16,6 +17,7 @@ from core.recipe.diagnosis import (
     has_normal_spread,
     is_wide,
     measure_health,
+    overshoot,
 )
 
 GOOD = Health(20.0, 20.0, (0.3, 0.4), (0.3, 0.4), 0.5)
@@ -29,6 +31,7 @@ def test_health_is_measured_on_the_chains_and_the_nets_response_to_them():
     health = measure_health(chains, 7.0, synthesized, real)
     assert health.chain_std == pytest.approx(12.5**0.5)
     assert (health.data_std, health.score_difference) == (7.0, -0.5)
+    assert health.relative_score_difference == pytest.approx(-0.5 / 3.5)
     assert health.active_share == (0.5, 0.0)
     assert health.data_active_share == (0.0, 0.5)
 
@@ -123,6 +126,25 @@ def test_an_objects_one_unit_has_to_fire():
     health = replace(GOOD, active_share=(0.3, 1.0))
     assert find_warnings(health, has_top_filter=True) == []
     assert find_warnings(health) != []
+
+
+@pytest.mark.parametrize(
+    ("chain_std", "difference", "found"),
+    [(21.0, 0.3, 0.3), (21.0, -0.3, 0.0), (19.0, 0.3, 0.0), (19.0, -0.3, 0.0), (20.0, 0.3, 0.0)],
+)
+def test_chains_overshoot_if_they_are_wider_than_the_pictures_and_f_is_smaller_on_them(chain_std, difference, found):
+    health = replace(GOOD, chain_std=chain_std, relative_score_difference=difference)
+    assert overshoot(health) == found
+
+
+def test_pictures_and_chains_without_a_score_do_not_overshoot():
+    silent = ScoreGradient(0.0, (), (0.0,))
+    assert measure_health(torch.ones(1, 1, 2, 2), 0.5, silent, silent).relative_score_difference == 0
+
+
+def test_overshooting_for_long_is_a_failure():
+    assert diagnose(GOOD, 10.0, mean_overshoot=MAX_OVERSHOOT) is None
+    assert "the chains overshoot" in diagnose(GOOD, 10.0, mean_overshoot=1.01 * MAX_OVERSHOOT)
 
 
 def test_chains_have_a_normal_spread_below_the_bound():

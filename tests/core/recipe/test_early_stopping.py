@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from training import assert_same, kill, through_checkpoint_file
 
-from core.recipe import best_state, early_stopping
+from core.recipe import best_state, early_stopping, recovery
 from core.recipe.early_stopping import AVERAGED, PATIENCE, early_end, is_steady
 from core.recipe.learner import Learner, learn
 from core.recipe.schedule import COOL_DOWN, FINAL_LEARNING_RATE, last_iteration, learning_rate, schedule_fraction
@@ -36,6 +36,7 @@ def images_of():
 def steady(monkeypatch):
     """All states are healthy and equally near to the training pictures."""
     monkeypatch.setattr(early_stopping, "find_warnings", lambda _: [])
+    monkeypatch.setattr(recovery, "overshoot", lambda _: 0.0)
     monkeypatch.setattr("core.recipe.best_state.BestStateSelection.distance", lambda *_: 1.0)
 
 

@@ -1,6 +1,7 @@
 """Learning that dies or diverges returns to a good state with a smaller learning rate."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,11 +20,23 @@ from training import (
     through_snapshot,
 )
 
-from core.recipe.diagnosis import MAX_WIDE_ITERATIONS, WIDE_STD_RATIO, Health
+from core.pictures.images import read_picture
+from core.recipe.diagnosis import (
+    MAX_OVERSHOOT,
+    MAX_WIDE_ITERATIONS,
+    NORMAL_OVERSHOOT,
+    WIDE_STD_RATIO,
+    Health,
+    find_warnings,
+)
 from core.recipe.learner import Learner, learn
+from core.recipe.preparation import prepare_for
+from core.recipe.presets import PRESETS
 from core.recipe.recovery import GOOD_STATE_ITERATIONS, MAX_RECOVERIES, RECOVERY_SCALE, LearningDiverged
 from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
+
+TEXTURE = Path(__file__).parents[3] / "examples" / "texture.png"
 
 
 @pytest.fixture(scope="module", params=[kill, blow_up])
@@ -125,6 +138,70 @@ def test_chains_that_stay_wide_are_rolled_back_and_given_the_same_patience_again
     assert recovery.recover(state, WIDE)
     assert (state.recoveries, state.learning_rate_scale, state.wide_for) == (1, RECOVERY_SCALE, 0)
     assert not recovery.recover(state, WIDE)
+
+
+OVERSHOOTING = replace(GOOD, chain_std=20.5, relative_score_difference=0.3)
+
+
+@pytest.fixture
+def texture():
+    params = PARAMS.model_copy(update={"layerwise": False})
+    learner = Learner(pictures(), params)
+    return params, learner.recovery, learner.state
+
+
+def test_chains_that_overshoot_for_long_are_rolled_back_to_before_they_did(texture):
+    params, recovery, state = texture
+    recovery.keep_good_state(state)
+    began_at = iteration = 2 * GOOD_STATE_ITERATIONS
+    for state.iteration in range(1, began_at):
+        assert not recovery.recover(state, GOOD)
+        recovery.keep_good_state(state)
+    while not recovery.recover(state, OVERSHOOTING):
+        iteration = state.iteration = iteration + 1
+        recovery.keep_good_state(state)
+        resumed = through_checkpoint_file(state, params)
+        assert resumed.overshoot == state.overshoot <= MAX_OVERSHOOT
+    assert iteration < began_at + GOOD_STATE_ITERATIONS
+    assert state.iteration <= began_at
+    assert (state.recoveries, state.learning_rate_scale, state.overshoot) == (1, RECOVERY_SCALE, 0)
+
+
+def test_chains_that_overshoot_now_and_then_are_not_rolled_back(texture):
+    _, recovery, state = texture
+    for _ in range(100):
+        assert not recovery.recover(state, replace(OVERSHOOTING, relative_score_difference=1.9 * MAX_OVERSHOOT))
+        assert not recovery.recover(state, GOOD)
+
+
+def test_only_textures_are_judged_by_how_far_their_chains_overshoot(one_layer):
+    recovery, state = one_layer
+    for _ in range(100):
+        assert not recovery.recover(state, replace(OVERSHOOTING, relative_score_difference=1.0))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_rate_at_which_chains_overshoot_is_recovered_from(seed):
+    """Unnoticed, fine stripes fill the bricks in both runs, with five times the contrast of the picture."""
+    sizes = ((16, 9, 3), (12, 3, 1), (8, 3, 1))
+    layers = [LayerParams(filters=filters, kernel_size=side, stride=stride) for filters, side, stride in sizes]
+    changed = {"layers": layers, "learning_rate": 4e-3, "iterations": 150, "precision": "float32", "seed": seed}
+    params = PRESETS["quick"].model_copy(update=changed)
+    picture = read_picture(TEXTURE.read_bytes(), params.image_size, channels=1)
+    images, _ = prepare_for(params, picture[None])
+    learner = Learner(images, params)
+    for _ in learner.iterate():
+        pass
+    assert find_warnings(learner.measure_health()) == []
+
+
+def test_states_whose_chains_overshoot_are_not_worth_returning_to(texture):
+    _, recovery, state = texture
+    recovery.keep_good_state(state)
+    for state.overshoot, kept in ((1.01 * NORMAL_OVERSHOOT, 1), (0.99 * NORMAL_OVERSHOOT, 2)):
+        state.iteration = GOOD_STATE_ITERATIONS
+        recovery.keep_good_state(state)
+        assert len(state.good_states) == kept
 
 
 def test_good_states_are_kept_at_intervals_and_only_if_the_chains_have_a_normal_spread(one_layer):
