@@ -29,7 +29,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", help="URL of a running service; by default the demo starts one")
     parser.add_argument("--picture", type=Path, default=HERE / "texture.png", help="the texture to learn")
-    parser.add_argument("--preset", default="quick", help="name of the training preset")
+    parser.add_argument("--preset", default="photo", help="name of the training preset")
+    parser.add_argument("--size", type=int, default=256, help="side in pixels of what is learned, and of what is drawn")
     parser.add_argument("--out", type=Path, default=Path("demo-output"), help="folder for the pictures")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -40,20 +41,20 @@ def main() -> int:
             console.print(f"serving    {url}")
         client = stack.enter_context(Client(url, os.environ.get("GENCONVNET_KEY")))
         try:
-            run(client, arguments.picture, arguments.preset, arguments.out)
+            run(client, arguments.picture, arguments.preset, arguments.size, arguments.out)
         except ClientError as error:
             console.print(f"[red]{error}")
             return 1
     return 0
 
 
-def run(client: Client, picture: Path, preset: str, out: Path) -> None:
+def run(client: Client, picture: Path, preset: str, size: int, out: Path) -> None:
     """Learn `picture`, sample from the model and download everything to `out`."""
     began_at = time.monotonic()
     dataset = client.upload(picture, name=picture.stem)
     console.print(f"uploaded   {picture} as {dataset.id}")
 
-    trained = followed(client.train(dataset, preset=preset), "learning")
+    trained = followed(client.train(dataset, preset=preset, image_size=size), "learning")
     assert trained.model_id is not None
     seconds, measured = time.monotonic() - began_at, trained.metrics
     spread = f"std of chains {measured['chain_std']:.1f}, of the picture {measured['data_std']:.1f}"
@@ -61,7 +62,7 @@ def run(client: Client, picture: Path, preset: str, out: Path) -> None:
     for warning in measured["remarks"]:
         console.print(f"warning    {warning}")
 
-    sampled = followed(client.sample(trained.model_id, count=2, width=192, height=192, tileable=True), "sampling")
+    sampled = followed(client.sample(trained.model_id, count=2, width=size, height=size, tileable=True), "sampling")
     written = [
         *trained.download(out / "learned"),
         *sampled.download(out / "sampled"),

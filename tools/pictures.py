@@ -1,7 +1,8 @@
-"""Make the pictures of the page from a real run: `make pictures`, some ten minutes on two cores.
+"""Make the pictures of the page and the README from a real run: `make pictures`, some fifteen minutes on two cores.
 
-The cards of the page (api/web/studio/cards) are made of results; the screenshots (docs/images) are taken in Chromium.
-With --url a running service is used, and what it has already learned is not learned again.
+The cards of the page (api/web/studio/cards) and the README's first two pictures (docs/images) are made of results; the
+screenshots (docs/images) are taken in Chromium. With --url a running service is used, and what it has already learned
+is not learned again. With --only one of the three is made.
 """
 
 import argparse
@@ -25,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 STUDIO = ROOT / "api/web/studio"
 EXAMPLES, CARDS, IMAGES = STUDIO / "examples", STUDIO / "cards", ROOT / "docs/images"
 SIDE = 240  # of a card's picture, in pixels
+DEMO_SIDE = 256  # of what `make demo` learns and draws, in pixels
+GAP = 16  # pixels between pictures beside each other
 WINDOW = {"width": 1280, "height": 860}
 MAX_BYTES = 290_000  # of a screenshot
 Job = dict[str, Any]
@@ -34,11 +37,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", help="a running service instead of one that is started for this")
     parser.add_argument("--chromium", default=shutil.which("chromium-headless-shell") or "/usr/bin/chromium")
+    parser.add_argument("--only", choices=("cards", "readme", "screenshots"))
     options = parser.parse_args()
     with running_service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
         run = Run(client)
-        make_cards(run)
-        take_screenshots(run, url, options.chromium)
+        if options.only in (None, "cards"):
+            make_cards(run)
+        if options.only in (None, "readme"):
+            show_what_goes_in_and_comes_out(run)
+            show_a_photograph_and_its_canvas(run)
+        if options.only in (None, "screenshots"):
+            take_screenshots(run, url, options.chromium)
 
 
 class Run:
@@ -72,9 +81,10 @@ class Run:
             raise SystemExit(f"{job['id']} {job['status']}: {job['error']}")
         return job
 
-    def learn(self, pattern: str, preset: str, name: str) -> Job:
-        """Learn examples; return the job, whose model bears the name."""
-        job = self.job(kind="train", dataset_id=self.example(pattern), preset=preset, params={"seed": 1})
+    def learn(self, pattern: str, preset: str, name: str, **params: Any) -> Job:
+        """Learn examples with seed 1; return the job, whose model bears the name."""
+        dataset_id = self.example(pattern)
+        job = self.job(kind="train", dataset_id=dataset_id, preset=preset, params={"seed": 1, **params})
         self.client.patch(f"/v1/models/{job['model_id']}", json={"name": name}).raise_for_status()
         return job
 
@@ -91,8 +101,8 @@ def make_cards(run: Run) -> None:
     """Make the picture of each card from a result, beside what it was made from where that says more."""
     cobbles = run.learn("cobbles.png", "quick", "Cobbles")
     drawn = {"count": 1, "width": SIDE, "height": SIDE, "tileable": True, "seed": 2}
-    plane = run.job(kind="sample", model_id=cobbles["model_id"], params=drawn)
-    _save("texture", halves(_square(EXAMPLES / "cobbles.png"), _corner(run.picture(plane, "synthesized-000.png"), 96)))
+    whole = run.learn("cobbles.png", "photo", "Cobbles, whole", image_size=DEMO_SIDE)
+    _save("texture", halves(_square(EXAMPLES / "cobbles.png"), run.picture(whole, "synthesized-000.png")))
     cloth = run.learn("cloth.png", "quick", "Cloth")
     more = run.job(kind="sample", model_id=cloth["model_id"], params=drawn)
     _save("sample", _corner(run.picture(more, "synthesized-000.png"), 110))
@@ -107,6 +117,24 @@ def make_cards(run: Run) -> None:
     _save("classify", halves(_square(EXAMPLES / "cobbles.png"), _square(EXAMPLES / "cloth.png")))
     fish = run.learn("fish-*.png", "object-cpu", "Fish")
     _save("object", grid([run.picture(fish, f"synthesized-{index:03d}.png") for index in range(9)], 3))
+
+
+def show_what_goes_in_and_comes_out(run: Run) -> None:
+    """Show a photograph, a tile of the model that learned it as in `make demo`, and the tile laid two by two."""
+    learned = run.learn("paving.png", "photo", "Paving", image_size=DEMO_SIDE)
+    asked = {"count": 1, "width": DEMO_SIDE, "height": DEMO_SIDE, "tileable": True, "seed": 1}
+    tile = run.picture(run.job(kind="sample", model_id=learned["model_id"], params=asked), "synthesized-000.png")
+    laid = Image.new(tile.mode, (2 * tile.width, 2 * tile.height))
+    for corner in ((0, 0), (tile.width, 0), (0, tile.height), tile.size):
+        laid.paste(tile, corner)
+    shown = in_a_row(_square(EXAMPLES / "paving.png", DEMO_SIDE), tile, laid)
+    shown.convert("L").save(IMAGES / "in-and-out.png", optimize=True)
+
+
+def show_a_photograph_and_its_canvas(run: Run) -> None:
+    """Show gravel beside what `photo` synthesized."""
+    made = run.picture(run.learn("gravel.jpg", "photo", "Gravel"), "synthesized-000.png")
+    in_a_row(_square(EXAMPLES / "gravel.jpg", made.width), made).convert("L").save(IMAGES / "photo.jpg", quality=85)
 
 
 def make_tileable(run: Run, model: Job) -> None:
@@ -198,6 +226,17 @@ def halves(left: Image.Image, right: Image.Image) -> Image.Image:
     both.paste(left.resize((SIDE, SIDE), Image.Resampling.LANCZOS).crop((0, 0, SIDE // 2, SIDE)))
     ImageDraw.Draw(both).line([SIDE // 2, 0, SIDE // 2, SIDE], fill="white", width=4)
     return both
+
+
+def in_a_row(*found: Image.Image) -> Image.Image:
+    """Return pictures in a row on white, each as large as it is."""
+    height = max(one.height for one in found)
+    row = Image.new("RGB", (sum(one.width for one in found) + GAP * (len(found) - 1), height), "white")
+    left = 0
+    for one in found:
+        row.paste(one, (left, (height - one.height) // 2))
+        left += one.width + GAP
+    return row
 
 
 def grid(found: Sequence[Image.Image], columns: int) -> Image.Image:

@@ -21,6 +21,14 @@ _SMALL_LAYERS = (
     LayerParams(filters=32, kernel_size=3),
 )
 
+# The same window of 21 pixels, with a layer that mixes the filters of one place: docs/experiments/one-by-one-layer.md.
+_PHOTO_LAYERS = (
+    LayerParams(filters=128, kernel_size=9, stride=3),
+    LayerParams(filters=64, kernel_size=1),
+    LayerParams(filters=64, kernel_size=3),
+    LayerParams(filters=32, kernel_size=3),
+)
+
 # The measurements behind the parameters: docs/decisions/0004-learning-without-luck.md and 0006-even-light.md.
 _QUICK = LearningParams(
     image_size=96,
@@ -44,6 +52,7 @@ _QUICK = LearningParams(
 _PHOTO = _QUICK.model_copy(
     update={
         "image_size": 512,
+        "layers": _PHOTO_LAYERS,
         "patch_size": 128,
         "batch_size": 1,
         "even_light": 128.0,
