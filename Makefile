@@ -50,7 +50,7 @@ service: $(READY) ## how soon the service starts and begins a job; what training
 load: $(READY) ## what the service bears while it learns: reads, event streams, jobs, uploads; three to eight minutes
 	$(BIN)/python benchmarks/load.py
 
-pictures: $(READY) ## the cards of the page and the screenshots of docs/, from a real run; some ten minutes, needs chromium-headless-shell or chromium
+pictures: $(READY) ## the cards of the page, the README's pictures and the screenshots, from a real run; some fifteen minutes, needs chromium-headless-shell or chromium
 	$(BIN)/python tools/pictures.py $(PICTURES)
 
 docs: $(READY) ## the documents as a site, in site/; open site/index.html, or serve it to search

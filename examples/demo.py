@@ -30,7 +30,9 @@ def main() -> int:
     parser.add_argument("--url", help="URL of a running service; by default the demo starts one")
     parser.add_argument("--picture", type=Path, default=HERE / "texture.png", help="the texture to learn")
     parser.add_argument("--preset", default="photo", help="name of the training preset")
-    parser.add_argument("--size", type=int, default=256, help="side in pixels of what is learned, and of what is drawn")
+    parser.add_argument(
+        "--size", type=int, default=256, help="side in pixels of what is learned and drawn; default: 256"
+    )
     parser.add_argument("--out", type=Path, default=Path("demo-output"), help="folder for the pictures")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:

@@ -58,7 +58,7 @@ os.environ["MATPLOTLIBRC"] = str(Path(__file__).parent / "support" / "matplotlib
 GROUP = pytest.StashKey[str]()
 # Fixtures that start processes for a group of tests. Each group runs in one process of xdist.
 SHARED_FIXTURES = {
-    "studio": "studio",
+    "studio_service": "studio",
     "service": "service",
     "rig": "rig",
     "own_api": "own_api",

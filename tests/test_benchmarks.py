@@ -241,7 +241,7 @@ def test_speed_reports_every_figure(tmp_path, capsys, monkeypatch):
         ]
 
     replaced = {"SIZE": 48, "CHAINS": 2, "MATRIX": 64, "measure_growth": growth_in_this_process}
-    demo = {"measure_demo": lambda _: {"sampling, download": 5.0}}  # tests/acceptance runs the demo itself
+    demo = {"measure_demo": lambda _: {"sampling, download": 5.0}}  # tests/acceptance/test_demo.py runs it
     for name, value in {**replaced, **demo, "median_seconds": made_up_seconds}.items():
         monkeypatch.setattr(speed, name, value)
     for name, value in {"CANVAS": 48, "YARDSTICKS": small_yardsticks(), "median_seconds": made_up_seconds}.items():

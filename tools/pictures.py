@@ -2,7 +2,7 @@
 
 The cards of the page (api/web/studio/cards) and the README's first two pictures (docs/images) are made of results; the
 screenshots (docs/images) are taken in Chromium. With --url a running service is used, and what it has already learned
-is not learned again. With --only one of the three is made.
+is not learned again. With --only the cards, the README's pictures or the screenshots alone are made.
 """
 
 import argparse
@@ -101,8 +101,8 @@ def make_cards(run: Run) -> None:
     """Make the picture of each card from a result, beside what it was made from where that says more."""
     cobbles = run.learn("cobbles.png", "quick", "Cobbles")
     drawn = {"count": 1, "width": SIDE, "height": SIDE, "tileable": True, "seed": 2}
-    whole = run.learn("cobbles.png", "photo", "Cobbles, whole", image_size=DEMO_SIDE)
-    _save("texture", halves(_square(EXAMPLES / "cobbles.png"), run.picture(whole, "synthesized-000.png")))
+    photo = run.learn("cobbles.png", "photo", "Cobbles by photo", image_size=DEMO_SIDE)
+    _save("texture", halves(_square(EXAMPLES / "cobbles.png"), run.picture(photo, "synthesized-000.png")))
     cloth = run.learn("cloth.png", "quick", "Cloth")
     more = run.job(kind="sample", model_id=cloth["model_id"], params=drawn)
     _save("sample", _corner(run.picture(more, "synthesized-000.png"), 110))

@@ -1,8 +1,8 @@
 """Diagnose how learning fails, from the chains and the share of active units.
 
 A layer without active units is dead: it passes nothing up and no gradient down. Chains that are spread far wider than
-the pictures have exploded. Both show within a few iterations. Chains that overshoot need some hundred: see `overshoot`.
-`core.recipe.recovery` then returns to an earlier state with a smaller learning rate.
+the pictures have exploded. Both show within a few iterations. Chains that overshoot (`overshoot`) need some hundred
+iterations. `core.recipe.recovery` then returns to an earlier state with a smaller learning rate.
 """
 
 import math
@@ -16,7 +16,7 @@ from core.pictures.images import rms
 EXPLODED_STD_RATIO = 3.0  # times the pictures' spread; chains beyond it never come back
 WIDE_STD_RATIO = 1.6  # pictures with few large shapes reach it for a while
 MAX_WIDE_ITERATIONS = 40  # in a row
-MAX_OVERSHOOT = 0.1  # mean over the last iterations: 0.02 where learning goes well, 0.2 and more before it fails
+MAX_OVERSHOOT = 0.1  # mean over iterations: 0.02 where learning goes well, 0.2 and more where it ended with stripes
 NORMAL_OVERSHOOT = 0.03  # above it a state is not worth returning to: its chains overshoot already
 NORMAL_STD_RATIO = 1.3  # below it a state is worth returning to; from a wider one chains only explode again
 TOLERATED_CONTRAST = 0.2  # relative difference between the spread of chains and pictures at the end
@@ -67,26 +67,21 @@ def is_wide(health: Health, reference_std: float) -> bool:
     return not health.chain_std < WIDE_STD_RATIO * max(health.data_std, reference_std)
 
 
-def overshoot(health: Health) -> float:
-    """Return how far the chains' steps lead beyond what f asks for: 0 if they do not, at most 1.
+def overshoot(health: Health, reference_std: float) -> float:
+    """Return the relative score difference of chains that overshoot, 0 to 1; 0 if they do not.
 
-    Chains that are wider than the pictures have the larger f: it is what drives them. If f is smaller on them all the
-    same, their steps are too long for its curvature. They jump from one side of a narrow maximum to the other, mostly
-    as fine stripes in smooth parts, and learning takes that for maxima that are not narrow enough.
+    Chains that are wider than the pictures under noise have the larger f: it is what drives them. If f is smaller on
+    them all the same, their steps are too long for its curvature. They jump from one side of a narrow maximum to the
+    other, mostly as fine stripes in smooth parts, and learning takes that for maxima that are not narrow enough.
     """
-    return max(health.relative_score_difference, 0.0) if health.chain_std > health.data_std else 0.0
+    is_wider = health.chain_std > math.hypot(health.data_std, reference_std)
+    return max(health.relative_score_difference, 0.0) if is_wider else 0.0
 
 
-def diagnose(
-    health: Health,
-    reference_std: float,
-    wide_for: int = 0,
-    bounded: bool = False,
-    mean_overshoot: float = 0.0,
-) -> str | None:
+def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: bool = False) -> str | None:
     """Return why learning failed, in words for the user; None if it has not.
 
-    wide_for: iterations in a row with wide chains. mean_overshoot: over the last iterations.
+    wide_for: iterations in a row with wide chains.
     bounded: chains in a colour box often jump to its bounds and return. Only staying there is a failure.
     """
     limit = math.inf if bounded else EXPLODED_STD_RATIO * max(health.data_std, reference_std)
@@ -94,11 +89,6 @@ def diagnose(
         return (
             f"the chains exploded: their standard deviation is {health.chain_std:.3g} grey levels, "
             f"the pictures' {health.data_std:.3g}"
-        )
-    if mean_overshoot > MAX_OVERSHOOT:
-        return (
-            f"the chains overshoot: their standard deviation is {health.chain_std:.3g} grey levels, the pictures' "
-            f"{health.data_std:.3g}, although the pictures' score is higher"
         )
     if not abs(health.score_difference) < float("inf"):
         return "the scores are no longer finite numbers"

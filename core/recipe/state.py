@@ -14,7 +14,7 @@ from core.schemas.learning import LearningParams
 from core.theory.learning import LearningState, Optimizer
 from core.theory.model import Architecture, GenerativeConvNet
 
-OVERSHOOT_MEMORY = 50  # iterations that the mean of `overshoot` is taken over, the latest with the largest weight
+OVERSHOOT_MEMORY = 50  # iterations: the time constant of the exponential mean of `overshoot`
 GOOD_STATES = 3  # a stage's first, and two more: the older of the two is from well before a failure was noticed
 
 # Names in checkpoint files, which older releases wrote too.
@@ -37,8 +37,8 @@ class TrainingState(LearningState):
 
     recoveries: how often the present net was rolled back; earlier_recoveries: that of the coarse level.
     learning_rate_scale: what recoveries have reduced the learning rate to. wide_for: iterations in a row for which the
-    chains were too widely spread (`core.recipe.diagnosis.is_wide`). overshoot: mean over the last iterations of
-    `core.recipe.diagnosis.overshoot`. good_states: to roll back to. best: of this stage,
+    chains were too widely spread (`core.recipe.diagnosis.is_wide`). mean_overshoot: exponential mean of
+    `core.recipe.diagnosis.overshoot` over the iterations. good_states: to roll back to. best: of this stage,
     if params.keep_nearest; its numbers["distance"] is the distance to the training pictures. distances: of the chains
     to the training pictures in this stage, if params.stop_when_steady; steady_at: the iteration at which they were
     found steady. coarse_picture (1, C, S, S): what the coarse level ended with, if there was one, in grey levels about
@@ -49,7 +49,7 @@ class TrainingState(LearningState):
     learning_rate_scale: float = 1.0
     recoveries: int = 0
     wide_for: int = 0
-    overshoot: float = 0.0
+    mean_overshoot: float = 0.0
     good_states: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=GOOD_STATES))
     best: Snapshot | None = None
     distances: list[float] = field(default_factory=list)
@@ -73,7 +73,7 @@ class TrainingState(LearningState):
         """Continue with a net that has one more layer, or with other chains, and forget the good states of before."""
         super().begin_stage(net, optimizer, chains)
         self.good_states.clear()
-        self.overshoot = 0.0
+        self.wide_for, self.mean_overshoot = 0, 0.0
         self._forget_distances()
 
     def _forget_distances(self) -> None:
@@ -88,7 +88,7 @@ class TrainingState(LearningState):
 
     def average_overshoot(self, latest: float) -> None:
         """Take the latest overshoot into the mean."""
-        self.overshoot += (latest - self.overshoot) / OVERSHOOT_MEMORY
+        self.mean_overshoot += (latest - self.mean_overshoot) / OVERSHOOT_MEMORY
 
     def keep_good_state(self) -> None:
         """Keep a copy of this state for `roll_back`, unless one of this iteration or a later one is kept."""
@@ -110,7 +110,7 @@ class TrainingState(LearningState):
         self.iteration = int(target.numbers["iteration"])
         self.learning_rate_scale *= learning_rate_scale
         self.recoveries += 1
-        self.wide_for, self.overshoot = 0, 0.0
+        self.wide_for, self.mean_overshoot = 0, 0.0
         self.distances, self.steady_at = _distances_of(target)
 
     def keep_if_best(self, distance: float) -> None:
@@ -123,7 +123,7 @@ class TrainingState(LearningState):
         """Continue with the net, the chains and the optimizer of the best state, if there is one."""
         if self.best is not None:
             self._restore(self.best)
-            self.best = None
+            self.best, self.mean_overshoot = None, 0.0
 
     @property
     def all_recoveries(self) -> int:
@@ -159,8 +159,8 @@ class TrainingState(LearningState):
             "recoveries": self.recoveries,
             "wide_for": self.wide_for,
         }
-        if self.overshoot:
-            numbers["overshoot"] = self.overshoot
+        if self.mean_overshoot:
+            numbers["mean_overshoot"] = self.mean_overshoot
         if self.earlier_recoveries:
             numbers["earlier_recoveries"] = self.earlier_recoveries
         if self.steady_at is not None:
@@ -211,7 +211,7 @@ class TrainingState(LearningState):
             learning_rate_scale=float(numbers["learning_rate_scale"]),
             recoveries=int(numbers["recoveries"]),
             wide_for=int(numbers["wide_for"]),
-            overshoot=float(numbers.get("overshoot", 0.0)),
+            mean_overshoot=float(numbers.get("mean_overshoot", 0.0)),
             good_states=deque([snapshot] if good_states is None else good_states, maxlen=GOOD_STATES),
             best=best,
             distances=distances,

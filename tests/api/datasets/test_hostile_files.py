@@ -139,6 +139,7 @@ def _bomb(millions: int = 100) -> bytes:
 
 
 BOMB = _bomb()
+assert zlib.decompress(_bomb(3)) == bytes(3 * 10**6)
 HOSTILE = {
     "zTXt": _png_with_chunk(b"zTXt", b"a\0\0" + BOMB),
     "iTXt": _png_with_chunk(b"iTXt", b"a\0\1\0\0\0" + BOMB),

@@ -708,8 +708,8 @@ def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
     studio: Studio, learned: dict[str, Any]
 ) -> None:
     params = {"count": MAX_COUNT, "steps": 20}
-    studio.open("models")
-    studio.page.route("**/v1/datasets/*", lambda route: route.abort("internetdisconnected"), times=1)
+    lost: list[Route] = []
+    studio.page.route("**/v1/datasets/*", lambda route: lost.append(route) or route.abort(), times=1)
     with slowed(studio.service.child("sample")):
         job_id = studio.service.post_job(
             {
@@ -718,9 +718,10 @@ def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
                 "params": {**params, "start_dataset_id": learned["dataset_id"]},
             }
         )
-        studio.go("jobs", job_id)
+        studio.open("jobs", job_id)
         studio.page.wait_for_selector(".results li:nth-child(2)")
         studio.page.wait_for_selector(".given img")
+        assert lost
         assert studio.service.job(job_id)["status"] == "running"
         studio.service.cancel(job_id)
     studio.wait_for_status("canceled")
