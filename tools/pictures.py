@@ -26,7 +26,6 @@ ROOT = Path(__file__).parents[1]
 STUDIO = ROOT / "api/web/studio"
 EXAMPLES, CARDS, IMAGES = STUDIO / "examples", STUDIO / "cards", ROOT / "docs/images"
 SIDE = 240  # of a card's picture, in pixels
-DEMO_SIDE = 256  # of what `make demo` learns and draws, in pixels
 GAP = 16  # pixels between pictures beside each other
 WINDOW = {"width": 1280, "height": 860}
 MAX_BYTES = 290_000  # of a screenshot
@@ -44,7 +43,7 @@ def main() -> None:
         if options.only in (None, "cards"):
             make_cards(run)
         if options.only in (None, "readme"):
-            show_what_goes_in_and_comes_out(run)
+            show_what_goes_in_and_comes_out(url)
             show_a_photograph_and_its_canvas(run)
         if options.only in (None, "screenshots"):
             take_screenshots(run, url, options.chromium)
@@ -101,7 +100,7 @@ def make_cards(run: Run) -> None:
     """Make the picture of each card from a result, beside what it was made from where that says more."""
     cobbles = run.learn("cobbles.png", "quick", "Cobbles")
     drawn = {"count": 1, "width": SIDE, "height": SIDE, "tileable": True, "seed": 2}
-    photo = run.learn("cobbles.png", "photo", "Cobbles by photo", image_size=DEMO_SIDE)
+    photo = run.learn("cobbles.png", "photo", "Cobbles by photo", image_size=256)
     _save("texture", halves(_square(EXAMPLES / "cobbles.png"), run.picture(photo, "synthesized-000.png")))
     cloth = run.learn("cloth.png", "quick", "Cloth")
     more = run.job(kind="sample", model_id=cloth["model_id"], params=drawn)
@@ -119,16 +118,16 @@ def make_cards(run: Run) -> None:
     _save("object", grid([run.picture(fish, f"synthesized-{index:03d}.png") for index in range(9)], 3))
 
 
-def show_what_goes_in_and_comes_out(run: Run) -> None:
-    """Show a photograph, a tile of the model that learned it as in `make demo`, and the tile laid two by two."""
-    learned = run.learn("paving.png", "photo", "Paving", image_size=DEMO_SIDE)
-    asked = {"count": 1, "width": DEMO_SIDE, "height": DEMO_SIDE, "tileable": True, "seed": 1}
-    tile = run.picture(run.job(kind="sample", model_id=learned["model_id"], params=asked), "synthesized-000.png")
-    laid = Image.new(tile.mode, (2 * tile.width, 2 * tile.height))
+def show_what_goes_in_and_comes_out(url: str) -> None:
+    """Show the photograph of `make demo`, a tile that it draws, and the tile laid two by two."""
+    with tempfile.TemporaryDirectory() as out:
+        subprocess.run([sys.executable, ROOT / "examples" / "demo.py", "--url", url, "--out", out], check=True)
+        tile = Image.open(Path(out) / "sampled" / "synthesized-000.png").convert("L")
+    laid = Image.new("L", (2 * tile.width, 2 * tile.height))
     for corner in ((0, 0), (tile.width, 0), (0, tile.height), tile.size):
         laid.paste(tile, corner)
-    shown = in_a_row(_square(EXAMPLES / "paving.png", DEMO_SIDE), tile, laid)
-    shown.convert("L").save(IMAGES / "in-and-out.png", optimize=True)
+    photograph = _square(ROOT / "examples" / "texture.png", tile.width)
+    in_a_row(photograph, tile, laid).convert("L").save(IMAGES / "in-and-out.png", optimize=True)
 
 
 def show_a_photograph_and_its_canvas(run: Run) -> None:
