@@ -192,7 +192,7 @@ TWO_CORE_SECONDS: dict[str, float] = {
     "quick": 10.0,
     "texture-cpu": 18.0,
     "photo": 87.0,
-    "photo-large": 304.0,
+    "photo-large": 381.0,
     "object-cpu": 70.0,
     "autoencoder-cpu": 90.0,
     "texture": 2419.0,
