@@ -21,7 +21,7 @@ from api.embedded.attached import service_on
 from core.schemas.jobs import Queue
 
 HERE = Path(__file__).parent
-# A third of the updates of `photo`: half a minute on two cores.
+# Of `photo`: a third of its updates, in half a minute on two cores.
 SHORT = {"coarse_iterations": 300, "iterations": 500, "canvas_iterations": 150}
 
 console = Console()

@@ -27,8 +27,6 @@ from typer.testing import CliRunner, Result
 from api.cli import app
 from api.client import Job
 from api.embedded.attached import lock_content
-from core.runtime.settings import Settings
-from core.schemas.jobs import JobStatus
 from core.storage.database import Database
 
 SMALL = [
@@ -429,9 +427,8 @@ def test_sigterm_cancels_the_job_of_a_service_of_the_commands_own_and_ends_both(
     job_id, *ended = _interrupted(signal.SIGTERM, *TRAIN, "--iterations=100000", str(tmp_path / "stripes.png"), data)
     assert ended == [143, f"job {job_id} was canceled"]
     assert lock_content(tmp_path / "data") is None, "the service has ended"
-    kept = Database(Settings(data_dir=tmp_path / "data").rows_url)
-    assert rows.row(kept, job_id).status == JobStatus.CANCELED
-    kept.dispose()
+    (job,) = CliRunner().invoke(app, ["jobs", "list", "--json", data]).stdout.splitlines()
+    assert (json.loads(job)["id"], json.loads(job)["status"]) == (job_id, "canceled")
 
 
 def test_sigterm_ends_watching_a_job_that_goes_on(terminal: Terminal, service: Service) -> None:
