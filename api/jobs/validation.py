@@ -24,10 +24,11 @@ from core.schemas.geometry import halo, receptive_field, total_stride
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
-from core.schemas.learning import MAX_WHOLE_SIZE, LearningParams, can_be_learned
+from core.schemas.learning import LearningParams, can_be_learned
 from core.schemas.orientations import RESAMPLING_MARGIN
 from core.schemas.reconstruction import MAX_ALL_FRAMES
 from core.schemas.sampling import MAX_BLENDED_STRIDE, ResolvedSampleParams, datasets_of, models_of
+from core.schemas.stages import MAX_WHOLE_SIZE
 from core.storage import datasets, models
 from core.storage.tables import Dataset, DatasetImage, Model
 

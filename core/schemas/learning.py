@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from core.schemas.geometry import Boundary, receptive_field, total_stride
 from core.schemas.learned import LearnedSize
@@ -14,8 +14,8 @@ from core.schemas.orientations import (
     Orientations,
     check_orientations,
     check_turnable,
-    turned_side,
 )
+from core.schemas.stages import MAX_WHOLE_SIZE, LearningStages, canvas_side, coarse_sides
 
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -25,13 +25,9 @@ MAX_SEED = 2**63 - 1
 MIN_SIDE = 16  # pixels along each side of a picture that is learned whole
 MIN_COMPARED_SIDE = 7  # pixels: pictures are compared by patches of this side
 MAX_IMAGE_SIZE = 4096  # pixels along each side of a training picture
-MAX_WHOLE_SIZE = 1024  # if it is learned whole
 MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration: 64 of the largest
 DEFAULT_MAX_BATCH = 64  # training pictures of an iteration if the settings give no batch_size
 MAX_PROCESSES = 64
-CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
-_ONE_LEVEL = {"coarse_iterations": 0, "canvas_iterations": 0}
-_ONE_CHAIN = {**_ONE_LEVEL, "layerwise": False, "num_chains": 1, "batch_size": 1}  # on the coarse level, on the canvas
 
 
 def can_be_learned(params: Mapping[str, Any]) -> bool:
@@ -50,19 +46,7 @@ def _check_room(side: int, layers: Sequence[LayerParams]) -> None:
         raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
 
 
-def _canvas_side(image_size: int, patch_size: int, any_angle: bool) -> int:
-    """Return the side of the canvas: of the picture, or what is known of it at any angle, up to MAX_WHOLE_SIZE."""
-    known = max(turned_side(image_size), patch_size) if any_angle else image_size
-    return min(known, MAX_WHOLE_SIZE)
-
-
-def _coarse_sides(image_size: int, patch_size: int, any_angle: bool, factor: int) -> tuple[int, int]:
-    """Return the side of the picture on the coarse level, and that of the chain, which becomes the canvas."""
-    picture, chain = (round(side / factor) for side in (image_size, _canvas_side(image_size, patch_size, any_angle)))
-    return picture, min(chain, turned_side(picture)) if any_angle else chain
-
-
-class LearningParams(BaseModel, LearnedSize):
+class LearningParams(LearningStages, LearnedSize):
     """Everything that decides what a training job learns. Grey levels run from 0 to 255."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -395,7 +379,7 @@ class LearningParams(BaseModel, LearnedSize):
             raise ValueError("must be 0 without patch_size: the pictures are learned whole already")
         patch_size, layers, size = (info.data.get(name) for name in ("patch_size", "layers", "image_size"))
         if iterations and patch_size is not None and layers is not None and size is not None:
-            check_net(layers, _canvas_side(size, patch_size, ANY_ANGLE in info.data.get("orientations", ())))
+            check_net(layers, canvas_side(size, patch_size, ANY_ANGLE in info.data.get("orientations", ())))
         return iterations
 
     @field_validator("coarse_iterations")
@@ -407,7 +391,7 @@ class LearningParams(BaseModel, LearnedSize):
         if not info.data.get("canvas_iterations", True):
             raise ValueError("must be 0 without canvas_iterations: the canvas is what begins as the coarse picture")
         any_angle = ANY_ANGLE in info.data.get("orientations", ())
-        _, side = _coarse_sides(size, info.data.get("patch_size") or size, any_angle, factor)
+        _, side = coarse_sides(size, info.data.get("patch_size") or size, any_angle, factor)
         try:
             if side < MIN_SIDE:
                 raise ValueError(f"at least {MIN_SIDE} x {MIN_SIDE} are needed")
@@ -447,73 +431,6 @@ class LearningParams(BaseModel, LearnedSize):
     def turns(self) -> tuple[Orientation, ...]:
         """The turns and flips that pictures are shown in; none if they are turned by any angle."""
         return tuple(one for one in self.orientations if one != "any")
-
-    @property
-    def any_angle(self) -> bool:
-        """Whether pictures are turned by any angle."""
-        return ANY_ANGLE in self.orientations
-
-    @property
-    def coarse_stages(self) -> int:
-        """How many stages come before the layers: 1 if a coarse level is learned."""
-        return int(self.coarse_iterations > 0)
-
-    @property
-    def layer_stages(self) -> int:
-        """How many times Algorithm 1 is run to learn the layers: once for each, or once."""
-        return len(self.layers) if self.layerwise else 1
-
-    @property
-    def stages(self) -> int:
-        """How many times Algorithm 1 is run: on the coarse level, for the layers, and on a canvas."""
-        return self.coarse_stages + self.layer_stages + (self.canvas_iterations > 0)
-
-    @property
-    def last_iterations(self) -> str:
-        """The name of the parameter that prolongs the last stage."""
-        return "canvas_iterations" if self.canvas_iterations else "iterations"
-
-    def of_stage(self, stage: int) -> Self:
-        """Return the settings that a stage, counted from 0, learns with: of one level, without other stages."""
-        if stage < self.coarse_stages:
-            return self._of_coarse_level
-        if stage >= self.coarse_stages + self.layer_stages and self.canvas_iterations:
-            return self._of_canvas
-        return self.model_copy(update=_ONE_LEVEL)
-
-    def iterations_before(self, stage: int) -> int:
-        """Return the iterations of all stages before `stage`, counted from 0, if none ends early."""
-        return sum(self.of_stage(earlier).iterations for earlier in range(stage))
-
-    @property
-    def _of_coarse_level(self) -> Self:
-        """These settings with one chain, which is enlarged to the canvas, and one picture, made smaller."""
-        patch_size, any_angle = self.patch_size or self.image_size, self.any_angle
-        picture, chain = _coarse_sides(self.image_size, patch_size, any_angle, self.coarse_factor)
-        return self.model_copy(
-            update={
-                **_ONE_CHAIN,
-                "image_size": picture,
-                "patch_size": None if chain == picture else chain,
-                "iterations": self.coarse_iterations,
-            }
-        )
-
-    @property
-    def _canvas_side(self) -> int:
-        return _canvas_side(self.image_size, self.patch_size or self.image_size, self.any_angle)
-
-    @property
-    def _of_canvas(self) -> Self:
-        """These settings with one chain and one picture, whole if it is not too large and not turned by any angle."""
-        return self.model_copy(
-            update={
-                **_ONE_CHAIN,
-                "patch_size": None if self._canvas_side == self.image_size else self._canvas_side,
-                "iterations": self.canvas_iterations,
-                "learning_rate": CANVAS_RATE * self.learning_rate,
-            }
-        )
 
     def most_processes(self, pictures: int) -> int:
         """Return among how many processes an iteration can be divided, learning from so many pictures."""

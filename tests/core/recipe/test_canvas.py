@@ -10,9 +10,10 @@ from core.engine import ReferenceEngine
 from core.pictures.patchwork import patchwork
 from core.recipe.learner import Learner, learn
 from core.recipe.schedule import learning_rate
-from core.schemas.learning import CANVAS_RATE, MAX_WHOLE_SIZE, LearningParams
+from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
 from core.schemas.orientations import turnable_side
+from core.schemas.stages import CANVAS_RATE, MAX_WHOLE_SIZE
 
 WHOLE, WINDOW, WINDOWS, CANVAS = 41, 16, 5, 4
 LAYERS = (LayerParams(filters=4, kernel_size=5, stride=3), LayerParams(filters=3, kernel_size=2))

@@ -54,14 +54,6 @@ def test_a_canvas_needs_windows_of_a_texture():
     where, message = refusal(LearningParams, **{**GOOD, "patch_size": 24, "boundary": "valid", "canvas_iterations": 1})
     assert where == "canvas_iterations"
     assert "must be 0 unless boundary is torus" in message
-    windows = {**GOOD, "patch_size": 24, "boundary": "torus"}
-    params = LearningParams.model_validate({**windows, "canvas_iterations": 9, "layerwise": False})
-    assert (params.stages, params.layer_stages) == (2, 1)
-    assert LearningParams.model_validate({**windows, "canvas_iterations": 9}).stages == 3
-    assert LearningParams.model_validate(windows).of_stage(1) == LearningParams.model_validate(windows)
-    of_canvas = params.of_stage(1)
-    assert params.of_stage(0) == LearningParams.model_validate({**windows, "layerwise": False})
-    assert (of_canvas.patch_size, of_canvas.num_chains, of_canvas.batch_size, of_canvas.iterations) == (None, 1, 1, 9)
 
 
 LEVELS = {**GOOD, "image_size": 128, "patch_size": 24, "boundary": "torus", "layerwise": False, "canvas_iterations": 9}
@@ -99,43 +91,6 @@ def test_a_net_that_is_too_large_for_the_canvas_is_refused(layers, patch_size, m
     assert where == "canvas_iterations"
     assert message in what
     LearningParams.model_validate({**settings, "canvas_iterations": 0})
-
-
-@pytest.mark.parametrize(
-    ("image_size", "orientations", "canvas", "coarse"),
-    [
-        (512, ["0"], (512, None), (128, None)),
-        (1024, ["0"], (1024, None), (256, None)),
-        (2048, ["0"], (2048, 1024), (512, 256)),
-        (4096, ["90"], (4096, 1024), (1024, 256)),
-        (512, "any", (512, 358), (128, 86)),
-        (4096, "any", (4096, 1024), (1024, 256)),
-    ],
-)
-def test_coarse_picture_and_canvas_show_the_same_part_of_the_picture(image_size, orientations, canvas, coarse):
-    settings = {**LEVELS, "image_size": image_size, "orientations": orientations, "coarse_iterations": 5}
-    params = LearningParams.model_validate(settings)
-    first, last = params.of_stage(0), params.of_stage(2)
-    assert (last.image_size, last.patch_size) == canvas
-    assert (first.image_size, first.patch_size) == coarse
-    assert last.side / first.side == pytest.approx(last.image_size / first.image_size, rel=0.05)
-
-
-def test_the_canvas_is_never_smaller_than_a_window():
-    params = LearningParams.model_validate({**LEVELS, "image_size": 40, "patch_size": 25, "orientations": "any"})
-    assert params.of_stage(1).side == 25
-
-
-def test_a_coarse_level_is_a_stage_before_the_others_with_a_smaller_picture():
-    params = LearningParams.model_validate({**LEVELS, "coarse_iterations": 5, "iterations": 7, "even_light": 20})
-    assert (params.stages, params.layer_stages, params.coarse_stages) == (3, 1, 1)
-    coarse = params.of_stage(0)
-    assert (coarse.image_size, coarse.patch_size, coarse.side, coarse.stages) == (32, None, 32, 1)
-    assert [params.of_stage(stage).iterations for stage in range(3)] == [5, 7, 9]
-    assert [params.iterations_before(stage) for stage in range(4)] == [0, 5, 12, 21]
-    assert params.of_stage(1) == LearningParams.model_validate(
-        {**LEVELS, "iterations": 7, "even_light": 20, "canvas_iterations": 0}
-    )
 
 
 def test_settings_survive_json():

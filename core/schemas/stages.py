@@ -1,0 +1,108 @@
+"""The stages of learning: on a coarse level, layer by layer or all layers at once, and on a canvas."""
+
+from typing import TYPE_CHECKING, Self
+
+from pydantic import BaseModel
+
+from core.schemas.net import LayerParams
+from core.schemas.orientations import ANY_ANGLE, Orientations, turned_side
+
+MAX_WHOLE_SIZE = 1024  # pixels along each side of a picture, or of a canvas, that is learned whole
+CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
+_ONE_LEVEL = {"coarse_iterations": 0, "canvas_iterations": 0}
+_ONE_CHAIN = {**_ONE_LEVEL, "layerwise": False, "num_chains": 1, "batch_size": 1}  # on the coarse level, on the canvas
+
+
+def canvas_side(image_size: int, patch_size: int, any_angle: bool) -> int:
+    """Return the side of the canvas: of the picture, or what is known of it at any angle, up to MAX_WHOLE_SIZE."""
+    known = max(turned_side(image_size), patch_size) if any_angle else image_size
+    return min(known, MAX_WHOLE_SIZE)
+
+
+def coarse_sides(image_size: int, patch_size: int, any_angle: bool, factor: int) -> tuple[int, int]:
+    """Return the side of the picture on the coarse level, and that of the chain, which becomes the canvas."""
+    picture, chain = (round(side / factor) for side in (image_size, canvas_side(image_size, patch_size, any_angle)))
+    return picture, min(chain, turned_side(picture)) if any_angle else chain
+
+
+class LearningStages(BaseModel):
+    """How often Algorithm 1 is run, and with which settings each time: those of one level, without other stages."""
+
+    if TYPE_CHECKING:  # at run time pydantic would put these fields before those of `LearningParams`
+        image_size: int
+        patch_size: int | None
+        layers: tuple[LayerParams, ...]
+        layerwise: bool
+        orientations: Orientations
+        iterations: int
+        learning_rate: float
+        canvas_iterations: int
+        coarse_factor: int
+        coarse_iterations: int
+
+    @property
+    def any_angle(self) -> bool:
+        """Whether pictures are turned by any angle."""
+        return ANY_ANGLE in self.orientations
+
+    @property
+    def coarse_stages(self) -> int:
+        """How many stages come before the layers: 1 if a coarse level is learned."""
+        return int(self.coarse_iterations > 0)
+
+    @property
+    def layer_stages(self) -> int:
+        """How many times Algorithm 1 is run to learn the layers: once for each, or once."""
+        return len(self.layers) if self.layerwise else 1
+
+    @property
+    def stages(self) -> int:
+        """How many times Algorithm 1 is run: on the coarse level, for the layers, and on a canvas."""
+        return self.coarse_stages + self.layer_stages + (self.canvas_iterations > 0)
+
+    @property
+    def last_iterations(self) -> str:
+        """The name of the parameter that prolongs the last stage."""
+        return "canvas_iterations" if self.canvas_iterations else "iterations"
+
+    def of_stage(self, stage: int) -> Self:
+        """Return the settings that a stage, counted from 0, learns with: of one level, without other stages."""
+        if stage < self.coarse_stages:
+            return self._of_coarse_level
+        if stage >= self.coarse_stages + self.layer_stages and self.canvas_iterations:
+            return self._of_canvas
+        return self.model_copy(update=_ONE_LEVEL)
+
+    def iterations_before(self, stage: int) -> int:
+        """Return the iterations of all stages before `stage`, counted from 0, if none ends early."""
+        return sum(self.of_stage(earlier).iterations for earlier in range(stage))
+
+    @property
+    def _of_coarse_level(self) -> Self:
+        """These settings with one chain, which is enlarged to the canvas, and one picture, made smaller."""
+        patch_size, any_angle = self.patch_size or self.image_size, self.any_angle
+        picture, chain = coarse_sides(self.image_size, patch_size, any_angle, self.coarse_factor)
+        return self.model_copy(
+            update={
+                **_ONE_CHAIN,
+                "image_size": picture,
+                "patch_size": None if chain == picture else chain,
+                "iterations": self.coarse_iterations,
+            }
+        )
+
+    @property
+    def _canvas_side(self) -> int:
+        return canvas_side(self.image_size, self.patch_size or self.image_size, self.any_angle)
+
+    @property
+    def _of_canvas(self) -> Self:
+        """These settings with one chain and one picture, whole if it is not too large and not turned by any angle."""
+        return self.model_copy(
+            update={
+                **_ONE_CHAIN,
+                "patch_size": None if self._canvas_side == self.image_size else self._canvas_side,
+                "iterations": self.canvas_iterations,
+                "learning_rate": CANVAS_RATE * self.learning_rate,
+            }
+        )
