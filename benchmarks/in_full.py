@@ -20,11 +20,11 @@ from core.engine import choose_engine
 from core.pictures.images import sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
 from core.recipe.diagnosis import find_warnings
-from core.recipe.learner import dynamics_of
+from core.recipe.dynamics import dynamics_of
 from core.recipe.presets import PRESETS
 from core.recipe.rendering import render_chains
+from core.schemas.fields import DEFAULT_STEPS
 from core.schemas.learning import LearningParams
-from core.schemas.sampling import DEFAULT_STEPS
 from core.synthesis.sampling import synthesize
 
 LARGE_CANVAS = 8192

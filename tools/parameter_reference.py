@@ -12,12 +12,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from core.recipe.presets import DESCRIPTIONS, PRESETS, TWO_CORE_SECONDS  # noqa: E402
+from core.schemas.blending import BlendedModel  # noqa: E402
 from core.schemas.classification import ClassifyParams  # noqa: E402
 from core.schemas.inpainting import InpaintParams  # noqa: E402
 from core.schemas.learning import LearningParams  # noqa: E402
 from core.schemas.net import LayerParams  # noqa: E402
 from core.schemas.reconstruction import ReconstructParams  # noqa: E402
-from core.schemas.sampling import BlendedModel, SampleParams  # noqa: E402
+from core.schemas.sampling import SampleParams  # noqa: E402
 
 PAGE = ROOT / "docs/reference/parameters.md"
 OTHER_KINDS: dict[str, type[BaseModel]] = {

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.pictures.images import MaskedPicture, read_covering, read_masked_picture, to_bytes
-from core.recipe.learner import dynamics_of
+from core.recipe.dynamics import dynamics_of
 from core.recipe.lighting import Light
 from core.schemas.inpainting import MAX_COUNT, ResolvedInpaintParams
 from core.schemas.learning import MAX_SEED

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from core.pictures.masks import is_opaque
 from core.schemas.learning import LearningParams, can_be_learned
-from core.schemas.sampling import DEFAULT_GUIDE_STRENGTH, ResolvedSampleParams, datasets_of
+from core.schemas.references import datasets_of
+from core.schemas.sampling import DEFAULT_GUIDE_STRENGTH, ResolvedSampleParams
 from core.storage import datasets
 from core.storage.tables import DatasetImage
 from core.synthesis.sampler import guide_contrast

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from core.pictures.origin import DatasetOrigin, Origin
-from core.schemas.sampling import datasets_of, models_of, without_ids
+from core.schemas.references import datasets_of, models_of, without_ids
 from core.storage import datasets, models
 from worker.device import device_kind
 from worker.job_context import JobContext

@@ -42,7 +42,7 @@ from api.client.steps import (
 )
 from api.client.uploads import Pictures, PicturesOrDataset, parts_of
 from core.schemas.jobs import JobKind, JobStatus
-from core.schemas.sampling import with_ids
+from core.schemas.references import with_ids
 from core.version import VERSION
 
 TIMEOUT_SECONDS = 60.0

@@ -8,7 +8,8 @@ from core.schemas.learning import MAX_PIXELS, LearningParams
 from core.schemas.materials import MaterialMap, channels_of
 from core.schemas.model_file import weights_of
 from core.schemas.net import COLOUR_CHANNELS, MAX_WEIGHTS
-from core.schemas.sampling import DATASET_PARAMS, MAX_SIDE, ResolvedSampleParams
+from core.schemas.references import DATASET_PARAMS
+from core.schemas.sampling import MAX_SIDE, ResolvedSampleParams
 from core.storage import datasets
 from core.storage.tables import Dataset, Model
 

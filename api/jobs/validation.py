@@ -20,6 +20,7 @@ from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJ
 from core.jobs.requests import NewJob
 from core.jobs.shards import NewShard
 from core.recipe.presets import PRESETS
+from core.schemas.blending import MAX_BLENDED_STRIDE
 from core.schemas.geometry import halo, receptive_field, total_stride
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
@@ -27,7 +28,8 @@ from core.schemas.learned import LearnedSettings
 from core.schemas.learning import LearningParams, can_be_learned
 from core.schemas.orientations import RESAMPLING_MARGIN
 from core.schemas.reconstruction import MAX_ALL_FRAMES
-from core.schemas.sampling import MAX_BLENDED_STRIDE, ResolvedSampleParams, datasets_of, models_of
+from core.schemas.references import datasets_of, models_of
+from core.schemas.sampling import ResolvedSampleParams
 from core.schemas.stages import MAX_WHOLE_SIZE
 from core.storage import datasets, models
 from core.storage.tables import Dataset, DatasetImage, Model

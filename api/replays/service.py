@@ -12,7 +12,7 @@ from api.jobs.schemas import AnyJobIn, JobIn
 from core.jobs import requests
 from core.pictures.origin import BadOrigin, DatasetOrigin, NoOrigin, Origin, read_origin
 from core.schemas.jobs import JobKind, Replay
-from core.schemas.sampling import datasets_of, models_of, with_ids
+from core.schemas.references import datasets_of, models_of, with_ids
 from core.storage import datasets, models
 from core.storage.tables import Job
 

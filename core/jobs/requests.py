@@ -12,7 +12,7 @@ from core.jobs import outcomes, shards
 from core.jobs.leases import is_leased
 from core.jobs.shards import NewShard
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
-from core.schemas.sampling import datasets_of
+from core.schemas.references import datasets_of
 from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database

@@ -1,9 +1,9 @@
 """Algorithm 1 as jobs run it: `core.theory.learning` with the recipe's parts.
 
-The parts are: weights scaled to the pictures (scaling.py), noise and stride phases (`draw_augmented`), chains in a
-colour box (`dynamics_of`) without the pattern of the strides (stride_pattern.py), the update rule (update_rule.py),
-recovery (recovery.py), best-state selection (best_state.py), early stopping (early_stopping.py), a coarse level
-(coarse_level.py) and a canvas, which begins as the coarse level's picture or as a patchwork of the chains.
+The parts are: weights scaled to the pictures (scaling.py), orientations, stride phases and noise (augmentation.py),
+chains in a colour box (dynamics.py) without the pattern of the strides (stride_pattern.py), the update rule
+(update_rule.py), recovery (recovery.py), best-state selection (best_state.py), early stopping (early_stopping.py), a
+coarse level (coarse_level.py) and a canvas, which begins as the coarse level's picture or as a patchwork of the chains.
 """
 
 import math
@@ -15,29 +15,21 @@ import torch
 from torch import Tensor
 
 from core.engine import Engine, choose_engine
-from core.engine.dynamics import Dynamics, random_phase
 from core.engine.parallel import serial_if_small
-from core.pictures.colour_box import ColourBox
 from core.pictures.images import rms
-from core.pictures.orientations import (
-    evenly_spread_angles,
-    turned,
-    turned_at_random,
-    turned_by,
-    turned_by_random_angles,
-    turned_each,
-)
-from core.pictures.parts import NothingToLearn, filled
 from core.pictures.patchwork import patchwork
-from core.pictures.training_set import TrainingSet, cut_patches
+from core.pictures.training_set import TrainingSet
 from core.recipe.adam import Adam
+from core.recipe.augmentation import draw_learnable
 from core.recipe.best_state import BestStateSelection
 from core.recipe.coarse_level import CoarseLevel, enlarged
 from core.recipe.diagnosis import Health, measure_health
+from core.recipe.dynamics import dynamics_of
 from core.recipe.early_stopping import EarlyStopping
+from core.recipe.examples import examples_of
 from core.recipe.recovery import LearningDiverged, Recovery
 from core.recipe.rendering import render_chains
-from core.recipe.scaling import Whitening, learning_rate_scales, scale_weights
+from core.recipe.scaling import learning_rate_scales, scale_weights, whitening_of
 from core.recipe.schedule import last_iteration, learning_rate
 from core.recipe.state import TrainingState
 from core.recipe.stride_pattern import limit_stride_pattern_, pattern_limit
@@ -45,27 +37,18 @@ from core.recipe.update_rule import OPTIMIZERS, ScaledUpdate
 from core.schemas.geometry import chain_side
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams
-from core.schemas.orientations import turnable_side
 from core.theory.learning import (
     Algorithm1,
     LearningProgress,
     LikelihoodGradient,
     architecture_of,
-    draw_observed,
     grow,
-    observed_units,
     precision_of,
     start_learning,
 )
-from core.theory.model import Architecture, GenerativeConvNet
+from core.theory.model import GenerativeConvNet
 
-EXAMPLES = 4  # training pictures that weights are scaled on and states are compared with
-EXAMPLE_PATCHES = 256  # cut out of them if patches are learned
-EXAMPLE_WINDOWS = 8  # cut out of them if windows of a texture are learned; of MAX_EXAMPLE_PIXELS in all, at least one
-MAX_EXAMPLE_PIXELS = 8 * 512**2
-EXAMPLE_ANGLES = 8  # that they are turned by if any angle is learned
 RECONSTRUCTION_INTERVAL = 10  # iterations of contrastive divergence between two measurements of what it lowers
-MAX_DRAWS = 1000  # of the observed pictures of one iteration, until a unit sees known pixels alone
 
 
 @dataclass(frozen=True)
@@ -330,81 +313,3 @@ def learn(
         if callback is not None and callback(progress, learner.state):
             break
     return learner.state
-
-
-def draw_learnable(
-    pictures: TrainingSet, params: LearningParams, architecture: Architecture, generator: torch.Generator
-) -> Tensor:
-    """Draw the observed pictures of one iteration as `draw_augmented` does, again if no unit sees known pixels alone.
-
-    Raises NothingToLearn if MAX_DRAWS in a row hold no such unit.
-    """
-    boundary = boundary_of_pictures(params.boundary)
-    for _ in range(MAX_DRAWS):
-        images = draw_augmented(pictures, params, architecture.total_stride, generator)
-        units = observed_units(images, architecture, boundary)
-        if units is None or units.any():
-            return images
-    raise NothingToLearn(
-        f"the transparent parts of the pictures leave nothing to learn from: hardly a window of "
-        f"{architecture.receptive_field} pixels, which one unit of the net sees, is opaque"
-    )
-
-
-def draw_augmented(pictures: TrainingSet, params: LearningParams, stride: int, generator: torch.Generator) -> Tensor:
-    """Draw the observed pictures of one iteration (M, C, H, W).
-
-    `orientations` turns and flips them, `random_lattice` crops them to a random stride phase, `picture_noise` adds
-    white noise.
-    """
-    images = draw_turned(pictures, params, generator)
-    if params.random_lattice:
-        down, right = random_phase(stride, generator)
-        images = images[..., down:, right:]
-    if not params.picture_noise:
-        return images
-    return images + params.picture_noise * torch.randn(images.shape, generator=generator, device=images.device)
-
-
-def draw_turned(pictures: TrainingSet, params: LearningParams, generator: torch.Generator) -> Tensor:
-    """Draw pictures or patches (M, C, S, S), each in one of the `orientations` or turned by any angle."""
-    if not params.any_angle:
-        return turned_at_random(draw_observed(pictures, params, generator), params.turns, generator, pictures.normals)
-    drawn = draw_observed(pictures, params, generator, turnable_side(params.side))
-    return turned_by_random_angles(drawn, params.side, generator, pictures.normals)
-
-
-def dynamics_of(params: LearningParams, box: ColourBox) -> Dynamics:
-    """Return how the chains of `params` move; if bounded, within `box` widened by σ."""
-    bounds = box.widened(params.reference_std) if params.bounded else None
-    return Dynamics(params.step_size, params.boundary, bounds, params.random_lattice)
-
-
-def examples_of(pictures: TrainingSet, params: LearningParams) -> Tensor:
-    """Return the first EXAMPLES training pictures on the CPU, or patches of them, always the same.
-
-    Unknown pixels are filled with what lies elsewhere in the picture. Several `orientations` are shown one after the
-    other, and all of them, so that there are as many examples at least; of any angle, EXAMPLE_ANGLES.
-    """
-    examples = filled(pictures.read(range(min(EXAMPLES, pictures.count))).cpu().float())
-    if params.patch_size is not None:
-        most = max(1, MAX_EXAMPLE_PIXELS // params.patch_size**2)
-        count = min(EXAMPLE_WINDOWS, most) if params.of_windows else EXAMPLE_PATCHES
-        cut = turnable_side(params.patch_size) if params.any_angle else params.patch_size
-        examples = cut_patches(examples, cut, count, torch.Generator().manual_seed(0))
-    if len(params.turns) == 1:
-        return turned(examples, params.turns[0], pictures.normals)
-    shown = range(max(len(examples), len(params.turns) or EXAMPLE_ANGLES))
-    repeated = examples[[index % len(examples) for index in shown]]
-    if params.any_angle:
-        angles = evenly_spread_angles(EXAMPLE_ANGLES)[[index % EXAMPLE_ANGLES for index in shown]]
-        return filled(turned_by(repeated, angles, params.side, pictures.normals))
-    turns = [params.turns[index % len(params.turns)] for index in shown]
-    return turned_each(repeated, turns, pictures.normals)
-
-
-def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:
-    """Return the first layer's whitening: none for contrastive divergence and objects, which it only slows down."""
-    if params.contrastive or params.top == "object":
-        return Whitening()
-    return Whitening.of(examples, params.layers[0].kernel_size, params.reference_std)

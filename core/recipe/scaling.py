@@ -14,6 +14,7 @@ from torch.nn import functional
 from core.pictures.images import rms
 from core.pictures.training_set import cut_patches
 from core.schemas.geometry import Boundary
+from core.schemas.learning import LearningParams
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet, convolve
 
@@ -68,6 +69,13 @@ class Whitening:
     def coordinates(self, filters: Tensor) -> Tensor:
         """Return v from w."""
         return filters if self.inverse is None else (filters.flatten(1) @ self.inverse).view_as(filters)
+
+
+def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:
+    """Return the first layer's whitening: none for contrastive divergence and objects, which it only slows down."""
+    if params.contrastive or params.top == "object":
+        return Whitening()
+    return Whitening.of(examples, params.layers[0].kernel_size, params.reference_std)
 
 
 @torch.no_grad()

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.schemas.fields import Seed
 from core.schemas.learning import MAX_SEED
-from core.schemas.sampling import Seed
 
 MIN_MODELS, MAX_MODELS = 2, 16
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from core.schemas.fields import DEFAULT_STEPS, Seed, Steps, StepSize
 from core.schemas.geometry import receptive_field
 from core.schemas.learned import LearnedSettings, learned_of, stable_step
 from core.schemas.learning import MAX_SEED
-from core.schemas.sampling import DEFAULT_STEPS, Seed, Steps, StepSize
 
 MAX_COUNT = 64
 MAX_SEAM_WIDTH = 1024

@@ -1,13 +1,13 @@
 """Settings of sampling pictures from a finished model."""
 
 import math
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from core.schemas.blending import MAX_BLENDED, BlendedModel
+from core.schemas.fields import DEFAULT_STEPS, DatasetId, Seed, Steps, StepSize
 from core.schemas.learned import LearnedSettings, learned_of, stable_step
 from core.schemas.learning import MAX_SEED
 
@@ -15,81 +15,19 @@ MIN_SIDE = 16
 MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
 MAX_COUNT = 64
-DEFAULT_STEPS = 200
 CANVAS_STEPS = 60  # for pictures laid with patches of a canvas, which are large and have few seams to mend
 DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.05
-DEFAULT_SOFTNESS = 0.1
-MIN_SOFTNESS = 0.01
-MAX_SOFTNESS = 1  # the time of the blur grows with it
-DATASET_PARAMS = ("start_dataset_id", "guide_dataset_id", "end_dataset_id")  # parameters that name a dataset
-MAX_BLENDED = 7  # models besides the job's own
-MAX_BLENDED_STRIDE = 64  # of which the sides of a canvas may have to be multiples, for the strides of all its nets
 MAX_BLENDED_PIXELS = MAX_SIDE**2  # of a picture times its models, each of which has a canvas: some 6 GB in colour
 
 SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
 SHARD_PIXELS = SHARD_PICTURES * 512**2  # in a shard at most, if it holds several pictures
 
-DatasetId = Annotated[str | None, Field(min_length=1, max_length=40)]
 Side = Annotated[int | None, Field(ge=MIN_PATCH_SIDE, le=MAX_SIDE)]
-Steps = Annotated[int, Field(ge=1, le=100_000, description="Langevin steps for each picture.")]
-StepSize = Annotated[
-    float | None,
-    Field(gt=0, allow_inf_nan=False, description="ε, in grey levels, below 2σ; that of learning if absent."),
-]
-Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; random if absent.")]
 
 _SIDE = (
     f"Pixels. The model's own size if absent. Models of a fixed size draw only that; others draw at least {MIN_SIDE}."
 )
-
-
-class BlendedModel(BaseModel):
-    """Another model, and where its texture is drawn: its weight at a pixel is `weight` x the mask."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model_id: Annotated[str, Field(min_length=1, max_length=40, description="The model.")]
-    mask_dataset_id: Annotated[
-        DatasetId,
-        Field(
-            description="Where the model is drawn: a dataset of one picture, white where it is drawn and black where "
-            "not, or transparent. It is scaled to cover width x height. Everywhere if absent."
-        ),
-    ] = None
-    weight: Annotated[
-        float | None,
-        Field(
-            validate_default=True,
-            ge=0,
-            le=1,
-            description="Factor on the mask; 1 if absent. Without a mask: how much of what masks leave is the model's.",
-        ),
-    ] = None
-
-    softness: Annotated[
-        float | None,
-        Field(
-            ge=MIN_SOFTNESS,
-            le=MAX_SOFTNESS,
-            description="How soft the mask's border is made: standard deviation of a blur, in windows of the nets. "
-            f"{DEFAULT_SOFTNESS:g} if absent: elements end at the border; from 0.25 on textures fade into each other.",
-        ),
-    ] = None
-
-    @field_validator("weight")
-    @classmethod
-    def _has_a_mask_or_a_weight(cls, weight: float | None, info: ValidationInfo) -> float | None:
-        if weight is None and info.data.get("mask_dataset_id", "refused") is None:
-            raise ValueError("is needed without mask_dataset_id: how much of the picture the model has")
-        return weight
-
-    @field_validator("softness")
-    @classmethod
-    def _needs_a_mask(cls, softness: float | None, info: ValidationInfo) -> float | None:
-        if softness is not None and info.data.get("mask_dataset_id", "refused") is None:
-            raise ValueError("needs mask_dataset_id, the mask whose border is softened")
-        return softness
 
 
 class SampleParams(BaseModel):
@@ -356,48 +294,3 @@ def _default(strength: float | None, dataset_id: str | None, default: float) -> 
 def even_shares(count: int) -> tuple[float, ...]:
     """Return `count` shares from 0 to 1, or one half."""
     return tuple(index / (count - 1) for index in range(count)) if count > 1 else (0.5,)
-
-
-def datasets_of(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return the ids of the datasets that a job's stored parameters name, by parameter."""
-    named = {name: params[name] for name in DATASET_PARAMS if params.get(name) is not None}
-    return named | _of_blend(params, "mask_dataset_id")
-
-
-def models_of(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return the ids of the models that a job's stored parameters name, by parameter."""
-    return _of_blend(params, "model_id")
-
-
-def without_ids(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a job's stored parameters without the ids of `datasets_of` and `models_of`."""
-    named = datasets_of(params).keys() | models_of(params).keys()
-    left = {name: value for name, value in params.items() if name not in named}
-    if params.get("blend"):
-        left["blend"] = [
-            {name: value for name, value in one.items() if f"blend[{index}].{name}" not in named}
-            for index, one in enumerate(params["blend"])
-        ]
-    return left
-
-
-def with_ids(params: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
-    """Return parameters with ids by parameter, the inverse of `without_ids`.
-
-    A name for which there is no place becomes a parameter of its own, which no job has.
-    """
-    joined = dict(params)
-    if isinstance(blend := joined.get("blend"), list | tuple):
-        joined["blend"] = blend = [dict(one) if isinstance(one, Mapping) else one for one in blend]
-    for name, id_ in named.items():
-        place = re.fullmatch(r"blend\[(\d)\]\.(\w+)", name)
-        if place and isinstance(blend, list) and int(place[1]) < len(blend) and isinstance(blend[int(place[1])], dict):
-            blend[int(place[1])][place[2]] = id_
-        else:
-            joined[name] = id_
-    return joined
-
-
-def _of_blend(params: Mapping[str, Any], field: str) -> dict[str, str]:
-    blend = params.get("blend") or ()
-    return {f"blend[{index}].{field}": one[field] for index, one in enumerate(blend) if one.get(field) is not None}

@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from core.schemas.blending import MAX_BLENDED
 from core.schemas.jobs import JobStatus
 from core.schemas.materials import MaterialMap
-from core.schemas.sampling import DATASET_PARAMS, MAX_BLENDED
+from core.schemas.references import DATASET_PARAMS
 from core.storage import audit, quotas
 from core.storage.access import UNSCOPED, owner_of
 from core.storage.database import Database

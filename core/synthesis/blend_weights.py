@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from core.pictures.images import BLACK, WHITE, read_covering
+from core.schemas.blending import DEFAULT_SOFTNESS, BlendedModel
 from core.schemas.geometry import round_up
-from core.schemas.sampling import DEFAULT_SOFTNESS, BlendedModel, ResolvedSampleParams
+from core.schemas.sampling import ResolvedSampleParams
 
 ROUNDING = 1e-4  # weights nearer than that to 0 or 1 are 0 or 1
 STRENGTH_POWER = 0.7  # of a pixel's weight, for its model's B there: two halves sum to 1.23

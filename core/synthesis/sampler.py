@@ -13,7 +13,7 @@ from core.engine.dynamics import Dynamics
 from core.pictures.images import resize_periodic, rms
 from core.pictures.patchwork import patchwork
 from core.recipe.denoising import basis_passes
-from core.recipe.learner import dynamics_of
+from core.recipe.dynamics import dynamics_of
 from core.recipe.rendering import tone_of
 from core.recipe.tone import Tone
 from core.schemas.geometry import round_up

@@ -18,7 +18,8 @@ from core.schemas.jobs import JobKind, JobStatus
 from core.schemas.learned import LearnedSettings
 from core.schemas.learning import LearningParams
 from core.schemas.materials import MaterialMap, channels_of
-from core.schemas.sampling import ResolvedSampleParams, SampleParams, models_of
+from core.schemas.references import models_of
+from core.schemas.sampling import ResolvedSampleParams, SampleParams
 from core.storage import models
 from core.storage.tables import Job
 from core.synthesis.trained_model import load_model

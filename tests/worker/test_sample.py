@@ -26,7 +26,8 @@ from core.pictures.origin import DatasetOrigin, read_origin
 from core.recipe.tone import Tone
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.schemas.learning import LearningParams
-from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams, models_of
+from core.schemas.references import models_of
+from core.schemas.sampling import SHARD_PICTURES, ResolvedSampleParams
 from core.storage import datasets, models
 from core.storage.errors import LeaseLost
 from core.theory.learning import architecture_of

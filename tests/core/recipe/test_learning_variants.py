@@ -1,7 +1,6 @@
 """The ways to learn beside persistent chains of whole pictures: each field of the settings that chooses one."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -10,17 +9,14 @@ from training import learned_with_checkpoints
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
 from core.engine.reference import run_chains
-from core.pictures.colour_box import ColourBox
-from core.pictures.orientations import turned
-from core.pictures.parts import NothingToLearn
 from core.pictures.training_set import TrainingSet
 from core.recipe import update_rule
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
-from core.recipe.learner import RECONSTRUCTION_INTERVAL, Learner, draw_learnable, dynamics_of, examples_of, learn
+from core.recipe.learner import RECONSTRUCTION_INTERVAL, Learner, learn
 from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
 from core.theory.decoding import reconstruction_loss
-from core.theory.learning import architecture_at, architecture_of, observed_units
+from core.theory.learning import architecture_at, architecture_of
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -195,56 +191,6 @@ def test_an_object_grown_layer_by_layer_keeps_its_one_filter_on_top():
     assert torch.equal(resumed.net.score(images, "padded"), state.net.score(images, "padded"))
 
 
-@pytest.mark.parametrize("contrastive", [True, False])
-def test_bounded_chains_stay_in_the_pictures_colour_box_plus_sigma(contrastive):
-    """The pictures' extremes stand so close together that free chains leave them at once."""
-    images = images_of()
-    box = ColourBox(torch.full((1, 1, 1), -4.0), torch.full((1, 1, 1), 6.0))
-    memory = TrainingSet.of(images)
-    pictures = TrainingSet(memory.count, 1, memory.std, box, CPU, memory.read)
-    boundary = "padded" if contrastive else "torus"
-    for bounded in (True, False):
-        params = params_of(bounded=bounded, contrastive=contrastive, boundary=boundary, layerwise=False)
-        learner = Learner(pictures, params)
-        for _ in range(4):
-            learner.update()
-        chains = learner.state.chains
-        within = chains.min() >= -9 and chains.max() <= 11
-        assert within == bounded
-    assert dynamics_of(params_of(), box).box is None
-
-
-def test_with_random_lattice_the_pictures_are_seen_at_every_stride_phase(monkeypatch):
-    seen, params, images = [], params_of(random_lattice=True), images_of(count=1)
-    learner = Learner(images, params)
-    observe = learner.algorithm.observe
-
-    def spy(generator):
-        seen.append(observe(generator))
-        return seen[-1]
-
-    monkeypatch.setattr(learner.algorithm, "observe", spy)
-    for _ in range(24):
-        learner.update()
-    crops = [images[..., down:, right:] for down in range(2) for right in range(2)]
-    found = {next(index for index, crop in enumerate(crops) if torch.equal(crop, one)) for one in seen}
-    assert found == {0, 1, 2, 3}
-
-
-def observed_by(learner, updates, monkeypatch):
-    """Return what `updates` iterations observe."""
-    seen, observe = [], learner.algorithm.observe
-
-    def spy(generator):
-        seen.append(observe(generator))
-        return seen[-1]
-
-    monkeypatch.setattr(learner.algorithm, "observe", spy)
-    for _ in range(updates):
-        learner.update()
-    return seen
-
-
 @pytest.mark.parametrize("settings", [{}, {"patch_size": 11, "batch_size": 4, "boundary": "valid"}], ids=str)
 def test_one_orientation_is_learning_from_pictures_that_were_turned_before(settings):
     """And as they are by default: no number more is drawn."""
@@ -254,16 +200,6 @@ def test_one_orientation_is_learning_from_pictures_that_were_turned_before(setti
     assert_same(
         learn(images_of(), params_of(orientations=("0",), **settings)), learn(images_of(), params_of(**settings))
     )
-
-
-def test_each_picture_is_shown_in_each_orientation(monkeypatch):
-    params, images = params_of(orientations=("0", "180", "flipped-90")), images_of(count=2)
-    learner = Learner(images, params)
-    shown = [[turned(image, one) for one in params.orientations] for image in images]
-    for picture in range(2):
-        found = [one[picture] for one in observed_by(learner, 12, monkeypatch)]
-        which = [next(i for i, known in enumerate(shown[picture]) if torch.equal(known, one)) for one in found]
-        assert set(which) == {0, 1, 2}
 
 
 @pytest.mark.parametrize(("orientations", "across", "along"), [("any", True, True), (["0"], True, False)])
@@ -280,13 +216,6 @@ def test_stripes_at_any_angle_are_drawn_at_different_angles(orientations, across
     assert bool((slope_across > 2 * slope_along).any()) == across
     assert bool((slope_along > 2 * slope_across).any()) == along
     assert chains.std() > 0.8 * stripes.std()
-
-
-@pytest.mark.parametrize(("count", "examples"), [(1, 3), (2, 3), (5, 4)])
-def test_the_examples_show_every_orientation(count, examples):
-    params, images = params_of(orientations=("0", "180", "flipped-90")), images_of(count=count)
-    expected = [turned(images[i % min(count, 4)], params.orientations[i % 3]) for i in range(examples)]
-    assert torch.equal(examples_of(TrainingSet.of(images), params), torch.stack(expected))
 
 
 PARTS = {
@@ -309,19 +238,3 @@ def test_learning_from_parts_is_finite_and_resumes_bit_identical(settings):
     assert torch.isfinite(whole.chains).all()
     assert all(torch.isfinite(parameter).all() for parameter in whole.net.parameters())
     assert torch.isfinite(Learner(images, params).examples).all()
-
-
-def test_windows_are_drawn_again_until_a_unit_sees_known_pixels_alone():
-    images = images_of(count=1, size=64)
-    images[..., 12:, :] = images[..., 12:] = torch.nan  # one window in about 2800 lies in what is left
-    params = params_of(image_size=64, patch_size=12, batch_size=1)
-    draw = partial(draw_learnable, TrainingSet.of(images), params, architecture_of(params, 1))
-    drawn = draw(torch.Generator().manual_seed(1))
-    assert observed_units(drawn, architecture_of(params, 1), "valid").any()
-
-
-def test_parts_smaller_than_every_units_window_are_nothing_to_learn():
-    images = images_of(count=1)
-    images[..., ::4, :] = torch.nan
-    with pytest.raises(NothingToLearn, match="window of 9 pixels"):
-        learn(images, params_of())

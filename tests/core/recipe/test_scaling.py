@@ -13,6 +13,7 @@ from core.recipe.scaling import (
     Whitening,
     learning_rate_scales,
     scale_weights,
+    whitening_of,
 )
 from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
@@ -34,7 +35,7 @@ def examples(count=3, channels=2, size=28):
     return images - images.mean(dim=(0, 2, 3), keepdim=True)
 
 
-def whitening_of(images, kernel_size=5, reference_std=SIGMA):
+def measured_whitening(images, kernel_size=5, reference_std=SIGMA):
     return Whitening.of(images, kernel_size, reference_std).to(images)
 
 
@@ -43,7 +44,7 @@ def scaled(top="convolutional", boundary="valid", layers=LAYERS, images=None, wh
     images = examples() if images is None else images
     architecture = Architecture(layers, images.shape[1], reference_std, top).with_top_size(images.shape[-1], boundary)
     net = GenerativeConvNet(architecture).double()
-    whitening = whitening_of(images, layers[0].kernel_size, reference_std) if whiten else Whitening()
+    whitening = measured_whitening(images, layers[0].kernel_size, reference_std) if whiten else Whitening()
     scale_weights(net, images, boundary, whitening.to(images), seeded(SEED))
     return net, images + reference_std * torch.randn(images.shape, generator=seeded(SEED))
 
@@ -129,7 +130,7 @@ def test_scaling_draws_from_its_generator_only():
 
 
 def test_filters_and_their_whitened_coordinates_are_each_others_inverse():
-    whitening = whitening_of(examples())
+    whitening = measured_whitening(examples())
     filters = torch.randn(7, 2, 5, 5, generator=seeded(SEED), dtype=torch.float64)
     torch.testing.assert_close(whitening.filters(whitening.coordinates(filters)), filters, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(whitening.coordinates(whitening.filters(filters)), filters, rtol=1e-4, atol=1e-4)
@@ -142,7 +143,7 @@ def test_whitening_makes_the_components_of_patches_more_equally_strong():
     noisy = images + SIGMA * torch.randn(images.shape, generator=seeded(2))
     patches = torch.nn.functional.unfold(noisy, 5).movedim(1, 2).flatten(0, 1)
     plain, whitened = (
-        torch.linalg.eigvalsh(torch.cov(seen.T)) for seen in (patches, patches @ whitening_of(images).matrix)
+        torch.linalg.eigvalsh(torch.cov(seen.T)) for seen in (patches, patches @ measured_whitening(images).matrix)
     )
     before, after = plain.max() / plain.min(), whitened.max() / whitened.min()
     assert before > 20
@@ -158,7 +159,7 @@ def test_filters_of_too_many_inputs_are_not_whitened():
 
 
 def test_whitening_is_the_same_when_learning_is_resumed():
-    one, other = whitening_of(examples()), whitening_of(examples())
+    one, other = measured_whitening(examples()), measured_whitening(examples())
     assert torch.equal(one.matrix, other.matrix)
 
 
@@ -174,11 +175,18 @@ PARAMS = LearningParams(
 )
 
 
+def test_the_first_layer_is_whitened_but_for_objects_and_contrastive_divergence():
+    images = examples().float()
+    assert torch.equal(whitening_of(images, PARAMS).matrix, Whitening.of(images, 5, SIGMA).matrix)
+    for other in ({"top": "object"}, {"contrastive": True}):
+        assert whitening_of(images, PARAMS.model_copy(update=other)).matrix is None
+
+
 @every_top
 def test_learning_rate_scales_are_shares_of_each_parameters_own_size(top, boundary):
     images = examples()
     net = random_net(architecture_of(PARAMS.model_copy(update={"top": top, "boundary": boundary}), 2), seed=3)
-    whitening = whitening_of(images)
+    whitening = measured_whitening(images)
     found = learning_rate_scales(net, images, boundary, whitening)
     by_name = dict(zip((name for name, _ in net.named_parameters()), found, strict=True))
     assert all(0 < scale < math.inf for scale in found)

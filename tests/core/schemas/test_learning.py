@@ -7,10 +7,9 @@ from pydantic import ValidationError
 
 import core
 from core.recipe.presets import DESCRIPTIONS, PRESETS
-from core.schemas.jobs import JobKind, JobStatus, Queue
+from core.schemas.learned import LearnedSettings
 from core.schemas.learning import DEFAULT_MAX_BATCH, MAX_SEED, LearningParams
 from core.schemas.net import LayerParams
-from core.schemas.sampling import LearnedSettings, SampleParams
 
 NAN, INFINITY = float("nan"), float("inf")
 GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
@@ -314,53 +313,6 @@ def test_the_texture_preset_has_the_papers_numbers():
     assert texture.iterations == 700
     assert texture.reference_std**2 == 1
     assert texture.initialization == "zero"
-
-
-LEARNED = LearnedSettings(image_size=96, layers=[{"filters": 4, "kernel_size": 9}], step_size=0.3, reference_std=1.0)
-
-
-def test_sampling_takes_absent_settings_from_the_model():
-    resolved = SampleParams().resolved(LEARNED, seed=9)
-    assert (resolved.width, resolved.height, resolved.step_size, resolved.seed) == (96, 96, 0.3, 9)
-    given = SampleParams(width=20, height=30, step_size=0.1, seed=0).resolved(LEARNED, seed=9)
-    assert (given.width, given.height, given.step_size, given.seed) == (20, 30, 0.1, 0)
-
-
-def test_sampling_refuses_a_step_size_of_two_sigma_or_more():
-    with pytest.raises(ValidationError, match=r"step_size\n.*below 2 x the model's reference_std = 2"):
-        SampleParams(step_size=2.0).resolved(LEARNED, seed=1)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("count", 0, "greater than or equal to 1"),
-        ("count", 65, "less than or equal to 64"),
-        ("width", 1, "greater than or equal to 2"),
-        ("height", 8193, "less than or equal to 8192"),
-        ("steps", 0, "greater than or equal to 1"),
-        ("step_size", NAN, "finite"),
-        ("seed", -1, "greater than or equal to 0"),
-        ("colour", "red", "not permitted"),
-    ],
-)
-def test_invalid_sampling_settings_are_refused_with_field_and_bound(field, value, message):
-    where, what = refusal(SampleParams, **{field: value})
-    assert where == field
-    assert message in what
-
-
-def test_final_statuses_are_succeeded_failed_and_canceled():
-    assert {status for status in JobStatus if status.final} == {
-        JobStatus.SUCCEEDED,
-        JobStatus.FAILED,
-        JobStatus.CANCELED,
-    }
-
-
-def test_every_kind_of_job_has_its_queue():
-    assert {kind.queue for kind in JobKind} == set(Queue)
-    assert [kind for kind in JobKind if kind.queue == Queue.TRAIN] == [JobKind.TRAIN]
 
 
 SCHEMAS = ["core.recipe.presets"] + [

@@ -16,7 +16,8 @@ from core.pictures.colour_box import ColourBox
 from core.pictures.images import read_covering, to_pixels
 from core.recipe.denoising import denoise
 from core.recipe.fine_detail import filtered
-from core.schemas.sampling import DEFAULT_SOFTNESS, BlendedModel, ResolvedSampleParams
+from core.schemas.blending import DEFAULT_SOFTNESS, BlendedModel
+from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis import blend_sampler
 from core.synthesis.blend_sampler import BlendSampler, open_sampler
 from core.synthesis.blend_weights import Canvas, read_weights, strengths
