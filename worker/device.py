@@ -6,9 +6,8 @@ from pathlib import Path
 
 import structlog
 import torch
-from torch.backends import cudnn
 
-from core.engine.precision import bfloat16_instructions
+from core.engine.precision import bfloat16_instructions, use_gpu
 from core.runtime.processes import core_count
 from core.runtime.startup import CannotStart
 from worker.gpu_locks import least_shared, lock_least_shared
@@ -79,9 +78,7 @@ def _lock_gpu(device: torch.device, folder: Path) -> torch.device:
     if numbers[0] >= count:
         raise CannotStart(f"GENCONVNET_DEVICE is {device}, but PyTorch sees {count} GPUs: name a smaller number")
     device = torch.device("cuda", numbers[lock_least_shared(folder, _uuids(numbers))])
-    torch.cuda.set_device(device)
-    cudnn.allow_tf32 = False  # float32 must mean float32; set precision to bfloat16 for less
-    cudnn.deterministic = True
+    use_gpu(device)
     return device
 
 

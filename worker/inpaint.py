@@ -19,10 +19,8 @@ from core.theory.boundary import crop
 from worker.errors import NonFiniteResult
 from worker.inputs import BoundaryHandling, dataset_rows, open_model
 from worker.job_context import JobContext
-from worker.origins import Origins
+from worker.origins import THEORY_PRECISION, Origins
 from worker.progress import ProgressReporter
-
-PRECISION = "float32"  # of core.theory
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def inpaint(context: JobContext) -> None:
     model = open_model(context, context.lease.model_id)
     rows = dataset_rows(context)
     progress = ProgressReporter(context, len(rows) * params.count, params.steps)
-    origins = Origins.of(context, PRECISION)
+    origins = Origins.of(context, THEORY_PRECISION)
     results = []
     for number, row in enumerate(rows):
         prepared = _prepare(context.blobs.get(row.blob), row, model, params)

@@ -10,6 +10,8 @@ from core.storage import datasets, models
 from worker.device import device_kind
 from worker.job_context import JobContext
 
+THEORY_PRECISION = "float32"  # of what core.theory computes
+
 
 @dataclass(frozen=True)
 class Origins:

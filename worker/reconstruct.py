@@ -20,11 +20,10 @@ from core.theory.boundary import crop, mirror
 from worker.inputs import BoundaryHandling, batches, dataset_rows, open_model
 from worker.job_context import JobContext
 from worker.misfits import find_transparent
-from worker.origins import Origins
+from worker.origins import THEORY_PRECISION, Origins
 from worker.progress import ProgressReporter
 
 SHEET_PICTURES = 8  # pictures on the contact sheet, at most
-PRECISION = "float32"  # of core.theory
 TOLERANCE = 1e-5  # relative residual of a mode; the model computes in float32
 
 
@@ -53,7 +52,7 @@ def reconstruct(context: JobContext) -> None:
     rows = dataset_rows(context)
     size, channels = model.params.image_size, len(model.levels.mean)
     progress = ProgressReporter(context, len(rows), params.passes)
-    origins, warnings = Origins.of(context, PRECISION), find_transparent(context, rows)
+    origins, warnings = Origins.of(context, THEORY_PRECISION), find_transparent(context, rows)
     results: list[Reconstruction] = []
     top: list[Tensor] = []
     bottom: list[Tensor] = []

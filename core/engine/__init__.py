@@ -24,4 +24,4 @@ def choose_engine(precision: Precision, device: torch.device) -> FastEngine:
     """Return the engine for `device`. auto: what is fastest there, see `core.engine.precision`."""
     if precision == "auto":
         precision = "bfloat16" if prefers_bfloat16(device) else "float32"
-    return FastEngine(torch.bfloat16 if precision == "bfloat16" else None)
+    return FastEngine.of(precision)

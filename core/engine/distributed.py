@@ -300,7 +300,7 @@ def _serve(request: Request, engine: FastEngine, net: GenerativeConvNet, answer:
 
 
 def _engine(request: Request) -> FastEngine:
-    return FastEngine(torch.bfloat16 if request.precision == "bfloat16" else None)
+    return FastEngine.of(request.precision)
 
 
 def _receive_weights(request: Request, device: torch.device) -> GenerativeConvNet:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -45,8 +45,13 @@ class FastEngine:
         self._dtype = dtype
         self._cached_runner: CapturedRunner | None = None
 
+    @classmethod
+    def of(cls, precision: Literal["bfloat16", "float32"]) -> "FastEngine":
+        """Return the engine whose convolutions have this precision."""
+        return cls(torch.bfloat16 if precision == "bfloat16" else None)
+
     @property
-    def precision(self) -> str:
+    def precision(self) -> Literal["bfloat16", "float32"]:
         return "bfloat16" if self._dtype is torch.bfloat16 else "float32"
 
     def prepare(self, net: GenerativeConvNet) -> "FastPreparedNet":

@@ -1,18 +1,29 @@
-"""Which arithmetic `precision: auto` means on a device.
+"""Which arithmetic a device computes in, and what `precision: auto` means there.
 
-Jobs record what was chosen. A replay chooses anew; if it chooses otherwise, its remarks say so.
+Jobs record what was chosen. A replay chooses anew; if it chooses otherwise, its warnings say so.
 """
 
 import functools
 import time
 
 import torch
+from torch.backends import cudnn
 
 from core.engine.parallel import threads
 
 IN_HARDWARE = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # what processors name their instructions
 MIN_SPEEDUP = 1.5  # of a convolution. Two processors with AVX512-BF16 measured 2.6 and 0.5.
 REPETITIONS = 15
+
+
+def use_gpu(device: torch.device) -> None:
+    """Make a GPU this process's own: float32 is not TF32, and kernels add in a fixed order.
+
+    Raises what its driver raises if it cannot be used.
+    """
+    torch.cuda.set_device(device)
+    cudnn.allow_tf32 = False
+    cudnn.deterministic = True
 
 
 def bfloat16_instructions() -> list[str]:

@@ -25,8 +25,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.backends import cudnn
 
+from core.engine.precision import use_gpu
 from core.runtime.processes import die_with_parent
 
 START_SECONDS = 120.0  # until a process that was started is left out; it imports torch first
@@ -278,7 +278,5 @@ def _prepare(device: torch.device) -> None:
     """Make `device` this process's. Raises what its driver raises if it cannot be used."""
     torch.set_num_interop_threads(1)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
-        cudnn.allow_tf32 = False
-        cudnn.deterministic = True
+        use_gpu(device)
     torch.zeros(1, device=device)

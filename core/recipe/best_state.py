@@ -29,7 +29,7 @@ class BestStateSelection:
     def forget_outdated(self, state: TrainingState) -> None:
         """Forget a best state that was kept too early, because the stage will now end later than it was to then."""
         if state.best is not None and not self._is_late(state, state.best_iteration):
-            state.best = None
+            state.forget_best()
 
     def consider(self, state: TrainingState, health: Health) -> None:
         """Keep the state if it is the best so far, is healthy, and if a comparison is due late in the stage."""

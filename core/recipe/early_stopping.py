@@ -33,11 +33,11 @@ class EarlyStopping:
         if not self.params.stop_when_steady or state.steady_at is not None or not due:
             return
         if find_warnings(health):
-            state.distances.clear()
+            state.forget_distances()
             return
-        state.distances.append(self.selection.distance(state))
+        state.add_distance(self.selection.distance(state))
         if is_steady(state.distances):
-            state.steady_at = state.iteration
+            state.become_steady()
 
 
 def early_end(params: LearningParams, steady_at: int | None) -> str | None:

@@ -257,7 +257,7 @@ class Learner:
         state.finish_stage()
         self._set_stage(state.stage)
         state.begin_stage(state.net, self._optimizer(state.net), chains)
-        state.coarse_picture = None
+        state.forget_coarse_picture()
         self._make_parts()
 
     def _optimizer(self, net: GenerativeConvNet) -> Adam:

@@ -63,24 +63,40 @@ class TrainingState(LearningState):
         A stage that was found steady goes on to the last of its iterations if `params` no longer ask to stop then.
         """
         if not params.stop_when_steady:
-            self._forget_distances()
+            self._forget_steadiness()
         last_stage = params.of_stage(params.stages - 1)
         if self.stage == params.stages and self.iteration < last_iteration(last_stage, self.steady_at):
             self.stage -= 1
-            self._forget_distances()
+            self._forget_steadiness()
 
     def begin_stage(self, net: GenerativeConvNet, optimizer: Optimizer, chains: Tensor | None = None) -> None:
         """Continue with a net that has one more layer, or with other chains, and forget the good states of before."""
         super().begin_stage(net, optimizer, chains)
         self.good_states.clear()
         self.wide_for, self.mean_overshoot = 0, 0.0
-        self._forget_distances()
+        self._forget_steadiness()
 
-    def _forget_distances(self) -> None:
+    def _forget_steadiness(self) -> None:
         """Forget that the stage was found steady, and the good states that say so."""
         self.distances, self.steady_at = [], None
         kept = (one for one in self.good_states if "steady_at" not in one.numbers)
         self.good_states = deque(kept, maxlen=GOOD_STATES)
+
+    def add_distance(self, distance: float) -> None:
+        """Add a distance of the chains to the training pictures."""
+        self.distances.append(distance)
+
+    def forget_distances(self) -> None:
+        """Compare from the beginning again."""
+        self.distances.clear()
+
+    def become_steady(self) -> None:
+        """Note that the chains have stopped coming nearer to the training pictures in this iteration."""
+        self.steady_at = self.iteration
+
+    def forget_coarse_picture(self) -> None:
+        """Keep the coarse level's picture no longer: the canvas has begun as it."""
+        self.coarse_picture = None
 
     def count_wide(self, is_wide: bool) -> None:
         """Count the iterations in a row for which the chains were too widely spread."""
@@ -118,6 +134,10 @@ class TrainingState(LearningState):
         if self.best is None or distance < self.best.numbers["distance"]:
             now = self.snapshot()
             self.best = Snapshot(now.tensors, {**now.numbers, "distance": distance})
+
+    def forget_best(self) -> None:
+        """Keep no best state."""
+        self.best = None
 
     def restore_best(self) -> None:
         """Continue with the net, the chains and the optimizer of the best state, if there is one."""

@@ -67,10 +67,18 @@ def local_folder(url: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
+def is_os_error(error: BaseException, *numbers: int) -> bool:
+    """Return True if an error of obstore has one of these numbers of the operating system's.
+
+    obstore gives them in its message only.
+    """
+    return any(f"os error {number}" in str(error) for number in numbers)
+
+
 def _is_folder_removed(error: BaseException) -> bool:
     """Return True if a file's folders could not be made because one of them was removed at the same time."""
-    # obstore names neither the step that failed nor the operating system's error but in its message
-    return isinstance(error, GenericError) and "create dir" in str(error) and f"os error {errno.ENOENT}" in str(error)
+    # obstore names the step that failed in its message only
+    return isinstance(error, GenericError) and "create dir" in str(error) and is_os_error(error, errno.ENOENT)
 
 
 class Blobs:

@@ -12,7 +12,7 @@ from redis import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from core.storage.blobs import BlobStoreUnavailable
+from core.storage.blobs import BlobStoreUnavailable, is_os_error
 
 Service = Literal["broker", "file storage", "database"]
 
@@ -59,8 +59,8 @@ def is_disk_full(error: BaseException) -> bool:
         return sqlite_code(error) == sqlite3.SQLITE_FULL
     if (state := getattr(error, "sqlstate", None)) is not None:  # psycopg is not imported for its type
         return bool(state == POSTGRES_DISK_FULL)
-    if isinstance(error, BlobError):  # obstore names the operating system's error in the message only
-        return any(f"os error {number}" in str(error) for number in DISK_FULL)
+    if isinstance(error, BlobError):
+        return is_os_error(error, *DISK_FULL)
     return isinstance(error, OSError) and error.errno in DISK_FULL
 
 
