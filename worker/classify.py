@@ -24,7 +24,7 @@ from core.theory.partition import annealed_log_weights, estimate
 from worker.errors import NonFiniteResult
 from worker.inputs import batches, dataset_rows, open_model
 from worker.job_context import JobContext
-from worker.misfits import find_transparent
+from worker.picture_warnings import find_transparent
 from worker.progress import ProgressReporter
 
 MIN_EFFECTIVE_SAMPLES = 2.0  # below it a single chain carries the estimate of log Z

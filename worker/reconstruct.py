@@ -19,8 +19,8 @@ from core.theory import decoding
 from core.theory.boundary import crop, mirror
 from worker.inputs import BoundaryHandling, batches, dataset_rows, open_model
 from worker.job_context import JobContext
-from worker.misfits import find_transparent
 from worker.origins import THEORY_PRECISION, Origins
+from worker.picture_warnings import find_transparent
 from worker.progress import ProgressReporter
 
 SHEET_PICTURES = 8  # pictures on the contact sheet, at most

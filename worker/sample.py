@@ -10,8 +10,8 @@ from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.blend_sampler import open_sampler
 from worker.inputs import open_model, read_one_picture
 from worker.job_context import JobContext
-from worker.misfits import find_far_guide, find_misfits
 from worker.origins import Origins
+from worker.picture_warnings import find_altered, find_far_guide
 from worker.progress import ProgressReporter
 from worker.results import add_heights, named_pictures, picture_names
 
@@ -31,8 +31,8 @@ def sample(context: JobContext) -> None:
         for id_ in (params.start_dataset_id, params.guide_dataset_id, params.end_dataset_id)
     )
     sampler = open_sampler(models, params, masks, start, guide, end, context.renewer.check_stop)
-    misfits = [*find_misfits(context, params), *find_far_guide(models, guide, params)]
-    context.set_metrics(precision=sampler.engine.precision, **({"remarks": misfits} if misfits else {}))
+    warnings = [*find_altered(context, params), *find_far_guide(models, guide, params)]
+    context.set_metrics(precision=sampler.engine.precision, **({"remarks": warnings} if warnings else {}))
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)
     maps, variations = models[0].maps, []

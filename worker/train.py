@@ -44,8 +44,8 @@ from core.theory.model import Architecture
 from worker import metrics
 from worker.job_context import JobContext
 from worker.lease_renewer import JobCanceled, TimeLimitReached, WorkerStopping
-from worker.misfits import find_enlarged
 from worker.origins import Origins
+from worker.picture_warnings import find_enlarged
 from worker.plot import plot_metrics
 from worker.results import add_heights, named_pictures
 from worker.training_pictures import load_material, load_pictures

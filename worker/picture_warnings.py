@@ -18,7 +18,7 @@ FAR_GUIDE = 2.0  # times the contrast of what a model draws, from which on a gui
 NAMED = 3  # pictures that a warning names
 
 
-def find_misfits(context: JobContext, params: ResolvedSampleParams) -> list[str]:
+def find_altered(context: JobContext, params: ResolvedSampleParams) -> list[str]:
     """Return warnings about what a sampling job draws with.
 
     Each picture or mask that is cut off has one, each picture that is enlarged, and each that is transparent somewhere.
@@ -28,7 +28,7 @@ def find_misfits(context: JobContext, params: ResolvedSampleParams) -> list[str]
         warning
         for parameter, dataset_id in datasets_of(params.model_dump()).items()
         for row in datasets.find(context.database, dataset_id).images
-        for warning in (*_misfits(parameter, row, size), *_on_white(context, parameter, row, size))
+        for warning in (*_alterations(parameter, row, size), *_on_white(context, parameter, row, size))
     ]
 
 
@@ -79,7 +79,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def _misfits(parameter: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
+def _alterations(parameter: str, row: DatasetImage, drawn: tuple[int, int]) -> Iterator[str]:
     """Yield what a picture loses when it is scaled to cover `drawn` (width, height), and cropped to that."""
     what, own = _called(parameter), (row.width, row.height)
     scale = max(wanted / side for side, wanted in zip(own, drawn, strict=True))

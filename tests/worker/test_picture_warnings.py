@@ -14,7 +14,7 @@ from core.schemas.net import LayerParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import ResolvedSampleParams
 from core.storage import datasets
-from worker.misfits import find_enlarged
+from worker.picture_warnings import find_enlarged
 
 
 def test_a_job_says_what_is_cut_off_and_what_is_enlarged(harness: WorkerHarness) -> None:
