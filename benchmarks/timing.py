@@ -8,15 +8,20 @@ from pathlib import Path
 import torch
 
 MEBIBYTE = 1 << 20
+MOST_SECONDS = 20.0  # of one comparison, so that a benchmark of a dozen ends within minutes on any machine
 
 
 def median_seconds(tasks: Mapping[str, Callable[[], object]], turns: int, device: torch.device) -> dict[str, float]:
     """Return the median seconds of each task. The tasks take turns; a first turn is not counted.
 
-    A machine whose speed drifts thus drifts for all of them.
+    A machine whose speed drifts thus drifts for all of them. On a slow machine there are fewer turns: none begins after
+    MOST_SECONDS but the first that counts.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    measuring_since = time.perf_counter()
     for turn in range(turns + 1):
+        if turn > 1 and time.perf_counter() - measuring_since > MOST_SECONDS:
+            break
         for name, task in tasks.items():
             began_at = time.perf_counter()
             task()
