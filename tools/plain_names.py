@@ -31,6 +31,8 @@ IDENTIFIERS = {
     "leftovers": "file cleanup",
     "linger": "poll",
     "lookout": "queue poller",
+    "misfit": "warning",
+    "misfits": "warnings",
     "pace": "rate limiter, progress, learning-rate scale",
     "paces": "learning-rate scales",
     "postman": "webhook client",
@@ -58,6 +60,8 @@ WHOLE_IDENTIFIERS = {
     "Told": "StreamCursor",
     "_Press": "Sampler",
     "_Told": "StreamCursor",
+    "_tell": "send, publish",
+    "_told": "sent",
     "each": "parallel_map",
     "give_up": "abandon",
     "hand_back": "release",
@@ -74,6 +78,14 @@ WHOLE_IDENTIFIERS = {
     "space": "disk_space",
     "take_up": "from_blocks",
     "tell": "publish, report",
+    "told_until": "rows_until",
+}
+# Files that did not say what they contain.
+MODULES = {
+    "finite": "finite_numbers",
+    "parts": "known_pixels",
+    "refusals": "validation_messages",
+    "steps": "sans_io",
 }
 # Words and phrases of the prose.
 PROSE = {
@@ -82,6 +94,7 @@ PROSE = {
     r"doorbell": "notifier",
     r"(?:rung|rings|ringing) (?:for|again)": "notified",
     r"lookout": "queue poller",
+    r"misfits?": "warning",
     r"postman": "webhook client",
     r"strangers?": "anonymous client; another person",
     r"strikes?": "failure",
@@ -92,6 +105,7 @@ PROSE = {
     r"comes? (?:in)?to being": "is created",
     r"the (?:gate|door|desk|house)\b": "the middleware, the validation, the job context, the app state",
     r"rooms": "processes",
+    r"(?:events?|rows|status(?:es)?|end) (?:is|are|was|were|has been|have been|may be) told": "sent",
 }
 # Public names that clients rely on, standard library and third-party names.
 ALLOWED = {"keep_nearest", "random_lattice", "NEAREST"}
@@ -121,6 +135,8 @@ def problems(path: Path) -> Iterator[str]:
     where = path.relative_to(ROOT).as_posix()
     prose: list[tuple[int, str]]
     if path.suffix == ".py":
+        if instead := MODULES.get(path.stem):
+            yield f"{where}: file name: {instead}"
         tree = ast.parse(text)
         for line, name in sorted(set(identifiers(tree)) | {(1, path.stem)}):
             if instead := replacement(name):

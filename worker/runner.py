@@ -12,7 +12,7 @@ from core.broker.connection import connect
 from core.engine.ranks import ProcessLost
 from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
-from core.pictures.parts import NothingToLearn
+from core.pictures.known_pixels import NothingToLearn
 from core.recipe.recovery import LearningDiverged
 from core.runtime.processes import core_count
 from core.schemas.jobs import JobKind, JobStatus, Queue

@@ -93,7 +93,7 @@ def load_pictures(context: JobContext, params: LearningParams) -> tuple[Training
 
 
 def _known_part(picture: MaskedPicture, even_light: float | None) -> Tensor:
-    """Return a picture (C, S, S) evenly lit, NaN where it is unknown (`core.pictures.parts`)."""
+    """Return a picture (C, S, S) evenly lit, NaN where it is unknown (`core.pictures.known_pixels`)."""
     if picture.known.all():
         return evened(picture.pixels, even_light)
     return torch.where(picture.known, evened(picture.pixels, even_light, picture.known), torch.nan)

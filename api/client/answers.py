@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.client.data import Event
 from api.client.errors import ClientError, Fault, NoAnswer, UnexpectedAnswer, Unreachable, error_for
-from api.client.steps import Request
+from api.client.sans_io import Request
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Item = TypeVar("Item")

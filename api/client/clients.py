@@ -29,7 +29,7 @@ from api.client.resources import (
     pages_of,
 )
 from api.client.runners import AsyncRunner, SyncRunner
-from api.client.steps import (
+from api.client.sans_io import (
     Asynchronous,
     Emits,
     Request,

@@ -3,7 +3,7 @@
 from api.client.answers import parse_event
 from api.client.data import Event
 from api.client.errors import NoAnswer
-from api.client.steps import Emit, Emits, Request, next_event, open_events, sleep
+from api.client.sans_io import Emit, Emits, Request, next_event, open_events, sleep
 
 RECONNECT_SECONDS = 1.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from api.client.steps import Request, Steps, send
+from api.client.sans_io import Request, Steps, send
 
 if TYPE_CHECKING:
     from httpx import Response

@@ -16,7 +16,7 @@ from api.client.errors import JobCanceled, JobFailed, WaitTimedOut
 from api.client.events import follow
 from api.client.files import write_numbered
 from api.client.resources import delete
-from api.client.steps import (
+from api.client.sans_io import (
     Asynchronous,
     Emits,
     Request,

@@ -10,7 +10,7 @@ from api.client.answers import parse, parse_page
 from api.client.data import Data, Dataset, Model, Preset
 from api.client.errors import NotFound
 from api.client.files import write_new
-from api.client.steps import (
+from api.client.sans_io import (
     Asynchronous,
     Emit,
     Emits,

@@ -14,8 +14,8 @@ from tenacity import AsyncRetrying, Retrying
 from api.client import retries
 from api.client.answers import check, failures_as_errors
 from api.client.errors import ClientError
-from api.client.finite import check_finite
-from api.client.steps import Emit, Emits, Next, Open, Request, Send, Sleep, Steps
+from api.client.finite_numbers import check_finite
+from api.client.sans_io import Emit, Emits, Next, Open, Request, Send, Sleep, Steps
 
 T = TypeVar("T")
 Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)

@@ -13,9 +13,9 @@ import typer
 from api.commands.models import find_model, warn_of_same_name
 from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters, require_finite
 from api.commands.presets import complete_preset
-from api.commands.refusals import naming_options, naming_seam
 from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, write_results
 from api.commands.session import Session, service_command
+from api.commands.validation_messages import naming_options, naming_seam
 from core.schemas.jobs import JobKind
 from core.schemas.materials import ROLES, Role
 from core.schemas.sampling import DEFAULT_START_STRENGTH

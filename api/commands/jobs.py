@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.following import follow
-from api.commands.refusals import naming_options
 from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, write_results
 from api.commands.session import Session, service_command, table_time
+from api.commands.validation_messages import naming_options
 from core.schemas.jobs import JobKind, JobStatus, Queue
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ def find_model(session: Session, which: str) -> "Model":
         if not named:
             raise
     if len(named) > 1:
-        told = "; ".join(f"{model.id}, {_origin(model)}" for model in named)
+        candidates = "; ".join(f"{model.id}, {_origin(model)}" for model in named)
         raise typer.BadParameter(
-            f"{which!r} is the name of {len(named)} models: give an id ({told})", param_hint="MODEL"
+            f"{which!r} is the name of {len(named)} models: give an id ({candidates})", param_hint="MODEL"
         )
     return named[0]
 

@@ -37,7 +37,7 @@ def parameters(assignments: Sequence[str] | None, **options: Any) -> dict[str, A
 
 def require_finite(value: Any, option: str) -> None:
     """Raise typer.BadParameter if a number in the value of an option is NaN or infinite."""
-    from api.client.finite import MUST_BE_FINITE, is_finite
+    from api.client.finite_numbers import MUST_BE_FINITE, is_finite
 
     if not is_finite(value):
         raise typer.BadParameter(MUST_BE_FINITE, param_hint=option)

@@ -2,9 +2,9 @@
 
 An event's id is that of its entry in the feed (core.broker.events). An event that the broker does not have, because it
 was lost or is older than what the feed keeps, is made from the job's row. Its id is the position in the feed, the time
-in milliseconds until which rows were told, and a number, with dots between them.
+in milliseconds as of which rows were sent, and a number, with dots between them.
 
-What a client was told is compared with the rows when it connects, and again every few seconds. So it learns of every
+What was sent to a client is compared with the rows when it connects, and again every few seconds. So it learns of every
 job's status even if the broker loses events.
 """
 
@@ -92,14 +92,14 @@ class _Replay:
             log.warning("feed_not_replayed", error=str(error))
 
     async def _begin(self) -> str:
-        """Return the id after which to read: a minute before the client's last entry, to know what it was told.
+        """Return the id after which to read: a minute before the client's last entry, to know what was sent to it.
 
-        A client that was told rows but no entry gets the entries since then.
+        A client to which rows but no entry were sent gets the entries since then.
         """
         position, newest = self._cursor.position, await events.last_id(self._redis, self._feed)
         entry = position.entry
         if entry == BEGINNING:
-            after = f"{position.told_until}-0" if position.told_until else newest
+            after = f"{position.rows_until}-0" if position.rows_until else newest
             self._cursor.begin(after)
             return after
         if events.is_later(entry, newest):
@@ -113,7 +113,7 @@ class _Replay:
 async def _from_rows(
     database: Database, cursor: FeedCursor, since: float | None, complete: bool
 ) -> list[ServerSentEvent]:
-    """Return what rows say and no entry said; nothing if the database is away, and later checks will say it."""
+    """Return events for statuses that no entry had; none if the database is away: later checks will send them."""
     try:
         rows = await run_in_threadpool(states.read, database, since)
     except SQLAlchemyError as error:

@@ -1,4 +1,4 @@
-"""What goes with materials, and what does not: the maps of a material are learned and drawn together, as a texture."""
+"""Check jobs on materials: which parameters exclude them, as the maps are learned and drawn together as a texture."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.deep_png import write_deep_png
+from core.pictures.known_pixels import is_partial
 from core.pictures.masks import fully_known, known_share, middle_square
-from core.pictures.parts import is_partial
 
 SHEET_GAP = 2  # pixels between the pictures of a sheet
 BLACK, WHITE = 0, 255

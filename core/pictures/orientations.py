@@ -88,7 +88,8 @@ def turned_by(images: Tensor, angles: Tensor, side: int, normals: NormalChannels
     """Return the middle (N, C, side, side) of pictures (N, C, S, S), each turned anticlockwise by one of N angles.
 
     angles: in radians. Pixels are resampled bicubically, from 4 x 4 neighbours; those that any of these is unknown for
-    (NaN), or beyond the picture, are NaN (`core.pictures.parts`). None are with S of at least `turnable_side(side)`.
+    (NaN), or beyond the picture, are NaN (`core.pictures.known_pixels`). None are with S of at least
+    `turnable_side(side)`.
     """
     size = images.shape[-1]
     steps = torch.arange(side, dtype=angles.dtype, device=angles.device) - (side - 1) / 2

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, gain_for, rms
+from core.pictures.known_pixels import NothingToLearn, is_partial, known_colours
 from core.pictures.orientations import NormalChannels
-from core.pictures.parts import NothingToLearn, is_partial, known_colours
 from core.schemas.learning import DEFAULT_MAX_BATCH
 
 PICTURES_PER_PATCH_BATCH = 8  # pictures that the patches of one iteration are cut from
@@ -23,7 +23,7 @@ class TrainingSet:
     """`count` training pictures of one size, in grey levels about their mean.
 
     std: root mean square over all of them, in grey levels. box: a colour box that contains them. Pixels that are not
-    to be learned from are NaN, and count in neither (`core.pictures.parts`).
+    to be learned from are NaN, and count in neither (`core.pictures.known_pixels`).
     read: indices -> (len(indices), channels, H, W) on `device`. normals: the channels that are surface normals, if any.
     """
 
@@ -75,8 +75,8 @@ def measure_levels(
 
     groups: the numbers of channels of a material's maps: each map gets a gain of its own, so that a faint one is
     learned as well as a strong one.
-    Only known pixels count (`core.pictures.parts`). Holds one picture at a time; iterates over `pictures` twice. Raises
-    NothingToLearn if no pixel is known, or all are of one colour.
+    Only known pixels count (`core.pictures.known_pixels`). Holds one picture at a time; iterates over `pictures` twice.
+    Raises NothingToLearn if no pixel is known, or all are of one colour.
     """
     count, total, products, of_means = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     for picture in pictures:

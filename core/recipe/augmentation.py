@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from core.engine.dynamics import random_phase
+from core.pictures.known_pixels import NothingToLearn
 from core.pictures.orientations import turned_at_random, turned_by_random_angles
-from core.pictures.parts import NothingToLearn
 from core.pictures.training_set import TrainingSet
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.pictures.images import Levels, resize_periodic
-from core.pictures.parts import NothingToLearn
+from core.pictures.known_pixels import NothingToLearn
 from core.pictures.training_set import TrainingSet, measure_levels
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from core.pictures.known_pixels import filled
 from core.pictures.orientations import evenly_spread_angles, turned, turned_by, turned_each
-from core.pictures.parts import filled
 from core.pictures.training_set import TrainingSet, cut_patches
 from core.schemas.learning import LearningParams
 from core.schemas.orientations import turnable_side

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.pictures.known_pixels import filled
 from core.pictures.orientations import evenly_spread_angles, turned, turned_by
-from core.pictures.parts import filled
 from core.pictures.spectrum import spectrum_deviation
 from core.pictures.structure import is_comparable, structure_ratio
 from core.schemas.learning import LearningParams

@@ -26,7 +26,7 @@ from core.engine.dynamics import random_phase
 from core.engine.noise import Noise
 from core.engine.tiling import PROJECTED_ROWS, needs_tiles, tiles
 from core.pictures.colour_box import ColourBox
-from core.pictures.parts import seeing_units
+from core.pictures.known_pixels import seeing_units
 from core.synthesis.conditions import Condition, Guide
 from core.theory.boundary import continue_periodically
 from core.theory.langevin import langevin_coefficients

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.engine import Batch, Engine, ScoreGradient, choose_engine
 from core.engine.dynamics import Dynamics
-from core.pictures.parts import filled, is_partial, seeing_units
+from core.pictures.known_pixels import filled, is_partial, seeing_units
 from core.pictures.training_set import TrainingSet
 from core.schemas.geometry import Boundary, chain_side
 from core.schemas.learned import boundary_of_pictures

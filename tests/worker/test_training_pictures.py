@@ -11,7 +11,7 @@ from support.training_jobs import SIZE, noise, training
 from support.worker_harness import WorkerHarness
 
 from core.pictures.images import read_picture, standardize
-from core.pictures.parts import NothingToLearn
+from core.pictures.known_pixels import NothingToLearn
 from core.recipe.lighting import evened
 from core.schemas.jobs import JobStatus
 from core.schemas.learning import LearningParams

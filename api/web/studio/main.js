@@ -114,7 +114,7 @@ function onEvent(name, data) {
   inBackground(() => applyEvent(name, data));
 }
 
-// Read again what events may have told while none were heard.
+// Read again what events may have changed while none were received.
 async function refresh() {
   const { view, parts } = route.peek();
   const missed = [...(key.peek() === undefined ? [loadSession] : []), ...(presets.peek() ? [] : [loadPresets])];

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api.client.files import write_numbered
-from api.client.steps import Request
+from api.client.sans_io import Request
 
 PICTURE = 'attachment; filename="Brick-synthesized-000-123456.png"'
 MAP = "attachment; filename*=UTF-8''Z%C3%A4une-synthesized-001-albedo-abcdef.png"

@@ -35,7 +35,7 @@ from api.client import (
 )
 from api.client.answers import check
 from api.client.data import Data
-from api.client.steps import Request
+from api.client.sans_io import Request
 from api.datasets.schemas import DatasetOut, ImageOut, MapOut, SkippedOut
 from api.jobs.schemas import ArtifactOut, ErrorOut, JobOut, PreviewOut
 from api.models.schemas import ModelOut

@@ -17,7 +17,7 @@ from core.broker import events
 from core.jobs import outcomes, requests
 
 
-def told(found: Sequence[FeedEvent]) -> list[tuple[str, str, Any]]:
+def summaries(found: Sequence[FeedEvent]) -> list[tuple[str, str, Any]]:
     """Return (job, event, status or iteration) of each event."""
     return [(one.data["job_id"], one.name, one.data.get("status", one.data.get("iteration"))) for one in found]
 
@@ -37,7 +37,7 @@ def test_a_running_stream_has_the_events_of_jobs_old_and_new(each_api: Api, valk
         events.publish(redis, lease.job_id, "progress", {"iteration": 6})  # of a shard that does not know yet
         events.publish(redis, second, "progress", {"iteration": 1})
         found += feed.take(3)
-    assert told(found) == [
+    assert summaries(found) == [
         (lease.job_id, "status", "running"),
         (second, "done", "canceled"),
         (second, "status", "queued"),
@@ -63,11 +63,11 @@ def test_events_after_last_event_id_are_replayed_once(api: Api, valkey: Valkey) 
             events.publish(redis, leases[0].job_id, "progress", {"iteration": 9})
             again += feed.take(1)
     assert again[:2] == before[1:]
-    assert told(again[2:]) == [(leases[1].job_id, "done", "failed"), (leases[0].job_id, "progress", 9)]
+    assert summaries(again[2:]) == [(leases[1].job_id, "done", "failed"), (leases[0].job_id, "progress", 9)]
     assert again[2].data["error"] == {"type": "diverged", "detail": "it did"}
 
 
-def test_what_the_broker_lost_is_told_from_the_rows(api: Api, valkey: Valkey) -> None:
+def test_what_the_broker_lost_is_sent_from_the_rows(api: Api, valkey: Valkey) -> None:
     ended, running = rows.claimed(api.database), rows.claimed(api.database)
     with valkey.client() as redis:
         with open_feed(api) as feed:
@@ -78,25 +78,25 @@ def test_what_the_broker_lost_is_told_from_the_rows(api: Api, valkey: Valkey) ->
         valkey.flush()
         with open_feed(api, last.id) as feed:
             found = feed.take(2)
-        assert told(found) == [(ended.job_id, "done", "failed"), (running.job_id, "status", "running")]
+        assert summaries(found) == [(ended.job_id, "done", "failed"), (running.job_id, "status", "running")]
         assert found[0].data["error"]["type"] == "diverged"
-        with open_feed(api, found[0].id) as feed:  # cut off in between: both are told again
-            assert told(feed.take(2)) == told(found)
+        with open_feed(api, found[0].id) as feed:  # cut off in between: both are sent again
+            assert summaries(feed.take(2)) == summaries(found)
         with open_feed(api, found[1].id) as feed:
             events.publish(redis, running.job_id, "progress", {"iteration": 2})
-            until(lambda: told(feed.take(1)) == [(running.job_id, "progress", 2)])  # others may be told again before
+            until(lambda: summaries(feed.take(1)) == [(running.job_id, "progress", 2)])  # after others, again
 
 
-def test_a_lost_end_is_told_while_the_stream_is_open(api: Api) -> None:
+def test_a_lost_end_is_sent_while_the_stream_is_open(api: Api) -> None:
     lease = rows.claimed(api.database)
     with open_feed(api) as feed:
         feed.take(1)
         outcomes.succeed(api.database, lease, [], rows.DONE)  # no event says so
         (done,) = feed.take(1)
-    assert told([done]) == [(lease.job_id, "done", "succeeded")]
+    assert summaries([done]) == [(lease.job_id, "done", "succeeded")]
 
 
-def test_a_job_that_ended_just_before_the_stream_began_is_told(api: Api) -> None:
+def test_a_job_that_ended_just_before_the_stream_began_is_sent(api: Api) -> None:
     lease = rows.claimed(api.database)
     outcomes.succeed(api.database, lease, [], rows.DONE)
     old = rows.accept(api.database)
@@ -104,7 +104,7 @@ def test_a_job_that_ended_just_before_the_stream_began_is_told(api: Api) -> None
     rows.alter(api.database, old, finished_at=1.7e9)
     queued = rows.accept(api.database)
     with open_feed(api) as feed:
-        assert told(feed.take(2)) == [(lease.job_id, "done", "succeeded"), (queued, "status", "queued")]
+        assert summaries(feed.take(2)) == [(lease.job_id, "done", "succeeded"), (queued, "status", "queued")]
 
 
 def test_a_key_sees_the_events_of_its_own_jobs_and_an_admin_all(api: Api, valkey: Valkey) -> None:
@@ -112,15 +112,15 @@ def test_a_key_sees_the_events_of_its_own_jobs_and_an_admin_all(api: Api, valkey
     jobs = {who.id: rows.accept(who.database, rows.sample(None)) for who in (ada, bob)}
     with ExitStack() as streams:
         feeds = [streams.enter_context(open_feed(api, who=who)) for who in (ada, bob, root)]
-        assert [told(feed.take(1))[0][0] for feed in feeds[:2]] == [jobs[ada.id], jobs[bob.id]]
+        assert [summaries(feed.take(1))[0][0] for feed in feeds[:2]] == [jobs[ada.id], jobs[bob.id]]
         feeds[2].take(2)
         for who in (bob, ada):
             answer = api.client.post(f"/v1/jobs/{jobs[who.id]}/cancel", headers=who.headers)
             assert answer.status_code == 202
         both = [(jobs[bob.id], "done", "canceled"), (jobs[ada.id], "done", "canceled")]
-        assert told(feeds[0].take(1)) == both[1:]
-        assert told(feeds[1].take(1)) == both[:1]
-        assert sorted(told(feeds[2].take(2))) == sorted(both)
+        assert summaries(feeds[0].take(1)) == both[1:]
+        assert summaries(feeds[1].take(1)) == both[:1]
+        assert sorted(summaries(feeds[2].take(2))) == sorted(both)
     with valkey.client() as redis:
         assert redis.xlen("genconvnet:events:feed:everyone") == 2
 

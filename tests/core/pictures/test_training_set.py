@@ -7,7 +7,7 @@ from nets import seeded
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.images import Levels, standardize
-from core.pictures.parts import NothingToLearn
+from core.pictures.known_pixels import NothingToLearn
 from core.pictures.training_set import (
     DEFAULT_MAX_BATCH,
     PICTURES_PER_PATCH_BATCH,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from training import PARAMS, pictures, with_
 
+from core.pictures.known_pixels import NothingToLearn
 from core.pictures.orientations import turned
-from core.pictures.parts import NothingToLearn
 from core.pictures.training_set import TrainingSet
 from core.recipe.augmentation import draw_learnable
 from core.recipe.learner import Learner, learn

@@ -140,8 +140,8 @@ const looked = async (file) => ({ id: (last += 1), file, bitmap: await bitmapOf(
 // Which maps of a material these files are by their names: id -> role. Empty if fewer than two tell; a role that two files
 // tell is left to the user.
 function guessedRoles(added) {
-  const told = added.map(({ id, file }) => [id, roleOfName(file.name)]).filter(([, role]) => role);
-  const clear = told.filter(([, role]) => told.filter(([, other]) => other === role).length === 1);
+  const withRole = added.map(({ id, file }) => [id, roleOfName(file.name)]).filter(([, role]) => role);
+  const clear = withRole.filter(([, role]) => withRole.filter(([, other]) => other === role).length === 1);
   const taken = files.peek().map(({ id }) => roles.peek()[id]);
   return clear.length < 2 ? {} : Object.fromEntries(clear.filter(([, role]) => !taken.includes(role)));
 }
@@ -207,7 +207,7 @@ export const missing = computed(() => {
   if (other) return `Remove ${other.file.name}, or choose others: it is no picture.`;
   if (notNumbers.value.length) return `Write a number at ${notNumbers.value.join(", ")}.`;
   if (isMaterial.value) return "Choose pictures: the maps of a material are learned as a texture, and together.";
-  if (misfit.value) return misfit.value;
+  if (toBeTileable.value) return toBeTileable.value;
   if (takesMaps.value && !dataset.value && withoutRole()) return `Say at “This is” which map of the material ${withoutRole().file.name} is, or remove it.`;
   return null;
 });
@@ -251,7 +251,7 @@ export const enlarged = computed(() => {
 });
 
 // What is to be done with the first picture that cannot be made tileable; null if all can, as far as can be seen here.
-const misfit = computed(() => {
+const toBeTileable = computed(() => {
   const side = sideNeeded.value;
   if (!side) return null;
   const chosen = sized.value;

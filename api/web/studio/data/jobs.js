@@ -26,7 +26,7 @@ export function jobOf(id) {
 
 // An answer may be older than an event that came before it. Both are numbered, so that such an answer is recognised.
 let now = 0;
-const told = new Map(); // id -> what the last event said of the job's status, and its number
+const lastStatus = new Map(); // id -> the job's status in the last event that had one, and its number
 const progressedAt = new Map(); // id -> the number of the last event about the job's progress
 
 // Return what `ask` answers, and the number at which it was asked.
@@ -35,10 +35,10 @@ async function asking(ask) {
   return { answer: await ask(), askedAt };
 }
 
-// Take over what was answered of a job. If an event has told another status since it was asked, ask again.
+// Take over what was answered of a job. If an event has had another status since it was asked, ask again.
 function store(job, askedAt) {
   const before = peek(job.id);
-  const last = told.get(job.id);
+  const last = lastStatus.get(job.id);
   if (last?.at > askedAt && last.status !== job.status) {
     readAgain(job.id);
     if (before) return;
@@ -141,7 +141,7 @@ function lookSoon(id) {
 export async function applyEvent(name, { job_id: id, ...data }) {
   const held = jobOf(id);
   const job = held.peek();
-  if (name === "status" || name === "done") told.set(id, { status: data.status, at: ++now });
+  if (name === "status" || name === "done") lastStatus.set(id, { status: data.status, at: ++now });
   if (!job) return soon("newest");
   if (name === "progress") {
     progressedAt.set(id, ++now);

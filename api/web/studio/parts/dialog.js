@@ -3,7 +3,7 @@
 import { effect, html, signal, useEffect, useMemo, useRef, useSignal } from "../ui.js";
 import { route } from "../router.js";
 import { Field } from "./field.js";
-import { told } from "./notices.js";
+import { errorText } from "./notices.js";
 
 const asked = signal(null);
 
@@ -62,7 +62,7 @@ function Dialog({ question }) {
       await question.work?.(given);
       finish(given);
     } catch (error) {
-      refused.value = told(error);
+      refused.value = errorText(error);
     }
     working.value = false;
   };

@@ -33,7 +33,7 @@ effect(() => {
 });
 
 // A refusal begins with the file or the setting that it is about, whose name stays as it is.
-export function told({ message, errors = [], absent }) {
+export function errorText({ message, errors = [], absent }) {
   if (!errors.length) return (absent && forgetDeleted(absent)) ?? sentence(message);
   return errors.slice(0, 3).map((one) => `${one.file ?? settingOf(one.field)}: ${pageWords(one.message)}.`).join(" ");
 }
@@ -43,7 +43,7 @@ function settingOf(field) {
   return name ? `${words(name)} of added model ${Number(index) + 1}` : words(field.replace(/^params\./, ""));
 }
 
-// Run an action of the user. What it throws is told in words, in the place of earlier errors; returns whether it went well.
+// Run an action of the user. What it throws is shown in words, in the place of earlier errors; returns whether it went well.
 export function attempt(action) {
   forgetErrors();
   return tried(action);
@@ -54,7 +54,7 @@ async function tried(action) {
     await action();
     return true;
   } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 401) say(told(error), "failed");
+    if (!(error instanceof Refused) || error.status !== 401) say(errorText(error), "failed");
     return false;
   }
 }

@@ -72,7 +72,7 @@ function problem(field) {
 function Slot({ slot, size }) {
   const { legend, hint, none } = SLOTS[slot];
   const picture = steering.pictures.value[slot];
-  const misfit = picture && size && misfitOf(picture, size, "picture");
+  const sizeWarning = picture && size && sizeWarningOf(picture, size, "picture");
   const strength = parametersOf("sample").find((one) => one.name === `${slot}_strength`);
   const steer = (file) => {
     draft.forgetProblems(`params.${slot}_dataset_id`);
@@ -89,7 +89,7 @@ function Slot({ slot, size }) {
         <${Choice} name=${slot} picture=${picture} label="Choose a picture" seen=${legend} size=${size ?? [1, 1]} pick=${steer} />
         ${picture && html`<button type="button" class="small" onClick=${() => steer(null)}>${none}</button>`}
       </div>
-      ${misfit && html`<p class="hint" role="status">${misfit}</p>`}
+      ${sizeWarning && html`<p class="hint" role="status">${sizeWarning}</p>`}
       <p class="hint">${problem(`params.${slot}_dataset_id`) ?? hint}</p>
       ${picture && strength && html`
         <${Field} parameter=${strength} given=${picture.strength} change=${setStrength}
@@ -148,13 +148,13 @@ function Companion({ one, index, model, others }) {
   };
   const pick = async (file) => change({ mask: await steering.pictureOf(file) });
   const paint = () => {
-    if (!one.mask?.paint || misfitOf(one.mask, size, "mask")) change({ mask: paintedOn(size, one.mask, index) });
+    if (!one.mask?.paint || sizeWarningOf(one.mask, size, "mask")) change({ mask: paintedOn(size, one.mask, index) });
     painting.value = true;
   };
   const weigh = (input) => change({ weight: input.value === "" && !input.validity.badInput ? undefined : numberIn(input) });
   const wrong = problem(`params.blend[${index}]`);
-  const misfit = one.mask && size && misfitOf(one.mask, size, "mask");
-  const brushing = painting.value && one.mask?.paint && !misfit;
+  const sizeWarning = one.mask && size && sizeWarningOf(one.mask, size, "mask");
+  const brushing = painting.value && one.mask?.paint && !sizeWarning;
   return html`
     <div class="companion" role="group" aria-label=${name}>
       <div class="companion-head"><strong>${name}</strong>
@@ -169,7 +169,7 @@ function Companion({ one, index, model, others }) {
         ${one.mask && html`<button type="button" class="small" onClick=${() => change({ mask: null })}>No mask</button>`}
       </div>
       ${wrong && html`<p class="hint wrong" role="status">${wrong}</p>`}
-      ${misfit && html`<p class="hint" role="status">${misfit} Paint to change it as it will be used.</p>`}
+      ${sizeWarning && html`<p class="hint" role="status">${sizeWarning} Paint to change it as it will be used.</p>`}
       ${brushing && html`
         <${MaskBrush} model=${model} others=${others} paint=${one.mask.paint} label=${`where ${name} is drawn`} changed=${() => change({ mask: { name: one.mask.name, paint: one.mask.paint } })} />`}
     </div>`;
@@ -190,7 +190,7 @@ function paintedOn(size, before, index) {
 }
 
 // What a picture, or a mask, of another size loses, in words; null if it fits, or cannot be shown.
-function misfitOf(picture, size, what) {
+function sizeWarningOf(picture, size, what) {
   const source = picture.paint?.canvas ?? picture.bitmap;
   if (!source) return null;
   const [width, height] = sizeOf(source);

@@ -180,12 +180,12 @@ function Start({ kind }) {
       <button class="primary large" aria-disabled=${missing !== null || sending !== null ? "true" : null}>${VERBS[kind.group === "learn" ? "learn" : kind.id]}</button>
       ${sending !== null
         ? html`<label class="sending"><span class="hint">Sending the pictures</span><progress max="1" value=${sending}></progress></label>`
-        : html`<span class="hint" role="status">${missing ?? told(kind)}</span>`}
+        : html`<span class="hint" role="status">${missing ?? aboutJob(kind)}</span>`}
     </div>`;
 }
 
 // What is known of the job before it starts: how long it took elsewhere, or what of the choices it does not use.
-function told(kind) {
+function aboutJob(kind) {
   if (kind.group === "learn") return draft.preset.value ? cost(draft.preset.value) : "";
   return draft.unused.value.length ? `Not used: ${draft.unused.value.join(", ")}` : "";
 }

@@ -1,12 +1,12 @@
-"""Pictures with parts that are not learned from."""
+"""Pictures with unknown pixels, which are not learned from."""
 
 import numpy as np
 import pytest
 import torch
 
 from core.pictures.images import standardize
+from core.pictures.known_pixels import NothingToLearn, filled, is_partial, seeing_units
 from core.pictures.masks import some_window_known
-from core.pictures.parts import NothingToLearn, filled, is_partial, seeing_units
 from core.pictures.training_set import TrainingSet, measure_levels
 
 HOLE = (..., slice(2, 6), slice(3, 5))

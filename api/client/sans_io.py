@@ -1,4 +1,4 @@
-"""Operations as steps, which a synchronous and an asynchronous client both run: each operation is written once.
+"""Operations without input and output (sans-IO), written once for the synchronous and the asynchronous client.
 
 An operation is a generator. It yields what is to be done (a `Send`, a `Sleep`, …), is sent the outcome, and returns the
 operation's result. It does no input or output itself; api/client/runners.py does. `operation` turns such a generator

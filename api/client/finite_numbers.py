@@ -1,4 +1,4 @@
-"""Numbers that JSON cannot hold: NaN and infinity."""
+"""Find NaN and infinity, which JSON cannot hold, in the body of a request."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""A service's refusal of a job, in the words of the command that posted it."""
+"""Rewrite the service's validation errors of a job for the command line: options instead of fields of a request."""
 
 import inspect
 import re
@@ -36,10 +36,10 @@ def naming_options(command: Callable[..., None]) -> Iterator[None]:
         if not error.errors:
             raise
         options = [name for name in inspect.signature(command).parameters if name != "session"]
-        told = [
+        messages = [
             f"{one.file or _argument(one.field, options)}: {_with_options(one.message)}" for one in error.errors[:3]
         ]
-        raise Invalid(error.status, "; ".join(told), error.errors) from error
+        raise Invalid(error.status, "; ".join(messages), error.errors) from error
 
 
 def _argument(field: str, options: Sequence[str]) -> str:

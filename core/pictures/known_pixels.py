@@ -1,6 +1,6 @@
-"""Parts of pictures to learn from: a pixel that is not learned from is NaN, in every channel.
+"""Known and unknown pixels of training pictures: an unknown one is NaN in every channel, and is not learned from.
 
-Whatever crops, turns, centres or stretches a picture, or adds noise to it, keeps that mark.
+Whatever crops, turns, centres or stretches a picture, or adds noise to it, keeps it NaN.
 """
 
 import torch
@@ -16,7 +16,7 @@ class NothingToLearn(ValueError):
 
 
 def is_partial(images: Tensor) -> bool:
-    """Return True if any pixel is not to be learned from."""
+    """Return True if any pixel is unknown."""
     return bool(images.isnan().any())
 
 
