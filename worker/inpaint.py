@@ -9,7 +9,7 @@ from torch import Tensor
 from core.pictures.images import MaskedPicture, read_covering, read_masked_picture, to_bytes
 from core.recipe.dynamics import dynamics_of
 from core.recipe.lighting import Light
-from core.schemas.inpainting import MAX_COUNT, ResolvedInpaintParams
+from core.schemas.inpainting import MAX_VERSIONS, ResolvedInpaintParams
 from core.schemas.learning import MAX_SEED
 from core.storage.tables import DatasetImage
 from core.synthesis import inpainting
@@ -76,7 +76,7 @@ def _read(content: bytes, row: DatasetImage, model: TrainedModel, params: Resolv
 def _variants(picture: int, params: ResolvedInpaintParams) -> Iterator[_Variant]:
     """Yield the variants of the picture of this number."""
     for count in range(params.count):
-        seed = (params.seed + picture * MAX_COUNT + count) % (MAX_SEED + 1)
+        seed = (params.seed + picture * MAX_VERSIONS + count) % (MAX_SEED + 1)
         yield _Variant(picture * params.count + count, seed)
 
 

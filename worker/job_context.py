@@ -1,7 +1,8 @@
 """What the handler of a job works with: storage, device and lease, and methods that record progress and results."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,15 @@ class JobContext:
     @property
     def lease(self) -> JobLease:
         return self.renewer.lease
+
+    @contextmanager
+    def divided_among(self, processes: int) -> Iterator[None]:
+        """Set `processes` until the context ends."""
+        self.processes = processes
+        try:
+            yield
+        finally:
+            self.processes = 1
 
     def begin(self) -> None:
         """Record that the work begins. Publish the status unless the job's owner already sees it running."""

@@ -55,11 +55,8 @@ def training_processes(context: JobContext, params: LearningParams) -> Iterator[
             reasons.append(f"the worker has {1 + len(others)} {unit}{'s' if others else ''}")
         if distributed.size < 1 + len(others):
             reasons.append("the others did not start")
-        context.processes = distributed.size
-        try:
+        with context.divided_among(distributed.size):
             yield TrainingProcesses(distributed, distributed.size, _warnings(distributed.size, params, reasons))
-        finally:
-            context.processes = 1
 
 
 def reason_of(error: ProcessLost) -> dict[str, Any]:

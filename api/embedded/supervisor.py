@@ -54,6 +54,10 @@ class SupervisedProcess:
         self.restart_at = 0.0
         self.starts += 1
 
+    def delay_start(self, seconds: float) -> None:
+        """Have `restart_if_dead` start the process, but not sooner than after so many seconds."""
+        self.restart_at = time.monotonic() + seconds
+
     def has_refused(self) -> bool:
         """Return True if the process refused its first start. It has said why, and would refuse again."""
         return self.starts == 1 and self.process is not None and self.process.poll() == REFUSED
@@ -67,7 +71,7 @@ class SupervisedProcess:
             stable = time.monotonic() - self.started_at > STABLE_SECONDS
             self.pause = FIRST_PAUSE_SECONDS if stable else min(self.pause * 2, MAX_PAUSE_SECONDS)
             wait = 0.0 if stable else self.pause
-            self.restart_at = time.monotonic() + wait
+            self.delay_start(wait)
             self.process = None
             log.warning("process_died", process=self.name, exit_code=code, restart_in_seconds=wait)
         if self.process is None and time.monotonic() >= self.restart_at:
@@ -104,7 +108,7 @@ class Supervisor:
 
     def start_later(self, process: SupervisedProcess, seconds: float) -> None:
         """Have `run` start the process after so many seconds."""
-        process.restart_at = time.monotonic() + seconds
+        process.delay_start(seconds)
         self.processes.append(process)
 
     def run(self) -> None:

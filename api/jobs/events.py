@@ -79,9 +79,9 @@ async def _replay(broadcaster: EventBroadcaster, job_id: str, cursor: "StreamCur
             ends = await broadcaster.find_ends([job_id])
             end = ends.get(job_id)
             if job_id in ends and end is None:  # the job has been deleted
-                cursor.ended = True
+                cursor.end()
                 return
-            cursor.last_id = await _replay_position(broadcaster, job_id, cursor.last_id)
+            cursor.replay_all_if_wiped(await events.last_id(broadcaster.redis, job_id))
             async for page in events.replay(broadcaster.redis, job_id, cursor.last_id):
                 for item in page:
                     for event in cursor.advance(item):
@@ -94,11 +94,6 @@ async def _replay(broadcaster: EventBroadcaster, job_id: str, cursor: "StreamCur
             for event in cursor.advance(end):
                 yield event
         return
-
-
-async def _replay_position(broadcaster: EventBroadcaster, job_id: str, last_id: str) -> str:
-    """Return `last_id`, or BEGINNING if it is newer than any stored id: then the broker has been wiped since."""
-    return BEGINNING if events.is_later(last_id, await events.last_id(broadcaster.redis, job_id)) else last_id
 
 
 class StreamCursor:
@@ -114,11 +109,20 @@ class StreamCursor:
         self._after_done = bool(end)  # what workers still write after a `done` is dropped until the next `status`
         self._pending_done: Event | None = None
 
+    def end(self) -> None:
+        """Send nothing more."""
+        self.ended = True
+
+    def replay_all_if_wiped(self, newest: str) -> None:
+        """Send every stored event if the client's last is newer than `newest` of them: the broker was wiped since."""
+        if events.is_later(self.last_id, newest):
+            self.last_id = BEGINNING
+
     def advance(self, item: Event | JobEnd | JobStates) -> list[ServerSentEvent]:
         """Return the events to send now that `item` has arrived, oldest first."""
         assert not isinstance(item, JobStates)  # only feeds get these
         if isinstance(item, JobEnd):
-            self.ended = True
+            self.end()
             return [ServerSentEvent(event="done", id=f"{self.last_id}.{item.at}", data=item.data)]
         if not events.is_later(item.id, self.last_id) or (self._after_done and item.name != "status"):
             return []

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
-from torch.backends import cudnn
 
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
@@ -21,6 +20,7 @@ from core.engine.interface import Batch, ScoreGradient
 from core.engine.layout import Layout, project_blocks_, roll_into
 from core.engine.noise import Noise, Share, noise_of_share, noise_per_picture
 from core.engine.parallel import parallel_map, serial_if_small
+from core.engine.precision import reproducible_cudnn
 from core.schemas.geometry import Boundary
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import GenerativeConvNet
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from core.engine.captured import CapturedRunner
 
 log = logging.getLogger(__name__)
-
-# On a GPU a seed gives the same pictures each time: float32 is not TF32, which keeps 11 of its 24 bits, and cuDNN's
-# kernels are not chosen by timing and add in a fixed order. These flags change nothing on a processor.
-reproducible_cudnn = partial(cudnn.flags, enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 MAX_PACKED = 64  # copies of a net's weights in oneDNN's order, for as many sizes of pictures
 CUDA_CHANNEL_ALIGNMENT = 8  # channels that a GPU's matrix units take at once

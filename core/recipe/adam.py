@@ -28,6 +28,10 @@ class Adam:
         self._parameters = list(net.parameters())
         self._by_moments = dict(enumerate(self._parameters))  # those that are moved by moments: here all
 
+    def set_rate(self, rate: float) -> None:
+        """Have the following steps move at this rate."""
+        self.rate = rate
+
     @torch.no_grad()
     def step(self) -> None:
         """Move the parameters along their `.grad`, which all of them must have."""

@@ -35,7 +35,7 @@ class ScaledUpdate:
         assert isinstance(state, TrainingState)
         params, net = self.params, state.net
         rate = learning_rate(params, state.iteration, state.learning_rate_scale, state.steady_at)
-        state.optimizer.rate = rate
+        state.optimizer.set_rate(rate)
         with serial_if_small(max(net.weights, key=Tensor.numel)):
             set_gradients(net, gradient)
             biases = [bias.detach().clone() for bias in net.biases]

@@ -9,7 +9,7 @@ from core.schemas.geometry import receptive_field
 from core.schemas.learned import LearnedSettings, learned_of, stable_step
 from core.schemas.learning import MAX_SEED
 
-MAX_COUNT = 64
+MAX_VERSIONS = 64  # of each picture
 MAX_SEAM_WIDTH = 1024
 SEAM_STEPS = 60
 MAX_RESULTS = 256  # pictures times count
@@ -23,7 +23,9 @@ class InpaintParams(BaseModel):
     count: Annotated[
         int,
         Field(
-            ge=1, le=MAX_COUNT, description=f"Versions of each picture, at most {MAX_COUNT}, and {MAX_RESULTS} in all."
+            ge=1,
+            le=MAX_VERSIONS,
+            description=f"Versions of each picture, at most {MAX_VERSIONS}, and {MAX_RESULTS} in all.",
         ),
     ] = 1
     steps: Annotated[

@@ -14,7 +14,7 @@ from core.schemas.learning import MAX_SEED
 MIN_SIDE = 16
 MAX_SIDE = 8192
 MIN_PATCH_SIDE = 2
-MAX_COUNT = 64
+MAX_COUNT = 64  # pictures of a job
 CANVAS_STEPS = 60  # for pictures laid with patches of a canvas, which are large and have few seams to mend
 DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.05

@@ -21,6 +21,7 @@ from core.engine.parallel import parallel_map, threads
 from core.engine.tiling import needs_tiles, step_in_tiles
 from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
+from core.theory.langevin import drift_factor
 from core.theory.model import GenerativeConvNet
 
 MAX_DENSE_SIDE = 640  # of a canvas multiplied by matrices of waves; of larger ones Fourier transforms are faster
@@ -265,7 +266,7 @@ def run_steps(
         for condition in conditions:
             drift = condition.drift(chains)
             if drift is not None:
-                moved.add_(drift, alpha=step_size**2 / 2)
+                moved.add_(drift, alpha=drift_factor(step_size))
         for condition in conditions:
             moved = condition.constrain(moved, generator)
         chains = moved

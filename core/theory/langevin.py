@@ -19,9 +19,14 @@ class LangevinCoefficients:
     noise: float
 
 
+def drift_factor(step_size: float) -> float:
+    """Return ε²/2, by which a step of eq. 19 multiplies the gradient of the log density. ε in grey levels."""
+    return step_size**2 / 2
+
+
 def langevin_coefficients(step_size: float, reference_std: float) -> LangevinCoefficients:
     """Return 1 - ε²/2σ², ε²/2 and ε, by which a step of eq. 19 multiplies I, B and Z; ε and σ in grey levels."""
-    half = step_size**2 / 2
+    half = drift_factor(step_size)
     return LangevinCoefficients(image=1 - half / reference_std**2, basis=half, noise=step_size)
 
 

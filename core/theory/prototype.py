@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from core.theory.langevin import drift_factor
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 
@@ -57,7 +58,7 @@ class Prototype:
         patches, noise Z ~ N(0, 1) (M, C, S, S); `step_size` ε in grey levels.
         """
         drift = (patches - self.reconstruct(patches)) / self.reference_std**2
-        return patches - step_size**2 / 2 * drift + step_size * noise
+        return patches - drift_factor(step_size) * drift + step_size * noise
 
 
 def prototype_architecture(

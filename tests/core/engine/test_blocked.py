@@ -19,7 +19,8 @@ from nets import Case, case, random_cases, random_net, top_size
 
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
-from core.engine.fast import CUDA_CHANNEL_ALIGNMENT, reproducible_cudnn
+from core.engine.fast import CUDA_CHANNEL_ALIGNMENT
+from core.engine.precision import reproducible_cudnn
 from core.theory.decoding import encode, top_down
 from core.theory.model import Architecture, ConvLayer, convolve, positions
 

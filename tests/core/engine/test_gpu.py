@@ -10,8 +10,8 @@ from nets import case
 from core.engine import FastEngine, ReferenceEngine
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
-from core.engine.fast import reproducible_cudnn
 from core.engine.layout import Layout
+from core.engine.precision import reproducible_cudnn
 from core.pictures.colour_box import ColourBox
 from core.theory.langevin import LangevinCoefficients
 

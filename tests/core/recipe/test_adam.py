@@ -36,11 +36,11 @@ def test_steps_are_those_of_torchs_class_also_from_saved_moments(dtype):
     take_steps(theirs, torch.optim.Adam(groups, betas=BETAS), range(6))
     first = Adam(ours, SCALES)
     first.load({})
-    first.rate = 0.01
+    first.set_rate(0.01)
     take_steps(ours, first, range(3))
     second = Adam(ours, SCALES)
     second.load(saved(first))
-    second.rate = 0.01
+    second.set_rate(0.01)
     take_steps(ours, second, range(3, 6))
     assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
     assert first.moments[0]["step"] == 3, "what is loaded is a copy"

@@ -59,7 +59,8 @@ def test_the_optimizer_moves_filters_downhill_and_biases_as_adam_does_also_from_
         for index, pair in enumerate(zip(ours.parameters(), theirs.parameters(), strict=True)):
             for one in pair:
                 one.grad = seeded(one.shape, seed=10 * step + index)
-        spectral.rate = adam.rate = 0.01
+        for optimizer in (spectral, adam):
+            optimizer.set_rate(0.01)
         spectral.step()
         adam.step()
         for one, other, old, scale in zip(ours.parameters(), theirs.parameters(), before, scales, strict=True):

@@ -121,7 +121,7 @@ def test_the_step_is_adams_in_the_whitened_coordinates_of_the_first_layer(contra
     learner = Learner(correlated(), ONE_CHAIN.model_copy(update={"contrastive": contrastive}))
     net = learner.state.net.double()
     optimizer = Adam(net, [1.0 + index for index, _ in enumerate(net.parameters())])
-    optimizer.rate = 0.01
+    optimizer.set_rate(0.01)
     inputs = net.weights[0][0].numel()
     whitened = learner.whitening.matrix, learner.whitening.inverse
     assert (whitened == (None, None)) == contrastive
@@ -168,7 +168,7 @@ def test_each_parameter_moves_at_its_own_scale_times_the_learning_rate():
     learner.update()
     assert optimizer.rate == pytest.approx(rate, rel=1e-6)
     again = Adam(net, optimizer.scales)  # whose first step moves each weight by its rate
-    again.rate = rate
+    again.set_rate(rate)
     before = [one.detach().clone() for one in net.parameters()]
     again.step()
     moved = [(one.detach() - old).abs().max().item() for one, old in zip(net.parameters(), before, strict=True)]
