@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -19,7 +19,14 @@ from core.schemas.learning import MAX_SEED, LearningParams
 from core.storage import models
 from core.storage.tables import DatasetImage
 from core.synthesis.trained_model import TrainedModel
-from core.theory.classification import CategoryModel, class_log_densities, class_posterior
+from core.theory.classification import (
+    CategoryModel,
+    are_within,
+    centred_log_partitions,
+    class_log_densities,
+    class_posterior,
+    log_partition_bounds,
+)
 from core.theory.partition import annealed_log_weights, estimate
 from worker.errors import NonFiniteResult
 from worker.inputs import batches, dataset_rows, open_model
@@ -28,16 +35,21 @@ from worker.picture_warnings import find_transparent
 from worker.progress import ProgressReporter
 
 MIN_EFFECTIVE_SAMPLES = 2.0  # below it a single chain carries the estimate of log Z
+MAX_OWN_PICTURES = 16  # of each model, to find the bounds of log Z from
 SEEDS_APART = 1_000_003  # between the seeds of chains that refine one estimate; seeds count modulo 2**32
 
 
 @dataclass(frozen=True)
 class _Category:
-    """A category: one of the job's models, for pictures of `size` x `size` pixels with `channels` channels."""
+    """A category: one of the job's models, for pictures of `size` x `size` pixels with `channels` channels.
+
+    own_pictures: some of its chains (N, C, size, size), grey levels; None if these are smaller.
+    """
 
     model_id: str
     model: CategoryModel
     partition: KeptPartition
+    own_pictures: Tensor | None
     params: LearningParams
     channels: int
 
@@ -47,17 +59,22 @@ class _Category:
 
 
 def classify(context: JobContext) -> None:
-    """Find log Z of each model, then p(c | I) of each picture by Bayes' rule with equal priors."""
+    """Find log Z of each model, then p(c | I) of each picture by Bayes' rule with equal priors.
+
+    Where annealing finds values that the models' own pictures rule out, these pictures decide (`_by_own_pictures`).
+    """
     params = ResolvedClassifyParams.model_validate(context.lease.params)
     rows = dataset_rows(context)
     transparent = find_transparent(context, rows)
     progress = ProgressReporter(context, len(params.model_ids), params.all_steps)
     categories = [_load_category(context, params, index, progress) for index in range(len(params.model_ids))]
+    comparable = _by_own_pictures(categories)
     report = {
         "models": list(params.model_ids),
-        "pictures": _classify_pictures(context, rows, categories),
+        "pictures": _classify_pictures(context, rows, comparable or categories),
+        "compared_by": "log_z" if comparable is None else "own_pictures",
         "log_partitions": [{"model_id": category.model_id, **category.partition.summary()} for category in categories],
-        "remarks": [*_find_warnings(categories), *transparent],
+        "remarks": [*_find_warnings(categories, comparable is not None), *transparent],
     }
     content = json.dumps(report, ensure_ascii=False, allow_nan=False).encode()
     context.add_artifact("classification.json", "application/json", content)
@@ -84,7 +101,36 @@ def _load_category(
         assert kept is not None
     progress.report(index + 1, index + 1, params.all_steps)
     category = CategoryModel(model.net, model.levels, kept.value, boundary_of_pictures(model.params.boundary))
-    return _Category(model_id, category, kept, model.params, len(model.levels.mean))
+    return _Category(model_id, category, kept, _own_pictures(model), model.params, len(model.levels.mean))
+
+
+def _own_pictures(model: TrainedModel) -> Tensor | None:
+    side = model.params.image_size
+    if min(model.chains.shape[-2:]) < side:
+        return None
+    return model.levels.to_grey_levels(model.chains[:MAX_OWN_PICTURES, :, :side, :side])
+
+
+def _by_own_pictures(categories: Sequence[_Category]) -> list[_Category] | None:
+    """Return the categories with values of log Z from their own pictures; None if those found by annealing can hold.
+
+    Annealing rarely reaches a texture of more than 32 pixels, and then finds log Z too low, by a different amount for
+    each model. The pictures that a model has learned to draw bound the differences.
+    """
+    found = torch.tensor([one.partition.value for one in categories], dtype=torch.float64)
+    models = [replace(one.model, partition=0.0) for one in categories]
+    own = [one.own_pictures for one in categories if one.own_pictures is not None]
+    if len(own) < len(categories):
+        return None
+    bounds = log_partition_bounds([class_log_densities(models, pictures).cpu() for pictures in own])
+    if not bounds.isfinite().all() or are_within(found, bounds):
+        return None
+    values = centred_log_partitions(bounds)
+    values += (found - values).mean()
+    return [
+        replace(one, model=replace(one.model, partition=value))
+        for one, value in zip(categories, values.tolist(), strict=True)
+    ]
 
 
 def _anneal(
@@ -174,15 +220,20 @@ def _common_even_light(categories: Sequence[_Category]) -> float | None:
     return None if others else first
 
 
-def _find_warnings(categories: Sequence[_Category]) -> list[str]:
+def _find_warnings(categories: Sequence[_Category], by_own_pictures: bool) -> list[str]:
     """Return what makes the result unreliable, for users to read. core/README.md has the measurements behind it."""
     found = []
+    if by_own_pictures:
+        found.append(
+            "log Z came out so wrong that the models would not know their own pictures again: pictures were compared "
+            "with these instead, which tells the most likely model, but not how likely it is"
+        )
     if len({one.params.even_light for one in categories}) > 1:
         found.append(
             "the models were learned from pictures whose light was evened differently: here no picture was evened"
         )
     for one in categories:
-        if one.partition.effective_samples < MIN_EFFECTIVE_SAMPLES:
+        if one.partition.effective_samples < MIN_EFFECTIVE_SAMPLES and not by_own_pictures:
             found.append(
                 f"log Z of model {one.model_id} rests on a single chain: it may be far too low; refine improves it"
             )

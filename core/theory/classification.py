@@ -136,6 +136,32 @@ def class_log_densities(models: Sequence[CategoryModel], pictures: Tensor) -> Te
     return torch.stack([_pixel_log_density(model, pictures) for model in models], dim=1)
 
 
+def log_partition_bounds(own: Sequence[Tensor]) -> Tensor:
+    """Return upper bounds (C, C) of log Z_a - log Z_b, whose lower bounds are those of log Z_b - log Z_a, negative.
+
+    own: for each category log p(I | c) + log Z_c of pictures drawn from it, by each of the categories (N, C); the mean
+    over them stands for the expectation. Z_b / Z_a = E_a exp(l_b - l_a), l = log p + log Z, is at least
+    exp E_a (l_b - l_a) (Jensen's inequality), so log Z_a - log Z_b <= E_a (l_a - l_b).
+    """
+    means = torch.stack([one.double().mean(dim=0) for one in own])
+    return means.diagonal()[:, None] - means
+
+
+def are_within(log_partitions: Tensor, bounds: Tensor) -> bool:
+    """Return True if all differences of log Z_c (C,) are within `log_partition_bounds` (C, C)."""
+    differences = log_partitions[:, None] - log_partitions
+    return bool((differences <= bounds + 1e-9 * bounds.abs()).all())
+
+
+def centred_log_partitions(bounds: Tensor) -> Tensor:
+    """Return log Z_c (C,) but for a constant: the least-squares fit to the middles between `log_partition_bounds`.
+
+    With these a picture belongs to the category whose own pictures have a log density like its own. The error is at
+    most half the distance of the bounds: KL(a | b) + KL(b | a).
+    """
+    return (bounds - bounds.T).mean(dim=1) / 2
+
+
 def class_posterior(log_densities: Tensor, log_priors: Tensor | None = None) -> Tensor:
     """Return p(c | I) ∝ ρ_c p(I | c) (Bayes' rule); ρ is uniform if not given. (N, C), (C,) -> (N, C)."""
     return (log_densities if log_priors is None else log_densities + log_priors).softmax(dim=1)

@@ -43,7 +43,7 @@ def test_pictures_are_evened_if_all_models_learned_from_evened_ones(harness, mon
     holed = pictures.with_hole(SIZE, SIZE, hole=(0, 0, 4, 4), grey=True)
     job = harness.work(classification(harness.add_dataset(a=noise_png(1), b=holed), one, other))
     picture = read_picture(noise_png(1), SIZE, 1)
-    assert torch.equal(seen[0][0], evened(picture, others))
+    assert torch.equal(seen[-1][0], evened(picture, others))  # after the models' own pictures
     assert "transparent parts count as white, in b.png" in job.metrics["remarks"]
     assert any("evened differently" in warning for warning in job.metrics["remarks"]) == (others is None)
 
@@ -66,6 +66,7 @@ def test_two_gaussian_models_classify_by_bayes_rule(harness):
     assert [one.name for one in job.artifacts] == ["classification.json"]
     found = json.loads(harness.file(job, "classification.json"))
     assert found["models"] == ids
+    assert found["compared_by"] == "log_z"
     assert [one["model_id"] for one in found["log_partitions"]] == ids
     assert all(one["standard_error"] < 0.5 for one in found["log_partitions"])
     for one, level in zip(found["pictures"], (110, 128), strict=True):
@@ -83,6 +84,34 @@ def test_two_gaussian_models_classify_by_bayes_rule(harness):
     assert job.metrics["most_likely"] == dict.fromkeys(ids, 1)
     assert job.metrics["log_partitions"] == found["log_partitions"]
     assert job.progress["stages"] == 2
+
+
+def test_where_log_z_contradicts_the_models_own_pictures_these_decide(harness, monkeypatch):
+    """The second model's log Z comes out too low by 1,000: by it, all pictures would be the first's."""
+
+    def too_low(net, *arguments, **settings):
+        found = annealed_log_weights(net, *arguments, **settings)
+        return found - 1_000 * (net.weights[0].item() < 0)
+
+    monkeypatch.setattr(worker.classify, "annealed_log_weights", too_low)
+    levels, generator = Levels(torch.tensor([120.0]), 0.25), torch.Generator().manual_seed(1)
+    ids = []
+    for mean in (0.5, -0.5):
+        chains = mean + 2 * torch.randn(8, 1, SIZE, SIZE, generator=generator)
+        ids.append(harness.add_model(*gaussian(mean, levels), levels, chains))
+    contents = {f"p{level}": pictures.encoded(Image.new("L", (SIZE, SIZE), level), "PNG") for level in (118, 122)}
+    job = harness.work(classification(harness.add_dataset(**contents), *ids, chains=8, temperatures=100, steps=8))
+    found = json.loads(harness.file(job, "classification.json"))
+    assert found["compared_by"] == "own_pictures"
+    assert [one["most_likely"] for one in found["pictures"]] == [ids[1], ids[0]]
+    remarks = [remark for remark in job.metrics["remarks"] if "own pictures" in remark]
+    assert len(remarks) == 1
+    by_annealing = [one["value"] for one in found["log_partitions"]]
+    assert abs(by_annealing[0] - by_annealing[1]) > 900, "what annealing found is shown as it is"
+    for one, level in zip(found["pictures"], (118, 122), strict=True):
+        densities = [one["log_densities"][id_] for id_ in ids]
+        expected = SIZE * SIZE * levels.gain * (level - 120) / 2**2  # log N(x; 0.5, 2²) - log N(x; -0.5, 2²)
+        assert densities[0] - densities[1] == pytest.approx(expected, abs=5)
 
 
 def test_a_canceled_job_stops_during_its_work(harness):

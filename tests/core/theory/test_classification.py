@@ -11,12 +11,15 @@ from core.schemas.learning import LearningParams
 from core.theory.classification import (
     CategoryModel,
     DiscriminativeConvNet,
+    are_within,
     category_biases,
     category_log_priors,
     category_models,
+    centred_log_partitions,
     class_log_densities,
     class_posterior,
     learned_biases,
+    log_partition_bounds,
     posterior,
     reduce_to_base,
 )
@@ -260,6 +263,37 @@ def test_prop1a_learned_biases_are_log_prior_minus_log_z():
     torch.testing.assert_close(found, expected, rtol=0, atol=0.15)
     totals = (scores + found).softmax(dim=1).sum(dim=0)
     torch.testing.assert_close(totals, torch.tensor(counts, dtype=torch.float64), rtol=1e-3, atol=0)
+
+
+def test_the_models_own_pictures_bound_the_differences_of_log_z():
+    """Pixels drawn from three categories of known Z; the bounds' expectations by numerical integration."""
+    nets = pixel_categories((1.0, 0.3), (-2.0, 1.0), (0.5, -1.0), reference_std=1.2)
+    log_z = torch.stack([pixel_log_partition(net) for net in nets])
+    x, step = grid(1.2, span=12, count=40_001)
+    unnormalised = torch.stack([log_density(net, x, 0.0) for net in nets], dim=1).detach()
+    density = (unnormalised - log_z).exp() * step
+    generator = seeded(11)
+    drawn = [torch.multinomial(density[:, one], 10_000, replacement=True, generator=generator) for one in range(3)]
+    bounds = log_partition_bounds([unnormalised[indices] for indices in drawn])
+    expected = torch.stack([(density[:, [a]] * (unnormalised[:, [a]] - unnormalised)).sum(dim=0) for a in range(3)])
+    torch.testing.assert_close(bounds, expected, rtol=0, atol=0.05)
+    assert (bounds.diagonal() == 0).all()
+    assert are_within(log_z, expected)
+    for a, b in ((0, 1), (2, 0), (1, 2)):
+        beyond = log_z.clone()
+        beyond[a] += 1.01 * (expected[a, b] - (log_z[a] - log_z[b]))
+        assert not are_within(beyond, expected)
+
+
+def test_centred_log_partitions_lie_in_the_middle_of_each_pairs_bounds():
+    """Two normal densities of one width: the divergences are equal, so that the middle is log Z_a - log Z_b itself."""
+    bounds = torch.tensor([[0.0, 7.0, 9.0], [-3.0, 0.0, 4.0], [-1.0, 2.0, 0.0]], dtype=torch.float64)
+    found = centred_log_partitions(bounds)  # middles: 5 for (0, 1), 5 for (0, 2), 1 for (1, 2)
+    torch.testing.assert_close(found, torch.tensor([10 / 3, -4 / 3, -2.0], dtype=torch.float64), **EXACT)
+    means, std, log_z = torch.tensor([-3.0, 5.0]), 2.0, torch.tensor([11.0, -4.0])
+    own = [-((mean - means) ** 2 + std**2) / (2 * std**2) + log_z for mean in means]  # E_a l_b, but for a constant
+    values = centred_log_partitions(log_partition_bounds([one[None] for one in own]))
+    assert (values[0] - values[1]).item() == pytest.approx(15.0)
 
 
 def test_learned_biases_converge_for_scores_thousands_apart():
