@@ -104,8 +104,8 @@ def test_where_log_z_contradicts_the_models_own_pictures_these_decide(harness, m
     found = json.loads(harness.file(job, "classification.json"))
     assert found["compared_by"] == "own_pictures"
     assert [one["most_likely"] for one in found["pictures"]] == [ids[1], ids[0]]
-    remarks = [remark for remark in job.metrics["remarks"] if "own pictures" in remark]
-    assert len(remarks) == 1
+    warnings = [remark for remark in job.metrics["remarks"] if "own pictures" in remark]
+    assert len(warnings) == 1
     by_annealing = [one["value"] for one in found["log_partitions"]]
     assert abs(by_annealing[0] - by_annealing[1]) > 900, "what annealing found is shown as it is"
     for one, level in zip(found["pictures"], (118, 122), strict=True):
