@@ -16,6 +16,7 @@ from torch import Tensor
 
 from core.schemas.geometry import Boundary
 from core.schemas.net import Top
+from core.theory.decoding import encode
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 BOUNDARIES: tuple[Boundary, ...] = ("valid", "torus", "padded")
@@ -197,6 +198,26 @@ def random_cases(draw: st.DrawFn) -> Case:
     """Return a hypothesis strategy for a random net and pictures of any shape, top and boundary."""
     top = draw(st.sampled_from(TOPS))
     return random_case(draw(st.integers(1000, 10**6)), draw(st.sampled_from(BOUNDARIES)), top)
+
+
+def parabolas_of_energy(case: Case, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return slope and curvature (C, H, W) of the energy along each pixel at a picture (1, C, H, W).
+
+    They are differences of the energies of three pictures in one piece, where these are exact: no B, no autograd.
+    """
+    pixels = torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape[1:])
+    pattern = encode(case.net, image, case.boundary)
+    step = torch.full((len(pixels), 1, 1, 1), case.variance**0.5, dtype=image.dtype)
+
+    def leaves_the_piece(moved: Tensor) -> Tensor:
+        changed = zip(encode(case.net, moved, case.boundary), pattern, strict=True)
+        return torch.stack([(one != other).flatten(1).any(dim=1) for one, other in changed]).any(dim=0)
+
+    while (leaving := leaves_the_piece(image + step * pixels) | leaves_the_piece(image - step * pixels)).any():
+        step[leaving] /= 2
+    behind, here, ahead = (case.net.energy(image + sign * step * pixels, case.boundary) for sign in (-1, 0, 1))
+    slope, curvature = (ahead - behind) / (2 * step.flatten()), (ahead - 2 * here + behind) / step.flatten() ** 2
+    return slope.view(image.shape[1:]), curvature.view(image.shape[1:])
 
 
 def pixel_net(*hidden: tuple[float, float, float], bias: float = 0.0) -> GenerativeConvNet:
