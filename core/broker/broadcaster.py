@@ -90,6 +90,7 @@ class EventBroadcaster:
 
     @property
     def closed(self) -> bool:
+        """True from `close` on."""
         return self._closed
 
     def close(self) -> None:
@@ -105,12 +106,14 @@ class EventBroadcaster:
         await self.redis.aclose()
 
     def add(self, topic: str, queue: asyncio.Queue[Item]) -> None:
+        """Deliver the items of a topic to the queue; None at once if the broadcaster is closed."""
         if self._closed:
             queue.put_nowait(None)
         self._queues[topic].add(queue)
         self._subscribed.set()
 
     def remove(self, topic: str, queue: asyncio.Queue[Item]) -> None:
+        """Deliver no more items of a topic to the queue."""
         self._queues[topic].discard(queue)
         if not self._queues[topic]:
             del self._queues[topic]

@@ -53,7 +53,7 @@ class GradientTask:
 
 
 @dataclass(frozen=True)
-class Request:
+class RankRequest:
     """What all ranks compute next.
 
     shape, dtype: of all pictures. has_weights: new weights, of `weights_dtype`, are sent before the pictures.
@@ -115,6 +115,7 @@ class DistributedEngine:
 
     @property
     def precision(self) -> str:
+        """The precision of every rank's engine; see `Engine.precision`."""
         return self._engine.precision
 
     @property
@@ -128,6 +129,7 @@ class DistributedEngine:
 
     @torch.no_grad()
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
+        """Return B of pictures, (N, C, H, W); see `Engine.basis`."""
         return self._gathered(net, images, BasisTask(boundary), lambda own, _: self._engine.basis(net, own, boundary))
 
     @torch.no_grad()
@@ -140,6 +142,7 @@ class DistributedEngine:
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
     ) -> Tensor:
+        """Return N moved chains, (N, C, H, W); see `Engine.run`."""
         task = RunTask(steps, dynamics, generator.get_state())
         return self._gathered(
             net,
@@ -152,6 +155,7 @@ class DistributedEngine:
     def gradient(
         self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None
     ) -> ScoreGradient:
+        """Return ∂f/∂w of pictures (N, C, H, W); see `Engine.gradient`."""
         task = GradientTask(boundary, None if counted is None else tuple(counted.shape[1:]))
         shares = self._scatter(net, images, task)
         if counted is not None:
@@ -174,6 +178,7 @@ class DistributedEngine:
         )
 
     def gradients(self, net: GenerativeConvNet, *batches: Batch) -> list[ScoreGradient]:
+        """Return the gradient of each batch; see `Engine.gradients`."""
         return [self.gradient(net, batch.images, batch.boundary, batch.counted) for batch in batches]
 
     def _gathered(
@@ -202,7 +207,7 @@ class DistributedEngine:
         """Tell the other ranks the task, send them the weights if they are new, and their shares of the pictures."""
         weights = _flat(net.parameters())
         is_new = self._sent is None or self._sent[0] != net.architecture or not torch.equal(self._sent[1], weights)
-        request = Request(
+        request = RankRequest(
             task,
             "bfloat16" if self.precision == "bfloat16" else "float32",
             net.architecture,
@@ -257,7 +262,7 @@ def serve(receive: Receive, answer: Answer, device: torch.device) -> None:
     """
     net, engine = None, None
     while True:
-        request: Request = receive()
+        request: RankRequest = receive()
         if request.threads != torch.get_num_threads():
             torch.set_num_threads(request.threads)
         engine = engine if engine and engine.precision == request.precision else _engine(request)
@@ -268,7 +273,9 @@ def serve(receive: Receive, answer: Answer, device: torch.device) -> None:
             _serve(request, engine, net, answer, device)
 
 
-def _serve(request: Request, engine: FastEngine, net: GenerativeConvNet, answer: Answer, device: torch.device) -> None:
+def _serve(
+    request: RankRequest, engine: FastEngine, net: GenerativeConvNet, answer: Answer, device: torch.device
+) -> None:
     share = request.shares(dist.get_world_size())[dist.get_rank()]
     images = torch.empty((share.count, *request.shape[1:]), dtype=request.dtype, device=device)
     _receive(images)
@@ -299,11 +306,11 @@ def _serve(request: Request, engine: FastEngine, net: GenerativeConvNet, answer:
         dist.send(images.contiguous(), dst=0)
 
 
-def _engine(request: Request) -> FastEngine:
+def _engine(request: RankRequest) -> FastEngine:
     return FastEngine.of(request.precision)
 
 
-def _receive_weights(request: Request, device: torch.device) -> GenerativeConvNet:
+def _receive_weights(request: RankRequest, device: torch.device) -> GenerativeConvNet:
     net = GenerativeConvNet(request.architecture).to(device, request.weights_dtype)
     weights = _flat(net.parameters())
     dist.broadcast(weights, src=0)

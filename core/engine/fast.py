@@ -48,12 +48,15 @@ class FastEngine:
 
     @property
     def precision(self) -> Literal["bfloat16", "float32"]:
+        """The arithmetic of the convolutions; see `Engine.precision`."""
         return "bfloat16" if self._dtype is torch.bfloat16 else "float32"
 
     def prepare(self, net: GenerativeConvNet) -> "FastPreparedNet":
+        """Lay out the weights once for many passes; see `Engine.prepare`."""
         return FastPreparedNet(self, net)
 
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
+        """Return B of pictures, (N, C, H, W); see `Engine.basis`."""
         return FastPreparedNet(self, net, packs=False).basis(images, boundary)
 
     @reproducible_cudnn()
@@ -91,11 +94,13 @@ class FastEngine:
     def gradient(
         self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None
     ) -> ScoreGradient:
+        """Return ∂f/∂w of pictures (N, C, H, W); see `Engine.gradient`."""
         return self.gradients(net, Batch(images, boundary, counted))[0]
 
     @reproducible_cudnn()
     @torch.no_grad()
     def gradients(self, net: GenerativeConvNet, *batches: Batch) -> list[ScoreGradient]:
+        """Return the gradient of each batch; see `Engine.gradients`."""
         layouts = [_layout(net, batch.images, batch.boundary) for batch in batches]
         with serial_if_small(batches[0].images):
             in_blocks = [
@@ -134,6 +139,7 @@ class FastPreparedNet:
     @reproducible_cudnn()
     @torch.no_grad()
     def basis(self, images: Tensor, boundary: Boundary, phase: tuple[int, int] = (0, 0)) -> Tensor:
+        """Return B of pictures, (N, C, H, W); see `PreparedNet.basis`."""
         layout = _layout(self.net, images, boundary)
         basis = self._for(layout, images).basis(layout.to_blocks(images, phase), layout)
         found = layout.from_blocks(basis.to(images.dtype))
@@ -142,6 +148,7 @@ class FastPreparedNet:
     @reproducible_cudnn()
     @torch.no_grad()
     def step(self, images: Tensor, dynamics: Dynamics, generator: torch.Generator) -> Tensor:
+        """Return N chains, (N, C, H, W), after a step; see `PreparedNet.step`."""
         layout = _layout(self.net, images, dynamics.boundary)
         blocked, still = self._for(layout, images), replace(dynamics, random_lattice=False)
         phase = dynamics.draw_phase(self.net.architecture.total_stride, generator)

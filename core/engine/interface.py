@@ -38,7 +38,8 @@ class PreparedNet(Protocol):
     """A net made ready for many passes with its present weights. Pictures are those of `Engine`."""
 
     @property
-    def net(self) -> GenerativeConvNet: ...
+    def net(self) -> GenerativeConvNet:
+        """The net that was prepared."""
 
     def basis(self, images: Tensor, boundary: Boundary, phase: tuple[int, int] = (0, 0)) -> Tensor:
         """Return B = ∂f/∂I (eq. 16), (N, C, H, W).

@@ -45,6 +45,7 @@ def packed_filters(weight: Tensor, padding: int, stride: int, shape: tuple[int, 
 
 @functools.cache
 def has_onednn(dtype: torch.dtype) -> bool:
+    """Return True if oneDNN has convolutions of this dtype on this processor."""
     if dtype is torch.bfloat16:
         return has_fused_convolution()
     return dtype is torch.float32 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
@@ -52,5 +53,6 @@ def has_onednn(dtype: torch.dtype) -> bool:
 
 @functools.cache
 def has_fused_convolution() -> bool:
+    """Return True if torch has oneDNN's operators with reordered weights, in bfloat16 too, on this processor."""
     names = ("_convolution_pointwise", "_reorder_convolution_weight", "_is_mkldnn_bf16_supported")
     return all(hasattr(torch.ops.mkldnn, name) for name in names) and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -82,10 +82,11 @@ class Ranks:
 
     @property
     def size(self) -> int:
+        """The number of processes, this one included."""
         return 1 + len(self._others)
 
     def request(self, message: object) -> None:
-        """Send a message to all other ranks."""
+        """Send a message to all other ranks. Raises ProcessLost if one is lost."""
         for rank, other in enumerate(self._others, start=1):
             try:
                 other.send(message)

@@ -21,9 +21,11 @@ class ReferencePreparedNet:
     net: GenerativeConvNet
 
     def basis(self, images: Tensor, boundary: Boundary, phase: tuple[int, int] = (0, 0)) -> Tensor:
+        """Return B of pictures, (N, C, H, W); see `PreparedNet.basis`."""
         return _roll_back(decoding.basis(self.net, images.roll(phase, (2, 3)), boundary), phase)
 
     def step(self, images: Tensor, dynamics: Dynamics, generator: torch.Generator) -> Tensor:
+        """Return N chains, (N, C, H, W), after a step; see `PreparedNet.step`."""
         phase = dynamics.draw_phase(self.net.architecture.total_stride, generator)
         still = replace(dynamics, random_lattice=False)
         return _roll_back(run_chains(self.net, images.roll(phase, (2, 3)), 1, still, generator), phase)
@@ -35,9 +37,11 @@ class ReferenceEngine:
     precision = "float32"
 
     def prepare(self, net: GenerativeConvNet) -> ReferencePreparedNet:
+        """Wrap the net; nothing is prepared. See `Engine.prepare`."""
         return ReferencePreparedNet(net)
 
     def basis(self, net: GenerativeConvNet, images: Tensor, boundary: Boundary) -> Tensor:
+        """Return B of pictures, (N, C, H, W); see `Engine.basis`."""
         return decoding.basis(net, images, boundary)
 
     def run(
@@ -49,11 +53,13 @@ class ReferenceEngine:
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
     ) -> Tensor:
+        """Return N moved chains, (N, C, H, W); see `Engine.run`."""
         return run_chains(net, images, steps, dynamics, generator, after_step)
 
     def gradient(
         self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None
     ) -> ScoreGradient:
+        """Return ∂f/∂w of pictures (N, C, H, W); see `Engine.gradient`."""
         with torch.enable_grad():
             maps = net.feature_maps(images, boundary)
             if counted is None:
@@ -65,6 +71,7 @@ class ReferenceEngine:
         return ScoreGradient(score.item(), parameters, active)
 
     def gradients(self, net: GenerativeConvNet, *batches: Batch) -> list[ScoreGradient]:
+        """Return the gradient of each batch; see `Engine.gradients`."""
         return [self.gradient(net, batch.images, batch.boundary, batch.counted) for batch in batches]
 
 

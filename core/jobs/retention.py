@@ -67,12 +67,13 @@ def delete_job(database: Database, blobs: Blobs, job: OutdatedJob) -> bool:
 
 
 def count_old_keys(database: Database, policy: RetentionPolicy) -> int:
-    """Return the number of idempotency keys to delete."""
+    """Return the number of idempotency keys that are older than `keys_days`."""
     with database.read() as session:
         return session.scalar(select(func.count()).select_from(IdempotencyKey).where(_old(policy))) or 0
 
 
 def delete_old_keys(database: Database, policy: RetentionPolicy) -> None:
+    """Delete the idempotency keys that are older than `keys_days`."""
     with database.write() as session:
         session.execute(delete(IdempotencyKey).where(_old(policy)))
 

@@ -116,6 +116,7 @@ def parametric(kind: int, *parameters: float) -> Curve:
 
 
 def gamma(exponent: float) -> Curve:
+    """Return the curve x -> x ** exponent."""
     return parametric(0, exponent)
 
 

@@ -41,6 +41,7 @@ def band_powers(pictures: Tensor, side: int) -> Tensor:
     The power spectrum is averaged over channels and Hann windowed segments of `side` pixels, which overlap by half
     (Welch 1967), and over the directions of a band. The highest band is the corners of the spectrum, beyond the Nyquist
     frequency of the axes, where a checkerboard of single pixels lies; the others are a third of an octave wide.
+    Raises ValueError if `side` is too small for any band.
     """
     hann = torch.hann_window(side)
     power = power_spectrum(pictures if pictures.ndim == 4 else pictures[None], side) / hann.square().sum() ** 2

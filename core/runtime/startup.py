@@ -17,7 +17,7 @@ class CannotStart(RuntimeError):
 
 @contextmanager
 def exit_if_refused(program: str) -> Iterator[None]:
-    """Report a CannotStart on standard error, and end the process with exit code REFUSED."""
+    """Report a CannotStart on standard error, and raise SystemExit with the exit code REFUSED."""
     try:
         yield
     except CannotStart as error:

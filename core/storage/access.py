@@ -32,6 +32,7 @@ class AccessSession(Session):
 
 
 def access_of(session: Session) -> Access:
+    """Return what the session may see."""
     access: Access = session.info["access"]
     return access
 

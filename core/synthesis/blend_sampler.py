@@ -46,9 +46,11 @@ class BlendSampler(Sampler):
 
     @property
     def denoising_steps(self) -> int:
+        """See `Sampler.denoising_steps`."""
         return self.blend.denoising_passes
 
     def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:  # noqa: ARG002
+        """Return canvases (M, C, H, W); see `Sampler.run`."""
         params = self.params
         step = partial(self.blend.step, params.step_size)
         return run_steps(

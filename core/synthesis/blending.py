@@ -187,6 +187,7 @@ class Boxes(Condition):
     experts: tuple[Expert, ...]
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """Confine canvases (M, C, H, W), in place; see `Condition.constrain`."""
         for one, canvas in zip(self.experts, chains, strict=True):
             if one.box is not None:
                 for rows in torch.split(canvas[None], PROJECTED_ROWS, dim=2):
@@ -204,6 +205,7 @@ class Agreement(Condition):
     experts: tuple[Expert, ...]
 
     def constrain(self, chains: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002
+        """Replace shared pixels of canvases (M, C, H, W) by their means, in place; see `Condition.constrain`."""
         for first in range(0, chains.shape[2], PROJECTED_ROWS):
             rows = slice(first, first + PROJECTED_ROWS)
             weights = [expert.weight[0, :, rows] for expert in self.experts]
@@ -232,6 +234,7 @@ class SeenGuide(Condition):
     guide: Guide
 
     def drift(self, chains: Tensor) -> Tensor:
+        """Return the drift of canvases (M, C, H, W), in 1 / grey levels; see `Condition.drift`."""
         seen = seen_picture(self.experts, chains)
         drift = self.guide.drift(seen).addcmul_(self._excess, self._to_mean.drift(seen))
         return torch.where(self._followed, drift, 0.0)

@@ -60,6 +60,7 @@ class KnownPixels(Condition):
     noise_std: float = 0.0
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:
+        """Put the known pixels into chains (N, C, H, W), in place; see `Condition.constrain`."""
         images = self.images
         if self.noise_std:
             noise = torch.randn(chains.shape, generator=generator, device=chains.device)
@@ -78,6 +79,7 @@ class Periodic(Condition):
     margin: int
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """Return chains (N, C, H, W) whose margins repeat the opposite sides; see `Condition.constrain`."""
         return continue_periodically(crop(chains, self.margin), self.margin)
 
 
@@ -97,6 +99,7 @@ class Guide(Condition):
     blur: float
 
     def drift(self, chains: Tensor) -> Tensor:
+        """Return -s/σ² KᵀK (I - G) at chains (N, C, H, W), in 1 / grey levels; see `Condition.drift`."""
         drift = torch.empty_like(chains, memory_format=torch.contiguous_format)
         of_chains, of_picture, into = (
             one.flatten(0, 1).unbind() for one in (chains, self.picture.expand_as(chains), drift)
@@ -212,6 +215,7 @@ class InBox(Condition):
     box: ColourBox
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """Return chains (N, C, H, W) projected into the box; see `Condition.constrain`."""
         return self.box.project(chains)
 
 

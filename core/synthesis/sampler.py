@@ -123,9 +123,11 @@ class ModelSampler(Sampler):
 
     @property
     def denoising_steps(self) -> int:
+        """See `Sampler.denoising_steps`."""
         return basis_passes(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
 
     def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:
+        """Return a chain (1, C, H, W); see `Sampler.run`."""
         return synthesize(
             self.model.net,
             1,
@@ -142,6 +144,7 @@ class ModelSampler(Sampler):
         )
 
     def render(self, chain: Tensor, after_part: Callable[[float], None]) -> Tensor:
+        """Return the pixels of a chain (1, C, H, W) as (C, H, W); see `Sampler.render`."""
         model = self.model
         rendered = render(
             model.net,

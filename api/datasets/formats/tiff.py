@@ -110,7 +110,7 @@ def _has_plain_samples(page: Directory) -> bool:
 def _own_samples(content: bytes, page: Directory) -> tuple[Samples, Profile | None]:
     """Return the samples (H, W, C) as they are in the file, with alpha last if it has one, and their profile."""
     photometric, icc = page.number(PHOTOMETRIC, BLACK_IS_ZERO), page.fields.get(ICC_PROFILE)
-    layout, inks = _layout(page), INKS[photometric]
+    layout, inks = _sample_layout(page), INKS[photometric]
     _check_samples(page, layout, photometric)
     alpha, _ = _alpha(page, layout.samples - inks)
     kept = [*range(inks), *([] if alpha is None else [inks + alpha])]
@@ -158,7 +158,7 @@ def _by_pixel(content: bytes, page: Directory, codec: str) -> Image.Image:
 
 
 @dataclass(frozen=True)
-class Layout:
+class SampleLayout:
     """Where the samples are. per_block: samples of a pixel that are stored together; 1 if each has its own plane."""
 
     width: int
@@ -171,7 +171,7 @@ class Layout:
     across: int
 
 
-def _layout(page: Directory) -> Layout:
+def _sample_layout(page: Directory) -> SampleLayout:
     bits, samples = set(page.numbers(BITS, 1)), page.number(SAMPLES, 1)
     if len(bits) > 1:
         raise NotSupported("TIFF whose channels have different numbers of bits")
@@ -181,10 +181,10 @@ def _layout(page: Directory) -> Layout:
     across = -(-width // block_width) if block_width else 0
     if not across or samples < 1:
         raise ValueError("its directory states no size")
-    return Layout(width, page.number(HEIGHT), min(bits), samples, per_block, block_width, row_bytes, across)
+    return SampleLayout(width, page.number(HEIGHT), min(bits), samples, per_block, block_width, row_bytes, across)
 
 
-def _planes(content: bytes, page: Directory, layout: Layout) -> list[Image.Image]:
+def _planes(content: bytes, page: Directory, layout: SampleLayout) -> list[Image.Image]:
     """Decompress: a grey picture of each plane, whose pixels are the plane's bytes."""
     tiled = TILE_WIDTH in page.fields
     offsets, counts = (TILE_OFFSETS, TILE_BYTES) if tiled else (STRIP_OFFSETS, STRIP_BYTES)
@@ -246,7 +246,7 @@ def _bytes_of(content: bytes, order: str, numbers: Mapping[int, Sequence[int]]) 
 def _by_sample(
     content: bytes, page: Directory, photometric: int, profile: Profile | None, reduction: int
 ) -> Image.Image:
-    layout, inks = _layout(page), INKS[photometric]
+    layout, inks = _sample_layout(page), INKS[photometric]
     _check_samples(page, layout, photometric)
     alpha, associated = _alpha(page, layout.samples - inks)
     planes = _planes(content, page, layout)
@@ -275,7 +275,7 @@ def _by_sample(
     return deep_picture((layout.width, layout.height), shown_inks, profile, read_rows, reduction)
 
 
-def _check_samples(page: Directory, layout: Layout, photometric: int) -> None:
+def _check_samples(page: Directory, layout: SampleLayout, photometric: int) -> None:
     """Raise NotSupported for samples whose range or meaning is not known."""
     formats = set(page.numbers(SAMPLE_FORMAT, UNSIGNED))
     if FLOAT in formats:
@@ -310,14 +310,14 @@ def _alpha(page: Directory, extra: int) -> tuple[int | None, bool]:
     return None, False
 
 
-def _samples(planes: Sequence[Image.Image], top: int, bottom: int, page: Directory, layout: Layout) -> Samples:
+def _samples(planes: Sequence[Image.Image], top: int, bottom: int, page: Directory, layout: SampleLayout) -> Samples:
     """Return the samples (bottom - top, width, samples) of some rows."""
     shape = (bottom - top, layout.across, layout.row_bytes)
     rows = [np.asarray(plane.crop((0, top, plane.width, bottom))).reshape(shape) for plane in planes]
     return np.concatenate([_unpack(plane, page, layout) for plane in rows], axis=2)
 
 
-def _unpack(plane: NDArray[np.uint8], page: Directory, layout: Layout) -> Samples:
+def _unpack(plane: NDArray[np.uint8], page: Directory, layout: SampleLayout) -> Samples:
     """Return the samples (rows, width, per_block) in the bytes (rows, across, row_bytes) of a plane."""
     rows, bits = len(plane), layout.bits
     shape = (rows, layout.across, layout.block_width, layout.per_block)
@@ -372,14 +372,14 @@ def _lab(values: Samples, photometric: int) -> NDArray[np.uint8]:
 
 def _ycbcr(content: bytes, page: Directory) -> Image.Image:
     """Decode brightness and colour differences without subsampling, in the form of JPEG."""
-    layout = _layout(page)
+    layout = _sample_layout(page)
     _check_ycbcr(page, layout)
     planes = _planes(content, page, layout)
     values = _samples(planes, 0, layout.height, page, layout)
     return Image.frombytes("YCbCr", (layout.width, layout.height), values.tobytes()).convert("RGB")
 
 
-def _check_ycbcr(page: Directory, layout: Layout) -> None:
+def _check_ycbcr(page: Directory, layout: SampleLayout) -> None:
     if page.numbers(YCBCR_SUBSAMPLING, 2, 2) != (1, 1):
         raise NotSupported("TIFF with subsampled colour differences and without JPEG compression")
     if (layout.bits, layout.samples) != (8, 3) or _predictor(page) not in (1, 2):
