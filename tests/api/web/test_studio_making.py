@@ -178,8 +178,7 @@ def test_the_maps_of_a_material_are_learned_together_and_each_is_shown(studio: S
     assert page.locator(".results li .hint").all_inner_texts() == ["albedo", "normal"]
     page.click(".results li:nth-child(2) a")
     page.click("button:text-is('Beside')")
-    original = page.locator(".beside img").first
-    assert str(original.get_attribute("src")).endswith("/images/1")
+    page.wait_for_selector(".beside figcaption:text-is('wood_n.png as the model saw it, 32 × 32')")
     assert page.locator(".viewer-aside :text-is('Variations'), .viewer-aside :text-is('Fill in')").count() == 0
     model_id = str(studio.service.http.get("/v1/models").json()["data"][0]["id"])
     studio.open("make", f"sample?model={model_id}")
@@ -665,8 +664,22 @@ def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, lear
     studio.page.click("[aria-label^='Pixel for pixel']")
     assert studio.page.locator(".zoomed").evaluate(size) == [48, 48]
     studio.page.click("button:text-is('Slider')")
-    studio.page.get_by_label("How much of your photograph is shown").fill("30")
-    assert "inset(0px 0px 0px 30%)" in studio.page.locator(".slider img").last.evaluate("(one) => one.style.clipPath")
+    studio.page.get_by_label("How much of your photograph is shown").fill("0")
+    edges = "([photo, made]) => [photo, made].map((one) => getComputedStyle(one.parentElement).clipPath)"
+    layers = studio.page.locator(".slider .zoomed")
+    assert layers.evaluate_all(edges) == ["inset(0px calc(100% - 22px) 0px 0px)", "inset(0px 0px 0px calc(0% + 22px))"]
+    side = learned["params"]["image_size"]  # of the photograph as the model saw it, which is beside it pixel for pixel
+    sizes = "(all) => all.map((one) => [one.offsetWidth, one.offsetHeight])"
+    assert layers.evaluate_all(sizes) == [[side, side], [48, 32]]
+    studio.page.click("button:text-is('Beside')")
+    studio.page.click("[aria-label='Larger']")
+    percent = int(studio.page.inner_text(".zoom-tools output").removesuffix(" %"))
+    (wide, high), made = studio.page.locator(".beside .zoomed.pixelated").evaluate_all(sizes)
+    assert (wide, high, *made) == pytest.approx([one * percent / 100 for one in (side, side, 48, 32)], abs=1)
+    area, after = (studio.page.locator(one).bounding_box() for one in (".viewer-look", ".turn.after"))
+    assert area
+    assert after
+    assert area["x"] + area["width"] <= after["x"]  # the arrow covers no picture
     studio.page.keyboard.press("Escape")
     studio.page.wait_for_selector(".viewer", state="detached")
     studio.page.click(".results li:nth-child(2) a")
@@ -722,7 +735,7 @@ def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
         )
         studio.open("jobs", job_id)
         studio.page.wait_for_selector(".results li:nth-child(2)")
-        studio.page.wait_for_selector(".given img")
+        studio.page.wait_for_selector(".given .ground:not(.checker) img")
         assert lost
         assert studio.service.job(job_id)["status"] == "running"
         studio.service.cancel(job_id)
@@ -1056,6 +1069,7 @@ def test_what_is_brushed_over_is_filled_in_and_the_rest_kept(studio: Studio, lea
     (found,) = job["metrics"]["inpaintings"]
     assert 0 < found["unknown_fraction"] < 0.1
     assert job["model_id"] == twin
+    studio.page.wait_for_selector(".given .checker img")  # the picture with its hole
     studio.service.http.delete(f"/v1/models/{twin}").raise_for_status()
 
 

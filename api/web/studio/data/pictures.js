@@ -1,6 +1,8 @@
 // The pictures that jobs made, and the photographs to hold beside them.
 
 import { ifThere } from "../api.js";
+import { drawCovering, pngOf } from "../canvas.js";
+import { isOpaque } from "./fit.js";
 import { givenName, isOfPatches, modelOf } from "./models.js";
 import { nameAfter } from "./names.js";
 import { artifactsChanged, loadJob, order, peek } from "./jobs.js";
@@ -48,6 +50,21 @@ export async function originalOf(job, name) {
   if (job.kind === "inpaint") return await imageOf(job.dataset_id, Math.floor(Number(number) / job.params.count));
   const trained = await trainingJob(job.model_id);
   return trained ? await imageOf(trained.dataset_id, 0, roleOf({ name })) : null;
+}
+
+// The size at which the model saw the picture that a result is compared with: that of the result if it is made of that
+// picture, else of those that the model learned from.
+export function sizeSeen({ kind, params, model_id }, { name, width, height }) {
+  if (["inpaint", "reconstruct"].includes(kind) || name.startsWith("reconstructed")) return [width, height];
+  const side = (kind === "train" ? params : modelOf(model_id).params).image_size;
+  return [side, side];
+}
+
+// A picture of the user as the model saw it: {src, width, height, transparent}. src: a blob's address, to be revoked.
+export async function asSeen({ url }, [width, height]) {
+  const canvas = document.createElement("canvas");
+  drawCovering(canvas, await loaded(url), [width, height], null);
+  return { src: URL.createObjectURL(await pngOf(canvas)), width, height, transparent: !isOpaque(canvas) };
 }
 
 export async function trainingJob(modelId) {

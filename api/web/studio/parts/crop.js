@@ -1,7 +1,8 @@
 // A picture as the model will see it: its middle, at the size that is read; its transparent parts on white, or left out.
 
 import { drawCovering, middleOf, shrunk } from "../canvas.js";
-import { html, useEffect, useRef } from "../ui.js";
+import { isOpaque } from "../data/fit.js";
+import { html, useEffect, useRef, useSignal } from "../ui.js";
 
 // Draw without what is left out of learning, alpha below 128. Returns whether anything is.
 function drawKnown(canvas, source, size) {
@@ -35,6 +36,7 @@ const FRAMED_SIDE = 640; // pixels
 // The whole picture, of this width and height. cut: what is not in its middle square is dimmed.
 export function CropFrame({ source, width, height, alt, cut = true }) {
   const ref = useRef();
+  const opaque = useSignal(true);
   const [wide, high] = shrunk([width, height], FRAMED_SIDE);
   useEffect(() => {
     if (!source) return;
@@ -44,6 +46,7 @@ export function CropFrame({ source, width, height, alt, cut = true }) {
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.drawImage(source, 0, 0, canvas.width, canvas.height);
+    opaque.value = isOpaque(canvas);
     if (!cut) return;
     context.fillStyle = "rgba(20, 22, 24, .62)";
     const outside = new Path2D();
@@ -51,5 +54,5 @@ export function CropFrame({ source, width, height, alt, cut = true }) {
     outside.rect(...middleOf([canvas.width, canvas.height], [1, 1]));
     context.fill(outside, "evenodd");
   }, [source, cut]);
-  return html`<canvas ref=${ref} class="crop-frame checker" role="img" aria-label=${alt} width=${wide} height=${high}></canvas>`;
+  return html`<canvas ref=${ref} class="crop-frame ${opaque.value ? "" : "checker"}" role="img" aria-label=${alt} width=${wide} height=${high}></canvas>`;
 }

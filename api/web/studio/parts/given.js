@@ -4,6 +4,7 @@ import { ifThere, patiently } from "../api.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { datasetOf, thumbnail } from "../data/datasets.js";
 import { modelName, modelOf } from "../data/models.js";
+import { isOpaque } from "../data/fit.js";
 import { count } from "../format.js";
 import { inBackground } from "./notices.js";
 import { Thumb } from "./picture.js";
@@ -47,7 +48,13 @@ function GivenSet({ id, title }) {
     ${set.value && html`
       <ul class="row">
         ${set.value.images.slice(0, SHOWN).map((one) => html`
-          <li key=${one.index}><a class="tile" href=${one.url} target="_blank" rel="noopener" title=${`${one.filename}, ${one.width} × ${one.height}`} aria-label=${`${one.filename}, ${one.width} by ${one.height} pixels, ${title}`}><span class="checker"><${Thumb} src=${thumbnail(one)} of=${one} shaped /></span></a></li>`)}
+          <li key=${one.index}><a class="tile" href=${one.url} target="_blank" rel="noopener" title=${`${one.filename}, ${one.width} × ${one.height}`} aria-label=${`${one.filename}, ${one.width} by ${one.height} pixels, ${title}`}><${OnGround} picture=${one} /></a></li>`)}
         ${more > 0 && html`<li class="hint">and ${count(more, "more", "more")}</li>`}
       </ul>`}`;
+}
+
+// A small picture, on a chequered ground if parts of it are transparent.
+function OnGround({ picture }) {
+  const opaque = useSignal(true);
+  return html`<span class="ground ${opaque.value ? "" : "checker"}"><${Thumb} src=${thumbnail(picture)} of=${picture} shaped onLoad=${({ target }) => { opaque.value = isOpaque(target); }} /></span>`;
 }

@@ -4,12 +4,12 @@ import { patiently } from "../api.js";
 import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { link, replace } from "../router.js";
 import { isFixedSize, isOfMaterial, isOfPatches, modelOf } from "../data/models.js";
-import { addressOf, originalOf, resultsOf } from "../data/pictures.js";
+import { addressOf, asSeen, originalOf, resultsOf, sizeSeen } from "../data/pictures.js";
 import { again, followIn, hasMoreLikeThis, moreLikeThis, variationsOf } from "./job-actions.js";
 import { Icon } from "./icon.js";
 import { JobSettings } from "./job-settings.js";
 import { attempt, inBackground } from "./notices.js";
-import { ZoomArea } from "./zoom-area.js";
+import { useZoom, ZoomArea, ZoomTools } from "./zoom-area.js";
 import { Slider } from "./slider.js";
 
 export function Viewer({ job, name, close }) {
@@ -40,7 +40,6 @@ export function Viewer({ job, name, close }) {
     };
   }, [job.id, name, model?.id]); // the model may be read after the job
   if (!artifact) return null;
-  const src = addressOf(artifact);
   const keys = (event) => {
     if (event.target.matches("input")) return;
     if (event.key === "ArrowLeft" && !event.target.closest(".zoom-area")) step(-1);
@@ -62,14 +61,7 @@ export function Viewer({ job, name, close }) {
       </div>
       <div class="viewer-body">
         <div class="viewer-stage">
-          ${mode.value === "tiles" ? html`<${ZoomArea} key="tiles" src=${src} width=${artifact.width} height=${artifact.height} tiles=${3} label=${`${name}, laid three by three`} />`
-            : mode.value === "slider" && original.value ? html`<${Slider} picture=${src} photo=${original.value.url} width=${artifact.width} height=${artifact.height} />`
-            : mode.value === "beside" && original.value ? html`
-              <div class="beside">
-                <figure><img src=${original.value.url} alt="Your photograph" /><figcaption>your picture</figcaption></figure>
-                <figure><img src=${src} alt=${name} /><figcaption>${name}</figcaption></figure>
-              </div>`
-            : html`<${ZoomArea} key=${name} src=${src} width=${artifact.width} height=${artifact.height} label=${name} />`}
+          <${Look} key=${name} job=${job} artifact=${artifact} original=${original.value} mode=${mode.value} />
           ${results.length > 1 && html`
             <button type="button" class="turn before" aria-label="The picture before" disabled=${at === 0} onClick=${() => step(-1)}><${Icon} name="back" /></button>
             <button type="button" class="turn after" aria-label="The next picture" disabled=${at === results.length - 1} onClick=${() => step(1)}><${Icon} name="next" /></button>`}
@@ -87,4 +79,50 @@ export function Viewer({ job, name, close }) {
         </aside>
       </div>
     </dialog>`;
+}
+
+// The picture in one of the ways to look at it.
+function Look({ job, artifact, original, mode }) {
+  const zoom = useZoom();
+  const { name, width, height } = artifact;
+  const picture = { src: addressOf(artifact), width, height };
+  const compared = original && (mode === "slider" || mode === "beside");
+  return html`
+    <div class="viewer-look">
+      ${mode === "tiles" ? html`<${ZoomArea} key="tiles" pictures=${[picture]} tiles=${3} label=${`${name}, laid three by three`} zoom=${zoom} />`
+        : compared ? html`<${Compared} key=${original.url} picture=${picture} name=${name} original=${original} size=${sizeSeen(job, artifact)} mode=${mode} zoom=${zoom} />`
+        : html`<${ZoomArea} key="look" pictures=${[picture]} label=${name} zoom=${zoom} />`}
+    </div>
+    <${ZoomTools} zoom=${zoom} />`;
+}
+
+// A picture and the photograph that belongs to it, at the size at which the model saw it, pixel for pixel.
+function Compared({ picture, name, original, size, mode, zoom }) {
+  const photo = useSeen(original, size);
+  if (!photo) return html`<p class="hint" role="status">Reading your picture</p>`;
+  const frame = [Math.max(picture.width, photo.width), Math.max(picture.height, photo.height)];
+  if (mode === "slider") return html`<${Slider} picture=${picture} photo=${photo} frame=${frame} label=${`${name} over your picture`} zoom=${zoom} />`;
+  const figure = (one, label, caption) => html`<figure><${ZoomArea} pictures=${[one]} frame=${frame} label=${label} zoom=${zoom} /><figcaption>${caption}</figcaption></figure>`;
+  return html`
+    <div class="beside">
+      ${figure(photo, `${original.filename}, your picture`, `${original.filename} as the model saw it, ${photo.width} × ${photo.height}`)}
+      ${figure(picture, name, `${name}, ${picture.width} × ${picture.height}`)}
+    </div>`;
+}
+
+function useSeen(original, size) {
+  const seen = useSignal(null);
+  useEffect(() => {
+    let ended = false;
+    inBackground(async () => {
+      const made = await asSeen(original, size);
+      if (ended) URL.revokeObjectURL(made.src);
+      else seen.value = made;
+    });
+    return () => {
+      ended = true;
+      if (seen.peek()) URL.revokeObjectURL(seen.peek().src);
+    };
+  }, [original.url, ...size]);
+  return seen.value;
 }

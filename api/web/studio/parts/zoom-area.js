@@ -1,79 +1,104 @@
 // A picture that can be enlarged to its pixels and moved: by wheel, by two fingers, by dragging and by keys.
 
-import { html, useEffect, useRef, useSignal } from "../ui.js";
+import { html, signal, useEffect, useMemo, useRef } from "../ui.js";
 import { Icon } from "./icon.js";
 
 const MOST = 32;
 const STEP = 1.25;
 const PAN = 60; // pixels that an arrow key moves
 
-// tiles: how often the picture is laid in each direction. scale, offset: signals that several areas may share.
-export function ZoomArea({ src, width, height, tiles = 1, label, ...shared }) {
+// How large pictures are shown, and where. Areas that share one show theirs alike.
+class Zoom {
+  scale = signal(null); // screen pixels for each of the picture's; null fits it in
+  offset = signal({ x: 0, y: 0 }); // of its middle from the area's, in screen pixels
+  fitted = signal(1); // the scale that fits it in
+
+  get now() {
+    return this.scale.value ?? this.fitted.value;
+  }
+
+  by(factor, at = { x: 0, y: 0 }) {
+    const before = this.scale.peek() ?? this.fitted.peek();
+    const next = Math.min(Math.max(before * factor, this.fitted.peek() / 2), MOST);
+    const { x, y } = this.offset.peek();
+    this.offset.value = { x: at.x - (at.x - x) * (next / before), y: at.y - (at.y - y) * (next / before) };
+    this.scale.value = next;
+  }
+
+  move(x, y) {
+    this.offset.value = { x: this.offset.peek().x + x, y: this.offset.peek().y + y };
+  }
+
+  to(scale) {
+    this.scale.value = scale;
+    this.offset.value = { x: 0, y: 0 };
+  }
+
+  fit() {
+    this.to(null);
+  }
+
+  exact() {
+    this.to(1 / devicePixelRatio);
+  }
+}
+
+export const useZoom = () => useMemo(() => new Zoom(), []);
+
+// pictures: [{src, width, height, transparent, clip}] that lie on each other with the same middle; clip: of the area.
+// frame: [width, height] in the pictures' pixels that is fitted in, by default the first of them. tiles: how often each is
+// laid in each direction.
+export function ZoomArea({ pictures, frame = [pictures[0].width, pictures[0].height], tiles = 1, label, zoom }) {
   const ref = useRef();
-  const own = { scale: useSignal(null), offset: useSignal({ x: 0, y: 0 }) };
-  const scale = shared.scale ?? own.scale; // screen pixels for each of the picture's; null fits it in
-  const offset = shared.offset ?? own.offset;
-  const fitted = useSignal(1);
+  const [width, height] = frame;
   useEffect(() => {
     const observer = new ResizeObserver(() => {
       if (!ref.current) return;
       const { clientWidth, clientHeight } = ref.current;
       const fit = Math.min(clientWidth / (width * tiles), clientHeight / (height * tiles));
-      fitted.value = fit >= 1 ? Math.max(Math.floor(fit), 1) : fit; // whole pixels are sharp
+      zoom.fitted.value = fit >= 1 ? Math.max(Math.floor(fit), 1) : fit; // whole pixels are sharp
     });
     observer.observe(ref.current);
     return () => observer.disconnect();
   }, [width, height, tiles]);
-  const now = scale.value ?? fitted.value;
-  const zoom = (factor, at = { x: 0, y: 0 }) => {
-    const next = Math.min(Math.max((scale.peek() ?? fitted.peek()) * factor, fitted.peek() / 2), MOST);
-    const ratio = next / (scale.peek() ?? fitted.peek());
-    const { x, y } = offset.peek();
-    offset.value = { x: at.x - (at.x - x) * ratio, y: at.y - (at.y - y) * ratio };
-    scale.value = next;
-  };
-  const move = (x, y) => {
-    offset.value = { x: offset.peek().x + x, y: offset.peek().y + y };
-  };
-  const fit = () => {
-    scale.value = null;
-    offset.value = { x: 0, y: 0 };
-  };
-  const exact = () => {
-    scale.value = 1 / devicePixelRatio;
-    offset.value = { x: 0, y: 0 };
-  };
-  useGestures(ref, zoom, move);
+  useGestures(ref, zoom);
   const keys = (event) => {
     const actions = {
-      "+": () => zoom(STEP), "=": () => zoom(STEP), "-": () => zoom(1 / STEP), 0: fit, 1: exact,
-      ArrowLeft: () => move(PAN, 0), ArrowRight: () => move(-PAN, 0), ArrowUp: () => move(0, PAN), ArrowDown: () => move(0, -PAN),
+      "+": () => zoom.by(STEP), "=": () => zoom.by(STEP), "-": () => zoom.by(1 / STEP), 0: () => zoom.fit(), 1: () => zoom.exact(),
+      ArrowLeft: () => zoom.move(PAN, 0), ArrowRight: () => zoom.move(-PAN, 0), ArrowUp: () => zoom.move(0, PAN), ArrowDown: () => zoom.move(0, -PAN),
     };
     if (!actions[event.key] || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     actions[event.key]();
   };
-  const style = {
-    width: `${width * tiles * now}px`,
-    height: `${height * tiles * now}px`,
-    transform: `translate(-50%, -50%) translate(${offset.value.x}px, ${offset.value.y}px)`,
-    backgroundImage: `url("${src}")`,
-    backgroundSize: `${width * now}px ${height * now}px`,
-  };
   return html`
-    <div ref=${ref} class="zoom-area checker" tabindex="0" role="application" aria-label=${`${label}. Plus and minus enlarge it, arrows move it, 1 shows its pixels as they are, 0 fits it in.`} onKeyDown=${keys} onDblClick=${fit}>
-      <div class="zoomed ${now * devicePixelRatio >= 2 ? "pixelated" : ""}" style=${style}></div>
-    </div>
-    <div class="zoom-tools" role="group" aria-label="Size on the screen">
-      <button type="button" class="bare" aria-label="Smaller" onClick=${() => zoom(1 / STEP)}><${Icon} name="minus" /></button>
-      <output>${Math.round(now * devicePixelRatio * 100)} %</output>
-      <button type="button" class="bare" aria-label="Larger" onClick=${() => zoom(STEP)}><${Icon} name="plus" /></button>
-      <button type="button" class="bare" aria-label="Pixel for pixel, 1:1" onClick=${exact}>1:1</button>
-      <button type="button" class="bare" aria-label="Fit in" onClick=${fit}><${Icon} name="fit" /></button>
+    <div ref=${ref} class="zoom-area" tabindex="0" role="application" aria-label=${`${label}. Plus and minus enlarge it, arrows move it, 1 shows its pixels as they are, 0 fits it in.`} onKeyDown=${keys} onDblClick=${() => zoom.fit()}>
+      ${pictures.map((one) => html`<div key=${one.src} class="zoom-layer" style=${{ clipPath: one.clip }}><div class="zoomed ${zoom.now * devicePixelRatio >= 2 ? "pixelated" : ""}" style=${placed(one, tiles, zoom)}></div></div>`)}
     </div>`;
 }
 
-function useGestures(ref, zoom, move) {
+const CHECKERED = ", var(--checker) 0 0 / 20px 20px";
+
+function placed({ src, width, height, transparent }, tiles, zoom) {
+  const { now, offset: { value: { x, y } } } = zoom;
+  return {
+    width: `${width * tiles * now}px`,
+    height: `${height * tiles * now}px`,
+    transform: `translate(-50%, -50%) translate(${x}px, ${y}px)`,
+    background: `url("${src}") 0 0 / ${width * now}px ${height * now}px${transparent ? CHECKERED : ""}`,
+  };
+}
+
+export const ZoomTools = ({ zoom }) => html`
+  <div class="zoom-tools" role="group" aria-label="Size on the screen">
+    <button type="button" class="bare" aria-label="Smaller" onClick=${() => zoom.by(1 / STEP)}><${Icon} name="minus" /></button>
+    <output>${Math.round(zoom.now * devicePixelRatio * 100)} %</output>
+    <button type="button" class="bare" aria-label="Larger" onClick=${() => zoom.by(STEP)}><${Icon} name="plus" /></button>
+    <button type="button" class="bare" aria-label="Pixel for pixel, 1:1" onClick=${() => zoom.exact()}>1:1</button>
+    <button type="button" class="bare" aria-label="Fit in" onClick=${() => zoom.fit()}><${Icon} name="fit" /></button>
+  </div>`;
+
+function useGestures(ref, zoom) {
   useEffect(() => {
     const area = ref.current;
     const fingers = new Map();
@@ -87,7 +112,7 @@ function useGestures(ref, zoom, move) {
     };
     const wheel = (event) => {
       event.preventDefault();
-      zoom(Math.exp(-event.deltaY / 400), middle(event));
+      zoom.by(Math.exp(-event.deltaY / 400), middle(event));
     };
     const down = (event) => {
       area.setPointerCapture(event.pointerId);
@@ -98,8 +123,8 @@ function useGestures(ref, zoom, move) {
       if (!before) return;
       const wide = fingers.size === 2 ? spread() : 0;
       fingers.set(event.pointerId, event);
-      if (fingers.size === 1) move(event.clientX - before.clientX, event.clientY - before.clientY);
-      else if (wide) zoom(spread() / wide, middle(event));
+      if (fingers.size === 1) zoom.move(event.clientX - before.clientX, event.clientY - before.clientY);
+      else if (wide) zoom.by(spread() / wide, middle(event));
     };
     const up = (event) => fingers.delete(event.pointerId);
     const wired = { wheel, pointerdown: down, pointermove: drag, pointerup: up, pointercancel: up };

@@ -1,33 +1,36 @@
 // Two pictures side by side; both are enlarged and moved together.
 
 import { patiently } from "../api.js";
-import { html, useEffect, useSignal } from "../ui.js";
+import { html, useEffect } from "../ui.js";
 import { link } from "../router.js";
 import { jobOf, loadJob } from "../data/jobs.js";
 import { addressOf } from "../data/pictures.js";
 import { Icon } from "../parts/icon.js";
 import { inBackground } from "../parts/notices.js";
-import { ZoomArea } from "../parts/zoom-area.js";
+import { useZoom, ZoomArea, ZoomTools } from "../parts/zoom-area.js";
 
 export function Beside({ parts: [oneJob, oneName, otherJob, otherName] }) {
-  const scale = useSignal(null);
-  const offset = useSignal({ x: 0, y: 0 });
+  const zoom = useZoom();
   const sides = [[oneJob, oneName], [otherJob, otherName]];
   useEffect(() => {
     for (const [id] of sides) if (!jobOf(id).peek()) inBackground(() => patiently(() => loadJob(id)));
   }, [oneJob, otherJob]);
+  const artifacts = sides.map(([id, name]) => jobOf(id).value?.artifacts.find((one) => one.name === name));
+  const frame = ["width", "height"].map((side) => Math.max(...artifacts.map((one) => one?.[side] ?? 1)));
   return html`
     <a class="back" href=${link("gallery")}><${Icon} name="back" />Gallery</a>
     <header class="view-head"><h1 tabindex="-1">Side by side</h1></header>
     <div class="beside-areas">
       ${sides.map(([id, name], index) => {
-        const artifact = jobOf(id).value?.artifacts.find((one) => one.name === name);
+        const artifact = artifacts[index];
         if (!artifact) return html`<p key=${index} class="hint" role="status">Reading the picture</p>`;
         return html`
           <figure key=${index}>
-            <div class="beside-area"><${ZoomArea} src=${addressOf(artifact)} width=${artifact.width} height=${artifact.height} label=${name} scale=${scale} offset=${offset} /></div>
+            <div class="beside-area"><${ZoomArea} pictures=${[shown(artifact)]} frame=${frame} label=${name} zoom=${zoom} /><${ZoomTools} zoom=${zoom} /></div>
             <figcaption class="row"><a href=${link("jobs", id, name)}>${name}</a><span class="hint">${artifact.width} × ${artifact.height}, seed ${String(jobOf(id).value.params.seed ?? "none")}</span></figcaption>
           </figure>`;
       })}
     </div>`;
 }
+
+const shown = (artifact) => ({ src: addressOf(artifact), width: artifact.width, height: artifact.height });
