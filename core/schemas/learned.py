@@ -74,11 +74,16 @@ def learned_of(info: ValidationInfo) -> LearnedSettings | None:
     return learned
 
 
+def unstable_from(reference_std: float) -> float:
+    """Return the ε from which on the Langevin dynamics diverges: 2σ, for each pixel of the reference alone."""
+    return 2 * reference_std
+
+
 def stable_step(step_size: float, info: ValidationInfo) -> float:
     """Check that ε is below 2σ of the model. Raises ValueError if not, because the Langevin dynamics would diverge."""
     learned = learned_of(info)
-    if learned is not None and step_size >= 2 * learned.reference_std:
-        raise ValueError(f"must be below 2 x the model's reference_std = {2 * learned.reference_std:g}")
+    if learned is not None and step_size >= (limit := unstable_from(learned.reference_std)):
+        raise ValueError(f"must be below 2 x the model's reference_std = {limit:g}")
     return step_size
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from core.schemas.geometry import Boundary, receptive_field, total_stride
-from core.schemas.learned import LearnedSize
+from core.schemas.learned import LearnedSize, unstable_from
 from core.schemas.net import LayerParams, Top, check_net
 from core.schemas.orientations import (
     ANY_ANGLE,
@@ -332,10 +332,8 @@ class LearningParams(LearningStages, LearnedSize):
     @classmethod
     def _stable(cls, step_size: float, info: ValidationInfo) -> float:
         reference_std = info.data.get("reference_std")
-        if reference_std is not None and step_size >= 2 * reference_std:
-            raise ValueError(
-                f"must be below 2 x reference_std = {2 * reference_std:g}, or the Langevin dynamics diverges"
-            )
+        if reference_std is not None and step_size >= (limit := unstable_from(reference_std)):
+            raise ValueError(f"must be below 2 x reference_std = {limit:g}, or the Langevin dynamics diverges")
         return step_size
 
     @field_validator("num_chains", "batch_size")
