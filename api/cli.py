@@ -16,7 +16,7 @@ from api.commands.doctor import doctor
 from api.commands.exit_codes import output_errors_as_exit_codes
 from api.commands.listing import AsJson
 from api.commands.options import DataDir
-from core.runtime.log_format import is_json
+from core.runtime.log_format import asked_for_json, is_json
 from core.runtime.startup import exit_if_refused, print_refusal
 from core.schemas.jobs import Queue
 from core.version import VERSION
@@ -33,6 +33,7 @@ app = typer.Typer(
 PROGRAM = "genconvnet"
 MADE = "Models, jobs and pictures"
 ON_THIS_MACHINE = "Run and look after a service on this machine"
+LOGGING = (["serve"], ["api"], ["worker"])  # commands whose standard error is a log
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [GENCONVNET_HOST, default 127.0.0.1]")]
 Port = Annotated[
@@ -51,7 +52,7 @@ for group in (jobs.app, models.app, datasets.app, presets.app):
     app.add_typer(group, rich_help_panel=MADE)
 
 
-@app.command(rich_help_panel=ON_THIS_MACHINE)
+@app.command(epilog="Example: genconvnet serve --port 8000 --data-dir pictures", rich_help_panel=ON_THIS_MACHINE)
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
     """Run everything on this machine: broker, workers and API. Ctrl-C stops it; no accepted job is lost."""
     from api.embedded.serve import serve as run
@@ -65,14 +66,14 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, withou
     run(settings, broker_url)
 
 
-@app.command(rich_help_panel=ON_THIS_MACHINE)
+@app.command(epilog="Example: genconvnet api --host 0.0.0.0 --port 8000", rich_help_panel=ON_THIS_MACHINE)
 def api(host: Host = None, port: Port = None, data_dir: DataDir = None, without_keys: WithoutKeys = None) -> None:
     """Run only the API, for deployments. Settings: GENCONVNET_* variables."""
     settings = _settings(host, port, data_dir, without_keys)
     _replace_process("api", [], settings)
 
 
-@app.command(rich_help_panel=ON_THIS_MACHINE)
+@app.command(epilog="Example: genconvnet worker --queue train", rich_help_panel=ON_THIS_MACHINE)
 def worker(
     queue: Annotated[Queue, typer.Option(help="Which jobs to run: train (long) or sample (short).")],
     data_dir: DataDir = None,
@@ -81,7 +82,7 @@ def worker(
     _replace_process("worker", [queue.value], _settings(None, None, data_dir))
 
 
-@app.command(rich_help_panel=ON_THIS_MACHINE)
+@app.command(epilog="Example: genconvnet sweep --dry-run", rich_help_panel=ON_THIS_MACHINE)
 def sweep(dry_run: DryRun = False, check: Check = False, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Delete expired jobs, orphaned files and old idempotency keys."""
     from api.commands.sweep import sweep as run
@@ -90,9 +91,13 @@ def sweep(dry_run: DryRun = False, check: Check = False, as_json: AsJson = False
 
 
 app.add_typer(keys.app, name="keys", rich_help_panel=ON_THIS_MACHINE)
-app.command("audit", rich_help_panel=ON_THIS_MACHINE)(audit.show)
-for function in (doctor, backup, restore):
-    app.command(rich_help_panel=ON_THIS_MACHINE)(function)
+for name, function, example in (
+    ("audit", audit.show, "genconvnet audit --limit 100"),
+    ("doctor", doctor, "genconvnet doctor --deep"),
+    ("backup", backup, "genconvnet backup monday.backup"),
+    ("restore", restore, "genconvnet restore monday.backup --data-dir restored"),
+):
+    app.command(name, epilog=f"Example: {example}", rich_help_panel=ON_THIS_MACHINE)(function)
 
 
 def _print_version(asked: bool) -> None:
@@ -111,15 +116,23 @@ def options(
 
 
 def main() -> None:
-    with exit_if_refused(PROGRAM), output_errors_as_exit_codes(PROGRAM):
-        if not is_json():
+    """Run the command that the process was started with.
+
+    Errors are sentences for people, in a line of JSON if --json or GENCONVNET_LOG_FORMAT asks for it. What serve, api
+    and worker say when they cannot start belongs to their logs, and has their form.
+    """
+    words = sys.argv[1:]
+    as_json = "--json" in words or asked_for_json()
+    as_logs = as_json or (words[:1] in LOGGING and is_json())
+    with exit_if_refused(PROGRAM, as_json=as_logs), output_errors_as_exit_codes(PROGRAM, as_json=as_json):
+        if not as_json and sys.stderr.isatty():
             app(prog_name=PROGRAM)
         else:
-            raise SystemExit(_with_errors_as_lines())
+            raise SystemExit(_with_errors_as_lines(as_json=as_json))
 
 
-def _with_errors_as_lines() -> int:
-    """Run the command and return its exit code; print wrong use as one line, as the logs are."""
+def _with_errors_as_lines(*, as_json: bool) -> int:
+    """Run the command and return its exit code; print wrong use as one line."""
     try:
         return app(prog_name=PROGRAM, standalone_mode=False) or 0
     except typer.Abort:
@@ -127,7 +140,7 @@ def _with_errors_as_lines() -> int:
     except typer.TyperException as error:
         if sentence := error.format_message():  # none if there were no arguments: then help was printed
             context = getattr(error, "ctx", None)
-            print_refusal(f"{PROGRAM if context is None else context.command_path}: {sentence}")
+            print_refusal(f"{PROGRAM if context is None else context.command_path}: {sentence}", as_json=as_json)
         return error.exit_code
 
 

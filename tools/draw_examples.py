@@ -1,9 +1,11 @@
 """Draw the pictures that the page offers to begin with: `python tools/draw_examples.py`.
 
-The paving and the gravel are photographs of scikit-image; the others are drawn here, the same each time.
+The paving and the gravel are photographs of scikit-image, the maps of stones come from examples/material.py; the others
+are drawn here, the same each time.
 """
 
 import math
+import runpy
 import shutil
 from pathlib import Path
 
@@ -25,6 +27,8 @@ def main() -> None:
     gravel.save(FOLDER / "gravel.jpg", quality=84)
     cobbles(256).save(FOLDER / "cobbles.png")
     cloth(192).save(FOLDER / "cloth.png")
+    for role, picture in runpy.run_path(str(ROOT / "examples/material.py"))["draw"](128).items():
+        picture.save(FOLDER / f"stones-{role}.png", optimize=True)
     random = np.random.default_rng(7)
     for index in range(12):
         fish(random).save(FOLDER / f"fish-{index + 1:02d}.png")

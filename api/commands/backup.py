@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from api.commands.listing import AsJson, print_json
 from api.commands.options import DataDir
 from api.embedded.attached import LOCK
 from core.runtime.startup import prepare_folder
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from core.runtime.settings import Settings
 
 
-def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")], data_dir: DataDir = None) -> None:
+def backup(
+    file: Annotated[Path, typer.Argument(help="Archive to write.")], as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
     """Write the database and all files to one archive. The service may keep running."""
     from obstore.exceptions import BaseError
 
@@ -38,13 +41,17 @@ def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")], data
         _fail("backup", str(error))
     finally:
         database.dispose()
-    typer.echo(f"{file}: {summary.rows} rows, {summary.files} files")
+    if as_json:
+        print_json({"file": str(file), "rows": summary.rows, "files": summary.files})
+    else:
+        typer.echo(f"{file}: {summary.rows} rows, {summary.files} files")
 
 
 def restore(
     file: Annotated[
         typer.FileBinaryRead, typer.Argument(help="Archive made by `genconvnet backup`; - for standard input.")
     ],
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Restore an archive into an empty database and an empty file storage."""
@@ -76,7 +83,10 @@ def restore(
             )
         finally:
             database.dispose()
-    typer.echo(f"{file.name}: {summary.rows} rows and {summary.files} files were restored")
+    if as_json:
+        print_json({"file": file.name, "rows": summary.rows, "files": summary.files})
+    else:
+        typer.echo(f"{file.name}: {summary.rows} rows and {summary.files} files were restored")
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def code_of_interrupt(interrupt: KeyboardInterrupt) -> ExitCode:
 
 
 @contextmanager
-def output_errors_as_exit_codes(program: str) -> Iterator[None]:
+def output_errors_as_exit_codes(program: str, *, as_json: bool = False) -> Iterator[None]:
     """Exit with OUTPUT_CLOSED if standard output was closed early, and say in one line if it cannot be written."""
     output = sys.stdout
     before = _file_of(output)
@@ -76,7 +76,7 @@ def output_errors_as_exit_codes(program: str) -> Iterator[None]:
             if isinstance(failure, BrokenPipeError) or (failure is None and closed):
                 raise SystemExit(ExitCode.OUTPUT_CLOSED) from None
         if failure is not None:
-            print_refusal(f"{program}: standard output: {failure.strerror}")
+            print_refusal(f"{program}: standard output: {failure.strerror}", as_json=as_json)
             raise SystemExit(ExitCode.WRONG_USE) from None
 
 

@@ -44,7 +44,7 @@ Steps = Annotated[int | None, typer.Option(help="Langevin steps for each picture
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     for kind, function, example in (
-        (JobKind.TRAIN, train, "genconvnet train brick.jpg --preset texture --out brick"),
+        (JobKind.TRAIN, train, "genconvnet train brick.jpg --preset photo --out brick"),
         (JobKind.SAMPLE, sample, "genconvnet sample model_… --count 2 --width 1024 --height 512 --tileable"),
         (JobKind.RECONSTRUCT, reconstruct, "genconvnet reconstruct model_… face.png --mode attractor"),
         (JobKind.INPAINT, inpaint, "genconvnet inpaint model_… damaged.png --count 4"),

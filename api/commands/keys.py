@@ -17,7 +17,7 @@ app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True
 KeyLimit = typer.Option(min=1, help="Overrides the setting of the same name for this key.")
 
 
-@app.command()
+@app.command(epilog="Example: genconvnet keys create ada --expires-days 90")
 def create(
     name: Annotated[str, typer.Argument(help="Name of the key, such as its holder or purpose.")],
     admin: Annotated[bool, typer.Option("--admin", help="Give access to all datasets, jobs and models.")] = False,
@@ -52,7 +52,7 @@ def create(
     )
 
 
-@app.command("list")
+@app.command("list", epilog="Example: genconvnet keys list")
 def listing(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List all keys, including expired and revoked ones, newest first."""
     from api.commands.database import format_time, open_database
@@ -70,12 +70,13 @@ def listing(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     print_table(header, [(*one, *at) for one, at in zip(about, times, strict=True)])
 
 
-@app.command()
+@app.command(epilog="Example: genconvnet keys revoke ada")
 def revoke(
     which: Annotated[
         str,
         typer.Argument(metavar="KEY", help="Its id, its name, its prefix as `keys list` shows it, or the key itself."),
     ],
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Revoke a key. It is refused from the next request on."""
@@ -90,7 +91,10 @@ def revoke(
             typer.secho(f"genconvnet keys revoke: {error}", err=True, fg="red")
             raise typer.Exit(REFUSED) from error
         any_left = keys.any_unrevoked(database)
-    typer.secho(f"revoked {row.id} ({row.name})", err=True)
+    if as_json:
+        print_json(_as_json(row))
+    else:
+        typer.secho(f"revoked {row.id} ({row.name})", err=True)
     if not any_left:
         typer.secho("No key is left: a service that listens only on this machine now needs none.", err=True)
 

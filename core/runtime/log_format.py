@@ -17,6 +17,11 @@ def is_json(log_format: str | None = None) -> bool:
     return chosen == "json" or (chosen != "console" and not sys.stderr.isatty())
 
 
+def asked_for_json() -> bool:
+    """Return True if the environment asks for lines of JSON, also on a terminal."""
+    return os.environ.get(VARIABLE, "").lower() == "json"
+
+
 def json_line(event: str, level: str, **fields: str) -> str:
     """Return a line in the form of the logs, for what is said outside of them."""
     return json.dumps({"event": event, **fields, "level": level, "timestamp": datetime.now(UTC).isoformat()})

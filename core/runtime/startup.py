@@ -16,22 +16,22 @@ class CannotStart(RuntimeError):
 
 
 @contextmanager
-def exit_if_refused(program: str) -> Iterator[None]:
-    """Report a CannotStart on standard error, and raise SystemExit with the exit code REFUSED."""
+def exit_if_refused(program: str, *, as_json: bool | None = None) -> Iterator[None]:
+    """Report a CannotStart as `print_refusal` does, and raise SystemExit with the exit code REFUSED."""
     try:
         yield
     except CannotStart as error:
-        print_refusal(f"{program}: {error}")
+        print_refusal(f"{program}: {error}", as_json=as_json)
         raise SystemExit(REFUSED) from error
 
 
-def print_refusal(message: str) -> None:
-    """Print one line: JSON if the logs are, else text.
+def print_refusal(message: str, *, as_json: bool | None = None) -> None:
+    """Print one line on standard error: JSON, or text. If `as_json` is None, it is JSON if the logs are.
 
     It does not go through the logs, because it may be about their settings.
     """
     line = " ".join(message.split())
-    if log_format.is_json():
+    if log_format.is_json() if as_json is None else as_json:
         line = log_format.json_line("cannot_start", "critical", reason=line)
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

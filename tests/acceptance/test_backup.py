@@ -1,5 +1,6 @@
 """A service is backed up while it learns, and its job goes on elsewhere."""
 
+import json
 import stat
 import subprocess
 import threading
@@ -34,7 +35,7 @@ def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(service: Servi
         service.past_a_checkpoint(job_id)
         uploads.start()
         try:
-            _run("backup", str(tmp_path / "backup"), "--data-dir", str(service.data_dir))
+            printed = _run("backup", str(tmp_path / "backup"), "--json", "--data-dir", str(service.data_dir))
         finally:
             stop.set()
             uploads.join()
@@ -44,8 +45,10 @@ def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(service: Servi
     assert stat.S_IMODE((tmp_path / "backup").stat().st_mode) == 0o600
     elsewhere = tmp_path / "elsewhere"
     with (tmp_path / "backup").open("rb") as archive:
-        command = [GENCONVNET, "restore", "-", "--data-dir", elsewhere / "data"]
-        subprocess.run(command, stdin=archive, timeout=120, check=True)
+        command = [GENCONVNET, "restore", "-", "--json", "--data-dir", elsewhere / "data"]
+        restored = subprocess.run(command, stdin=archive, stdout=subprocess.PIPE, timeout=120, check=True).stdout
+    counts = {name: json.loads(printed)[name] for name in ("rows", "files")}
+    assert json.loads(restored) == {"file": "<stdin>", **counts}
     refused = CliRunner().invoke(app, ["restore", str(tmp_path / "backup"), "--data-dir", str(service.data_dir)])
     assert refused.exit_code == 1
     assert "stop it first" in refused.stderr

@@ -110,16 +110,18 @@ def _leaves(command: Any, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [words] if inner is None else [leaf for name in inner for leaf in _leaves(inner[name], (*words, name))]
 
 
-def test_every_command_of_a_client_has_an_example_that_begins_like_it() -> None:
+def test_every_command_has_an_example_that_begins_like_it_and_can_print_json() -> None:
     import typer
 
-    checked = [words for words in _leaves(typer.main.get_command(app)) if "--server" in _help(words)]
-    assert {words[0] for words in checked} == {
+    every = _leaves(typer.main.get_command(app))
+    assert {words[0] for words in every if "--server" in _help(words)} == {
         *("train", "sample", "reconstruct", "inpaint", "classify", "replay"),
         *("jobs", "models", "datasets", "presets"),
     }
-    for words in checked:
+    for words in every:
         assert f"Example: genconvnet {' '.join(words)}" in _help(words)
+    services = {("serve",), ("api",), ("worker",)}  # which print logs
+    assert {words for words in every if "--json" not in _help(words)} == services
 
 
 @functools.cache

@@ -27,7 +27,7 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
 @pytest.fixture
 def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refuse:
-    """Run a command that must refuse; return its sentence."""
+    """Run a command that must refuse, with its standard error in a pipe; return its sentence."""
     monkeypatch.setattr(logs, "configure_logs", lambda _: None)
     monkeypatch.setattr("api.commands.database.configure_logs", lambda _: None)
     monkeypatch.chdir(tmp_path)
@@ -38,7 +38,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
             cli.main()
         printed = capsys.readouterr()
         assert (ended.value.code, printed.out, printed.err.count("\n")) == (2, "", 1), printed
-        return str(json.loads(printed.err)["reason"])
+        line: str = printed.err.removesuffix("\n")
+        return str(json.loads(line)["reason"]) if line.startswith("{") else line
 
     return run
 
@@ -238,6 +239,41 @@ def test_logs_and_refusals_are_json_unless_someone_reads_them_on_a_terminal(
 )
 def test_wrong_use_is_one_line(refuse: Refuse, words: str, sentence: str) -> None:
     assert refuse(*words.split(" ")).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("words", "log_format", "as_json"),
+    [
+        ("keys list --data-dir file", "auto", False),
+        ("keys list --data-dir file --json", "auto", True),
+        ("keys list --data-dir file", "json", True),
+        ("keys list --prot 1", "auto", False),
+        ("keys list --prot 1 --json", "console", True),
+        ("train no-such-file.png", "auto", False),
+        ("serve --prot 1", "auto", False),
+        ("serve --data-dir file", "auto", True),  # it belongs to the service's logs
+        ("serve --data-dir file", "console", False),
+    ],
+)
+def test_a_mistake_is_a_plain_sentence_in_a_pipe_unless_json_is_asked_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    log_format: str,
+    as_json: bool,
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logs, "configure_logs", lambda _: None)
+    monkeypatch.setattr("api.commands.database.configure_logs", lambda _: None)
+    monkeypatch.setenv("GENCONVNET_LOG_FORMAT", log_format)
+    monkeypatch.setattr(sys, "argv", ["genconvnet", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.count("\n")) == (2, 1)
+    assert (json.loads(said)["reason"] if as_json else said).startswith("genconvnet")
 
 
 def test_the_home_folder_is_found_in_paths_and_urls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import CDPSession, Route
+from playwright.sync_api import CDPSession, Page, Route
 from pydantic import ValidationError
 from sqlalchemy import update
 from support import pictures
@@ -200,6 +200,35 @@ def test_the_maps_of_a_material_are_learned_together_and_each_is_shown(studio: S
     page.wait_for_selector(".chosen .hint:has-text('2 maps of a material')")
 
 
+def chosen_roles(page: Page) -> dict[str, str]:
+    """Return which map of a material each chosen picture is said to be."""
+    found = {}
+    for tile in page.locator(".chosen .strip button").all():
+        tile.click()
+        found[str(tile.get_attribute("aria-label"))] = page.input_value("select[name=role]")
+    return found
+
+
+def test_a_material_and_photographs_to_be_made_tileable_are_among_the_examples(
+    studio: Studio, learned: dict[str, Any]
+) -> None:
+    page = studio.page
+    studio.open("make", "texture")
+    page.click(".tile:has-text('A material: four maps')")
+    page.wait_for_selector(".chosen .strip button")
+    assert chosen_roles(page) == {f"stones-{role}.png": role for role in ("albedo", "normal", "height", "roughness")}
+    for name, value in {"image size": "32", "iterations": "3"}.items():
+        page.get_by_label(name, exact=True).fill(value)
+    page.click("button:text-is('Learn')")
+    job_id = studio.job_id()
+    studio.wait_for_status("done")
+    stored = studio.service.http.get(f"/v1/datasets/{studio.service.job(job_id)['dataset_id']}").json()
+    assert [one["role"] for one in stored["maps"]] == ["albedo", "normal", "height", "roughness"]
+    studio.open("make", f"seam?model={learned['model_id']}")
+    page.click(".tile:has-text('Gravel')")
+    page.wait_for_selector(".start :text('Crop or scale gravel.jpg')")
+
+
 def test_files_named_as_the_maps_of_a_material_are_taken_for_them(studio: Studio) -> None:
     page = studio.page
     studio.open("make", "texture")
@@ -213,9 +242,7 @@ def test_files_named_as_the_maps_of_a_material_are_taken_for_them(studio: Studio
     page.set_input_files(
         "input[name=images]", [{"name": name, "mimeType": "image/png", "buffer": content} for name in names]
     )
-    for name, role in names.items():
-        page.click(f".chosen .strip button[aria-label='{name}']")
-        assert page.input_value("select[name=role]") == role
+    assert chosen_roles(page) == names
     page.wait_for_selector(".start :text('Say at “This is” which map of the material wood.png is, or remove it.')")
     page.click("text=Remove this one")
     page.wait_for_selector(".start :text('on two cores')")
