@@ -65,9 +65,12 @@ def write_results(session: Session, job: "Job", out: Path) -> None:
         session.say(f"mean error: {job.metrics['mean_rmse']:.1f} grey levels")
     if job.kind == "classify":
         known = _model_names(session)
-        for one in json.loads(job.read("classification.json"))["pictures"]:
+        found = json.loads(job.read("classification.json"))
+        how_likely = found.get("compared_by") != "own_pictures"  # absent in older results
+        for one in found["pictures"]:
             likely = one["most_likely"]
-            session.say(f"{one['filename']}: {known.get(likely) or likely} ({one['probabilities'][likely]:.0%})")
+            probability = f" ({one['probabilities'][likely]:.0%})" if how_likely else ""
+            session.say(f"{one['filename']}: {known.get(likely) or likely}{probability}")
 
 
 def _model_names(session: Session) -> dict[str, str | None]:
