@@ -50,7 +50,7 @@ service: $(READY) ## how soon the service starts and begins a job; what training
 load: $(READY) ## what the service bears while it learns: reads, event streams, jobs, uploads; three to eight minutes
 	$(BIN)/python benchmarks/load.py
 
-pictures: $(READY) ## the cards of the page, the README's pictures and the screenshots, from a real run; some fifteen minutes, needs chromium-headless-shell or chromium
+pictures: $(READY) ## every picture of the page, the documents and the notebook, from a real run; twenty minutes, needs Chromium; PICTURES="--help" lists kinds
 	$(BIN)/python tools/pictures.py $(PICTURES)
 
 docs: $(READY) ## the documents as a site, in site/; open site/index.html, or serve it to search

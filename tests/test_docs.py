@@ -1,5 +1,6 @@
-"""What the documents name exists: files, folders, tests."""
+"""What the documents name exists: files, folders, tests. What they show is made by a command, and as it is today."""
 
+import json
 import re
 import runpy
 from functools import cache
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from core.recipe.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -63,6 +66,45 @@ def test_an_index_names_every_page_of_its_folder(folder: str) -> None:
     pages = {path.name for path in (ROOT / "docs" / folder).glob("*.md")} - {"README.md"}
     index = (ROOT / "docs" / folder / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\]\(([^)]+)\)", index)) == pages
+
+
+@pytest.fixture(scope="module")
+def pictures_made() -> set[Path]:
+    """The files that `make pictures` makes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tools")
+        kinds = runpy.run_path(str(ROOT / "tools/pictures.py"))["KINDS"].values()
+    return {kind.folder / name for kind in kinds for name in kind.names}
+
+
+def test_make_pictures_makes_every_picture_that_a_document_or_a_card_shows(pictures_made: set[Path]) -> None:
+    apart = (ROOT / "docs/pictures/README.md").read_text(encoding="utf-8")
+    shown = {
+        path.parent.joinpath(name).resolve()
+        for path in DOCUMENTS
+        for name in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
+    }
+    assert shown - pictures_made == {path for path in shown if path.parent.name == "pictures" and path.name in apart}
+    kept = {*ROOT.glob("docs/images/*.*g"), *ROOT.glob("api/web/studio/cards/*.*"), ROOT / "examples/walkthrough.ipynb"}
+    assert kept == pictures_made
+    assert {path.name for path in ROOT.glob("docs/pictures/*.png")} == set(
+        re.findall(r"^\| (\S+\.png)", apart, re.MULTILINE)
+    )
+
+
+def test_the_screenshot_of_making_shows_todays_cards_and_presets() -> None:
+    """If it does not, run `make pictures PICTURES="--only screenshots"`."""
+    record = ROOT / "docs/images/make.json"
+    if not record.exists():
+        pytest.xfail("make.png was made before it was written down what it shows")
+    shown = json.loads(record.read_text(encoding="utf-8"))
+    data = ROOT / "api/web/studio/data"
+    assert shown["cards"] == re.findall(r'title: "([^"]+)"', (data / "kinds.js").read_text(encoding="utf-8"))
+    (order,) = re.findall(r"ORDER = \[([^\]]+)\]", (data / "presets.js").read_text(encoding="utf-8"))
+    named = re.findall(r'"([^"]+)"', order)
+    textures = {name for name, params in PRESETS.items() if params.top != "object" and not params.contrastive}
+    assert [name for name in named if name in textures] == shown["presets"]
+    assert set(shown["presets"]) == textures
 
 
 def test_the_reference_of_parameters_is_up_to_date() -> None:

@@ -1,19 +1,13 @@
-"""Make sheets of docs/how-to/controls.md from a real run: variations, the way between two pictures, a guide, blends,
-a seam.
-
-    python tools/control_sheets.py [--url http://127.0.0.1:8000]
-
-Some minutes on two cores. With --url a running service is used, and what it has already learned is not learned again.
+"""Make the sheets of docs/how-to/controls.md from a real run: variations, the way between two pictures, a guide,
+blends, a seam. `make pictures PICTURES="--only controls"` calls it.
 """
 
-import argparse
-import io
 from collections.abc import Sequence
 
-import httpx
-from pictures import EXAMPLES, IMAGES, Run, running_service, save_small
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from service_run import EXAMPLES, IMAGES, Run, png, save_small
 
+NAMES = ("seam", "variations", "guide", "blend")
 SIDE = 128  # of the picture that is learned, in pixels
 SMALL = 96  # of the variations
 LARGE = 192  # of the guided ones
@@ -21,38 +15,33 @@ GAP = 4
 MAGNIFY = 2  # of the sheets of small pictures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", help="a running service instead of one that is started for this")
-    options = parser.parse_args()
-    with running_service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
-        run = Run(client)
-        part = Image.open(EXAMPLES / "gravel.jpg").crop((0, 0, 2 * SIDE, 2 * SIDE))
-        photograph = part.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-        _save("seam", make_tileable(run, learn(run, photograph), photograph))
-        cobbles = run.learn("cobbles.png", "quick", "Cobbles")["model_id"]
-        start = Image.open(EXAMPLES / "cobbles.png").convert("RGB").resize((SMALL, SMALL), Image.Resampling.LANCZOS)
-        _save("variations", vary(run, cobbles, start, start.transpose(Image.Transpose.ROTATE_180)))
-        _save("guide", follow(run, cobbles))
-        gravel = run.learn("gravel.jpg", "quick", "Gravel")["model_id"]
-        paving = run.learn("paving.png", "quick", "Paving")["model_id"]
-        cloth = run.learn("cloth.png", "quick", "Cloth")["model_id"]
-        _save("blend", blend(run, gravel, paving, cobbles, cloth))
+def make(run: Run) -> None:
+    part = Image.open(EXAMPLES / "gravel.jpg").crop((0, 0, 2 * SIDE, 2 * SIDE))
+    photograph = part.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    _save("seam", make_tileable(run, learn(run, photograph), photograph))
+    cobbles = run.learn("cobbles.png", "quick", "Cobbles")["model_id"]
+    start = Image.open(EXAMPLES / "cobbles.png").convert("RGB").resize((SMALL, SMALL), Image.Resampling.LANCZOS)
+    _save("variations", vary(run, cobbles, start, start.transpose(Image.Transpose.ROTATE_180)))
+    _save("guide", follow(run, cobbles))
+    gravel = run.learn("gravel.jpg", "quick", "Gravel")["model_id"]
+    paving = run.learn("paving.png", "quick", "Paving")["model_id"]
+    cloth = run.learn("cloth.png", "quick", "Cloth")["model_id"]
+    _save("blend", blend(run, gravel, paving, cobbles, cloth))
 
 
 def learn(run: Run, photograph: Image.Image) -> str:
     """Return the id of a model of the photograph."""
-    dataset_id, params = _upload(run, "gravel-part.png", photograph), {"image_size": SIDE, "seed": 1}
+    dataset_id, params = run.upload("gravel-part.png", photograph), {"image_size": SIDE, "seed": 1}
     return str(run.job(kind="train", dataset_id=dataset_id, preset="quick", params=params)["model_id"])
 
 
 def vary(run: Run, model_id: str, start: Image.Image, end: Image.Image) -> Image.Image:
     """Return a picture and variations of it, farther and farther; below the way from it to another."""
     shown = [start]
-    named = {"start_dataset_id": _upload(run, "start.png", start)}
+    named = {"start_dataset_id": run.upload("start.png", start)}
     for strength in (0.2, 0.3, 0.4, 0.5, 0.7):
         shown += _drawn(run, model_id, count=1, start_strength=strength, **named)
-    both = {**named, "end_dataset_id": _upload(run, "end.png", end)}
+    both = {**named, "end_dataset_id": run.upload("end.png", end)}
     shown += _drawn(run, model_id, count=6, start_strength=0.4, **both)
     return sheet(shown, 6, MAGNIFY)
 
@@ -63,7 +52,7 @@ def follow(run: Run, model_id: str) -> Image.Image:
     ImageDraw.Draw(sketch).ellipse((36, 36, LARGE - 36, LARGE - 36), outline=(190, 170, 150), width=34)
     sketch = sketch.filter(ImageFilter.GaussianBlur(4))
     shown = [sketch]
-    named = {"guide_dataset_id": _upload(run, "sketch.png", sketch), "width": LARGE, "height": LARGE}
+    named = {"guide_dataset_id": run.upload("sketch.png", sketch), "width": LARGE, "height": LARGE}
     for strength in (0.05, 0.1, 0.5):
         shown += _drawn(run, model_id, count=1, guide_strength=strength, **named)
     return sheet(shown, 4, 1)
@@ -80,7 +69,7 @@ def blend(run: Run, gravel: str, paving: str, cobbles: str, cloth: str) -> Image
     for model_id, other, masks in ((gravel, paving, (half, path, ramp)), (cobbles, cloth, (blob, ramp, None))):
         for mask in masks:
             name = f"mask-{len(shown)}.png"  # a name of its own: what has the name of an earlier one is not uploaded
-            where = {"weight": 0.5} if mask is None else {"mask_dataset_id": _upload(run, name, mask)}
+            where = {"weight": 0.5} if mask is None else {"mask_dataset_id": run.upload(name, mask)}
             blended = [{"model_id": other, **where}]
             shown += _drawn(run, model_id, count=1, blend=blended, width=LARGE, height=LARGE)
     return sheet(shown, 3, 1)
@@ -89,7 +78,7 @@ def blend(run: Run, gravel: str, paving: str, cobbles: str, cloth: str) -> Image
 def make_tileable(run: Run, model_id: str, photograph: Image.Image) -> Image.Image:
     """Return a photograph and the same made tileable, both with the corner of their tiles in the middle."""
     params = {"count": 1, "seam": True, "seed": 1}
-    dataset_id = _upload(run, "photograph.png", photograph)
+    dataset_id = run.upload("photograph.png", photograph)
     job = run.job(kind="inpaint", model_id=model_id, dataset_id=dataset_id, params=params)
     both = (photograph, run.picture(job, "inpainted-000.png"))
     return sheet([ImageChops.offset(one, SIDE // 2, SIDE // 2) for one in both], 2, 3)
@@ -111,17 +100,5 @@ def _drawn(run: Run, model_id: str, count: int, **params: object) -> list[Image.
     return [run.picture(job, f"synthesized-{index:03d}.png") for index in range(count)]
 
 
-def _upload(run: Run, name: str, picture: Image.Image) -> str:
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    return run.dataset([(name, content.getvalue())])
-
-
 def _save(name: str, picture: Image.Image) -> None:
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    save_small(content.getvalue(), IMAGES / f"{name}.png")
-
-
-if __name__ == "__main__":
-    main()
+    save_small(png(picture), IMAGES / f"{name}.png")

@@ -1,22 +1,19 @@
 """Damage the example fish, let a model that has learned them walk back, and measure: docs/experiments/memories.md.
 
-    python tools/memories.py [--url http://127.0.0.1:8000]
+    make pictures PICTURES="--only memories"
 
-Some minutes on two cores. With --url a running service is used, and what it has already learned is not learned again.
-Writes the page's sheet: originals, damaged pictures, frames of the walks, attractors of the originals.
+Prints the page's figures and writes its sheet: originals, damaged pictures, frames of the walks, attractors of the
+originals.
 """
 
-import argparse
-import io
 import sys
 from collections.abc import Callable, Sequence
 
-import httpx
 import numpy as np
 from control_sheets import sheet
 from numpy.typing import NDArray
-from pictures import EXAMPLES, IMAGES, Run, running_service, save_small
 from PIL import Image, ImageDraw
+from service_run import EXAMPLES, IMAGES, Run, png, save_small
 
 SIDE = 64  # of the pictures, in pixels
 PRESET = "object-cpu"
@@ -29,20 +26,15 @@ Pixels = NDArray[np.float64]
 Damage = Callable[[Image.Image, int], Image.Image]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", help="a running service instead of one that is started for this")
-    options = parser.parse_args()
-    resized = Image.Resampling.LANCZOS
+def make(run: Run) -> None:
     paths = sorted(EXAMPLES.glob("fish-*.png"))
-    originals = [Image.open(path).convert("RGB").resize((SIDE, SIDE), resized) for path in paths]
-    with running_service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
-        examine(Run(client), originals)
+    opened = (Image.open(path).convert("RGB") for path in paths)
+    examine(run, [one.resize((SIDE, SIDE), Image.Resampling.LANCZOS) for one in opened])
 
 
 def examine(run: Run, originals: Sequence[Image.Image]) -> None:
     """Print how far pictures are from their originals before and after their walks, and save a sheet."""
-    dataset_id = _upload(run, "fish", originals)
+    dataset_id = run.upload("fish", *originals)
     params = {"image_size": SIDE, "seed": 1}
     model_id = run.job(kind="train", dataset_id=dataset_id, preset=PRESET, params=params)["model_id"]
     ends = {
@@ -62,13 +54,13 @@ def examine(run: Run, originals: Sequence[Image.Image]) -> None:
         )
         sys.stdout.flush()
     rows = [originals, *ends["block"], of_originals]
-    save_small(_png(sheet([one for row in rows for one in row[:SHOWN]], SHOWN, 2)), IMAGES / "memories.png")
+    save_small(png(sheet([one for row in rows for one in row[:SHOWN]], SHOWN, 2)), IMAGES / "memories.png")
 
 
 def walk(run: Run, model_id: str, name: str, given: Sequence[Image.Image]) -> list[list[Image.Image]]:
     """Return the frames of the walks: first the pictures as the model reads them, last the attractors."""
     params = {"mode": "attractor", "steps": STEPS, "frames": FRAMES}
-    job = run.job(kind="reconstruct", model_id=model_id, dataset_id=_upload(run, name, given), params=params)
+    job = run.job(kind="reconstruct", model_id=model_id, dataset_id=run.upload(name, *given), params=params)
     walks = job["metrics"]["reconstructions"]
     steps = [one["frames"][-1] for one in walks]
     sys.stdout.write(f"{name}: {min(steps)} to {max(steps)} steps\n")
@@ -120,17 +112,3 @@ def _blocks(found: Sequence[Image.Image]) -> list[Image.Image]:
 
 def _pixels(picture: Image.Image) -> Pixels:
     return np.asarray(picture, dtype=np.float64)
-
-
-def _png(picture: Image.Image) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    return content.getvalue()
-
-
-def _upload(run: Run, name: str, found: Sequence[Image.Image]) -> str:
-    return run.dataset([(f"{name}-{index:02d}.png", _png(one)) for index, one in enumerate(found)])
-
-
-if __name__ == "__main__":
-    main()

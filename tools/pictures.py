@@ -1,99 +1,69 @@
-"""Make the pictures of the page and the README from a real run: `make pictures`, some fifteen minutes on two cores.
+"""Make the pictures of the page and of the documents from a real run: `make pictures`, twenty minutes on two cores.
 
-The cards of the page (api/web/studio/cards) and the README's first two pictures (docs/images) are made of results; the
-screenshots (docs/images) are taken in Chromium. With --url a running service is used, and what it has already learned
-is not learned again. With --only the cards, the README's pictures or the screenshots alone are made.
+With --url a running service is used, and what it has already learned is not learned again. The pictures of
+docs/pictures are not made here: its README names the command of each.
 """
 
 import argparse
-import io
-import re
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import control_sheets
 import httpx
+import memories
+import walkthrough
+from control_sheets import sheet
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, Route, sync_playwright
+from service_run import EXAMPLES, IMAGES, ROOT, STUDIO, Job, Run, opened, png, running_service, save_small
 
-ROOT = Path(__file__).parents[1]
-STUDIO = ROOT / "api/web/studio"
-EXAMPLES, CARDS, IMAGES = STUDIO / "examples", STUDIO / "cards", ROOT / "docs/images"
+CARDS = STUDIO / "cards"
+SHOWN = IMAGES / "make.json"  # what make.png shows; tests/test_docs.py compares it with the page
 SIDE = 240  # of a card's picture, in pixels
 GAP = 16  # pixels between pictures beside each other
+TILE = 192  # pixels of the tile of the tutorial
 WINDOW = {"width": 1280, "height": 860}
-MAX_BYTES = 290_000  # of a screenshot
-Job = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Pictures that are made together."""
+
+    make: Callable[[Run], object]
+    names: tuple[str, ...]  # of the files
+    minutes: float  # on two cores, without what another kind has learned
+    folder: Path = IMAGES
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_about_kinds(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--url", help="a running service instead of one that is started for this")
-    parser.add_argument("--chromium", default=shutil.which("chromium-headless-shell") or "/usr/bin/chromium")
-    parser.add_argument("--only", choices=("cards", "readme", "screenshots"))
+    parser.add_argument("--chromium", help="the browser; chromium-headless-shell or chromium by default")
+    parser.add_argument("--only", nargs="+", choices=KINDS, metavar="KIND", help="only these kinds")
     options = parser.parse_args()
     with running_service(options.url) as url, httpx.Client(base_url=url, timeout=60) as client:
-        run = Run(client)
-        if options.only in (None, "cards"):
-            make_cards(run)
-        if options.only in (None, "readme"):
-            show_what_goes_in_and_comes_out(url)
-            show_a_photograph_and_its_canvas(run)
-        if options.only in (None, "screenshots"):
-            take_screenshots(run, url, options.chromium)
+        run = Run(client, options.chromium)
+        for name in options.only or KINDS:
+            began = time.monotonic()
+            KINDS[name].make(run)
+            print(f"{name}: {(time.monotonic() - began) / 60:.1f} minutes")  # noqa: T201
 
 
-class Run:
-    """Jobs of a service, each made once."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self.client = client
-
-    def dataset(self, files: Sequence[tuple[str, bytes]]) -> str:
-        """Return the id of the dataset of files with these names; upload them if there is none."""
-        for one in self._get("/v1/datasets?limit=100")["data"]:
-            if [image["filename"] for image in one["images"]] == [name for name, _ in files]:
-                return str(one["id"])
-        answer = self.client.post("/v1/datasets", files=[("images", file) for file in files]).raise_for_status()
-        return str(answer.json()["id"])
-
-    def example(self, pattern: str) -> str:
-        return self.dataset([(path.name, path.read_bytes()) for path in sorted(EXAMPLES.glob(pattern))])
-
-    def job(self, **body: Any) -> Job:
-        """Return a job of this body that has succeeded; post it if there is none."""
-        for one in self._get(f"/v1/jobs?limit=100&status=succeeded&kind={body['kind']}")["data"]:
-            params = {name: one["params"].get(name) for name in body["params"]}
-            if {**{name: one[name] for name in body if name != "params"}, "params": params} == body:
-                return dict(one)
-        job: Job = self.client.post("/v1/jobs", json=body).raise_for_status().json()
-        while job["status"] in ("queued", "running"):
-            time.sleep(1)
-            job = self._get(f"/v1/jobs/{job['id']}")
-        if job["status"] != "succeeded":
-            raise SystemExit(f"{job['id']} {job['status']}: {job['error']}")
-        return job
-
-    def learn(self, pattern: str, preset: str, name: str, **params: Any) -> Job:
-        """Learn examples with seed 1; return the job, whose model bears the name."""
-        dataset_id = self.example(pattern)
-        job = self.job(kind="train", dataset_id=dataset_id, preset=preset, params={"seed": 1, **params})
-        self.client.patch(f"/v1/models/{job['model_id']}", json={"name": name}).raise_for_status()
-        return job
-
-    def picture(self, job: Job, name: str) -> Image.Image:
-        content = self.client.get(f"/v1/jobs/{job['id']}/artifacts/{name}").raise_for_status().content
-        return Image.open(io.BytesIO(content)).convert("RGB")
-
-    def _get(self, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.client.get(path).raise_for_status().json()
-        return found
+def _about_kinds() -> str:
+    lines = [
+        f"  {name:<12} {kind.minutes:>4} min  {kind.folder.relative_to(ROOT)}: {', '.join(kind.names)}"
+        for name, kind in KINDS.items()
+    ]
+    return "\n".join(["kinds, with roughly their minutes on two idle cores:", *lines])
 
 
 def make_cards(run: Run) -> None:
@@ -118,10 +88,10 @@ def make_cards(run: Run) -> None:
     _save("object", grid([run.picture(fish, f"synthesized-{index:03d}.png") for index in range(9)], 3))
 
 
-def show_what_goes_in_and_comes_out(url: str) -> None:
+def show_what_goes_in_and_comes_out(run: Run) -> None:
     """Show the photograph of `make demo`, a tile that it draws, and the tile laid two by two."""
     with tempfile.TemporaryDirectory() as out:
-        subprocess.run([sys.executable, ROOT / "examples" / "demo.py", "--url", url, "--out", out], check=True)
+        subprocess.run([sys.executable, ROOT / "examples" / "demo.py", "--url", run.url, "--out", out], check=True)
         tile = Image.open(Path(out) / "sampled" / "synthesized-000.png").convert("L")
     laid = Image.new("L", (2 * tile.width, 2 * tile.height))
     for corner in ((0, 0), (tile.width, 0), (0, tile.height), tile.size):
@@ -130,17 +100,46 @@ def show_what_goes_in_and_comes_out(url: str) -> None:
     in_a_row(photograph, tile, laid).convert("L").save(IMAGES / "in-and-out.png", optimize=True)
 
 
+def make_readme_pictures(run: Run) -> None:
+    show_what_goes_in_and_comes_out(run)
+    show_a_photograph_and_its_canvas(run)
+
+
 def show_a_photograph_and_its_canvas(run: Run) -> None:
     """Show gravel beside what `photo` synthesized."""
     made = run.picture(run.learn("gravel.jpg", "photo", "Gravel"), "synthesized-000.png")
     in_a_row(_square(EXAMPLES / "gravel.jpg", made.width), made).convert("L").save(IMAGES / "photo.jpg", quality=85)
 
 
+def follow_the_tutorial(run: Run) -> None:
+    """Show cobbles as the model sees them, what `quick` synthesized, and a drawn tile laid three by three."""
+    learned = run.learn("cobbles.png", "quick", "Cobbles")
+    params = {"count": 1, "width": TILE, "height": TILE, "tileable": True, "seed": 1}
+    tile = run.picture(run.job(kind="sample", model_id=learned["model_id"], params=params), "synthesized-000.png")
+    synthesized = run.picture(learned, "synthesized-000.png")
+    seen = _square(EXAMPLES / "cobbles.png", synthesized.width)
+    large = [one.resize((3 * one.width, 3 * one.height), Image.Resampling.BICUBIC) for one in (seen, synthesized)]
+    plane = Image.new("RGB", (3 * TILE, 3 * TILE))
+    for place in range(9):
+        plane.paste(tile, (place % 3 * TILE, place // 3 * TILE))
+    for name, picture in zip(("photograph", "learned", "plane"), (*large, plane), strict=True):
+        picture.save(IMAGES / f"tutorial-{name}.jpg", quality=85)
+
+
+def show_a_material(run: Run) -> None:
+    """Show the maps of a material above those that a model of them synthesized."""
+    maps = {
+        role: (EXAMPLES / f"stones-{role}.png").read_bytes() for role in ("albedo", "normal", "height", "roughness")
+    }
+    originals = [opened(content) for content in maps.values()]
+    learned = run.learn_maps(maps, "quick", "Stones", image_size=originals[0].width)
+    drawn = [run.picture(learned, f"synthesized-000-{role}.png") for role in maps]
+    save_small(png(sheet([*originals, *drawn], len(maps), 1)), IMAGES / "material.png")
+
+
 def make_tileable(run: Run, model: Job) -> None:
     """Make a picture tileable, and show four of it."""
-    content = io.BytesIO()
-    _square(EXAMPLES / "cobbles.png", 96).convert("RGB").save(content, "PNG")
-    dataset = run.dataset([("cobbles-96.png", content.getvalue())])
+    dataset = run.upload("cobbles-96.png", _square(EXAMPLES / "cobbles.png", 96).convert("RGB"))
     params = {"count": 1, "seam": True, "seed": 1}
     job = run.job(kind="inpaint", model_id=model["model_id"], dataset_id=dataset, params=params)
     _save("seam", grid([run.picture(job, "inpainted-000.png")] * 4, 2))
@@ -152,9 +151,7 @@ def fill_in(run: Run, model: Job) -> None:
     hole = Image.new("L", picture.size, 255)
     ImageDraw.Draw(hole).line([(20, 24), (46, 52), (76, 66)], fill=0, width=20, joint="curve")
     picture.putalpha(hole)
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    dataset_id = run.dataset([("pierced.png", content.getvalue())])
+    dataset_id = run.upload("pierced.png", picture)
     job = run.job(kind="inpaint", model_id=model["model_id"], dataset_id=dataset_id, params={"seed": 1})
     shown = Image.new("RGB", picture.size, "#e84878")
     shown.paste(picture, mask=hole)
@@ -162,8 +159,9 @@ def fill_in(run: Run, model: Job) -> None:
     _save("inpaint", halves(*(one.resize((SIDE, SIDE), Image.Resampling.NEAREST) for one in (shown, done))))
 
 
-def take_screenshots(run: Run, url: str, chromium: str) -> None:
-    """Take the four screenshots of README and docs."""
+def take_screenshots(run: Run) -> None:
+    """Take the four screenshots of README and docs, and write down what the first shows."""
+    chromium = run.chromium or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
     IMAGES.mkdir(parents=True, exist_ok=True)
     learned = run.learn("cobbles.png", "quick", "Cobbles")
     fish = run.learn("fish-*.png", "object-cpu", "Fish")
@@ -177,7 +175,7 @@ def take_screenshots(run: Run, url: str, chromium: str) -> None:
         ):
             page = browser.new_page(viewport=WINDOW, color_scheme=scheme)  # type: ignore[arg-type]
             page.route("**/cards/*.jpg", _new_card)
-            page.goto(f"{url}/#/{view}")
+            page.goto(f"{run.url}/#/{view}")
             act(page)
             save_small(page.screenshot(), IMAGES / f"{name}.png")
             page.close()
@@ -195,6 +193,11 @@ def _choose_cobbles(page: Page) -> None:
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
     _wait(page)
+    shown = {
+        "cards": page.locator(".card strong").all_inner_texts(),
+        "presets": page.locator("input[name=preset]").evaluate_all("(all) => all.map((one) => one.value)"),
+    }
+    SHOWN.write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
 
 
 def _scrub(page: Page) -> None:
@@ -265,32 +268,19 @@ def _save(name: str, picture: Image.Image) -> None:
     print(f"{CARDS / name}.jpg")  # noqa: T201
 
 
-def save_small(content: bytes, path: Path) -> None:
-    """Save a screenshot with as many colours, up to 256, as fit into MAX_BYTES."""
-    picture = Image.open(io.BytesIO(content)).convert("RGB")
-    for colours in (256, 160, 96):
-        picture.quantize(colours, kmeans=2, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
-        if path.stat().st_size <= MAX_BYTES:
-            break
-    print(f"{path}: {path.stat().st_size // 1000} kB")  # noqa: T201
-
-
-@contextmanager
-def running_service(url: str | None) -> Iterator[str]:
-    """Yield the address of a running service."""
-    if url is not None:
-        yield url
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        command = [str(Path(sys.executable).with_name("genconvnet")), "serve", "--port", "0", "--data-dir", folder]
-        with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        try:
-            assert process.stdout is not None
-            yield next(found.group() for line in process.stdout if (found := re.search(r"http://\S+", line)))
-        finally:
-            process.terminate()
-            process.wait()
+CARD_NAMES = ("texture", "sample", "inpaint", "seam", "autoencoder", "reconstruct", "dictionary", "classify", "object")
+KINDS = {
+    "cards": Kind(make_cards, tuple(f"{name}.jpg" for name in CARD_NAMES), 6, CARDS),
+    "readme": Kind(make_readme_pictures, ("in-and-out.png", "photo.jpg"), 3),
+    "tutorial": Kind(
+        follow_the_tutorial, ("tutorial-photograph.jpg", "tutorial-learned.jpg", "tutorial-plane.jpg"), 0.5
+    ),
+    "controls": Kind(control_sheets.make, tuple(f"{name}.png" for name in control_sheets.NAMES), 4),
+    "material": Kind(show_a_material, ("material.png",), 2),
+    "memories": Kind(memories.make, ("memories.png",), 3),
+    "notebook": Kind(walkthrough.make, (walkthrough.NOTEBOOK.name,), 0.5, walkthrough.NOTEBOOK.parent),
+    "screenshots": Kind(take_screenshots, ("make.png", "watch.png", "look.png", "gallery.png"), 2),
+}
 
 
 if __name__ == "__main__":

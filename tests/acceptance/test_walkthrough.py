@@ -4,6 +4,7 @@ They are run by exec: nbclient would bring a Jupyter kernel and its packages, on
 """
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -34,5 +35,10 @@ def test_the_cells_of_the_walkthrough_run(
     assert "sampled (96, 48)" in capsys.readouterr().out
 
 
-def test_the_walkthrough_is_stored_without_outputs() -> None:
-    assert [cell["outputs"] for cell in CELLS if cell["cell_type"] == "code" and cell["outputs"]] == []
+def test_the_walkthrough_is_stored_with_the_outputs_of_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it is not, run `make pictures PICTURES="--only notebook"`, which takes half a minute."""
+    monkeypatch.syspath_prepend(NOTEBOOK.parents[1] / "tools")
+    tool = runpy.run_path(str(NOTEBOOK.parents[1] / "tools/walkthrough.py"))
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    assert notebook["metadata"][tool["DIGEST"]] == tool["digest"](tool["code_cells"](notebook))
+    assert NOTEBOOK.stat().st_size < 1_500_000
