@@ -172,7 +172,7 @@ PRESETS: dict[str, LearningParams] = {
 }
 
 DESCRIPTIONS: dict[str, str] = {
-    "texture": "Experiment 1 of the paper at its full size, with its settings. For a GPU, or for hours on a processor.",
+    "texture": "Experiment 1 of the paper at its full size, with its settings. For a GPU, or for patience.",
     "texture-full": "The net, size and chains of Experiment 1, without runaways. For a GPU, or for patience.",
     "texture-cpu": "Experiment 1 for two cores: a texture of 128 x 128 pixels within a minute or two.",
     "photo": "A texture at the photograph's own size, 512 x 512 pixels: its fine detail and layout. For two cores, one "
