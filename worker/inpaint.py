@@ -1,12 +1,12 @@
 """The `inpaint` job: fill the transparent parts of a dataset's pictures with a model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from core.pictures.images import MaskedPicture, read_covering, read_masked_picture, to_bytes
+from core.pictures.images import MaskedPicture, read_covering, read_masked_picture, reduce, to_bytes
 from core.recipe.dynamics import dynamics_of
 from core.recipe.lighting import Light
 from core.schemas.inpainting import MAX_VERSIONS, ResolvedInpaintParams
@@ -14,12 +14,14 @@ from core.schemas.learning import MAX_SEED
 from core.storage.tables import DatasetImage
 from core.synthesis import inpainting
 from core.synthesis.conditions import Periodic
+from core.synthesis.sampler import PREVIEW_SIDE
 from core.synthesis.trained_model import TrainedModel
 from core.theory.boundary import crop
 from worker.errors import NonFiniteResult
 from worker.inputs import BoundaryHandling, dataset_rows, open_model
 from worker.job_context import JobContext
 from worker.origins import THEORY_PRECISION, Origins
+from worker.previews import MIN_SECONDS, Previews
 from worker.progress import ProgressReporter
 
 
@@ -46,11 +48,12 @@ def inpaint(context: JobContext) -> None:
     rows = dataset_rows(context)
     progress = ProgressReporter(context, len(rows) * params.count, params.steps)
     origins = Origins.of(context, THEORY_PRECISION)
+    previews = Previews(context, first_after_seconds=MIN_SECONDS)
     results = []
     for number, row in enumerate(rows):
         prepared = _prepare(context.blobs.get(row.blob), row, model, params)
         for variant in _variants(number, params):
-            pixels = _inpaint_variant(model, prepared, params, variant, progress, context.device)
+            pixels = _inpaint_variant(model, prepared, params, variant, progress, previews, context.device)
             name = f"inpainted-{variant.index:03d}.png"
             context.add_picture(name, pixels, origins.origin(name, variant.index))
             results.append(_describe(variant.index, number, name, row, prepared.masked))
@@ -86,6 +89,7 @@ def _inpaint_variant(
     params: ResolvedInpaintParams,
     variant: _Variant,
     progress: ProgressReporter,
+    previews: Previews,
     device: torch.device,
 ) -> Tensor:
     """Return one variant as (C, H, W), uint8. Known pixels stay as they were read. Raises NonFiniteResult."""
@@ -100,6 +104,15 @@ def _inpaint_variant(
         start = handling.extend(inpainting.start_across_seam(picture, params.seam_width, generator, noise_std))
     else:
         start = inpainting.start_from_chains(images, all_known, model.chains, generator, handling.stride)
+
+    def show(step: int, look: Callable[[], Tensor]) -> None:
+        """Publish the picture as it is, with the noise of what is being painted."""
+        done = variant.index * params.steps + step
+        previews.publish_when_due(done, variant.index + 1, step, lambda: _reduced(finished(look())))
+
+    def finished(painted: Tensor) -> Tensor:
+        return _finished(model.levels.to_grey_levels(crop(painted, handling.margin).cpu())[0], prepared, params)
+
     painted = inpainting.inpaint(
         model.net,
         images,
@@ -114,10 +127,17 @@ def _inpaint_variant(
         conditions=(Periodic(handling.margin),) if params.seam else (),
         after_step=lambda step: progress.report(variant.index, variant.index + 1, step),
         detail_filter=model.detail_filter,
+        watch=show,
     )
     if not painted.isfinite().all():
         raise NonFiniteResult(f"the chain diverged with a step_size of {params.step_size:g}: a smaller one may help")
-    levels = light.given_to(model.levels.to_grey_levels(crop(painted, handling.margin).cpu())[0])
+    return finished(painted)
+
+
+def _finished(levels: Tensor, prepared: _Prepared, params: ResolvedInpaintParams) -> Tensor:
+    """Return what was painted (C, H, W), grey levels, in its picture's light and around its known pixels: uint8."""
+    masked = prepared.masked
+    levels = prepared.light.given_to(levels)
     if params.seam_width is not None:
         height, width = levels.shape[1:]
         share = inpainting.share_of_photograph(height, width, params.seam_width)
@@ -127,6 +147,11 @@ def _inpaint_variant(
         levels = levels.mean(dim=0).expand_as(levels)
     pixels = to_bytes(levels)
     return torch.where(masked.known, masked.pixels.to(torch.uint8), pixels)
+
+
+def _reduced(pixels: Tensor) -> Tensor:
+    """Reduce pixels (C, H, W), uint8, to PREVIEW_SIDE."""
+    return to_bytes(reduce(pixels[None].float(), PREVIEW_SIDE)[0])
 
 
 def _describe(index: int, picture: int, name: str, row: DatasetImage, masked: MaskedPicture) -> dict[str, object]:

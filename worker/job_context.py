@@ -16,7 +16,7 @@ from core.broker import events
 from core.jobs import outcomes, previews, running
 from core.jobs.leases import JobLease
 from core.jobs.previews import NewPreview
-from core.jobs.results import NewArtifact, NewModel
+from core.jobs.results import PREVIEW, NewArtifact, NewModel
 from core.pictures.images import to_image, write_picture
 from core.pictures.origin import Origin, write_origin
 from core.pictures.thumbnails import make_thumbnail
@@ -132,12 +132,12 @@ class JobContext:
     def publish_preview(self, step: int, stage: int, iteration: int, pixels: Tensor) -> None:
         """Publish pixels (C, H, W), uint8, as preview.png, keep them among the previews, and send an event.
 
-        step: the iterations of all stages. The event's `url` is that of preview.png, because another preview may take
-        the place of a kept one.
+        step: the iterations of all stages, or the steps of all pictures before and of this one. The event's `url` is
+        that of preview.png, because another preview may take the place of a kept one.
         """
         # Each version has a path of its own, so that no reader gets half of one version and half of the next.
         stored_as, content = f"preview-{step:07d}.png", write_picture(pixels)
-        stored = self._publish_artifact("preview.png", "image/png", content, _size(pixels), stored_as)
+        stored = self._publish_artifact(PREVIEW, "image/png", content, _size(pixels), stored_as)
         width, height = _size(pixels)
         kept_as = f"preview-kept-{step:07d}.png"
         self._store_thumbnail(kept_as, content, pixels)
@@ -147,7 +147,7 @@ class JobContext:
             lambda: previews.add(self.database, self.lease, NewPreview(step, stage, iteration, width, height, kept)),
         )
         place = {"step": step, "stage": stage, "iteration": iteration, "width": width, "height": height}
-        url = f"/v1/jobs/{self.lease.job_id}/artifacts/preview.png"
+        url = f"/v1/jobs/{self.lease.public_id}/artifacts/{PREVIEW}"
         self._publish("preview", {**place, "url": url, "sha256": stored.sha256})
 
     def _store_thumbnail(self, name: str, content: bytes, pixels: Tensor) -> None:

@@ -1,17 +1,19 @@
 """The `sample` job: draw new pictures of any size from a finished model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from torch import Tensor
 
 from core.pictures.images import read_covering, sheet, to_bytes
+from core.pictures.materials import shown_maps
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.blend_sampler import open_sampler
 from worker.inputs import open_model, read_one_picture
 from worker.job_context import JobContext
 from worker.origins import Origins
 from worker.picture_warnings import find_altered, find_far_guide
+from worker.previews import MIN_SECONDS, Previews
 from worker.progress import ProgressReporter
 from worker.results import add_heights, named_pictures, picture_names
 
@@ -35,10 +37,18 @@ def sample(context: JobContext) -> None:
     context.set_metrics(precision=sampler.engine.precision, **({"remarks": warnings} if warnings else {}))
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)
+    previews = Previews(context, first_after_seconds=MIN_SECONDS)
     maps, variations = models[0].maps, []
+
+    def show(index: int, step: int, look: Callable[[], Tensor]) -> None:
+        def draw() -> Tensor:
+            return sheet(shown_maps(look(), maps), columns=len(maps)) if maps else look()
+
+        previews.publish_when_due(index * params.steps_taken + step, index + 1, step, draw)
+
     for done in range(params.count):
         index = context.lease.first + done
-        drawn = sampler.draw(index, partial(progress.report, done, done + 1))
+        drawn = sampler.draw(index, partial(progress.report, done, done + 1), partial(show, index))
         asked, alone = params.alone(index).model_dump(mode="json"), picture_names(0, maps)
         for (name, pixels), name_alone in zip(named_pictures(index, drawn, maps), alone, strict=True):
             context.add_picture(name, pixels, origins.origin(name_alone, 0, asked))

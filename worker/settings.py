@@ -22,6 +22,11 @@ class WorkerSettings(Settings):
         int, Field(ge=0, le=19, description="Unix niceness of the work, so that the API stays responsive.")
     ] = 10
     preview_seconds: Annotated[
-        float, Field(gt=0, description="Time between two previews of the chains while they learn.")
+        float,
+        Field(
+            gt=0,
+            description="Time between two previews of a job at work, at most, unless they cost more than 5 % of it. At "
+            "the beginning they come sooner.",
+        ),
     ] = 5.0
     progress_seconds: Annotated[float, Field(gt=0, description="Time between two writes of a job's progress.")] = 0.5

@@ -17,6 +17,7 @@ from core.pictures.images import (
     WHITE,
     Levels,
     filter_sheet,
+    rms,
     sheet,
     to_bytes,
     to_pixels,
@@ -47,6 +48,7 @@ from worker.lease_renewer import JobCanceled, TimeLimitReached, WorkerStopping
 from worker.origins import Origins
 from worker.picture_warnings import find_enlarged
 from worker.plot import plot_metrics
+from worker.previews import Previews
 from worker.results import add_heights, named_pictures
 from worker.training_pictures import load_material, load_pictures
 from worker.training_processes import TrainingProcesses, training_processes
@@ -101,7 +103,8 @@ class _TrainingRun:
         self.processes, self.enlarged = processes, enlarged
         self.params = learner.params
         self.time_estimate = _TimeEstimate(learner.architecture, self.params)
-        self.previewed_at = self.saved_at = time.monotonic()
+        self.previews = Previews(context)
+        self.saved_at = time.monotonic()
         self.saved: tuple[int, int] | None = None  # stage and iteration of this attempt's last checkpoint
 
     def learn(self) -> Health:
@@ -115,7 +118,7 @@ class _TrainingRun:
         try:
             for progress in metrics.observe_durations(self.learner.iterate()):
                 self._report(progress)
-                self._publish_when_due(progress)
+                self._publish(progress)
                 self._save_when_due()
         except JobCanceled:
             self._save_if_possible()
@@ -148,15 +151,13 @@ class _TrainingRun:
         )
         self.context.report_progress(job_progress, (progress.step, _metrics_point(progress, gain)))
 
-    def _publish_when_due(self, progress: TrainingProgress) -> None:
-        """Publish a contact sheet after each stage, and a preview every `preview_seconds`."""
-        due = time.monotonic() - self.previewed_at >= self.context.settings.preview_seconds
+    def _publish(self, progress: TrainingProgress) -> None:
+        """Publish a contact sheet after each stage, and a preview when one is due."""
         if progress.iteration == progress.last_iteration:
             self.context.publish_picture(f"contact-sheet-{progress.stage}.png", self._contact_sheet())
-        if due:
-            pixels = self._sheet(self._synthesized())
-            self.context.publish_preview(progress.step, progress.stage, progress.iteration, pixels)
-            self.previewed_at = time.monotonic()
+        self.previews.publish_when_due(
+            progress.step, progress.stage, progress.iteration, lambda: self._sheet(self._synthesized(roughly=True))
+        )
 
     def _save_when_due(self) -> None:
         """Store a checkpoint every `checkpoint_seconds`. If the work has to stop, store one if possible and raise."""
@@ -225,13 +226,19 @@ class _TrainingRun:
         pictures = pictures[..., : self.params.side, : self.params.side]
         return to_pixels(reconstruct(self.learner.state.net, pictures, self.params.boundary), self.levels)
 
-    def _synthesized(self, detail_filter: Tensor | None = None) -> Tensor:
+    def _synthesized(self, detail_filter: Tensor | None = None, roughly: bool = False) -> Tensor:
         """Return the denoised chains (N, C, S, S): uint8, or of a material grey levels in float32.
 
-        On the torus chains may be a few pixels larger: they are cut. detail_filter: of the finished model.
+        On the torus chains may be a few pixels larger: they are cut. detail_filter: of the finished model. roughly:
+        denoise them in one stride phase instead of the mean of all, at the cost of one Langevin step. A net that has
+        learned little takes chains for noise and leaves almost nothing of them: then they are returned as they are.
         """
         state, params = self.learner.state, self.learner.stage_params
+        if roughly:
+            params = params.model_copy(update={"random_lattice": False})
         rendered = render_chains(state.net, state.chains, params, FastEngine(), detail_filter)
+        if roughly and rms(rendered) < params.picture_noise / 2:
+            rendered = state.chains
         rendered = self.learner.in_full_contrast(rendered[..., : params.side, : params.side])
         return self.levels.to_grey_levels(rendered.detach().cpu()) if self.maps else to_pixels(rendered, self.levels)
 

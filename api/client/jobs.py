@@ -119,7 +119,7 @@ class JobMethods(JobData):
 
     @operation
     def previews(self) -> Steps[list[Preview]]:
-        """Return the previews of a training job that were kept, the oldest first; `read` returns the picture of one."""
+        """Return the job's previews that are kept, the oldest first; `read` returns the picture of one."""
         response = yield from send(Request("GET", f"v1/jobs/{self.id}/previews"))
         return parse_page(Preview.model_validate_json, response)[0]
 

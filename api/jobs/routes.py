@@ -23,6 +23,7 @@ from api.openapi import file_response
 from api.pagination import After, Limit, Page, page_of
 from api.public_urls import public_url
 from core.jobs import previews, requests
+from core.jobs.results import PREVIEW
 from core.schemas.jobs import JobKind, JobStatus
 from core.storage import datasets
 from core.storage.blobs import BlobMissing
@@ -142,7 +143,11 @@ def metrics(app_state: AppStateDep, job_id: str) -> dict[str, list[dict[str, Any
 
 @router.get("/{job_id}/previews")
 def list_previews(app_state: AppStateDep, job_id: str) -> dict[str, list[PreviewOut]]:
-    """List pictures of the learning, the first and the latest among them, evenly over its iterations; at most 48."""
+    """List at most 48 pictures of what the job works on, the first and the latest among them.
+
+    There are more from the beginning of each stage than from its end. Of jobs that draw there are none once they have
+    succeeded.
+    """
     return {"data": [PreviewOut.of(job_id, row) for row in previews.listing(app_state.database, job_id)]}
 
 
@@ -181,7 +186,7 @@ def artifacts(app_state: AppStateDep, job_id: str) -> Response:
     """Download all of the job's files. While it runs, the preview is left out because it is replaced all the time."""
     job = requests.find(app_state.database, job_id)
     final = JobStatus(job.status).final
-    found = {one.name: one for one in job.artifacts if final or one.name != "preview.png"}
+    found = {one.name: one for one in job.artifacts if final or one.name != PREVIEW}
     name = download_name(service.subject_of(app_state.database, job), job.kind, job.id, ".zip")
     return _zip(app_state, found, name)
 

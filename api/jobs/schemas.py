@@ -153,7 +153,7 @@ class ArtifactOut(BaseModel):
 
 
 class PreviewOut(BaseModel):
-    """What a training job's chains looked like. step: the iterations of all stages up to it."""
+    """What a job worked on looked like. step: the iterations of all stages, or pictures, up to it."""
 
     step: int
     stage: int

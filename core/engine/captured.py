@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
+from core.engine.interface import Watch
 from core.engine.kernel import advance_
 from core.engine.layout import Layout, project_blocks_
 from core.engine.noise import Share
@@ -51,6 +52,7 @@ class CapturedSteps:
 
     def __init__(self, key: GraphKey, blocked: BlockedNet, chains: Tensor, capture: bool = True) -> None:
         self.key, self._blocked = key, blocked.clone()
+        self._moved = torch.zeros(2, dtype=torch.int64, device=chains.device)
         self._chains = chains.clone(memory_format=torch.channels_last)
         self._phases = torch.zeros(key.steps, 2, dtype=torch.int64, device=chains.device)
         self._noise_key = torch.zeros(1, dtype=torch.int64, device=chains.device)
@@ -65,12 +67,14 @@ class CapturedSteps:
         """Set the weights and chains of the next replay, and draw the key of its noise."""
         self._blocked.copy_(blocked)
         self._chains.copy_(chains)
+        self._moved.zero_()
         self._noise_key.random_(_KEYS, generator=generator)
 
     def replay(self, generator: torch.Generator) -> None:
         """Take the steps, from where the last replay ended or from what was loaded since."""
         if self.key.random_lattice:
             self._phases.random_(self.key.architecture.total_stride, generator=generator)
+            self._moved.add_(self._phases.sum(dim=0))
         if self._graph is None:
             self._steps(self.key.steps)
         else:
@@ -84,6 +88,11 @@ class CapturedSteps:
     def chains(self) -> Tensor:
         """Return a copy of the chains, (N, C s², blocks)."""
         return self._chains.clone()
+
+    @property
+    def chains_in_place(self) -> Tensor:
+        """Return the chains (N, C, H, W) with every pixel where it was when they were loaded."""
+        return _rolled(self.key.layout.from_blocks(self._chains), -self._moved)
 
     def _capture(self) -> None:
         stream = torch.cuda.Stream(self._chains.device)  # type: ignore[no-untyped-call]
@@ -132,10 +141,11 @@ class CapturedRunner:
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
         share: Share | None = None,
+        watch: Watch | None = None,
     ) -> Tensor:
         """Return images (N, C, H, W), float32, after `steps` Langevin steps; see `FastEngine.run`.
 
-        `after_step(steps done)` is called after each replay of up to MAX_GRAPH_STEPS steps.
+        `after_step(steps done)` is called after each replay of up to MAX_GRAPH_STEPS steps, and `watch` after that.
         """
         if not steps:
             return images.clone()
@@ -154,12 +164,15 @@ class CapturedRunner:
         if self._cached is None or not key.matches(self._cached.key):
             self._cached = None  # frees its memory, which the next graph may need
             self._cached = CapturedSteps(key, blocked, chains, self._capture)
-        self._cached.load(blocked, chains, generator)
+        captured = self._cached
+        captured.load(blocked, chains, generator)
         for done in range(graph_steps, steps + 1, graph_steps):
-            self._cached.replay(generator)
+            captured.replay(generator)
             if after_step is not None:
                 after_step(done)
-        return layout.from_blocks(self._cached.chains)
+            if watch is not None:
+                watch(done, lambda: captured.chains_in_place)
+        return layout.from_blocks(captured.chains)
 
 
 def _rolled(images: Tensor, phase: Tensor) -> Tensor:

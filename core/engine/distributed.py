@@ -21,7 +21,7 @@ from torch.nn.utils import vector_to_parameters
 
 from core.engine.dynamics import Dynamics
 from core.engine.fast import FastEngine
-from core.engine.interface import Batch, PreparedNet, ScoreGradient
+from core.engine.interface import Batch, PreparedNet, ScoreGradient, Watch
 from core.engine.noise import Share
 from core.engine.ranks import STALL_SECONDS, Answer, Ranks, Receive, started_ranks
 from core.schemas.geometry import Boundary
@@ -141,8 +141,10 @@ class DistributedEngine:
         dynamics: Dynamics,
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
+        *,
+        watch: Watch | None = None,  # noqa: ARG002
     ) -> Tensor:
-        """Return N moved chains, (N, C, H, W); see `Engine.run`."""
+        """Return N moved chains, (N, C, H, W); see `Engine.run`. They cannot be watched: each process has its own."""
         task = RunTask(steps, dynamics, generator.get_state())
         return self._gathered(
             net,

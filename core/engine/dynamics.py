@@ -27,15 +27,22 @@ class Dynamics:
         return random_phase(stride, generator) if self.random_lattice else (0, 0)
 
 
-def roll_to_random_phase(images: Tensor, stride: int, generator: torch.Generator | None) -> Tensor:
+def roll_to_random_phase(
+    images: Tensor, stride: int, generator: torch.Generator | None
+) -> tuple[Tensor, tuple[int, int]]:
     """Roll periodic pictures (N, C, H, W) by 0 to `stride` - 1 random pixels down and to the right, all alike.
+
+    Returns them and these pixels.
 
     A net that sub-samples treats the pixels of a stride differently, and its pictures show that grid. Rolled before
     each step, the chains follow an unbiased estimate of the gradient of f's mean over all stride phases (stochastic
     gradient Langevin dynamics, Welling and Teh 2011). That mean is the score of the net without sub-sampling, at the
     cost of the net with it.
     """
-    return images if stride == 1 else images.roll(random_phase(stride, generator), dims=(2, 3))
+    if stride == 1:
+        return images, (0, 0)
+    phase = random_phase(stride, generator)
+    return images.roll(phase, dims=(2, 3)), phase
 
 
 def random_phase(stride: int, generator: torch.Generator | None) -> tuple[int, int]:

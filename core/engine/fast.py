@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
-from core.engine.interface import Batch, ScoreGradient
+from core.engine.interface import Batch, ScoreGradient, Watch
 from core.engine.layout import Layout, project_blocks_, roll_into
 from core.engine.noise import Noise, Share, noise_of_share, noise_per_picture
 from core.engine.parallel import parallel_map, serial_if_small
@@ -70,26 +70,39 @@ class FastEngine:
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
         share: Share | None = None,
+        *,
+        watch: Watch | None = None,
     ) -> Tensor:
         """Run chains as `Engine.run` says. share: the part of all chains that `images` are; they get its noise."""
         layout, blocked = _layout(net, images, dynamics.boundary), self.blocked(net, images)
         if _is_captured(images):
-            return self.captured_runner.run(blocked, layout, images, steps, dynamics, generator, after_step, share)
+            return self.captured_runner.run(
+                blocked, layout, images, steps, dynamics, generator, after_step, share, watch
+            )
         starts = blocked.chunks(images, layout)
         blocked = blocked.with_packed_weights(layout, len(starts[0])) if steps > 1 else blocked
         noise = iter(noise_of_share(generator, share) if share else noise_per_picture(generator, len(images)))
         noises = [list(islice(noise, len(start))) for start in starts]
         with serial_if_small(images):
             chunks = parallel_map(partial(_ChainChunk, blocked, layout, dynamics), starts, noises)
+
+        def chains(phase: tuple[int, int] = (0, 0)) -> Tensor:
+            """Return the chains, rolled by a phase."""
+            found = torch.empty_like(images, memory_format=torch.contiguous_format)
+            with serial_if_small(images):
+                parallel_map(lambda chunk, into: chunk.write_to(into, phase), chunks, blocked.chunks(found, layout))
+            return found
+
+        moved = (0, 0)
         for step in range(1, steps + 1):
             phase = dynamics.draw_phase(net.architecture.total_stride, generator)
             parallel_map(lambda chunk, phase=phase: chunk.step(phase), chunks)
+            moved = moved[0] + phase[0], moved[1] + phase[1]
             if after_step is not None:
                 after_step(step)
-        result = torch.empty_like(images, memory_format=torch.contiguous_format)
-        with serial_if_small(images):
-            parallel_map(_ChainChunk.write_to, chunks, blocked.chunks(result, layout))
-        return result
+            if watch is not None:
+                watch(step, partial(chains, _back(moved)))
+        return chains()
 
     def gradient(
         self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None

@@ -11,6 +11,15 @@ from core.engine.dynamics import Dynamics
 from core.schemas.geometry import Boundary
 from core.theory.model import GenerativeConvNet
 
+Watch = Callable[[int, Callable[[], Tensor]], None]
+"""Called after a Langevin step: (steps done, look). `look()` returns the chains (N, C, H, W) with every pixel where it
+began, whatever `random_lattice` does. They are to be read during the call only."""
+
+
+def looking_at(chains: Tensor) -> Callable[[], Tensor]:
+    """Return the `look` of `Watch` for chains that have not moved."""
+    return lambda: chains
+
 
 @dataclass(frozen=True)
 class ScoreGradient:
@@ -75,8 +84,13 @@ class Engine(Protocol):
         dynamics: Dynamics,
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
+        *,
+        watch: Watch | None = None,
     ) -> Tensor:
-        """Return N chains after `steps` Langevin steps (eq. 19); see `core.engine.reference.run_chains`."""
+        """Return N chains after `steps` Langevin steps (eq. 19); see `core.engine.reference.run_chains`.
+
+        Several steps may be done before `watch` is called again.
+        """
 
     def gradient(
         self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None

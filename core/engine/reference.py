@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from core.engine.dynamics import Dynamics, roll_to_random_phase
-from core.engine.interface import Batch, ScoreGradient
+from core.engine.interface import Batch, ScoreGradient, Watch
 from core.schemas.geometry import Boundary
 from core.theory import decoding
 from core.theory.langevin import langevin_step
@@ -52,9 +53,11 @@ class ReferenceEngine:
         dynamics: Dynamics,
         generator: torch.Generator,
         after_step: Callable[[float], None] | None = None,
+        *,
+        watch: Watch | None = None,
     ) -> Tensor:
         """Return N moved chains, (N, C, H, W); see `Engine.run`."""
-        return run_chains(net, images, steps, dynamics, generator, after_step)
+        return run_chains(net, images, steps, dynamics, generator, after_step, watch)
 
     def gradient(
         self, net: GenerativeConvNet, images: Tensor, boundary: Boundary, counted: Tensor | None = None
@@ -82,19 +85,24 @@ def run_chains(
     dynamics: Dynamics,
     generator: torch.Generator | None = None,
     after_step: Callable[[float], None] | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Return N parallel chains after `steps` Langevin steps from `images` (N, C, H, W).
 
-    `after_step(steps done)` is called after each step; an exception it raises ends the run.
+    `after_step(steps done)` is called after each step; an exception it raises ends the run. watch: called after that.
     """
+    down = right = 0
     for step in range(1, steps + 1):
         if dynamics.random_lattice:
-            images = roll_to_random_phase(images, net.architecture.total_stride, generator)
+            images, phase = roll_to_random_phase(images, net.architecture.total_stride, generator)
+            down, right = down + phase[0], right + phase[1]
         images = langevin_step(net, images, dynamics.step_size, generator, boundary=dynamics.boundary)
         if dynamics.box is not None:
             images = dynamics.box.project(images)
         if after_step is not None:
             after_step(step)
+        if watch is not None:
+            watch(step, partial(_roll_back, images, (down, right)))
     return images
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.engine.dynamics import Dynamics
-from core.engine.interface import Engine, PreparedNet
+from core.engine.interface import Engine, PreparedNet, Watch, looking_at
 from core.engine.noise import Noise
 from core.schemas.geometry import round_up
 from core.theory.langevin import langevin_coefficients
@@ -101,11 +101,13 @@ def run_in_tiles(
     generator: torch.Generator,
     after_part: Callable[[float], None] | None = None,
     side: int | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Return periodic pictures (N, C, H, W) after `steps` Langevin steps (eq. 19), computing B tile by tile.
 
     Overwrites `canvas`, and needs the memory of one more. With `random_lattice` the tiles move instead of the canvas.
     `after_part(steps done)` is called after each tile with a fractional number; an exception it raises ends the run.
+    watch: see `Watch`.
     Raises ValueError if the canvas does not suit the net.
     """
     canvas, prepared = canvas.contiguous(), engine.prepare(net)
@@ -114,6 +116,8 @@ def run_in_tiles(
         in_step = None if after_part is None else lambda fraction, step=step: after_part(step + fraction)
         step_in_tiles(prepared, canvas, next_canvas, dynamics, noise, generator, in_step, side)
         canvas, next_canvas = next_canvas, canvas
+        if watch is not None:
+            watch(step + 1, looking_at(canvas))
     return canvas
 
 

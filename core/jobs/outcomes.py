@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core.jobs import results, shards
 from core.jobs.leases import JobLease, lock_leased, lost
 from core.jobs.results import NewArtifact, NewModel
-from core.schemas.jobs import JobStatus, Progress
+from core.schemas.jobs import JobKind, JobStatus, Progress
 from core.storage import webhooks
 from core.storage.clock import now
 from core.storage.database import Database
@@ -46,7 +46,10 @@ def succeed(
             job.metrics = metrics
         if model is not None:
             results.add_model(session, job, model)
-        return Succeeded(replaced, job_ended=end(session, job, JobStatus.SUCCEEDED))
+        job_ended = end(session, job, JobStatus.SUCCEEDED)
+        if job_ended and job.kind != JobKind.TRAIN:  # how a model came to be stays of interest
+            replaced += results.drop_previews(session, job.parent or job)
+        return Succeeded(replaced, job_ended)
 
 
 def fail(database: Database, lease: JobLease, error: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
-"""The previews of a training job: a few, evenly over its learning."""
+"""The previews of a job: a few, from the beginning of each of its stages to the latest."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import select
 
@@ -13,11 +15,23 @@ from core.storage.errors import NotFound
 from core.storage.tables import Job, Preview
 
 MAX_PREVIEWS = 48
+FINEST_INTERVAL = 2.0**-10  # in the square root of the iteration
+
+
+class Moment(Protocol):
+    """When a preview was made: the iterations of all stages up to it, its stage, and its iteration in that."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def stage(self) -> int: ...
+    @property
+    def iteration(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class NewPreview:
-    """A preview as it is stored. step: the iterations of all stages up to it."""
+    """A preview as it is stored; see `Moment`."""
 
     step: int
     stage: int
@@ -30,19 +44,20 @@ class NewPreview:
 def add(database: Database, lease: JobLease, new: NewPreview) -> list[str]:
     """Keep a preview, and as few others that it stays at MAX_PREVIEWS. Return the paths of the files to delete.
 
-    Raises LeaseLost.
+    The previews of a shard are its parent's. Raises LeaseLost.
     """
     with database.write() as session:
         job = lock_leased(session, lease)
-        rows = {row.step: row for row in session.scalars(select(Preview).where(Preview.job_seq == job.seq))}
-        dropped = set(rows) - select_evenly([*rows, new.step])
+        seq = lease.parent_seq or job.seq
+        rows = {row.step: row for row in session.scalars(select(Preview).where(Preview.job_seq == seq))}
+        dropped = set(rows) - select_moments([*rows.values(), new])
         unwanted = [row for step, row in rows.items() if step in dropped or step == new.step]
         for row in unwanted:
             session.delete(row)
         session.flush()
         session.add(
             Preview(
-                job_seq=job.seq,
+                job_seq=seq,
                 step=new.step,
                 stage=new.stage,
                 iteration=new.iteration,
@@ -57,24 +72,44 @@ def add(database: Database, lease: JobLease, new: NewPreview) -> list[str]:
         return [row.blob for row in unwanted if row.blob != new.stored.blob]
 
 
-def select_evenly(steps: Sequence[int]) -> set[int]:
-    """Return at most MAX_PREVIEWS of `steps`: the last, and the first in each of equally long intervals.
+def select_moments(moments: Iterable[Moment]) -> set[int]:
+    """Return the steps of at most MAX_PREVIEWS moments: the last, and the first in each interval of each stage.
 
-    The interval is the smallest power of two that is long enough. So intervals merge in pairs as learning goes on, and
-    what is selected does not depend on how often it was done before.
+    A stage's intervals are equally long in the square root of the iteration, because more changes at its beginning.
+    Their length is the smallest power of two with which every stage has no more than its equal share of all moments. So
+    intervals merge in pairs as the job goes on, and what is selected does not depend on how often it was done before.
+    If there are too many stages, only every second one is selected from, or every fourth.
     """
-    first, last = min(steps), max(steps)
-    interval = 1
-    while (last - first) // interval + 1 > MAX_PREVIEWS - 1:
+    stages: dict[int, list[Moment]] = {}
+    for moment in sorted(moments, key=lambda one: one.step):
+        stages.setdefault(moment.stage, []).append(moment)
+    first, last = min(stages), max(of_stage[-1].step for of_stage in stages.values())
+    every = 1
+    while (max(stages) - first) // every + 1 > MAX_PREVIEWS - 1:
+        every *= 2
+    stages = {stage: of_stage for stage, of_stage in stages.items() if (stage - first) % every == 0}
+    share = (MAX_PREVIEWS - 1) // len(stages)
+    return {last, *(step for of_stage in stages.values() for step in _select_of_stage(of_stage, share))}
+
+
+def _select_of_stage(moments: Sequence[Moment], count: int) -> Iterable[int]:
+    """Return the steps of at most `count` moments of a stage, which are in their order."""
+    first = moments[0].iteration
+    interval = FINEST_INTERVAL
+
+    def number(moment: Moment) -> int:
+        return int(math.sqrt(moment.iteration - first) / interval)
+
+    while number(moments[-1]) + 1 > count:
         interval *= 2
     earliest: dict[int, int] = {}
-    for step in sorted(steps):
-        earliest.setdefault((step - first) // interval, step)
-    return {*earliest.values(), last}
+    for moment in moments:
+        earliest.setdefault(number(moment), moment.step)
+    return earliest.values()
 
 
 def listing(database: Database, job_id: str) -> Sequence[Preview]:
-    """Return the previews of a job in the order of learning. Raises NotFound."""
+    """Return the previews of a job in their order. Raises NotFound."""
     job = requests.find(database, job_id)
     with database.read() as session:
         return session.scalars(select(Preview).where(Preview.job_seq == job.seq).order_by(Preview.step)).all()

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from core.schemas.materials import MaterialMap
 from core.storage.blobs import StoredBlob
-from core.storage.tables import NAME_LENGTH, Artifact, Job, Model
+from core.storage.tables import NAME_LENGTH, Artifact, Job, Model, Preview
+
+PREVIEW = "preview.png"  # the latest preview, among a job's artifacts
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,15 @@ def attach(job: Job, artifacts: Sequence[NewArtifact]) -> list[str]:
         for name, value in columns.items():
             setattr(row, name, value)
     return replaced
+
+
+def drop_previews(session: Session, job: Job) -> list[str]:
+    """Remove a job's previews, which its results replace. Return the paths of their files."""
+    rows: list[Artifact | Preview] = [one for one in job.artifacts if one.name == PREVIEW]
+    rows += session.scalars(select(Preview).where(Preview.job_seq == job.seq))
+    for row in rows:
+        session.delete(row)
+    return [row.blob for row in rows]
 
 
 def add_model(session: Session, job: Job, model: NewModel) -> None:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn import functional
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.deep_png import write_deep_png
@@ -224,6 +225,15 @@ def filter_sheet(weight: Tensor) -> Tensor:
     largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     pixels = (weight / largest * 127 + 128).round().to(torch.uint8)
     return sheet(list(pixels), magnify=max(1, 45 // weight.shape[-1]))
+
+
+def reduce(pictures: Tensor, longest: int) -> Tensor:
+    """Scale pictures (N, C, H, W) so that their longest side is `longest`, by means of pixels; smaller ones stay."""
+    height, width = pictures.shape[2:]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return pictures
+    return functional.adaptive_avg_pool2d(pictures, (max(1, round(scale * height)), max(1, round(scale * width))))
 
 
 def resize_periodic(pixels: Tensor, height: int, width: int) -> Tensor:

@@ -208,7 +208,7 @@ class Artifact(BlobColumns, Base):
 
 
 class Preview(BlobColumns, Base):
-    """A picture that a training job showed while it learned. Steps count the iterations of all stages."""
+    """A picture that a job showed while it worked. Steps count the iterations of all stages, or of all pictures."""
 
     __tablename__ = "previews"
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from core.engine import choose_engine
+from core.engine.interface import Watch
 from core.engine.tiling import PROJECTED_ROWS
-from core.pictures.images import to_bytes
+from core.pictures.images import reduce, to_bytes
 from core.pictures.patchwork import patchwork
 from core.pictures.sums import sums
 from core.recipe.denoising import stride_phases
@@ -21,7 +22,7 @@ from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.blend_weights import Canvas, read_weights, strengths
 from core.synthesis.blending import Agreement, Blend, Boxes, Expert, SeenGuide, seen_picture
 from core.synthesis.conditions import Condition, Guide, run_steps
-from core.synthesis.sampler import GUIDE_BLUR, ModelSampler, Sampler, guide_picture
+from core.synthesis.sampler import GUIDE_BLUR, PREVIEW_SIDE, ModelSampler, Sampler, guide_picture
 from core.synthesis.trained_model import TrainedModel
 from core.synthesis.variations import prepare_picture, start_variation
 from core.theory.learning import precision_of
@@ -49,7 +50,13 @@ class BlendSampler(Sampler):
         """See `Sampler.denoising_steps`."""
         return self.blend.denoising_passes
 
-    def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:  # noqa: ARG002
+    def run(
+        self,
+        index: int,  # noqa: ARG002
+        generator: torch.Generator,
+        after_step: Callable[[float], None],
+        watch: Watch | None = None,
+    ) -> Tensor:
         """Return canvases (M, C, H, W); see `Sampler.run`."""
         params = self.params
         step = partial(self.blend.step, params.step_size)
@@ -61,7 +68,17 @@ class BlendSampler(Sampler):
             generator,
             self.conditions,
             after_step,
+            watch,
         )
+
+    def preview(self, chain: Tensor) -> Tensor:
+        """Return what is seen of canvases (M, C, H, W), small; see `Sampler.preview`."""
+        small = reduce(chain, PREVIEW_SIDE).cpu()
+        levels = torch.zeros_like(small[:1])
+        for canvas, expert, model in zip(small, self.blend.experts, self.models, strict=True):
+            own = model.levels.to_grey_levels(expert.scale * canvas[None])
+            levels += reduce(expert.weight, PREVIEW_SIDE).cpu() * own
+        return levels[0] if self.models[0].maps else to_bytes(levels[0])
 
     def render(self, chain: Tensor, after_part: Callable[[float], None]) -> Tensor:
         """Return each model's part in its own tone and grey levels; see `Sampler.render`.

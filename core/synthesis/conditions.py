@@ -16,6 +16,7 @@ from torch import Tensor
 
 from core.engine import Engine
 from core.engine.dynamics import Dynamics
+from core.engine.interface import Watch, looking_at
 from core.engine.noise import Noise
 from core.engine.parallel import parallel_map, threads
 from core.engine.tiling import needs_tiles, step_in_tiles
@@ -229,6 +230,7 @@ def run_under_conditions(
     generator: torch.Generator,
     conditions: Sequence[Condition] = (),
     after_step: Callable[[float], None] | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Return chains (N, C, H, W) after `steps` Langevin steps, each of which respects the conditions; see `run_steps`.
 
@@ -246,7 +248,7 @@ def run_under_conditions(
         return prepared.step(chains, free, generator)
 
     conditions = conditions if dynamics.box is None else (InBox(dynamics.box), *conditions)
-    return run_steps(step, chains, steps, dynamics.step_size, generator, conditions, after_step)
+    return run_steps(step, chains, steps, dynamics.step_size, generator, conditions, after_step, watch)
 
 
 def run_steps(
@@ -257,12 +259,13 @@ def run_steps(
     generator: torch.Generator,
     conditions: Sequence[Condition] = (),
     after_step: Callable[[float], None] | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Return chains (N, C, H, W) after `steps` times `step`, each of which respects the conditions.
 
     I <- I - ε²/2 (I/σ² - B - Σ drift) + ε Z, then the constraints, in their order.
     `after_step(steps done)` is called after each step, and with fractions of a step for tiles; an exception that it
-    raises ends the run.
+    raises ends the run. watch: see `Watch`.
     """
     for done in range(steps):
         after_part = None if after_step is None else lambda fraction, done=done: after_step(done + fraction)
@@ -276,4 +279,6 @@ def run_steps(
         chains = moved
         if after_step is not None:
             after_step(done + 1)
+        if watch is not None:
+            watch(done + 1, looking_at(chains))
     return chains

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from core.engine import ReferenceEngine
 from core.engine.dynamics import Dynamics
+from core.engine.interface import Watch
 from core.pictures.patchwork import patch_side
 from core.recipe.denoising import denoise
 from core.recipe.fine_detail import filtered
@@ -37,6 +38,7 @@ def inpaint(
     conditions: Sequence[Condition] = (),
     after_step: Callable[[float], None] | None = None,
     detail_filter: Tensor | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Paint the unknown pixels of pictures (N, C, H, W) by `steps` Langevin steps -> (N, C, H, W), grey levels.
 
@@ -46,13 +48,15 @@ def inpaint(
     dynamics: as the net was learned.
     conditions: others, which are respected after that.
     start (N, C, H, W): first values of the unknown pixels (see `start_from_chains`), by default `smooth_fill`.
-    `after_step(steps done)` is called after each step; an exception it raises ends the run.
+    `after_step(steps done)` is called after each step; an exception it raises ends the run. watch: see `Watch`.
     detail_filter: what was painted gets it last (see `core.recipe.fine_detail`), and has the rest of the denoised
     picture around it there, not the known pixels.
     """
     begin = torch.where(known, images, smooth_fill(images, known) if start is None else start)
     conditions = (KnownPixels(images, known, noise_std), *conditions)
-    painted = run_under_conditions(ReferenceEngine(), net, begin, steps, dynamics, generator, conditions, after_step)
+    painted = run_under_conditions(
+        ReferenceEngine(), net, begin, steps, dynamics, generator, conditions, after_step, watch
+    )
     clean = denoise(net, painted, noise_std, dynamics.boundary, dynamics.random_lattice)
     if detail_filter is not None:
         clean = filtered(clean, detail_filter)

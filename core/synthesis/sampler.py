@@ -10,7 +10,8 @@ from torch import Tensor
 
 from core.engine import Engine, choose_engine
 from core.engine.dynamics import Dynamics
-from core.pictures.images import resize_periodic, rms
+from core.engine.interface import Watch
+from core.pictures.images import reduce, resize_periodic, rms, to_bytes
 from core.pictures.patchwork import patchwork
 from core.recipe.denoising import basis_passes
 from core.recipe.dynamics import dynamics_of
@@ -25,6 +26,7 @@ from core.synthesis.variations import between, prepare_picture, start_variation
 from core.theory.learning import precision_of
 
 GUIDE_BLUR = 0.5  # of the net's window: standard deviation of the blur that guide and chains are compared under
+PREVIEW_SIDE = 512  # pixels at most
 MEASURED_SIDE = 256  # pixels at most, of the copy of a guide whose contrast is measured
 
 
@@ -45,10 +47,23 @@ class Sampler(ABC):
         """The cost of denoising a picture, in Langevin steps."""
 
     @abstractmethod
-    def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:
+    def run(
+        self,
+        index: int,
+        generator: torch.Generator,
+        after_step: Callable[[float], None],
+        watch: Watch | None = None,
+    ) -> Tensor:
         """Return the chain (1, C, H, W) of picture `index` after all steps, at least as large as the picture.
 
         Of several models one canvas each (M, C, H, W).
+        """
+
+    @abstractmethod
+    def preview(self, chain: Tensor) -> Tensor:
+        """Return a chain as it is, with its noise, reduced to PREVIEW_SIDE -> (C, h, w): uint8, of a material float32.
+
+        Costs much less than a Langevin step.
         """
 
     @abstractmethod
@@ -58,19 +73,23 @@ class Sampler(ABC):
         `after_part(fraction done)` is called between the parts of the work.
         """
 
-    def draw(self, index: int, after_step: Callable[[float], None]) -> Tensor:
+    def draw(self, index: int, after_step: Callable[[float], None], watch: Watch | None = None) -> Tensor:
         """Return picture `index` of the job as (C, height, width): uint8, or of a material grey levels in float32.
 
         `after_step(steps done)` is called after each Langevin step; denoising counts as `denoising_steps` more. An
-        exception that it raises ends the work.
+        exception that it raises ends the work. watch: gets what `preview` returns instead of chains.
         """
         params = self.params
 
         def after_part(fraction: float) -> None:
             after_step(params.steps_taken + fraction * self.denoising_steps)
 
+        def watch_chain(step: int, look: Callable[[], Tensor]) -> None:
+            if watch is not None:
+                watch(step, lambda: self.preview(look()))
+
         generator = torch.Generator(self.device).manual_seed(params.seed_of(index))
-        chain = self.run(index, generator, after_step)
+        chain = self.run(index, generator, after_step, watch_chain)
         pixels = self.render(chain, after_part)
         del chain  # most of the memory of a large canvas
         # The canvas may be larger: on the torus its sides are multiples of the net's stride.
@@ -126,7 +145,13 @@ class ModelSampler(Sampler):
         """See `Sampler.denoising_steps`."""
         return basis_passes(self.model.net, self.model.params.picture_noise, self.dynamics.random_lattice)
 
-    def run(self, index: int, generator: torch.Generator, after_step: Callable[[float], None]) -> Tensor:
+    def run(
+        self,
+        index: int,
+        generator: torch.Generator,
+        after_step: Callable[[float], None],
+        watch: Watch | None = None,
+    ) -> Tensor:
         """Return a chain (1, C, H, W); see `Sampler.run`."""
         return synthesize(
             self.model.net,
@@ -141,7 +166,13 @@ class ModelSampler(Sampler):
             after_step=after_step,
             begin=self._begin(index, generator, after_step),
             conditions=self.conditions,
+            watch=watch,
         )
+
+    def preview(self, chain: Tensor) -> Tensor:
+        """Return a chain (1, C, H, W), small; see `Sampler.preview`."""
+        levels = self.model.levels.to_grey_levels(reduce(chain, PREVIEW_SIDE).cpu())[0]
+        return levels if self.model.maps else to_bytes(levels)
 
     def render(self, chain: Tensor, after_part: Callable[[float], None]) -> Tensor:
         """Return the pixels of a chain (1, C, H, W) as (C, H, W); see `Sampler.render`."""

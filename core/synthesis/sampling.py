@@ -8,6 +8,7 @@ from torch import Tensor
 
 from core.engine import Engine
 from core.engine.dynamics import Dynamics
+from core.engine.interface import Watch
 from core.engine.tiling import map_tiles, needs_tiles, run_in_tiles
 from core.pictures.images import Levels, to_pixels
 from core.pictures.patchwork import patchwork
@@ -34,6 +35,7 @@ def synthesize(
     after_step: Callable[[float], None] | None = None,
     begin: Tensor | None = None,
     conditions: Sequence[Condition] = (),
+    watch: Watch | None = None,
 ) -> Tensor:
     """Return `count` pictures after `steps` Langevin steps -> (count, C, H', W').
 
@@ -45,7 +47,7 @@ def synthesize(
     the chains stay in their place (see `run_under_conditions`).
     With `random_lattice` the pictures' `stride_pattern` is no stronger than that of `start`.
     `after_step(steps done)` is called after each step, with 0 after each row of the patchwork, and with fractions of a
-    step for pictures that are computed in tiles; an exception it raises ends the run.
+    step for pictures that are computed in tiles; an exception it raises ends the run. watch: see `Watch`.
     Raises ValueError if (height, width) is not the size of `start`, except on the torus.
     """
     conditioned, stride = begin is not None or bool(conditions), net.architecture.total_stride
@@ -59,11 +61,11 @@ def synthesize(
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
         chains = start[torch.arange(count, device=start.device) % len(start)] if begin is None else begin
     if conditioned:
-        chains = run_under_conditions(engine, net, chains, steps, dynamics, generator, conditions, after_step)
+        chains = run_under_conditions(engine, net, chains, steps, dynamics, generator, conditions, after_step, watch)
     elif dynamics.boundary == "torus" and needs_tiles(net.architecture, chains):
-        chains = run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step)
+        chains = run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step, watch=watch)
     else:
-        chains = engine.run(net, chains, steps, dynamics, generator, after_step)
+        chains = engine.run(net, chains, steps, dynamics, generator, after_step, watch=watch)
     if not dynamics.random_lattice:
         return chains
     return limit_stride_pattern_(chains, stride, pattern_limit(start, stride, chains[0, 0].numel()))

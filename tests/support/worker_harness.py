@@ -4,10 +4,14 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from redis import Redis
 from support import rows
 
+import worker.inpaint
+import worker.previews
+import worker.sample
 from api.datasets.files import UploadedFile
 from api.datasets.limits import Limits
 from api.datasets.map_reader import read_map
@@ -117,3 +121,11 @@ class WorkerHarness:
 
     def file(self, job: Job, name: str) -> bytes:
         return self.blobs.get(next(one.blob for one in job.artifacts if one.name == name))
+
+
+def show_every_step(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the jobs from now on publish a preview after each step."""
+    monkeypatch.setattr(harness, "settings", harness.settings.model_copy(update={"preview_seconds": 1e-9}))
+    for module in (worker.sample, worker.inpaint):
+        monkeypatch.setattr(module, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(worker.previews, "COST_FACTOR", 0.0)

@@ -99,7 +99,8 @@ def test_painted_pixels_have_the_light_of_their_surroundings():
     net = random_net(architecture_of(params, 3), 3).float()
     masked = read_masked_picture(png_with_hole(1), SIZE, 3)
     light = Light.of(masked.pixels, 4.0, masked.known)
-    progress = SimpleNamespace(report=lambda *_: None)
+    progress, previews = SimpleNamespace(report=lambda *_: None), SimpleNamespace(publish_when_due=lambda *_: None)
+    cpu = torch.device("cpu")
 
     def painted(params, pixels):
         model = TrainedModel(net, levels_of(3), torch.zeros(1, 3, SIZE, SIZE), params)
@@ -107,7 +108,7 @@ def test_painted_pixels_have_the_light_of_their_surroundings():
             MaskedPicture(pixels, masked.known), Light.of(pixels, params.even_light, masked.known)
         )
         variant = inpaint._Variant(0, 7)
-        return inpaint._inpaint_variant(model, picture, resolved(), variant, progress, torch.device("cpu")).float()
+        return inpaint._inpaint_variant(model, picture, resolved(), variant, progress, previews, cpu).float()
 
     evened = painted(params.model_copy(update={"even_light": 4.0}), masked.pixels)
     plain = painted(params, light.without(masked.pixels))

@@ -12,7 +12,7 @@ from redis import Redis
 from support import pictures, rows
 from support.training_jobs import SIZE, noise, training
 from support.waiting import PATIENCE_SECONDS, until
-from support.worker_harness import WorkerHarness
+from support.worker_harness import WorkerHarness, show_every_step
 
 from core.jobs import outcomes, previews, requests
 from core.pictures.images import read_picture, to_pixels
@@ -104,7 +104,7 @@ def test_coarse_picture_windows_and_canvas_are_shown_as_they_are_learned(
     harness: WorkerHarness, redis: Redis, monkeypatch
 ) -> None:
     monkeypatch.setattr(train, "find_warnings", lambda *given: [f"more {given[-1]}"])
-    monkeypatch.setattr(harness, "settings", harness.settings.model_copy(update={"preview_seconds": 1e-9}))
+    show_every_step(harness, monkeypatch)
     side = 40
     content = pictures.encoded(pictures.colors(side, side), "PNG")
     iterations = {"coarse_iterations": 1, "coarse_factor": 2, "iterations": 2, "canvas_iterations": 2}
@@ -157,8 +157,20 @@ def test_small_pictures_are_not_compared(harness: WorkerHarness):
     assert "structure_ratio" not in job.metrics
 
 
+def test_previews_change_no_byte_of_the_model(harness: WorkerHarness, monkeypatch) -> None:
+    settings = {"boundary": "torus", "picture_noise": 1.0, "random_lattice": True, "iterations": 4}
+    new, made = training(harness.add_dataset(a=noise(1)), **settings), []
+    for _ in range(2):
+        job = harness.work(new)
+        files = {one.name: harness.file(job, one.name) for one in job.artifacts if one.name != "preview.png"}
+        made.append((harness.blobs.get(harness.context.lease.path("model.safetensors")), files))
+        show_every_step(harness, monkeypatch)
+    assert len(previews.listing(harness.database, job.id)) == 4
+    assert made[0] == made[1]
+
+
 def test_previews_are_kept_and_a_resumed_job_goes_on_with_them(harness: WorkerHarness, monkeypatch) -> None:
-    monkeypatch.setattr(harness, "settings", harness.settings.model_copy(update={"preview_seconds": 1e-9}))
+    show_every_step(harness, monkeypatch)
     new = training(harness.add_dataset(a=noise(1)), iterations=2)
     job = harness.work(new)
     assert [row.step for row in previews.listing(harness.database, job.id)] == [1, 2]

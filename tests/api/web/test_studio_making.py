@@ -91,6 +91,8 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     assert studio.page.inner_text(".facts dl > div:has(dt:text-is('seed')) dd") == str(job["params"]["seed"])
     assert studio.page.locator(".results li").count() == 1
     studio.page.wait_for_selector(".stage img[src*='synthesized-000.png'][alt='The result']")
+    studio.page.get_by_label("Moment of learning").fill("0")
+    studio.page.wait_for_selector(".stage img[src*='/previews/1'][alt='The chains at step 1']")
     studio.page.wait_for_function("() => document.querySelector('.results img')?.naturalWidth === 48")
 
 
@@ -762,6 +764,7 @@ def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
         )
         studio.open("jobs", job_id)
         studio.page.wait_for_selector(".results li:nth-child(2)")
+        studio.page.wait_for_selector(".stage img[src*='/previews/'][alt^='The picture at step']")
         studio.page.wait_for_selector(".given .ground:not(.checker) img")
         assert lost
         assert studio.service.job(job_id)["status"] == "running"

@@ -61,9 +61,9 @@ def dynamics_on(one: Case, bounded: bool, random_lattice: bool) -> Dynamics:
 
 
 @torch.no_grad()
-def ran(runs, one, dynamics, generator, steps=STEPS, after_step=None, share=None):
+def ran(runs, one, dynamics, generator, steps=STEPS, after_step=None, share=None, watch=None):
     blocked = BlockedNet.of(one.net, torch.float32, channel_alignment=8)
-    return runs.run(blocked, layout_of(one), one.images, steps, dynamics, generator, after_step, share)
+    return runs.run(blocked, layout_of(one), one.images, steps, dynamics, generator, after_step, share, watch)
 
 
 def expected_run(one, dynamics, drawn, generator, graph_steps):
@@ -116,6 +116,18 @@ def test_a_run_of_any_length_is_replayed_with_a_callback_after_each_replay(steps
     else:
         assert torch.equal(found, A_CASE.images)
         assert found.data_ptr() != A_CASE.images.data_ptr()
+
+
+def test_watched_chains_are_where_they_began_although_each_step_rolls_them(kernel):  # noqa: ARG001
+    seen, dynamics = [], replace(dynamics_on(A_CASE, bounded=False, random_lattice=True), step_size=1e-6)
+
+    def watch(step, look):
+        torch.testing.assert_close(look(), A_CASE.images, rtol=0, atol=1e-4)
+        seen.append(step)
+
+    found = ran(captured_runs(), A_CASE, dynamics, seeded(), 20, watch=watch)
+    assert seen == [10, 20]
+    assert (found - A_CASE.images).abs().max() > 0.1, "moved"
 
 
 @pytest.mark.parametrize(("layers", "channels"), [([(8, 7, 3), (4, 3, 1)], 3), ([(4, 3, 1)], 1)])

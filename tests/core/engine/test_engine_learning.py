@@ -45,7 +45,7 @@ class WithoutNoise(ReferenceEngine):
     def run(self, net, images, steps, dynamics, generator, after_step=None):
         for step in range(1, steps + 1):
             if dynamics.random_lattice:
-                images = roll_to_random_phase(images, net.architecture.total_stride, generator)
+                images, _ = roll_to_random_phase(images, net.architecture.total_stride, generator)
             zero = torch.zeros_like(images)
             images = langevin_step(net, images, dynamics.step_size, noise=zero, boundary=dynamics.boundary)
             images = images if dynamics.box is None else dynamics.box.project(images)

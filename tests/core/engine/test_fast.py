@@ -229,6 +229,25 @@ def test_a_run_does_not_depend_on_the_number_of_threads(boundary, dtype, two_thr
     assert torch.equal(FastEngine(dtype).run(net, images, 5, dynamics, seeded(3)), two)
 
 
+@pytest.mark.parametrize("engine", [FastEngine(), ReferenceEngine()])
+def test_watched_chains_are_where_they_began_although_the_run_rolls_them(engine):
+    """With steps so small that a chain hardly changes."""
+    one, seen = case("a", [(16, 7, 3), (8, 3, 1)], (24, 30), "torus", channels=3, count=5), []
+    dynamics = Dynamics(1e-6, "torus", random_lattice=True)
+    given = {"dynamics": dynamics, "after_step": None}
+    found = engine.run(one.net, one.images, 6, generator=seeded(), watch=lambda *shown: seen.append(shown), **given)
+    assert torch.equal(found, engine.run(one.net, one.images, 6, generator=seeded(), **given))
+    assert (found - one.images).abs().max() > 0.1, "moved"
+    assert [step for step, _ in seen] == [1, 2, 3, 4, 5, 6]
+
+    def watch(_, look):
+        torch.testing.assert_close(look(), one.images, rtol=0, atol=1e-4)
+        seen.append(look)
+
+    assert torch.equal(found, engine.run(one.net, one.images, 6, generator=seeded(), watch=watch, **given))
+    assert len(seen) == 12
+
+
 def test_the_callback_is_called_after_every_step_and_can_stop_the_run():
     one, calls = a_case("torus"), []
     FastEngine().run(one.net, one.images, 3, Dynamics(0.3, "torus"), seeded(), calls.append)

@@ -294,12 +294,12 @@ def test_an_exception_of_the_callback_ends_rendering():
 def test_a_large_picture_is_synthesized_in_tiles(random_lattice, monkeypatch):
     """With one byte more than a picture that is computed as a whole."""
     one = case("large", [(4, 5, 3)], (24, 24), "torus", count=2)
-    dynamics, calls = dynamics_on(one, random_lattice=random_lattice), []
+    dynamics, calls, seen = dynamics_on(one, random_lattice=random_lattice), [], []
 
     def synthesized():
         return synthesize(
             one.net, 2, 25, 30, steps=2, dynamics=dynamics, generator=seeded(4), start=one.images,
-            engine=FastEngine(), after_step=calls.append,
+            engine=FastEngine(), after_step=calls.append, watch=lambda step, look: seen.append((step, look().clone())),
         )  # fmt: skip
 
     maps = 27 * 30 * 4 * one.images.element_size() // 9
@@ -309,6 +309,8 @@ def test_a_large_picture_is_synthesized_in_tiles(random_lattice, monkeypatch):
     found, generator = synthesized(), seeded(4)
     start = torch.cat([patchwork(one.images, 27, 30, 3, generator) for _ in range(2)])
     expected = run_in_tiles(FastEngine(), one.net, start, 2, dynamics, generator)
+    assert [step for step, _ in seen] == [1, 2, 1, 2]
+    assert torch.equal(seen[-1][1], expected)
     if random_lattice:
         expected = limit_stride_pattern_(expected, 3, pattern_limit(one.images, 3, 27 * 30))
     assert torch.equal(found, expected)

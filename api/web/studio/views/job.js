@@ -14,7 +14,7 @@ import { JobActions } from "../parts/job-actions.js";
 import { JobSettings } from "../parts/job-settings.js";
 import { inBackground } from "../parts/notices.js";
 import { Results } from "../parts/results.js";
-import { Stage } from "../parts/stage.js";
+import { hasStage, Stage } from "../parts/stage.js";
 import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
 import { Viewer } from "../parts/viewer.js";
 import { Walks } from "../parts/walks.js";
@@ -44,7 +44,7 @@ export function Job({ parts: [id, name] }) {
       </header>
       <div class="job-columns">
         <div class="job-main">
-          ${learning && html`<${Stage} job=${job} />`}
+          ${hasStage(job) && html`<${Stage} job=${job} />`}
           ${job.kind === "classify" && job.status === "succeeded" && html`<${Probabilities} job=${job} />`}
           <${Walks} job=${job} />
           ${learning && html`<${Given} job=${job} />`}
@@ -68,7 +68,8 @@ async function read(id) {
       if (error.status !== 404) throw error;
       gone.value = id;
     });
-    if (job?.kind === "train" && job.started_at) await Promise.all([loadSeries(id), loadPreviews(id)]);
+    if (!job?.started_at) return;
+    await Promise.all([...(job.kind === "train" ? [loadSeries(id)] : []), loadPreviews(id)]);
   });
 }
 
