@@ -20,7 +20,7 @@ import httpx
 import memories
 import walkthrough
 from control_sheets import sheet
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 from playwright.sync_api import Page, Route, sync_playwright
 from service_run import EXAMPLES, IMAGES, ROOT, STUDIO, Job, Run, opened, png, running_service, save_small
 
@@ -75,6 +75,8 @@ def make_cards(run: Run) -> None:
     cloth = run.learn("cloth.png", "quick", "Cloth")
     more = run.job(kind="sample", model_id=cloth["model_id"], params=drawn)
     _save("sample", _corner(run.picture(more, "synthesized-000.png"), 110))
+    follow(run, cobbles)
+    blend(run, cobbles, cloth)
     fill_in(run, cobbles)
     make_tileable(run, cobbles)
     encoder = run.learn("scene-*.png", "autoencoder-cpu", "Scenes")
@@ -135,6 +137,28 @@ def show_a_material(run: Run) -> None:
     learned = run.learn_maps(maps, "quick", "Stones", image_size=originals[0].width)
     drawn = [run.picture(learned, f"synthesized-000-{role}.png") for role in maps]
     save_small(png(sheet([*originals, *drawn], len(maps), 1)), IMAGES / "material.png")
+
+
+def follow(run: Run, model: Job) -> None:
+    """Draw a ring, have it followed, and show half of both."""
+    sketch = Image.new("RGB", (SIDE, SIDE), (60, 55, 50))
+    ImageDraw.Draw(sketch).ellipse((36, 36, SIDE - 36, SIDE - 36), outline=(190, 170, 150), width=46)
+    guide = run.upload("ring.png", sketch.filter(ImageFilter.GaussianBlur(4)))
+    _save("guide", halves(sketch, _drawn(run, model, SIDE, guide_dataset_id=guide, guide_strength=0.15)))
+
+
+def blend(run: Run, model: Job, other: Job) -> None:
+    """Show one model's surface with a path of another's."""
+    side = SIDE // 2  # it is enlarged
+    path = Image.new("L", (side, side))
+    ImageDraw.Draw(path).line([(-10, 30), (45, 40), (70, 80), (side + 10, 90)], fill=255, width=40, joint="curve")
+    blended = [{"model_id": other["model_id"], "mask_dataset_id": run.upload("path.png", path)}]
+    _save("blend", _corner(_drawn(run, model, side, blend=blended), side))
+
+
+def _drawn(run: Run, model: Job, side: int, **params: object) -> Image.Image:
+    drawn = {"count": 1, "width": side, "height": side, "seed": 2, **params}
+    return run.picture(run.job(kind="sample", model_id=model["model_id"], params=drawn), "synthesized-000.png")
 
 
 def make_tileable(run: Run, model: Job) -> None:

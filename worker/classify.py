@@ -249,10 +249,11 @@ def _find_warnings(categories: Sequence[_Category], by_own_pictures: bool) -> li
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the job's metrics: for how many pictures each model is the most likely, and the estimates of log Z."""
+    """Return the job's metrics: for how many pictures each model is the most likely, and how that was found."""
     chosen = Counter(picture["most_likely"] for picture in report["pictures"])
     return {
         "most_likely": {model_id: chosen[model_id] for model_id in report["models"]},
+        "compared_by": report["compared_by"],
         "log_partitions": report["log_partitions"],
         "remarks": report["remarks"],
     }

@@ -102,7 +102,7 @@ def test_where_log_z_contradicts_the_models_own_pictures_these_decide(harness, m
     contents = {f"p{level}": pictures.encoded(Image.new("L", (SIZE, SIZE), level), "PNG") for level in (118, 122)}
     job = harness.work(classification(harness.add_dataset(**contents), *ids, chains=8, temperatures=100, steps=8))
     found = json.loads(harness.file(job, "classification.json"))
-    assert found["compared_by"] == "own_pictures"
+    assert found["compared_by"] == job.metrics["compared_by"] == "own_pictures"
     assert [one["most_likely"] for one in found["pictures"]] == [ids[1], ids[0]]
     warnings = [remark for remark in job.metrics["remarks"] if "own pictures" in remark]
     assert len(warnings) == 1

@@ -87,8 +87,11 @@ const Missing = () => html`<header class="view-head"><h1 tabindex="-1">There is 
 
 let first = true;
 
-// A reader of the screen hears where a link led. The first view needs no announcement.
+// A reader of the screen hears where a link led. The first view needs no announcement; a part of it takes the focus itself.
 function focusHeading() {
+  const toPart = route.peek().query.part && !scrollBefore();
+  first &&= !toPart;
+  if (toPart) return;
   if (!first && !document.querySelector("dialog[open]")) document.querySelector("main h1")?.focus({ preventScroll: true });
   if (!first) scrollDown(scrollBefore(), route.peek());
   first = false;

@@ -8,3 +8,9 @@ export { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "./
 export { batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect } from "./vendor/signals.js";
 
 export const html = htm.bind(h);
+
+// Scroll until an element is at the top.
+export function scrollToStart(element) {
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  element.scrollIntoView({ block: "start", behavior });
+}

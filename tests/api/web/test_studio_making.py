@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import CDPSession, Page, Route
+from playwright.sync_api import CDPSession, Locator, Page, Route
 from pydantic import ValidationError
 from sqlalchemy import update
 from support import pictures
@@ -790,6 +790,23 @@ def test_what_can_be_done_with_a_picture_is_within_the_window(studio: Studio, le
         assert area["y"] + area["height"] <= tools["y"] <= height - tools["height"]
 
 
+def test_a_guide_and_a_blend_are_found_on_the_form_of_new_pictures(studio: Studio, learned: dict[str, Any]) -> None:
+    model = studio.service.http.get(f"/v1/models/{learned['model_id']}").json()
+    only_this = {"data": [model], "has_more": False}
+    studio.page.route(re.compile(r"/v1/models\?"), lambda route: route.fulfill(json=only_this))
+    studio.open("jobs", f"{learned['id']}/synthesized-000.png")
+    studio.page.click(".viewer button:text-is('Use as guide')")
+    studio.page.wait_for_selector("#steer-guide:focus .file-name:text-is('synthesized-000.png')")
+    top = "(one) => one.getBoundingClientRect().top"
+    until(lambda: 0 < studio.page.locator("#steer-guide").evaluate(top) < 800)
+    assert studio.page.locator(".card[aria-current]").inner_text().startswith("Guide")
+    studio.page.click(".card:has-text('Blend')")
+    studio.page.wait_for_selector("#steer-blend:focus :text('Blending takes two models')")
+    model["params"]["top"] = "object"
+    studio.reload()
+    studio.page.wait_for_selector("#steer-blend :text('draws at its own size only, and alone')")
+
+
 def test_a_question_ends_with_the_view_that_it_was_asked_on(studio: Studio, learned: dict[str, Any]) -> None:
     studio.open("jobs")
     studio.page.evaluate(f"location.hash = '#/jobs/{learned['id']}'")
@@ -1203,18 +1220,53 @@ def test_models_are_called_after_the_pictures_that_they_learned_from(studio: Stu
 
 def test_pictures_are_classified_by_the_models_chosen(studio: Studio, learned: dict[str, Any]) -> None:
     other = studio.service.succeeded(studio.service.train(learned["dataset_id"], seed=9))
+    smaller = studio.service.succeeded(studio.service.train(learned["dataset_id"], image_size=24))
     studio.open("make", "classify")
-    for model_id in (learned["model_id"], other["model_id"]):
-        studio.page.locator(f"input[name=model][value='{model_id}']").check(force=True)
+
+    def box(job: dict[str, Any]) -> Locator:
+        return studio.page.locator(f"input[name=model][value='{job['model_id']}']")
+
+    for one in (learned, other):
+        box(one).check(force=True)
+    assert box(smaller).is_disabled()
+    side = learned["params"]["image_size"]
+    studio.page.wait_for_selector(f".model-tile.unfit .hint:text-matches('^24 px, but 0( 2)? has {side} px$')")
     choose(studio, "stripes.png", pictures.stripes())
     studio.page.get_by_label("chains", exact=True).fill("2")
     studio.page.get_by_label("temperatures", exact=True).fill("2")
     studio.page.click("button:text-is('Classify')")
-    studio.page.wait_for_selector("td.likeliest")
-    assert studio.page.inner_text(".job-head .headline") == "1 picture classified"
-    assert studio.page.locator(".job-main table, .job-main .files").first.evaluate("(one) => one.tagName") == "TABLE"
-    assert studio.page.locator(".warnings > p").count() == 2
-    studio.page.click(".warnings summary")
+    studio.page.wait_for_selector(".job-main table")
+    job = studio.service.job(studio.job_id())
     assert "model_" not in studio.page.inner_text(".warnings")
     titles = studio.page.locator(".facts dt:has-text('model')").all_inner_texts()
     assert titles == ["model 1", "model 2"]
+    warnings = len(job["metrics"]["remarks"])
+    assert warnings > 2
+    for compared_by, effective_samples, verdict, headline, shown in (
+        ("log_z", 1.2, "undecided", "Undecided", warnings),
+        ("own_pictures", 1.2, "(0|0 2).*", "1 picture classified", warnings),
+        ("log_z", 7.0, "[0-9.]+ %", "1 picture classified", 2),
+    ):
+        _answer_with(studio, job, compared_by, effective_samples)
+        studio.reload()
+        studio.page.wait_for_selector(f".job-main td:text-matches('^{verdict}$')")
+        assert studio.page.inner_text(".job-head .headline") == headline
+        assert studio.page.locator(".warnings > p").count() == shown
+        assert studio.page.locator("td.likeliest").count() == (verdict != "undecided")
+        assert (
+            studio.page.locator(".job-main table, .job-main .files").first.evaluate("(one) => one.tagName") == "TABLE"
+        )
+
+
+def _answer_with(studio: Studio, job: dict[str, Any], compared_by: str, effective_samples: float) -> None:
+    """Let a classification have come out with this certainty, as the page reads it."""
+    job_url = f"**/v1/jobs/{job['id']}"
+    table = studio.service.http.get(f"/v1/jobs/{job['id']}/artifacts/classification.json").json()
+    for found in (job["metrics"], table):
+        found["compared_by"] = compared_by
+        for one in found["log_partitions"]:
+            one["effective_samples"] = effective_samples
+    studio.page.unroute_all()
+    studio.page.route(re.compile(r"/v1/jobs\?"), lambda route: route.fulfill(json={"data": [job], "has_more": False}))
+    studio.page.route(job_url, lambda route: route.fulfill(json=job))
+    studio.page.route(f"{job_url}/artifacts/classification.json", lambda route: route.fulfill(json=table))

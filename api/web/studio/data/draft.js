@@ -278,13 +278,19 @@ export async function start() {
     if (set && set === uploaded.peek()?.set) showStored(set);
     return { job, notes };
   } catch (error) {
-    if (error instanceof Refused) problems.value = error.errors;
+    if (error instanceof Refused) {
+      error.errors = error.errors.map((one) => ({ ...one, field: withModelNames(one.field), message: withModelNames(one.message) }));
+      problems.value = error.errors;
+    }
     if (error.absent) letGo(error.absent);
     throw error;
   } finally {
     sent.value = null;
   }
 }
+
+// The models of a classification, which the service numbers, by their names.
+const withModelNames = (text) => text?.replace(/model_ids\[(\d+)\]/g, (_, index) => `“${modelName(modelOf(modelIds.peek()[index]))}”`);
 
 // Choose no more what was deleted since.
 function letGo(id) {

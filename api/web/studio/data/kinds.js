@@ -75,6 +75,14 @@ export const KINDS = [
   },
 ];
 
+// Cards that open the form of a kind at a part of it, and stand behind its card.
+export const PARTS = [
+  { id: "guide", of: "sample", group: "use", title: "Guide", line: "New pictures that follow a sketch or a photograph in light and dark." },
+  { id: "blend", of: "sample", group: "use", title: "Blend", line: "Several models on one canvas, each where you want it." },
+];
+
+export const cardsOf = (group) => KINDS.filter((one) => one.group === group).flatMap((one) => [one, ...PARTS.filter(({ of }) => of === one.id)]);
+
 export const jobKind = (kind) => kind.job ?? kind.id;
 export const kindOf = (id) => KINDS.find((one) => one.id === id) ?? KINDS[0];
 

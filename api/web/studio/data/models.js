@@ -67,6 +67,14 @@ const drawsWhole = (model) => !isOfPatches(model) && !isOfMaterial(model);
 const LIMITS = { inpaint: drawsWhole, reconstruct: drawsWhole, classify: drawsWhole, seam: (model) => drawsWhole(model) && !isFixedSize(model) };
 export const modelsFor = (kindId) => models.value?.filter(LIMITS[kindId] ?? (() => true));
 
+// Why a picture cannot be compared under two models, said of the first; null if it can.
+export function unlike(model, other) {
+  const [side, wanted] = [sideOf(model), sideOf(other)];
+  if (side !== wanted) return `${side} px, but ${givenName(other)} has ${wanted} px`;
+  if (model.channels !== other.channels) return `${model.channels === 1 ? "grey" : "in colour"}, but ${givenName(other)} is ${other.channels === 1 ? "grey" : "in colour"}`;
+  return null;
+}
+
 export const sideOf = ({ params }) => (isOfPatches({ params }) ? params.patch_size : params.image_size);
 
 // The pixels that are painted along each edge of a photograph made tileable, if nobody says how many; as

@@ -80,7 +80,7 @@ async function vary(job, artifact, given) {
 // New pictures of the same model that follow this one.
 export async function followIn(job, artifact) {
   await steer("guide", await fileOf(addressOf(artifact), artifact.name));
-  go("make", "sample", { model: job.model_id });
+  go("make", "sample", { model: job.model_id, part: "guide" });
 }
 
 // The same parameters and seed again, which make the same pictures.

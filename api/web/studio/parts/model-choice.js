@@ -4,7 +4,7 @@ import { patiently } from "../api.js";
 import { html, signal, useEffect } from "../ui.js";
 import { forget, link } from "../router.js";
 import { kindId, modelIds } from "../data/draft.js";
-import { apart, givenName, isOfMaterial, models, modelsFor, sideOf } from "../data/models.js";
+import { apart, givenName, isOfMaterial, modelOf, models, modelsFor, sideOf, unlike } from "../data/models.js";
 import { resultsOf, smallOf, trainingJob } from "../data/pictures.js";
 import { jobOf } from "../data/jobs.js";
 import { inBackground } from "./notices.js";
@@ -16,7 +16,7 @@ export function ModelChoice({ several }) {
     if (!known) return;
     const ids = known.map((one) => one.id);
     const still = modelIds.peek().filter((id) => ids.includes(id));
-    modelIds.value = several ? still : (still.length ? still : ids).slice(0, 1);
+    modelIds.value = several ? still.filter((id) => !unlike(modelOf(id), modelOf(still[0]))) : (still.length ? still : ids).slice(0, 1);
   }, [models.value, kindId.value]);
   if (!known) return html`<p class="hint" role="status">Reading the models</p>`;
   if (!known.length) {
@@ -27,20 +27,25 @@ export function ModelChoice({ several }) {
     if (!several) modelIds.value = [id];
     else modelIds.value = checked ? [...modelIds.peek(), id] : modelIds.peek().filter((one) => one !== id);
   };
+  // Several are compared, which the first that is chosen must allow.
+  const first = several && modelOf(modelIds.value[0]);
+  const hindrances = known.map((model) => first && unlike(model, first));
+  const alone = first && hindrances.filter((one) => one === null).length === 1;
   return html`
     <fieldset class="models-choice">
       <legend>${several ? "Models, each a category" : "Model"}</legend>
       <div class="model-tiles">
-        ${known.map((model) => html`
-          <label key=${model.id} class="tile model-tile">
-            <input class="sr" type=${several ? "checkbox" : "radio"} name="model" value=${model.id} checked=${modelIds.value.includes(model.id)}
+        ${known.map((model, index) => html`
+          <label key=${model.id} class="tile model-tile ${hindrances[index] ? "unfit" : ""}">
+            <input class="sr" type=${several ? "checkbox" : "radio"} name="model" value=${model.id} checked=${modelIds.value.includes(model.id)} disabled=${Boolean(hindrances[index])}
               onChange=${(event) => choose(model.id, event.target.checked)} />
             <${ModelThumb} model=${model} />
             <span>${givenName(model)}</span>
-            <span class="hint">${sideOf(model)} px${isOfMaterial(model) ? ", a material" : ""}</span>
+            <span class="hint">${hindrances[index] || `${sideOf(model)} px${isOfMaterial(model) ? ", a material" : ""}`}</span>
             ${apart(model) && html`<span class="hint apart">${apart(model)}</span>`}
           </label>`)}
       </div>
+      ${alone && html`<p class="hint" role="status">No other model can be compared with ${givenName(first)}: it takes one of ${sideOf(first)} px as well. <a href=${link("make", "texture")}>Learn one</a></p>`}
     </fieldset>`;
 }
 

@@ -2,6 +2,7 @@
 
 import { html } from "../ui.js";
 import { count, duration } from "../format.js";
+import { certaintyOf } from "../data/certainty.js";
 import { isFinal, isFinishing, partOfLearning } from "../data/jobs.js";
 import { kindOfJob } from "../data/kinds.js";
 import { modelName, modelOf } from "../data/models.js";
@@ -49,6 +50,7 @@ export function headline(job) {
 
 function outcome(job) {
   if (job.kind === "reconstruct") return `Mean error ${job.metrics.mean_rmse?.toFixed(1)} grey levels`;
+  if (job.kind === "classify" && certaintyOf(job.metrics) === "undecided") return "Undecided";
   if (job.kind === "classify") return `${count(Object.values(job.metrics.most_likely ?? {}).reduce((sum, one) => sum + one, 0), "picture")} classified`;
   const pictures = job.artifacts.filter((one) => /^(synthesized|inpainted|reconstructed)-/.test(one.name)).length;
   return pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"}` : "Without pictures";

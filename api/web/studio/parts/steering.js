@@ -1,9 +1,10 @@
 // Pictures and other models that steer what is drawn, and how strongly.
 
 import { drawCovering, middleOf, shrunk, sizeOf, within } from "../canvas.js";
-import { html, useEffect, useMemo, useSignal } from "../ui.js";
+import { html, scrollToStart, useEffect, useMemo, useSignal } from "../ui.js";
+import { link, route, scrollBefore } from "../router.js";
 import * as draft from "../data/draft.js";
-import { modelName, modelOf, sideOf } from "../data/models.js";
+import { isOfMaterial, modelName, modelOf, modelsFor, sideOf } from "../data/models.js";
 import { addressOf, loaded, resultsOf } from "../data/pictures.js";
 import { parametersOf } from "../data/presets.js";
 import * as steering from "../data/steering.js";
@@ -35,22 +36,54 @@ const SLOTS = {
 };
 
 export function Steering({ model }) {
-  if (!model) return null;
+  const { part } = route.value.query;
+  const none = modelsFor("sample")?.length === 0;
+  useEffect(() => {
+    if (part && (model || none) && !scrollBefore()) showPart(part);
+  }, [part, Boolean(model), none]);
+  if (!model) return none && part === "blend" && html`<${Needed} part="blend" legend=${BLEND} reason="Blending takes two models of textures." />`;
   const usable = steering.slotsOf(model);
-  const shown = Object.keys(SLOTS).filter((slot) => usable.includes(slot) || steering.pictures.value[slot]);
+  const shown = Object.keys(SLOTS).filter((slot) => usable.includes(slot) || steering.pictures.value[slot] || slot === part);
   const blends = steering.canBlend(model) && steering.companionsOf(model).length > 0;
   return html`
     ${shown.map((slot) => (usable.includes(slot)
       ? html`<${Slot} key=${slot} slot=${slot} size=${canvasSize(model)} />`
-      : html`<${UnusedSlot} key=${`unused ${slot}`} slot=${slot} model=${model} />`))}
-    ${(blends || steering.leftOut(model).length > 0) && html`<${Blend} model=${model} blends=${blends} />`}`;
+      : steering.pictures.value[slot] ? html`<${UnusedSlot} key=${`unused ${slot}`} slot=${slot} model=${model} />`
+      : html`<${Needed} key=${`no ${slot}`} part=${slot} legend=${SLOTS[slot].legend} reason=${`This is ${steering.hindrance(slot, model)}: choose another above.`} />`))}
+    ${blends || steering.leftOut(model).length > 0 ? html`<${Blend} model=${model} blends=${blends} />`
+      : part === "blend" && html`<${Needed} part="blend" legend=${BLEND} reason=${blendNeeds(model)} />`}`;
+}
+
+const BLEND = "Draw other models too";
+
+function blendNeeds(model) {
+  if (!steering.canBlend(model)) return "A model of an object or of patches draws at its own size only, and alone: choose another above.";
+  const alike = isOfMaterial(model) ? "a material with as many channels" : model.channels === 1 ? "a grey texture" : "a texture in colour";
+  return `Blending takes two models, and there is no second one that fits: it must be of ${alike}, as the one chosen above.`;
+}
+
+// A part that cannot be used yet, and why.
+const Needed = ({ part, legend, reason }) => html`
+  <fieldset class="steer" id=${idOf(part)} tabindex="-1">
+    <legend>${legend}</legend>
+    <p role="status">${reason} <a href=${link("make", "texture")}>Learn one</a>, or <a href=${link("models")}>import one</a>.</p>
+  </fieldset>`;
+
+const idOf = (part) => `steer-${part}`;
+
+// Bring a part of the form up: the picture to follow, or the other models.
+export function showPart(part) {
+  const found = document.getElementById(idOf(part));
+  if (!found) return;
+  found.focus({ preventScroll: true });
+  scrollToStart(found);
 }
 
 // A picture that was chosen, and that this model is drawn without as it stands.
 function UnusedSlot({ slot, model }) {
   const { legend, none } = SLOTS[slot];
   return html`
-    <fieldset class="steer">
+    <fieldset class="steer" id=${idOf(slot)} tabindex="-1">
       <legend>${legend}</legend>
       <${Unused} name=${steering.pictures.value[slot].name} reason=${steering.hindrance(slot, model)} label=${none} remove=${() => steering.steer(slot, null)} />
     </fieldset>`;
@@ -83,7 +116,7 @@ function Slot({ slot, size }) {
     steering.setStrength(slot, value);
   };
   return html`
-    <fieldset class="steer">
+    <fieldset class="steer" id=${idOf(slot)} tabindex="-1">
       <legend>${legend}</legend>
       <div class="row">
         <${Choice} name=${slot} picture=${picture} label="Choose a picture" seen=${legend} size=${size ?? [1, 1]} pick=${steer} />
@@ -120,8 +153,8 @@ function Blend({ model, blends }) {
   const ofBlend = draft.problems.value.find(({ field }) => field === "params.blend");
   const left = (blends ? steering.companionsOf(model) : []).filter((one) => !chosen.some(({ modelId }) => modelId === one.id));
   return html`
-    <fieldset class="steer">
-      <legend>Draw other models too</legend>
+    <fieldset class="steer" id=${idOf("blend")} tabindex="-1">
+      <legend>${BLEND}</legend>
       ${chosen.map((one, index) => html`<${Companion} key=${one.modelId} one=${one} index=${index} model=${model} others=${chosen.filter((other) => other !== one)} />`)}
       ${steering.leftOut(model).map(({ modelId, name, reason }) => html`
         <${Unused} key=${modelId} name=${name} reason=${reason} label="Remove" remove=${() => steering.removeCompanion(modelId)} />`)}

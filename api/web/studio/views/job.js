@@ -1,12 +1,13 @@
 // Watch: one job as it goes on, and what came out.
 
-import { get } from "../api.js";
 import { html, signal, useEffect } from "../ui.js";
 import { leave, link } from "../router.js";
+import { certaintyOf } from "../data/certainty.js";
 import { jobOf, loadJob } from "../data/jobs.js";
 import { loadPreviews, loadSeries } from "../data/series.js";
 import { modelName, modelOf } from "../data/models.js";
 import { count, pageWords, sentence } from "../format.js";
+import { Classification } from "../parts/classification.js";
 import { Curves } from "../parts/curves.js";
 import { Given } from "../parts/given.js";
 import { Icon } from "../parts/icon.js";
@@ -45,7 +46,7 @@ export function Job({ parts: [id, name] }) {
       <div class="job-columns">
         <div class="job-main">
           ${hasStage(job) && html`<${Stage} job=${job} />`}
-          ${job.kind === "classify" && job.status === "succeeded" && html`<${Probabilities} job=${job} />`}
+          ${job.kind === "classify" && job.status === "succeeded" && html`<${Classification} job=${job} />`}
           <${Walks} job=${job} />
           ${learning && html`<${Given} job=${job} />`}
           <${Results} job=${job} />
@@ -79,45 +80,20 @@ function spoken(job) {
   return job.status === "running" ? `At work, ${tenths} percent` : `${titleOf(job)}: ${headline(job)}`;
 }
 
-const WARNINGS_SHOWN = 2; // the others are folded
+const WARNINGS_SHOWN = 2; // the others are folded, unless they say why nothing is decided
 
 function Warnings({ job }) {
   const warnings = job.metrics.warnings ?? job.metrics.remarks ?? [];
   if (!warnings.length) return null;
   const line = (one) => html`<p key=${one}><${Icon} name="warning" /><span>${withModelNames(sentence(pageWords(one)))}</span></p>`;
-  const folded = warnings.slice(WARNINGS_SHOWN);
+  const shown = job.kind === "classify" && certaintyOf(job.metrics) !== "probabilities" ? warnings.length : WARNINGS_SHOWN;
+  const folded = warnings.slice(shown);
   return html`
     <section class="warnings" aria-label="What to know about the result">
-      ${warnings.slice(0, WARNINGS_SHOWN).map(line)}
+      ${warnings.slice(0, shown).map(line)}
       ${folded.length > 0 && html`<details><summary>and ${count(folded.length, "more", "more")}</summary>${folded.map(line)}</details>`}
     </section>`;
 }
 
 // A model that is known by its name rather than by its id.
 const withModelNames = (text) => text.replace(/model (model_\w+)/gi, (said, id) => (modelOf(id) ? `model “${modelName(modelOf(id))}”` : said)).replace(/^model/, "Model");
-
-const tables = signal({}); // job id -> its classification
-
-function Probabilities({ job }) {
-  useEffect(() => {
-    inBackground(async () => {
-      const found = await get(`v1/jobs/${job.id}/artifacts/classification.json`);
-      tables.value = { ...tables.peek(), [job.id]: found };
-    });
-  }, [job.id]);
-  const table = tables.value[job.id];
-  if (!table) return null;
-  return html`
-    <div class="scrolls" tabindex="0" role="region" aria-label="Probabilities">
-      <table>
-        <caption>How probable it is that each picture comes from each model</caption>
-        <thead><tr><th scope="col">picture</th>${table.models.map((id) => html`<th key=${id} scope="col">${modelName(modelOf(id))}</th>`)}</tr></thead>
-        <tbody>
-          ${table.pictures.slice(0, 500).map((one, index) => html`
-            <tr key=${index}><th scope="row">${one.filename}</th>
-              ${table.models.map((id) => html`<td key=${id} class=${id === one.most_likely ? "likeliest" : ""}>${(100 * one.probabilities[id]).toFixed(1)} %</td>`)}</tr>`)}
-        </tbody>
-      </table>
-    </div>`;
-}
-

@@ -1,9 +1,9 @@
 // Make: choose what to make, add pictures or a model, set what matters, start.
 
 import { patiently } from "../api.js";
-import { html, useEffect } from "../ui.js";
+import { html, scrollToStart, useEffect } from "../ui.js";
 import { go, link, route } from "../router.js";
-import { KINDS, jobKind } from "../data/kinds.js";
+import { cardsOf, jobKind } from "../data/kinds.js";
 import { loadSchemas, parametersOf, presetsFor, settable } from "../data/presets.js";
 import { isFixedSize, isTaken, MIN_SIDE, modelOf, seamWidth } from "../data/models.js";
 import * as draft from "../data/draft.js";
@@ -14,7 +14,7 @@ import { Icon } from "../parts/icon.js";
 import { attempt, forgetErrors, inBackground, say } from "../parts/notices.js";
 import { ModelChoice } from "../parts/model-choice.js";
 import { PicturesInput } from "../parts/pictures-input.js";
-import { Steering } from "../parts/steering.js";
+import { showPart, Steering } from "../parts/steering.js";
 import { Inpainting } from "../parts/inpainting.js";
 import { Thumb } from "../parts/picture.js";
 
@@ -24,7 +24,7 @@ export function Make() {
   const { parts, query } = route.value;
   useEffect(() => draft.choose(parts[0] ?? draft.kindId.peek(), query), [route.value]);
   useEffect(() => {
-    if (parts[0]) showBench();
+    if (parts[0] && !query.part) showBench();
   }, [parts[0]]);
   useEffect(() => void (draft.wantsModel.value && inBackground(() => patiently(loadSchemas))), [draft.kindId.value]);
   const kind = draft.kind.value;
@@ -65,18 +65,19 @@ function beginAnew() {
 // On a small screen what was chosen is below: bring it up.
 function showBench() {
   const bench = document.querySelector(".bench");
-  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-  if (bench.getBoundingClientRect().top > 0.66 * innerHeight) bench.scrollIntoView({ block: "start", behavior });
+  if (bench.getBoundingClientRect().top > 0.66 * innerHeight) scrollToStart(bench);
 }
 
 function Cards({ group, title }) {
+  const open = route.value.query.part;
+  const isOpen = ({ id, of }) => draft.kindId.value === (of ?? id) && (of ? open === id : !open);
   return html`
     <section aria-label=${title}>
       <h2 class="small-head">${title}</h2>
       <ul class="cards">
-        ${KINDS.filter((one) => one.group === group).map((one) => html`
+        ${cardsOf(group).map((one) => html`
           <li key=${one.id}>
-            <a class="card" href=${link("make", one.id)} aria-current=${draft.kindId.value === one.id ? "true" : null}>
+            <a class="card" href=${one.of ? link("make", one.of, { part: one.id }) : link("make", one.id)} aria-current=${isOpen(one) ? "true" : null} onClick=${() => isOpen(one) && one.of && showPart(one.id)}>
               <${Thumb} src=${new URL(`${one.id}.jpg`, CARDS).href} />
               <span class="card-words"><strong>${one.title}</strong><span>${one.line}</span></span>
             </a>
