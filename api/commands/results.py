@@ -58,13 +58,13 @@ def write_results(session: Session, job: "Job", out: Path) -> None:
         session.say(f"job {job.id} is {job.status}: it has not made all of its results")
         return
     if job.kind == "train":
-        name = _model_names(session).get(job.model_id or "")
+        name = model_names(session).get(job.model_id or "")
         learned = f"{name} ({job.model_id})" if name else job.model_id
         session.say(f"learned {learned}; `genconvnet sample {job.model_id}` draws more")
     if job.kind == "reconstruct":
         session.say(f"mean error: {job.metrics['mean_rmse']:.1f} grey levels")
     if job.kind == "classify":
-        known = _model_names(session)
+        known = model_names(session)
         found = json.loads(job.read("classification.json"))
         how_likely = found.get("compared_by") != "own_pictures"  # absent in older results
         for one in found["pictures"]:
@@ -73,6 +73,6 @@ def write_results(session: Session, job: "Job", out: Path) -> None:
             session.say(f"{one['filename']}: {known.get(likely) or likely}{probability}")
 
 
-def _model_names(session: Session) -> dict[str, str | None]:
+def model_names(session: Session) -> dict[str, str | None]:
     """Return what each model is called, by its id."""
     return {model.id: model.name for model in session.client.models.list()}

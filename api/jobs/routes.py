@@ -1,6 +1,7 @@
 """/v1/jobs"""
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -198,13 +199,24 @@ def _zip(app_state: AppState, artifacts: Mapping[str, Artifact], name: str) -> R
 
 @artifacts_router.get("/v1/artifacts.zip", response_class=Response, responses=file_response("application/zip"))
 def selected_artifacts(app_state: AppStateDep, artifact: Selected) -> Response:
-    """Download files of several jobs in one zip, each in a folder with the name of its job."""
+    """Download files of several jobs in one zip, each named as when it is downloaded alone."""
     wanted = list(dict.fromkeys(artifact))
     pairs = [(job_id, name) for job_id, _, name in (pair.partition("/") for pair in wanted)]
     found = requests.find_artifacts(app_state.database, pairs)
     digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
     name = download_name(None, "genconvnet-pictures", digest, ".zip")
-    return _zip(app_state, dict(zip(wanted, found, strict=True)), name)
+    return _zip(app_state, dict(zip(_zip_names(app_state, pairs), found, strict=True)), name)
+
+
+def _zip_names(app_state: AppState, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a name for each (job id, artifact's name); with the whole id if two would have the same."""
+    jobs = {
+        job_id: requests.find(app_state.database, job_id) for job_id in dict.fromkeys(job_id for job_id, _ in pairs)
+    }
+    subjects = {job_id: service.subject_of(app_state.database, job) for job_id, job in jobs.items()}
+    names = [_saved_as(subjects[job_id], job_id, name) for job_id, name in pairs]
+    times = Counter(names)
+    return [one if times[one] == 1 else f"{job_id}-{one}" for one, (job_id, _) in zip(names, pairs, strict=True)]
 
 
 def job_out(app_state: AppState, job: Job) -> JobOut:
@@ -228,9 +240,13 @@ def _serve(app_state: AppState, request: Request, job_id: str, name: str, downlo
     row = _artifact_of(job, name)
     if not download:
         return files.serve(request, app_state.blobs, row, row.name)
-    stem, dot, ending = name.rpartition(".")
-    filename = download_name(service.subject_of(app_state.database, job), stem, job_id, dot + ending)
+    filename = _saved_as(service.subject_of(app_state.database, job), job_id, name)
     return files.serve(request, app_state.blobs, row, filename, download=True)
+
+
+def _saved_as(subject: str | None, job_id: str, name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return download_name(subject, stem, job_id, dot + ending)
 
 
 def _find_artifact(app_state: AppState, job_id: str, name: str) -> Artifact:

@@ -292,6 +292,8 @@ def test_jobs_are_looked_after(terminal: Terminal, service: Service, monkeypatch
     assert terminal.run("jobs", "cancel", job_id, code=2).stdout == ""
     done = terminal.run(*TRAIN, "--detach", "--name=later", "stripes.png").stdout.strip()
     learned = terminal.entry("jobs", "watch", done)
+    listed = terminal.run("jobs", "list", "--status=succeeded", "--kind=train").stdout
+    assert next(line for line in listed.splitlines() if line.startswith(done)).endswith("later")
     assert (learned["status"], learned["model_name"]) == ("succeeded", "later")
     assert terminal.entry("models", "show", "later")["id"] == learned["model_id"]
     assert terminal.run("jobs", "download", done, "--out=files").stdout.count("\n") == len(

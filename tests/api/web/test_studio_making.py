@@ -449,6 +449,23 @@ PARTS = """async (jobs) => {
 }"""
 
 
+CHARTS = """async ([points, job]) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const {chartsOf} = await import(folder + "parts/curves.js");
+  const {lines} = chartsOf(points, job).find((one) => one.title === "Active units");
+  return lines.map(({label, values}) => [label, values]);
+}"""
+
+
+def test_the_single_unit_of_an_objects_top_filter_is_no_layer_that_does_little(studio: Studio) -> None:
+    studio.open("jobs")
+    points = [{"stage": 1, "iteration": step, "active_share": [0.25, 0.5, 1]} for step in (1, 2)]
+    job = {"params": {"top": "object", "iterations": 2}}
+    assert studio.page.evaluate(CHARTS, [points, job]) == [["layer 1, %", [25, 25]], ["layer 2, %", [50, 50]]]
+    job["params"]["top"] = "convolutional"
+    assert len(studio.page.evaluate(CHARTS, [points, job])) == 3
+
+
 def test_a_job_says_which_part_of_learning_it_is_at(studio: Studio) -> None:
     plain = {"params": {"iterations": 7, "coarse_iterations": 0, "canvas_iterations": 0}, "progress": {"stages": 1}}
     older = {"params": {"iterations": 7}, "progress": {"stages": 2}}  # of a version without coarse level and canvas
@@ -562,6 +579,13 @@ def test_the_form_has_the_parameters_that_concern_what_is_made(studio: Studio) -
 
     studio.open("make")
     texture = labels("texture", "Texture")
+    orientations = studio.page.locator(".field:has(select:has-text('at any angle')) .hint")
+    short = orientations.inner_text()
+    orientations.get_by_role("button", name="more").click()
+    assert len(orientations.inner_text()) > 3 * len(short)
+    studio.page.click("summary:has-text('All other settings')")
+    tops = "(all) => new Set(all.slice(0, 4).map((one) => one.getBoundingClientRect().top)).size"
+    assert studio.page.locator(".others .field").evaluate_all(tops) == 1  # they use the whole width
     windows = {"random lattice", "canvas iterations", "coarse iterations", "coarse factor"}
     assert {"patch size", "layers", "boundary", *windows} <= texture
     assert not {"top", "contrastive"} & texture
@@ -679,11 +703,13 @@ def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, lear
     for name, value in {"count": "2", "width": "48", "height": "32", "steps": "3"}.items():
         studio.page.get_by_label(name, exact=True).fill(value)
     studio.page.get_by_label("tileable").check()
+    studio.page.wait_for_selector(".start .time:text-matches('^about [0-9]+ s$')")
     studio.page.click("button:text-is('Draw')")
     job_id = studio.job_id()
     studio.wait_for_status("done")
     params = studio.service.job(job_id)["params"]
     assert (params["count"], params["width"], params["height"], params["tileable"]) == (2, 48, 32, True)
+    studio.page.wait_for_selector(".results li:nth-child(2) .thumb.pixelated")  # as in the viewer
     studio.page.click(".results li:nth-child(1) a")
     size = "(one) => [parseFloat(one.style.width), parseFloat(getComputedStyle(one).backgroundSize)]"
     studio.page.click("button:text-is('Tiles')")
@@ -1158,12 +1184,37 @@ def test_chosen_pictures_are_downloaded_and_shown_side_by_side(studio: Studio, l
     with studio.page.expect_download() as download:
         studio.page.click(".chosen-bar >> text=Download")
     with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:
-        assert sorted(archive.namelist()) == sorted(f"{learned['id']}/{name}" for name in names)
+        suffix = f"-{learned['id'][-6:]}.png"
+        assert sorted(archive.namelist()) == [f"0-{name.removesuffix('.png')}{suffix}" for name in sorted(names)]
     studio.page.click(".chosen-bar >> text=Side by side")
     studio.page.wait_for_selector(".beside-area >> nth=1")
     studio.page.locator("[aria-label='Larger']").first.click()
     sizes = [one.evaluate("(one) => one.style.width") for one in studio.page.locator(".zoomed").all()]
     assert sizes[0] == sizes[1]
+
+
+TIMES = """async (job) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const {learningOf, pixelSteps, usingSeconds} = await import(folder + "data/estimate.js");
+  const learned = learningOf(job);
+  const given = {count: 2, width: 96, height: 96, steps: 200, chains: 4, temperatures: 10, mode: "one_pass"};
+  const about = {side: 96, pictures: [[96, 96], [96, 96]]};
+  const time = (times, models) =>
+    usingSeconds("sample", times * pixelSteps("sample", given, {...about, models}), learned) - 2;
+  const kinds = ["sample", "inpaint", "reconstruct", "classify"];
+  const steps = kinds.map((kind) => pixelSteps(kind, given, about) / 96 ** 2);
+  return [steps, time(2, 1) / time(1, 1), time(1, 2) / time(1, 1)];
+}"""
+
+
+def test_the_time_of_a_job_goes_by_its_pixels_and_by_what_learning_its_model_took(
+    studio: Studio, learned: dict[str, Any]
+) -> None:
+    studio.open("jobs")
+    ended = {"started_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T00:00:12Z", "attempt": 1}
+    steps, pixels, models = studio.page.evaluate(TIMES, {**learned, **ended})
+    assert steps == [400, 800, 2, 2 * 10 * 200 * 4]
+    assert (pixels, models) == pytest.approx((2, 2))
 
 
 def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learned: dict[str, Any]) -> None:
@@ -1230,7 +1281,7 @@ def test_pictures_are_classified_by_the_models_chosen(studio: Studio, learned: d
         box(one).check(force=True)
     assert box(smaller).is_disabled()
     side = learned["params"]["image_size"]
-    studio.page.wait_for_selector(f".model-tile.unfit .hint:text-matches('^24 px, but 0( 2)? has {side} px$')")
+    studio.page.wait_for_selector(f".model-tile.unfit .hint:text-matches('^24 px, but 0.* has {side} px$')")
     choose(studio, "stripes.png", pictures.stripes())
     studio.page.get_by_label("chains", exact=True).fill("2")
     studio.page.get_by_label("temperatures", exact=True).fill("2")
@@ -1244,7 +1295,7 @@ def test_pictures_are_classified_by_the_models_chosen(studio: Studio, learned: d
     assert warnings > 2
     for compared_by, effective_samples, verdict, headline, shown in (
         ("log_z", 1.2, "undecided", "Undecided", warnings),
-        ("own_pictures", 1.2, "(0|0 2).*", "1 picture classified", warnings),
+        ("own_pictures", 1.2, "0.*", "1 picture classified", warnings),
         ("log_z", 7.0, "[0-9.]+ %", "1 picture classified", 2),
     ):
         _answer_with(studio, job, compared_by, effective_samples)

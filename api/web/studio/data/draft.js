@@ -237,6 +237,8 @@ const sized = computed(() => (dataset.value
   ? dataset.value.images.map(({ url, filename, width, height }) => ({ key: url, name: filename, size: [width, height] }))
   : files.value.filter(({ bitmap }) => bitmap).map(({ id, file, bitmap, fitted }) => ({ key: id, name: file.name, size: (sideNeeded.value && fitted?.size) ?? [bitmap.width, bitmap.height] }))));
 
+export const sizes = computed(() => sized.value.map(({ size }) => size));
+
 export const ENLARGED = 1.25; // times, from which on a picture is said to be enlarged; as in worker/picture_warnings.py
 
 // The pictures that would be enlarged to be learned: {names, times, side}, with the size at which none would be, or

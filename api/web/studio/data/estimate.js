@@ -1,4 +1,5 @@
-// How long learning takes with other settings than a preset's, from the time that was measured for the preset.
+// How long a job takes: learning with other settings than a preset's, from the time that was measured for the preset; other
+// jobs from what learning their model took.
 
 const FIXED_SECONDS = 2; // of a job, whatever it learns: to begin, and to draw and store its results
 const GRADIENT_STEPS = 1.5; // Langevin steps that cost as much as the gradient of one picture
@@ -24,6 +25,43 @@ function work(params) {
   const coarse = params.coarse_iterations * (image_size / params.coarse_factor) ** 2 * steps(1, 1);
   const canvas = params.canvas_iterations * Math.min(image_size, MAX_CANVAS) ** 2 * steps(1, 1);
   return iterations * (patch_size ?? image_size) ** 2 * steps(chains, pictures) + coarse + CANVAS_COST * canvas;
+}
+
+// Steps of the jobs that use a model, each on a pixel, that cost as much as one of learning. Measured with `quick`, beside
+// its learning: docs/experiments/time-of-using.md.
+const STEP_COST = { sample: 0.4, inpaint: 0.4, reconstruct: 0.4, classify: 0.4 };
+
+// What learning took: {seconds, params}, with the iterations that were done. null if the job does not tell.
+export function learningOf(job) {
+  if (job?.status !== "succeeded" || job.attempt !== 1 || !job.finished_at) return null;
+  const last = job.params.canvas_iterations ? "canvas_iterations" : "iterations";
+  const done = job.progress.iteration || job.params[last]; // fewer if it ended early
+  const seconds = (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000;
+  return { seconds, params: { ...job.params, [last]: Math.min(done, job.params[last]) } };
+}
+
+// The same of the first preset with the net of a model, by what was measured; null if there is none.
+export function learningLike({ params }, presets) {
+  const found = presets?.find((one) => one.two_core_seconds && same(one.params.layers, params.layers) && one.params.top === params.top);
+  return found ? { seconds: found.two_core_seconds, params: found.params } : null;
+}
+
+// The seconds of a job of a kind: steps, on all of its pixels, by a model that was learned so; null if that cannot be told.
+export function usingSeconds(kind, steps, { seconds, params }) {
+  const layered = params.layerwise ? (params.layers.length + 1) / 2 : 1; // stages, and how much of the net there is in each
+  const each = Math.max(seconds - FIXED_SECONDS, 0) / (work(params) * layered);
+  const found = STEP_COST[kind] * steps * each;
+  return found < Infinity ? FIXED_SECONDS + found : null;
+}
+
+// The steps of a job on all of its pixels. given: its parameters, complete. pictures: [width, height] of each that it is
+// given. models: how many draw together.
+export function pixelSteps(kind, given, { side, pictures, models = 1 }) {
+  const square = side ** 2;
+  if (kind === "sample") return given.count * given.width * given.height * Math.ceil(given.steps * (given.start_strength ?? 1)) * models;
+  if (kind === "inpaint") return given.count * given.steps * pictures.reduce((sum, [width, height]) => sum + width * height, 0);
+  if (kind === "reconstruct") return pictures.length * square * (given.mode === "attractor" ? given.steps : 1);
+  return 2 * given.temperatures * given.steps * given.chains * square; // of each model; pilots pass the temperatures first
 }
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);

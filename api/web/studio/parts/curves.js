@@ -24,9 +24,11 @@ export function Curves({ job }) {
 // The steps, counted over all stages, at which those after the first begin.
 const startsOf = (job) => Array.from({ length: job.progress.stages - 1 }, (_, index) => iterationsBefore(job, index + 2));
 
-function chartsOf(points, job) {
+export function chartsOf(points, job) {
   const x = points.map((one) => iterationsBefore(job, one.stage) + one.iteration);
   const pick = (read) => points.map((one) => read(one) ?? null);
+  // An object's net ends with one filter over all of the map: it has a single unit, which is on or off.
+  const shares = points.map(({ active_share: share = [] }) => (job.params.top === "object" ? share.slice(0, -1) : share));
   return [
     {
       title: "Contrast",
@@ -40,12 +42,12 @@ function chartsOf(points, job) {
     },
     {
       title: "Active units",
-      about: "A layer near 0 or 100 % does little.",
+      about: "After the first steps, a layer near 0 or 100 % does little.",
       x,
-      lines: layersOf(points).map((layer) => ({
+      lines: layersOf(shares).map((layer) => ({
         label: `layer ${layer + 1}, %`,
         colour: COLOURS[layer % COLOURS.length],
-        values: pick((one) => (layer in (one.active_share ?? []) ? 100 * one.active_share[layer] : null)),
+        values: shares.map((one) => (layer in one ? 100 * one[layer] : null)),
       })),
     },
     {
@@ -63,7 +65,7 @@ function chartsOf(points, job) {
   ];
 }
 
-const layersOf = (points) => Array.from({ length: Math.max(...points.map((one) => one.active_share?.length ?? 0)) }, (_, index) => index);
+const layersOf = (shares) => Array.from({ length: Math.max(...shares.map((one) => one.length)) }, (_, index) => index);
 
 // Whether it is measured: in contrastive divergence, at every tenth iteration.
 const reconstruction = (points) => points.some((one) => one.reconstruction_std);

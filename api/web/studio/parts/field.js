@@ -1,6 +1,6 @@
 // A form field for a parameter as the service describes it: its words, its default and its bounds.
 
-import { html, useId } from "../ui.js";
+import { html, useId, useSignal } from "../ui.js";
 import { pageWords, value as inWords, words } from "../format.js";
 
 // bounds: JSON Schema of the value. Returns {type, nullable, low, isLowIn, high, options}.
@@ -38,8 +38,19 @@ export function Field({ parameter, given, change, error: refusal }) {
     <div class="field ${error ? "wrong" : ""}">
       <label for=${id}>${words(parameter.name)}</label>
       <${Input} kind=${kind} parameter=${parameter} given=${given} change=${change} shared=${shared} />
-      <p id=${about} class="hint">${error ? pageWords(error) : withNames(parameter.description)}</p>
+      <p id=${about} class="hint">${error ? pageWords(error) : html`<${About} text=${parameter.description} />`}</p>
     </div>`;
+}
+
+const SHORT = 150; // letters of what is said of a parameter, from which on only the first sentence is shown at once
+const FIRST_SENTENCE = /^.*?\.(?= )/s;
+
+function About({ text }) {
+  const whole = useSignal(false);
+  const [first] = (text.length > SHORT && FIRST_SENTENCE.exec(text)) || [text];
+  if (first === text) return withNames(text);
+  return html`
+    ${withNames(whole.value ? text : first)} <button type="button" class="more" aria-expanded=${whole.value} onClick=${() => { whole.value = !whole.value; }}>${whole.value ? "less" : "more"}</button>`;
 }
 
 // The words of the service, in which names may be between backticks.

@@ -23,7 +23,7 @@ export function JobActions({ job }) {
     <div class="actions ${final ? "" : "fewer"}">
       ${!isFinal(job) && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
       ${isOfGiven(job) && more}
-      ${final && model && !job.params.blend && html`<a class="button ${isOfGiven(job) ? "" : "primary"}" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
+      ${final && model && !job.params.blend && html`<a class="button ${isOfGiven(job) ? "wide" : "primary"}" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
       ${final && model && job.params.blend && html`<button type="button" class="primary" onClick=${act(() => blendMore(job))}><${Icon} name="plus" />Draw more, any size</button>`}
       ${!isOfGiven(job) && more}
       ${(job.status === "failed" || job.status === "canceled") && html`<button type="button" onClick=${act(() => goOn(job))}><${Icon} name="play" />Resume</button>`}

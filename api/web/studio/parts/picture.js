@@ -3,18 +3,24 @@
 import { returned } from "../api.js";
 import { html, useEffect, useRef, useSignal, useState } from "../ui.js";
 
-const COARSE = 64; // pixels: pictures of up to this side are enlarged, and their pixels shown
+const COARSE = 1.5; // times that a picture is enlarged, from which on its pixels are shown
 
 // A small picture in a list: loaded when it comes near. of: what it shows, with its width and height. shaped: in the
 // proportions of that, rather than in a square. onLoad(event): called when it is there. One that did not come is asked for
 // again when the service is back.
 export function Thumb({ src, alt = "", size = null, of = null, shaped = false, onLoad = null }) {
   const failedAt = useSignal(null); // how often the service had come back by then
+  const coarse = useSignal(false);
+  const shown = (event) => {
+    const { clientWidth, naturalWidth } = event.target;
+    coarse.value = naturalWidth === of?.width && clientWidth >= COARSE * naturalWidth;
+    onLoad?.(event);
+  };
   const key = failedAt.value === null ? 0 : returned.value - failedAt.value;
   const failed = () => {
     failedAt.value ??= returned.peek();
   };
-  return html`<img key=${key} onError=${failed} onLoad=${onLoad} class="thumb ${of && of.width <= COARSE ? "pixelated" : ""}" style=${shaped ? { aspectRatio: `${of.width} / ${of.height}` } : null} src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
+  return html`<img key=${key} onError=${failed} onLoad=${shown} class="thumb ${coarse.value ? "pixelated" : ""}" style=${shaped ? { aspectRatio: `${of.width} / ${of.height}` } : null} src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
 }
 
 // A picture that changes while one looks: the next is decoded before it takes the place of the last.

@@ -8,6 +8,7 @@ import { loadSchemas, parametersOf, presetsFor, settable } from "../data/presets
 import { isFixedSize, isTaken, MIN_SIDE, modelOf, seamWidth } from "../data/models.js";
 import * as draft from "../data/draft.js";
 import { learningSeconds } from "../data/estimate.js";
+import { usingTime } from "../data/expected.js";
 import { duration } from "../format.js";
 import { Field, isInBounds } from "../parts/field.js";
 import { Icon } from "../parts/icon.js";
@@ -28,6 +29,7 @@ export function Make() {
   }, [parts[0]]);
   useEffect(() => void (draft.wantsModel.value && inBackground(() => patiently(loadSchemas))), [draft.kindId.value]);
   const kind = draft.kind.value;
+  const parameters = kind.group === "learn" ? learnParameters() : useParameters(kind);
   return html`
     <div class="make">
       <header class="intro">
@@ -41,17 +43,22 @@ export function Make() {
           <h2 id="bench-title">${kind.title}</h2>
           ${draft.begun.value && html`<button type="button" class="small" onClick=${beginAnew}><${Icon} name="again" />Begin anew</button>`}
         </header>
-        <div class="bench-columns">
-          <div class="materials">
-            ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
-            ${kind.id === "inpaint" && html`<${Inpainting} />`}
-            ${kind.id === "sample" && html`<${Steering} model=${modelOf(draft.modelIds.value[0])} />`}
-            ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${draft.learnsParts.value} side=${draft.sideNeeded.value} />`}
+        <div class="settings">
+          <div class="bench-columns">
+            <div class="materials">
+              ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
+              ${kind.id === "inpaint" && html`<${Inpainting} />`}
+              ${kind.id === "sample" && html`<${Steering} model=${modelOf(draft.modelIds.value[0])} />`}
+              ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${draft.learnsParts.value} side=${draft.sideNeeded.value} />`}
+            </div>
+            <form id="main-settings" class="main-settings" onSubmit=${submit} novalidate>
+              ${kind.group === "learn" && html`<${Presets} kind=${kind} /><${NewName} />`}
+              ${parameters.length === 0 && html`<p class="hint" role="status">Reading the settings</p>`}
+              <${MainFields} parameters=${parameters} main=${kind.main} />
+            </form>
           </div>
-          <form class="settings" onSubmit=${submit} novalidate>
-            ${kind.group === "learn" ? html`<${LearnSettings} kind=${kind} />` : html`<${UseSettings} kind=${kind} />`}
-            <${Start} kind=${kind} />
-          </form>
+          <${OtherFields} parameters=${parameters} main=${kind.main} />
+          <${Start} kind=${kind} />
         </div>
       </section>
     </div>`;
@@ -92,22 +99,21 @@ function sizeSeen() {
   return modelOf(draft.modelIds.value[0])?.params.image_size;
 }
 
-function LearnSettings({ kind }) {
-  const fitting = presetsFor(kind.id);
+function Presets({ kind }) {
   const preset = draft.preset.value;
-  if (!preset) return html`<p class="hint" role="status">Reading the presets</p>`;
+  if (!preset) return null;
   return html`
     <fieldset class="choices">
       <legend>How well</legend>
-      ${fitting.map((one) => html`
+      ${presetsFor(kind.id).map((one) => html`
         <label key=${one.name} class="choice">
           <input type="radio" name="preset" value=${one.name} checked=${one.name === preset.name} onChange=${() => { draft.presetName.value = one.name; }} />
           <span><strong>${one.name}</strong><span class="cost">${cost(one)}</span><span class="hint">${one.description}</span></span>
         </label>`)}
-    </fieldset>
-    <${NewName} />
-    <${Parameters} parameters=${settable(preset, draft.overrides.value)} main=${kind.main} />`;
+    </fieldset>`;
 }
+
+const learnParameters = () => (draft.preset.value ? settable(draft.preset.value, draft.overrides.value) : []);
 
 const NAME_LENGTH = 200; // as in api/uploads/forms.py
 
@@ -139,36 +145,37 @@ function cost(preset) {
 
 const SIDES = ["width", "height"];
 
-function UseSettings({ kind }) {
+// Empty until they are read.
+function useParameters(kind) {
   const model = modelOf(draft.modelIds.value[0]);
   const fixed = model && isFixedSize(model) ? [...SIDES, "tileable"] : [];
   // What needs a picture of its own, or another kind, is not a setting here.
   const elsewhere = kind.id === "seam" ? /^seam$/ : /^(start_|end_|guide_|seam|blend)/;
   const automatic = kind.id === "seam" && model ? { seam_width: seamWidth(model) } : {};
-  const parameters = parametersOf(jobKind(kind))
+  return parametersOf(jobKind(kind))
     .filter((one) => !fixed.includes(one.name) && !elsewhere.test(one.name))
     .map((one) => (SIDES.includes(one.name) ? { ...one, bounds: { ...one.bounds, minimum: MIN_SIDE } } : one))
     .map((one) => (one.name in automatic ? { ...one, default: automatic[one.name] } : one));
-  if (!parameters.length) return html`<p class="hint" role="status">Reading the settings</p>`;
-  return html`
-    <${Parameters} parameters=${parameters} main=${kind.main} />`;
 }
 
-function Parameters({ parameters, main }) {
+const ParameterField = ({ parameter, name = parameter.name }) => html`
+  <${Field} parameter=${parameter} given=${draft.overrides.value[name]} change=${(value) => draft.override(name, value)} error=${draft.problemOf(`params.${name}`)?.message} />`;
+
+function MainFields({ parameters, main }) {
   const named = main.map((name) => parameters.find((one) => one.name === name)).filter(Boolean);
+  return html`<div class="fields">${named.map((one) => html`<${ParameterField} key=${one.name} parameter=${one} />`)}</div>`;
+}
+
+function OtherFields({ parameters, main }) {
   const others = parameters.filter((one) => !main.includes(one.name));
+  if (!others.length) return null;
   const changed = others.filter((one) => one.name in draft.overrides.value).length;
-  const field = (one) => html`
-    <${Field} key=${one.name} parameter=${one} given=${draft.overrides.value[one.name]} change=${(value) => draft.override(one.name, value)}
-      error=${draft.problemOf(`params.${one.name}`)?.message} />`;
   const wrong = others.some((one) => draft.problemOf(`params.${one.name}`));
   return html`
-    <div class="fields">${named.map(field)}</div>
-    ${others.length > 0 && html`
-      <details open=${wrong}>
-        <summary>All other settings ${changed > 0 && html`<span class="badge">${changed} changed</span>`}</summary>
-        <div class="fields">${others.map(field)}</div>
-      </details>`}`;
+    <details class="others" open=${wrong}>
+      <summary>All other settings ${changed > 0 && html`<span class="badge">${changed} changed</span>`}</summary>
+      <div class="fields">${others.map((one) => html`<${ParameterField} key=${one.name} parameter=${one} />`)}</div>
+    </details>`;
 }
 
 const VERBS = { learn: "Learn", sample: "Draw", inpaint: "Fill in", seam: "Make tileable", reconstruct: "Reconstruct", classify: "Classify" };
@@ -178,10 +185,11 @@ function Start({ kind }) {
   const sending = draft.sent.value;
   return html`
     <div class="start">
-      <button class="primary large" aria-disabled=${missing !== null || sending !== null ? "true" : null}>${VERBS[kind.group === "learn" ? "learn" : kind.id]}</button>
+      <button form="main-settings" class="primary large" aria-disabled=${missing !== null || sending !== null ? "true" : null}>${VERBS[kind.group === "learn" ? "learn" : kind.id]}</button>
       ${sending !== null
         ? html`<label class="sending"><span class="hint">Sending the pictures</span><progress max="1" value=${sending}></progress></label>`
         : html`<span class="hint" role="status">${missing ?? aboutJob(kind)}</span>`}
+      ${usingTime.value !== null && sending === null && html`<span class="hint time">about ${duration(usingTime.value)}</span>`}
     </div>`;
 }
 
