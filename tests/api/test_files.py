@@ -162,8 +162,8 @@ def test_files_of_several_jobs_are_sent_as_one_zip(each_api: Api) -> None:
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == {
-            f"0-a-{second[-6:]}.png": b"other",
-            f"0-a-{first[-6:]}.png": CONTENT,
+            f"a-{second[-6:]}.png": b"other",
+            f"a-{first[-6:]}.png": CONTENT,
         }
     missing = each_api.client.get("/v1/artifacts.zip", params={"artifact": [pairs[0], f"{second}/b.png"]})
     assert f"{second}/artifacts/b.png" in problem(missing, 404)["detail"]
@@ -179,7 +179,7 @@ def test_five_hundred_files_fit_into_one_zip_and_no_more(api: Api) -> None:
     pairs = [f"{lease.job_id}/{name}" for name in names]
     answer = api.client.get("/v1/artifacts.zip", params={"artifact": pairs[:500]})
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert archive.namelist() == [f"0-{name.removesuffix('.png')}-{lease.job_id[-6:]}.png" for name in names[:500]]
+        assert archive.namelist() == [f"{name.removesuffix('.png')}-{lease.job_id[-6:]}.png" for name in names[:500]]
     assert fields(api.client.get("/v1/artifacts.zip", params={"artifact": pairs})) == ["artifact"]
 
 

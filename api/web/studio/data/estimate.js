@@ -29,7 +29,7 @@ function work(params) {
 
 // Steps of the jobs that use a model, each on a pixel, that cost as much as one of learning. Measured with `quick`, beside
 // its learning: docs/experiments/time-of-using.md.
-const STEP_COST = { sample: 0.4, inpaint: 0.4, reconstruct: 0.4, classify: 0.4 };
+const STEP_COST = { sample: 0.35, inpaint: 0.5, reconstruct: 0.5, classify: 1.5 };
 
 // What learning took: {seconds, params}, with the iterations that were done. null if the job does not tell.
 export function learningOf(job) {
