@@ -292,7 +292,19 @@ def _save(name: str, picture: Image.Image) -> None:
     print(f"{CARDS / name}.jpg")  # noqa: T201
 
 
-CARD_NAMES = ("texture", "sample", "inpaint", "seam", "autoencoder", "reconstruct", "dictionary", "classify", "object")
+CARD_NAMES = (
+    "texture",
+    "sample",
+    "guide",
+    "blend",
+    "inpaint",
+    "seam",
+    "autoencoder",
+    "reconstruct",
+    "dictionary",
+    "classify",
+    "object",
+)
 KINDS = {
     "cards": Kind(make_cards, tuple(f"{name}.jpg" for name in CARD_NAMES), 6, CARDS),
     "readme": Kind(make_readme_pictures, ("in-and-out.png", "photo.jpg"), 3),

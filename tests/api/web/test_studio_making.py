@@ -205,6 +205,7 @@ def test_the_maps_of_a_material_are_learned_together_and_each_is_shown(studio: S
 def chosen_roles(page: Page) -> dict[str, str]:
     """Return which map of a material each chosen picture is said to be."""
     found = {}
+    page.wait_for_selector("select[name=role]")
     for tile in page.locator(".chosen .strip button").all():
         tile.click()
         found[str(tile.get_attribute("aria-label"))] = page.input_value("select[name=role]")
