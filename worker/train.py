@@ -360,7 +360,7 @@ def _cost_of_iteration(architecture: Architecture, params: LearningParams, stage
     pictures = of_stage.batch_size or DEFAULT_MAX_BATCH
     chains = pictures if of_stage.contrastive else of_stage.num_chains
     steps = chains * (of_stage.langevin_steps + GRADIENT_STEPS) + pictures * GRADIENT_STEPS
-    cost = steps * architecture_at(params, architecture, stage).operations(of_stage.side)
+    cost = steps * architecture_at(params, architecture.channels, stage).operations(of_stage.side)
     return CANVAS_COST * cost if stage >= params.coarse_stages + params.layer_stages else cost
 
 

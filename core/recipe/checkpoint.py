@@ -10,7 +10,7 @@ from core.recipe.tensor_file import load_tensors, save_tensors
 from core.recipe.update_rule import OPTIMIZERS
 from core.schemas.learning import LearningParams
 from core.schemas.model_file import BrokenFile
-from core.theory.learning import architecture_at, architecture_of
+from core.theory.learning import architecture_at
 
 CHECKPOINT_FORMAT = "genconvnet-checkpoint/3"
 OLDER_FORMAT = "genconvnet-checkpoint/2"  # without a best state
@@ -40,8 +40,7 @@ def load_checkpoint(content: bytes, device: torch.device) -> TrainingState:
         params = LearningParams.model_validate(about["params"])
         snapshots = [Snapshot(_part(tensors, index), numbers) for index, numbers in enumerate(about["snapshots"])]
         now, *others = snapshots
-        whole = architecture_of(params, channels=now.tensors["chains"].shape[1])
-        shape = architecture_at(params, whole, int(now.numbers["stage"]))
+        shape = architecture_at(params, now.tensors["chains"].shape[1], int(now.numbers["stage"]))
         make_optimizer = OPTIMIZERS[params.optimizer]
         for snapshot in others:  # a later recovery must not find them broken
             TrainingState.restored(snapshot, shape, device, make_optimizer)

@@ -18,7 +18,7 @@ from core.pictures.training_set import TrainingSet, measure_levels
 from core.schemas.learned import boundary_of_pictures
 from core.schemas.learning import LearningParams
 from core.theory.learning import observed_units
-from core.theory.model import Architecture
+from core.theory.model import Architecture, GenerativeConvNet
 
 KEPT = 16  # training pictures that stay in memory, made smaller; of more, so many are measured
 MIN_STD = 1.0  # grey levels of what is left of the pictures: with less there is no layout to learn
@@ -83,6 +83,26 @@ def shrunk(pictures: Tensor, side: int) -> Tensor:
         return means
     known = functional.interpolate((~unknown).to(means), (side, side), mode="area")
     return torch.where(known < MIN_KNOWN, torch.nan, means / known.clamp(min=MIN_KNOWN))
+
+
+def enlarged_object(pictures: Tensor, side: int) -> Tensor:
+    """Return pictures (N, C, S, S) that do not continue periodically, enlarged to (N, C, side, side)."""
+    return functional.interpolate(pictures, (side, side), mode="bicubic", align_corners=False)
+
+
+def enlarge_net_(net: GenerativeConvNet, coarse: GenerativeConvNet, factor: int) -> None:
+    """Give an object's net the weights with which it sees a picture as `coarse` sees it made smaller by `factor`.
+
+    Each filter of the first layer is enlarged: f(I) = factor² f_coarse(means of I over factor x factor pixels). With
+    q these means have 1 / factor² of the variance, so p has the modes of the coarse density, and detail of white noise.
+    """
+    with torch.no_grad():
+        for one, other in zip(net.parameters(), coarse.parameters(), strict=True):
+            if one.shape == other.shape:
+                one.copy_(other)
+        net.weights[0].copy_(coarse.weights[0].repeat_interleave(factor, 2).repeat_interleave(factor, 3) / factor**2)
+        net.weights[-1].mul_(factor**2)
+        net.biases[-1].mul_(factor**2)
 
 
 def enlarged(picture: Tensor, side: int, noise_std: float, generator: torch.Generator) -> Tensor:

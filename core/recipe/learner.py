@@ -22,7 +22,7 @@ from core.pictures.training_set import TrainingSet
 from core.recipe.adam import Adam
 from core.recipe.augmentation import draw_learnable
 from core.recipe.best_state import BestStateSelection
-from core.recipe.coarse_level import CoarseLevel, enlarged
+from core.recipe.coarse_level import CoarseLevel, enlarge_net_, enlarged, enlarged_object
 from core.recipe.diagnosis import Health, measure_health
 from core.recipe.dynamics import dynamics_of
 from core.recipe.early_stopping import EarlyStopping
@@ -97,7 +97,6 @@ class Learner:
         self.params = params
         self.pictures = images if isinstance(images, TrainingSet) else TrainingSet.of(images)
         self.engine = engine or choose_engine(precision_of(params), self.pictures.device)
-        self.architecture = architecture_of(params, self.pictures.channels)
         self.check_interrupt = check_interrupt
         self._iterations_before = [params.iterations_before(stage) for stage in range(params.stages)]
         self.between_iterations = True
@@ -115,6 +114,7 @@ class Learner:
         If all stages are done, those of the last.
         """
         params = self.params.of_stage(min(stage, self.params.stages - 1))
+        self.architecture = architecture_of(params, self.pictures.channels)
         is_coarse = stage < self.params.coarse_stages
         self.coarse_level = CoarseLevel.of(self.pictures, params, self.architecture) if is_coarse else None
         self.stage, self.stage_params = stage, params
@@ -231,11 +231,27 @@ class Learner:
         return TrainingState(start.net, start.chains, self._optimizer(start.net), start.generator, stage=self.stage)
 
     def _begin_full_size(self, picture: Tensor | None) -> None:
-        """Begin to learn the pictures at their full size. picture: of the coarse level, kept for the canvas."""
-        recoveries = self.state.recoveries
+        """Begin to learn the pictures at their full size. picture: of the coarse level.
+
+        A texture's is kept for the canvas, and windows begin as noise. An object's chains begin as it, and its net as
+        that of the coarse level.
+        """
+        coarse = self.state
         self._set_stage(self.params.coarse_stages)
-        self.state = replace(self._begin(), earlier_recoveries=recoveries, coarse_picture=picture)
+        self.state = replace(self._begin(), earlier_recoveries=coarse.recoveries)
+        if self.params.top != "object":
+            self.state.coarse_picture = picture
+        elif picture is not None:
+            self._begin_as(coarse.net, picture)
         self._make_parts()
+
+    def _begin_as(self, net: GenerativeConvNet, pictures: Tensor) -> None:
+        """Begin with the net and the pictures of an object's coarse level, enlarged."""
+        state, params = self.state, self.stage_params
+        enlarge_net_(state.net, net, self.params.coarse_factor)
+        noise = torch.randn(state.chains.shape, generator=state.generator, device=state.chains.device)
+        begun = enlarged_object(pictures, state.chains.shape[-1]) + params.picture_noise * noise
+        self.state = replace(state, chains=begun.to(state.chains), optimizer=self._optimizer(state.net))
 
     def in_full_contrast(self, images: Tensor) -> Tensor:
         """Return pictures or chains of this stage (N, C, H, W) in the grey levels of the training pictures."""

@@ -46,6 +46,28 @@ def _check_room(side: int, layers: Sequence[LayerParams]) -> None:
         raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
 
 
+def _checked_of_object(iterations: int, size: int, factor: int, first: LayerParams, info: ValidationInfo) -> int:
+    """Return the iterations of an object's coarse level. Raises ValueError if its net, enlarged, is not the whole net.
+
+    Its maps are as large as those of the full size, which were checked.
+    """
+    if info.data.get("patch_size") is not None or info.data.get("contrastive"):
+        raise ValueError("must be 0 with patch_size and with contrastive: only whole objects have a layout")
+    sides = {
+        "image_size": size,
+        "the kernel_size of layers[0]": first.kernel_size,
+        "the stride of layers[0]": first.stride,
+    }
+    if broken := [name for name, value in sides.items() if value % factor]:
+        raise ValueError(
+            f"must be 0 unless {' and '.join(broken)} can be divided by coarse_factor, {factor}: the net of the coarse "
+            "level, enlarged, is where that of the full size begins"
+        )
+    if size // factor < MIN_SIDE:
+        raise ValueError(f"must be 0 with an image_size below {factor * MIN_SIDE}, {factor} x {MIN_SIDE}")
+    return iterations
+
+
 class LearningParams(LearningStages, LearnedSize):
     """Everything that decides what a training job learns. Grey levels run from 0 to 255."""
 
@@ -241,8 +263,9 @@ class LearningParams(LearningStages, LearnedSize):
             ge=0,
             le=100_000,
             description="Updates of a first stage that learns the layout of large elements: a net of its own for the "
-            "whole picture, made smaller by coarse_factor. What it synthesizes, enlarged, is where the canvas begins. "
-            "Needs canvas_iterations. 0: none.",
+            "whole picture, made smaller by coarse_factor. What it synthesizes, enlarged, is where the canvas begins; "
+            "with top object, where the chains begin, and the net as that of the coarse level, enlarged. "
+            "Needs canvas_iterations, or top object without patch_size. 0: none.",
         ),
     ] = 0
     keep_nearest: Annotated[
@@ -386,6 +409,8 @@ class LearningParams(LearningStages, LearnedSize):
         size, factor, layers = (info.data.get(name) for name in ("image_size", "coarse_factor", "layers"))
         if not iterations or size is None or factor is None or layers is None:  # one of these was invalid itself
             return iterations
+        if info.data.get("top") == "object":
+            return _checked_of_object(iterations, size, factor, layers[0], info)
         if not info.data.get("canvas_iterations", True):
             raise ValueError("must be 0 without canvas_iterations: the canvas is what begins as the coarse picture")
         any_angle = ANY_ANGLE in info.data.get("orientations", ())

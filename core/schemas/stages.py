@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel
 
-from core.schemas.net import LayerParams
+from core.schemas.net import LayerParams, Top
 from core.schemas.orientations import ANY_ANGLE, Orientations, turned_side
 
 MAX_WHOLE_SIZE = 1024  # pixels along each side of a picture, or of a canvas, that is learned whole
@@ -32,6 +32,7 @@ class LearningStages(BaseModel):
         image_size: int
         patch_size: int | None
         layers: tuple[LayerParams, ...]
+        top: Top
         layerwise: bool
         orientations: Orientations
         iterations: int
@@ -79,7 +80,26 @@ class LearningStages(BaseModel):
 
     @property
     def _of_coarse_level(self) -> Self:
-        """These settings with one chain, which is enlarged to the canvas, and one picture, made smaller."""
+        """These settings with one chain, which is enlarged to the canvas, and one picture, made smaller.
+
+        Of an object with all chains and all pictures, and with a net that, enlarged, is that of the full size: the
+        first layer's filters and stride are smaller by coarse_factor, so that all maps are as large.
+        """
+        if self.top == "object":
+            first, *others = self.layers
+            sides = {
+                "kernel_size": first.kernel_size // self.coarse_factor,
+                "stride": first.stride // self.coarse_factor,
+            }
+            return self.model_copy(
+                update={
+                    **_ONE_LEVEL,
+                    "layerwise": False,
+                    "image_size": self.image_size // self.coarse_factor,
+                    "layers": (first.model_copy(update=sides), *others),
+                    "iterations": self.coarse_iterations,
+                }
+            )
         patch_size, any_angle = self.patch_size or self.image_size, self.any_angle
         picture, chain = coarse_sides(self.image_size, patch_size, any_angle, self.coarse_factor)
         return self.model_copy(

@@ -263,7 +263,7 @@ def start_learning(
         raise ValueError("seed must be set: the same seed gives the same pictures")
     architecture = architecture_of(params, pictures.channels)
     weights_generator = torch.Generator().manual_seed(params.seed)  # on the CPU: the same weights on every device
-    net = GenerativeConvNet(architecture_at(params, architecture, stage=0), weights_generator)
+    net = GenerativeConvNet(architecture_at(params, architecture.channels, stage=0), weights_generator)
     if initialize is not None:
         initialize(net, weights_generator)
     net.to(pictures.device)
@@ -312,7 +312,7 @@ def grow(
     """Finish a stage; if another layer follows, add it on top of the net (sec. 7)."""
     state.finish_stage()
     if state.stage < params.coarse_stages + params.layer_stages:
-        shape = architecture_at(params, architecture, state.stage)
+        shape = architecture_at(params, architecture.channels, state.stage)
         net = add_layer(state.net, shape.layers[-1], state.generator, boundary=params.boundary, top_size=shape.top_size)
         state.begin_stage(net, make_optimizer(net))
 
@@ -323,11 +323,16 @@ def architecture_of(params: LearningParams, channels: int) -> Architecture:
     return Architecture(layers, channels, params.reference_std, params.top).with_top_size(params.side, params.boundary)
 
 
-def architecture_at(params: LearningParams, whole: Architecture, stage: int) -> Architecture:
-    """Return the architecture of one stage, counted from 0, while the layers are grown one by one (sec. 7)."""
+def architecture_at(params: LearningParams, channels: int, stage: int) -> Architecture:
+    """Return the architecture of one stage, counted from 0, while the layers are grown one by one (sec. 7).
+
+    The net of an object's coarse level has smaller filters, and its top filter covers smaller maps.
+    """
+    of_stage = params.of_stage(stage)
+    whole = architecture_of(of_stage, channels)
     grown = params.layerwise and stage >= params.coarse_stages
     depth = min(stage - params.coarse_stages + 1, len(whole.layers)) if grown else len(whole.layers)
-    return whole.truncated(depth).with_top_size(params.side, params.boundary)
+    return whole.truncated(depth).with_top_size(of_stage.side, params.boundary)
 
 
 def precision_of(params: LearningParams) -> Precision:
