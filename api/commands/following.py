@@ -159,7 +159,7 @@ def _part(job: "Job", progress: Progress) -> str:
     """Return the part of its work that a job is at, in the words of the studio; "" if it is not divided.
 
     Layers are learned one after the other, or together; with a canvas on windows of the picture, before which a coarse
-    picture may be learned.
+    picture may be learned. Of objects, small pictures may be learned first.
     """
     if job.kind != JobKind.TRAIN:
         return f"part {progress.stage} of {progress.stages}" if progress.stages > 1 else ""
@@ -171,7 +171,9 @@ def _part(job: "Job", progress: Progress) -> str:
         return "canvas"
     if layers > 1:
         return f"layer {layer} of {layers}"
-    return "windows" if coarse or canvas else ""
+    if canvas:
+        return "windows"
+    return "full size" if coarse else ""
 
 
 def _is_finishing(job: "Job", progress: Progress) -> bool:

@@ -99,11 +99,11 @@ PRESETS: dict[str, LearningParams] = {
         initialization="noise",
         boundary="padded",
     ),
-    # Wide windows, so that objects are whole: docs/decisions/0007-wide-windows-for-objects.md.
+    # Wide windows and a coarse level, so that objects are whole: docs/decisions/0007-wide-windows-for-objects.md.
     "object-cpu": LearningParams(
         image_size=96,
         layers=(
-            LayerParams(filters=48, kernel_size=7, stride=2),
+            LayerParams(filters=96, kernel_size=14, stride=4),
             LayerParams(filters=64, kernel_size=5, stride=2),
             LayerParams(filters=64, kernel_size=3, stride=2),
             LayerParams(filters=64, kernel_size=3),
@@ -116,7 +116,9 @@ PRESETS: dict[str, LearningParams] = {
         picture_noise=15.0,
         bounded=True,
         step_size=8.0,
-        iterations=700,
+        coarse_factor=2,
+        coarse_iterations=300,
+        iterations=100,
         learning_rate=2.5e-4,
         optimizer="spectral",
         initialization="noise",

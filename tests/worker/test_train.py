@@ -133,6 +133,40 @@ def test_coarse_picture_windows_and_canvas_are_shown_as_they_are_learned(
     assert told[-1]["eta_seconds"] is None
 
 
+def test_small_pictures_of_an_object_and_then_large_ones_are_shown_as_they_are_learned(
+    harness: WorkerHarness, monkeypatch
+) -> None:
+    show_every_step(harness, monkeypatch)
+    contents = {name: pictures.encoded(pictures.colors(32, 32), "PNG") for name in ("a", "b")}
+    settings = {
+        "image_size": 32,
+        "layers": [{"filters": 4, "kernel_size": 6, "stride": 2}, {"filters": 3, "kernel_size": 3, "stride": 2}],
+        "top": "object",
+        "boundary": "padded",
+        "layerwise": False,
+        "initialization": "noise",
+        "num_chains": 2,
+        "coarse_iterations": 2,
+        "coarse_factor": 2,
+        "iterations": 3,
+    }
+    job = harness.work(training(harness.add_dataset(**contents), **settings))
+    assert job.status == JobStatus.SUCCEEDED, job.error
+    found = previews.listing(harness.database, job.id)
+    assert [(row.step, row.stage, row.iteration) for row in found] == [
+        (1, 1, 1),
+        (2, 1, 2),
+        (3, 2, 1),
+        (4, 2, 2),
+        (5, 2, 3),
+    ]
+    assert 1.5 * found[0].height < found[-1].height
+    model = load_model(harness.blobs.get(harness.context.lease.path("model.safetensors")))
+    assert model.chains.shape == (2, 3, 32, 32)
+    assert [tuple(weight.shape) for weight in model.net.weights[:2]] == [(4, 3, 6, 6), (3, 4, 3, 3)]
+    assert {"contact-sheet-1.png", "contact-sheet-2.png"} <= {one.name for one in job.artifacts}
+
+
 def test_the_fine_detail_of_the_pictures_is_that_of_the_training_picture(harness: WorkerHarness, monkeypatch):
     """The filter is kept with the model, and applied to what the job itself ends with."""
     content = pictures.encoded(pictures.colors(64, 64), "PNG")

@@ -16,7 +16,7 @@ from core.recipe.learner import RECONSTRUCTION_INTERVAL, Learner, learn
 from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
 from core.theory.decoding import reconstruction_loss
-from core.theory.learning import architecture_at, architecture_of
+from core.theory.learning import architecture_at
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -178,7 +178,7 @@ def test_an_object_grown_layer_by_layer_keeps_its_one_filter_on_top():
         net = state.net
         assert net.has_top_filter
         assert len(net.weights) == progress.stage + 1
-        shape = architecture_at(params, architecture_of(params, 1), progress.stage - 1)
+        shape = architecture_at(params, 1, progress.stage - 1)
         assert net.architecture == shape
         assert net.weights[-1].shape == (1, shape.layers[-1].filters, *shape.top_size)
         if progress.iteration in (1, params.iterations):

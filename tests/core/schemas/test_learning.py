@@ -77,6 +77,36 @@ def test_a_coarse_level_that_cannot_be_learned_is_refused(settings, message):
     assert message in what
 
 
+OBJECT = {
+    "image_size": 64,
+    "layers": [{"filters": 4, "kernel_size": 6, "stride": 2}, {"filters": 3, "kernel_size": 3}],
+    "top": "object",
+    "boundary": "padded",
+    "coarse_factor": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_size": 65}, "unless image_size can be divided by coarse_factor, 2: the net of the coarse level"),
+        (
+            {"layers": [{"filters": 4, "kernel_size": 5}]},
+            "unless the kernel_size of layers[0] and the stride of layers",
+        ),
+        ({"image_size": 28}, "must be 0 with an image_size below 32, 2 x 16"),
+        ({"patch_size": 32}, "must be 0 with patch_size"),
+    ],
+    ids=str,
+)
+def test_a_coarse_level_whose_net_is_not_that_of_the_object_made_smaller_is_refused(settings, message):
+    LearningParams.model_validate({**OBJECT, "coarse_iterations": 5})
+    LearningParams.model_validate({**OBJECT, **settings})
+    where, what = refusal(LearningParams, **{**OBJECT, "coarse_iterations": 5, **settings})
+    assert where == "coarse_iterations"
+    assert message in what
+
+
 @pytest.mark.parametrize(
     ("layers", "patch_size", "message"),
     [

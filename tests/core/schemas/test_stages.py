@@ -1,5 +1,6 @@
 import pytest
 
+from core.schemas.geometry import top_side
 from core.schemas.learning import LearningParams
 
 GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
@@ -52,3 +53,25 @@ def test_a_coarse_level_is_a_stage_before_the_others_with_a_smaller_picture():
     assert params.of_stage(1) == LearningParams.model_validate(
         {**LEVELS, "iterations": 7, "even_light": 20, "canvas_iterations": 0}
     )
+
+
+def test_the_coarse_level_of_an_object_has_all_chains_and_a_net_whose_maps_are_as_large():
+    params = LearningParams.model_validate(
+        {
+            "image_size": 96,
+            "layers": [{"filters": 4, "kernel_size": 12, "stride": 6}, {"filters": 3, "kernel_size": 3, "stride": 2}],
+            "top": "object",
+            "boundary": "padded",
+            "num_chains": 5,
+            "coarse_iterations": 7,
+            "coarse_factor": 3,
+            "iterations": 9,
+        }
+    )
+    assert (params.stages, params.coarse_stages, params.layer_stages) == (3, 1, 2)
+    coarse, full = params.of_stage(0), params.of_stage(1)
+    assert (coarse.image_size, coarse.num_chains, coarse.iterations, coarse.stages) == (32, 5, 7, 1)
+    assert [(one.filters, one.kernel_size, one.stride) for one in coarse.layers] == [(4, 4, 2), (3, 3, 2)]
+    assert full.layers == params.layers
+    sides = [top_side(one.layers, one.side, one.boundary) for one in (coarse, full)]
+    assert sides[0] == sides[1]

@@ -9,7 +9,7 @@ import { create, unfinished } from "./jobs.js";
 import { createDataset, datasetName, notesOf, pictureNames } from "./datasets.js";
 import { fitsSide, fitted, isOpaque } from "./fit.js";
 import { learnedPart } from "./learned-part.js";
-import { leastSize, modelName, modelOf, newNameAfter } from "./models.js";
+import { learnableSize, modelName, modelOf, newNameAfter } from "./models.js";
 import { jobKind, kindOf } from "./kinds.js";
 import { loaded } from "./pictures.js";
 import { roleOfName } from "./roles.js";
@@ -249,7 +249,7 @@ export const enlarged = computed(() => {
   const asked = params.image_size;
   const small = sized.value.filter(({ size }) => asked >= ENLARGED * Math.min(...size));
   const side = Math.min(...small.flatMap(({ size }) => size));
-  return small.length ? { names: small.map(({ name }) => name), times: asked / side, side: Math.max(side, leastSize(params)) } : null;
+  return small.length ? { names: small.map(({ name }) => name), times: asked / side, side: learnableSize(params, side) } : null;
 });
 
 // What is to be done with the first picture that cannot be made tileable; null if all can, as far as can be seen here.

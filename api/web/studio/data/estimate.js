@@ -6,6 +6,7 @@ const GRADIENT_STEPS = 1.5; // Langevin steps that cost as much as the gradient 
 // Settings whose effect on the time is not known.
 const UNKNOWN = ["layers", "layerwise", "top", "contrastive", "boundary", "batch_size", "optimizer", "precision", "processes"];
 const MAX_CANVAS = 1024; // pixels along each side
+const SMALL_OBJECT_COST = 0.6; // of an object's coarse level, relative to its full size: maps are as large, and the first filters smaller
 const CANVAS_COST = 0.5; // of a pixel of a canvas, relative to one of a window: large ones waste less time
 
 // The seconds on the machine that the preset was measured on; null if that cannot be told.
@@ -18,11 +19,11 @@ export function learningSeconds({ two_core_seconds: measured, params }, changed)
 // Pictures, chains and steps each cost in proportion; so do the pixels of a chain, which windows make few, and a canvas
 // many.
 function work(params) {
-  const { image_size, patch_size, num_chains, batch_size, contrastive, langevin_steps, iterations } = params;
+  const { top, image_size, patch_size, num_chains, batch_size, contrastive, langevin_steps, iterations } = params;
   const pictures = batch_size ?? 1;
   const chains = contrastive ? pictures : num_chains;
   const steps = (chains, pictures) => chains * (langevin_steps + GRADIENT_STEPS) + pictures * GRADIENT_STEPS;
-  const coarse = params.coarse_iterations * (image_size / params.coarse_factor) ** 2 * steps(1, 1);
+  const coarse = params.coarse_iterations * (top === "object" ? SMALL_OBJECT_COST * image_size ** 2 * steps(chains, pictures) : (image_size / params.coarse_factor) ** 2 * steps(1, 1));
   const canvas = params.canvas_iterations * Math.min(image_size, MAX_CANVAS) ** 2 * steps(1, 1);
   return iterations * (patch_size ?? image_size) ** 2 * steps(chains, pictures) + coarse + CANVAS_COST * canvas;
 }

@@ -186,20 +186,22 @@ export async function resume(id, params) {
 }
 
 // The part of learning that a stage is, followed by a comma: layers are learned one after the other, or together; with a
-// canvas on windows of the picture, before which a coarse picture may be learned.
+// canvas on windows of the picture, before which a coarse picture may be learned. Of objects, small pictures may be first.
 export function partOfLearning(job, stage, total = false) {
   const { coarse, layers, canvas } = stagesOf(job);
   if (!stage) return ""; // before the worker has said where it is
   if (stage <= coarse) return "coarse picture, ";
   if (stage > coarse + layers) return "canvas, ";
   if (layers > 1) return total ? `layer ${stage - coarse} of ${layers}, ` : `layer ${stage - coarse}, `;
-  return coarse + canvas ? "windows, " : "";
+  if (canvas) return "windows, ";
+  return coarse ? "full size, " : "";
 }
 
-// What a stage of a photograph's learning is for, in a sentence; "" for jobs that learn at one size alone.
+// What a stage of learning is for, in a sentence; "" for jobs that learn at one size alone.
 export function aboutStage(job, stage) {
   const { coarse, layers, canvas } = stagesOf(job);
-  if (!stage || !canvas) return "";
+  if (!stage || !(coarse + canvas)) return "";
+  if (!canvas) return stage <= coarse ? "First the layout, from the pictures made small." : "Now the detail: the model begins as that of the small pictures, enlarged.";
   if (stage <= coarse) return "First the layout, from the whole picture made small.";
   if (stage > coarse + layers) return "Last, layout and detail together, on one large canvas.";
   if (!coarse) return "First the detail, from windows of the picture.";

@@ -91,13 +91,15 @@ function windowOf(layers) {
   return { side, stride };
 }
 
-// An image_size with which these settings can be learned, about the smallest; Infinity if that is not known here. The
-// service refuses what is too small (core/schemas/learning.py).
-export function leastSize(params) {
+// An image_size with which these settings can be learned: `side`, or if that is too small, about the smallest; Infinity if
+// that is not known here. The service refuses what is too small (core/schemas/learning.py).
+export function learnableSize(params, side) {
   if (params.orientations.includes("any")) return Infinity;
-  const { side, stride } = windowOf(params.layers);
-  const least = Math.max(MIN_SIDE, params.random_lattice ? side + stride - 1 : side);
-  return Math.max(least, params.patch_size ?? 0, params.coarse_iterations ? least * params.coarse_factor : 0);
+  const seen = windowOf(params.layers);
+  const least = Math.max(MIN_SIDE, params.random_lattice ? seen.side + seen.stride - 1 : seen.side);
+  const factor = params.coarse_iterations ? params.coarse_factor : 1;
+  if (params.top === "object") return factor * Math.ceil(Math.max(side, seen.side, factor * MIN_SIDE) / factor);
+  return Math.max(side, factor * least, params.patch_size ?? 0);
 }
 
 export async function importModel(file, report) {

@@ -21,11 +21,11 @@ export function purposeOf(params) {
 
 // Parameters that a purpose decides, or with which the service refuses or ignores them (core/schemas/learning.py).
 const DECIDED = ["top", "contrastive"];
-const OF_A_TORUS = ["random_lattice", "coarse_factor", "coarse_iterations", "canvas_iterations"];
+const OF_A_TORUS = ["random_lattice", "coarse_factor", "coarse_iterations", "canvas_iterations"]; // the coarse level of objects too
 const OF_CHAINS_THAT_PERSIST = ["num_chains", "initialization", "keep_nearest", "stop_when_steady"];
 const IDLE = {
   texture: DECIDED,
-  object: [...DECIDED, ...OF_A_TORUS, "patch_size"],
+  object: [...DECIDED, "random_lattice", "canvas_iterations", "patch_size"],
   autoencoder: [...DECIDED, ...OF_A_TORUS, ...OF_CHAINS_THAT_PERSIST, "patch_size"],
   dictionary: [...DECIDED, ...OF_A_TORUS, ...OF_CHAINS_THAT_PERSIST],
 };
