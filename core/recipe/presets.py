@@ -190,14 +190,14 @@ DESCRIPTIONS: dict[str, str] = {
 
 # What learning took on two cores of an AMD EPYC with AVX512-BF16: seconds of the whole job. The last two were measured
 # in float32 beside other work; prototype is estimated from its processor time beside that of quick
-# (docs/experiments/time-of-using.md). A preset that is not here was not measured.
+# (docs/experiments/time-of-using.md), and object-cpu from that beside its own of before, which took 70 s. A preset that is not here was not measured.
 TWO_CORE_SECONDS: dict[str, float] = {
     "quick": 10.0,
     "prototype": 9.0,
     "texture-cpu": 18.0,
     "photo": 87.0,
     "photo-large": 381.0,
-    "object-cpu": 70.0,
+    "object-cpu": 33.0,
     "autoencoder-cpu": 90.0,
     "texture": 2419.0,
 }
