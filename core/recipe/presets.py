@@ -189,8 +189,9 @@ DESCRIPTIONS: dict[str, str] = {
 }
 
 # What learning took on two cores of an AMD EPYC with AVX512-BF16: seconds of the whole job. The last two were measured
-# in float32 beside other work; prototype is estimated from its processor time beside that of quick
-# (docs/experiments/time-of-using.md), and object-cpu from that beside its own of before, which took 70 s. A preset that is not here was not measured.
+# in float32 beside other work. Two are estimated from processor time: prototype from that beside quick's
+# (docs/experiments/time-of-using.md), object-cpu from that beside its own of before, which took 70 s. A preset that is
+# not here was not measured.
 TWO_CORE_SECONDS: dict[str, float] = {
     "quick": 10.0,
     "prototype": 9.0,
