@@ -32,7 +32,7 @@ PROXIES |= {name.lower(): value for name, value in PROXIES.items()}
 
 @dataclass(frozen=True)
 class ServiceRecord:
-    """Two jobs, the headers of the answers to their requests, /metrics after them, and the whole log.
+    """Two jobs, their previews, the headers of the answers to their requests, /metrics after them, and the whole log.
 
     `temporary` lists what is ours in the temporary folder while the service ran, and after its end.
     """
@@ -41,6 +41,7 @@ class ServiceRecord:
     temporary: tuple[list[str], list[str]]
     trained: dict[str, Any]
     sampled: dict[str, Any]
+    previews: list[dict[str, Any]]
     headers: dict[str, httpx.Headers]
     metrics: str
     lines: list[str]
@@ -75,6 +76,7 @@ def _record(service: Service, temporary: Path) -> ServiceRecord:
     assert http.post("/v1/jobs", json={"kind": "none"}).status_code == 422
     picture = {"images": ("damaged.tif", damaged_tiff())}
     assert http.post("/v1/datasets", files=picture, headers={"X-Request-ID": "the-picture"}).status_code == 422
+    shown = [one for job in (trained, sampled) for one in http.get(f"/v1/jobs/{job['id']}/previews").json()["data"]]
     metrics = _metrics_of_both_workers(service)
     during = _names(temporary)
     processes = service.processes()
@@ -84,7 +86,8 @@ def _record(service: Service, temporary: Path) -> ServiceRecord:
     assert left == []
     headers = {"train": training.headers, "sample": sampling.headers}
     lines = service.log.read_text().splitlines()
-    return ServiceRecord(str(http.base_url), (during, _names(temporary)), trained, sampled, headers, metrics, lines)
+    in_temporary = (during, _names(temporary))
+    return ServiceRecord(str(http.base_url), in_temporary, trained, sampled, shown, headers, metrics, lines)
 
 
 def _names(folder: Path) -> list[str]:

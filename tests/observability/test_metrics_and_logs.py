@@ -42,7 +42,8 @@ def test_metrics_tell_the_build_and_what_is_stored(record: ServiceRecord) -> Non
     values = _values(record.metrics)
     ((labels, value),) = values["genconvnet_build_info"].items()
     assert (dict(labels)["version"], value) == (VERSION, 1)
-    results = sum(one["bytes"] for job in (record.trained, record.sampled) for one in job["artifacts"])
+    files = [one for job in (record.trained, record.sampled) for one in job["artifacts"]] + record.previews
+    results = sum(one["bytes"] for one in files)
     assert _of(values, "genconvnet_stored_bytes", kind="results") == results
     assert _of(values, "genconvnet_stored_bytes", kind="datasets") > 0
     assert _of(values, "genconvnet_stored_bytes", kind="models") > 0

@@ -567,8 +567,8 @@ def test_the_size_that_a_click_learns_small_pictures_at_is_one_that_the_service_
 
 LEAST_SIZE = """async (params) => {
   const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
-  const {leastSize} = await import(folder + "data/models.js");
-  return leastSize(params);
+  const {learnableSize} = await import(folder + "data/models.js");
+  return learnableSize(params, 1);
 }"""
 
 
@@ -591,7 +591,7 @@ def test_the_form_has_the_parameters_that_concern_what_is_made(studio: Studio) -
     assert {"patch size", "layers", "boundary", *windows} <= texture
     assert not {"top", "contrastive"} & texture
     chains = {"num chains", "initialization", "keep nearest", "stop when steady"}
-    assert texture - labels("object", "Object") == {"patch size", *windows}
+    assert texture - labels("object", "Object") == {"patch size", "random lattice", "canvas iterations"}
     assert texture - labels("autoencoder", "Auto-encoder") == {"patch size", *windows, *chains}
     assert texture - labels("dictionary", "Dictionary") == {*windows, *chains}
     studio.page.evaluate(SET, ["num_chains", 3])  # as a job may have had it
