@@ -29,7 +29,7 @@ from core.theory.classification import (
 )
 from core.theory.partition import annealed_log_weights, estimate
 from worker.errors import NonFiniteResult
-from worker.inputs import batches, dataset_rows, open_model
+from worker.inputs import batch_size, batches, dataset_rows, open_model
 from worker.job_context import JobContext
 from worker.picture_warnings import find_transparent
 from worker.progress import ProgressReporter
@@ -68,7 +68,7 @@ def classify(context: JobContext) -> None:
     transparent = find_transparent(context, rows)
     progress = ProgressReporter(context, len(params.model_ids), params.all_steps)
     categories = [_load_category(context, params, index, progress) for index in range(len(params.model_ids))]
-    comparable = _by_own_pictures(categories)
+    comparable = _by_own_pictures(context, categories)
     report = {
         "models": list(params.model_ids),
         "pictures": _classify_pictures(context, rows, comparable or categories),
@@ -111,19 +111,23 @@ def _own_pictures(model: TrainedModel) -> Tensor | None:
     return model.levels.to_grey_levels(model.chains[:MAX_OWN_PICTURES, :, :side, :side])
 
 
-def _by_own_pictures(categories: Sequence[_Category]) -> list[_Category] | None:
+def _by_own_pictures(context: JobContext, categories: Sequence[_Category]) -> list[_Category] | None:
     """Return the categories with values of log Z from their own pictures; None if those found by annealing can hold.
 
     Annealing rarely reaches a texture of more than 32 pixels, and then finds log Z too low, by a different amount for
     each model. The pictures that a model has learned to draw bound the differences.
     """
-    found = torch.tensor([one.partition.value for one in categories], dtype=torch.float64)
-    models = [replace(one.model, partition=0.0) for one in categories]
     own = [one.own_pictures for one in categories if one.own_pictures is not None]
     if len(own) < len(categories):
         return None
-    bounds = log_partition_bounds([class_log_densities(models, pictures).cpu() for pictures in own])
-    if not bounds.isfinite().all() or are_within(found, bounds):
+    models = [replace(one.model, partition=0.0) for one in categories]
+    densities = [_log_densities(context, models, pictures) for pictures in own]
+    bounds = log_partition_bounds(densities)
+    found, errors = (
+        torch.tensor([getattr(one.partition, name) for one in categories], dtype=torch.float64)
+        for name in ("value", "standard_error")
+    )
+    if not bounds.isfinite().all() or are_within(found, bounds, errors):
         return None
     values = centred_log_partitions(bounds)
     values += (found - values).mean()
@@ -131,6 +135,15 @@ def _by_own_pictures(categories: Sequence[_Category]) -> list[_Category] | None:
         replace(one, model=replace(one.model, partition=value))
         for one, value in zip(categories, values.tolist(), strict=True)
     ]
+
+
+def _log_densities(context: JobContext, models: Sequence[CategoryModel], pictures: Tensor) -> Tensor:
+    """Return `class_log_densities` of pictures (N, C, S, S), computed in batches. -> (N, models), float64."""
+    found = []
+    for batch in pictures.split(batch_size(pictures.shape[-1])):
+        context.renewer.check_stop()
+        found.append(class_log_densities(models, batch.to(context.device)).double().cpu())
+    return torch.cat(found)
 
 
 def _anneal(
@@ -226,7 +239,8 @@ def _find_warnings(categories: Sequence[_Category], by_own_pictures: bool) -> li
     if by_own_pictures:
         found.append(
             "log Z came out so wrong that the models would not know their own pictures again: pictures were compared "
-            "with these instead, which tells the most likely model, but not how likely it is"
+            "with these instead. Each is said to come from the model whose own pictures it is most like, but not how "
+            "likely that is"
         )
     if len({one.params.even_light for one in categories}) > 1:
         found.append(

@@ -80,8 +80,13 @@ def read_one_picture(context: JobContext, dataset_id: str | None) -> bytes | Non
     return context.blobs.get(row.blob)
 
 
+def batch_size(size: int) -> int:
+    """Return how many pictures of `size` x `size` pixels fit into memory together."""
+    return max(1, min(MAX_BATCH, BATCH_PIXELS // size**2))
+
+
 def batches(rows: Sequence[DatasetImage], size: int) -> Iterator[Sequence[DatasetImage]]:
     """Split rows into batches of pictures of `size` x `size` pixels that fit into memory together."""
-    length = max(1, min(MAX_BATCH, BATCH_PIXELS // size**2))
+    length = batch_size(size)
     for first in range(0, len(rows), length):
         yield rows[first : first + length]

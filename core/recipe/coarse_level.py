@@ -1,8 +1,10 @@
 """The coarse level: the training picture at a fraction of its size, learned first.
 
-A net sees some twenty pixels. At a fraction of the photograph's size these hold the layout of its elements: bricks in
-rows, stones beside each other. What is synthesized there, enlarged, is where the canvas begins; the net of the full
-size, whose density it must agree with, gives it its detail. What this gains: docs/experiments/coarse-level.md.
+A texture's net sees some twenty pixels. At a fraction of the photograph's size these hold the layout of its elements:
+bricks in rows, stones beside each other. What is synthesized there, enlarged, is where the canvas begins; the net of
+the full size, whose density it must agree with, gives it its detail. What this gains: docs/experiments/coarse-level.md.
+
+An object's net goes on at the full size, enlarged as its chains are: docs/experiments/objects-coarse-to-fine.md.
 """
 
 from collections.abc import Sequence
@@ -90,19 +92,21 @@ def enlarged_object(pictures: Tensor, side: int) -> Tensor:
     return functional.interpolate(pictures, (side, side), mode="bicubic", align_corners=False)
 
 
-def enlarge_net_(net: GenerativeConvNet, coarse: GenerativeConvNet, factor: int) -> None:
+def enlarge_net_(net: GenerativeConvNet, coarse: GenerativeConvNet, factor: int, gain: float = 1.0) -> None:
     """Give an object's net the weights with which it sees a picture as `coarse` sees it made smaller by `factor`.
 
-    Each filter of the first layer is enlarged: f(I) = factor² f_coarse(means of I over factor x factor pixels). With
-    q these means have 1 / factor² of the variance, so p has the modes of the coarse density, and detail of white noise.
+    Each filter of the first layer is enlarged: f(I) = (factor / gain)² f_coarse(gain x means of I over factor x factor
+    pixels). With q these means have 1 / factor² of the variance, so p has the modes of the coarse density, and white
+    noise for detail. gain: what the grey levels of the coarse level were multiplied by.
     """
     with torch.no_grad():
         for one, other in zip(net.parameters(), coarse.parameters(), strict=True):
             if one.shape == other.shape:
                 one.copy_(other)
-        net.weights[0].copy_(coarse.weights[0].repeat_interleave(factor, 2).repeat_interleave(factor, 3) / factor**2)
-        net.weights[-1].mul_(factor**2)
-        net.biases[-1].mul_(factor**2)
+        enlarged_filters = coarse.weights[0].repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        net.weights[0].copy_(enlarged_filters * gain / factor**2)
+        for parameter in (net.weights[-1], net.biases[-1]):
+            parameter.mul_((factor / gain) ** 2)
 
 
 def enlarged(picture: Tensor, side: int, noise_std: float, generator: torch.Generator) -> Tensor:

@@ -193,7 +193,7 @@ class Learner:
         except LearningDiverged:
             if self.state.stage >= self.params.coarse_stages:
                 raise
-            self._begin_full_size(None)  # the canvas can do without the coarse picture
+            self._begin_full_size(None)  # the canvas, and an object, can do without the coarse picture
             return False
         if failed:
             self.best_state.forget_outdated(self.state)
@@ -236,19 +236,19 @@ class Learner:
         A texture's is kept for the canvas, and windows begin as noise. An object's chains begin as it, and its net as
         that of the coarse level.
         """
-        coarse = self.state
+        coarse, gain = self.state, self.coarse_level.gain if self.coarse_level else 1.0
         self._set_stage(self.params.coarse_stages)
         self.state = replace(self._begin(), earlier_recoveries=coarse.recoveries)
         if self.params.top != "object":
             self.state.coarse_picture = picture
         elif picture is not None:
-            self._begin_as(coarse.net, picture)
+            self._begin_as(coarse.net, picture, gain)
         self._make_parts()
 
-    def _begin_as(self, net: GenerativeConvNet, pictures: Tensor) -> None:
+    def _begin_as(self, net: GenerativeConvNet, pictures: Tensor, gain: float) -> None:
         """Begin with the net and the pictures of an object's coarse level, enlarged."""
         state, params = self.state, self.stage_params
-        enlarge_net_(state.net, net, self.params.coarse_factor)
+        enlarge_net_(state.net, net, self.params.coarse_factor, gain)
         noise = torch.randn(state.chains.shape, generator=state.generator, device=state.chains.device)
         begun = enlarged_object(pictures, state.chains.shape[-1]) + params.picture_noise * noise
         self.state = replace(state, chains=begun.to(state.chains), optimizer=self._optimizer(state.net))

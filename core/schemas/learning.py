@@ -51,17 +51,16 @@ def _checked_of_object(iterations: int, size: int, factor: int, first: LayerPara
 
     Its maps are as large as those of the full size, which were checked.
     """
-    if info.data.get("patch_size") is not None or info.data.get("contrastive"):
-        raise ValueError("must be 0 with patch_size and with contrastive: only whole objects have a layout")
-    sides = {
-        "image_size": size,
-        "the kernel_size of layers[0]": first.kernel_size,
-        "the stride of layers[0]": first.stride,
-    }
+    for name in ("patch_size", "contrastive", "layerwise"):
+        if info.data.get(name):
+            raise ValueError(
+                f"must be 0 with {name}: an object's coarse level learns its whole net from whole pictures"
+            )
+    sides = {"kernel_size": first.kernel_size, "stride": first.stride}
     if broken := [name for name, value in sides.items() if value % factor]:
         raise ValueError(
-            f"must be 0 unless {' and '.join(broken)} can be divided by coarse_factor, {factor}: the net of the coarse "
-            "level, enlarged, is where that of the full size begins"
+            f"must be 0 unless {' and '.join(broken)} of layers[0] can be divided by coarse_factor, {factor}: the net "
+            "of the coarse level, enlarged, is where that of the full size begins"
         )
     if size // factor < MIN_SIDE:
         raise ValueError(f"must be 0 with an image_size below {factor * MIN_SIDE}, {factor} x {MIN_SIDE}")
@@ -93,9 +92,6 @@ class LearningParams(LearningStages, LearnedSize):
             "it draws patches (Def. 4 with one layer of this kernel_size). null: learn from whole pictures.",
         ),
     ] = None
-    layers: Annotated[
-        tuple[LayerParams, ...], Field(min_length=1, max_length=8, description="Layers of the net, the lowest first.")
-    ]
     top: Annotated[
         Top,
         Field(
@@ -105,6 +101,9 @@ class LearningParams(LearningStages, LearnedSize):
             "(Def. 2).",
         ),
     ] = "convolutional"
+    layers: Annotated[
+        tuple[LayerParams, ...], Field(min_length=1, max_length=8, description="Layers of the net, the lowest first.")
+    ]
     layerwise: Annotated[
         bool,
         Field(description="true: add the layers one by one, and refine those below. false: learn all of them at once."),
@@ -333,7 +332,8 @@ class LearningParams(LearningStages, LearnedSize):
         whole = info.data.get("patch_size") or info.data.get("image_size")
         if whole is None:  # it was invalid itself
             return layers
-        check_net(layers, whole)
+        # An object may be padded, with pixels for the filters to see; `_fits_an_object` checks it if it is not.
+        check_net(layers, whole, "padded" if info.data.get("top") == "object" else "valid")
         return layers
 
     @field_validator("orientations")
@@ -379,6 +379,17 @@ class LearningParams(LearningStages, LearnedSize):
                 "must be valid or padded with contrastive: the training pictures, where the chains begin, do not "
                 "continue periodically"
             )
+        return boundary
+
+    @field_validator("boundary")
+    @classmethod
+    def _fits_an_object(cls, boundary: Boundary, info: ValidationInfo) -> Boundary:
+        size, layers = info.data.get("patch_size") or info.data.get("image_size"), info.data.get("layers")
+        if boundary == "valid" and info.data.get("top") == "object" and size is not None and layers is not None:
+            try:
+                check_net(layers, size)
+            except ValueError as error:
+                raise ValueError(f"must be padded, or needs smaller layers: {error}") from error
         return boundary
 
     @field_validator("random_lattice")

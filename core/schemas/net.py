@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.schemas.geometry import map_size, total_stride
+from core.schemas.geometry import Boundary, added_pixels, map_size, total_stride
 
 Top = Literal["convolutional", "object", "category"]
 
@@ -26,9 +26,12 @@ class LayerParams(BaseModel):
     ] = 1
 
 
-def check_net(layers: Sequence[LayerParams], size: int) -> None:
-    """Check that a net fits colour pictures of `size` pixels along each side, and memory. Raises ValueError."""
-    side, below, weights, units = size, COLOUR_CHANNELS, 0, 0
+def check_net(layers: Sequence[LayerParams], size: int, boundary: Boundary = "valid") -> None:
+    """Check that a net fits colour pictures of `size` pixels along each side, and memory. Raises ValueError.
+
+    boundary: of what it adds to each side, the filters may see, too.
+    """
+    side, below, weights, units = size + added_pixels(layers, boundary), COLOUR_CHANNELS, 0, 0
     for index, layer in enumerate(layers):
         stride = total_stride(layers[: index + 1])
         if layer.kernel_size > side:

@@ -46,6 +46,9 @@ class DiscriminativeConvNet(nn.Module):
         return (self.scores(images, boundary) + self.category_biases).softmax(dim=1)
 
 
+TOLERATED_ERRORS = 3.0  # standard errors
+
+
 @dataclass(frozen=True)
 class CategoryModel:
     """One of several categories that were learned separately: its net, its grey levels, its log Z."""
@@ -147,17 +150,21 @@ def log_partition_bounds(own: Sequence[Tensor]) -> Tensor:
     return means.diagonal()[:, None] - means
 
 
-def are_within(log_partitions: Tensor, bounds: Tensor) -> bool:
-    """Return True if all differences of log Z_c (C,) are within `log_partition_bounds` (C, C)."""
+def are_within(log_partitions: Tensor, bounds: Tensor, errors: Tensor) -> bool:
+    """Return True if all differences of log Z_c (C,) are within `log_partition_bounds` (C, C), as far as can be known.
+
+    errors: the standard errors of log Z_c (C,); of those of the differences, TOLERATED_ERRORS may be chance.
+    """
     differences = log_partitions[:, None] - log_partitions
-    return bool((differences <= bounds + 1e-9 * bounds.abs()).all())
+    tolerance = TOLERATED_ERRORS * (errors[:, None] ** 2 + errors**2).sqrt() + 1e-9 * bounds.abs()
+    return bool((differences <= bounds + tolerance).all())
 
 
 def centred_log_partitions(bounds: Tensor) -> Tensor:
     """Return log Z_c (C,) but for a constant: the least-squares fit to the middles between `log_partition_bounds`.
 
-    With these a picture belongs to the category whose own pictures have a log density like its own. The error is at
-    most half the distance of the bounds: KL(a | b) + KL(b | a).
+    With these a picture goes to the category to whose own pictures its ratio of densities is nearer. The error is at
+    most half the distance of the bounds, KL(a | b) + KL(b | a), so that a picture in between may have gone wrong.
     """
     return (bounds - bounds.T).mean(dim=1) / 2
 

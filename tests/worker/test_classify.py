@@ -114,6 +114,17 @@ def test_where_log_z_contradicts_the_models_own_pictures_these_decide(harness, m
         assert densities[0] - densities[1] == pytest.approx(expected, abs=5)
 
 
+def test_two_models_that_are_the_same_are_compared_by_log_z(harness):
+    """The bounds of models that do not differ are zero; what annealing finds differs by chance."""
+    levels = Levels(torch.tensor([120.0]), 0.25)
+    ids = [harness.add_model(*gaussian(0.5, levels), levels) for _ in range(2)]
+    dataset = harness.add_dataset(a=noise_png(1))
+    job = harness.work(classification(dataset, *ids, chains=8, temperatures=100, steps=8))
+    found = json.loads(harness.file(job, "classification.json"))
+    assert found["log_partitions"][0]["value"] != found["log_partitions"][1]["value"]
+    assert found["compared_by"] == "log_z"
+
+
 def test_a_canceled_job_stops_during_its_work(harness):
     ids = [add_model(harness, seed=seed)[0] for seed in (3, 4)]
     with pytest.raises(JobCanceled):

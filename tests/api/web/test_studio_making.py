@@ -730,7 +730,7 @@ def test_more_pictures_are_drawn_and_looked_at_in_every_way(studio: Studio, lear
     studio.page.click("button:text-is('Beside')")
     studio.page.click("[aria-label='Larger']")
     percent = int(studio.page.inner_text(".zoom-tools output").removesuffix(" %"))
-    (wide, high), made = studio.page.locator(".beside .zoomed.pixelated").evaluate_all(sizes)
+    (wide, high), made = studio.page.locator(".beside .zoomed").evaluate_all(sizes)
     assert (wide, high, *made) == pytest.approx([one * percent / 100 for one in (side, side, 48, 32)], abs=1)
     area, after = (studio.page.locator(one).bounding_box() for one in (".viewer-look", ".turn.after"))
     assert area

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from nets import random_net
 from torch.nn import functional
@@ -45,18 +46,22 @@ def objects(count=4):
     return functional.avg_pool2d(images, 3, 1, 1)
 
 
-def test_the_net_begins_by_seeing_what_the_coarse_one_sees():
-    """f is factor² times that of the picture made smaller, and σ²B its σ²B at each pixel; in float64."""
+@pytest.mark.parametrize("gain", [1.0, 1.4])
+def test_the_net_begins_by_seeing_what_the_coarse_one_sees(gain):
+    """f is (factor / gain)² times that of the picture made smaller, and σ²B its σ²B / gain at each pixel; in float64.
+
+    So a mode of the coarse density, which equals its σ²B, is one at the full size.
+    """
     params = params_of()
     coarse = random_net(architecture_of(params.of_stage(0), 1), 3)
     net = random_net(architecture_of(params, 1), 4)
-    enlarge_net_(net, coarse, 2)
+    enlarge_net_(net, coarse, 2, gain)
     images = 20 * torch.randn(3, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    means = functional.avg_pool2d(images, 2)
+    means = gain * functional.avg_pool2d(images, 2)
     assert net.weights[0].dtype == torch.float64
-    torch.testing.assert_close(net.score(images, "padded"), 4 * coarse.score(means, "padded"))
+    torch.testing.assert_close(net.score(images, "padded"), 4 / gain**2 * coarse.score(means, "padded"))
     ours, theirs = reconstruct(net, images, "padded"), reconstruct(coarse, means, "padded")
-    torch.testing.assert_close(ours, functional.interpolate(theirs, scale_factor=2.0))
+    torch.testing.assert_close(ours, functional.interpolate(theirs, scale_factor=2.0) / gain)
 
 
 def test_net_and_chains_begin_as_those_of_the_coarse_level():
@@ -67,20 +72,22 @@ def test_net_and_chains_begin_as_those_of_the_coarse_level():
             Spy.began = copy.deepcopy(net), images.clone()
             return super().run(net, images, *given, **settings)
 
-    params, seen, before = params_of(), [], None
+    params, seen, before = params_of(contrast=40.0), [], None
     learner = Learner(objects(), params, engine=Spy())
     for progress in learner.iterate():
         state = learner.state
         seen.append((progress.stage, progress.iteration, progress.step, state.chains.shape[-1]))
         if progress.step == COARSE:
             shown = render_chains(state.net, state.chains, learner.stage_params, learner.engine)
-            before = copy.deepcopy(state.net), learner.in_full_contrast(shown)
+            assert learner.coarse_level is not None
+            assert learner.coarse_level.gain > 1.1, "the coarse level is stretched"
+            before = copy.deepcopy(state.net), learner.in_full_contrast(shown), learner.coarse_level.gain
         if progress.step == COARSE + 1:
             assert before is not None
             assert Spy.began is not None
-            (net, chains), (coarse_net, pictures) = Spy.began, before
+            (net, chains), (coarse_net, pictures, gain) = Spy.began, before
             expected = copy.deepcopy(net)
-            enlarge_net_(expected, coarse_net, 2)
+            enlarge_net_(expected, coarse_net, 2, gain)
             assert all(torch.equal(*pair) for pair in zip(net.parameters(), expected.parameters(), strict=True))
             noise = chains - enlarged_object(pictures, SIDE)
             assert abs(noise.std().item() - 5.0) < 0.4

@@ -81,6 +81,7 @@ OBJECT = {
     "image_size": 64,
     "layers": [{"filters": 4, "kernel_size": 6, "stride": 2}, {"filters": 3, "kernel_size": 3}],
     "top": "object",
+    "layerwise": False,
     "boundary": "padded",
     "coarse_factor": 2,
 }
@@ -89,18 +90,23 @@ OBJECT = {
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"image_size": 65}, "unless image_size can be divided by coarse_factor, 2: the net of the coarse level"),
         (
             {"layers": [{"filters": 4, "kernel_size": 5}]},
-            "unless the kernel_size of layers[0] and the stride of layers",
+            "unless kernel_size and stride of layers[0] can be divided by",
         ),
+        (
+            {"layers": [{"filters": 4, "kernel_size": 6}]},
+            "unless stride of layers[0] can be divided by coarse_factor, 2",
+        ),
+        ({"layerwise": True}, "must be 0 with layerwise: an object's coarse level learns its whole net"),
         ({"image_size": 28}, "must be 0 with an image_size below 32, 2 x 16"),
         ({"patch_size": 32}, "must be 0 with patch_size"),
     ],
     ids=str,
 )
 def test_a_coarse_level_whose_net_is_not_that_of_the_object_made_smaller_is_refused(settings, message):
-    LearningParams.model_validate({**OBJECT, "coarse_iterations": 5})
+    for size in (64, 65):
+        LearningParams.model_validate({**OBJECT, "image_size": size, "coarse_iterations": 5})
     LearningParams.model_validate({**OBJECT, **settings})
     where, what = refusal(LearningParams, **{**OBJECT, "coarse_iterations": 5, **settings})
     assert where == "coarse_iterations"
@@ -372,3 +378,14 @@ def test_schemas_and_presets_do_not_import_torch():
 )
 def test_an_iteration_is_divided_among_at_most_as_many_processes_as_it_has_chains_or_pictures(settings, pictures, most):
     assert LearningParams(**{**GOOD, **settings}).most_processes(pictures) == most
+
+
+def test_an_object_may_be_smaller_than_the_nets_window_if_it_is_padded():
+    layers = [{"filters": 4, "kernel_size": 14, "stride": 4}, {"filters": 3, "kernel_size": 5}]
+    settings = {"image_size": 16, "layers": layers, "top": "object", "layerwise": False}
+    LearningParams.model_validate({**settings, "boundary": "padded"})
+    where, what = refusal(LearningParams, **settings, boundary="valid")
+    assert where == "boundary"
+    assert "must be padded, or needs smaller layers: layers[1].kernel_size is 5, but" in what
+    where, what = refusal(LearningParams, **{**settings, "top": "convolutional", "boundary": "padded"})
+    assert where == "layers"

@@ -55,12 +55,14 @@ def test_a_coarse_level_is_a_stage_before_the_others_with_a_smaller_picture():
     )
 
 
-def test_the_coarse_level_of_an_object_has_all_chains_and_a_net_whose_maps_are_as_large():
+@pytest.mark.parametrize("image_size", [94, 95, 96, 97])
+def test_the_coarse_level_of_an_object_has_all_chains_and_a_net_whose_maps_are_as_large(image_size):
     params = LearningParams.model_validate(
         {
-            "image_size": 96,
+            "image_size": image_size,
             "layers": [{"filters": 4, "kernel_size": 12, "stride": 6}, {"filters": 3, "kernel_size": 3, "stride": 2}],
             "top": "object",
+            "layerwise": False,
             "boundary": "padded",
             "num_chains": 5,
             "coarse_iterations": 7,
@@ -68,9 +70,9 @@ def test_the_coarse_level_of_an_object_has_all_chains_and_a_net_whose_maps_are_a
             "iterations": 9,
         }
     )
-    assert (params.stages, params.coarse_stages, params.layer_stages) == (3, 1, 2)
+    assert (params.stages, params.coarse_stages, params.layer_stages) == (2, 1, 1)
     coarse, full = params.of_stage(0), params.of_stage(1)
-    assert (coarse.image_size, coarse.num_chains, coarse.iterations, coarse.stages) == (32, 5, 7, 1)
+    assert (coarse.image_size, coarse.num_chains, coarse.iterations, coarse.stages) == (image_size // 3, 5, 7, 1)
     assert [(one.filters, one.kernel_size, one.stride) for one in coarse.layers] == [(4, 4, 2), (3, 3, 2)]
     assert full.layers == params.layers
     sides = [top_side(one.layers, one.side, one.boundary) for one in (coarse, full)]

@@ -98,7 +98,7 @@ export function learnableSize(params, side) {
   const seen = windowOf(params.layers);
   const least = Math.max(MIN_SIDE, params.random_lattice ? seen.side + seen.stride - 1 : seen.side);
   const factor = params.coarse_iterations ? params.coarse_factor : 1;
-  if (params.top === "object") return factor * Math.ceil(Math.max(side, seen.side, factor * MIN_SIDE) / factor);
+  if (params.top === "object") return Math.max(side, params.boundary === "valid" ? seen.side : seen.stride, factor * MIN_SIDE);
   return Math.max(side, factor * least, params.patch_size ?? 0);
 }
 

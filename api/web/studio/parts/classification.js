@@ -27,7 +27,7 @@ export function Classification({ job }) {
 }
 
 const UNDECIDED = "It is undecided which model the pictures come from: that takes log Z of each model, which is not known well enough here. The warnings say why.";
-const WITHOUT_SHARES = "Which model is the most likely is known, but not how likely it is. The warnings say why.";
+const WITHOUT_SHARES = "Each picture is said to come from the model whose own pictures it is most like; how likely that is is not known. The warnings say why.";
 
 function Verdicts({ table, undecided }) {
   return html`

@@ -53,7 +53,7 @@ function GivenSet({ id, title }) {
       </ul>`}`;
 }
 
-// A small picture, on a chequered ground if parts of it are transparent.
+// A small picture, on a checkered ground if parts of it are transparent.
 function OnGround({ picture }) {
   const opaque = useSignal(true);
   return html`<span class="ground ${opaque.value ? "" : "checker"}"><${Thumb} src=${thumbnail(picture)} of=${picture} shaped onLoad=${({ target }) => { opaque.value = isOpaque(target); }} /></span>`;

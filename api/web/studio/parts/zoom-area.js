@@ -19,7 +19,8 @@ class Zoom {
 
   by(factor, at = { x: 0, y: 0 }) {
     const before = this.scale.peek() ?? this.fitted.peek();
-    const next = Math.min(Math.max(before * factor, this.fitted.peek() / 2), MOST);
+    const least = Math.min(this.fitted.peek() / 2, 1 / devicePixelRatio); // one pixel for each is never too small
+    const next = Math.min(Math.max(before * factor, least), MOST);
     const { x, y } = this.offset.peek();
     this.offset.value = { x: at.x - (at.x - x) * (next / before), y: at.y - (at.y - y) * (next / before) };
     this.scale.value = next;
