@@ -140,7 +140,7 @@ def _by_own_pictures(context: JobContext, categories: Sequence[_Category]) -> li
 def _log_densities(context: JobContext, models: Sequence[CategoryModel], pictures: Tensor) -> Tensor:
     """Return `class_log_densities` of pictures (N, C, S, S), computed in batches. -> (N, models), float64."""
     found = []
-    for batch in pictures.split(batch_size(pictures.shape[-1])):
+    for batch in torch.split(pictures, batch_size(pictures.shape[-1])):
         context.renewer.check_stop()
         found.append(class_log_densities(models, batch.to(context.device)).double().cpu())
     return torch.cat(found)
