@@ -36,7 +36,7 @@ class Health:
     over |f(pictures)| + |f(chains)|, -1 to 1.
     shown_std: like chain_std, of the denoised pictures that are shown; None if not measured. Chains can look well while
     σ²B, the mean of their piece, oscillates about them.
-    reconstruction_std: root mean square of I - σ²B(I) over the pictures, grey levels (eq. 23); None if not measured.
+    reconstruction_std: root mean square of I - σ²B(I) over some pictures, grey levels (eq. 23); None if not measured.
     """
 
     chain_std: float

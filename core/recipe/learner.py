@@ -48,7 +48,7 @@ from core.theory.learning import (
 )
 from core.theory.model import GenerativeConvNet
 
-RECONSTRUCTION_INTERVAL = 10  # iterations of contrastive divergence between two measurements of what it lowers
+RECONSTRUCTION_INTERVAL = 10  # iterations between two measurements of how well pictures are reconstructed
 
 
 @dataclass(frozen=True)
@@ -291,11 +291,14 @@ class Learner:
             return measure_health(self.state.chains, std, gradient.synthesized, gradient.observed)
 
     def _with_reconstruction(self, health: Health) -> Health:
-        """Return health with `reconstruction_std`, which contrastive divergence lowers (Prop. 3)."""
-        if not self.params.contrastive:
-            return health
-        net, images = self.state.net, self.examples.to(self.state.chains)
-        basis = self.engine.basis(net, images, boundary_of_pictures(self.params.boundary))
+        """Return health with `reconstruction_std` of all examples in contrastive divergence, which lowers it (Prop. 3).
+
+        Else of the first example alone.
+        """
+        examples = self.examples if self.params.contrastive else self.examples[:1]
+        net, images = self.state.net, examples.to(self.state.chains)
+        with serial_if_small(images):
+            basis = self.engine.basis(net, images, boundary_of_pictures(self.params.boundary))
         return replace(health, reconstruction_std=rms(images - net.architecture.reference_std**2 * basis))
 
     def _progress(self, health: Health) -> TrainingProgress:

@@ -67,5 +67,5 @@ export function chartsOf(points, job) {
 
 const layersOf = (shares) => Array.from({ length: Math.max(...shares.map((one) => one.length)) }, (_, index) => index);
 
-// Whether it is measured: in contrastive divergence, at every tenth iteration.
+// Whether it was measured: at every tenth iteration; by older versions in contrastive divergence alone.
 const reconstruction = (points) => points.some((one) => one.reconstruction_std);
