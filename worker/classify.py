@@ -34,7 +34,6 @@ from worker.job_context import JobContext
 from worker.picture_warnings import find_transparent
 from worker.progress import ProgressReporter
 
-MIN_EFFECTIVE_SAMPLES = 2.0  # below it a single chain carries the estimate of log Z
 MAX_OWN_PICTURES = 16  # of each model, to find the bounds of log Z from
 SEEDS_APART = 1_000_003  # between the seeds of chains that refine one estimate; seeds count modulo 2**32
 
@@ -123,10 +122,10 @@ def _by_own_pictures(context: JobContext, categories: Sequence[_Category]) -> li
     models = [replace(one.model, partition=0.0) for one in categories]
     densities = [_log_densities(context, models, pictures) for pictures in own]
     bounds = log_partition_bounds(densities)
-    found, errors = (
-        torch.tensor([getattr(one.partition, name) for one in categories], dtype=torch.float64)
-        for name in ("value", "standard_error")
-    )
+    partitions = [one.partition for one in categories]
+    found = torch.tensor([one.value for one in partitions], dtype=torch.float64)
+    # The error of an estimate that a single chain carries says nothing: it may be as large as the bounds.
+    errors = torch.tensor([one.standard_error if one.is_known else 0.0 for one in partitions], dtype=torch.float64)
     if not bounds.isfinite().all() or are_within(found, bounds, errors):
         return None
     values = centred_log_partitions(bounds)
@@ -247,7 +246,7 @@ def _find_warnings(categories: Sequence[_Category], by_own_pictures: bool) -> li
             "the models were learned from pictures whose light was evened differently: here no picture was evened"
         )
     for one in categories:
-        if one.partition.effective_samples < MIN_EFFECTIVE_SAMPLES and not by_own_pictures:
+        if not one.partition.is_known and not by_own_pictures:
             found.append(
                 f"log Z of model {one.model_id} rests on a single chain: it may be far too low; refine improves it"
             )

@@ -9,6 +9,7 @@ import typer
 from api.commands.exit_codes import sentence_of
 from api.commands.following import follow
 from api.commands.session import Session
+from core.schemas.classification import MIN_EFFECTIVE_SAMPLES
 
 if TYPE_CHECKING:
     from api.client import Job
@@ -66,11 +67,13 @@ def write_results(session: Session, job: "Job", out: Path) -> None:
     if job.kind == "classify":
         known = model_names(session)
         found = json.loads(job.read("classification.json"))
-        how_likely = found.get("compared_by") != "own_pictures"  # absent in older results
+        by_own_pictures = found.get("compared_by") == "own_pictures"  # absent in older results
+        known_well = all(one["effective_samples"] >= MIN_EFFECTIVE_SAMPLES for one in found["log_partitions"])
         for one in found["pictures"]:
             likely = one["most_likely"]
-            probability = f" ({one['probabilities'][likely]:.0%})" if how_likely else ""
-            session.say(f"{one['filename']}: {known.get(likely) or likely}{probability}")
+            probability = "" if by_own_pictures else f" ({one['probabilities'][likely]:.0%})"
+            verdict = f"{known.get(likely) or likely}{probability}" if by_own_pictures or known_well else "undecided"
+            session.say(f"{one['filename']}: {verdict}")
 
 
 def model_names(session: Session) -> dict[str, str | None]:

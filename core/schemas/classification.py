@@ -8,6 +8,7 @@ from core.schemas.fields import Seed
 from core.schemas.learning import MAX_SEED
 
 MIN_MODELS, MAX_MODELS = 2, 16
+MIN_EFFECTIVE_SAMPLES = 2.0  # below it a single chain carries the estimate of log Z
 
 
 class ClassifyParams(BaseModel):
@@ -56,6 +57,11 @@ class KeptPartition(BaseModel):
     def effort(self) -> int:
         """Hamiltonian steps of each chain: weights of more steps vary less."""
         return self.temperatures * self.steps
+
+    @property
+    def is_known(self) -> bool:
+        """Whether more than a single chain carries the estimate."""
+        return self.effective_samples >= MIN_EFFECTIVE_SAMPLES
 
     def is_enough(self, asked: ClassifyParams) -> bool:
         """Return True if nothing need be annealed for a job with these settings."""

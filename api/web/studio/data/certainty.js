@@ -1,6 +1,6 @@
 // How far a classification can be believed.
 
-const MIN_EFFECTIVE_SAMPLES = 2; // below it a single chain carries the estimate of log Z; as in worker/classify.py
+const MIN_EFFECTIVE_SAMPLES = 2; // below it a single chain carries the estimate of log Z; as in core/schemas/classification.py
 
 // found: a job's classification, or its metrics. "probabilities"; or "order", if only the most likely model is known; or
 // "undecided".
