@@ -109,6 +109,14 @@ def enlarge_net_(net: GenerativeConvNet, coarse: GenerativeConvNet, factor: int,
             parameter.mul_((factor / gain) ** 2)
 
 
+def soften_(filters: Tensor) -> Tensor:
+    """Blur enlarged filters (K, C, k, k), in place, and return them: else pictures would consist of doubled pixels."""
+    weights = filters.new_tensor([0.25, 0.5, 0.25])
+    kernel = (weights[:, None] * weights)[None, None]
+    padded = functional.pad(filters, (1, 1, 1, 1), mode="replicate").flatten(0, 1)[:, None]
+    return filters.copy_(functional.conv2d(padded, kernel).view_as(filters))
+
+
 def enlarged(picture: Tensor, side: int, noise_std: float, generator: torch.Generator) -> Tensor:
     """Return a periodic picture (1, C, S, S) enlarged to (1, C, side, side), under white noise, as chains are."""
     large = resize_periodic(picture[0].cpu(), side, side)[None].to(picture)

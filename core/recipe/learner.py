@@ -22,7 +22,7 @@ from core.pictures.training_set import TrainingSet
 from core.recipe.adam import Adam
 from core.recipe.augmentation import draw_learnable
 from core.recipe.best_state import BestStateSelection
-from core.recipe.coarse_level import CoarseLevel, enlarge_net_, enlarged, enlarged_object
+from core.recipe.coarse_level import CoarseLevel, enlarge_net_, enlarged, enlarged_object, soften_
 from core.recipe.diagnosis import Health, measure_health
 from core.recipe.dynamics import dynamics_of
 from core.recipe.early_stopping import EarlyStopping
@@ -249,6 +249,8 @@ class Learner:
         """Begin with the net and the pictures of an object's coarse level, enlarged."""
         state, params = self.state, self.stage_params
         enlarge_net_(state.net, net, self.params.coarse_factor, gain)
+        with torch.no_grad():
+            soften_(state.net.weights[0])
         noise = torch.randn(state.chains.shape, generator=state.generator, device=state.chains.device)
         begun = enlarged_object(pictures, state.chains.shape[-1]) + params.picture_noise * noise
         self.state = replace(state, chains=begun.to(state.chains), optimizer=self._optimizer(state.net))

@@ -263,7 +263,8 @@ class LearningParams(LearningStages, LearnedSize):
             le=100_000,
             description="Updates of a first stage that learns the layout of large elements: a net of its own for the "
             "whole picture, made smaller by coarse_factor. What it synthesizes, enlarged, is where the canvas begins; "
-            "with top object, where the chains begin, and the net as that of the coarse level, enlarged. "
+            "with top object, where the chains begin, and the net as that of the coarse level, enlarged, which learns "
+            "at a third of the learning_rate. "
             "Needs canvas_iterations, or top object without patch_size. 0: none.",
         ),
     ] = 0

@@ -8,6 +8,7 @@ from core.schemas.net import LayerParams, Top
 from core.schemas.orientations import ANY_ANGLE, Orientations, turned_side
 
 MAX_WHOLE_SIZE = 1024  # pixels along each side of a picture, or of a canvas, that is learned whole
+OBJECT_COARSE_RATE = 1 / 3  # learning rate of an object's coarse level, relative to that of its full size
 CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
 _ONE_LEVEL = {"coarse_iterations": 0, "canvas_iterations": 0}
 _ONE_CHAIN = {**_ONE_LEVEL, "layerwise": False, "num_chains": 1, "batch_size": 1}  # on the coarse level, on the canvas
@@ -98,6 +99,7 @@ class LearningStages(BaseModel):
                     "image_size": self.image_size // self.coarse_factor,
                     "layers": (first.model_copy(update=sides), *others),
                     "iterations": self.coarse_iterations,
+                    "learning_rate": OBJECT_COARSE_RATE * self.learning_rate,
                 }
             )
         patch_size, any_angle = self.patch_size or self.image_size, self.any_angle

@@ -9,7 +9,7 @@ from torch.nn import functional
 from training import assert_same, learned_with_checkpoints
 
 from core.engine import ReferenceEngine
-from core.recipe.coarse_level import enlarge_net_, enlarged_object
+from core.recipe.coarse_level import enlarge_net_, enlarged_object, soften_
 from core.recipe.learner import Learner, learn
 from core.recipe.rendering import render_chains
 from core.schemas.learning import LearningParams
@@ -88,6 +88,8 @@ def test_net_and_chains_begin_as_those_of_the_coarse_level():
             (net, chains), (coarse_net, pictures, gain) = Spy.began, before
             expected = copy.deepcopy(net)
             enlarge_net_(expected, coarse_net, 2, gain)
+            with torch.no_grad():
+                soften_(expected.weights[0])
             assert all(torch.equal(*pair) for pair in zip(net.parameters(), expected.parameters(), strict=True))
             noise = chains - enlarged_object(pictures, SIDE)
             assert abs(noise.std().item() - 5.0) < 0.4
@@ -95,6 +97,16 @@ def test_net_and_chains_begin_as_those_of_the_coarse_level():
     stages = ((1, COARSE, SIDE // 2), (2, FULL, SIDE))
     steps = [(stage, one, side) for stage, count, side in stages for one in range(1, count + 1)]
     assert seen == [(stage, one, step, side) for step, (stage, one, side) in enumerate(steps, start=1)]
+
+
+def test_softened_filters_keep_their_sum_and_their_even_parts():
+    filters = torch.full((2, 1, 6, 6), 3.0)
+    torch.testing.assert_close(soften_(filters), torch.full((2, 1, 6, 6), 3.0))
+    step = torch.zeros(1, 1, 6, 6)
+    step[..., 2:4] = 1.0
+    softened = soften_(step)
+    torch.testing.assert_close(softened[0, 0, 3], torch.tensor([0.0, 0.25, 0.75, 0.75, 0.25, 0.0]))
+    assert softened.sum() == 12
 
 
 def test_enlarged_objects_keep_their_place_and_their_edges_do_not_continue():

@@ -75,5 +75,6 @@ def test_the_coarse_level_of_an_object_has_all_chains_and_a_net_whose_maps_are_a
     assert (coarse.image_size, coarse.num_chains, coarse.iterations, coarse.stages) == (image_size // 3, 5, 7, 1)
     assert [(one.filters, one.kernel_size, one.stride) for one in coarse.layers] == [(4, 4, 2), (3, 3, 2)]
     assert full.layers == params.layers
+    assert (coarse.learning_rate, full.learning_rate) == (pytest.approx(params.learning_rate / 3), params.learning_rate)
     sides = [top_side(one.layers, one.side, one.boundary) for one in (coarse, full)]
     assert sides[0] == sides[1]
