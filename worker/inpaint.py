@@ -21,7 +21,7 @@ from worker.errors import NonFiniteResult
 from worker.inputs import BoundaryHandling, dataset_rows, open_model
 from worker.job_context import JobContext
 from worker.origins import THEORY_PRECISION, Origins
-from worker.previews import MIN_SECONDS, Previews
+from worker.previews import FIRST_SHARE, Previews
 from worker.progress import ProgressReporter
 
 
@@ -48,7 +48,7 @@ def inpaint(context: JobContext) -> None:
     rows = dataset_rows(context)
     progress = ProgressReporter(context, len(rows) * params.count, params.steps)
     origins = Origins.of(context, THEORY_PRECISION)
-    previews = Previews(context, first_after_seconds=MIN_SECONDS)
+    previews = Previews(context, first_after_seconds=FIRST_SHARE * context.settings.preview_seconds)
     results = []
     for number, row in enumerate(rows):
         prepared = _prepare(context.blobs.get(row.blob), row, model, params)

@@ -8,6 +8,7 @@ from torch import Tensor
 from worker.job_context import JobContext
 
 MIN_SECONDS = 0.3  # between two previews, unless `preview_seconds` is less
+FIRST_SHARE = 0.06  # of `preview_seconds`, before the first preview of jobs that are often done by then
 COST_FACTOR = 20.0  # the time between two previews, at least so many times what the last one took
 GROWTH = 1.1  # a stage has gone on enough for another preview when its iterations have grown by this factor
 

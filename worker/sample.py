@@ -13,7 +13,7 @@ from worker.inputs import open_model, read_one_picture
 from worker.job_context import JobContext
 from worker.origins import Origins
 from worker.picture_warnings import find_altered, find_far_guide
-from worker.previews import MIN_SECONDS, Previews
+from worker.previews import FIRST_SHARE, Previews
 from worker.progress import ProgressReporter
 from worker.results import add_heights, named_pictures, picture_names
 
@@ -37,7 +37,7 @@ def sample(context: JobContext) -> None:
     context.set_metrics(precision=sampler.engine.precision, **({"remarks": warnings} if warnings else {}))
     origins = Origins.of(context, sampler.engine.precision)
     progress = ProgressReporter(context, params.count, params.steps_taken, sampler.denoising_steps)
-    previews = Previews(context, first_after_seconds=MIN_SECONDS)
+    previews = Previews(context, first_after_seconds=FIRST_SHARE * context.settings.preview_seconds)
     maps, variations = models[0].maps, []
 
     def show(index: int, step: int, look: Callable[[], Tensor]) -> None:

@@ -18,7 +18,8 @@ ITERATIONS = 60
 
 
 def test_a_child_killed_between_its_files_and_its_row_leaves_one_result(start_rig: Callable[..., Rig]) -> None:
-    rig = start_rig(only=(SAMPLE_1,), GENCONVNET_PROGRESS_SECONDS="600")  # so that only the job's end is written
+    # So that only the job's end is written: no progress, no previews.
+    rig = start_rig(only=(SAMPLE_1,), GENCONVNET_PROGRESS_SECONDS="600", GENCONVNET_PREVIEW_SECONDS="600")
     client = rig.client
     params = {"count": 4, "width": 32, "height": 32, "steps": 300, "seed": 5}
     body = {"kind": "sample", "model_id": client.import_model(model_file()), "params": params}
