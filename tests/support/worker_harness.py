@@ -9,9 +9,7 @@ import torch
 from redis import Redis
 from support import rows
 
-import worker.inpaint
 import worker.previews
-import worker.sample
 from api.datasets.files import UploadedFile
 from api.datasets.limits import Limits
 from api.datasets.map_reader import read_map
@@ -126,6 +124,4 @@ class WorkerHarness:
 def show_every_step(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the jobs from now on publish a preview after each step."""
     monkeypatch.setattr(harness, "settings", harness.settings.model_copy(update={"preview_seconds": 1e-9}))
-    for module in (worker.sample, worker.inpaint):
-        monkeypatch.setattr(module, "MIN_SECONDS", 0.0)
     monkeypatch.setattr(worker.previews, "COST_FACTOR", 0.0)
