@@ -207,12 +207,12 @@ def _classify_pictures(
     ids, size, channels = [one.model_id for one in categories], categories[0].size, categories[0].channels
     even_light = _common_even_light(categories)
     results: list[dict[str, Any]] = []
+    models = [one.model for one in categories]
     for batch in batches(rows, size):
-        context.renewer.check_stop()
         pictures = torch.stack(
             [evened(read_picture(context.blobs.get(row.blob), size, channels), even_light) for row in batch]
         )
-        densities = class_log_densities([one.model for one in categories], pictures.to(context.device)).double()
+        densities = _log_densities(context, models, pictures)
         for row, density, probabilities in zip(batch, densities, class_posterior(densities), strict=True):
             results.append(
                 {

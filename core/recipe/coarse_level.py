@@ -87,11 +87,6 @@ def shrunk(pictures: Tensor, side: int) -> Tensor:
     return torch.where(known < MIN_KNOWN, torch.nan, means / known.clamp(min=MIN_KNOWN))
 
 
-def enlarged_object(pictures: Tensor, side: int) -> Tensor:
-    """Return pictures (N, C, S, S) that do not continue periodically, enlarged to (N, C, side, side)."""
-    return functional.interpolate(pictures, (side, side), mode="bicubic", align_corners=False)
-
-
 def enlarge_net_(net: GenerativeConvNet, coarse: GenerativeConvNet, factor: int, gain: float = 1.0) -> None:
     """Give an object's net the weights with which it sees a picture as `coarse` sees it made smaller by `factor`.
 
@@ -113,11 +108,18 @@ def soften_(filters: Tensor) -> Tensor:
     """Blur enlarged filters (K, C, k, k), in place, and return them: else pictures would consist of doubled pixels."""
     weights = filters.new_tensor([0.25, 0.5, 0.25])
     kernel = (weights[:, None] * weights)[None, None]
-    padded = functional.pad(filters, (1, 1, 1, 1), mode="replicate").flatten(0, 1)[:, None]
-    return filters.copy_(functional.conv2d(padded, kernel).view_as(filters))
+    with torch.no_grad():
+        padded = functional.pad(filters, (1, 1, 1, 1), mode="replicate").flatten(0, 1)[:, None]
+        return filters.copy_(functional.conv2d(padded, kernel).view_as(filters))
 
 
-def enlarged(picture: Tensor, side: int, noise_std: float, generator: torch.Generator) -> Tensor:
-    """Return a periodic picture (1, C, S, S) enlarged to (1, C, side, side), under white noise, as chains are."""
-    large = resize_periodic(picture[0].cpu(), side, side)[None].to(picture)
+def enlarged(pictures: Tensor, side: int, noise_std: float, generator: torch.Generator, *, periodic: bool) -> Tensor:
+    """Return pictures (N, C, S, S) enlarged to (N, C, side, side), under white noise, as chains are.
+
+    periodic: they continue at the opposite edge, as a texture's do.
+    """
+    if periodic:
+        large = torch.stack([resize_periodic(one.cpu(), side, side) for one in pictures]).to(pictures)
+    else:
+        large = functional.interpolate(pictures, (side, side), mode="bicubic", align_corners=False)
     return large + noise_std * torch.randn(large.shape, generator=generator, device=large.device)

@@ -22,7 +22,7 @@ from core.pictures.training_set import TrainingSet
 from core.recipe.adam import Adam
 from core.recipe.augmentation import draw_learnable
 from core.recipe.best_state import BestStateSelection
-from core.recipe.coarse_level import CoarseLevel, enlarge_net_, enlarged, enlarged_object, soften_
+from core.recipe.coarse_level import CoarseLevel, enlarge_net_, enlarged, soften_
 from core.recipe.diagnosis import Health, measure_health
 from core.recipe.dynamics import dynamics_of
 from core.recipe.early_stopping import EarlyStopping
@@ -249,11 +249,9 @@ class Learner:
         """Begin with the net and the pictures of an object's coarse level, enlarged."""
         state, params = self.state, self.stage_params
         enlarge_net_(state.net, net, self.params.coarse_factor, gain)
-        with torch.no_grad():
-            soften_(state.net.weights[0])
-        noise = torch.randn(state.chains.shape, generator=state.generator, device=state.chains.device)
-        begun = enlarged_object(pictures, state.chains.shape[-1]) + params.picture_noise * noise
-        self.state = replace(state, chains=begun.to(state.chains), optimizer=self._optimizer(state.net))
+        soften_(state.net.weights[0])
+        chains = enlarged(pictures, state.chains.shape[-1], params.picture_noise, state.generator, periodic=False)
+        self.state = replace(state, chains=chains.to(state.chains), optimizer=self._optimizer(state.net))
 
     def in_full_contrast(self, images: Tensor) -> Tensor:
         """Return pictures or chains of this stage (N, C, H, W) in the grey levels of the training pictures."""
@@ -264,7 +262,7 @@ class Learner:
         state, params = self.state, self.params
         side = chain_side(params.layers, params.of_stage(state.stage + 1).side, params.boundary)
         if state.coarse_picture is not None:
-            chains = enlarged(state.coarse_picture, side, params.picture_noise, state.generator)
+            chains = enlarged(state.coarse_picture, side, params.picture_noise, state.generator, periodic=True)
         else:
             stride, before = self.architecture.total_stride, state.generator.get_state()
             try:

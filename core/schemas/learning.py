@@ -1,11 +1,11 @@
 """Settings of learning: names, meaning and bounds, as in Algorithm 1 and section 7 of the paper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from core.schemas.geometry import Boundary, receptive_field, total_stride
+from core.schemas.geometry import Boundary
 from core.schemas.learned import LearnedSize, unstable_from
 from core.schemas.net import LayerParams, Top, check_net
 from core.schemas.orientations import (
@@ -15,14 +15,22 @@ from core.schemas.orientations import (
     check_orientations,
     check_turnable,
 )
-from core.schemas.stages import MAX_WHOLE_SIZE, LearningStages, canvas_side, coarse_sides
+from core.schemas.stages import (
+    MAX_WHOLE_SIZE,
+    MIN_SIDE,
+    LearningStages,
+    canvas_side,
+    check_coarse_object,
+    check_coarse_side,
+    check_room,
+    coarse_sides,
+)
 
 Initialization = Literal["zero", "noise", "data"]
 Precision = Literal["auto", "float32", "bfloat16"]
 OptimizerName = Literal["adam", "spectral"]
 
 MAX_SEED = 2**63 - 1
-MIN_SIDE = 16  # pixels along each side of a picture that is learned whole
 MIN_COMPARED_SIDE = 7  # pixels: pictures are compared by patches of this side
 MAX_IMAGE_SIZE = 4096  # pixels along each side of a training picture
 MAX_PIXELS = 2**26  # of all chains, or of all training pictures of an iteration: 64 of the largest
@@ -37,34 +45,6 @@ def can_be_learned(params: Mapping[str, Any]) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _check_room(side: int, layers: Sequence[LayerParams]) -> None:
-    """Check that the grid of strides can be shifted on pictures of a side. Raises ValueError."""
-    stride = total_stride(layers)
-    if side - stride + 1 < receptive_field(layers):
-        raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
-
-
-def _checked_of_object(iterations: int, size: int, factor: int, first: LayerParams, info: ValidationInfo) -> int:
-    """Return the iterations of an object's coarse level. Raises ValueError if its net, enlarged, is not the whole net.
-
-    Its maps are as large as those of the full size, which were checked.
-    """
-    for name in ("patch_size", "contrastive", "layerwise"):
-        if info.data.get(name):
-            raise ValueError(
-                f"must be 0 with {name}: an object's coarse level learns its whole net from whole pictures"
-            )
-    sides = {"kernel_size": first.kernel_size, "stride": first.stride}
-    if broken := [name for name, value in sides.items() if value % factor]:
-        raise ValueError(
-            f"must be 0 unless {' and '.join(broken)} of layers[0] can be divided by coarse_factor, {factor}: the net "
-            "of the coarse level, enlarged, is where that of the full size begins"
-        )
-    if size // factor < MIN_SIDE:
-        raise ValueError(f"must be 0 with an image_size below {factor * MIN_SIDE}, {factor} x {MIN_SIDE}")
-    return iterations
 
 
 class LearningParams(LearningStages, LearnedSize):
@@ -92,6 +72,7 @@ class LearningParams(LearningStages, LearnedSize):
             "it draws patches (Def. 4 with one layer of this kernel_size). null: learn from whole pictures.",
         ),
     ] = None
+    # Before the layers, because their validator has to know it.
     top: Annotated[
         Top,
         Field(
@@ -400,7 +381,7 @@ class LearningParams(LearningStages, LearnedSize):
             raise ValueError("needs boundary torus: elsewhere the grid of strides cannot be shifted")
         whole, layers = info.data.get("patch_size") or info.data.get("image_size"), info.data.get("layers") or ()
         if random_lattice and whole is not None:
-            _check_room(whole, layers)
+            check_room(whole, layers)
         return random_lattice
 
     @field_validator("canvas_iterations")
@@ -422,21 +403,18 @@ class LearningParams(LearningStages, LearnedSize):
         if not iterations or size is None or factor is None or layers is None:  # one of these was invalid itself
             return iterations
         if info.data.get("top") == "object":
-            return _checked_of_object(iterations, size, factor, layers[0], info)
+            for name in ("patch_size", "contrastive", "layerwise"):
+                if info.data.get(name):
+                    raise ValueError(
+                        f"must be 0 with {name}: an object's coarse level learns its whole net from whole pictures"
+                    )
+            check_coarse_object(size, factor, layers[0])
+            return iterations
         if not info.data.get("canvas_iterations", True):
             raise ValueError("must be 0 without canvas_iterations: the canvas is what begins as the coarse picture")
         any_angle = ANY_ANGLE in info.data.get("orientations", ())
         _, side = coarse_sides(size, info.data.get("patch_size") or size, any_angle, factor)
-        try:
-            if side < MIN_SIDE:
-                raise ValueError(f"at least {MIN_SIDE} x {MIN_SIDE} are needed")
-            check_net(layers, side)
-            if info.data.get("random_lattice"):
-                _check_room(side, layers)
-        except ValueError as error:
-            raise ValueError(
-                f"needs a smaller coarse_factor, or must be 0: of the picture, {side} x {side} pixels are left: {error}"
-            ) from error
+        check_coarse_side(layers, side, random_lattice=bool(info.data.get("random_lattice")))
         return iterations
 
     @field_validator("keep_nearest", "stop_when_steady")

@@ -1,12 +1,15 @@
 """The stages of learning: on a coarse level, layer by layer or all layers at once, and on a canvas."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel
 
-from core.schemas.net import LayerParams, Top
+from core.schemas.geometry import receptive_field, total_stride
+from core.schemas.net import LayerParams, Top, check_net
 from core.schemas.orientations import ANY_ANGLE, Orientations, turned_side
 
+MIN_SIDE = 16  # pixels along each side of a picture that is learned whole
 MAX_WHOLE_SIZE = 1024  # pixels along each side of a picture, or of a canvas, that is learned whole
 OBJECT_COARSE_RATE = 1 / 3  # learning rate of an object's coarse level, relative to that of its full size
 CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
@@ -24,6 +27,42 @@ def coarse_sides(image_size: int, patch_size: int, any_angle: bool, factor: int)
     """Return the side of the picture on the coarse level, and that of the chain, which becomes the canvas."""
     picture, chain = (round(side / factor) for side in (image_size, canvas_side(image_size, patch_size, any_angle)))
     return picture, min(chain, turned_side(picture)) if any_angle else chain
+
+
+def check_room(side: int, layers: Sequence[LayerParams]) -> None:
+    """Check that the grid of strides can be shifted on pictures of a side. Raises ValueError."""
+    stride = total_stride(layers)
+    if side - stride + 1 < receptive_field(layers):
+        raise ValueError(f"needs pictures larger than the net's window by its stride of {stride} pixels")
+
+
+def check_coarse_side(layers: Sequence[LayerParams], side: int, *, random_lattice: bool) -> None:
+    """Check that a net can learn a texture of `side` pixels on the coarse level. Raises ValueError."""
+    try:
+        if side < MIN_SIDE:
+            raise ValueError(f"at least {MIN_SIDE} x {MIN_SIDE} are needed")
+        check_net(layers, side)
+        if random_lattice:
+            check_room(side, layers)
+    except ValueError as error:
+        raise ValueError(
+            f"needs a smaller coarse_factor, or must be 0: of the picture, {side} x {side} pixels are left: {error}"
+        ) from error
+
+
+def check_coarse_object(image_size: int, factor: int, first: LayerParams) -> None:
+    """Check that an object's net on the coarse level, enlarged, can be that of the full size. Raises ValueError.
+
+    first: the first layer at the full size. The maps are as large on both levels.
+    """
+    sides = {"kernel_size": first.kernel_size, "stride": first.stride}
+    if broken := [name for name, value in sides.items() if value % factor]:
+        raise ValueError(
+            f"must be 0 unless {' and '.join(broken)} of layers[0] can be divided by coarse_factor, {factor}: the net "
+            "of the coarse level, enlarged, is where that of the full size begins"
+        )
+    if image_size // factor < MIN_SIDE:
+        raise ValueError(f"must be 0 with an image_size below {factor * MIN_SIDE}, {factor} x {MIN_SIDE}")
 
 
 class LearningStages(BaseModel):

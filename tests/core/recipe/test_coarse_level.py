@@ -137,8 +137,8 @@ def test_an_enlarged_picture_stays_periodic_and_keeps_its_shapes():
     wave = 20 * torch.sin(2 * math.pi * (row + 2 * column) / 30)[None, None]
     row, column = torch.meshgrid(torch.arange(120.0), torch.arange(120.0), indexing="ij")
     same = 20 * torch.sin(2 * math.pi * ((row - 1.5) + 2 * (column - 1.5)) / 120)[None, None]  # centres of pixels
-    assert (enlarged(wave, 120, 0.0, torch.Generator()) - same).abs().max() < 0.5
-    noisy = enlarged(wave, 120, 7.0, torch.Generator().manual_seed(0))
+    assert (enlarged(wave, 120, 0.0, torch.Generator(), periodic=True) - same).abs().max() < 0.5
+    noisy = enlarged(wave, 120, 7.0, torch.Generator().manual_seed(0), periodic=True)
     assert rms(noisy - same) == pytest.approx(7, rel=0.05)
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from training import assert_same, learned_with_checkpoints
 
 from core.engine import ReferenceEngine
-from core.recipe.coarse_level import enlarge_net_, enlarged_object, soften_
+from core.recipe.coarse_level import enlarge_net_, enlarged, soften_
 from core.recipe.learner import Learner, learn
 from core.recipe.rendering import render_chains
 from core.schemas.learning import LearningParams
@@ -88,10 +88,9 @@ def test_net_and_chains_begin_as_those_of_the_coarse_level():
             (net, chains), (coarse_net, pictures, gain) = Spy.began, before
             expected = copy.deepcopy(net)
             enlarge_net_(expected, coarse_net, 2, gain)
-            with torch.no_grad():
-                soften_(expected.weights[0])
+            soften_(expected.weights[0])
             assert all(torch.equal(*pair) for pair in zip(net.parameters(), expected.parameters(), strict=True))
-            noise = chains - enlarged_object(pictures, SIDE)
+            noise = chains - enlarged(pictures, SIDE, 0.0, torch.Generator(), periodic=False)
             assert abs(noise.std().item() - 5.0) < 0.4
             assert state.coarse_picture is None
     stages = ((1, COARSE, SIDE // 2), (2, FULL, SIDE))
@@ -111,7 +110,7 @@ def test_softened_filters_keep_their_sum_and_their_even_parts():
 
 def test_enlarged_objects_keep_their_place_and_their_edges_do_not_continue():
     ramp = torch.arange(16.0).expand(1, 1, 16, 16)
-    large = enlarged_object(ramp, 32)
+    large = enlarged(ramp, 32, 0.0, torch.Generator(), periodic=False)
     expected = (torch.arange(32.0) - 0.5) / 2
     torch.testing.assert_close(large[0, 0, 5, 4:-4], expected[4:-4], rtol=0, atol=0.1)
     assert large[..., 0].max() < 0.5, "the left edge knows nothing of the right one"
