@@ -16,7 +16,8 @@ const DRAWING = new Set(["sample", "inpaint"]);
 
 export function Stage({ job }) {
   const learning = job.kind === "train";
-  const about = job.params.canvas_iterations ? (frame) => (frame.result ? RESULT : aboutStage(job, frame.stage)) : null;
+  const { coarse_iterations: coarse, canvas_iterations: canvas } = job.params;
+  const about = coarse || canvas ? (frame) => (frame.result ? (canvas ? RESULT : "") : aboutStage(job, frame.stage)) : null;
   return html`
     <${Film} frames=${framesOf(job)} words=${(frame) => words(frame, job)} about=${about} waiting=${waiting(job)} alt=${(frame) => (frame.result ? "The result" : `The ${learning ? "chains" : "picture"} at step ${frame.iteration}`)} label=${learning ? "Moment of learning" : "Moment of drawing"}
       playLabel=${learning ? "Play how it was learned" : "Play how it is drawn"} live=${!isFinal(job) || job.unread} onFocus=${() => inBackground(() => loadPreviews(job.id))} />`;
