@@ -60,7 +60,8 @@ class _Category:
 def classify(context: JobContext) -> None:
     """Find log Z of each model, then p(c | I) of each picture by Bayes' rule with equal priors.
 
-    Where annealing finds values that the models' own pictures rule out, these pictures decide (`_by_own_pictures`).
+    Where annealing finds values that are not known well, or that the models' own pictures rule out, these pictures
+    decide (`_by_own_pictures`).
     """
     params = ResolvedClassifyParams.model_validate(context.lease.params)
     rows = dataset_rows(context)
@@ -111,7 +112,7 @@ def _own_pictures(model: TrainedModel) -> Tensor | None:
 
 
 def _by_own_pictures(context: JobContext, categories: Sequence[_Category]) -> list[_Category] | None:
-    """Return the categories with values of log Z from their own pictures; None if those found by annealing can hold.
+    """Return the categories with values of log Z from their own pictures; None if those found by annealing hold.
 
     Annealing rarely reaches a texture of more than 32 pixels, and then finds log Z too low, by a different amount for
     each model. The pictures that a model has learned to draw bound the differences.
@@ -123,10 +124,12 @@ def _by_own_pictures(context: JobContext, categories: Sequence[_Category]) -> li
     densities = [_log_densities(context, models, pictures) for pictures in own]
     bounds = log_partition_bounds(densities)
     partitions = [one.partition for one in categories]
-    found = torch.tensor([one.value for one in partitions], dtype=torch.float64)
-    # The error of an estimate that a single chain carries says nothing: it may be as large as the bounds.
-    errors = torch.tensor([one.standard_error if one.is_known else 0.0 for one in partitions], dtype=torch.float64)
-    if not bounds.isfinite().all() or are_within(found, bounds, errors):
+    found, errors = (
+        torch.tensor([getattr(one, name) for one in partitions], dtype=torch.float64)
+        for name in ("value", "standard_error")
+    )
+    known = all(one.is_known for one in partitions)  # else neither value nor error says anything
+    if not bounds.isfinite().all() or (known and are_within(found, bounds, errors)):
         return None
     values = centred_log_partitions(bounds)
     values += (found - values).mean()
@@ -237,9 +240,9 @@ def _find_warnings(categories: Sequence[_Category], by_own_pictures: bool) -> li
     found = []
     if by_own_pictures:
         found.append(
-            "log Z came out so wrong that the models would not know their own pictures again: pictures were compared "
-            "with these instead. Each is said to come from the model whose own pictures it is most like, but not how "
-            "likely that is"
+            "log Z is not known well enough, or contradicts what the models have drawn themselves: pictures were "
+            "compared with these instead. Each is said to come from the model whose own pictures it is most like, but "
+            "not how likely that is"
         )
     if len({one.params.even_light for one in categories}) > 1:
         found.append(

@@ -221,7 +221,7 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     said = re.search(rf"stripes.png: (?:(?:{model_id}|other)( \(\d+%\))?|(undecided))\n", done.stderr)
     assert said
     assert (said[2] is not None) == ("rests on a single chain" in done.stderr)
-    assert (said[1] or said[2]) or "pictures were compared with these instead" in done.stderr
+    assert (said[1] or said[2]) or "compared with these instead" in done.stderr
 
 
 def test_a_picture_is_shown_and_made_again_from_its_file_alone(terminal: Terminal, model_id: str) -> None:

@@ -90,7 +90,7 @@ def test_two_gaussian_models_classify_by_bayes_rule(harness):
 def test_where_log_z_contradicts_the_models_own_pictures_these_decide(harness, monkeypatch, apart):
     """The second model's log Z comes out too low by 1,000: by it, all pictures would be the first's.
 
-    A standard error that a single chain carries excuses nothing.
+    An estimate that a single chain carries is not used either.
     """
 
     def too_low(net, *arguments, **settings):
@@ -108,7 +108,7 @@ def test_where_log_z_contradicts_the_models_own_pictures_these_decide(harness, m
     found = json.loads(harness.file(job, "classification.json"))
     assert found["compared_by"] == job.metrics["compared_by"] == "own_pictures"
     assert [one["most_likely"] for one in found["pictures"]] == [ids[1], ids[0]]
-    warnings = [remark for remark in job.metrics["remarks"] if "own pictures" in remark]
+    warnings = [remark for remark in job.metrics["remarks"] if "compared with these instead" in remark]
     assert len(warnings) == 1
     by_annealing = [one["value"] for one in found["log_partitions"]]
     assert abs(by_annealing[0] - by_annealing[1]) > 900, "what annealing found is shown as it is"
