@@ -1,12 +1,14 @@
 """Create and change rows as requests of clients and the work of workers do."""
 
 import itertools
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select, update
 
-from core.jobs import leases, outcomes, requests
+from core.jobs import leases, outcomes, requests, running
 from core.jobs.leases import JobLease
 from core.jobs.requests import NewJob
 from core.jobs.results import NewArtifact, NewModel
@@ -15,7 +17,7 @@ from core.recipe.presets import PRESETS
 from core.schemas.jobs import JobKind, Progress, Queue
 from core.schemas.materials import MaterialMap
 from core.storage import datasets
-from core.storage.blobs import StoredBlob
+from core.storage.blobs import Blobs, StoredBlob
 from core.storage.database import Database
 from core.storage.idempotency import Idempotency
 from core.storage.tables import Artifact, Base, Dataset, DatasetImage, Job, new_id
@@ -101,6 +103,17 @@ def claimed(database: Database, new: NewJob | None = None) -> JobLease:
     job_id = accept(database, new)
     lease = claim(database, new.kind.queue)
     assert lease.job_id == job_id
+    return lease
+
+
+def ended(database: Database, blobs: Blobs, days: float = 0.0) -> JobLease:
+    """Add a job that succeeded `days` ago, with a picture of 100 bytes, a checkpoint of 200 and a model of 50."""
+    lease = claimed(database)
+    running.checkpoint(database, lease, blobs.put(lease.path("checkpoint"), bytes(200)))
+    picture = replace(artifact("a.png"), stored=blobs.put(lease.path("a.png"), bytes(100)))
+    model = replace(new_model(), stored=blobs.put(lease.path("model"), bytes(50)))
+    outcomes.succeed(database, lease, [picture], DONE, model=model)
+    alter(database, lease.job_id, finished_at=time.time() - days * 86_400)
     return lease
 
 

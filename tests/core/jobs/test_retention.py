@@ -1,10 +1,7 @@
-"""Which jobs, files and idempotency keys a sweep deletes."""
+"""Which jobs and idempotency keys a sweep deletes."""
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -12,12 +9,7 @@ from support import rows
 
 from api.retention_sweep import sweep
 from api.settings import ApiSettings
-from core.jobs import outcomes, requests, retention, running
-from core.jobs.leases import JobLease
-from core.jobs.reconciler import count_claimable
-from core.runtime.settings import BadSettings
-from core.schemas.jobs import Queue
-from core.storage import orphaned_files
+from core.jobs import outcomes, requests, retention
 from core.storage.blobs import Blobs
 from core.storage.database import Database
 from core.storage.errors import NotFound
@@ -29,13 +21,13 @@ RACERS = 4
 
 
 def test_no_job_is_deleted_by_default(database: Database, blobs: Blobs) -> None:
-    lease = _ended(database, blobs, days=1000)
+    lease = rows.ended(database, blobs, days=1000)
     assert sweep(database, blobs, ApiSettings()).jobs == []
     assert rows.row(database, lease.job_id).artifacts
 
 
 def test_old_jobs_are_deleted_with_their_files_but_not_their_models(database: Database, blobs: Blobs) -> None:
-    old, young = _ended(database, blobs, days=11), _ended(database, blobs, days=9)
+    old, young = rows.ended(database, blobs, days=11), rows.ended(database, blobs, days=9)
     waiting = rows.accept(database)
     rows.alter(database, waiting, created_at=1.0)
     settings = ApiSettings(keep_jobs_days=10)
@@ -55,7 +47,7 @@ def test_old_jobs_are_deleted_with_their_files_but_not_their_models(database: Da
 
 
 def test_the_jobs_that_ended_first_are_deleted_until_the_rest_fit(database: Database, blobs: Blobs) -> None:
-    ended = [_ended(database, blobs, days=days) for days in (1, 3, 2)]  # of 350 bytes each, 50 of them the model's
+    ended = [rows.ended(database, blobs, days=days) for days in (1, 3, 2)]  # of 350 bytes each, 50 of them the model's
     settings = ApiSettings(keep_bytes=500)
     swept = sweep(database, blobs, settings)
     assert [job.job_id for job in swept.jobs] == [ended[1].job_id, ended[2].job_id]
@@ -66,7 +58,7 @@ def test_the_jobs_that_ended_first_are_deleted_until_the_rest_fit(database: Data
 def test_files_that_are_always_kept_do_not_count(database: Database, blobs: Blobs) -> None:
     """Deleting jobs would not free them, so counting them would delete every job."""
     blobs.put(rows.add_dataset(database).images[0].blob, bytes(5000))
-    ended = _ended(database, blobs)
+    ended = rows.ended(database, blobs)
     assert sweep(database, blobs, ApiSettings(keep_bytes=300)).jobs == []
     assert [job.job_id for job in sweep(database, blobs, ApiSettings(keep_bytes=299)).jobs] == [ended.job_id]
 
@@ -74,7 +66,7 @@ def test_files_that_are_always_kept_do_not_count(database: Database, blobs: Blob
 def test_concurrent_sweeps_delete_no_more_than_one_would(database: Database, blobs: Blobs) -> None:
     settings = ApiSettings(keep_bytes=900)
     for _ in range(3):
-        ended = [_ended(database, blobs, days=days) for days in range(5, 0, -1)]  # of 300 bytes each
+        ended = [rows.ended(database, blobs, days=days) for days in range(5, 0, -1)]  # of 300 bytes each
         with ThreadPoolExecutor(RACERS) as pool:
             swept = list(pool.map(lambda _: sweep(database, blobs, settings), range(RACERS)))
         gone = [job.job_id for one in swept for job in one.jobs]
@@ -96,56 +88,6 @@ def test_a_job_resumed_since_it_was_listed_is_not_deleted(database: Database, bl
     assert rows.row(database, lease.job_id)
 
 
-def test_files_younger_than_an_hour_are_never_orphaned() -> None:
-    """They may belong to an upload that is not finished."""
-    with pytest.raises(BadSettings, match="GENCONVNET_ORPHAN_DAYS"):
-        ApiSettings(orphan_days=0.01)
-
-
-def test_old_orphaned_files_are_deleted(database: Database, blobs: Blobs, tmp_path: Path) -> None:
-    ended = _ended(database, blobs)
-    running, dead = rows.claimed(database), _dead_attempt(database)
-    dataset = rows.add_dataset(database)
-    named = [dataset.images[0].blob, *(ended.path(name) for name in ("a.png", "checkpoint", "model"))]
-    orphaned = ["datasets/dataset_x/0.png", "datasets/dataset_x/0.png.thumbnail.webp", dead.path("a.png")]
-    orphaned.append(dead.path("b.png#1"))
-    spared = [running.path("a.png"), "notes/of-others.txt", f"{named[0]}.thumbnail.webp"]
-    for path in (named[0], *orphaned, *spared):
-        _write(tmp_path / "blobs" / path)
-    with database.write() as session:
-        session.execute(update(Job).values(created_at=Job.created_at - 3 * DAY))
-    assert sweep(database, blobs, ApiSettings()).files == [], "a row that names them may be about to be written"
-    _age(tmp_path / "blobs", 2 * DAY)
-    _write(tmp_path / "blobs" / "datasets/dataset_y/0.png")
-    settings = ApiSettings()
-    assert {file.path for file in sweep(database, blobs, settings, dry_run=True).files} == set(orphaned)
-    assert {file.path for file in sweep(database, blobs, settings).files} == set(orphaned)
-    left = {path.relative_to(tmp_path / "blobs").as_posix() for path in (tmp_path / "blobs").rglob("*.*")}
-    assert left == {*named[:2], *spared, "datasets/dataset_y/0.png"}
-    assert all(blobs.exists(path) for path in named)
-    _age(tmp_path / "blobs", 2 * DAY)
-    sweep(database, blobs, settings)
-    assert not (tmp_path / "blobs/datasets/dataset_x").exists(), "empty folders are removed"
-
-
-def test_files_older_than_the_first_row_are_not_deleted(database: Database, blobs: Blobs, tmp_path: Path) -> None:
-    _write(tmp_path / "blobs" / "datasets/dataset_x/0.png")
-    _age(tmp_path / "blobs", 2 * DAY)
-    assert sweep(database, blobs, ApiSettings()).files == [], "without rows, the files may belong to another database"
-    _dead_attempt(database)
-    assert sweep(database, blobs, ApiSettings()).files == []
-    assert blobs.exists("datasets/dataset_x/0.png")
-
-
-def test_rows_whose_files_are_missing_are_found(database: Database, blobs: Blobs) -> None:
-    ended = _ended(database, blobs)
-    assert list(orphaned_files.find_missing(database, blobs)) == []
-    blobs.delete(ended.path("a.png"))
-    assert list(orphaned_files.find_missing(database, blobs)) == [
-        orphaned_files.MissingFile(ended.job_id, ended.path("a.png"))
-    ]
-
-
 def test_old_idempotency_keys_are_deleted(database: Database, blobs: Blobs) -> None:
     keys = [Idempotency(name, b"1" * 32) for name in ("old", "young")]
     accepted = [rows.accept(database, idempotency=key) for key in keys]
@@ -158,33 +100,3 @@ def test_old_idempotency_keys_are_deleted(database: Database, blobs: Blobs) -> N
     assert find_earlier(database, Job, keys[0]) is None
     assert find_earlier(database, Dataset, upload) is None
     assert rows.accept(database, idempotency=keys[1]) == accepted[1]
-
-
-def _ended(database: Database, blobs: Blobs, days: float = 0.0) -> JobLease:
-    """Add a job that succeeded `days` ago, with a picture of 100 bytes, a checkpoint of 200 and a model of 50."""
-    lease = rows.claimed(database)
-    running.checkpoint(database, lease, blobs.put(lease.path("checkpoint"), bytes(200)))
-    picture = replace(rows.artifact("a.png"), stored=blobs.put(lease.path("a.png"), bytes(100)))
-    model = replace(rows.new_model(), stored=blobs.put(lease.path("model"), bytes(50)))
-    outcomes.succeed(database, lease, [picture], rows.DONE, model=model)
-    rows.alter(database, lease.job_id, finished_at=time.time() - days * DAY)
-    return lease
-
-
-def _dead_attempt(database: Database) -> JobLease:
-    """Add an attempt whose worker died; the job was claimed again, and has ended."""
-    dead = rows.claim(database) if count_claimable(database, Queue.TRAIN) else rows.claimed(database)
-    outcomes.abandon(database, dead)
-    outcomes.fail(database, rows.claim(database), {"type": "t", "detail": "d"})
-    return dead
-
-
-def _write(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"x")
-
-
-def _age(folder: Path, seconds: float) -> None:
-    then = time.time() - seconds
-    for path in folder.rglob("*"):
-        os.utime(path, (then, then))

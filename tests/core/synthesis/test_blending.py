@@ -1,30 +1,17 @@
-"""Several models on one canvas (core/synthesis/blending.py, blend_weights.py)."""
+"""Steps of several models on one canvas."""
 
-import weakref
-from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from nets import random_net
-from PIL import Image
-from support.finished_models import learning_params, levels_of, noise_png
-from support.pictures import encoded
 
 from core.engine import FastEngine, ReferenceEngine, tiling
 from core.pictures.colour_box import ColourBox
-from core.pictures.images import read_covering, to_pixels
 from core.recipe.denoising import denoise
-from core.recipe.fine_detail import filtered
-from core.schemas.blending import DEFAULT_SOFTNESS, BlendedModel
-from core.schemas.sampling import ResolvedSampleParams
-from core.synthesis import blend_sampler
-from core.synthesis.blend_sampler import BlendSampler, open_sampler
-from core.synthesis.blend_weights import Canvas, read_weights, strengths
+from core.synthesis.blend_weights import strengths
 from core.synthesis.blending import Agreement, Blend, Boxes, Expert, SeenGuide
 from core.synthesis.conditions import Guide, run_steps
-from core.synthesis.trained_model import TrainedModel
-from core.theory.learning import architecture_of
 from core.theory.model import Architecture, ConvLayer, GenerativeConvNet
 
 SIGMA, OTHER_SIGMA, EPSILON, SIDE = 2.0, 3.0, 0.6, 48
@@ -188,154 +175,3 @@ def test_a_model_that_has_all_is_denoised_and_confined_as_alone():
     torch.testing.assert_close(
         alone.scale * confined[1], (alone.scale * canvases[1]).clamp(-3, 6), rtol=1e-12, atol=1e-12
     )
-
-
-def test_where_a_picture_begins_is_not_kept_during_its_steps(monkeypatch):
-    """Of a large canvas it takes as much memory as the canvases themselves."""
-    params = learning_params(boundary="torus")
-    model = TrainedModel(
-        random_net(architecture_of(params, 1), 3).float(), levels_of(1), torch.zeros(1, 1, 16, 16), params
-    )
-    blend = [BlendedModel(model_id="m", weight=0.5)]
-    asked = ResolvedSampleParams(width=32, height=32, steps=3, step_size=0.8, seed=1, blend=blend)
-    sampler = open_sampler([model, model], asked, [None])
-    begun, begin = [], BlendSampler._begin
-
-    def watched(*given):
-        begun.append(weakref.ref(found := begin(*given)))
-        return found
-
-    monkeypatch.setattr(BlendSampler, "_begin", watched)
-    alive = {}
-    sampler.run(0, torch.Generator(), lambda done: alive.update({done: begun and begun[0]() is not None}))
-    assert not any(is_alive for done, is_alive in alive.items() if done > 1)
-    assert max(alive) == 3
-
-
-def test_each_part_of_a_blend_has_its_models_fine_detail(monkeypatch):
-    """As the model's own pictures have it, also across the rows that are computed at once."""
-    params = learning_params(boundary="torus")
-    kernel = torch.randn(5, 5, generator=seeded(1)) / 5
-    plain = TrainedModel(
-        random_net(architecture_of(params, 1), 3).float(), levels_of(1), torch.zeros(1, 1, 16, 16), params
-    )
-    sharp = replace(plain, detail_filter=kernel)
-    asked = ResolvedSampleParams(
-        width=32,
-        height=40,
-        steps=1,
-        step_size=0.8,
-        seed=1,
-        tileable=True,
-        blend=[BlendedModel(model_id="m", mask_dataset_id="d")],
-    )
-    canvas = 20 * torch.randn(2, 1, 40, 32, generator=seeded(2))
-    monkeypatch.setattr(blend_sampler, "PROJECTED_ROWS", 16)
-    mask = halves(0, 255)
-    unfiltered, found = (
-        open_sampler([plain, other], asked, [mask]).render(canvas, lambda _: None).float() for other in (plain, sharp)
-    )
-    assert torch.equal(found[..., 6:10], unfiltered[..., 6:10])
-    expected = to_pixels(filtered(canvas[1:], kernel), plain.levels)[0].float()
-    torch.testing.assert_close(found[..., 22:26], expected[..., 22:26], rtol=0, atol=1)
-
-
-def halves(left: int, right: int) -> bytes:
-    picture = Image.new("L", (64, 32), left)
-    picture.paste(right, (32, 0, 64, 32))
-    return encoded(picture, "PNG")
-
-
-def test_weights_follow_the_masks_and_sum_to_one():
-    params = ResolvedSampleParams(width=64, height=32, steps=1, step_size=1.0, seed=1, tileable=True)
-    canvas = Canvas.of(params, stride=4, window=8)
-    entries = [BlendedModel(model_id="m", mask_dataset_id="d"), BlendedModel(model_id="m", weight=0.25)]
-    first, masked, everywhere = read_weights(entries, [halves(0, 255), None], canvas, 8)
-    torch.testing.assert_close(first + masked + everywhere, torch.ones(1, 1, 32, 64))
-    assert [one[0, 0, 9, 16].item() for one in (first, masked, everywhere)] == [0.75, 0.0, 0.25]
-    assert [one[0, 0, 9, 48].item() for one in (first, masked, everywhere)] == [0.0, 1.0, 0.0]
-    assert 0.2 < masked[0, 0, 9, 31] < 0.5 < masked[0, 0, 9, 32] < 0.8
-    twice = [BlendedModel(model_id="m", mask_dataset_id="d")] * 2
-    found = read_weights(twice, [halves(255, 255), halves(255, 255)], canvas, 8)
-    assert [one.unique().tolist() for one in found] == [[0.0], [0.5], [0.5]], "never more than one in all"
-    black = read_weights(entries[:1], [halves(0, 0)], canvas, 8)
-    assert [one.unique().tolist() for one in black] == [[1.0], [0.0]]
-
-
-def test_a_model_with_next_to_nothing_has_nothing():
-    """Else it would take a canvas of its own and its part of each step, unseen. 0.7 + 0.2 + 0.1 < 1 in floats."""
-    canvas = Canvas(32, 64, (32, 64))
-    entries = [BlendedModel(model_id="m", weight=weight) for weight in (0.7, 0.2, 0.1)]
-    first, *others = read_weights(entries, [None] * 3, canvas, 8)
-    assert not first.any()
-    torch.testing.assert_close(sum(others), torch.ones(1, 1, 32, 64))
-    found = read_weights([BlendedModel(model_id="m", weight=1e-5)], [None], canvas, 8)
-    assert [one.unique().tolist() for one in found] == [[1.0], [0.0]]
-
-
-def test_what_is_transparent_in_a_mask_counts_as_black():
-    """Painted in white on a transparent layer, whatever colour lies hidden under the transparency."""
-    canvas = Canvas(32, 64, (32, 64))
-    entry = [BlendedModel(model_id="m", mask_dataset_id="d")]
-    for mode, hidden in (("RGBA", (255, 255, 255, 0)), ("RGBA", (0, 0, 0, 0)), ("LA", (255, 0))):
-        layer = Image.new(mode, (64, 32), hidden)
-        layer.paste((255,) * len(hidden), (32, 0, 64, 32))
-        found = read_weights(entry, [encoded(layer, "PNG")], canvas, 8)
-        expected = read_weights(entry, [halves(0, 255)], canvas, 8)
-        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
-
-
-@pytest.mark.parametrize("softness", [None, 0.25])
-def test_a_mask_is_softened_in_parts_as_it_is_whole(monkeypatch, softness):
-    canvas, entry = Canvas(32, 64, (32, 64)), [BlendedModel(model_id="m", mask_dataset_id="d", softness=softness)]
-    masks = [noise_png(1, size=64)]
-    whole = read_weights(entry, masks, canvas, 20)[1]
-    monkeypatch.setattr("core.synthesis.blend_weights.BLURRED_PIXELS", 3 * 64)
-    assert torch.equal(read_weights(entry, masks, canvas, 20)[1], whole)
-    sharp = read_covering(masks[0], 32, 64, 1).double() / 255
-    std = 20 * (softness or DEFAULT_SOFTNESS)
-    gains = [torch.exp(-((2 * torch.pi * torch.fft.fftfreq(side) * std) ** 2) / 2) for side in (32, 64)]
-    blurred = torch.fft.ifft2(torch.fft.fft2(sharp) * gains[0][:, None] * gains[1]).real
-    torch.testing.assert_close(whole[0].double(), blurred, rtol=0, atol=2e-3)  # the blur ends at three deviations
-
-
-@pytest.mark.parametrize("softness", [0.25, 0.5, 1.0])
-def test_a_soft_mask_does_not_bleed_across_the_seam_unless_the_picture_tiles(softness):
-    entry = [BlendedModel(model_id="m", mask_dataset_id="d", softness=softness)]
-    for tileable in (False, True):
-        params = ResolvedSampleParams(width=256, height=128, steps=1, step_size=1.0, seed=1, tileable=tileable)
-        canvas = Canvas.of(params, stride=3, window=41)
-        one, other = read_weights(entry, [halves(0, 255)], canvas, 41)
-        assert one.shape == other.shape == (1, 1, *canvas.sides)
-        column = other[0, 0, :128]
-        if tileable:
-            assert column[:, 0].min() > 0.4
-        else:
-            assert (column[:, 0].max(), column[:, 255].min()) == (0, 1)
-            assert (column[:, :256].diff() >= 0).all()
-
-
-def test_a_stop_is_seen_while_a_mask_is_softened(monkeypatch):
-    monkeypatch.setattr("core.synthesis.blend_weights.BLURRED_PIXELS", 64)
-    seen = []
-
-    def check_stop():
-        seen.append(None)
-        if len(seen) == 10:
-            raise KeyboardInterrupt
-
-    entry = [BlendedModel(model_id="m", mask_dataset_id="d")]
-    with pytest.raises(KeyboardInterrupt):
-        read_weights(entry, [halves(0, 255)], Canvas(32, 64, (32, 64)), 8, check_stop)
-
-
-def test_a_picture_that_need_not_tile_lies_on_a_larger_canvas_continued_by_its_edges():
-    params = ResolvedSampleParams(width=30, height=20, steps=1, step_size=1.0, seed=1)
-    canvas = Canvas.of(params, stride=6, window=9)
-    assert (canvas.size, canvas.sides) == ((20, 30), (30, 42))
-    picture = torch.arange(600.0).view(1, 1, 20, 30)
-    found = canvas.extend(picture)
-    assert torch.equal(found[..., :20, :30], picture)
-    assert torch.equal(found[..., 24, :30], picture[..., 19, :])
-    assert torch.equal(found[..., 25, :30], picture[..., 0, :])
-    assert torch.equal(found[..., :20, 41], picture[..., 0])

@@ -1,0 +1,55 @@
+"""The presets: valid, described, and with the numbers of the paper's experiments."""
+
+import pytest
+
+from core.recipe.presets import DESCRIPTIONS, PRESETS
+from core.schemas.learning import LearningParams
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_presets_are_valid_settings(name):
+    assert LearningParams.model_validate(PRESETS[name].model_dump()) == PRESETS[name]
+
+
+def test_exactly_the_presets_are_described():
+    assert DESCRIPTIONS.keys() == PRESETS.keys()
+    assert all(description.endswith(".") for description in DESCRIPTIONS.values())
+
+
+def test_the_object_preset_has_the_papers_numbers():
+    """Sec. 7.2: 100 filters of 7 x 7 every 2, 64 of 5 x 5, 20 of 3 x 3, and one that covers the whole, grown."""
+    one = PRESETS["object"]
+    assert [(layer.filters, layer.kernel_size, layer.stride) for layer in one.layers] == [
+        (100, 7, 2),
+        (64, 5, 1),
+        (20, 3, 1),
+    ]
+    assert (one.top, one.layerwise, one.contrastive) == ("object", True, False)
+    assert (one.image_size, one.langevin_steps, one.iterations) == (224, 10, 700)
+    assert one.reference_std**2 == 1
+
+
+def test_the_autoencoder_preset_has_the_papers_numbers():
+    """Sec. 7.3: the net of Experiment 1, all layers at once by one-step contrastive divergence, T 1200."""
+    one = PRESETS["autoencoder"]
+    assert one.layers == PRESETS["texture"].layers
+    assert (one.layerwise, one.contrastive, one.langevin_steps) == (False, True, 1)
+    assert (one.image_size, one.iterations, one.top, one.patch_size) == (224, 1200, "convolutional", None)
+    assert one.reference_std**2 == 1
+
+
+def test_the_texture_preset_has_the_papers_numbers():
+    """Sec. 7 and 7.1: 100 filters of 15 x 15 every 3, 64 of 5 x 5, 30 of 3 x 3; 224 pixels; M̃ 16, L 10, T 700, σ² 1."""
+    texture = PRESETS["texture"]
+    assert [(layer.filters, layer.kernel_size, layer.stride) for layer in texture.layers] == [
+        (100, 15, 3),
+        (64, 5, 1),
+        (30, 3, 1),
+    ]
+    assert texture.layerwise
+    assert texture.image_size == 224
+    assert texture.num_chains == 16
+    assert texture.langevin_steps == 10
+    assert texture.iterations == 700
+    assert texture.reference_std**2 == 1
+    assert texture.initialization == "zero"
