@@ -3,7 +3,6 @@
 import ctypes
 import json
 import os
-import pty
 import socket
 import subprocess
 import sys
@@ -15,10 +14,8 @@ from sqlalchemy import text
 from support.service import GENCONVNET, clean_environment
 
 from api import cli
-from api.embedded import broker
 from core.runtime import logs
-from core.runtime.settings import BadSettings, Settings
-from core.runtime.startup import CannotStart
+from core.runtime.settings import Settings
 from core.storage.database import Database
 
 Refuse = Callable[..., str]
@@ -206,27 +203,6 @@ def test_a_worker_refuses_as_json_if_logs_are_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("log_format", "on_terminal", "expected"),
-    [("auto", True, False), ("auto", False, True), ("json", True, True), ("console", False, False)],
-)
-def test_logs_and_refusals_are_json_unless_someone_reads_them_on_a_terminal(
-    log_format: str, on_terminal: bool, expected: bool
-) -> None:
-    script = (
-        "import structlog; from core.runtime.logs import configure_logs; from core.runtime.settings import Settings; "
-        "from core.runtime.startup import print_refusal; configure_logs(Settings()); "
-        "structlog.get_logger().info('started'); print_refusal('no')"
-    )
-    terminal, errors = pty.openpty() if on_terminal else os.pipe()
-    environment = {**clean_environment(), "GENCONVNET_LOG_FORMAT": log_format}
-    subprocess.run([sys.executable, "-c", script], env=environment, stderr=errors, timeout=60, check=True)
-    lines = os.read(terminal, 65536).decode().splitlines()
-    os.close(terminal)
-    os.close(errors)
-    assert [line.startswith("{") for line in lines] == [expected, expected]
-
-
-@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         ("serve --prot 1", "genconvnet serve: No such option: --prot"),
@@ -274,35 +250,3 @@ def test_a_mistake_is_a_plain_sentence_in_a_pipe_unless_json_is_asked_for(
     said = capsys.readouterr().err
     assert (ended.value.code, said.count("\n")) == (2, 1)
     assert (json.loads(said)["reason"] if as_json else said).startswith("genconvnet")
-
-
-def test_the_home_folder_is_found_in_paths_and_urls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    settings = Settings(data_dir=Path("~/d"), database_url="sqlite:///~/r.db", blob_url="file://~/b c")
-    assert settings.data_dir == tmp_path / "d"
-    assert settings.database_url == f"sqlite:///{tmp_path}/r.db"
-    assert settings.blob_url == f"file://{tmp_path}/b c"
-    with pytest.raises(BadSettings, match="GENCONVNET_DATA_DIR: ~no-such-user is no user's home folder"):
-        Settings(data_dir=Path("~no-such-user/d"))
-    with pytest.raises(BadSettings, match="three slashes"):
-        Settings(blob_url="file://data/blobs")
-
-
-def test_a_broker_in_the_temporary_folder_is_this_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    data = tmp_path.joinpath(*["a" * 60] * 2)
-    short = Path("/tmp") if len(str(tmp_path)) > 50 else tmp_path
-    monkeypatch.setattr("tempfile.tempdir", str(short))
-    folder = broker.socket_path(data).parent
-    assert folder.parent == short
-    broker.make_socket_folder(data)
-    broker.make_socket_folder(data)  # left by a service that was killed
-    assert folder.stat().st_mode & 0o777 == 0o700
-    broker.remove_socket_folder(data)
-    assert not folder.exists()
-    folder.symlink_to(tmp_path)
-    with pytest.raises(CannotStart, match="TMPDIR"):
-        broker.make_socket_folder(data)
-    folder.unlink()
-    monkeypatch.setattr("tempfile.tempdir", str(data))
-    with pytest.raises(CannotStart, match="too long for a socket"):
-        broker.socket_path(data)

@@ -117,98 +117,11 @@ def test_listing_pages_newest_first_and_filters(database: Database) -> None:
         requests.listing(database, limit=1, after="job_none")
 
 
-@pytest.mark.parametrize("state", ["queued", "running", "ended"])
-def test_a_dataset_is_not_deleted_while_a_job_needs_it(database: Database, state: str) -> None:
-    dataset = rows.add_dataset(database, pictures=2)
-    job_id = rows.accept(database, rows.train(dataset.id))
-    if state != "queued":
-        lease = rows.claim(database)
-    if state == "ended":
-        outcomes.fail(database, lease, {"type": "t", "detail": "d"})
-        assert datasets.delete(database, dataset.id) == [image.blob for image in dataset.images]
-        assert rows.count(database)["dataset_images"] == 0
-        assert rows.row(database, job_id).dataset_id == dataset.id  # the job still names it
-        return
-    with pytest.raises(Conflict, match=job_id):
-        datasets.delete(database, dataset.id)
-    assert len(datasets.find(database, dataset.id).images) == 2
-
-
-@pytest.mark.parametrize("state", ["queued", "running", "ended"])
-def test_a_model_is_not_deleted_while_a_job_needs_it(database: Database, state: str) -> None:
-    model_id = rows.add_model(database)
-    job_id = rows.accept(database, rows.sample(model_id))
-    if state != "queued":
-        lease = rows.claim(database, rows.sample().kind.queue)
-    if state == "ended":
-        outcomes.succeed(database, lease, [], rows.DONE)
-        path = models.find(database, model_id).blob
-        assert models.delete(database, model_id) == [path]
-        with pytest.raises(NotFound):
-            models.find(database, model_id)
-        with pytest.raises(NotFound):
-            rows.accept(database, rows.sample(model_id))
-        return
-    with pytest.raises(Conflict, match=job_id):
-        models.delete(database, model_id)
-
-
-@pytest.mark.parametrize("state", ["queued", "running", "ended", "resumed"])
-def test_no_model_is_deleted_while_a_job_of_several_models_needs_it(database: Database, state: str) -> None:
-    chosen = [rows.add_model(database) for _ in range(3)]
-    other = rows.add_model(database)
-    job_id = rows.accept(database, rows.classify(*chosen))
-    if state != "queued":
-        lease = rows.claim(database, Queue.SAMPLE)
-        assert lease.model_ids == tuple(chosen)
-    if state in ("ended", "resumed"):
-        outcomes.fail(database, lease, {"type": "t", "detail": "d"})
-    if state == "resumed":
-        requests.resume(database, job_id)
-    models.delete(database, other)
-    for model_id in chosen:
-        if state == "ended":
-            models.delete(database, model_id)
-        else:
-            with pytest.raises(Conflict, match=job_id):
-                models.delete(database, model_id)
-    if state == "ended":
-        with pytest.raises(Conflict, match="cannot go on"):
-            requests.resume(database, job_id)
-        requests.delete(database, job_id)
-        assert rows.count(database)["job_models"] == 0
-
-
 def test_a_job_of_several_models_is_refused_if_one_does_not_exist(database: Database) -> None:
     there = rows.add_model(database)
     with pytest.raises(NotFound, match="model_none"):
         requests.accept(database, rows.classify(there, "model_none"))
     assert rows.count(database)["job_models"] == 0
-
-
-def test_a_dataset_deleted_while_jobs_are_posted_leaves_no_job_without_it(database: Database) -> None:
-    for _ in range(5):
-        dataset_id = rows.add_dataset(database).id
-        together = threading.Barrier(2)
-
-        def post(dataset_id: str = dataset_id, together: threading.Barrier = together) -> str | None:
-            together.wait()
-            try:
-                return rows.accept(database, rows.train(dataset_id))
-            except NotFound:
-                return None
-
-        def delete(dataset_id: str = dataset_id, together: threading.Barrier = together) -> bool:
-            together.wait()
-            try:
-                datasets.delete(database, dataset_id)
-            except Conflict:
-                return False
-            return True
-
-        with ThreadPoolExecutor(2) as pool:
-            posted, deleted = pool.submit(post), pool.submit(delete)
-            assert (posted.result() is None) == deleted.result()
 
 
 def test_cancel_ends_a_queued_job_at_once(database: Database) -> None:
@@ -324,20 +237,6 @@ def test_owners_do_not_share_idempotency_keys(database: Database) -> None:
         requests.accept(database.scoped_to(Access(owner=seq, sees_all=False)), rows.train(), key).id for seq in owners
     )
     assert first != second
-
-
-def test_datasets_and_models_page_newest_first(database: Database) -> None:
-    made = [rows.add_dataset(database, f"d{index}", pictures=2).id for index in range(3)]
-    first = datasets.listing(database, limit=2)
-    assert [one.id for one in first] == made[:0:-1]
-    assert [image.index for image in first[0].images] == [0, 1]
-    assert [one.id for one in datasets.listing(database, limit=2, after=first[-1].id)] == made[:1]
-    learned = [rows.add_model(database) for _ in range(3)]
-    assert [one.id for one in models.listing(database, limit=2)] == learned[:0:-1]
-    assert [one.id for one in models.listing(database, limit=2, after=learned[1])] == learned[:1]
-    for listing in (datasets.listing, models.listing):
-        with pytest.raises(NotFound):
-            listing(database, limit=1, after="none")
 
 
 def test_unknown_ids_are_not_found(database: Database) -> None:

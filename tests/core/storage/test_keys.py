@@ -1,17 +1,11 @@
-"""Keys are stored as hashes and valid until revoked or expired; their limits; the audit log."""
-
-import threading
-from collections.abc import Callable
+"""Keys are stored as hashes and valid until revoked or expired."""
 
 import pytest
 from sqlalchemy import update
-from support import rows
-from support.keys import holder
 
-from core.jobs import requests
-from core.storage import audit, datasets, keys
+from core.storage import keys
 from core.storage.database import Database
-from core.storage.errors import Conflict, LimitReached, NotFound
+from core.storage.errors import Conflict, NotFound
 from core.storage.keys import NewKey
 from core.storage.tables import ApiKey
 
@@ -58,89 +52,3 @@ def test_an_expired_key_is_invalid_and_does_not_make_the_service_public(database
     assert keys.find(database, made.key) is None
     assert not keys.is_valid(database, made.row.id)
     assert keys.any_unrevoked(database)
-
-
-def test_concurrent_requests_cannot_exceed_max_unfinished_jobs(database: Database) -> None:
-    ada, bob = holder(database, "ada", max_unfinished_jobs=2), holder(database, "bob")
-    accepted, refused = _at_once(6, lambda: rows.accept(ada.database, rows.split()))
-    assert (len(accepted), len(refused)) == (2, 4)
-    assert "max_unfinished_jobs" in refused[0]
-    rows.accept(bob.database)
-    requests.cancel(ada.database, accepted[0])
-    rows.accept(ada.database)
-    with pytest.raises(LimitReached):
-        requests.resume(ada.database, accepted[0])
-
-
-def test_concurrent_uploads_cannot_exceed_max_stored_bytes(database: Database) -> None:
-    ada = holder(database, "ada", max_stored_bytes=7)  # a picture of the tests has 3
-    stored, refused = _at_once(4, lambda: rows.add_dataset(ada.database).id)
-    assert (len(stored), len(refused)) == (2, 2)
-    assert "max_stored_bytes" in refused[0]
-    assert " 6 of them are in use" in refused[0]
-    datasets.delete(ada.database, stored[0])
-    rows.add_dataset(ada.database)
-
-
-def test_results_and_models_count_as_stored_bytes(database: Database) -> None:
-    ada = holder(database, "ada", max_stored_bytes=9)
-    rows.add_dataset(ada.database)
-    job_id = rows.accept(ada.database)
-    lease = rows.claim(database)
-    rows.outcomes.succeed(database, lease, [rows.artifact()], rows.DONE, model=rows.new_model())
-    for call in (rows.accept, rows.add_dataset, lambda database: requests.resume(database, job_id)):
-        with pytest.raises(LimitReached, match="9 of them are in use"):
-            call(ada.database)
-
-
-def test_the_audit_log_records_successful_actions_only(database: Database) -> None:
-    ada = holder(database, "ada")
-    dataset = rows.add_dataset(ada.database).id
-    job_id = rows.accept(ada.database, rows.train(dataset))
-    for refused in (requests.resume, requests.delete):
-        with pytest.raises(Conflict):
-            refused(ada.database, job_id)
-    for done in (requests.cancel, requests.resume, requests.cancel, requests.delete):
-        done(ada.database, job_id)
-    datasets.delete(ada.database, dataset)
-    keys.revoke(database, ada.id)
-    entries = [(entry.key_id, entry.action, entry.subject) for entry in audit.latest(database, 100)]
-    verbs = ("create", "cancel", "resume", "cancel", "delete")
-    assert entries == [
-        (None, "key.create", ada.id),
-        (ada.id, "dataset.create", dataset),
-        *((ada.id, f"job.{verb}", job_id) for verb in verbs),
-        (ada.id, "dataset.delete", dataset),
-        (None, "key.revoke", ada.id),
-    ]
-    assert [entry.action for entry in audit.latest(database, 2)] == ["dataset.delete", "key.revoke"]
-
-
-def test_a_dataset_that_an_admins_job_needs_cannot_be_deleted_by_its_owner(database: Database) -> None:
-    ada, admin = holder(database, "ada"), holder(database, "root", admin=True)
-    dataset = rows.add_dataset(ada.database).id
-    job_id = rows.accept(admin.database, rows.train(dataset))
-    with pytest.raises(Conflict) as refused:
-        datasets.delete(ada.database, dataset)
-    assert job_id not in str(refused.value)
-
-
-def _at_once(times: int, call: Callable[[], str]) -> tuple[list[str], list[str]]:
-    """Call from `times` threads at once. Return the results, and the messages of LimitReached."""
-    results: list[str] = []
-    refused: list[str] = []
-    start = threading.Barrier(times)
-
-    def run() -> None:
-        start.wait()
-        try:
-            results.append(call())
-        except LimitReached as error:
-            refused.append(str(error))
-
-    threads = [threading.Thread(target=run) for _ in range(times)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results, refused
