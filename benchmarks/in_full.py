@@ -20,7 +20,7 @@ from core.engine import choose_engine
 from core.pictures.images import sheet, to_pixels, write_picture
 from core.pictures.quality import distance_ratio
 from core.recipe.diagnosis import find_warnings
-from core.recipe.dynamics import dynamics_of
+from core.recipe.preparation import dynamics_of
 from core.recipe.presets import PRESETS
 from core.recipe.rendering import render_chains
 from core.schemas.fields import DEFAULT_STEPS

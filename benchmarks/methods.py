@@ -14,9 +14,8 @@ from core.pictures.images import Levels, to_pixels
 from core.pictures.quality import COPIED_PATCH
 from core.pictures.training_set import TrainingSet
 from core.recipe.diagnosis import find_warnings
-from core.recipe.dynamics import dynamics_of
 from core.recipe.learner import Learner
-from core.recipe.preparation import prepare_for
+from core.recipe.preparation import dynamics_of, prepare_for
 from core.recipe.recovery import LearningDiverged
 from core.recipe.rendering import detail_filter_of, render_chains, tone_of
 from core.recipe.state import TrainingState

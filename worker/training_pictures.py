@@ -11,7 +11,8 @@ from core.pictures.materials import normal_channels, read_maps
 from core.pictures.orientations import evenly_spread_angles, turned, turned_by
 from core.pictures.training_set import TrainingSet, measure_levels
 from core.recipe.lighting import evened
-from core.schemas.learning import DEFAULT_MAX_BATCH, MAX_PIXELS, LearningParams
+from core.schemas.learning import DEFAULT_MAX_BATCH, LearningParams
+from core.schemas.learning_checks import MAX_PIXELS
 from core.schemas.materials import MaterialMap
 from core.storage import datasets
 from core.storage.tables import DatasetImage

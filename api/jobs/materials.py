@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from api.errors import counted, validation_problem
-from core.schemas.learning import MAX_PIXELS, LearningParams
+from core.schemas.learning import LearningParams
+from core.schemas.learning_checks import MAX_PIXELS
 from core.schemas.materials import MaterialMap, channels_of
 from core.schemas.model_file import weights_of
 from core.schemas.net import COLOUR_CHANNELS, MAX_WEIGHTS

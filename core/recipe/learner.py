@@ -24,9 +24,9 @@ from core.recipe.augmentation import draw_learnable
 from core.recipe.best_state import BestStateSelection
 from core.recipe.coarse_level import CoarseLevel, enlarge_net_, enlarged, soften_
 from core.recipe.diagnosis import Health, measure_health
-from core.recipe.dynamics import dynamics_of
 from core.recipe.early_stopping import EarlyStopping
 from core.recipe.examples import examples_of
+from core.recipe.preparation import dynamics_of
 from core.recipe.recovery import LearningDiverged, Recovery
 from core.recipe.rendering import render_chains
 from core.recipe.scaling import learning_rate_scales, scale_weights, whitening_of

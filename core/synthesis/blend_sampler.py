@@ -15,7 +15,7 @@ from core.pictures.images import reduce, to_bytes
 from core.pictures.patchwork import patchwork
 from core.pictures.sums import sums
 from core.recipe.denoising import stride_phases
-from core.recipe.dynamics import dynamics_of
+from core.recipe.preparation import dynamics_of
 from core.recipe.rendering import tone_of
 from core.recipe.tone import Tone
 from core.schemas.sampling import ResolvedSampleParams

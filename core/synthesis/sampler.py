@@ -14,7 +14,7 @@ from core.engine.interface import Watch
 from core.pictures.images import reduce, resize_periodic, rms, to_bytes
 from core.pictures.patchwork import patchwork
 from core.recipe.denoising import basis_passes
-from core.recipe.dynamics import dynamics_of
+from core.recipe.preparation import dynamics_of
 from core.recipe.rendering import tone_of
 from core.recipe.tone import Tone
 from core.schemas.geometry import round_up

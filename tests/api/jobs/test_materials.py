@@ -7,7 +7,7 @@ import pytest
 from support import pictures, rows
 from support.http import Api, problem
 
-from core.schemas.learning import MAX_PIXELS
+from core.schemas.learning_checks import MAX_PIXELS
 from core.schemas.materials import MaterialMap
 
 MAPS = (MaterialMap(role="normal", channels=3, bits=8), MaterialMap(role="albedo", channels=3, bits=8))

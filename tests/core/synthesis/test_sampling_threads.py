@@ -10,8 +10,8 @@ from core.engine import FastEngine, has_bfloat16
 from core.engine.dynamics import Dynamics
 from core.pictures.images import Levels
 from core.pictures.sums import means
-from core.recipe.dynamics import dynamics_of
 from core.recipe.fine_detail import fine_detail_filter
+from core.recipe.preparation import dynamics_of
 from core.recipe.presets import PRESETS
 from core.recipe.rendering import tone_of
 from core.recipe.tone import MAX_GAIN

@@ -4,8 +4,9 @@ from training import CPU, PARAMS, pictures, with_
 
 from core.pictures.colour_box import ColourBox
 from core.pictures.training_set import TrainingSet
-from core.recipe.dynamics import dynamics_of
 from core.recipe.learner import Learner
+from core.recipe.lighting import evened
+from core.recipe.preparation import dynamics_of, prepare_for
 
 WIDE_STEPS = with_(reference_std=5.0, step_size=3.0, layerwise=False)
 
@@ -27,3 +28,17 @@ def test_bounded_chains_stay_in_the_pictures_colour_box_plus_sigma(contrastive):
         within = chains.min() >= -9 and chains.max() <= 11
         assert within == bounded
     assert dynamics_of(PARAMS, box).box is None
+
+
+@pytest.mark.parametrize("settings", [{}, {"contrast": 40.0}, {"even_light": 2.0, "contrast": 40.0}], ids=str)
+def test_prepared_pictures_are_centred_and_stretched_and_lead_back_to_the_evenly_lit_ones(settings):
+    shades = torch.tensor([90.0, 110.0, 150.0])[:, None, None, None]
+    photographs = shades + 10 * torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    params = with_(**settings)
+    prepared, levels = prepare_for(params, photographs)
+    assert prepared.mean().item() == pytest.approx(0, abs=1e-3)
+    if params.contrast is not None:
+        assert prepared.square().mean().sqrt().item() == pytest.approx(params.contrast, rel=1e-4)
+    even = torch.stack([evened(one, params.even_light) for one in photographs])
+    expected = even if params.even_light is None else even - even.mean(dim=(2, 3), keepdim=True) + even.mean()
+    torch.testing.assert_close(levels.to_grey_levels(prepared), expected, rtol=0, atol=1e-3)
