@@ -140,6 +140,17 @@ def _follows_from_another(error: Any, errors: Sequence[Any]) -> bool:
     )
 
 
+def _request_errors(error: RequestValidationError) -> list[dict[str, Any]]:
+    """Return the errors of a request in our form, without the part of the request that FastAPI puts in front."""
+    located = [
+        {**found, "loc": _without_kind(found["loc"][1:])}
+        if found["loc"] and found["loc"][0] in LOCATIONS and found["type"] != "json_invalid"
+        else {**found, "loc": found["loc"][:1]}
+        for found in error.errors()
+    ]
+    return [{**found, "field": found["field"] or "body"} for found in field_errors(located)]
+
+
 def _without_kind(location: Sequence[int | str]) -> Sequence[int | str]:
     """Drop the job's kind, which pydantic puts in front of every location in a job's body."""
     return location[1:] if location and location[0] in set(JobKind) else location
@@ -179,13 +190,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        located = [
-            {**found, "loc": _without_kind(found["loc"][1:])}
-            if found["loc"] and found["loc"][0] in LOCATIONS and found["type"] != "json_invalid"
-            else {**found, "loc": found["loc"][:1]}
-            for found in error.errors()
-        ]
-        problem = validation_problem([{**found, "field": found["field"] or "body"} for found in field_errors(located)])
+        problem = validation_problem(_request_errors(error))
         return problem_response(problem.status, problem.detail, problem.errors)
 
     @app.exception_handler(HTTPException)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from core.pictures.images import MaskedPicture, read_covering, read_masked_picture, reduce, to_bytes
-from core.recipe.dynamics import dynamics_of
 from core.recipe.lighting import Light
+from core.recipe.preparation import dynamics_of
 from core.schemas.inpainting import MAX_VERSIONS, ResolvedInpaintParams
 from core.schemas.learning import MAX_SEED
 from core.storage.tables import DatasetImage
@@ -98,12 +98,6 @@ def _inpaint_variant(
     masked, light = prepared.masked, prepared.light
     picture = model.levels.standardize(light.without(masked.pixels)[None].to(device))
     known = masked.known[None, None].to(device)
-    images, all_known = handling.extend(picture), handling.extend(known.float()).bool()
-    if params.seam_width is not None:
-        noise_std = model.params.picture_noise
-        start = handling.extend(inpainting.start_across_seam(picture, params.seam_width, generator, noise_std))
-    else:
-        start = inpainting.start_from_chains(images, all_known, model.chains, generator, handling.stride)
 
     def show(step: int, look: Callable[[], Tensor]) -> None:
         """Publish the picture as it is, with the noise of what is being painted."""
@@ -115,15 +109,15 @@ def _inpaint_variant(
 
     painted = inpainting.inpaint(
         model.net,
-        images,
-        all_known,
+        handling.extend(picture),
+        handling.extend(known.float()).bool(),
         steps=params.steps,
         dynamics=replace(
             dynamics_of(model.params, model.levels.box), step_size=params.step_size, boundary=handling.boundary
         ),
         generator=generator,
         noise_std=model.params.picture_noise,
-        start=start,
+        start=_start(model, handling, picture, known, params, generator),
         conditions=(Periodic(handling.margin),) if params.seam else (),
         after_step=lambda step: progress.report(variant.index, variant.index + 1, step),
         detail_filter=model.detail_filter,
@@ -132,6 +126,22 @@ def _inpaint_variant(
     if not painted.isfinite().all():
         raise NonFiniteResult(f"the chain diverged with a step_size of {params.step_size:g}: a smaller one may help")
     return finished(painted)
+
+
+def _start(
+    model: TrainedModel,
+    handling: BoundaryHandling,
+    picture: Tensor,
+    known: Tensor,
+    params: ResolvedInpaintParams,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return where the chain of a picture (1, C, H, W) begins: across its seam, or from the model's own chains."""
+    if params.seam_width is not None:
+        noise_std = model.params.picture_noise
+        return handling.extend(inpainting.start_across_seam(picture, params.seam_width, generator, noise_std))
+    images, all_known = handling.extend(picture), handling.extend(known.float()).bool()
+    return inpainting.start_from_chains(images, all_known, model.chains, generator, handling.stride)
 
 
 def _finished(levels: Tensor, prepared: _Prepared, params: ResolvedInpaintParams) -> Tensor:

@@ -147,12 +147,7 @@ def service_command(
                 with _session(server, key, as_json, data_dir, queues, needs_running, needs_data) as session:
                     function(session, **given)
 
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        shared = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (annotation, default) in SHARED.items()
-        ]
-        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own] + shared
+        parameters = _parameters_of(function)
         command.__doc__ = function.__doc__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -160,6 +155,16 @@ def service_command(
         return function
 
     return decorate
+
+
+def _parameters_of(function: Callable[..., None]) -> list[inspect.Parameter]:
+    """Return the parameters of a command: those of its function but for the Session, and the shared ones."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in SHARED.items()
+    ]
+    return [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own] + shared
 
 
 @contextmanager

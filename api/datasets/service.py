@@ -48,13 +48,18 @@ def create(
         if refused:
             raise _refusal(refused)
         if roles is not None:
-            check_material(dataset.images, roles)
-            for image in dataset.images:
-                image.role = roles[image.filename]
+            _make_material(dataset, roles)
         row = datasets.add(app_state.database, dataset, idempotency)
         if row is not dataset:
             delete_files(app_state.blobs, paths)
         return row
+
+
+def _make_material(dataset: Dataset, roles: Roles) -> None:
+    """Give each picture its role. Raises Problem, naming the files, if they are no maps of one material."""
+    check_material(dataset.images, roles)
+    for image in dataset.images:
+        image.role = roles[image.filename]
 
 
 def _check_count(app_state: AppState, count: int) -> None:

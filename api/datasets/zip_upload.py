@@ -45,15 +45,7 @@ def unpack(
     """
     filename = task.filename
     archive_file = UploadedFile(task.field, filename, b"")
-    try:
-        opened = zipfile.ZipFile(archive)
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile documents BadZipFile for broken files, but raises many others
-        if _begins_as_zip(archive):
-            raise PictureRefused(422, archive_file, "a broken zip archive: it is damaged or was cut off") from error
-        raise PictureRefused(415, archive_file, "not a zip archive; send pictures in the field images") from error
-    with opened:
+    with _open(archive, archive_file) as opened:
         listed = opened.infolist()
         files = [entry for entry in listed if not _is_folder(entry)]
         skipped = [
@@ -80,6 +72,18 @@ def unpack(
             content = _read(opened, entry, upload, limits, left)
             left -= len(content)
             yield replace(upload, content=content)
+
+
+def _open(archive: BinaryIO, archive_file: UploadedFile) -> zipfile.ZipFile:
+    """Open a zip. Raises PictureRefused if it is damaged, or none."""
+    try:
+        return zipfile.ZipFile(archive)
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile documents BadZipFile for broken files, but raises many others
+        if _begins_as_zip(archive):
+            raise PictureRefused(422, archive_file, "a broken zip archive: it is damaged or was cut off") from error
+        raise PictureRefused(415, archive_file, "not a zip archive; send pictures in the field images") from error
 
 
 def _begins_as_zip(archive: BinaryIO) -> bool:

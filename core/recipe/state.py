@@ -205,20 +205,12 @@ class TrainingState(LearningState):
         do not fit.
         """
         tensors, numbers = snapshot.tensors, snapshot.numbers
-        net = GenerativeConvNet(architecture)
-        try:
-            net.load_state_dict(
-                {name.removeprefix(f"{_NET}."): value for name, value in tensors.items() if name.startswith(f"{_NET}.")}
-            )
-        except RuntimeError as error:
-            raise ValueError(f"the checkpoint does not fit the net: {error}") from error
-        net.to(device)
+        net = _restored_net(tensors, architecture).to(device)
         chains = tensors["chains"].to(device, copy=True)
         if chains.ndim != 4 or chains.shape[1] != architecture.channels:
             raise ValueError(f"chains of {tuple(chains.shape)} do not fit a net of {architecture.channels} channels")
         optimizer = make_optimizer(net, [numbers[f"{_SCALE}.{index}"] for index in range(len(list(net.parameters())))])
-        prefix = f"{_MOMENTS}."
-        optimizer.load({name[len(prefix) :]: one for name, one in tensors.items() if name.startswith(prefix)})
+        optimizer.load(_below(_MOMENTS, tensors))
         distances, steady_at = _distances_of(snapshot)
         coarse_picture = tensors.get("coarse_picture")
         return cls(
@@ -246,6 +238,22 @@ def _distances_of(snapshot: Snapshot) -> tuple[list[float], int | None]:
     steady_at = snapshot.numbers.get("steady_at")
     distances = snapshot.tensors.get("distances", torch.empty(0)).tolist()
     return distances, None if steady_at is None else int(steady_at)
+
+
+def _restored_net(tensors: Mapping[str, Tensor], architecture: Architecture) -> GenerativeConvNet:
+    """Return the net with the weights that were copied. Raises ValueError if they do not fit."""
+    net = GenerativeConvNet(architecture)
+    try:
+        net.load_state_dict(_below(_NET, tensors))
+    except RuntimeError as error:
+        raise ValueError(f"the checkpoint does not fit the net: {error}") from error
+    return net
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix` and a dot, by the rest of their names."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): one for name, one in tensors.items() if name.startswith(start)}
 
 
 def _restored_generator(saved: Tensor, device: torch.device) -> torch.Generator:
