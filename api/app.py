@@ -19,6 +19,7 @@ from api.datasets.decoder_pool import DecoderPool
 from api.datasets.limits import Limits
 from api.events import routes as events
 from api.events.feed import job_state_reader
+from api.files.thumbnails import Thumbnails
 from api.jobs import routes as jobs
 from api.jobs.events import job_end_reader
 from api.metrics import ServiceMonitor
@@ -34,7 +35,6 @@ from api.public_urls import PublicPrefixMiddleware
 from api.replays import routes as replays
 from api.retention_sweep import RetentionSweeper
 from api.settings import ApiSettings
-from api.thumbnails import Thumbnails
 from api.uploads.limiter import UploadLimiter
 from api.uploads.slow_clients import SlowClientMiddleware
 from api.web import reference

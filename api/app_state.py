@@ -8,8 +8,8 @@ from redis import Redis
 
 from api.best_effort import BestEffortCalls
 from api.datasets.decoder_pool import DecoderPool
+from api.files.thumbnails import Thumbnails
 from api.settings import ApiSettings
-from api.thumbnails import Thumbnails
 from api.uploads.limiter import UploadLimiter
 from core.broker.broadcaster import EventBroadcaster
 from core.broker.notifier import JobNotifier

@@ -16,9 +16,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from api.auth.exposure import is_exposed, reachable_address
-from api.disk_space import find_shortage
 from api.embedded import broker as embedded_broker
 from api.embedded.attached import lock_content
+from api.files.disk_space import find_shortage
 from api.settings import ApiSettings
 from core.broker.connection import connect
 from core.broker.heartbeat import count_workers

@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api.app_state import AppState
-from api.disk_space import find_shortage, local_folders
 from api.errors import problem_response
+from api.files.disk_space import find_shortage, local_folders
 from api.metrics import ServiceMonitor
 from core.broker.heartbeat import count_workers
 from core.schemas.jobs import Queue

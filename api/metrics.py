@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from api.app_state import AppState
-from api.disk_space import local_folders
+from api.files.disk_space import local_folders
 from api.timed_probes import Probes, TimedProbes
 from core.broker.connection import connect
 from core.broker.heartbeat import count_workers, read_metrics

@@ -11,7 +11,7 @@ from functools import partial
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from api import file_cleanup, files, idempotency, thumbnails
+from api import idempotency
 from api.app_state import AppState, AppStateDep
 from api.datasets import service
 from api.datasets.decoder_pool import DecodeResult, service_stopping
@@ -19,8 +19,9 @@ from api.datasets.files import clean_name
 from api.datasets.form import FIELDS, is_archive, pictures_of
 from api.datasets.maps import FIELD, Roles, parse_maps
 from api.datasets.schemas import DatasetOut
-from api.download_names import download_name, without_ending
 from api.errors import Problem
+from api.files import cleanup, serving, thumbnails
+from api.files.download_names import download_name, without_ending
 from api.idempotency import IdempotencyKey
 from api.openapi import file_response, form_body
 from api.pagination import After, Limit, Page, page_of
@@ -134,7 +135,7 @@ def show(app_state: AppStateDep, dataset_id: str) -> DatasetOut:
 @router.delete("/{dataset_id}", status_code=204)
 def delete(app_state: AppStateDep, dataset_id: str) -> None:
     """Delete a dataset and its files. 409 while a job that needs it has not ended."""
-    file_cleanup.delete_files(app_state.blobs, datasets.delete(app_state.database, dataset_id))
+    cleanup.delete_files(app_state.blobs, datasets.delete(app_state.database, dataset_id))
 
 
 @router.get("/{dataset_id}/images/{index}", response_class=Response, responses=file_response("image/png"))
@@ -142,7 +143,7 @@ def image(app_state: AppStateDep, request: Request, dataset_id: str, index: int)
     """Download a picture as it is stored, always PNG. Supports ETag and Range."""
     row = _find(app_state, dataset_id, index)
     name = download_name(without_ending(row.filename), f"picture-{index:03d}", dataset_id, ".png")
-    return files.serve(request, app_state.blobs, row, name)
+    return serving.serve(request, app_state.blobs, row, name)
 
 
 @router.get(

@@ -6,9 +6,9 @@ from api.app_state import AppState
 from api.datasets.decoder_pool import DecodeResult
 from api.datasets.files import DecodedPicture, PictureRefused, SkippedFile
 from api.datasets.maps import Roles, check_material
-from api.disk_space import ensure_disk_space
 from api.errors import Problem
-from api.file_cleanup import delete_files, delete_on_failure
+from api.files.cleanup import delete_files, delete_on_failure
+from api.files.disk_space import ensure_disk_space
 from core.storage import datasets
 from core.storage.idempotency import Idempotency, find_earlier
 from core.storage.tables import Dataset, DatasetImage, new_id

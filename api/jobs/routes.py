@@ -11,10 +11,10 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator, Field
 
-from api import file_cleanup, files, thumbnails
 from api.app_state import AppState, AppStateDep
-from api.download_names import disposition, download_name
 from api.errors import NoContent
+from api.files import cleanup, serving, thumbnails
+from api.files.download_names import disposition, download_name
 from api.idempotency import IdempotencyKey
 from api.jobs import service
 from api.jobs.events import has_received_end, is_event_id, stream_events
@@ -110,7 +110,7 @@ def resume(app_state: AppStateDep, job_id: str, body: ResumeIn | None = None) ->
 @router.delete("/{job_id}", status_code=204)
 def delete(app_state: AppStateDep, job_id: str) -> None:
     """Delete a job and its files; the model that it learned stays. 409 if the job has not ended."""
-    file_cleanup.delete_files(app_state.blobs, requests.delete(app_state.database, job_id))
+    cleanup.delete_files(app_state.blobs, requests.delete(app_state.database, job_id))
 
 
 def _replay_after(app_state: AppStateDep, job_id: str, last_event_id: LastEventId = None) -> str | None:
@@ -156,7 +156,7 @@ def list_previews(app_state: AppStateDep, job_id: str) -> dict[str, list[Preview
 def preview(app_state: AppStateDep, request: Request, job_id: str, step: Step) -> Response:
     """Download a preview. Supports ETag and Range."""
     row = previews.find(app_state.database, job_id, step)
-    return files.serve(request, app_state.blobs, row, download_name(None, f"preview-{step:06d}", job_id, ".png"))
+    return serving.serve(request, app_state.blobs, row, download_name(None, f"preview-{step:06d}", job_id, ".png"))
 
 
 @router.get("/{job_id}/previews/{step}/thumbnail", response_class=Response, responses=THUMBNAIL)
@@ -193,7 +193,7 @@ def artifacts(app_state: AppStateDep, job_id: str) -> Response:
 
 
 def _zip(app_state: AppState, artifacts: Mapping[str, Artifact], name: str) -> Response:
-    headers = {**files.FILE_HEADERS, "Content-Disposition": disposition("attachment", name)}
+    headers = {**serving.FILE_HEADERS, "Content-Disposition": disposition("attachment", name)}
     return StreamingResponse(stream_zip(app_state.blobs, artifacts), media_type="application/zip", headers=headers)
 
 
@@ -239,9 +239,9 @@ def _serve(app_state: AppState, request: Request, job_id: str, name: str, downlo
     job = requests.find(app_state.database, job_id)
     row = _artifact_of(job, name)
     if not download:
-        return files.serve(request, app_state.blobs, row, row.name)
+        return serving.serve(request, app_state.blobs, row, row.name)
     filename = _saved_as(service.subject_of(app_state.database, job), job_id, name)
-    return files.serve(request, app_state.blobs, row, filename, download=True)
+    return serving.serve(request, app_state.blobs, row, filename, download=True)
 
 
 def _saved_as(subject: str | None, job_id: str, name: str) -> str:

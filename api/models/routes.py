@@ -7,11 +7,12 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 
-from api import file_cleanup, files, idempotency
+from api import idempotency
 from api.app_state import AppState, AppStateDep
 from api.datasets.files import clean_name
-from api.download_names import download_name
 from api.errors import Problem
+from api.files import cleanup, serving
+from api.files.download_names import download_name
 from api.idempotency import IdempotencyKey
 from api.models import service
 from api.models.schemas import ModelIn, ModelOut
@@ -69,7 +70,7 @@ def download(app_state: AppStateDep, request: Request, model_id: str) -> Respons
     """Download a model: one .safetensors file with the weights and, in its header, how they were learned."""
     row = models.find(app_state.database, model_id)
     name = download_name(service.subject_of(app_state.database, row), "model", row.id, ".safetensors")
-    return files.serve(request, app_state.blobs, row, name, download=True)
+    return serving.serve(request, app_state.blobs, row, name, download=True)
 
 
 @router.patch("/{model_id}")
@@ -82,7 +83,7 @@ def rename(app_state: AppStateDep, model_id: str, body: ModelIn) -> ModelOut:
 @router.delete("/{model_id}", status_code=204)
 def delete(app_state: AppStateDep, model_id: str) -> None:
     """Delete a model and its file. 409 while a job that needs it has not ended."""
-    file_cleanup.delete_files(app_state.blobs, models.delete(app_state.database, model_id))
+    cleanup.delete_files(app_state.blobs, models.delete(app_state.database, model_id))
 
 
 def _shower(app_state: AppState, rows: Sequence[Model]) -> Callable[[Model], ModelOut]:

@@ -3,10 +3,10 @@
 from typing import BinaryIO
 
 from api.app_state import AppState
-from api.disk_space import ensure_disk_space
-from api.download_names import without_ending
 from api.errors import Problem
-from api.file_cleanup import delete_files, delete_on_failure
+from api.files.cleanup import delete_files, delete_on_failure
+from api.files.disk_space import ensure_disk_space
+from api.files.download_names import without_ending
 from core.schemas.model_file import BrokenFile
 from core.storage import datasets, models
 from core.storage.database import Database

@@ -13,9 +13,9 @@ from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api import files
 from api.datasets.decoder_pool import DecoderPool
 from api.errors import Problem
+from api.files import serving
 from core.schemas.thumbnails import is_small
 from core.storage.blobs import BlobMissing, Blobs, thumbnail_path
 from core.storage.errors import NotFound
@@ -23,7 +23,7 @@ from core.storage.errors import NotFound
 MEDIA_TYPE = "image/webp"
 
 
-class PictureRow(files.FileRow, Protocol):
+class PictureRow(serving.FileRow, Protocol):
     """A database row that describes a stored picture; width and height are None for another file."""
 
     @property
@@ -34,7 +34,7 @@ class PictureRow(files.FileRow, Protocol):
 
 @dataclass(frozen=True)
 class _ThumbnailFile:
-    """A thumbnail as `files.serve` needs it. Its `sha256` is made of the picture's, which it depends on alone."""
+    """A thumbnail as `serving.serve` needs it. Its `sha256` is made of the picture's, which it depends on alone."""
 
     blob: str
     bytes: int
@@ -70,15 +70,15 @@ class Thumbnails:
         if row.width is None or row.height is None:
             raise NotFound("thumbnail", f"of {name}")
         if is_small(row.width, row.height, row.bytes):
-            return await run_in_threadpool(files.serve, request, self._blobs, row, f"{name}.png")
+            return await run_in_threadpool(serving.serve, request, self._blobs, row, f"{name}.png")
         file = _ThumbnailFile(thumbnail_path(row.blob), 0, f"{row.sha256}-thumbnail")
-        if files.is_unchanged(request, file):  # without a look at the storage
-            return await run_in_threadpool(files.serve, request, self._blobs, file, f"{name}.webp")
+        if serving.is_unchanged(request, file):  # without a look at the storage
+            return await run_in_threadpool(serving.serve, request, self._blobs, file, f"{name}.webp")
         size = await run_in_threadpool(self._stored_size, file.blob)
         if size is None:
             size = await self._make_in_turn(request, row.blob)
         file = _ThumbnailFile(file.blob, size, file.sha256)
-        return await run_in_threadpool(files.serve, request, self._blobs, file, f"{name}.webp")
+        return await run_in_threadpool(serving.serve, request, self._blobs, file, f"{name}.webp")
 
     async def _make_in_turn(self, request: Request, source: str) -> int:
         """Make and store a thumbnail, unless the client has gone or another request has made it by now."""

@@ -6,7 +6,7 @@ import pytest
 from support import rows
 from support.http import Api
 
-from api.download_names import disposition, download_name, without_ending
+from api.files.download_names import disposition, download_name, without_ending
 from core.jobs import outcomes
 from core.jobs.results import NewArtifact
 

@@ -7,8 +7,8 @@ from typing import Protocol
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.download_names import disposition
 from api.errors import Problem
+from api.files.download_names import disposition
 from core.storage.blobs import Blobs
 
 FILE_HEADERS = {

@@ -11,7 +11,7 @@ from support.http import Api, problem
 from support.postgres import PostgresServer
 from support.valkey import Valkey
 
-from api.file_cleanup import delete_on_failure
+from api.files.cleanup import delete_on_failure
 from core.storage import datasets
 from core.storage.blobs import Blobs
 from core.storage.database import Database, UnknownCommit

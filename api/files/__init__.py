@@ -1,0 +1,1 @@
+"""Stored files as clients get them: their names, thumbnails, deletion, and the space that is left."""
