@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.middleware.cors import CORSMiddleware
 
-from api import errors, health, presets
+from api import errors, presets
 from api.app_state import AppState
 from api.auth import routes as access
 from api.auth.middleware import AuthMiddleware
@@ -22,7 +22,6 @@ from api.events.feed import job_state_reader
 from api.files.thumbnails import Thumbnails
 from api.jobs import routes as jobs
 from api.jobs.events import job_end_reader
-from api.metrics import ServiceMonitor
 from api.middleware.access_log import AccessLogMiddleware
 from api.middleware.body_limit import BodyLimitMiddleware
 from api.middleware.framing import FramingMiddleware
@@ -31,9 +30,11 @@ from api.middleware.known_methods import KnownMethodsMiddleware
 from api.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from api.models import routes as models
 from api.openapi import PROBLEM_RESPONSES, TITLE, complete_document, operation_id
+from api.operations import health
+from api.operations.metrics import ServiceMonitor
+from api.operations.retention_sweep import RetentionSweeper
 from api.public_urls import PublicPrefixMiddleware
 from api.replays import routes as replays
-from api.retention_sweep import RetentionSweeper
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter
 from api.uploads.slow_clients import SlowClientMiddleware

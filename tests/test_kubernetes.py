@@ -22,7 +22,7 @@ from support.tools import require
 from api.auth.exposure import keys_required
 from api.cli import app
 from api.embedded.serve import WORKER_STOP_SECONDS
-from api.health import router
+from api.operations.health import router
 from api.server import GRACEFUL_SECONDS
 from api.settings import ApiSettings
 from core.runtime.settings import Settings

@@ -19,7 +19,7 @@ def doctor(
     """Check this installation and say what to fix. Exits with code 1 if a check fails."""
     from rich.console import Console
 
-    from api.doctor import run_checks
+    from api.operations.doctor import run_checks
     from api.settings import ApiSettings
 
     settings = ApiSettings() if data_dir is None else ApiSettings(data_dir=data_dir)

@@ -3,7 +3,7 @@
 import typer
 
 from api.commands.listing import print_json
-from api.retention_sweep import sweep as run_sweep
+from api.operations.retention_sweep import sweep as run_sweep
 from api.settings import ApiSettings
 from core.storage import orphaned_files
 from core.storage.blobs import Blobs

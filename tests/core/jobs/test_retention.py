@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 from support import rows
 
-from api.retention_sweep import sweep
+from api.operations.retention_sweep import sweep
 from api.settings import ApiSettings
 from core.jobs import outcomes, requests, retention
 from core.storage.blobs import Blobs

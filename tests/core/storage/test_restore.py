@@ -7,7 +7,7 @@ import pytest
 from support import rows
 from support.backups import Source, all_rows, fill, restore_archive
 
-from api.retention_sweep import sweep
+from api.operations.retention_sweep import sweep
 from api.settings import ApiSettings
 from core.storage import restore
 from core.storage.backup import back_up

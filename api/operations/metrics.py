@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from api.app_state import AppState
 from api.files.disk_space import local_folders
-from api.timed_probes import Probes, TimedProbes
+from api.operations.timed_probes import Probes, TimedProbes
 from core.broker.connection import connect
 from core.broker.heartbeat import count_workers, read_metrics
 from core.jobs.counts import JobCounts, count_jobs

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from api.app_state import AppState
 from api.errors import problem_response
 from api.files.disk_space import find_shortage, local_folders
-from api.metrics import ServiceMonitor
+from api.operations.metrics import ServiceMonitor
 from core.broker.heartbeat import count_workers
 from core.schemas.jobs import Queue
 from core.storage import revision

@@ -46,7 +46,7 @@ class Installation:
 @pytest.fixture
 def installation(tmp_path: Path, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("core.broker.heartbeat.EXPIRE_SECONDS", 300)
-    monkeypatch.setattr("api.doctor._check_torch", lambda: "not imported here")  # it takes seconds
+    monkeypatch.setattr("api.operations.doctor._check_torch", lambda: "not imported here")  # it takes seconds
     (tmp_path / "data").mkdir()
     made = Installation(tmp_path / "data", own_valkey)
     with own_valkey.client() as redis:

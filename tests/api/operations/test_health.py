@@ -20,8 +20,8 @@ from support.http import Api, problem
 from support.valkey import Valkey
 from support.waiting import until
 
-from api import metrics
 from api.app import create_app
+from api.operations import metrics
 from api.settings import ApiSettings
 from core.broker.heartbeat import WorkerHeartbeat, publish_metrics
 from core.schemas.jobs import Queue
