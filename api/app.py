@@ -20,6 +20,8 @@ from api.datasets.limits import Limits
 from api.events import routes as events
 from api.events.feed import job_state_reader
 from api.files.thumbnails import Thumbnails
+from api.http.openapi import PROBLEM_RESPONSES, TITLE, complete_document, operation_id
+from api.http.public_urls import PublicPrefixMiddleware
 from api.jobs import routes as jobs
 from api.jobs.events import job_end_reader
 from api.middleware.access_log import AccessLogMiddleware
@@ -29,11 +31,9 @@ from api.middleware.head import HeadMiddleware
 from api.middleware.known_methods import KnownMethodsMiddleware
 from api.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from api.models import routes as models
-from api.openapi import PROBLEM_RESPONSES, TITLE, complete_document, operation_id
 from api.operations import health
 from api.operations.metrics import ServiceMonitor
 from api.operations.retention_sweep import RetentionSweeper
-from api.public_urls import PublicPrefixMiddleware
 from api.replays import routes as replays
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter

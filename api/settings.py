@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from api.allowed_names import parse_host, parse_origin, parse_published
-from api.public_urls import parse_prefix
+from api.http.public_urls import parse_prefix
 from core.runtime.settings import Settings
 
 MEBIBYTE = 1 << 20

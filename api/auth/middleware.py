@@ -16,9 +16,9 @@ from api.auth.exposure import keys_required
 from api.auth.origin import OriginPolicy
 from api.auth.rate_limiter import RateLimiter
 from api.errors import CLOSE_CONNECTION, Problem, limit_response, problem_response, unavailable_response
+from api.http.public_urls import route_path
 from api.middleware.body_limit import BodyLimitMiddleware
 from api.middleware.json_body import JsonBodyMiddleware
-from api.public_urls import route_path
 from api.settings import ApiSettings
 from core.storage import keys, quotas
 from core.storage.access import Access

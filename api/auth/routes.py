@@ -10,7 +10,7 @@ from api.app_state import AppState, AppStateDep
 from api.auth.credentials import COOKIE
 from api.auth.middleware import unauthorized
 from api.auth.schemas import SessionIn, SessionOut
-from api.public_urls import public_url
+from api.http.public_urls import public_url
 from core.storage import audit, keys
 
 REFUSALS_PER_MINUTE = 10  # written to the audit log per process, so that guessing keys does not fill the disk

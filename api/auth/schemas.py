@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.pagination import Time
+from api.http.pagination import Time
 from core.schemas.times import utc_datetime
 from core.storage.tables import ApiKey
 

@@ -8,7 +8,7 @@ from starlette.datastructures import UploadFile
 
 from api.datasets.zip_upload import ZIP_SIGNATURES
 from api.errors import Problem
-from api.openapi import BINARY
+from api.http.openapi import BINARY
 from api.uploads.forms import FormFile, UploadForm
 from core.schemas.materials import MAX_CHANNELS
 from core.storage.tables import NAME_LENGTH

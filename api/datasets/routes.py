@@ -11,7 +11,6 @@ from functools import partial
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from api import idempotency
 from api.app_state import AppState, AppStateDep
 from api.datasets import service
 from api.datasets.decoder_pool import DecodeResult, service_stopping
@@ -22,10 +21,11 @@ from api.datasets.schemas import DatasetOut
 from api.errors import Problem
 from api.files import cleanup, serving, thumbnails
 from api.files.download_names import download_name, without_ending
-from api.idempotency import IdempotencyKey
-from api.openapi import file_response, form_body
-from api.pagination import After, Limit, Page, page_of
-from api.public_urls import public_url
+from api.http import idempotency
+from api.http.idempotency import IdempotencyKey
+from api.http.openapi import file_response, form_body
+from api.http.pagination import After, Limit, Page, page_of
+from api.http.public_urls import public_url
 from api.uploads.forms import FormFile, UploadForm, UploadFormDep
 from core.storage import datasets
 from core.storage.errors import NotFound

@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import BaseModel
 
 from api.files.thumbnails import thumbnail_url
-from api.pagination import Time
-from api.public_urls import public_url
+from api.http.pagination import Time
+from api.http.public_urls import public_url
 from core.schemas.materials import Role
 from core.schemas.times import utc_datetime
 from core.storage.datasets import maps_of

@@ -15,7 +15,7 @@ from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.app_state import AppState
-from api.public_urls import public_url
+from api.http.public_urls import public_url
 from core.broker import events
 from core.broker.broadcaster import RETRY_SECONDS, EventBroadcaster, FindEnds, JobEnd, JobStates
 from core.broker.events import BEGINNING, Event

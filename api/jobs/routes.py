@@ -15,14 +15,14 @@ from api.app_state import AppState, AppStateDep
 from api.errors import NoContent
 from api.files import cleanup, serving, thumbnails
 from api.files.download_names import disposition, download_name
-from api.idempotency import IdempotencyKey
+from api.http.idempotency import IdempotencyKey
+from api.http.openapi import file_response
+from api.http.pagination import After, Limit, Page, page_of
+from api.http.public_urls import public_url
 from api.jobs import service
 from api.jobs.events import has_received_end, is_event_id, stream_events
 from api.jobs.schemas import JobIn, JobOut, PreviewOut, ResumeIn
 from api.jobs.zip_stream import stream_zip
-from api.openapi import file_response
-from api.pagination import After, Limit, Page, page_of
-from api.public_urls import public_url
 from core.jobs import previews, requests
 from core.jobs.results import PREVIEW
 from core.schemas.jobs import JobKind, JobStatus

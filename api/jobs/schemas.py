@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.files.thumbnails import thumbnail_url
-from api.pagination import Time
-from api.public_urls import public_url
+from api.http.pagination import Time
+from api.http.public_urls import public_url
 from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay

@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from api import idempotency
 from api.app_state import AppState
 from api.errors import Problem, validation_problem
 from api.files.disk_space import ensure_disk_space
 from api.files.download_names import without_ending
+from api.http import idempotency
 from api.jobs import validation
 from api.jobs.schemas import AnyJobIn, ResumeIn
 from api.models import service as model_service

@@ -6,7 +6,7 @@ import structlog
 from asgi_correlation_id import correlation_id
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.public_urls import route_path
+from api.http.public_urls import route_path
 
 log = structlog.get_logger()
 

@@ -7,18 +7,18 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 
-from api import idempotency
 from api.app_state import AppState, AppStateDep
 from api.datasets.files import clean_name
 from api.errors import Problem
 from api.files import cleanup, serving
 from api.files.download_names import download_name
-from api.idempotency import IdempotencyKey
+from api.http import idempotency
+from api.http.idempotency import IdempotencyKey
+from api.http.openapi import BINARY, OCTETS, file_response, form_body
+from api.http.pagination import After, Limit, Page, page_of
+from api.http.public_urls import public_url
 from api.models import service
 from api.models.schemas import ModelIn, ModelOut
-from api.openapi import BINARY, OCTETS, file_response, form_body
-from api.pagination import After, Limit, Page, page_of
-from api.public_urls import public_url
 from api.uploads.forms import UploadForm, UploadFormDep
 from core.storage import datasets, models
 from core.storage.tables import NAME_LENGTH, Model

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.pagination import Time
-from api.public_urls import public_url
+from api.http.pagination import Time
+from api.http.public_urls import public_url
 from core.schemas.classification import KeptPartition
 from core.schemas.materials import MaterialMap
 from core.schemas.times import utc_datetime

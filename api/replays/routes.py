@@ -9,11 +9,11 @@ from starlette.datastructures import UploadFile
 
 from api.app_state import AppStateDep
 from api.errors import validation_problem
-from api.idempotency import IdempotencyKey
+from api.http.idempotency import IdempotencyKey
+from api.http.openapi import BINARY, form_body
+from api.http.public_urls import public_url
 from api.jobs.routes import job_out
 from api.jobs.schemas import JobOut
-from api.openapi import BINARY, form_body
-from api.public_urls import public_url
 from api.replays import service
 from api.uploads.forms import UploadForm, UploadFormDep
 

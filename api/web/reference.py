@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
 
-from api.openapi import TITLE
+from api.http.openapi import TITLE
 
 # The pages start by a script in themselves, set styles, and show pictures that are part of them.
 POLICY = "; ".join(

@@ -5,7 +5,7 @@ import html
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from api.public_urls import public_url
+from api.http.public_urls import public_url
 from api.web.assets import PAGE, Asset, Assets, load
 from core.storage.errors import NotFound
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Response
 
 from api.app_state import AppStateDep
 from api.errors import validation_problem
-from api.pagination import After, Limit, Page, page_of
-from api.public_urls import public_url
+from api.http.pagination import After, Limit, Page, page_of
+from api.http.public_urls import public_url
 from api.webhooks.addresses import PrivateAddress, public_address, resolve
 from api.webhooks.schemas import DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut
 from core.storage import webhooks

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, HttpUrl, PlainSerializer, UrlConstraints, field_validator
 
 from api.auth.exposure import is_address
-from api.pagination import Time
+from api.http.pagination import Time
 from core.schemas.times import utc_datetime
 from core.storage.tables import Delivery, Webhook
 

@@ -11,7 +11,7 @@ from support.in_process import InProcessApi
 from support.keys import holder
 from support.valkey import Valkey
 
-from api.public_urls import parse_prefix
+from api.http.public_urls import parse_prefix
 from api.settings import ApiSettings
 from core.broker import events
 from core.jobs import outcomes
