@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from api.allowed_names import parse_host, parse_origin, parse_published
+from api.auth.allowed_names import parse_host, parse_origin, parse_published
 from api.http.public_urls import parse_prefix
 from core.runtime.settings import Settings
 
