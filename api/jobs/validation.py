@@ -1,6 +1,7 @@
 """Check requests for jobs and complete them with defaults, so that settings that cannot work never reach a worker."""
 
 import bisect
+import json
 import math
 import re
 import secrets
@@ -96,7 +97,8 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
 def _learning_params(preset: str, overrides: Mapping[str, Any]) -> LearningParams:
     """Return a preset's parameters with those of a request in their place. Raises Problem if they do not go together.
 
-    Of a wrong parameter that the request does not have, the message says that it comes from the preset.
+    A wrong parameter that the request does not have is one of the preset: the message is about what the request has
+    instead, with which it does not go together; if that is not a single parameter, it says where the value is from.
     """
     of_preset = PRESETS[preset].model_dump()
     try:
@@ -107,11 +109,49 @@ def _learning_params(preset: str, overrides: Mapping[str, Any]) -> LearningParam
     if of_presets == errors and (smallest := _smallest_image_size(of_preset, overrides)):
         message = f"must be at least {smallest} with the preset {preset}; for smaller pictures choose another preset"
         raise validation_problem([{"field": "params.image_size", "message": message}])
+    by_blamed: dict[str, list[dict[str, Any]]] = {}
     for one in of_presets:
-        value = of_preset[_parameter(one)]
-        given = f"{value}, " if isinstance(value, int | float | str) else ""
-        one["message"] += f" ({given}from the preset {preset})"
-    raise validation_problem(errors)
+        if blamed := _blamed(of_preset, overrides, _parameter(one)):
+            by_blamed.setdefault(blamed, []).append(one)
+        else:
+            one["message"] += f" ({_short(of_preset[_parameter(one)], '{}, ')}from the preset {preset})"
+    moved = [one for some in by_blamed.values() for one in some]
+    raise validation_problem(
+        [one for one in errors if one not in moved]
+        + [
+            {"field": f"params.{name}", "message": _conflict(overrides[name], some, preset, of_preset)}
+            for name, some in by_blamed.items()
+        ]
+    )
+
+
+def _blamed(of_preset: Mapping[str, Any], overrides: Mapping[str, Any], wrong: str) -> str | None:
+    """Return the override without which the preset's parameter `wrong` is none; None if there is no such override."""
+    for name in overrides:
+        others = {other: value for other, value in overrides.items() if other != name}
+        try:
+            LearningParams.model_validate({**of_preset, **others})
+        except ValidationError as error:
+            if wrong in {_parameter(one) for one in field_errors(error.errors(), ["params"])}:
+                continue
+        return name
+    return None
+
+
+def _conflict(given: Any, wrong: Sequence[Mapping[str, Any]], preset: str, of_preset: Mapping[str, Any]) -> str:
+    """Return why a parameter cannot be as given: what it makes wrong of the preset, and what to do."""
+    names = [_parameter(one) for one in wrong]
+    sets = " and ".join(f"{name}{_short(of_preset[name], ' ({})')}" for name in names)
+    reasons = "; ".join(f"{_parameter(one)} {one['message']}" for one in wrong)
+    return (
+        f"cannot be {_short(given, '{}') or 'as it is set'} together with {sets} of the preset {preset}: {reasons}. "
+        f"Set {' and '.join(names)} too"
+    )
+
+
+def _short(value: Any, form: str) -> str:
+    """Return a parameter's value as JSON, in `form`; "" if it is a list or object."""
+    return form.format(json.dumps(value).strip('"')) if value is None or isinstance(value, int | float | str) else ""
 
 
 def _parameter(error: Mapping[str, Any]) -> str:
