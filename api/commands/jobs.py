@@ -1,6 +1,6 @@
 """`genconvnet jobs` lists, shows, follows, cancels, resumes, downloads and deletes jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.following import follow
-from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, model_names, write_results
+from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, model_names, models_of, write_results
 from api.commands.session import Session, service_command, table_time
 from api.commands.validation_messages import naming_options
 from core.schemas.jobs import JobKind, JobStatus, Queue
@@ -31,17 +31,20 @@ def listing(
     limit: Annotated[int, typer.Option(min=1, help="Number of jobs, counted from the newest.")] = 50,
 ) -> None:
     """List jobs, newest first."""
-    found = session.client.jobs.list(kind=kind, status=status)
-    row = partial(_row, names={} if session.as_json else model_names(session))
-    session.list(islice(found, limit), ("id", "kind", "status", "done", "created", "pictures", "model"), row)
+    found: Iterable[Job] = islice(session.client.jobs.list(kind=kind, status=status), limit)
+    names: Mapping[str, str | None] = {}
+    if not session.as_json:
+        found = list(found)
+        names = model_names(session, (model_id for job in found for model_id in models_of(job)))
+    row = partial(_row, names=names)
+    session.list(found, ("id", "kind", "status", "done", "created", "pictures", "model"), row)
 
 
 def _row(job: "Job", names: Mapping[str, str | None]) -> tuple[str, ...]:
     """Return a line of the table. names: what each model is called, by its id."""
     done = f"{job.progress.fraction:.0%}"
     created = table_time(job.created_at)
-    ids = job.params.get("model_ids") or [job.model_id]
-    models = ", ".join(names.get(model_id) or model_id for model_id in ids if model_id)
+    models = ", ".join(names.get(model_id) or model_id for model_id in models_of(job))
     return (job.id, job.kind.value, job.status.value, done, created, job.dataset_name or "", models)
 
 

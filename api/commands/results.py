@@ -1,6 +1,9 @@
 """What a finished job has made: written to a folder, and said."""
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +27,7 @@ Out = Annotated[
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Post the job, print its id and end; needs a running service.")]
 DEFAULT_OUT = Path("genconvnet-output")
+NEWEST = 100  # models, as many as one page of their listing has
 
 
 def follow_to_end(session: Session, job: "Job", detach: bool, after: str | None = None) -> "Job":
@@ -59,13 +63,13 @@ def write_results(session: Session, job: "Job", out: Path) -> None:
         session.say(f"job {job.id} is {job.status}: it has not made all of its results")
         return
     if job.kind == "train":
-        name = model_names(session).get(job.model_id or "")
+        name = model_names(session, [job.model_id]).get(job.model_id or "")
         learned = f"{name} ({job.model_id})" if name else job.model_id
         session.say(f"learned {learned}; `genconvnet sample {job.model_id}` draws more")
     if job.kind == "reconstruct":
         session.say(f"mean error: {job.metrics['mean_rmse']:.1f} grey levels")
     if job.kind == "classify":
-        known = model_names(session)
+        known = model_names(session, models_of(job))
         found = json.loads(job.read("classification.json"))
         by_own_pictures = found.get("compared_by") == "own_pictures"  # absent in older results
         known_well = all(one["effective_samples"] >= MIN_EFFECTIVE_SAMPLES for one in found["log_partitions"])
@@ -76,6 +80,23 @@ def write_results(session: Session, job: "Job", out: Path) -> None:
             session.say(f"{one['filename']}: {verdict}")
 
 
-def model_names(session: Session) -> dict[str, str | None]:
-    """Return what each model is called, by its id."""
-    return {model.id: model.name for model in session.client.models.list()}
+def models_of(job: "Job") -> list[str]:
+    """Return the ids of the models that a job uses or has learned."""
+    return [one for one in job.params.get("model_ids") or [job.model_id] if one]
+
+
+def model_names(session: Session, ids: Iterable[str | None]) -> dict[str, str | None]:
+    """Return what each of these models is called, by its id; without those that were deleted.
+
+    Most are among the newest, which one request reads; the others are asked for one by one.
+    """
+    from api.client import NotFound
+
+    wanted = {one for one in ids if one}
+    if not wanted:
+        return {}
+    names = {one.id: one.name for one in islice(session.client.models.list(), NEWEST) if one.id in wanted}
+    for model_id in wanted - names.keys():
+        with suppress(NotFound):
+            names[model_id] = session.client.models.show(model_id).name
+    return names

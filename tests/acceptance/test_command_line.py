@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 from support import pictures, rows
@@ -26,6 +27,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli import app
 from api.client import Job
+from api.commands import results
 from api.embedded.attached import lock_content
 from core.storage.database import Database
 
@@ -272,6 +274,37 @@ def test_models_are_looked_after(terminal: Terminal, model_id: str) -> None:
     for model in [one for one in terminal.entries("models", "list") if one["name"] == "sister"]:
         terminal.run("models", "delete", model["id"])
     assert "sister" in terminal.run("models", "show", "sister", code=2).stderr
+
+
+def test_a_listing_of_jobs_asks_for_the_names_of_their_models_alone(
+    terminal: Terminal, service: Service, model_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    handle = httpx.HTTPTransport.handle_request
+
+    def counted(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path.decode())
+        return handle(transport, request)
+
+    def listed() -> dict[str, str]:
+        asked.clear()
+        lines = terminal.run("jobs", "list", "--kind=train", "--status=succeeded").stdout.splitlines()
+        return {line.split()[0]: line.split()[-1] for line in lines[1:]}
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", counted)
+    older = service.http.get(f"/v1/models/{model_id}").json()["job_id"]
+    newer = service.succeeded(service.train())
+    terminal.run("models", "rename", model_id, "older")
+    terminal.run("models", "rename", newer["model_id"], "newer")
+    names = listed()
+    assert (names[older], names[newer["id"]]) == ("older", "newer")
+    assert [one for one in asked if one.startswith("/v1/models")] == ["/v1/models?limit=100"]
+    monkeypatch.setattr(results, "NEWEST", 1)
+    names = listed()
+    assert (names[older], names[newer["id"]]) == ("older", "newer")
+    assert f"/v1/models/{model_id}" in asked
+    terminal.run("models", "delete", newer["model_id"])
+    assert listed()[newer["id"]] == newer["model_id"]
 
 
 def _full_disk(_: Path) -> Path:
