@@ -6,6 +6,9 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from api.app_state import AppStateDep
+from core.jobs.durations import finished_trainings
+from core.recipe.expected_time import expected_seconds
 from core.recipe.presets import DESCRIPTIONS, PRESETS, TWO_CORE_SECONDS
 from core.schemas.learning import LearningParams
 
@@ -22,19 +25,28 @@ class ParameterOut(BaseModel):
 
 
 class PresetOut(BaseModel):
-    """A preset. two_core_seconds: what learning took on two cores of an AMD EPYC; null if it was not measured."""
+    """A preset. two_core_seconds: what learning took on two cores of an AMD EPYC; null if it was not measured.
+
+    expected_seconds: what it takes on this service, by its latest training jobs; null as long as none tells.
+    """
 
     name: str
     description: str
     two_core_seconds: float | None
+    expected_seconds: float | None = None
     params: dict[str, Any]
     parameters: list[ParameterOut]
 
 
 @router.get("")
-def listing() -> dict[str, list[PresetOut]]:
+def listing(app_state: AppStateDep) -> dict[str, list[PresetOut]]:
     """List the presets with their parameters, and what these mean, their defaults and bounds."""
-    return {"data": _presets()}
+    finished = finished_trainings(app_state.database)
+    return {
+        "data": [
+            one.model_copy(update={"expected_seconds": expected_seconds(one.name, finished)}) for one in _presets()
+        ]
+    }
 
 
 @cache

@@ -159,11 +159,15 @@ class Parameter(Data):
 
 
 class Preset(Data):
-    """A named set of parameters for training. two_core_seconds: what learning took on two cores; None if unknown."""
+    """A named set of parameters for training. two_core_seconds: what learning took on two cores; None if unknown.
+
+    expected_seconds: what it takes on the service, by its latest training jobs; None as long as none tells.
+    """
 
     name: str
     description: str
     two_core_seconds: float | None = None
+    expected_seconds: float | None = None
     params: dict[str, Any]
     parameters: list[Parameter]
 

@@ -10,7 +10,8 @@ from support.in_process import InProcessApi
 from support.valkey import Valkey
 
 from api.settings import ApiSettings
-from core.recipe.presets import PRESETS
+from core.jobs import outcomes
+from core.recipe.presets import PRESETS, TWO_CORE_SECONDS
 from core.schemas.learning import LearningParams
 from core.storage import keys
 from core.storage.keys import NewKey
@@ -27,6 +28,21 @@ def test_presets_describe_every_parameter(api: Api) -> None:
             assert parameter["description"]
             assert parameter["bounds"]
             assert parameter["default"] == preset["params"][parameter["name"]]
+
+
+def test_presets_are_expected_to_take_what_jobs_take_on_this_service(each_api: Api) -> None:
+    def seconds() -> dict[str, float | None]:
+        presets = each_api.client.get("/v1/presets").json()["data"]
+        return {preset["name"]: preset["expected_seconds"] for preset in presets}
+
+    assert set(seconds().values()) == {None}
+    lease = rows.claimed(each_api.database)
+    outcomes.succeed(each_api.database, lease, [], rows.DONE.model_copy(update={"iteration": 400}))
+    rows.alter(each_api.database, lease.job_id, started_at=0.0, finished_at=26.0)  # three times 8 s, and 2
+    found = seconds()
+    assert found["quick"] == 26.0
+    assert found["texture-cpu"] == 2 + 3 * (TWO_CORE_SECONDS["texture-cpu"] - 2)
+    assert found["object"] is None
 
 
 @pytest.mark.parametrize("name", PRESETS)
