@@ -1,4 +1,7 @@
-"""What a job's pictures lose before it uses them: what is cut off or enlarged to fit, and what is transparent."""
+"""What a job's pictures lose before it uses them: what is cut off or enlarged to fit, and what is transparent.
+
+Also that there are too few of them.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,6 +18,7 @@ from worker.job_context import JobContext
 
 ENLARGED = 1.25  # times, from which on a picture is said to be enlarged
 FAR_GUIDE = 2.0  # times the contrast of what a model draws, from which on a guide costs structure
+FEW_OF_OBJECT = 5  # pictures of an object; models of fewer draw little but these
 NAMED = 3  # pictures that a warning names
 
 
@@ -72,6 +76,14 @@ def find_enlarged(rows: Sequence[DatasetImage], params: LearningParams) -> list[
     fits = can_be_learned({**params.model_dump(), "image_size": side})
     advice = f": an image_size of {side} enlarges nothing" if fits else ""
     return [f"{what} {how}{advice}"]
+
+
+def find_few(rows: Sequence[DatasetImage], params: LearningParams) -> list[str]:
+    """Return one warning if an object is learned from fewer than FEW_OF_OBJECT pictures; else none."""
+    if params.top != "object" or len(rows) >= FEW_OF_OBJECT:
+        return []
+    there = "there is only 1: what the model draws is near it" if len(rows) == 1 else f"there are only {len(rows)}"
+    return [f"an object is learned from about ten pictures, all at the same place, size and direction; {there}"]
 
 
 def _listed(names: Sequence[str]) -> str:

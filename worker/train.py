@@ -46,7 +46,7 @@ from worker import metrics
 from worker.job_context import JobContext
 from worker.lease_renewer import JobCanceled, TimeLimitReached, WorkerStopping
 from worker.origins import Origins
-from worker.picture_warnings import find_enlarged
+from worker.picture_warnings import find_enlarged, find_few
 from worker.plot import plot_metrics
 from worker.previews import Previews
 from worker.results import add_heights, named_pictures
@@ -80,8 +80,8 @@ def train(context: JobContext) -> None:
     state = load_checkpoint(context.blobs.get(checkpoint), context.device) if checkpoint else None
     with training_processes(context, params) as processes:
         learner = Learner(pictures, params, state, processes.engine, context.renewer.check_canceled)
-        enlarged = find_enlarged(dataset.images, params)
-        run = _TrainingRun(context, learner, levels, maps, processes, enlarged)
+        warnings = [*([] if maps else find_few(dataset.images, params)), *find_enlarged(dataset.images, params)]
+        run = _TrainingRun(context, learner, levels, maps, processes, warnings)
         health = run.learn()
     run.finish(health)
 
@@ -96,11 +96,11 @@ class _TrainingRun:
         levels: Levels,
         maps: tuple[MaterialMap, ...] = (),
         processes: TrainingProcesses = TrainingProcesses(),
-        enlarged: Sequence[str] = (),
+        warnings: Sequence[str] = (),
     ) -> None:
-        """enlarged: warnings about the training pictures."""
+        """warnings: those about the training pictures."""
         self.context, self.learner, self.levels, self.maps = context, learner, levels, maps
-        self.processes, self.enlarged = processes, enlarged
+        self.processes, self.warnings = processes, warnings
         self.params = learner.params
         self.time_estimate = _TimeEstimate(learner.architecture, self.params)
         self.previews = Previews(context)
@@ -112,7 +112,7 @@ class _TrainingRun:
 
         Of a job that is canceled it stores a checkpoint too, from which it can be resumed, if there is time for it.
         """
-        known = {"remarks": list(self.enlarged)} if self.enlarged else {}
+        known = {"remarks": list(self.warnings)} if self.warnings else {}
         self.context.set_metrics(precision=self.learner.engine.precision, processes=self.processes.count, **known)
         self.context.report_progress(self._progress_at_start())
         try:
@@ -322,7 +322,7 @@ class _TrainingRun:
             **(asdict(resemblance) if resemblance else {}),
             "remarks": [
                 *self.processes.warnings,
-                *self.enlarged,
+                *self.warnings,
                 *([end] if end else []),
                 *warnings,
                 *(find_lack_of_windows(opaque_share, window) if opaque_share is not None else []),

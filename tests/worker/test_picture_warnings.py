@@ -14,7 +14,7 @@ from core.schemas.net import LayerParams
 from core.schemas.reconstruction import ReconstructParams
 from core.schemas.sampling import ResolvedSampleParams
 from core.storage import datasets
-from worker.picture_warnings import find_enlarged
+from worker.picture_warnings import FEW_OF_OBJECT, find_enlarged, find_few
 
 
 def test_a_job_says_what_is_cut_off_and_what_is_enlarged(harness: WorkerHarness) -> None:
@@ -88,6 +88,19 @@ def test_a_training_says_from_its_start_which_pictures_are_enlarged(harness: Wor
     assert several.endswith("to an image_size of 40, and learned blurred"), "10 is no image_size"
     job = harness.work(training(harness.add_dataset(small=png(8, 8))))
     assert job.metrics["remarks"][0].startswith("the picture small.png (8 x 8) is enlarged 2.0 times")
+
+
+def test_a_training_says_if_there_are_too_few_pictures_of_an_object(harness: WorkerHarness) -> None:
+    def said(count: int, preset: str = "object-cpu") -> list[str]:
+        dataset_id = harness.add_dataset(**{f"p{index}": png(96, 96) for index in range(count)})
+        return find_few(datasets.find(harness.database, dataset_id).images, PRESETS[preset])
+
+    assert said(1, "quick") == said(FEW_OF_OBJECT) == []
+    assert said(1)[0].endswith("; there is only 1: what the model draws is near it")
+    assert said(FEW_OF_OBJECT - 1)[0].endswith("; there are only 4")
+    layers = [LayerParams(filters=4, kernel_size=5)]
+    job = harness.work(training(harness.add_dataset(a=png(32, 32)), top="object", boundary="padded", layers=layers))
+    assert [one for one in job.metrics["remarks"] if "there is only 1" in one]
 
 
 def test_a_size_is_advised_only_if_it_can_be_learned_with_the_other_settings(harness: WorkerHarness) -> None:

@@ -9,6 +9,14 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
+// From the one to the other; one duration if they read alike.
+export function durations([least, most]) {
+  const [from, to] = [duration(least), duration(most)];
+  const [number, unit] = from.split(" ");
+  if (from === to) return from;
+  return to.endsWith(` ${unit}`) ? `${number} to ${to}` : `${from} to ${to}`;
+}
+
 export function fileSize(bytes) {
   if (bytes < 1000) return `${bytes} B`;
   if (bytes < 1e6) return `${Math.round(bytes / 1000)} kB`;

@@ -252,6 +252,16 @@ export const enlarged = computed(() => {
   return small.length ? { names: small.map(({ name }) => name), times: asked / side, side: learnableSize(params, side) } : null;
 });
 
+const FEW_OF_OBJECT = 5; // pictures; as in worker/picture_warnings.py
+
+// How many pictures of an object there are, if they are too few to learn it from; null if they are not, or if a zip may
+// have more.
+export const few = computed(() => {
+  const number = pictureCount.value;
+  const learnsObject = kind.value.group === "learn" && preset.value && { ...preset.value.params, ...overrides.value }.top === "object";
+  return learnsObject && number > 0 && number < FEW_OF_OBJECT && !files.value.some(({ file }) => isZip(file)) ? number : null;
+});
+
 // What is to be done with the first picture that cannot be made tileable; null if all can, as far as can be seen here.
 const toBeTileable = computed(() => {
   const side = sideNeeded.value;

@@ -1,5 +1,5 @@
-// How long a job takes: learning with other settings than a preset's, from the time that was measured for the preset; other
-// jobs from what learning their model took.
+// How long a job takes: learning with other settings than a preset's, from the time that the preset takes on this service, or
+// was measured to take; other jobs from what learning their model took. As in core/recipe/expected_time.py.
 
 const FIXED_SECONDS = 2; // of a job, whatever it learns: to begin, and to draw and store its results
 const GRADIENT_STEPS = 1.5; // Langevin steps that cost as much as the gradient of one picture
@@ -9,11 +9,19 @@ const MAX_CANVAS = 1024; // pixels along each side
 const SMALL_OBJECT_COST = 0.6; // of an object's coarse level, relative to its full size: maps are as large, and the first filters smaller
 const CANVAS_COST = 0.5; // of a pixel of a canvas, relative to one of a window: large ones waste less time
 
-// The seconds on the machine that the preset was measured on; null if that cannot be told.
-export function learningSeconds({ two_core_seconds: measured, params }, changed) {
-  if (!measured || UNKNOWN.some((name) => name in changed && !same(changed[name], params[name]))) return null;
+const SLOW = 3; // times as long as measured: what a processor without instructions for bfloat16 takes
+
+// What a preset takes here, or took where it was measured; null if neither is known.
+const secondsOf = (preset) => preset.expected_seconds ?? preset.two_core_seconds;
+
+// The seconds of learning, [least, most]: the same if jobs have told how fast this service is. null if they are not known.
+export function learningSeconds(preset, changed) {
+  const { params, expected_seconds: here } = preset;
+  const usual = secondsOf(preset);
+  if (!usual || UNKNOWN.some((name) => name in changed && !same(changed[name], params[name]))) return null;
   const times = work({ ...params, ...changed }) / work(params);
-  return times > 0 && times < Infinity ? FIXED_SECONDS + (measured - FIXED_SECONDS) * times : null;
+  if (!(times > 0 && times < Infinity)) return null;
+  return (here ? [1, 1] : [1, SLOW]).map((slow) => FIXED_SECONDS + (usual - FIXED_SECONDS) * times * slow);
 }
 
 // Pictures, chains and steps each cost in proportion; so do the pixels of a chain, which windows make few, and a canvas
@@ -41,10 +49,10 @@ export function learningOf(job) {
   return { seconds, params: { ...job.params, [last]: Math.min(done, job.params[last]) } };
 }
 
-// The same of the first preset with the net of a model, by what was measured; null if there is none.
+// The same of the first preset with the net of a model; null if there is none.
 export function learningLike({ params }, presets) {
-  const found = presets?.find((one) => one.two_core_seconds && same(one.params.layers, params.layers) && one.params.top === params.top);
-  return found ? { seconds: found.two_core_seconds, params: found.params } : null;
+  const found = presets?.find((one) => secondsOf(one) && same(one.params.layers, params.layers) && one.params.top === params.top);
+  return found ? { seconds: secondsOf(found), params: found.params } : null;
 }
 
 // The seconds of a job of a kind: steps, on all of its pixels, by a model that was learned so; null if that cannot be told.
@@ -56,12 +64,13 @@ export function usingSeconds(kind, steps, { seconds, params }) {
 }
 
 // The steps of a job on all of its pixels. given: its parameters, complete. pictures: [width, height] of each that it is
-// given. models: how many draw together.
-export function pixelSteps(kind, given, { side, pictures, models = 1 }) {
+// given. models: how many draw together. found: log Z is kept with the model, so that pictures alone are looked at.
+export function pixelSteps(kind, given, { side, pictures, models = 1, found = false }) {
   const square = side ** 2;
   if (kind === "sample") return given.count * given.width * given.height * Math.ceil(given.steps * (given.start_strength ?? 1)) * models;
   if (kind === "inpaint") return given.count * given.steps * pictures.reduce((sum, [width, height]) => sum + width * height, 0);
   if (kind === "reconstruct") return pictures.length * square * (given.mode === "attractor" ? given.steps : 1);
+  if (found) return pictures.length * square;
   return 2 * given.temperatures * given.steps * given.chains * square; // of each model; pilots pass the temperatures first
 }
 

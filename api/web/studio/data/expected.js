@@ -1,6 +1,7 @@
 // How long the job that is being filled in will take.
 
 import { computed } from "../ui.js";
+import { isFound } from "./certainty.js";
 import * as draft from "./draft.js";
 import { learningLike, learningOf, pixelSteps, usingSeconds } from "./estimate.js";
 import { jobOf } from "./jobs.js";
@@ -19,31 +20,31 @@ export const usingTime = computed(() => {
   const kind = jobKind(draft.kind.value);
   const models = draft.modelIds.value.map(modelOf).filter(Boolean);
   if (draft.kind.value.group === "learn" || draft.missing.value || !models.length) return null;
-  const given = complete(kind, models[0]);
+  const params = given(kind, models[0]);
   const times = models.map((model) => {
     const learned = learningOf(jobOf(model.job_id ?? "").value) ?? learningLike(model, presets.value);
-    return learned && usingSeconds(kind, pixelSteps(kind, given, about(kind, model)), learned);
+    return learned && usingSeconds(kind, pixelSteps(kind, params, about(kind, model, params)), learned);
   });
   const sum = times.reduce((all, one) => all + one, 0);
   return times.every((one) => one !== null) && sum > 0 ? sum : null;
 });
 
 // The job's parameters, with what the service sets where nothing is.
-function complete(kind, model) {
+export function given(kind, model) {
   const defaults = Object.fromEntries(parametersOf(kind).map((one) => [one.name, one.default]));
-  const given = { ...defaults, ...draft.overrides.value };
+  const set = { ...defaults, ...draft.overrides.value };
   const { start, guide } = steering.value;
   const laid = model.params.canvas_iterations && !start && !guide && !blended(model);
   const usual = kind === "inpaint" ? (draft.kind.value.id === "seam" ? SEAM_STEPS : STEPS) : laid ? CANVAS_STEPS : STEPS;
   const side = sideOf(model);
   const strength = kind === "sample" && start ? start.strength ?? defaults.start_strength ?? 0.4 : null;
-  return { ...given, steps: given.steps ?? usual, width: given.width ?? side, height: given.height ?? side, start_strength: strength };
+  return { ...set, steps: set.steps ?? usual, width: set.width ?? side, height: set.height ?? side, start_strength: strength };
 }
 
 const blended = (model) => (canBlend(model) ? blendOf(model).length : 0);
 
-function about(kind, model) {
+function about(kind, model, params) {
   const side = sideOf(model);
   const pictures = draft.kind.value.id === "seam" ? draft.sizes.value : Array.from({ length: kind === "inpaint" ? 1 : draft.pictureCount.value }, () => [side, side]);
-  return { side, pictures, models: 1 + (kind === "sample" ? blended(model) : 0) };
+  return { side, pictures, models: 1 + (kind === "sample" ? blended(model) : 0), found: kind === "classify" && isFound(model, params) };
 }

@@ -3,6 +3,7 @@
 import { get, patiently, remove, send } from "../api.js";
 import { batch, computed, signal } from "../ui.js";
 import { loadModels } from "./models.js";
+import { loadPresets } from "./presets.js";
 
 const PAGE = 50;
 const LOOK_MS = 1000; // between two looks at a job that goes on
@@ -158,7 +159,9 @@ export async function applyEvent(name, { job_id: id, ...data }) {
     if (isFinal(job) && job.status === data.status) return;
     held.value = { ...job, status: data.status, error: data.error ?? null, unread: data.status === "succeeded" };
     try {
-      if (job.kind === "train") await patiently(loadModels); // first, so that all that it made is shown at once
+      if (job.kind === "train") loadPresets().catch(() => {}); // with times of before, unless they can be read
+      // First, so that all that it made is shown at once; a classification keeps log Z with its models.
+      if (["train", "classify"].includes(job.kind)) await patiently(loadModels);
     } finally {
       await patiently(() => loadJob(id)).finally(() => giveUpReading(held));
     }

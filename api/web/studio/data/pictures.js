@@ -40,16 +40,16 @@ export function subjectOf({ kind, model_id, model_name, dataset_name }) {
   return model_name ?? (dataset_name ? nameAfter(dataset_name) : "Picture");
 }
 
-// The picture of the user that a result is to be compared with, or null: the one that it was made from, or for new
-// pictures the first that the model learned from, or the map of the same role.
-export async function originalOf(job, name) {
+// The pictures of the user that a result can be compared with: the one that it was made from, or for new pictures those
+// that the model learned from, or the map of the same role. Empty if they are not there.
+export async function originalsOf(job, name) {
   const [, kind, number] = /^(\w+)-(\d+)/.exec(name) ?? [];
-  if (job.kind === "train" && kind === "reconstructed") return await imageOf(job.dataset_id, Number(number));
-  if (job.kind === "train") return await imageOf(job.dataset_id, 0, roleOf({ name }));
-  if (job.kind === "reconstruct") return await imageOf(job.dataset_id, Number(number));
-  if (job.kind === "inpaint") return await imageOf(job.dataset_id, Math.floor(Number(number) / job.params.count));
+  if (job.kind === "train" && kind === "reconstructed") return await imagesOf(job.dataset_id, Number(number));
+  if (job.kind === "train") return await imagesOf(job.dataset_id, null, roleOf({ name }));
+  if (job.kind === "reconstruct") return await imagesOf(job.dataset_id, Number(number));
+  if (job.kind === "inpaint") return await imagesOf(job.dataset_id, Math.floor(Number(number) / job.params.count));
   const trained = await trainingJob(job.model_id);
-  return trained ? await imageOf(trained.dataset_id, 0, roleOf({ name })) : null;
+  return trained ? await imagesOf(trained.dataset_id, null, roleOf({ name })) : [];
 }
 
 // The size at which the model saw the picture that a result is compared with: that of the result if it is made of that
@@ -73,11 +73,42 @@ export async function trainingJob(modelId) {
   return peek(id) ?? (await ifThere(loadJob(id)));
 }
 
-// The picture of a dataset at a place, or the map of a role; null if it is not there.
-export async function imageOf(datasetId, index = 0, role = null) {
+// The pictures of a dataset: the one at a place, or the map of a role, or if neither is asked for or there are no maps,
+// all of them.
+async function imagesOf(datasetId, index = null, role = null) {
   const set = datasetId ? await ifThere(datasetOf(datasetId)) : null;
-  const wanted = set?.maps.find((one) => one.role === role)?.index ?? index;
-  return set?.images.find((image) => image.index === wanted) ?? null;
+  if (!set) return [];
+  const wanted = set.maps.find((one) => one.role === role)?.index ?? index;
+  return wanted === null ? set.images : set.images.filter((image) => image.index === wanted);
+}
+
+// The picture of a dataset at a place; null if it is not there.
+export const imageOf = async (datasetId, index = 0) => (await imagesOf(datasetId, index))[0] ?? null;
+
+const MOST_COMPARED = 100; // pictures: more would take seconds to read
+const THUMBNAIL_SIDE = 384; // pixels, the longer one; as LONGEST_SIDE in core/schemas/thumbnails.py
+
+// Which of several pictures of the user one at an address is nearest to: by the root mean square of the differences of
+// their pixels, at the size at which the model saw them.
+export async function nearestOf(src, images, [width, height]) {
+  const pixels = (source) => {
+    const canvas = document.createElement("canvas");
+    drawCovering(canvas, source, [width, height]);
+    return canvas.getContext("2d").getImageData(0, 0, width, height).data;
+  };
+  const made = pixels(await loaded(src));
+  const distances = await Promise.all(images.slice(0, MOST_COMPARED).map(async (image) => {
+    const small = (THUMBNAIL_SIDE * Math.min(image.width, image.height)) / Math.max(image.width, image.height) >= Math.max(width, height);
+    return distance(made, pixels(await loaded(small ? image.thumbnail_url : image.url)));
+  }));
+  return images[distances.indexOf(Math.min(...distances))];
+}
+
+// Root mean square of the differences of two pictures as ImageData has them.
+function distance(one, other) {
+  let sum = 0;
+  for (let at = 0; at < one.length; at += 1) if (at % 4 !== 3) sum += (one[at] - other[at]) ** 2;
+  return Math.sqrt(sum / (0.75 * one.length));
 }
 
 // An <img> that can be drawn.

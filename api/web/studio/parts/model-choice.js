@@ -45,7 +45,8 @@ export function ModelChoice({ several }) {
             ${apart(model) && html`<span class="hint apart">${apart(model)}</span>`}
           </label>`)}
       </div>
-      ${alone && html`<p class="hint" role="status">No other model can be compared with ${givenName(first)}: it takes one of ${sideOf(first)} px as well. <a href=${link("make", "texture")}>Learn one</a></p>`}
+      ${several && known.length === 1 && html`<p class="hint" role="status">This is the only model that can be compared yet: it takes two or more of the same size. <a href=${link("make", "texture")}>Learn another</a></p>`}
+      ${alone && known.length > 1 && html`<p class="hint" role="status">No other model can be compared with ${givenName(first)}: it takes one of ${sideOf(first)} px as well. <a href=${link("make", "texture")}>Learn one</a></p>`}
     </fieldset>`;
 }
 

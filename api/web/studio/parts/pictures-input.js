@@ -96,6 +96,7 @@ function Chosen({ size, parts, side }) {
     <div class="chosen">
       ${side && !draft.isMaterial.value ? html`<${Fit} key=${current.id} item=${current} side=${side} />` : html`<${BeforeAndAfter} key=${current.id} item=${current} size=${draft.isMaterial.value ? null : size} parts=${parts} />`}
       <${Enlarged} size=${size} />
+      <${Few} />
       ${items.length > 1 && html`
         <ul class="strip small" aria-label="Pictures chosen">
           ${shown.map((one, index) => html`
@@ -126,9 +127,19 @@ function Enlarged({ size }) {
   const { names, times, side } = draft.enlarged.value;
   const what = names.length > 1 ? `${names.length} pictures are enlarged up to` : `${names[0]} is enlarged`;
   return html`
-    <p class="row enlarged" role="status">
+    <p class="row warned" role="status">
       <span>${what} ${times.toFixed(1)} times, to ${size} × ${size}, and learned blurred.</span>
       ${side < size && html`<button type="button" class="small" onClick=${() => draft.override("image_size", side)}>Learn at ${side} × ${side}</button>`}
+    </p>`;
+}
+
+// That there are too few pictures of an object.
+function Few() {
+  const number = draft.few.value;
+  if (!number) return null;
+  return html`
+    <p class="row warned" role="status">
+      <span>An object is learned from about ten pictures, all at the same place, size and direction. ${number === 1 ? "There is only one here: what the model draws will be near it." : `There are only ${number} here.`}</span>
     </p>`;
 }
 

@@ -4,7 +4,7 @@ import { patiently } from "../api.js";
 import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { link, replace } from "../router.js";
 import { isFixedSize, isOfMaterial, isOfPatches, modelOf } from "../data/models.js";
-import { addressOf, asSeen, originalOf, resultsOf, sizeSeen } from "../data/pictures.js";
+import { addressOf, asSeen, nearestOf, originalsOf, resultsOf, sizeSeen } from "../data/pictures.js";
 import { again, followIn, hasMoreLikeThis, moreLikeThis, variationsOf } from "./job-actions.js";
 import { Icon } from "./icon.js";
 import { JobSettings } from "./job-settings.js";
@@ -15,7 +15,7 @@ import { Slider } from "./slider.js";
 export function Viewer({ job, name, close }) {
   const ref = useRef();
   const mode = useSignal("look"); // look, tiles, slider, beside
-  const original = useSignal(null);
+  const originals = useSignal([]);
   const results = resultsOf(job);
   const model = modelOf(job.model_id);
   const takesPictures = model && !isOfPatches(model) && !isOfMaterial(model);
@@ -30,10 +30,10 @@ export function Viewer({ job, name, close }) {
   }, [Boolean(artifact)]);
   useEffect(() => {
     let current = true;
-    original.value = null;
+    originals.value = [];
     inBackground(async () => {
-      const found = await patiently(() => originalOf(job, name));
-      if (current) original.value = found;
+      const found = await patiently(() => originalsOf(job, name));
+      if (current) originals.value = found;
     });
     return () => {
       current = false;
@@ -41,7 +41,7 @@ export function Viewer({ job, name, close }) {
   }, [job.id, name, model?.id]); // the model may be read after the job
   if (!artifact) return null;
   const keys = (event) => {
-    if (event.target.matches("input")) return;
+    if (event.target.matches("input, select")) return;
     if (event.key === "ArrowLeft" && !event.target.closest(".zoom-area")) step(-1);
     if (event.key === "ArrowRight" && !event.target.closest(".zoom-area")) step(1);
   };
@@ -54,14 +54,14 @@ export function Viewer({ job, name, close }) {
         <span class="viewer-title">${artifact.name}<span class="quiet"> ${artifact.width} × ${artifact.height}</span></span>
         <div class="viewer-modes" role="group" aria-label="How to look">
           ${toggle("tiles", "tile", "Tiles")}
-          ${toggle("slider", "compare", "Slider", original.value !== null)}
-          ${toggle("beside", "photo", "Beside", original.value !== null)}
+          ${toggle("slider", "compare", "Slider", originals.value.length > 0)}
+          ${toggle("beside", "photo", "Beside", originals.value.length > 0)}
         </div>
         <a class="button" href=${`${artifact.url}?download=true`} download aria-label="Download"><${Icon} name="download" /><span class="word">Download</span></a>
       </div>
       <div class="viewer-body">
         <div class="viewer-stage">
-          <${Look} key=${name} job=${job} artifact=${artifact} original=${original.value} mode=${mode.value} />
+          <${Look} key=${name} job=${job} artifact=${artifact} originals=${originals.value} mode=${mode.value} />
           ${results.length > 1 && html`
             <button type="button" class="turn before" aria-label="The picture before" disabled=${at === 0} onClick=${() => step(-1)}><${Icon} name="back" /></button>
             <button type="button" class="turn after" aria-label="The next picture" disabled=${at === results.length - 1} onClick=${() => step(1)}><${Icon} name="next" /></button>`}
@@ -82,22 +82,54 @@ export function Viewer({ job, name, close }) {
 }
 
 // The picture in one of the ways to look at it.
-function Look({ job, artifact, original, mode }) {
+function Look({ job, artifact, originals, mode }) {
   const zoom = useZoom();
   const { name, width, height } = artifact;
   const picture = { src: addressOf(artifact), width, height };
-  const compared = original && (mode === "slider" || mode === "beside");
+  const compared = originals.length > 0 && (mode === "slider" || mode === "beside");
   return html`
     <div class="viewer-look">
       ${mode === "tiles" ? html`<${ZoomArea} key="tiles" pictures=${[picture]} tiles=${3} label=${`${name}, laid three by three`} zoom=${zoom} />`
-        : compared ? html`<${Compared} key=${original.url} picture=${picture} name=${name} original=${original} size=${sizeSeen(job, artifact)} mode=${mode} zoom=${zoom} />`
+        : compared ? html`<${Compared} key="compared" picture=${picture} name=${name} originals=${originals} size=${sizeSeen(job, artifact)} mode=${mode} zoom=${zoom} />`
         : html`<${ZoomArea} key="look" pictures=${[picture]} label=${name} zoom=${zoom} />`}
     </div>
     <${ZoomTools} zoom=${zoom} />`;
 }
 
+// A picture and one of the user: of several, first the nearest.
+function Compared({ originals, picture, size, ...others }) {
+  const nearest = useNearest(picture.src, originals, size);
+  const chosen = useSignal(null);
+  const original = chosen.value ?? nearest;
+  if (!original) return html`<p class="hint" role="status">${originals.length > 1 ? "Looking for the nearest of your pictures" : "Reading your picture"}</p>`;
+  return html`
+    <${Held} key=${original.url} picture=${picture} original=${original} size=${size} ...${others} />
+    ${originals.length > 1 && html`
+      <label class="compared-with">Compared with
+        <select value=${originals.indexOf(original)} onChange=${(event) => { chosen.value = originals[event.target.value]; }}>
+          ${originals.map((one, index) => html`<option key=${one.url} value=${index}>${one.filename}${one === nearest ? ", the nearest" : ""}</option>`)}
+        </select>
+      </label>`}`;
+}
+
+// The nearest of several pictures; null until it is found.
+function useNearest(src, originals, size) {
+  const nearest = useSignal(null);
+  useEffect(() => {
+    let ended = false;
+    inBackground(async () => {
+      const found = originals.length > 1 ? await nearestOf(src, originals, size) : originals[0];
+      if (!ended) nearest.value = found;
+    });
+    return () => {
+      ended = true;
+    };
+  }, [src, originals]);
+  return nearest.value;
+}
+
 // A picture and the photograph that belongs to it, at the size at which the model saw it, pixel for pixel.
-function Compared({ picture, name, original, size, mode, zoom }) {
+function Held({ picture, name, original, size, mode, zoom }) {
   const photo = useSeen(original, size);
   if (!photo) return html`<p class="hint" role="status">Reading your picture</p>`;
   const frame = [Math.max(picture.width, photo.width), Math.max(picture.height, photo.height)];

@@ -9,7 +9,8 @@ import { isFixedSize, isTaken, MIN_SIDE, modelOf, seamWidth } from "../data/mode
 import * as draft from "../data/draft.js";
 import { learningSeconds } from "../data/estimate.js";
 import { usingTime } from "../data/expected.js";
-import { duration } from "../format.js";
+import { duration, durations } from "../format.js";
+import { Doubts } from "../parts/doubts.js";
 import { Field, isInBounds } from "../parts/field.js";
 import { Icon } from "../parts/icon.js";
 import { attempt, forgetErrors, inBackground, say } from "../parts/notices.js";
@@ -47,6 +48,7 @@ export function Make() {
           <div class="bench-columns">
             <div class="materials">
               ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
+              ${kind.id === "classify" && html`<${Doubts} />`}
               ${kind.id === "inpaint" && html`<${Inpainting} />`}
               ${kind.id === "sample" && html`<${Steering} model=${modelOf(draft.modelIds.value[0])} />`}
               ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${draft.learnsParts.value} side=${draft.sideNeeded.value} />`}
@@ -135,12 +137,12 @@ function NewName() {
 const isWrong = ({ name, bounds }) => draft.problemOf(`params.${name}`) || !isInBounds(draft.overrides.value[name], bounds);
 
 // How long it will take, or that nobody knows; nothing while a setting cannot be.
-function cost(preset) {
+function cost(preset, about = "") {
   const chosen = preset.name === draft.preset.value?.name;
   if (chosen && preset.parameters.some(isWrong)) return "";
-  if (!preset.two_core_seconds) return "time not measured";
   const seconds = learningSeconds(preset, chosen ? draft.overrides.value : {});
-  return seconds === null ? "time not measured with these settings" : `about ${duration(seconds)} on two cores`;
+  if (seconds === null) return preset.two_core_seconds ? "time not measured with these settings" : "time not measured";
+  return `about ${durations(seconds)}${preset.expected_seconds ? "" : about}`;
 }
 
 const SIDES = ["width", "height"];
@@ -195,7 +197,7 @@ function Start({ kind }) {
 
 // What is known of the job before it starts: how long it took elsewhere, or what of the choices it does not use.
 function aboutJob(kind) {
-  if (kind.group === "learn") return draft.preset.value ? cost(draft.preset.value) : "";
+  if (kind.group === "learn") return draft.preset.value ? cost(draft.preset.value, ", depending on the machine") : "";
   return draft.unused.value.length ? `Not used: ${draft.unused.value.join(", ")}` : "";
 }
 
