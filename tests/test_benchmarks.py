@@ -8,6 +8,7 @@ from pathlib import Path
 
 import conditions
 import in_full
+import layers
 import methods
 import operations
 import peers
@@ -311,6 +312,13 @@ def test_winograds_algorithm_is_the_convolution():
     row = winograd.compare(1, 3, 4, 8, turns=1)
     assert row[0] == "1, 3, 4, 8"
     assert float(row[-1]) < 1e-5
+
+
+def test_layers_times_each_way_through_a_layer():
+    row = layers.measure(3, 4, 3, 8, torch.float32, turns=1)
+    assert row[0] == "3, 4, 3, 8"
+    assert len(row) == 1 + len(layers.WAYS)
+    assert all(float(cell.split()[0]) >= 0 for cell in row[1:])
 
 
 def test_step_operations_are_counted_by_hand():

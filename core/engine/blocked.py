@@ -21,11 +21,13 @@ from core.engine.onednn import (
     turned_filters,
 )
 from core.engine.parallel import parallel_map, serial_if_small
+from core.engine.weight_gradient import layer_gradient
 from core.theory.decoding import deconvolve
 from core.theory.model import GenerativeConvNet, convolve, positions
 
 CHUNK_MAP_BYTES = 5 << 20  # of a chunk's largest map on the processor, at most
 MIN_CHUNKS = 4  # fewer if there are fewer pictures
+VECTOR = 8  # numbers that a processor's vector units take at once: for a filter more or less it takes as long
 MIN_BAND_HALOS = 2  # rows of a band, at least so many times what it computes twice
 INTEGER_TYPES = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
 
@@ -66,6 +68,9 @@ class BlockedNet:
             category = _pad_to_multiples(net.category_weights.detach(), channel_alignment).to(dtype)[:, None, None]
         weights = tuple(weight.to(dtype, memory_format=torch.channels_last) for weight, _ in padded)
         strides = (1, *net.strides[1:])
+        turned = [turned_filters(one, stride) for one, stride in zip(weights, strides, strict=True)]
+        if turned[0] is not None:  # the pixels of a block; those beyond are cut off in `chunk_basis`
+            turned[0] = _pad_to_multiples(turned[0], VECTOR)
         return cls(
             net,
             weights,
@@ -73,7 +78,7 @@ class BlockedNet:
             strides,
             category,
             channel_alignment,
-            tuple(turned_filters(one, stride) for one, stride in zip(weights, strides, strict=True)),
+            tuple(turned),
         )
 
     def with_packed_weights(self, layout: Layout, count: int) -> "BlockedNet":
@@ -81,10 +86,10 @@ class BlockedNet:
 
         The order is chosen for chunks of `count` pictures of this layout; other chunks are computed too, only slower.
         """
-        if not self._is_fused:
-            return self
         packed, size = [], layout.extended
         for weight, stride, turned in zip(self.weights, self.strides, self.turned, strict=True):
+            if not self._is_fused(weight, size):
+                return self
             filters, channels, kernel, _ = weight.shape
             rows, columns = ((side - kernel) // stride + 1 for side in size)
             up = packed_filters(weight, 0, stride, (count, channels, *size))
@@ -117,7 +122,7 @@ class BlockedNet:
         maps: list[Tensor] = []
         for index, (weight, bias, stride) in enumerate(zip(self.weights, self.biases, self.strides, strict=True)):
             below = maps[-1] if maps else extended
-            if self._is_fused:
+            if self._is_fused(weight, below.shape[2:]):
                 up = self.packed[index].up if self.packed else weight
                 maps.append(fused_convolution(below, up, bias, 0, stride, "relu"))
             elif self.turned[index] is not None:
@@ -265,7 +270,7 @@ class BlockedNet:
         """Return the coefficients of the layer below layer `index`, with its inactive units masked."""
         below = maps[index - 1]
         spread = self._deconvolve(coefficients, index, below.shape[-2:])
-        masked: Tensor = torch.ops.aten.threshold_backward(spread, below, 0)
+        masked: Tensor = torch.ops.aten.threshold_backward.grad_input(spread, below, 0, grad_input=spread)
         return masked
 
     def _deconvolve(self, coefficients: Tensor, index: int, size: torch.Size) -> Tensor:
@@ -278,18 +283,18 @@ class BlockedNet:
             return convolution(coefficients, turned, None, padding)
         return deconvolve(coefficients, self.weights[index], self.strides[index], size)
 
-    @property
-    def _is_fused(self) -> bool:
-        """True if a convolution and its ReLU are one pass over the maps."""
-        return self.weights[0].dtype is torch.bfloat16 and not self.weights[0].is_cuda and has_fused_convolution()
+    def _is_fused(self, weight: Tensor, size: Sequence[int]) -> bool:
+        """True if the convolution of maps of `size` (height, width) and its ReLU are one pass over them.
+
+        Not in float32 if a filter covers the whole map (core/engine/README.md).
+        """
+        if weight.is_cuda or not has_fused_convolution(weight.dtype):
+            return False
+        return weight.dtype is torch.bfloat16 or all(map(operator.lt, weight.shape[-2:], size))
 
     def _layer_gradient(self, index: int, below: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of a layer's weights and of its biases, in the shapes of the net's own."""
-        weight, stride = self.weights[index], self.strides[index]
-        settings, bias_sizes = ([stride] * 2, [0, 0], [1, 1], False, [0, 0], 1), [len(weight)]
-        _, gradient, sums = torch.ops.aten.convolution_backward(
-            coefficients, below, weight, bias_sizes, *settings, [False, True, True]
-        )
+        gradient, sums = layer_gradient(below, coefficients, self.weights[index], self.strides[index])
         filters, channels = self.net.weights[index].shape[:2]
         gradient, sums = (found.to(self.net.weights[index].dtype)[:filters] for found in (gradient, sums))
         if index:

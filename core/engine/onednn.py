@@ -47,12 +47,14 @@ def packed_filters(weight: Tensor, padding: int, stride: int, shape: tuple[int, 
 def has_onednn(dtype: torch.dtype) -> bool:
     """Return True if oneDNN has convolutions of this dtype on this processor."""
     if dtype is torch.bfloat16:
-        return has_fused_convolution()
+        return has_fused_convolution(dtype)
     return dtype is torch.float32 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 @functools.cache
-def has_fused_convolution() -> bool:
-    """Return True if torch has oneDNN's operators with reordered weights, in bfloat16 too, on this processor."""
+def has_fused_convolution(dtype: torch.dtype) -> bool:
+    """Return True if torch has oneDNN's operators with reordered weights in this dtype on this processor."""
     names = ("_convolution_pointwise", "_reorder_convolution_weight", "_is_mkldnn_bf16_supported")
-    return all(hasattr(torch.ops.mkldnn, name) for name in names) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
+        return False
+    return dtype is torch.float32 or (dtype is torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())

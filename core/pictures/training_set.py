@@ -60,12 +60,15 @@ class TrainingSet:
 def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generator) -> Tensor:
     """Cut `count` patches (count, C, side, side) at random places out of images (M, C, H, W)."""
     pictures, _, height, width = images.shape
-    which, top, left = (
-        torch.randint(limit, (count, 1, 1), generator=generator, device=generator.device).to(images.device)
+    which, tops, lefts = (
+        torch.randint(limit, (count, 1, 1), generator=generator, device=generator.device).flatten().tolist()
         for limit in (pictures, height - side + 1, width - side + 1)
     )
-    span = torch.arange(side, device=images.device)
-    return images.movedim(1, -1)[which, top + span[:, None], left + span].movedim(-1, 1)
+    cut = [
+        images[picture, :, top : top + side, left : left + side]
+        for picture, top, left in zip(which, tops, lefts, strict=True)
+    ]
+    return torch.stack(cut)
 
 
 def measure_levels(

@@ -78,7 +78,7 @@ def test_training_stores_a_checkpoint_at_its_time_limit(harness: WorkerHarness) 
     given = {"image_size": 16, "layers": [{"filters": 4, "kernel_size": 5}], "iterations": 100_000, "seed": 1}
     params = LearningParams.model_validate({**given, "num_chains": 2, "langevin_steps": 1, "checkpoint_seconds": 600})
     dataset_id = harness.add_dataset(a=pictures.png(16, 16))
-    new = rows.NewJob(JobKind.TRAIN, params.model_dump(mode="json"), dataset_id=dataset_id, time_limit_seconds=0.3)
+    new = rows.NewJob(JobKind.TRAIN, params.model_dump(mode="json"), dataset_id=dataset_id, time_limit_seconds=2)
     with pytest.raises(TimeLimitReached):
         harness.work(new)
     assert rows.row(harness.database, harness.context.lease.job_id).checkpoint is not None
