@@ -62,6 +62,8 @@ SHARED_FIXTURES = {
     "service": "service",
     "rig": "rig",
     "own_api": "own_api",
+    "impatient": "impatient",
+    "one_decoder": "one_decoder",
     "api": "api",
     "each_api": "api",
     "postgresql_api": "api",
@@ -75,6 +77,8 @@ FIRST = (
     "tests/chaos",
     "tests/acceptance",
     "own_api",
+    "one_decoder",
+    "impatient",
     "tests/api",
     "tests/observability",
 )

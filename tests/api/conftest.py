@@ -9,7 +9,15 @@ from support import pictures, rows
 from support import valkey as valkey_server
 from support.http import Api
 from support.postgres import PostgresServer
+from support.uploads import DEFAULT_LIMITS
 from support.valkey import Valkey
+
+SHORT_TIMEOUTS = {
+    "GENCONVNET_UPLOAD_IDLE_SECONDS": "1",
+    "GENCONVNET_UPLOAD_GRACE_SECONDS": "1",
+    "GENCONVNET_MIN_UPLOAD_BYTES_PER_SECOND": "1000",
+    "GENCONVNET_HEADERS_SECONDS": "1",
+}
 
 
 @pytest.fixture(scope="session")
@@ -112,3 +120,20 @@ def _empty(api: Api) -> None:
     blobs = api.data_dir / "blobs"
     for folder in blobs.iterdir() if blobs.exists() else ():
         shutil.rmtree(folder, ignore_errors=True)  # what an upload still writes is deleted before the next test
+
+
+@pytest.fixture(scope="session")
+def impatient(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey, group_end: ExitStack) -> Iterator[Api]:
+    """An API with timeouts of one second."""
+    with Api(tmp_path_factory.mktemp("impatient"), _valkey.url, **SHORT_TIMEOUTS) as api:
+        group_end.callback(api.stop)
+        yield api
+
+
+@pytest.fixture(scope="session")
+def one_decoder(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey, group_end: ExitStack) -> Iterator[Api]:
+    """An API with one decoder, which receives four uploads at once."""
+    environment = {**DEFAULT_LIMITS, "GENCONVNET_DECODERS": "1", "GENCONVNET_UPLOADS_AT_ONCE": "4"}
+    with Api(tmp_path_factory.mktemp("one-decoder"), _valkey.url, **environment) as api:
+        group_end.callback(api.stop)
+        yield api

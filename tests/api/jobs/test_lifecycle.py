@@ -1,8 +1,5 @@
-"""Jobs over HTTP: priority, time limits, concurrent requests, a full disk, and what is deleted when."""
+"""Jobs over HTTP: priority, time limits, concurrent requests, and what is deleted when."""
 
-import os
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,16 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
-from support import pictures, rows
+from support import rows
 from support.http import Api, fields, problem
 from support.valkey import Valkey
 from support.waiting import until
-from typer.testing import CliRunner
 
-from api.cli import app
 from core.jobs import outcomes, requests, running
-from core.storage.tables import AuditEntry
 
 CLIENTS = 8
 DAY = 86_400.0
@@ -142,21 +135,6 @@ def test_deleting_a_job_breaks_off_the_download_of_its_zip(api: Api) -> None:
     assert api.stored()[1] == before
 
 
-def test_on_a_full_disk_uploads_and_jobs_are_refused(tmp_path: Path, valkey: Valkey) -> None:
-    folder = tmp_path / "api"
-    folder.mkdir()
-    api = Api(folder, valkey.url, f"sqlite:///{folder / 'rows.sqlite3'}", GENCONVNET_MIN_FREE_BYTES=str(1 << 60))
-    refused = problem(api.upload(("a.png", pictures.png())), 507)
-    assert str(1 << 60) in refused["detail"]
-    dataset = rows.add_dataset(api.database)
-    problem(api.post(_train(dataset.id)), 507)
-    rows_kept, files = api.stored()
-    assert (rows_kept["jobs"], rows_kept["datasets"], files) == (0, 1, set())
-    assert api.client.get("/v1/datasets").status_code == 200, "reading and deleting still work"
-    assert api.client.delete(f"/v1/datasets/{dataset.id}").status_code == 204
-    api.stop()
-
-
 @pytest.fixture(scope="module")
 def limited_api(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey) -> Iterator[Api]:
     """An API that limits the time of jobs and deletes those that ended more than a day ago."""
@@ -190,55 +168,3 @@ def test_the_api_deletes_old_jobs_by_itself(limited_api: Api) -> None:
     rows.alter(limited_api.database, old, finished_at=time.time() - 1.1 * DAY)
     until(lambda: limited_api.client.get(f"/v1/jobs/{old}").status_code == 404)
     assert limited_api.client.get(f"/v1/jobs/{recent}").status_code == 200
-
-
-def test_sweep_deletes_the_files_of_an_upload_that_was_killed(own_api: Api) -> None:
-    parts = [(f"{index}.png", pictures.png(900, 900)) for index in range(12)]
-    folder = own_api.data_dir / "blobs"
-    own_api.database.release_free_pages()  # those that a migration left, which the sweep would report
-    gone = own_api.upload(("gone.png", pictures.png())).json()
-    own_api.client.delete(f"/v1/datasets/{gone['id']}").raise_for_status()
-
-    def upload() -> None:
-        with pytest.raises(httpx.HTTPError):
-            own_api.upload(*parts)
-
-    uploading = threading.Thread(target=upload)
-    uploading.start()
-    until(lambda: own_api.stored()[1])
-    own_api.process.send_signal(signal.SIGKILL)
-    uploading.join()
-    left, files = own_api.stored()
-    assert left["datasets"] == 0
-    assert files
-    assert "0 orphaned files" in _sweep(own_api, "--dry-run"), "their row may still be written"
-    _age(own_api, 2)
-    listed = _sweep(own_api, "--dry-run")
-    assert f"{len(files)} orphaned files" in listed
-    assert own_api.stored()[1] == files
-    assert _sweep(own_api).replace("were deleted", "would be deleted") == listed
-    assert own_api.stored()[1] == set()
-    _age(own_api, 2)
-    _sweep(own_api)
-    assert [path for path in folder.rglob("*") if path.parent.name == "datasets"] == []
-    assert "0 files are missing" in _sweep(own_api, "--check")
-
-
-def _age(api: Api, days: float) -> None:
-    """Make all files and the audit log so many days older."""
-    then = time.time() - days * DAY
-    for path in (api.data_dir / "blobs").rglob("*"):
-        os.utime(path, (then, then))
-    with api.database.write() as session:
-        session.execute(update(AuditEntry).values(at=AuditEntry.at - (days + 1) * DAY))
-
-
-def _sweep(api: Api, *options: str) -> str:
-    """Run `genconvnet sweep` in this process and return what it prints."""
-    environment = {
-        "GENCONVNET_DATA_DIR": str(api.data_dir),
-        "GENCONVNET_DATABASE_URL": api.database.engine.url.render_as_string(hide_password=False),
-    }
-    done = CliRunner().invoke(app, ["sweep", *options], env=environment)
-    assert done.exit_code == 0, done.output
-    return done.stdout

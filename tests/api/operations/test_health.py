@@ -21,9 +21,8 @@ from support.valkey import Valkey
 from support.waiting import until
 
 from api.app import create_app
-from api.operations import metrics
 from api.settings import ApiSettings
-from core.broker.heartbeat import WorkerHeartbeat, publish_metrics
+from core.broker.heartbeat import WorkerHeartbeat
 from core.schemas.jobs import Queue
 
 MORE_THAN_THREADS = 60  # more requests than there are threads that serve them
@@ -54,13 +53,6 @@ def test_readyz_names_missing_workers(each_api: Api, valkey: Valkey) -> None:
         assert list(_missing(answer)) == ["worker:train"]
         assert "worker:train" in answer.json()["detail"]
         workers[1].stop()
-
-
-def test_metrics_label_requests_by_their_route(api: Api) -> None:
-    api.client.get("/v1/jobs/no-such-job")
-    exposed = api.client.get("/metrics").text
-    assert 'handler="/v1/jobs/{job_id}"' in exposed
-    assert "no-such-job" not in exposed
 
 
 def test_without_a_broker_jobs_are_accepted_and_their_workers_notified_later(own_api: Api, own_valkey: Valkey) -> None:
@@ -142,22 +134,6 @@ def test_a_database_that_hangs_delays_neither_healthz_nor_readyz(tmp_path: Path,
             statuses = {one.result().status_code for one in waiting}
             api.stop()
         assert statuses <= {200, 503}
-
-
-@pytest.mark.parametrize(
-    "published",
-    ["genconvnet_x{", "\x00\xff", "# TYPE genconvnet_x nonsense\ngenconvnet_x 1\n", 'genconvnet_x{a="b} 1', "{} 1"],
-)
-def test_invalid_metrics_of_a_worker_are_skipped(api: Api, valkey: Valkey, published: str) -> None:
-    good = "# HELP genconvnet_y_total Y.\n# TYPE genconvnet_y_total counter\ngenconvnet_y_total 3.0\n"
-    with valkey.client() as redis:
-        publish_metrics(redis, "bad", published)
-        publish_metrics(redis, "good", good)
-        publish_metrics(redis, "other", good.replace("genconvnet", "others"))
-    time.sleep(metrics.CACHE_SECONDS + 0.1)
-    exposed = api.client.get("/metrics").raise_for_status().text
-    assert 'genconvnet_y_total{worker="good"} 3.0' in exposed
-    assert "others_y" not in exposed
 
 
 def test_another_schema_is_not_reported_as_an_unavailable_database(tmp_path: Path, valkey: Valkey) -> None:

@@ -1,6 +1,7 @@
-"""The page and /docs in a browser, behind nginx and below a path of their own: all that they load is there."""
+"""The page, its files and /docs: also in a browser, behind nginx and below a path of their own."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -49,3 +50,10 @@ def test_files_of_the_page_need_no_key_and_are_kept_as_long_as_they_do_not_chang
     assert earlier.text == found.text
     assert api.client.get("/web/0123456789abcdef/../../routes.py").status_code == 404
     assert api.client.get("/web/0123456789abcdef/%2e%2e/routes.py").status_code == 404
+
+
+def test_the_page_forbids_framing(api: Api) -> None:
+    linked = re.findall(r'(?:href|src)="(web/[^"]+)"', api.client.get("/").text)
+    assert {Path(path).suffix for path in linked} >= {".js", ".css"}
+    for path in ("/", *(f"/{path}" for path in linked)):
+        assert "frame-ancestors 'none'" in api.client.get(path).headers["content-security-policy"].split("; ")
