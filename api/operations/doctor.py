@@ -66,7 +66,9 @@ class CheckResult:
     advice: str = ""
 
     def as_json(self) -> dict[str, str | bool | None]:
-        return {"check": self.check, "ok": self.ok, "told": self.message, "advice": self.advice}
+        """Return the fields of a line of `--json`. "told" is what "message" was called before."""
+        told = {"message": self.message, "told": self.message}
+        return {"check": self.check, "ok": self.ok, **told, "advice": self.advice}
 
 
 def run_checks(settings: ApiSettings, deep: bool) -> Iterator[CheckResult]:

@@ -40,7 +40,7 @@ class Installation:
     def faults(self, *options: str, **environment: str) -> dict[str, str]:
         found = self.examine(*options, exit_code=1, **environment)
         assert all(one["advice"] for one in found.values() if one["ok"] is False)
-        return {name: one["told"] for name, one in found.items() if one["ok"] is False}
+        return {name: one["message"] for name, one in found.items() if one["ok"] is False}
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_nothing_is_wrong_with_a_healthy_installation(installation: Installation
         "broker",
         "workers",
     } <= set(found)
-    assert "all 1 exist" in found["files"]["told"]
+    assert "all 1 exist" in found["files"]["message"]
     lines = CliRunner().invoke(app, ["doctor"], env=installation.environment).stdout.splitlines()
     assert [line[0] for line in lines] == ["✓"] * len(found)
     assert "\x1b" not in "".join(lines)
