@@ -26,6 +26,7 @@ from core.pictures.materials import compared_channels, shown_maps
 from core.recipe.checkpoint import load_checkpoint, save_checkpoint
 from core.recipe.diagnosis import Health, find_lack_of_windows, find_warnings
 from core.recipe.early_stopping import early_end
+from core.recipe.expected_time import CANVAS_COST, GRADIENT_STEPS
 from core.recipe.learner import Learner, TrainingProgress
 from core.recipe.rendering import detail_filter_of, render_chains
 from core.recipe.resemblance import find_differences, measure_resemblance
@@ -59,9 +60,7 @@ SHEET_PICTURES = 4  # of the dataset, on a contact sheet
 DRAWN_PICTURES = 2  # if the chains are windows of a texture
 DRAWN_SIDE = 1024  # pixels along each side of these
 RECONSTRUCTED_PICTURES = 16  # of the dataset, after contrastive divergence
-GRADIENT_STEPS = 1.5  # Langevin steps that cost as much as the gradient of one picture
 LEARNED_SHARE = 0.99  # of a job's progress: then its results are measured and stored
-CANVAS_COST = 0.5  # seconds that an operation takes on a canvas, relative to small windows: large ones waste less time
 
 log = structlog.get_logger()
 
