@@ -20,8 +20,8 @@ ITERATIONS = 100
 def test_a_backup_under_load_resumes_elsewhere_to_the_same_result(service: Service, tmp_path: Path) -> None:
     dataset = service.upload()
     done = service.succeeded(service.train(dataset, iterations=5))
-    told = _run("doctor", "--data-dir", str(service.data_dir)).splitlines()
-    assert [line[0] for line in told] == ["✓"] * len(told)
+    lines = _run("doctor", "--data-dir", str(service.data_dir)).splitlines()
+    assert [line[0] for line in lines] == ["✓"] * len(lines)
     job_id = service.train(dataset, iterations=ITERATIONS)
     service.running(job_id)
     stop = threading.Event()

@@ -1,73 +1,17 @@
-"""What holds for all requests: problems, request ids, methods and the OpenAPI document; and the presets."""
+"""What holds for all requests: request ids, and the pages of other origins."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import in_process, rows
+from support import in_process
 from support.http import Api, problem
 from support.in_process import InProcessApi
 from support.valkey import Valkey
 
 from api.settings import ApiSettings
-from core.jobs import outcomes
-from core.recipe.presets import PRESETS, TWO_CORE_SECONDS
-from core.schemas.learning import LearningParams
 from core.storage import keys
 from core.storage.keys import NewKey
-
-
-def test_presets_describe_every_parameter(api: Api) -> None:
-    presets = {preset["name"]: preset for preset in api.client.get("/v1/presets").json()["data"]}
-    assert set(presets) == set(PRESETS)
-    for name, preset in presets.items():
-        assert preset["description"]
-        assert LearningParams.model_validate(preset["params"]) == PRESETS[name]
-        assert [parameter["name"] for parameter in preset["parameters"]] == list(LearningParams.model_fields)
-        for parameter in preset["parameters"]:
-            assert parameter["description"]
-            assert parameter["bounds"]
-            assert parameter["default"] == preset["params"][parameter["name"]]
-
-
-def test_presets_are_expected_to_take_what_jobs_take_on_this_service(each_api: Api) -> None:
-    def seconds() -> dict[str, float | None]:
-        presets = each_api.client.get("/v1/presets").json()["data"]
-        return {preset["name"]: preset["expected_seconds"] for preset in presets}
-
-    assert set(seconds().values()) == {None}
-    lease = rows.claimed(each_api.database)
-    outcomes.succeed(each_api.database, lease, [], rows.DONE.model_copy(update={"iteration": 400}))
-    rows.alter(each_api.database, lease.job_id, started_at=0.0, finished_at=26.0)  # three times 8 s, and 2
-    found = seconds()
-    assert found["quick"] == 26.0
-    assert found["texture-cpu"] == 2 + 3 * (TWO_CORE_SECONDS["texture-cpu"] - 2)
-    assert found["object"] is None
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_accepted(api: Api, name: str) -> None:
-    dataset_id = rows.add_dataset(api.database).id
-    job = api.post({"kind": "train", "dataset_id": dataset_id, "preset": name}).json()
-    assert job["params"] == {**PRESETS[name].model_dump(mode="json"), "seed": job["params"]["seed"]}
-
-
-@pytest.mark.parametrize(
-    "path", ["/nowhere", "/v1", "/v1/nowhere", "/v1/jobs/a/b/c", "/v1/jobs/none", "/v1/models/none"]
-)
-def test_an_unknown_path_or_id_is_a_404_problem(each_api: Api, path: str) -> None:
-    problem(each_api.client.get(path), 404)
-
-
-@pytest.mark.parametrize("path", ["/v1/jobs/%00", "/v1/datasets/%00", "/v1/models/a%00b", "/v1/jobs/%ff%fe"])
-def test_an_id_that_no_row_can_have_is_a_problem(each_api: Api, path: str) -> None:
-    problem(each_api.client.get(path), 404, 422)
-
-
-def test_a_method_that_a_route_does_not_have_is_a_405_problem(api: Api) -> None:
-    answer = api.client.put("/v1/jobs")
-    problem(answer, 405)
-    assert set(answer.headers["allow"].split(", ")) & {"GET", "POST"}
 
 
 def test_the_answer_carries_the_request_id_that_was_sent(api: Api) -> None:
@@ -81,12 +25,6 @@ def test_an_invalid_request_id_is_replaced(api: Api, given: str) -> None:
     kept = api.client.get("/healthz", headers={"X-Request-ID": given}).headers["x-request-id"]
     assert kept
     assert kept != given
-
-
-def test_the_openapi_document_and_its_page_are_served(api: Api) -> None:
-    paths = api.client.get("/openapi.json").json()["paths"]
-    assert {"/v1/datasets", "/v1/jobs", "/v1/jobs/{job_id}/events", "/v1/models", "/v1/presets"} <= set(paths)
-    assert api.client.get("/docs").status_code == 200
 
 
 @pytest.fixture
@@ -146,9 +84,3 @@ def test_pages_of_other_origins_are_told_nothing(shared_with_a_page: InProcessAp
         for answer in answers:
             assert "access-control-allow-origin" not in answer.headers
             assert answer.is_success == (method == "GET")
-
-
-def test_the_openapi_document_says_how_a_key_is_sent(api: Api) -> None:
-    document = api.client.get("/openapi.json").json()
-    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
-    assert document["security"] == [{"key": []}, {}]

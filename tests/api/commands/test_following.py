@@ -30,10 +30,10 @@ def _job(kind: JobKind = JobKind.TRAIN, **params: Any) -> Any:
     ],
 )
 def test_the_parts_of_a_job_are_called_as_in_the_studio(job: Any, stages: int, parts: list[str]) -> None:
-    told = [
+    texts = [
         following.progress_text(job, Progress(stage=stage, stages=stages, iterations=9)) for stage in range(stages + 1)
     ]
-    assert told == [f"{part}, step 0 of 9" if part else "step 0 of 9" for part in parts]
+    assert texts == [f"{part}, step 0 of 9" if part else "step 0 of 9" for part in parts]
 
 
 def test_a_command_says_each_part_once_and_that_the_results_are_stored() -> None:

@@ -79,3 +79,15 @@ def test_every_operation_documents_its_problems(api: Api) -> None:
     assert len(operations) > 20
     for operation in operations:
         assert "application/problem+json" in operation["responses"]["4XX"]["content"]
+
+
+def test_the_openapi_document_and_its_page_are_served(api: Api) -> None:
+    paths = api.client.get("/openapi.json").json()["paths"]
+    assert {"/v1/datasets", "/v1/jobs", "/v1/jobs/{job_id}/events", "/v1/models", "/v1/presets"} <= set(paths)
+    assert api.client.get("/docs").status_code == 200
+
+
+def test_the_openapi_document_says_how_a_key_is_sent(api: Api) -> None:
+    document = api.client.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    assert document["security"] == [{"key": []}, {}]

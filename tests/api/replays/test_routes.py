@@ -14,7 +14,7 @@ UNSET = dict.fromkeys(("start_dataset_id", "start_strength", "guide_dataset_id",
 UNSET |= dict.fromkeys(("end_dataset_id", "end_shares"))
 
 
-def told(**changes: object) -> bytes:
+def picture_of(**changes: object) -> bytes:
     """Return a picture whose file has this origin."""
     about = {"kind": "sample", "params": SAMPLE, "model": None, "dataset": None, "precision": "float32"}
     origin = Origin.model_validate({**about, "device": "cpu X", "name": "synthesized-000.png", "index": 0, **changes})
@@ -32,7 +32,7 @@ def imported(api: Api, **headers: str) -> dict:
 
 def test_a_sampled_picture_is_queued_with_its_parameters_for_the_model_of_this_content(each_api: Api) -> None:
     first, second = imported(each_api), imported(each_api)
-    answer = replay(each_api, told(model=second["sha256"], version="0.0.9"))
+    answer = replay(each_api, picture_of(model=second["sha256"], version="0.0.9"))
     job = answer.json()
     assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/jobs/{job['id']}")
     assert (job["kind"], job["status"], job["model_id"]) == ("sample", "queued", second["id"])
@@ -43,14 +43,14 @@ def test_a_sampled_picture_is_queued_with_its_parameters_for_the_model_of_this_c
     assert each_api.client.get(f"/v1/jobs/{job['id']}").json()["replays"] == expected
     each_api.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
     each_api.client.delete(f"/v1/models/{second['id']}").raise_for_status()
-    assert replay(each_api, told(model=first["sha256"])).json()["model_id"] == first["id"], "imported again"
+    assert replay(each_api, picture_of(model=first["sha256"])).json()["model_id"] == first["id"], "imported again"
 
 
 def test_a_training_picture_is_queued_for_the_dataset_of_this_content(api: Api) -> None:
     contents = [("a.png", pictures.png(20)), ("b.png", pictures.png(30))]
     one, both = (api.upload(*some).json() for some in (contents[:1], contents))
     origin = DatasetOrigin.of([image["sha256"] for image in both["images"]])
-    picture = told(kind="train", params=dict(rows.PARAMS), dataset=origin, model="f" * 64, processes=2)
+    picture = picture_of(kind="train", params=dict(rows.PARAMS), dataset=origin, model="f" * 64, processes=2)
     job = replay(api, picture).json()
     assert job["replays"]["processes"] == 2
     assert (job["dataset_id"], job["params"], job["preset"]) == (both["id"], dict(rows.PARAMS), None)
@@ -67,7 +67,7 @@ def test_a_variation_is_queued_for_the_dataset_of_this_content(api: Api) -> None
     origin = DatasetOrigin.of([image["sha256"] for image in dataset["images"]])
     params = {**SAMPLE, **UNSET, "start_strength": 0.25}
     del params["start_dataset_id"]
-    picture = told(params=params, datasets={"start_dataset_id": origin}, model=imported(api)["sha256"])
+    picture = picture_of(params=params, datasets={"start_dataset_id": origin}, model=imported(api)["sha256"])
     assert replay(api, picture).json()["params"] == {**params, "start_dataset_id": dataset["id"]}
 
 
@@ -78,31 +78,31 @@ def test_a_blended_picture_is_queued_for_the_models_and_masks_of_this_content(ap
     asked = {**SAMPLE, **UNSET, "blend": [{"weight": 0.5}, {"weight": 0.25, "mask_dataset_id": None}]}
     about = {"datasets": {"blend[0].mask_dataset_id": origin}, "model": model["sha256"], "params": asked}
     named = {f"blend[{index}].model_id": model["sha256"] for index in range(2)}
-    job = replay(api, told(**about, models=named)).json()
+    job = replay(api, picture_of(**about, models=named)).json()
     masks_of = [masks[0]["id"], None]
     assert [one["mask_dataset_id"] for one in job["params"]["blend"]] == masks_of
     assert [(one["model_id"], one["weight"]) for one in job["params"]["blend"]] == [
         (model["id"], w) for w in (0.5, 0.25)
     ]
-    gone = problem(replay(api, told(**about, models={**named, "blend[1].model_id": "0" * 64})), 404)
+    gone = problem(replay(api, picture_of(**about, models={**named, "blend[1].model_id": "0" * 64})), 404)
     assert "a model that is not there" in gone["detail"]
     for names in ({"blend[1].model_id": model["sha256"]}, {**named, "blend[2].model_id": model["sha256"]}):
-        problem(replay(api, told(**about, models=names)), 422)
+        problem(replay(api, picture_of(**about, models=names)), 422)
 
 
 def test_the_same_request_queues_one_job(api: Api) -> None:
-    picture = told(model=imported(api)["sha256"])
+    picture = picture_of(model=imported(api)["sha256"])
     ids = [replay(api, picture, **{"Idempotency-Key": "k"}).json()["id"] for _ in range(2)]
     assert ids[0] == ids[1]
 
 
 def test_a_model_that_is_gone_or_anothers_is_not_found_alike(api: Api) -> None:
     ada, bob = holder(api.database, "ada"), holder(api.database, "bob")
-    picture = told(model=imported(api, **ada.headers)["sha256"])
+    picture = picture_of(model=imported(api, **ada.headers)["sha256"])
     files = {"image": ("a.png", picture)}
     assert ask(api, ada, "POST", "/v1/replays", files=files).status_code == 202
     foreign = problem(ask(api, bob, "POST", "/v1/replays", files=files), 404)
-    absent = problem(ask(api, bob, "POST", "/v1/replays", files={"image": ("a.png", told(model="0" * 64))}), 404)
+    absent = problem(ask(api, bob, "POST", "/v1/replays", files={"image": ("a.png", picture_of(model="0" * 64))}), 404)
     assert "0" * 64 in absent["detail"]
     hash_ = foreign["detail"].split()[-1]
     assert foreign["detail"].replace(hash_, "") == absent["detail"].replace("0" * 64, "")
@@ -113,7 +113,7 @@ def test_a_model_that_is_gone_or_anothers_is_not_found_alike(api: Api) -> None:
     [
         (pictures.png(), "does not say how it was made"),
         (b"GIF89a", "no PNG"),
-        (told(model="0" * 64).replace(b'"kind":"sample"', b'"kind":"sampel"'), "checksum"),
+        (picture_of(model="0" * 64).replace(b'"kind":"sample"', b'"kind":"sampel"'), "checksum"),
     ],
 )
 def test_a_file_that_does_not_say_how_it_was_made_is_refused(api: Api, content: bytes, said: str) -> None:
@@ -134,13 +134,13 @@ def test_a_file_that_does_not_say_how_it_was_made_is_refused(api: Api, content: 
 def test_parameters_are_checked_like_those_of_any_request(api: Api, kind: str, params: dict, field: str) -> None:
     images = api.upload(("a.png", pictures.png())).json()["images"]
     dataset = DatasetOrigin.of([image["sha256"] for image in images])
-    picture = told(kind=kind, params=params, model=imported(api)["sha256"], dataset=dataset)
+    picture = picture_of(kind=kind, params=params, model=imported(api)["sha256"], dataset=dataset)
     assert fields(replay(api, picture)) == [field]
 
 
 def test_a_form_without_one_file_is_refused(api: Api) -> None:
     problem(api.client.post("/v1/replays"), 422)
-    two = [("image", ("a.png", told())), ("image", ("b.png", told()))]
+    two = [("image", ("a.png", picture_of())), ("image", ("b.png", picture_of()))]
     problem(api.client.post("/v1/replays", files=two), 422)
 
 

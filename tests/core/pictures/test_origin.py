@@ -43,10 +43,10 @@ def altered(**changes: object) -> bytes:
 
 def test_an_origin_is_read_as_it_was_written_and_the_pixels_stay() -> None:
     plain = pictures.png()
-    told = write_origin(plain, ORIGIN)
-    assert read_origin(io.BytesIO(told)) == ORIGIN
-    assert told == write_origin(plain, ORIGIN)
-    with Image.open(io.BytesIO(told)) as opened:
+    written = write_origin(plain, ORIGIN)
+    assert read_origin(io.BytesIO(written)) == ORIGIN
+    assert written == write_origin(plain, ORIGIN)
+    with Image.open(io.BytesIO(written)) as opened:
         assert np.array_equal(np.asarray(opened), pictures.pixels(plain))
         assert opened.text["Software"] == f"genconvnet {VERSION}"
         assert json.loads(opened.text["genconvnet"])["params"]["seed"] == 2**62
