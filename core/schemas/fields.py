@@ -12,6 +12,10 @@ DatasetId = Annotated[str | None, Field(min_length=1, max_length=40)]
 Steps = Annotated[int, Field(ge=1, le=100_000, description="Langevin steps for each picture.")]
 StepSize = Annotated[
     float | None,
-    Field(gt=0, allow_inf_nan=False, description="ε, in grey levels, below 2σ; that of learning if absent."),
+    Field(
+        gt=0,
+        allow_inf_nan=False,
+        description="In grey levels, below 2 x reference_std; that of learning if absent. In the paper: ε.",
+    ),
 ]
 Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED, description="Seed of starts and noise; random if absent.")]

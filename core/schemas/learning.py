@@ -74,7 +74,7 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
         Field(description="true: add the layers one by one, and refine those below. false: learn all of them at once."),
     ] = True
     num_chains: Annotated[
-        int, Field(ge=1, le=256, description="M̃: number of parallel Langevin chains, each a synthesized picture.")
+        int, Field(ge=1, le=256, description="Parallel Langevin chains, each a synthesized picture. In the paper: M̃.")
     ] = 16
     contrastive: Annotated[
         bool,
@@ -92,7 +92,7 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
         ),
     ] = None
     langevin_steps: Annotated[
-        int, Field(ge=1, le=1000, description="L: Langevin steps between two updates of the weights.")
+        int, Field(ge=1, le=1000, description="Langevin steps between two updates of the weights. In the paper: L.")
     ] = 10
     reference_std: Annotated[
         float,
@@ -100,7 +100,7 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             gt=0,
             le=255,
             allow_inf_nan=False,
-            description="σ: standard deviation of the Gaussian reference, in grey levels.",
+            description="Standard deviation of the Gaussian reference, in grey levels. In the paper: σ.",
         ),
     ] = 1.0
     contrast: Annotated[
@@ -109,8 +109,8 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             gt=0,
             le=127,
             allow_inf_nan=False,
-            description="Standard deviation, in grey levels, to which the pictures are scaled for learning, so that σ "
-            "and η suit faint pictures too. null: no scaling.",
+            description="Standard deviation, in grey levels, to which the pictures are scaled for learning, so that "
+            "reference_std and learning_rate suit faint pictures too. null: no scaling.",
         ),
     ] = None
     even_light: Annotated[
@@ -131,7 +131,7 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             le=127,
             allow_inf_nan=False,
             description="Standard deviation, in grey levels, of white noise added to the training pictures in each "
-            "iteration. With noise of the reference's σ the net need not learn to suppress the reference in flat "
+            "iteration. With noise as strong as reference_std the net need not learn to suppress the reference in flat "
             "regions.",
         ),
     ] = 0.0
@@ -147,8 +147,9 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
     bounded: Annotated[
         bool,
         Field(
-            description="Confine the chains to a box around the colours of the training pictures, wider by σ, along "
-            "the principal axes of these colours. Chains can then neither diverge nor take false colours.",
+            description="Confine the chains to a box around the colours of the training pictures, wider by "
+            "reference_std, along the principal axes of these colours. Chains can then neither diverge nor take false "
+            "colours.",
         ),
     ] = False
     step_size: Annotated[
@@ -157,12 +158,16 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             gt=0,
             allow_inf_nan=False,
             validate_default=True,  # because σ may be given without ε
-            description="ε: Langevin step size, in grey levels. The dynamics is stable below 2σ.",
+            description="Langevin step size, in grey levels, below 2 x reference_std. In the paper: ε.",
         ),
     ] = 0.3
     iterations: Annotated[
         int,
-        Field(ge=1, le=100_000, description="T: updates of the weights; with layerwise, updates for each layer added."),
+        Field(
+            ge=1,
+            le=100_000,
+            description="Updates of the weights; with layerwise, those for each layer. In the paper: T.",
+        ),
     ] = 700
     learning_rate: Annotated[
         float,
@@ -170,7 +175,8 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             gt=0,
             le=1,
             allow_inf_nan=False,
-            description="η: the learning rate. In each stage it warms up, then decays to a fiftieth.",
+            description="How far each update moves the weights. In each stage it warms up, then decays to a fiftieth. "
+            "In the paper: η.",
         ),
     ] = 1e-3
     optimizer: Annotated[

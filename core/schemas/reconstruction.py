@@ -17,7 +17,7 @@ class ReconstructParams(BaseModel):
     mode: Annotated[
         Mode,
         Field(
-            description="one_pass: bottom-up, then top-down, σ²B (eq. 20). attractor: what the model "
+            description="one_pass: bottom-up, then top-down (eq. 20). attractor: what the model "
             "remembers, the local mode in which the dynamics without noise ends (Prop. 2)."
         ),
     ] = "one_pass"

@@ -598,6 +598,9 @@ def test_the_form_has_the_parameters_that_concern_what_is_made(studio: Studio) -
     studio.open("make")
     texture = labels("texture", "Texture")
     orientations = studio.page.locator(".field:has(select:has-text('at any angle')) .hint")
+    hints = " ".join(studio.page.locator(".field .hint").all_text_contents())
+    assert "Parallel Langevin chains, each a synthesized picture." in hints
+    assert not re.search("M̃|[εησ]|In the paper", hints), "symbols are for those who ask for more"
     short = orientations.inner_text()
     orientations.get_by_role("button", name="more").click()
     assert len(orientations.inner_text()) > 3 * len(short)

@@ -44,10 +44,11 @@ export function Field({ parameter, given, change, error: refusal }) {
 
 const SHORT = 150; // letters of what is said of a parameter, from which on only the first sentence is shown at once
 const FIRST_SENTENCE = /^.*?\.(?= )/s;
+const SYMBOL = / In the paper: \S+\.$/; // which is not shown at once
 
 function About({ text }) {
   const whole = useSignal(false);
-  const [first] = (text.length > SHORT && FIRST_SENTENCE.exec(text)) || [text];
+  const [first] = (text.length > SHORT && FIRST_SENTENCE.exec(text)) || [text.replace(SYMBOL, "")];
   if (first === text) return withNames(text);
   return html`
     ${withNames(whole.value ? text : first)} <button type="button" class="more" aria-expanded=${whole.value} onClick=${() => { whole.value = !whole.value; }}>${whole.value ? "less" : "more"}</button>`;

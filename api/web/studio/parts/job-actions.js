@@ -21,7 +21,7 @@ export function JobActions({ job }) {
   const more = final && model && hasMoreLikeThis(job) && html`<button type="button" class=${isOfGiven(job) ? "primary" : ""} onClick=${act(() => moreLikeThis(job))}><${Icon} name="dice" />More like this</button>`;
   return html`
     <div class="actions ${final ? "" : "fewer"}">
-      ${!isFinal(job) && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button>`}
+      ${!isFinal(job) && html`<button type="button" onClick=${act(() => cancel(job.id))}><${Icon} name="close" />Cancel</button><p class="hint">${GOES_ON}</p><p class="hint">${AFTERWARDS[job.kind] ?? WHEN_DONE}</p>`}
       ${isOfGiven(job) && more}
       ${final && model && !job.params.blend && html`<a class="button ${isOfGiven(job) ? "wide" : "primary"}" href=${link("make", "sample", { model: model.id })}><${Icon} name="plus" />${isFixedSize(model) ? "Draw more" : "Draw more, any size"}</a>`}
       ${final && model && job.params.blend && html`<button type="button" class="primary" onClick=${act(() => blendMore(job))}><${Icon} name="plus" />Draw more, any size</button>`}
@@ -33,6 +33,13 @@ export function JobActions({ job }) {
       ${final && html`<button type="button" class="quietly" onClick=${act(() => bin(job))}><${Icon} name="bin" />Delete</button>`}
     </div>`;
 }
+
+const GOES_ON = "You may close the page: the job goes on.";
+const WHEN_DONE = "When it is done, its pictures are here and in the gallery.";
+const AFTERWARDS = {
+  train: "When it is done, its model draws new pictures, and can learn further. If it is canceled, it can be resumed from where it was kept last.",
+  classify: "When it is done, it says here which model each picture comes from.",
+};
 
 // Whether it was made from pictures of the user: more like it is made from the same pictures.
 const isOfGiven = (job) => ["inpaint", "reconstruct", "classify"].includes(job.kind);
