@@ -9,7 +9,7 @@ const MAX_CANVAS = 1024; // pixels along each side
 const SMALL_OBJECT_COST = 0.6; // of an object's coarse level, relative to its full size: maps are as large, and the first filters smaller
 const CANVAS_COST = 0.5; // of a pixel of a canvas, relative to one of a window: large ones waste less time
 
-const SLOW = 3; // times as long as measured: what a processor without instructions for bfloat16 takes
+const SLOW = 5; // times as long as measured: of a processor without instructions for bfloat16; docs/experiments/time-of-using.md
 
 // What a preset takes here, or took where it was measured; null if neither is known.
 const secondsOf = (preset) => preset.expected_seconds ?? preset.two_core_seconds;
