@@ -1,7 +1,7 @@
 """∂f/∂w of a layer (eq. 21): what the filters saw, correlated with the layer's coefficients.
 
-oneDNN has a pass for it. On processors without AVX-512 that is slow in float32 (core/engine/README.md): there it is
-computed here, as products of matrices.
+oneDNN has a pass for it. On processors that know AVX2 and not AVX-512 that is slow in float32 (core/engine/README.md):
+there it is computed here, as products of matrices.
 """
 
 import functools
@@ -17,7 +17,7 @@ def layer_gradient(below: Tensor, coefficients: Tensor, weight: Tensor, stride: 
 
     below: what the filters saw (N, C, H, W). coefficients: of the layer's units (N, F, H', W').
     """
-    if has_slow_onednn(below) and stride == 1:
+    if prefers_matrix_products(below) and stride == 1:
         kernel = (weight.shape[2], weight.shape[3])
         return by_matrix_products(below, coefficients, kernel), coefficients.sum(dim=(0, 2, 3))
     settings, bias_sizes = ([stride] * 2, [0, 0], [1, 1], False, [0, 0], 1), [len(weight)]
@@ -27,9 +27,9 @@ def layer_gradient(below: Tensor, coefficients: Tensor, weight: Tensor, stride: 
     return of_filters, of_biases
 
 
-def has_slow_onednn(below: Tensor) -> bool:
-    """Return True if this processor has only oneDNN's slow pass for the gradient of filters that saw `below`."""
-    return not below.is_cuda and below.dtype is torch.float32 and not _has_avx512()
+def prefers_matrix_products(below: Tensor) -> bool:
+    """Return True if oneDNN's pass is slow here for maps of this dtype, on this device."""
+    return not below.is_cuda and below.dtype is torch.float32 and _has_avx2_alone()
 
 
 def by_matrix_products(below: Tensor, coefficients: Tensor, kernel: tuple[int, int]) -> Tensor:
@@ -56,5 +56,6 @@ def by_matrix_products(below: Tensor, coefficients: Tensor, kernel: tuple[int, i
 
 
 @functools.cache
-def _has_avx512() -> bool:
-    return bool(torch.cpu.get_capabilities().get("avx512_f"))
+def _has_avx2_alone() -> bool:
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx2")) and not found.get("avx512_f")

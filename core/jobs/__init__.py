@@ -15,5 +15,6 @@ keep       retention.py   jobs that ended long ago are deleted, with their files
        ▲                 │                    │
        └──── release ────┘◀───── resume ──────┘ (to queued)
 
-results.py has what running.py and outcomes.py write of artifacts and models; counts.py counts jobs for the metrics.
+results.py has what running.py and outcomes.py write of artifacts and models; counts.py counts jobs for the metrics;
+durations.py has how long training jobs took.
 """

@@ -8,10 +8,12 @@ iterations. `core.recipe.recovery` then returns to an earlier state with a small
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from core.engine import ScoreGradient
 from core.pictures.images import rms
+from core.theory.model import GenerativeConvNet
 
 EXPLODED_STD_RATIO = 3.0  # times the pictures' spread; chains beyond it never come back
 WIDE_STD_RATIO = 1.6  # pictures with few large shapes reach it for a while
@@ -34,6 +36,8 @@ class Health:
     active_share: share of active units per layer, on the chains; data_active_share: on the pictures.
     score_difference: mean of f(pictures) - f(chains), per position of the top map. relative_score_difference: the same
     over |f(pictures)| + |f(chains)|, -1 to 1.
+    weights_are_finite: whether all weights and biases are finite numbers. A filter of others may be silent, so that no
+    score tells.
     shown_std: like chain_std, of the denoised pictures that are shown; None if not measured. Chains can look well while
     σ²B, the mean of their piece, oscillates about them.
     reconstruction_std: root mean square of I - σ²B(I) over some pictures, grey levels (eq. 23); None if not measured.
@@ -47,10 +51,13 @@ class Health:
     shown_std: float | None = None
     reconstruction_std: float | None = None
     relative_score_difference: float = 0.0
+    weights_are_finite: bool = True
 
 
-def measure_health(chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient) -> Health:
-    """Measure the chains (N, C, H, W), and the net's response to them and to the pictures."""
+def measure_health(
+    net: GenerativeConvNet, chains: Tensor, data_std: float, synthesized: ScoreGradient, real: ScoreGradient
+) -> Health:
+    """Measure the weights, the chains (N, C, H, W), and the net's response to them and to the pictures."""
     difference, size = real.score - synthesized.score, abs(real.score) + abs(synthesized.score)
     return Health(
         chain_std=rms(chains),
@@ -59,6 +66,7 @@ def measure_health(chains: Tensor, data_std: float, synthesized: ScoreGradient, 
         data_active_share=real.active_share,
         score_difference=difference,
         relative_score_difference=difference / size if size else 0.0,
+        weights_are_finite=bool(torch.stack([one.detach().sum() for one in net.parameters()]).isfinite().all()),
     )
 
 
@@ -92,6 +100,8 @@ def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: b
         )
     if not abs(health.score_difference) < float("inf"):
         return "the scores are no longer finite numbers"
+    if not health.weights_are_finite:
+        return "the weights are no longer finite numbers"
     for index, (chains, data) in enumerate(zip(health.active_share, health.data_active_share, strict=True), start=1):
         if max(chains, data) < DEAD_ACTIVE_SHARE:
             return f"layer {index} died: none of its units is active any more, so nothing can be learned"

@@ -1,4 +1,4 @@
-"""How long learning takes: as long as its preset took where it was measured, and as jobs have taken on this service.
+"""How long learning takes: as long as its preset took where it was measured, or as its jobs have taken on this service.
 
 Without torch, because the API says it. The studio's form estimates with the same formula
 (api/web/studio/data/estimate.js).
@@ -45,11 +45,12 @@ def learning_seconds(preset: str, params: LearningParams) -> float | None:
 def expected_seconds(preset: str, finished: Sequence[FinishedTraining]) -> float | None:
     """Return the seconds of a job of a preset on the service whose training jobs, newest first, took what they took.
 
-    By the latest jobs of the preset, or else of any; None if none tells, or if the preset was not measured.
+    By the latest jobs of the preset itself, because a machine is not slower at all of them alike; None if none tells,
+    or if the preset was not measured.
     """
     measured = TWO_CORE_SECONDS.get(preset)
-    telling = [one for one in finished if (learning_seconds(one.preset, one.params) or 0) >= MIN_SECONDS]
-    telling = [one for one in telling if one.preset == preset] or telling
+    own = [one for one in finished if one.preset == preset]
+    telling = [one for one in own if (learning_seconds(one.preset, one.params) or 0) >= MIN_SECONDS]
     if measured is None or not telling:
         return None
     return FIXED_SECONDS + (measured - FIXED_SECONDS) * median(_times_longer(one) for one in telling[:LATEST])

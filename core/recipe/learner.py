@@ -288,7 +288,7 @@ class Learner:
     def _health(self, gradient: LikelihoodGradient) -> Health:
         with serial_if_small(self.state.chains):
             std = self.stage_pictures.std
-            return measure_health(self.state.chains, std, gradient.synthesized, gradient.observed)
+            return measure_health(self.state.net, self.state.chains, std, gradient.synthesized, gradient.observed)
 
     def _with_reconstruction(self, health: Health) -> Health:
         """Return health with `reconstruction_std` of all examples in contrastive divergence, which lowers it (Prop. 3).

@@ -13,6 +13,8 @@ from core.schemas.fields import DEFAULT_STEPS
 from core.schemas.inpainting import SEAM_STEPS
 from core.schemas.sampling import CANVAS_STEPS
 from core.schemas.stages import MAX_WHOLE_SIZE
+from core.schemas.thumbnails import LONGEST_SIDE
+from worker.picture_warnings import FEW_OF_OBJECT
 
 DATA = Path(web.__file__).parent / "studio" / "data"
 
@@ -29,6 +31,8 @@ DATA = Path(web.__file__).parent / "studio" / "data"
         ("estimate.js", "SMALL_OBJECT_COST", expected_time.SMALL_OBJECT_COST),
         ("estimate.js", "CANVAS_COST", expected_time.CANVAS_COST),
         ("estimate.js", "MAX_CANVAS", MAX_WHOLE_SIZE),
+        ("pictures.js", "THUMBNAIL_SIDE", LONGEST_SIDE),
+        ("draft.js", "FEW_OF_OBJECT", FEW_OF_OBJECT),
     ],
 )
 def test_a_number_of_the_studio_is_that_of_python(file: str, name: str, value: float) -> None:

@@ -86,13 +86,14 @@ def test_the_basis_in_bands_is_that_of_the_whole_picture_to_the_bit(boundary, dt
         for count in (1, 2):
             blocks = layout.to_blocks(torch.randn(count, 3, *size, generator=seeded(4)))
             extended = layout.extend(blocks, dtype)
-            found = []
-            for number in (1, 2, 8):
-                torch.set_num_threads(number)
-                several += len(net._band_edges(extended.shape[2])) > 2
-                found.append(net.chunk_basis(blocks, layout))
-            assert all(torch.equal(one, found[0]) for one in found[1:])
-            assert found[0].any()
+            for either in (net, net.with_packed_weights(layout, count)):
+                found = []
+                for number in (1, 2, 8):
+                    torch.set_num_threads(number)
+                    several += len(either._band_edges(extended.shape[2])) > 2
+                    found.append(either.chunk_basis(blocks, layout))
+                assert all(torch.equal(one, found[0]) for one in found[1:])
+                assert found[0].any()
     assert several
 
 

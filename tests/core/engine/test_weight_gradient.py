@@ -7,7 +7,7 @@ from nets import seeded
 from torch.nn import functional
 
 from core.engine import weight_gradient
-from core.engine.weight_gradient import by_matrix_products, has_slow_onednn, layer_gradient
+from core.engine.weight_gradient import by_matrix_products, layer_gradient, prefers_matrix_products
 
 SIZES = {
     "one picture": (1, 27, 96, (3, 3), (20, 23)),
@@ -43,10 +43,10 @@ def test_eq21_matrix_products_are_the_gradient_of_the_filters(name, band_bytes, 
         assert relative(found, expected) <= 1e-14
 
 
-@pytest.mark.parametrize("has_avx512", [False, True])
+@pytest.mark.parametrize("has_avx2_alone", [False, True])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_gradients_of_filters_and_biases_are_the_same_on_every_processor(has_avx512, stride, monkeypatch):
-    monkeypatch.setattr(weight_gradient, "_has_avx512", lambda: has_avx512)
+def test_gradients_of_filters_and_biases_are_the_same_on_every_processor(has_avx2_alone, stride, monkeypatch):
+    monkeypatch.setattr(weight_gradient, "_has_avx2_alone", lambda: has_avx2_alone)
     generator = seeded(2)
     below = torch.randn(2, 6, 11, 13, generator=generator)
     weight = torch.randn(5, 6, 3, 3, generator=generator, requires_grad=True)
@@ -59,10 +59,10 @@ def test_gradients_of_filters_and_biases_are_the_same_on_every_processor(has_avx
     assert relative(of_biases, bias.grad) <= 1e-5
 
 
-def test_only_single_precision_without_avx512_is_computed_as_matrix_products(monkeypatch):
+def test_only_single_precision_with_avx2_alone_is_computed_as_matrix_products(monkeypatch):
     below = torch.zeros(1, 1, 2, 2)
-    for has_avx512 in (False, True):
-        monkeypatch.setattr(weight_gradient, "_has_avx512", lambda known=has_avx512: known)
-        assert has_slow_onednn(below) is not has_avx512
-        assert not has_slow_onednn(below.double())
-        assert not has_slow_onednn(below.bfloat16())
+    for has_avx2_alone in (False, True):
+        monkeypatch.setattr(weight_gradient, "_has_avx2_alone", lambda known=has_avx2_alone: known)
+        assert prefers_matrix_products(below) is has_avx2_alone
+        assert not prefers_matrix_products(below.double())
+        assert not prefers_matrix_products(below.bfloat16())

@@ -14,7 +14,7 @@ def _learned(database: Database, seconds: float, done: int = 400, **values: Any)
     """Add a job of `quick` that has taken so long."""
     lease = rows.claimed(database)
     outcomes.succeed(database, lease, [], rows.DONE.model_copy(update={"iteration": done}))
-    rows.alter(database, lease.job_id, started_at=1000.0, finished_at=1000.0 + seconds, **values)
+    rows.alter(database, lease.job_id, **{"started_at": 1000.0, "finished_at": 1000.0 + seconds, **values})
     return lease.job_id
 
 
@@ -27,6 +27,9 @@ def test_the_latest_jobs_that_did_all_their_iterations_at_once_tell_how_long_the
     _learned(database, 3.0, status=JobStatus.FAILED)
     _learned(database, 4.0, preset=None)
     _learned(database, 5.0, params={**rows.PARAMS, "of_another_version": 1})
+    _learned(database, 6.0, params={**rows.PARAMS, "stop_when_steady": True})
+    _learned(database, 7.0, progress={})
+    _learned(database, 8.0, started_at=None)
     rows.claimed(database)
     found = finished_trainings(database)
     assert [(one.preset, one.seconds) for one in found] == [("quick", 40.0), ("quick", 30.0)]

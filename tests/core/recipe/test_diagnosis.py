@@ -1,7 +1,9 @@
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
+from nets import random_net
 
 from core.engine import ScoreGradient
 from core.recipe.diagnosis import (
@@ -18,16 +20,18 @@ from core.recipe.diagnosis import (
     measure_health,
     overshoot,
 )
+from core.theory.model import Architecture, ConvLayer
 
 GOOD = Health(20.0, 20.0, (0.3, 0.4), (0.3, 0.4), 0.5)
 WIDE = replace(GOOD, chain_std=20 * (WIDE_STD_RATIO + EXPLODED_STD_RATIO) / 2)
 NAN, INFINITY = float("nan"), float("inf")
+NET = random_net(Architecture((ConvLayer(3, 3), ConvLayer(2, 3)), channels=1, reference_std=1.0), seed=1)
 
 
 def test_health_is_measured_on_the_chains_and_the_nets_response_to_them():
     chains = torch.tensor([3.0, -4.0]).view(1, 1, 1, 2)
     synthesized, real = ScoreGradient(2.0, (), (0.5, 0.0)), ScoreGradient(1.5, (), (0.0, 0.5))
-    health = measure_health(chains, 7.0, synthesized, real)
+    health = measure_health(NET, chains, 7.0, synthesized, real)
     assert health.chain_std == pytest.approx(12.5**0.5)
     assert (health.data_std, health.score_difference) == (7.0, -0.5)
     assert health.relative_score_difference == pytest.approx(-0.5 / 3.5)
@@ -127,6 +131,20 @@ def test_an_objects_one_unit_has_to_fire():
     assert find_warnings(health) != []
 
 
+@pytest.mark.parametrize("number", [NAN, INFINITY, -INFINITY])
+@pytest.mark.parametrize("index", range(4))
+def test_learning_failed_if_a_weight_or_a_bias_is_no_longer_a_finite_number(index, number):
+    """Also if the filter that it belongs to is silent since then, and all scores are finite."""
+    net = copy.deepcopy(NET)
+    finite = ScoreGradient(1.0, (), (0.3, 0.3))
+    chains = torch.ones(1, 1, 2, 2)
+    assert diagnose(measure_health(net, chains, 1.0, finite, finite), reference_std=1.0) is None
+    with torch.no_grad():
+        list(net.parameters())[index].view(-1)[0] = number
+    found = diagnose(measure_health(net, chains, 1.0, finite, finite), reference_std=1.0)
+    assert found == "the weights are no longer finite numbers"
+
+
 @pytest.mark.parametrize(
     ("chain_std", "difference", "found"),
     [(26.0, 0.3, 0.3), (26.0, -0.3, 0.0), (24.0, 0.3, 0.0), (24.0, -0.3, 0.0), (25.0, 0.3, 0.0)],
@@ -138,7 +156,7 @@ def test_chains_overshoot_if_they_are_wider_than_pictures_under_noise_and_f_is_s
 
 def test_pictures_and_chains_without_a_score_do_not_overshoot():
     silent = ScoreGradient(0.0, (), (0.0,))
-    assert measure_health(torch.ones(1, 1, 2, 2), 0.5, silent, silent).relative_score_difference == 0
+    assert measure_health(NET, torch.ones(1, 1, 2, 2), 0.5, silent, silent).relative_score_difference == 0
 
 
 def test_chains_have_a_normal_spread_below_the_bound():

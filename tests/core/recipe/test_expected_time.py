@@ -35,8 +35,8 @@ def test_of_what_was_not_measured_nothing_is_expected() -> None:
     assert expected_seconds("photo", [FinishedTraining("object", PRESETS["object"], 100.0)]) is None
 
 
-def test_a_preset_is_expected_to_take_what_its_own_latest_jobs_took_or_else_those_of_others() -> None:
-    def took(times: float, preset: str = "quick") -> FinishedTraining:
+def test_a_preset_is_expected_to_take_what_its_own_latest_jobs_took() -> None:
+    def took(times: float, preset: str = "photo") -> FinishedTraining:
         measured = TWO_CORE_SECONDS[preset] - FIXED_SECONDS
         return FinishedTraining(preset, PRESETS[preset], FIXED_SECONDS + times * measured)
 
@@ -48,9 +48,11 @@ def test_a_preset_is_expected_to_take_what_its_own_latest_jobs_took_or_else_thos
     assert times(took(3)) == pytest.approx(3)
     assert times(took(3), took(4), took(50)) == pytest.approx(4)
     assert times(*[took(3)] * 5, *[took(9)] * 9) == pytest.approx(3), "older ones do not count"
-    assert times(took(3), took(3), took(2, "photo")) == pytest.approx(2)
+    assert times(took(3, "quick"), took(2)) == pytest.approx(2), "others do not tell"
     assert times(took(10_000)) == pytest.approx(50), "one that was suspended"
     assert times(took(0.0)) == pytest.approx(1 / 50)
-    short = FinishedTraining("quick", QUICK.model_copy(update={"iterations": 4}), 60.0)
+    few = {"coarse_iterations": 4, "iterations": 4, "canvas_iterations": 4}
+    short = FinishedTraining("photo", PRESETS["photo"].model_copy(update=few), 60.0)
     assert times(short, took(3)) == pytest.approx(3)
     assert expected_seconds("photo", [short]) is None
+    assert expected_seconds("photo", [took(3, "quick")]) is None

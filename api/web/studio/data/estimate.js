@@ -1,5 +1,5 @@
-// How long a job takes: learning with other settings than a preset's, from the time that the preset takes on this service, or
-// was measured to take; other jobs from what learning their model took. As in core/recipe/expected_time.py.
+// How long a job takes: learning with other settings than a preset's, from the time that its jobs took on this service, or that
+// it was measured to take; other jobs from what learning their model took. As in core/recipe/expected_time.py.
 
 const FIXED_SECONDS = 2; // of a job, whatever it learns: to begin, and to draw and store its results
 const GRADIENT_STEPS = 1.5; // Langevin steps that cost as much as the gradient of one picture
@@ -9,7 +9,7 @@ const MAX_CANVAS = 1024; // pixels along each side
 const SMALL_OBJECT_COST = 0.6; // of an object's coarse level, relative to its full size: maps are as large, and the first filters smaller
 const CANVAS_COST = 0.5; // of a pixel of a canvas, relative to one of a window: large ones waste less time
 
-const SLOW = 5; // times as long as measured: of a processor without instructions for bfloat16; docs/experiments/time-of-using.md
+const SLOW = 7; // times as long as measured: of a processor without instructions for bfloat16; docs/experiments/time-of-using.md
 
 // What a preset takes here, or took where it was measured; null if neither is known.
 const secondsOf = (preset) => preset.expected_seconds ?? preset.two_core_seconds;

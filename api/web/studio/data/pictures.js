@@ -89,7 +89,8 @@ const MOST_COMPARED = 100; // pictures: more would take seconds to read
 const THUMBNAIL_SIDE = 384; // pixels, the longer one; as LONGEST_SIDE in core/schemas/thumbnails.py
 
 // Which of several pictures of the user one at an address is nearest to: by the root mean square of the differences of
-// their pixels, at the size at which the model saw them.
+// their pixels, at the size at which the model saw them. Of the first MOST_COMPARED, and of those that can be read; the first
+// if none can.
 export async function nearestOf(src, images, [width, height]) {
   const pixels = (source) => {
     const canvas = document.createElement("canvas");
@@ -97,10 +98,11 @@ export async function nearestOf(src, images, [width, height]) {
     return canvas.getContext("2d").getImageData(0, 0, width, height).data;
   };
   const made = pixels(await loaded(src));
-  const distances = await Promise.all(images.slice(0, MOST_COMPARED).map(async (image) => {
+  const measured = await Promise.allSettled(images.slice(0, MOST_COMPARED).map(async (image) => {
     const small = (THUMBNAIL_SIDE * Math.min(image.width, image.height)) / Math.max(image.width, image.height) >= Math.max(width, height);
     return distance(made, pixels(await loaded(small ? image.thumbnail_url : image.url)));
   }));
+  const distances = measured.map(({ value }) => value ?? Infinity);
   return images[distances.indexOf(Math.min(...distances))];
 }
 

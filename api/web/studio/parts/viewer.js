@@ -103,7 +103,7 @@ function Compared({ originals, picture, size, ...others }) {
   const original = chosen.value ?? nearest;
   if (!original) return html`<p class="hint" role="status">${originals.length > 1 ? "Looking for the nearest of your pictures" : "Reading your picture"}</p>`;
   return html`
-    <${Held} key=${original.url} picture=${picture} original=${original} size=${size} ...${others} />
+    <${Comparison} key=${original.url} picture=${picture} original=${original} size=${size} ...${others} />
     ${originals.length > 1 && html`
       <label class="compared-with">Compared with
         <select value=${originals.indexOf(original)} onChange=${(event) => { chosen.value = originals[event.target.value]; }}>
@@ -129,7 +129,7 @@ function useNearest(src, originals, size) {
 }
 
 // A picture and the photograph that belongs to it, at the size at which the model saw it, pixel for pixel.
-function Held({ picture, name, original, size, mode, zoom }) {
+function Comparison({ picture, name, original, size, mode, zoom }) {
   const photo = useSeen(original, size);
   if (!photo) return html`<p class="hint" role="status">Reading your picture</p>`;
   const frame = [Math.max(picture.width, photo.width), Math.max(picture.height, photo.height)];
