@@ -44,6 +44,10 @@ class Studio:
     def url(self) -> str:
         return str(self.service.http.base_url)
 
+    def choose(self, name: str, content: bytes, media_type: str = "image/png") -> None:
+        """Choose a picture on the form that is open."""
+        self.page.set_input_files("input[name=images]", {"name": name, "mimeType": media_type, "buffer": content})
+
     def open(self, *parts: str) -> None:
         """Open a view by its address, as a new visitor."""
         self._leave()

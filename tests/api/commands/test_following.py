@@ -11,7 +11,7 @@ from rich.console import Console
 from api.commands import following
 from core.schemas.jobs import JobKind, JobStatus, Progress
 
-# The same jobs as the studio's test has (tests/api/web/test_studio_making.py), and one that is no training.
+# The same jobs as the studio's test has (tests/api/web/test_studio_watching.py), and one that is no training.
 PHOTO = {"iterations": 7, "coarse_iterations": 5, "canvas_iterations": 3}
 
 
