@@ -1,6 +1,8 @@
 """Maps exceptions, including those of core/, to responses in the form application/problem+json (RFC 9457)."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +14,12 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
+from core.schemas.classification import ClassifyParams
+from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind
+from core.schemas.learning import LearningParams
+from core.schemas.reconstruction import ReconstructParams
+from core.schemas.sampling import SampleParams
 from core.storage.blobs import BlobMissing
 from core.storage.database import UnknownCommit
 from core.storage.errors import Conflict, LimitReached, NotFound
@@ -22,6 +29,13 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
 CLOSE_CONNECTION = {"Connection": "close"}
 LOCATIONS = ("body", "query", "path", "header")
+PARAMETERS: dict[str, Iterable[str]] = {  # by the kind of a job
+    JobKind.TRAIN: LearningParams.model_fields,
+    JobKind.SAMPLE: SampleParams.model_fields,
+    JobKind.RECONSTRUCT: ReconstructParams.model_fields,
+    JobKind.INPAINT: InpaintParams.model_fields,
+    JobKind.CLASSIFY: ClassifyParams.model_fields,
+}
 
 log = structlog.get_logger()
 
@@ -86,13 +100,20 @@ def field_name(location: Sequence[int | str]) -> str:
     return name
 
 
-def field_errors(errors: Sequence[Any], prefix: Sequence[int | str] = ()) -> list[dict[str, Any]]:
-    """Convert pydantic's errors to our form: the field (below `prefix`) and the message."""
+def field_errors(
+    errors: Sequence[Any], prefix: Sequence[int | str] = (), parameters: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """Convert pydantic's errors to our form: the field (below `prefix`) and the message.
+
+    parameters: names, the nearest of which is suggested in place of an unknown one.
+    """
     located = [((*prefix, *_location(error)), error) for error in errors if not _follows_from_another(error, errors)]
-    return [{"field": field_name(location), "message": _message(location, error)} for location, error in located]
+    return [
+        {"field": field_name(location), "message": _message(location, error, parameters)} for location, error in located
+    ]
 
 
-def _message(location: Sequence[int | str], error: Any) -> str:
+def _message(location: Sequence[int | str], error: Any, parameters: Iterable[str]) -> str:
     """Return pydantic's message, or one of our own where pydantic speaks of its own types."""
     context = error.get("ctx", {})
     match error["type"]:
@@ -100,8 +121,15 @@ def _message(location: Sequence[int | str], error: Any) -> str:
             return "is missing"
         case "extra_forbidden" if location == ("name",):
             return "does not belong here; a training job names its model by model_name"
+        case "extra_forbidden" if "params" in location[:-1]:
+            similar = get_close_matches(str(location[-1]), parameters, n=1)
+            return f"is not a parameter; did you mean {similar[0]}?" if similar else "is not a parameter"
         case "extra_forbidden":
-            return "is not a parameter" if "params" in location[:-1] else "does not belong here"
+            return "does not belong here"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:g}"
+        case "less_than_equal":
+            return f"must be at most {context['le']:g}"
         case "too_short":
             return f"must have at least {counted(context['min_length'], 'item')}"
         case "too_long":
@@ -112,7 +140,7 @@ def _message(location: Sequence[int | str], error: Any) -> str:
             return f"must be one of {', '.join(JobKind)}"
         case "model_type" | "model_attributes_type":
             return "must be a JSON object"
-    return str(error["msg"]).removeprefix("Value error, ")
+    return re.sub("^Input should ", "must ", str(error["msg"]).removeprefix("Value error, "))
 
 
 def counted(count: int, noun: str) -> str:
@@ -148,7 +176,9 @@ def _request_errors(error: RequestValidationError) -> list[dict[str, Any]]:
         else {**found, "loc": found["loc"][:1]}
         for found in error.errors()
     ]
-    return [{**found, "field": found["field"] or "body"} for found in field_errors(located)]
+    kinds = [str(found["loc"][1]) for found in error.errors() if len(found["loc"]) > 1]
+    parameters = next((PARAMETERS[kind] for kind in kinds if kind in PARAMETERS), ())
+    return [{**found, "field": found["field"] or "body"} for found in field_errors(located, parameters=parameters)]
 
 
 def _without_kind(location: Sequence[int | str]) -> Sequence[int | str]:

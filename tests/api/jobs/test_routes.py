@@ -171,6 +171,27 @@ def test_an_invalid_body_is_refused(api: Api, body: object, field: str) -> None:
         ({"kind": "sample", "model_id": "m", "params": []}, "params: must be a JSON object"),
         ({"kind": "classify", "model_ids": ["m"], "dataset_id": "d"}, "model_ids: must have at least 2 items"),
         ({"kind": "train", "dataset_id": "d", "params": {"layers": []}}, "params.layers: must have at least 1 item"),
+        (
+            {"kind": "train", "dataset_id": "d", "params": {"iteration": 9}},
+            "params.iteration: is not a parameter; did you mean iterations?",
+        ),
+        (
+            {"kind": "sample", "model_id": "m", "params": {"tilable": 1}},
+            "params.tilable: is not a parameter; did you mean tileable?",
+        ),
+        ({"kind": "train", "dataset_id": "d", "params": {"iterations": 0}}, "params.iterations: must be at least 1"),
+        (
+            {"kind": "train", "dataset_id": "d", "params": {"num_chains": 5000}},
+            "params.num_chains: must be at most 256",
+        ),
+        (
+            {"kind": "train", "dataset_id": "d", "params": {"iterations": "many"}},
+            "params.iterations: must be a valid integer, unable to parse string as an integer",
+        ),
+        (
+            {"kind": "train", "dataset_id": "d", "params": {"top": "round"}},
+            "params.top: must be 'convolutional', 'object' or 'category'",
+        ),
         ([], "body: must be a JSON object"),
     ],
 )
