@@ -99,6 +99,8 @@ def _load_category(
             )
         )
         assert kept is not None
+    else:
+        progress.skip()
     progress.report(index + 1, index + 1, params.all_steps)
     category = CategoryModel(model.net, model.levels, kept.value, boundary_of_pictures(model.params.boundary))
     return _Category(model_id, category, kept, _own_pictures(model), model.params, len(model.levels.mean))
