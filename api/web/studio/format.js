@@ -1,12 +1,14 @@
 // Numbers, times and names in words.
 
-const PLURAL = { s: 90, min: 90 * 60 };
+const PLURAL = { s: 90, min: 90 * 60, h: 48 * 3600 };
+const DAY = 24 * 3600;
 
 export function duration(seconds) {
   if (seconds < 1) return "less than 1 s";
   if (seconds < PLURAL.s) return `${Math.round(seconds)} s`;
   if (seconds < PLURAL.min) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds <= PLURAL.h) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Math.round(seconds / DAY).toLocaleString("en")} days`;
 }
 
 // From the one to the other; one duration if they read alike.

@@ -1,15 +1,16 @@
 // What is filled in on Make, kept for this tab over a reload: settings, the ids of what is stored, and what was painted.
-// Files that are not on the service yet are not kept; the page says so. It belongs to the key that was signed in.
+// Of files that are not on the service yet only the examples are read again; the page says so. It belongs to the key that was
+// signed in.
 
 import { ifThere, locked, patiently } from "./api.js";
 import { take } from "./parts/inpainting.js";
 import { Mask } from "./parts/mask.js";
-import { say } from "./parts/notices.js";
 import { effect } from "./ui.js";
 import { route } from "./router.js";
 import { key } from "./session.js";
 import * as draft from "./data/draft.js";
 import { datasetOf } from "./data/datasets.js";
+import { exampleFiles, isExample } from "./data/examples.js";
 import { modelOf, models } from "./data/models.js";
 import { loaded } from "./data/pictures.js";
 import * as steering from "./data/steering.js";
@@ -34,8 +35,8 @@ export async function startKeeping() {
   await known(() => key.value !== undefined);
   if (kept && kept.key !== keyId()) draft.beginAnew();
   else if (kept) {
-    await Promise.all([restoreDataset, restoreSteering, restoreHole].map((restore) => patiently(() => restore(kept)).catch(() => {})));
-    if (kept.unsent && !draft.pictureCount.peek()) say(`A reload keeps no pictures that were not sent yet: choose the ${kept.unsent === 1 ? "one" : kept.unsent} again.`, "noted");
+    await Promise.all([restoreDataset, restoreExamples, restoreSteering, restoreHole].map((restore) => patiently(() => restore(kept)).catch(() => {})));
+    draft.lostPictures.value = kept.unsent + (draft.pictureCount.peek() ? 0 : kept.examples.length);
   }
   effect(() => {
     if (locked.value) return;
@@ -63,6 +64,8 @@ const keyId = () => key.peek()?.id ?? null;
 
 function state() {
   const hole = draft.hole.value;
+  const unsent = draft.storedFiles.value ? [] : draft.files.value;
+  const examples = unsent.filter(isExampleAsItIs);
   return {
     version: VERSION,
     key: keyId(),
@@ -72,12 +75,15 @@ function state() {
     models: draft.modelIds.value,
     changes: draft.changes.value,
     dataset: (draft.dataset.value ?? draft.storedFiles.value)?.id ?? null,
-    unsent: draft.storedFiles.value ? 0 : draft.files.value.length,
+    examples: examples.map(({ file }) => file.name),
+    unsent: unsent.length - examples.length + draft.lostPictures.value,
     pictures: Object.fromEntries(Object.entries(steering.pictures.value).filter(([, one]) => one.datasetId).map(([slot, { datasetId, strength }]) => [slot, { datasetId, strength }])),
     blend: steering.blend.value.filter(isKept).map(({ mask, ...one }) => ({ ...one, mask: mask && keptMask(mask) })),
     hole: hole?.url ? { modelId: hole.modelId, url: hole.url, name: hole.name, painted: hole.mask.address } : null,
   };
 }
+
+const isExampleAsItIs = ({ file, fitted, left }) => isExample(file) && !fitted && !left;
 
 // A model is not kept without its mask: it would be drawn everywhere.
 const isKept = ({ mask }) => !mask || mask.paint || mask.datasetId;
@@ -86,6 +92,11 @@ const keptMask = ({ name, datasetId, paint }) => (paint ? { name, datasetId, pai
 async function restoreDataset({ dataset }) {
   const set = dataset && (await ifThere(datasetOf(dataset)));
   if (set && !draft.pictureCount.peek()) draft.dataset.value = set;
+}
+
+async function restoreExamples({ examples }) {
+  const files = await exampleFiles({ files: examples });
+  if (files.length && !draft.pictureCount.peek()) await draft.addFiles(files);
 }
 
 async function restoreSteering({ pictures, blend }) {

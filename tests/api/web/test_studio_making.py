@@ -24,10 +24,7 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
         studio.page.get_by_label(name, exact=True).fill(value)
     studio.page.get_by_label("orientations", exact=True).select_option("at any angle")
     studio.page.get_by_label("name of the model").fill(" Cobbles ")
-    studio.reload()  # which keeps what is filled in, but for files that were not sent
-    studio.page.wait_for_selector(".notice:has-text('not sent yet: choose the one again')")
-    studio.page.click(".notice button")
-    studio.page.click(".tile:has-text('Cobbles')")
+    studio.reload()  # which keeps what is filled in, and reads examples again
     studio.page.click("button:text-is('Paint over what is not to be learned')")
     studio.page.click(".brush canvas", position={"x": 8, "y": 8})
     studio.page.wait_for_selector("figcaption:has-text('what is painted over or transparent is left out')")
@@ -53,6 +50,29 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
     studio.page.get_by_label("Moment of learning").fill("0")
     studio.page.wait_for_selector(".stage img[src*='/previews/1'][alt='The chains at step 1']")
     studio.page.wait_for_function("() => document.querySelector('.results img')?.naturalWidth === 48")
+    studio.go("make", "object")
+    studio.page.wait_for_selector("h2:text-is('Object')")
+    assert studio.page.get_by_label("name of the model").input_value() == "", "the name was this model's"
+
+
+def test_that_a_reload_keeps_no_files_is_said_on_the_form_until_it_is_left(studio: Studio) -> None:
+    page, said = studio.page, "p:has-text('not sent yet: choose the one again')"
+    studio.open("make", "texture")
+    studio.choose("stripes.png", pictures.stripes())
+    page.wait_for_selector(".chosen")
+    studio.go("jobs")
+    page.wait_for_selector("h1:text-is('Jobs')")
+    for _ in range(2):
+        studio.reload()
+        page.wait_for_selector("h1:text-is('Jobs')")
+        assert page.locator(".notice").count() == 0
+    studio.go("make", "texture")
+    page.wait_for_selector(f".pictures-input {said}")
+    studio.go("jobs")
+    page.wait_for_selector("h1:text-is('Jobs')")
+    studio.go("make", "texture")
+    page.wait_for_selector(".drop")
+    assert page.locator(said).count() == 0
 
 
 def test_a_picture_is_shown_as_the_model_sees_it(studio: Studio) -> None:
@@ -220,8 +240,10 @@ def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     studio.page.set_input_files("input[name=images]", [*whole, broken])  # type: ignore[arg-type]
     studio.page.wait_for_selector("p:has-text('and 1 more')")
     studio.page.click("button:text-is('Learn')")
-    studio.page.click(".chosen .strip .tile.wrong[aria-label='broken.png']")
+    studio.page.wait_for_selector(".chosen .strip .tile.wrong[aria-label='broken.png'][aria-pressed=true]")
     studio.page.wait_for_selector(".unseen.wrong")
+    until(lambda: 0 <= studio.page.locator(".unseen.wrong").evaluate("(one) => one.getBoundingClientRect().top") < 450)
+    studio.page.wait_for_selector(".start :text-is('Remove broken.png, or choose others: the service refused it.')")
     assert studio.page.inner_text(".notice.failed").startswith("broken.png: ")
     studio.page.click("text=Choose others")
     studio.page.wait_for_selector(".drop")
@@ -275,8 +297,10 @@ def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> N
     studio.page.get_by_label("image size", exact=True).fill("192")
     studio.page.wait_for_selector(".start .hint:text-matches('^about [0-9]')")
     assert studio.page.inner_text(".start .hint") != usual
-    studio.page.get_by_label("iterations", exact=True).fill("-3")
-    until(lambda: studio.page.inner_text(".start .hint") == "")
+    for number, words in {"-3": "at least 1", "1000000000": "at most 100,000", "2.5": "a whole number"}.items():
+        studio.page.get_by_label("iterations", exact=True).fill(number)
+        studio.page.wait_for_selector(f".field.wrong .hint:text-is('this must be {words}')")
+        studio.page.wait_for_selector(".start .hint:text-is('Correct iterations first.')")
     studio.page.get_by_label("iterations", exact=True).fill("")
     studio.page.get_by_label("image size", exact=True).fill("17")
     studio.page.click("button:text-is('Learn')")
@@ -382,7 +406,10 @@ def test_the_form_has_the_parameters_that_concern_what_is_made(studio: Studio) -
     assert {"patch size", "layers", "boundary", *windows} <= texture
     assert not {"top", "contrastive"} & texture
     chains = {"num chains", "initialization", "keep nearest", "stop when steady"}
+    assert "coarse iterations" not in studio.page.locator(".main-settings .field > label").all_text_contents()
     assert texture - labels("object", "Object") == {"patch size", "random lattice", "canvas iterations"}
+    first = studio.page.locator(".main-settings .fields .field > label").all_text_contents()
+    assert first[:2] == ["iterations", "coarse iterations"], "which both take time"
     assert texture - labels("autoencoder", "Auto-encoder") == {"patch size", *windows, *chains}
     assert texture - labels("dictionary", "Dictionary") == {*windows, *chains}
     studio.page.evaluate(SET, ["num_chains", 3])  # as a job may have had it

@@ -58,7 +58,7 @@ def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learne
     cards[0].locator(".hint:has-text('ago'), .hint:has-text('just now')").wait_for()
     studio.page.evaluate("location.hash = '#/make/texture'")
     studio.page.get_by_label("name of the model").fill("Stripes")
-    studio.page.wait_for_selector("#new-name-about:has-text('Another model has this name')")
+    studio.page.wait_for_selector("#new-name-about:has-text('Another model is called that too')")
 
 
 def test_models_are_called_after_the_pictures_that_they_learned_from(studio: Studio) -> None:
@@ -91,7 +91,10 @@ def test_pictures_are_classified_by_the_models_chosen(studio: Studio, learned: d
     side = learned["params"]["image_size"]
     studio.page.wait_for_selector(f".model-tile.unfit .hint:text-matches('^24 px, but .* has {side} px$')")
     studio.choose("stripes.png", pictures.stripes())
-    studio.page.wait_for_selector(".materials .warnings p:has-text('is found first, which takes most of the time')")
+    for words in ("is found first, which takes most of the time", "with the boundary torus", "at different contrasts"):
+        studio.page.wait_for_selector(f".materials .warnings p:has-text('{words}')")
+    known = studio.page.locator(".materials .warnings p").count()
+    studio.page.wait_for_selector(f".start :text-is('{known} things to know first, said below the models')")
     studio.page.get_by_label("chains", exact=True).fill("2")
     studio.page.get_by_label("temperatures", exact=True).fill("2")
     studio.page.click("button:text-is('Classify')")

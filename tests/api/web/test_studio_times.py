@@ -61,6 +61,27 @@ def test_what_learning_takes_goes_by_the_jobs_of_this_service(studio: Studio) ->
     studio.page.wait_for_selector(".start .hint:text-is('about 41 s')")
 
 
+DURATIONS = """async (all) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  const {duration} = await import(folder + "format.js");
+  return all.map(duration);
+}"""
+
+
+def test_long_times_are_said_in_days(studio: Studio) -> None:
+    studio.open("jobs")
+    hours = [3600.0 * one for one in (2, 48, 49, 36 * 24)]
+    assert studio.page.evaluate(DURATIONS, [0.5, 30, 600, *hours]) == [
+        "less than 1 s",
+        "30 s",
+        "10 min",
+        "2.0 h",
+        "48.0 h",
+        "2 days",
+        "36 days",
+    ]
+
+
 TIMES = """async (job) => {
   const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
   const {learningOf, pixelSteps, usingSeconds} = await import(folder + "data/estimate.js");

@@ -28,12 +28,12 @@ export function doubtsOf(models, params, nameOf) {
   const onTorus = models.filter((one) => one.params.boundary === "torus");
   return [
     side > REACHED_SIDE && `With models of ${side} px it is seldom found how probable each model is: expect to be told which model each picture is most like. Models of ${REACHED_SIDE} px or less may tell more.`,
-    single.length > 0 && `What is known of log Z of ${named(single)} rests on a single chain: “refine” improves it.`,
-    unknown.length > 0 && `log Z of ${named(unknown)} is ${params.refine ? "improved" : "found"} first, which takes most of the time. It is kept for the next classification.`,
-    onTorus.length > 0 && `${named(onTorus)} ${onTorus.length > 1 ? "were" : "was"} learned with the boundary torus, but pictures have edges: padded is more reliable.`,
-    models.some((one) => one.params.contrast !== null) && "The models may have been learned at different contrasts: with an empty contrast they are compared more reliably.",
+    onTorus.length > 0 && `${named(onTorus)} ${onTorus.length > 1 ? "were" : "was"} learned with the boundary torus, as if opposite edges met, but pictures have edges: models learned with padded are more reliable.`,
+    models.some((one) => one.params.contrast !== null) && "The models may have been learned at different contrasts: if “contrast” is left empty when they learn, they are compared more reliably.",
     differ("reference_std") && "The models were learned with different reference std: one value for all is more reliable.",
     differ("even_light") && "The models learned from pictures whose light was evened differently: here no picture is evened.",
+    single.length > 0 && `What is known of log Z of ${named(single)} rests on a single chain: “refine” improves it.`,
+    unknown.length > 0 && `log Z of ${named(unknown)} is ${params.refine ? "improved" : "found"} first, which takes most of the time. It is kept for the next classification.`,
   ].filter(Boolean);
 }
 

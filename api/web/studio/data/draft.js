@@ -43,6 +43,7 @@ export const defaultName = computed(() => {
   const pictures = dataset.value ? datasetName(dataset.value) : pictureNames(files.value.map(({ file }) => file.name));
   return newNameAfter(pictures, unfinished.value.map((job) => job.model_name));
 });
+export const lostPictures = signal(0); // how many a reload has taken from the form, until others are chosen or the form is left
 export const sent = signal(null); // the share of an upload that is sent; null if none runs
 
 export const preset = computed(() => {
@@ -129,6 +130,7 @@ export async function addFiles(list) {
   const added = await Promise.all([...list].map(looked));
   batch(() => {
     dataset.value = null;
+    lostPictures.value = 0;
     problems.value = [];
     files.value = [...files.peek(), ...added];
     if (takesMaps.peek()) roles.value = { ...roles.peek(), ...guessedRoles(added) };
@@ -186,6 +188,7 @@ export function clearPictures() {
     files.value = [];
     roles.value = {};
     dataset.value = null;
+    lostPictures.value = 0;
     problems.value = [];
   });
 }
@@ -205,6 +208,8 @@ export const missing = computed(() => {
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
   const other = wantsPictures.value && !dataset.value && files.value.find(isNoPicture);
   if (other) return `Remove ${other.file.name}, or choose others: it is no picture.`;
+  const refused = wantsPictures.value && !dataset.value && files.value.find(({ file }) => problems.value.some((one) => one.file === file.name));
+  if (refused) return `Remove ${refused.file.name}, or choose others: the service refused it.`;
   if (notNumbers.value.length) return `Write a number at ${notNumbers.value.join(", ")}.`;
   if (isMaterial.value) return "Choose pictures: the maps of a material are learned as a texture, and together.";
   if (toBeTileable.value) return toBeTileable.value;
@@ -288,6 +293,7 @@ export async function start() {
     const steered = kindId.peek() === "sample" ? await steeringParams(modelOf(modelIds.peek()[0]), (made) => notes.push(...notesOf(made))) : {};
     const job = await create(bodyOf(set, steered));
     if (set && set === uploaded.peek()?.set) showStored(set);
+    if (kind.peek().group === "learn") newName.value = "";
     return { job, notes };
   } catch (error) {
     if (error instanceof Refused) {

@@ -15,6 +15,13 @@ export const EXAMPLES = [
   { name: "scenes", title: "Ten scenes", files: numbered("scene", 10), kinds: ["autoencoder", "reconstruct", "dictionary"] },
 ].map((one) => ({ ...one, thumb: new URL(one.files[0], FOLDER).href }));
 
+const read = new WeakSet();
+
 export async function exampleFiles({ files }) {
-  return await Promise.all(files.map(async (name) => new File([await (await fetch(new URL(name, FOLDER))).blob()], name)));
+  const found = await Promise.all(files.map(async (name) => new File([await (await fetch(new URL(name, FOLDER))).blob()], name)));
+  found.forEach((file) => read.add(file));
+  return found;
 }
+
+// Whether a file is an example, which can be read again.
+export const isExample = (file) => read.has(file);

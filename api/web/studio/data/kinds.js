@@ -15,7 +15,7 @@ export const KINDS = [
     title: "Object",
     line: "A dozen aligned pictures of one thing; new ones of its kind.",
     advice: "About ten pictures of one kind of thing, all at the same place, size and direction, on a plain ground.",
-    main: ["iterations", "num_chains", "seed"],
+    main: ["iterations", "coarse_iterations", "num_chains", "seed"],
   },
   {
     id: "autoencoder",

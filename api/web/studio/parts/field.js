@@ -26,13 +26,23 @@ export function isInBounds(given, bounds) {
   return !(given < low || (given === low && !isLowIn) || given > high);
 }
 
+// What is wrong with a number that was set, in words; undefined if nothing is.
+function problemOf(given, bounds) {
+  if (Number.isNaN(given)) return "this is no number";
+  if (isInBounds(given, bounds)) return undefined;
+  const { low, isLowIn, high } = kindOf(bounds);
+  if (given > high) return `this must be at most ${high.toLocaleString("en")}`;
+  if (given < low || (given === low && !isLowIn)) return `this must be ${isLowIn ? "at least" : "more than"} ${low.toLocaleString("en")}`;
+  return "this must be a whole number";
+}
+
 // parameter: {name, description, default, bounds}. given: the value set by the user, undefined for the default.
 // change(value): undefined takes the default again.
 export function Field({ parameter, given, change, error: refusal }) {
   const id = useId();
   const kind = kindOf(parameter.bounds);
   const about = `${id}-about`;
-  const error = Number.isNaN(given) ? NOT_A_NUMBER : refusal;
+  const error = problemOf(given, parameter.bounds) ?? refusal;
   const shared = { id, "aria-describedby": about, "aria-invalid": error ? "true" : null };
   return html`
     <div class="field ${error ? "wrong" : ""}">
@@ -76,8 +86,6 @@ function Input({ kind, parameter, given, change, shared }) {
   if (parameter.name === "layers") return html`<${Layers} layers=${current} change=${change} shared=${shared} />`;
   return html`<output ...${shared}>${inWords(current)}</output>`;
 }
-
-const NOT_A_NUMBER = "this is no number";
 
 // The number in an input; NaN if what was typed is none.
 export const numberIn = ({ value, validity }) => (validity.badInput ? NaN : Number(value));

@@ -1,7 +1,7 @@
 // Where pictures come in: dropped, pasted, chosen, from an earlier set or from the examples.
 
 import { drawCovering, shrunk } from "../canvas.js";
-import { html, useEffect, useMemo, useRef, useSignal, useState } from "../ui.js";
+import { html, scrollToStart, useEffect, useMemo, useRef, useSignal, useState } from "../ui.js";
 import { go } from "../router.js";
 import * as draft from "../data/draft.js";
 import { ROLES } from "../data/roles.js";
@@ -30,8 +30,11 @@ export const ACCEPT = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,imag
 export function PicturesInput({ size, advice, parts = false, side = null }) {
   const any = draft.pictureCount.value > 0;
   useEffect(() => void (side && inBackground(draft.lookThrough)), [side, draft.dataset.value, draft.files.value]);
+  useEffect(() => () => void (draft.lostPictures.value = 0), []);
+  const lost = draft.lostPictures.value;
   return html`
     <div class="pictures-input">
+      ${lost > 0 && !draft.dataset.value && html`<p class="warned" role="status">A reload keeps no pictures that were not sent yet: choose the ${lost === 1 ? "one" : lost} again.</p>`}
       ${!any && html`<p class="lead">${advice}${side ? ` With this model the shorter side must be ${side} pixels.` : ""}</p>`}
       ${any ? html`<${Chosen} size=${size} parts=${parts} side=${side} />` : html`<${DropZone} />`}
       ${!any && html`<${Examples} /><${Earlier} />`}
@@ -92,8 +95,15 @@ function Chosen({ size, parts, side }) {
   const [all, setAll] = useState(false);
   const shown = all || items.slice(SHOWN).some(wrong) ? items : items.slice(0, SHOWN);
   const current = items[Math.min(at, items.length - 1)];
+  const area = useRef(null);
+  const refused = items.findIndex(wrong);
+  useEffect(() => {
+    if (refused < 0) return;
+    setAt(refused);
+    scrollToStart(area.current);
+  }, [draft.problems.value]);
   return html`
-    <div class="chosen">
+    <div class="chosen" ref=${area}>
       ${side && !draft.isMaterial.value ? html`<${Fit} key=${current.id} item=${current} side=${side} />` : html`<${BeforeAndAfter} key=${current.id} item=${current} size=${draft.isMaterial.value ? null : size} parts=${parts} />`}
       <${Enlarged} size=${size} />
       <${Few} />

@@ -9,8 +9,8 @@ import { isFixedSize, isTaken, MIN_SIDE, modelOf, seamWidth } from "../data/mode
 import * as draft from "../data/draft.js";
 import { learningSeconds } from "../data/estimate.js";
 import { usingTime } from "../data/expected.js";
-import { duration, durations } from "../format.js";
-import { Doubts } from "../parts/doubts.js";
+import { count, duration, durations, words } from "../format.js";
+import { Doubts, doubts } from "../parts/doubts.js";
 import { Field, isInBounds } from "../parts/field.js";
 import { Icon } from "../parts/icon.js";
 import { attempt, forgetErrors, inBackground, say } from "../parts/notices.js";
@@ -121,7 +121,7 @@ const NAME_LENGTH = 200; // as in api/uploads/forms.py
 
 function NewName() {
   const error = draft.problemOf("model_name")?.message;
-  const taken = isTaken(draft.newName.value.trim()) ? "Another model has this name: where both are listed, they say when they came." : null;
+  const taken = isTaken(draft.newName.value.trim()) ? "Another model is called that too; lists tell them apart by their dates." : null;
   const set = (event) => {
     draft.newName.value = event.target.value;
     draft.forgetProblems("model_name");
@@ -163,13 +163,16 @@ function useParameters(kind) {
 const ParameterField = ({ parameter, name = parameter.name }) => html`
   <${Field} parameter=${parameter} given=${draft.overrides.value[name]} change=${(value) => draft.override(name, value)} error=${draft.problemOf(`params.${name}`)?.message} />`;
 
+// A first stage matters only with a preset that has one.
+const matters = (name) => name !== "coarse_iterations" || draft.preset.value?.params[name] > 0;
+
 function MainFields({ parameters, main }) {
-  const named = main.map((name) => parameters.find((one) => one.name === name)).filter(Boolean);
+  const named = main.filter(matters).map((name) => parameters.find((one) => one.name === name)).filter(Boolean);
   return html`<div class="fields">${named.map((one) => html`<${ParameterField} key=${one.name} parameter=${one} />`)}</div>`;
 }
 
 function OtherFields({ parameters, main }) {
-  const others = parameters.filter((one) => !main.includes(one.name));
+  const others = parameters.filter((one) => !main.filter(matters).includes(one.name));
   if (!others.length) return null;
   const changed = others.filter((one) => one.name in draft.overrides.value).length;
   const wrong = others.some((one) => draft.problemOf(`params.${one.name}`));
@@ -195,10 +198,17 @@ function Start({ kind }) {
     </div>`;
 }
 
-// What is known of the job before it starts: how long it took elsewhere, or what of the choices it does not use.
+// What is known of the job before it starts: how long it took elsewhere, what is uncertain, or what of the choices it does
+// not use.
 function aboutJob(kind) {
-  if (kind.group === "learn") return draft.preset.value ? cost(draft.preset.value, ", depending on the machine") : "";
+  if (kind.group === "learn") return draft.preset.value ? aboutLearning(draft.preset.value) : "";
+  if (kind.id === "classify" && doubts.value.length) return `${count(doubts.value.length, "thing")} to know first, said below the models`;
   return draft.unused.value.length ? `Not used: ${draft.unused.value.join(", ")}` : "";
+}
+
+function aboutLearning(preset) {
+  const wrong = preset.parameters.find(isWrong);
+  return wrong ? `Correct ${words(wrong.name)} first.` : cost(preset, ", depending on the machine");
 }
 
 let starting = false; // a second click posts no second job
