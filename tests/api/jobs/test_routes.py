@@ -85,7 +85,7 @@ def test_a_worker_is_notified_of_a_new_job(each_api: Api, each_dataset: str, val
         ({"reference_std": 1.0, "step_size": 2.0}, "params.step_size"),
         ({"step_size": 0}, "params.step_size"),
         ({"step_size": -0.1}, "params.step_size"),
-        ({"reference_std": 0.1}, "params.step_size"),
+        ({"reference_std": 0.1}, "params.reference_std"),
         ({"reference_std": 0}, "params.reference_std"),
         ({"num_chains": 0}, "params.num_chains"),
         ({"num_chains": 257}, "params.num_chains"),
