@@ -34,10 +34,9 @@ class Health:
 
     chain_std, data_std: root mean square of the chains and the pictures about the pictures' mean, grey levels.
     active_share: share of active units per layer, on the chains; data_active_share: on the pictures.
-    score_difference: mean of f(pictures) - f(chains), per position of the top map. relative_score_difference: the same
-    over |f(pictures)| + |f(chains)|, -1 to 1.
-    weights_are_finite: whether all weights and biases are finite numbers. A filter of others may be silent, so that no
-    score tells.
+    score_difference: mean of f(pictures) - f(chains), per position of the top map. Not a number if a weight or bias is
+    not finite: its filter may be silent, and change no score. relative_score_difference: the same over |f(pictures)| +
+    |f(chains)|, -1 to 1.
     shown_std: like chain_std, of the denoised pictures that are shown; None if not measured. Chains can look well while
     σ²B, the mean of their piece, oscillates about them.
     reconstruction_std: root mean square of I - σ²B(I) over some pictures, grey levels (eq. 23); None if not measured.
@@ -51,7 +50,6 @@ class Health:
     shown_std: float | None = None
     reconstruction_std: float | None = None
     relative_score_difference: float = 0.0
-    weights_are_finite: bool = True
 
 
 def measure_health(
@@ -59,6 +57,8 @@ def measure_health(
 ) -> Health:
     """Measure the weights, the chains (N, C, H, W), and the net's response to them and to the pictures."""
     difference, size = real.score - synthesized.score, abs(real.score) + abs(synthesized.score)
+    if not torch.stack([parameter.detach().sum() for parameter in net.parameters()]).isfinite().all():
+        difference = math.nan
     return Health(
         chain_std=rms(chains),
         data_std=data_std,
@@ -66,7 +66,6 @@ def measure_health(
         data_active_share=real.active_share,
         score_difference=difference,
         relative_score_difference=difference / size if size else 0.0,
-        weights_are_finite=bool(torch.stack([one.detach().sum() for one in net.parameters()]).isfinite().all()),
     )
 
 
@@ -99,9 +98,7 @@ def diagnose(health: Health, reference_std: float, wide_for: int = 0, bounded: b
             f"the pictures' {health.data_std:.3g}"
         )
     if not abs(health.score_difference) < float("inf"):
-        return "the scores are no longer finite numbers"
-    if not health.weights_are_finite:
-        return "the weights are no longer finite numbers"
+        return "the weights or their scores are no longer finite numbers"
     for index, (chains, data) in enumerate(zip(health.active_share, health.data_active_share, strict=True), start=1):
         if max(chains, data) < DEAD_ACTIVE_SHARE:
             return f"layer {index} died: none of its units is active any more, so nothing can be learned"

@@ -142,7 +142,7 @@ def test_learning_failed_if_a_weight_or_a_bias_is_no_longer_a_finite_number(inde
     with torch.no_grad():
         list(net.parameters())[index].view(-1)[0] = number
     found = diagnose(measure_health(net, chains, 1.0, finite, finite), reference_std=1.0)
-    assert found == "the weights are no longer finite numbers"
+    assert found == "the weights or their scores are no longer finite numbers"
 
 
 @pytest.mark.parametrize(
