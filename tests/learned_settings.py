@@ -1,10 +1,11 @@
-"""Settings that models were learned with, which the settings of jobs with them are checked against."""
+"""Settings of learning, and those that models were learned with, which the settings of their jobs are checked against."""
 
 import pytest
 from pydantic import ValidationError
 
 from core.schemas.learned import LearnedSettings
 
+GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
 COMMON = {
     "image_size": 96,
     "layers": [
@@ -18,6 +19,14 @@ TEXTURE = LearnedSettings(**COMMON)
 OBJECT = LearnedSettings(**COMMON, top="object", boundary="padded")
 CANVAS = LearnedSettings(**COMMON, patch_size=48, canvas_iterations=300)
 PATCHES = LearnedSettings(**COMMON, patch_size=12, boundary="valid")
+
+
+def refusal(model, **settings):
+    """Return field and message of the only validation error."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(settings)
+    (error,) = caught.value.errors()
+    return ".".join(map(str, error["loc"])), error["msg"]
 
 
 def refusals(resolve):

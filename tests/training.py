@@ -20,6 +20,17 @@ PARAMS = LearningParams(
     precision="float32",  # on every processor
     seed=5,
 )
+# Of learning by windows, which ends on a canvas.
+OF_WINDOWS = {
+    "layers": (LayerParams(filters=4, kernel_size=5, stride=3), LayerParams(filters=3, kernel_size=2)),
+    "layerwise": False,
+    "num_chains": 2,
+    "batch_size": 2,
+    "langevin_steps": 2,
+    "reference_std": 5.0,
+    "step_size": 3.0,
+    "seed": 5,
+}
 STEPS = PARAMS.stages * PARAMS.iterations
 
 

@@ -1,15 +1,11 @@
 """Check requests for jobs and complete them with defaults, so that settings that cannot work never reach a worker."""
 
-import bisect
-import json
 import math
-import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any
 
 from asgi_correlation_id import correlation_id
 from pydantic import ValidationError
@@ -17,6 +13,7 @@ from pydantic import ValidationError
 from api.app_state import AppState
 from api.errors import Problem, counted, field_errors, validation_problem
 from api.jobs import materials
+from api.jobs.learning_params import learning_params
 from api.jobs.schemas import AnyJobIn, ClassifyJobIn, InpaintJobIn, ReconstructJobIn, SampleJobIn, TrainJobIn
 from core.jobs.requests import NewJob
 from core.jobs.shards import NewShard
@@ -26,7 +23,7 @@ from core.schemas.geometry import halo, receptive_field, total_stride
 from core.schemas.inpainting import MAX_RESULTS
 from core.schemas.jobs import JobKind, Progress
 from core.schemas.learned import LearnedSettings
-from core.schemas.learning import LearningParams, can_be_learned
+from core.schemas.learning import LearningParams
 from core.schemas.orientations import RESAMPLING_MARGIN
 from core.schemas.reconstruction import MAX_ALL_FRAMES
 from core.schemas.references import datasets_of, models_of
@@ -78,7 +75,7 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
         message = f"unknown preset {body.preset!r}; the presets are {', '.join(sorted(PRESETS))}"
         raise validation_problem([{"field": "preset", "message": message}])
     dataset = datasets.find(app_state.database, body.dataset_id)
-    params = _learning_params(body.preset, body.params.model_dump(exclude_unset=True))
+    params = learning_params(body.preset, body.params.model_dump(exclude_unset=True)).seeded(_draw_seed())
     if maps := datasets.maps_of(dataset):
         materials.check_training(params, maps)
     _require_divisible(params, 1 if maps else len(dataset.images))
@@ -92,83 +89,6 @@ def _train(app_state: AppState, body: TrainJobIn) -> NewJob:
         dataset_id=body.dataset_id,
         progress=Progress(stages=params.stages, iterations=params.iterations),
     )
-
-
-def _learning_params(preset: str, overrides: Mapping[str, Any]) -> LearningParams:
-    """Return a preset's parameters with those of a request in their place. Raises Problem if they do not go together.
-
-    A wrong parameter that the request does not have is one of the preset: the message is about what the request has
-    instead, with which it does not go together; if that is not a single parameter, it says where the value is from.
-    """
-    of_preset = PRESETS[preset].model_dump()
-    try:
-        return LearningParams.model_validate({**of_preset, **overrides}).seeded(_draw_seed())
-    except ValidationError as error:
-        errors = field_errors(error.errors(), ["params"])
-    of_presets = [one for one in errors if (name := _parameter(one)) in of_preset and name not in overrides]
-    if of_presets == errors and (smallest := _smallest_image_size(of_preset, overrides)):
-        message = f"must be at least {smallest} with the preset {preset}; for smaller pictures choose another preset"
-        raise validation_problem([{"field": "params.image_size", "message": message}])
-    by_blamed: dict[str, list[dict[str, Any]]] = {}
-    for one in of_presets:
-        if blamed := _blamed(of_preset, overrides, _parameter(one)):
-            by_blamed.setdefault(blamed, []).append(one)
-        else:
-            one["message"] += f" ({_short(of_preset[_parameter(one)], '{}, ')}from the preset {preset})"
-    moved = [one for some in by_blamed.values() for one in some]
-    raise validation_problem(
-        [one for one in errors if one not in moved]
-        + [
-            {"field": f"params.{name}", "message": _conflict(overrides[name], some, preset, of_preset)}
-            for name, some in by_blamed.items()
-        ]
-    )
-
-
-def _blamed(of_preset: Mapping[str, Any], overrides: Mapping[str, Any], wrong: str) -> str | None:
-    """Return the override without which the preset's parameter `wrong` is none; None if there is no such override."""
-    for name in overrides:
-        others = {other: value for other, value in overrides.items() if other != name}
-        try:
-            LearningParams.model_validate({**of_preset, **others})
-        except ValidationError as error:
-            if wrong in {_parameter(one) for one in field_errors(error.errors(), ["params"])}:
-                continue
-        return name
-    return None
-
-
-def _conflict(given: Any, wrong: Sequence[Mapping[str, Any]], preset: str, of_preset: Mapping[str, Any]) -> str:
-    """Return why a parameter cannot be as given: what it makes wrong of the preset, and what to do."""
-    names = [_parameter(one) for one in wrong]
-    sets = " and ".join(f"{name}{_short(of_preset[name], ' ({})')}" for name in names)
-    reasons = "; ".join(f"{_parameter(one)} {one['message']}" for one in wrong)
-    return (
-        f"cannot be {_short(given, '{}') or 'as it is set'} together with {sets} of the preset {preset}: {reasons}. "
-        f"Set {' and '.join(names)} too"
-    )
-
-
-def _short(value: Any, form: str) -> str:
-    """Return a parameter's value as JSON, in `form`; "" if it is a list or object."""
-    return form.format(json.dumps(value).strip('"')) if value is None or isinstance(value, int | float | str) else ""
-
-
-def _parameter(error: Mapping[str, Any]) -> str:
-    """Return the parameter that an error is about: layers, if its field is params.layers[0].stride."""
-    return re.split(r"\W", error["field"])[1]
-
-
-def _smallest_image_size(of_preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> int | None:
-    """Return the least image_size that works with all else as it is; None if `overrides` has none that is too small."""
-
-    def is_enough(size: int) -> bool:
-        return can_be_learned({**of_preset, **overrides, "image_size": size})
-
-    asked, usual = overrides.get("image_size"), of_preset["image_size"]
-    if not isinstance(asked, int) or asked >= usual or not is_enough(usual):
-        return None
-    return asked + bisect.bisect_left(range(asked, usual), True, key=is_enough)
 
 
 def _require_divisible(params: LearningParams, pictures: int) -> None:

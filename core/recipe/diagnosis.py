@@ -35,7 +35,7 @@ class Health:
     chain_std, data_std: root mean square of the chains and the pictures about the pictures' mean, grey levels.
     active_share: share of active units per layer, on the chains; data_active_share: on the pictures.
     score_difference: mean of f(pictures) - f(chains), per position of the top map. Not a number if a weight or bias is
-    not finite: its filter may be silent, and change no score. relative_score_difference: the same over |f(pictures)| +
+    not finite: its filter may never fire, and change no score. relative_score_difference: the same over |f(pictures)| +
     |f(chains)|, -1 to 1.
     shown_std: like chain_std, of the denoised pictures that are shown; None if not measured. Chains can look well while
     σ²B, the mean of their piece, oscillates about them.

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from training import assert_same, learned_with_checkpoints, through_checkpoint_file
+from training import OF_WINDOWS, assert_same, learned_with_checkpoints, through_checkpoint_file
 
 from core.engine import ReferenceEngine
 from core.pictures.images import resize_periodic, rms, standardize
@@ -16,12 +16,10 @@ from core.recipe.learner import Learner, learn
 from core.recipe.recovery import MAX_RECOVERIES
 from core.recipe.rendering import render_chains
 from core.schemas.learning import LearningParams
-from core.schemas.net import LayerParams
 from core.theory.learning import architecture_of
 
 WHOLE, WINDOW, COARSE_SIDE = 64, 16, 32
 COARSE, WINDOWS, CANVAS = 4, 5, 3
-LAYERS = (LayerParams(filters=4, kernel_size=5, stride=3), LayerParams(filters=3, kernel_size=2))
 TEXTURE = {
     "random_lattice": True,
     "bounded": True,
@@ -36,20 +34,12 @@ def params_of(**settings):
     given = {
         "image_size": WHOLE,
         "patch_size": WINDOW,
-        "layers": LAYERS,
-        "layerwise": False,
-        "num_chains": 2,
-        "batch_size": 2,
-        "langevin_steps": 2,
-        "reference_std": 5.0,
-        "step_size": 3.0,
         "coarse_iterations": COARSE,
         "coarse_factor": 2,
         "iterations": WINDOWS,
         "canvas_iterations": CANVAS,
-        "seed": 5,
     }
-    return LearningParams(**{**given, **settings})
+    return LearningParams(**{**OF_WINDOWS, **given, **settings})
 
 
 def images_of(count=1, channels=1):
@@ -164,7 +154,7 @@ WAYS = {
 @pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
 def test_it_resumes_bit_identical_from_every_stage(settings):
     params, images = params_of(**settings), images_of(2)
-    windows = COARSE + (len(LAYERS) if params.layerwise else 1) * WINDOWS
+    windows = COARSE + (len(OF_WINDOWS["layers"]) if params.layerwise else 1) * WINDOWS
     steps = (2, COARSE, COARSE + 2, windows, windows + 1, windows + CANVAS)
     whole, states = learned_with_checkpoints(images, params, steps)
     for resumed in states:

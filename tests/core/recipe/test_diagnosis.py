@@ -134,7 +134,7 @@ def test_an_objects_one_unit_has_to_fire():
 @pytest.mark.parametrize("number", [NAN, INFINITY, -INFINITY])
 @pytest.mark.parametrize("index", range(4))
 def test_learning_failed_if_a_weight_or_a_bias_is_no_longer_a_finite_number(index, number):
-    """Also if the filter that it belongs to is silent since then, and all scores are finite."""
+    """Also if its filter never fires since then, and all scores are finite."""
     net = copy.deepcopy(NET)
     finite = ScoreGradient(1.0, (), (0.3, 0.3))
     chains = torch.ones(1, 1, 2, 2)

@@ -4,38 +4,23 @@ import math
 
 import pytest
 import torch
-from training import assert_same, learned_with_checkpoints, through_checkpoint_file
+from training import OF_WINDOWS, assert_same, learned_with_checkpoints, through_checkpoint_file
 
 from core.engine import ReferenceEngine
 from core.pictures.patchwork import patchwork
 from core.recipe.learner import Learner, learn
 from core.recipe.schedule import learning_rate
 from core.schemas.learning import LearningParams
-from core.schemas.net import LayerParams
 from core.schemas.orientations import turnable_side
 from core.schemas.stages import CANVAS_RATE, MAX_WHOLE_SIZE
 
 WHOLE, WINDOW, WINDOWS, CANVAS = 41, 16, 5, 4
-LAYERS = (LayerParams(filters=4, kernel_size=5, stride=3), LayerParams(filters=3, kernel_size=2))
 TEXTURE = {"random_lattice": True, "bounded": True, "picture_noise": 5.0}
 
 
 def params_of(**settings):
-    given = {
-        "image_size": WHOLE,
-        "patch_size": WINDOW,
-        "layers": LAYERS,
-        "layerwise": False,
-        "num_chains": 2,
-        "batch_size": 2,
-        "langevin_steps": 2,
-        "reference_std": 5.0,
-        "step_size": 3.0,
-        "iterations": WINDOWS,
-        "canvas_iterations": CANVAS,
-        "seed": 5,
-    }
-    return LearningParams(**{**given, **settings})
+    given = {"image_size": WHOLE, "patch_size": WINDOW, "iterations": WINDOWS, "canvas_iterations": CANVAS}
+    return LearningParams(**{**OF_WINDOWS, **given, **settings})
 
 
 def images_of(count=1, side=WHOLE):

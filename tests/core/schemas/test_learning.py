@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from learned_settings import GOOD, refusal
 from pydantic import ValidationError
 
 import core
@@ -11,15 +12,6 @@ from core.schemas.learning import DEFAULT_MAX_BATCH, MAX_SEED, LearningParams
 from core.schemas.net import LayerParams
 
 NAN, INFINITY = float("nan"), float("inf")
-GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
-
-
-def refusal(model, **settings):
-    """Return field and message of the only validation error."""
-    with pytest.raises(ValidationError) as caught:
-        model.model_validate(settings)
-    (error,) = caught.value.errors()
-    return ".".join(map(str, error["loc"])), error["msg"]
 
 
 def test_valid_settings_are_kept_and_defaults_are_the_papers():

@@ -1,19 +1,9 @@
 """What the settings of learning demand of each other, said by field."""
 
 import pytest
-from pydantic import ValidationError
+from learned_settings import GOOD, refusal
 
 from core.schemas.learning import LearningParams
-
-GOOD = {"image_size": 32, "layers": [{"filters": 4, "kernel_size": 7, "stride": 2}, {"filters": 3, "kernel_size": 3}]}
-
-
-def refusal(model, **settings):
-    """Return field and message of the only validation error."""
-    with pytest.raises(ValidationError) as caught:
-        model.model_validate(settings)
-    (error,) = caught.value.errors()
-    return ".".join(map(str, error["loc"])), error["msg"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ export const usingTime = computed(() => {
   const kind = jobKind(draft.kind.value);
   const models = draft.modelIds.value.map(modelOf).filter(Boolean);
   if (draft.kind.value.group === "learn" || draft.missing.value || !models.length) return null;
-  const params = given(kind, models[0]);
+  const params = complete(kind, models[0]);
   const times = models.map((model) => {
     const learned = learningOf(jobOf(model.job_id ?? "").value) ?? learningLike(model, presets.value);
     return learned && usingSeconds(kind, pixelSteps(kind, params, about(kind, model, params)), learned);
@@ -30,15 +30,15 @@ export const usingTime = computed(() => {
 });
 
 // The job's parameters, with what the service sets where nothing is.
-export function given(kind, model) {
+export function complete(kind, model) {
   const defaults = Object.fromEntries(parametersOf(kind).map((one) => [one.name, one.default]));
-  const set = { ...defaults, ...draft.overrides.value };
+  const given = { ...defaults, ...draft.overrides.value };
   const { start, guide } = steering.value;
   const laid = model.params.canvas_iterations && !start && !guide && !blended(model);
   const usual = kind === "inpaint" ? (draft.kind.value.id === "seam" ? SEAM_STEPS : STEPS) : laid ? CANVAS_STEPS : STEPS;
   const side = sideOf(model);
   const strength = kind === "sample" && start ? start.strength ?? defaults.start_strength ?? 0.4 : null;
-  return { ...set, steps: set.steps ?? usual, width: set.width ?? side, height: set.height ?? side, start_strength: strength };
+  return { ...given, steps: given.steps ?? usual, width: given.width ?? side, height: given.height ?? side, start_strength: strength };
 }
 
 const blended = (model) => (canBlend(model) ? blendOf(model).length : 0);

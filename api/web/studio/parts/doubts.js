@@ -3,14 +3,14 @@
 import { computed, html } from "../ui.js";
 import { doubtsOf } from "../data/certainty.js";
 import { modelIds } from "../data/draft.js";
-import { given } from "../data/expected.js";
+import { complete } from "../data/expected.js";
 import { modelName, modelOf } from "../data/models.js";
 import { Icon } from "./icon.js";
 
 // Of the models that are ticked.
 export const doubts = computed(() => {
   const models = modelIds.value.map(modelOf).filter(Boolean);
-  return models.length < 2 ? [] : doubtsOf(models, given("classify", models[0]), (model) => `“${modelName(model)}”`);
+  return models.length < 2 ? [] : doubtsOf(models, complete("classify", models[0]), (model) => `“${modelName(model)}”`);
 });
 
 export function Doubts() {
