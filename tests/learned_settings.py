@@ -1,4 +1,4 @@
-"""Settings of learning, and those that models were learned with, which the settings of their jobs are checked against."""
+"""Settings of learning, and those that models were learned with, which settings of their jobs are checked against."""
 
 import pytest
 from pydantic import ValidationError
