@@ -125,7 +125,7 @@ def test_contrastive_divergence_does_not_scale_the_score(monkeypatch):
 @pytest.mark.parametrize("settings", [CONTRASTIVE, {"boundary": "padded"}], ids=["contrastive", "persistent"])
 def test_the_reconstruction_error_is_measured_now_and_then(settings):
     """Of all pictures in contrastive divergence, which lowers it; else of the first."""
-    learner = Learner(images_of(), params_of(**settings, iterations=12))
+    learner = Learner(images_of(), params_of(**settings, iterations=12, precision="float32"))
     shown = images_of() if settings.get("contrastive") else images_of()[:1]
     errors = []
     for progress in learner.iterate():
