@@ -1,6 +1,7 @@
 """`genconvnet models` lists, shows, renames, saves, imports and deletes models."""
 
 from collections import Counter
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,21 +19,34 @@ NewName = Annotated[str, typer.Argument(metavar="NAME", help="The new name.")]
 
 
 def find_model(session: Session, which: str) -> "Model":
-    """Return the model with this id or name. Raises NotFound, or typer.BadParameter if several have the name."""
+    """Return the model with this id or name, or else the only one whose name differs by upper and lower case alone.
+
+    Raises NotFound, or typer.BadParameter if several have the name.
+    """
     from api.client import NotFound
 
     try:
         return session.client.models.show(which)
-    except NotFound:
-        named = [model for model in session.client.models.list() if model.name == which]
+    except NotFound as error:
+        models = [model for model in session.client.models.list() if model.name]
+        named = [model for model in models if model.name == which] or [
+            model for model in models if _caseless(model) == which.casefold()
+        ]
         if not named:
-            raise
+            close = get_close_matches(which.casefold(), map(_caseless, models))
+            meant = {repr(model.name): None for one in close for model in models if _caseless(model) == one}
+            hint = f"did you mean {' or '.join(meant)}?" if meant else "`genconvnet models list` lists them"
+            raise NotFound(error.status, f"{error.detail}: {hint}", error.errors) from error
     if len(named) > 1:
         candidates = "; ".join(f"{model.id}, {_origin(model)}" for model in named)
         raise typer.BadParameter(
             f"{which!r} is the name of {len(named)} models: give an id ({candidates})", param_hint="MODEL"
         )
     return named[0]
+
+
+def _caseless(model: "Model") -> str:
+    return (model.name or "").casefold()
 
 
 def _origin(model: "Model") -> str:

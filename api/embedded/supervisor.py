@@ -26,7 +26,7 @@ log = structlog.get_logger()
 class SupervisedProcess:
     """A process that is restarted if it dies. On `stop` it has `stop_seconds` to end before it is killed.
 
-    `plain_output`: it writes no structured log, so each line of its output is logged as one.
+    `plain_output`: it writes no structured log, so each line of its output is logged as one; `advice`: see `log_lines`.
     """
 
     name: str
@@ -34,6 +34,7 @@ class SupervisedProcess:
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_seconds: float = 10.0
     plain_output: bool = False
+    advice: Sequence[str] = ()
 
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
@@ -49,7 +50,7 @@ class SupervisedProcess:
             self.command, env=environment, start_new_session=True, stdout=output, stderr=errors
         )
         if self.process.stdout is not None:
-            log_lines(self.process.stdout, self.name)
+            log_lines(self.process.stdout, self.name, advice=self.advice)
         self.started_at = time.monotonic()
         self.restart_at = 0.0
         self.starts += 1

@@ -3,7 +3,7 @@
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import IO
 
@@ -53,16 +53,20 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
     structlog.get_logger().critical("uncaught_exception", exc_info=(kind, error, trace))
 
 
-def log_lines(output: IO[bytes], process: str, about: Callable[[], Mapping[str, object]] = dict) -> None:
+def log_lines(
+    output: IO[bytes], process: str, about: Callable[[], Mapping[str, object]] = dict, advice: Sequence[str] = ()
+) -> None:
     """Log each line that a program writes which has no structured log, in a thread that ends with the output.
 
-    `about` returns what the lines of this moment are about.
+    `about` returns what the lines of this moment are about. Lines that contain one of `advice` are no warnings: they
+    are logged as debug.
     """
 
     def run() -> None:
         with output:
             for line in output:
                 if text := line.decode(errors="replace").strip():
-                    structlog.get_logger().warning("output", process=process, text=text, **about())
+                    level = "debug" if any(one in text for one in advice) else "warning"
+                    getattr(structlog.get_logger(), level)("output", process=process, text=text, **about())
 
     threading.Thread(target=run, name=f"output-{process}", daemon=True).start()

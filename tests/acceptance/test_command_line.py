@@ -276,6 +276,20 @@ def test_models_are_looked_after(terminal: Terminal, model_id: str) -> None:
     assert "sister" in terminal.run("models", "show", "sister", code=2).stderr
 
 
+def test_a_model_is_found_whatever_the_case_of_its_name(terminal: Terminal, model_id: str) -> None:
+    terminal.run("models", "rename", model_id, "Wet Bricks")
+    assert terminal.entry("models", "show", "wet bricks")["id"] == model_id
+    assert "did you mean 'Wet Bricks'?" in terminal.run("models", "show", "wet brick", code=2).stderr
+    assert "`genconvnet models list`" in terminal.run("models", "show", "something else", code=2).stderr
+    file = terminal.folder / "m.safetensors"
+    terminal.run("models", "export", model_id, file)
+    other = terminal.run("models", "import", file, "--name=wet bricks").stdout.strip()
+    assert terminal.entry("models", "show", "wet bricks")["id"] == other
+    assert terminal.entry("models", "show", "Wet Bricks")["id"] == model_id
+    assert "is the name of 2 models" in terminal.run("models", "show", "WET BRICKS", code=2).stderr
+    terminal.run("models", "delete", other)
+
+
 def test_a_listing_of_jobs_asks_for_the_names_of_their_models_alone(
     terminal: Terminal, service: Service, model_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
