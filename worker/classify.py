@@ -27,7 +27,7 @@ from core.theory.classification import (
     class_posterior,
     log_partition_bounds,
 )
-from core.theory.partition import annealed_log_weights, estimate
+from core.theory.partition import CHAINS_PER_PILOT, annealed_log_weights, estimate
 from worker.errors import NonFiniteResult
 from worker.inputs import batch_size, batches, dataset_rows, open_model
 from worker.job_context import JobContext
@@ -164,6 +164,17 @@ def _anneal(
         temperatures, annealing_steps = max(temperatures, kept.temperatures), max(annealing_steps, kept.steps)
         known = len(kept.log_weights)
     size, steps = model.params.image_size, count()
+
+    half = temperatures * annealing_steps
+
+    def work(step: int) -> float:
+        """Return the work of so many steps, of which the first half are those of the pilots, fewer chains."""
+        return min(step, half) / CHAINS_PER_PILOT + max(step - half, 0)
+
+    def report() -> None:
+        step = next(steps)
+        progress.report(index, index + 1, step, share=work(step) / work(2 * half))
+
     seed = (params.seed + index + SEEDS_APART * known) % (MAX_SEED + 1)  # never that of the kept chains
     weights = annealed_log_weights(
         model.net,
@@ -173,7 +184,7 @@ def _anneal(
         chains=params.chains,
         temperatures=temperatures,
         steps=annealing_steps,
-        interrupt=lambda: progress.report(index, index + 1, next(steps)),
+        interrupt=report,
     )
     found = _estimated(temperatures, annealing_steps, weights)
     if not math.isfinite(found.value):

@@ -50,6 +50,7 @@ from worker.origins import Origins
 from worker.picture_warnings import find_enlarged, find_few
 from worker.plot import plot_metrics
 from worker.previews import Previews
+from worker.progress import RemainingTime
 from worker.results import add_heights, named_pictures
 from worker.training_pictures import load_material, load_pictures
 from worker.training_processes import TrainingProcesses, training_processes
@@ -341,16 +342,15 @@ class _TimeEstimate:
     def __init__(self, architecture: Architecture, params: LearningParams) -> None:
         self._costs = [_cost_of_iteration(architecture, params, stage) for stage in range(params.stages)]
         self._iterations = [params.of_stage(stage).iterations for stage in range(params.stages)]
-        self._began_at = time.monotonic()
+        self._remaining_time = RemainingTime()
         self._done = 0.0
 
-    def remaining_seconds(self, progress: TrainingProgress) -> float:
-        """Return the estimate. Call it once after each iteration."""
+    def remaining_seconds(self, progress: TrainingProgress) -> float | None:
+        """Return the estimate; None if there is none yet. Call it once after each iteration."""
         self._done += self._costs[progress.stage - 1]
-        seconds_per_cost = (time.monotonic() - self._began_at) / self._done
         left = (progress.last_iteration - progress.iteration) * self._costs[progress.stage - 1]
         later = zip(self._iterations[progress.stage :], self._costs[progress.stage :], strict=True)
-        return round(seconds_per_cost * (left + sum(iterations * cost for iterations, cost in later)), 1)
+        return self._remaining_time.estimate(self._done, left + sum(iterations * cost for iterations, cost in later))
 
 
 def _cost_of_iteration(architecture: Architecture, params: LearningParams, stage: int) -> float:

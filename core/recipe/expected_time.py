@@ -6,7 +6,7 @@ Without torch, because the API says it. The studio's form estimates with the sam
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 
 from core.recipe.presets import PRESETS, TWO_CORE_SECONDS
 from core.schemas.learning import LearningParams
@@ -27,11 +27,15 @@ MIN_TIMES, MAX_TIMES = 1 / 50, 50.0  # bounds of how many times longer a job tak
 
 @dataclass(frozen=True)
 class FinishedTraining:
-    """A training job that did all its iterations in one attempt, and the seconds that it took."""
+    """A training job that did all its iterations in one attempt, and the seconds that it took.
+
+    alone: no other job of the service ran at the same time.
+    """
 
     preset: str
     params: LearningParams
     seconds: float
+    alone: bool = True
 
 
 def learning_seconds(preset: str, params: LearningParams) -> float | None:
@@ -45,15 +49,17 @@ def learning_seconds(preset: str, params: LearningParams) -> float | None:
 def expected_seconds(preset: str, finished: Sequence[FinishedTraining]) -> float | None:
     """Return the seconds of a job of a preset on the service whose training jobs, newest first, took what they took.
 
-    By the latest jobs of the preset itself, because a machine is not slower at all of them alike; None if none tells,
-    or if the preset was not measured.
+    By the latest jobs of the preset itself, because a machine is not slower at all of them alike: those that ran alone
+    or, without any, at least two that ran beside others. Other work only makes jobs longer, so of an even number the
+    shorter of the two in the middle counts. None if no job tells, or if the preset was not measured.
     """
     measured = TWO_CORE_SECONDS.get(preset)
     own = [one for one in finished if one.preset == preset]
     telling = [one for one in own if (learning_seconds(one.preset, one.params) or 0) >= MIN_SECONDS]
-    if measured is None or not telling:
+    counted = [one for one in telling if one.alone] or (telling if len(telling) > 1 else [])
+    if measured is None or not counted:
         return None
-    return FIXED_SECONDS + (measured - FIXED_SECONDS) * median(_times_longer(one) for one in telling[:LATEST])
+    return FIXED_SECONDS + (measured - FIXED_SECONDS) * median_low(_times_longer(one) for one in counted[:LATEST])
 
 
 def _times_longer(job: FinishedTraining) -> float:

@@ -82,26 +82,41 @@ def test_long_times_are_said_in_days(studio: Studio) -> None:
     ]
 
 
-TIMES = """async (job) => {
+TIMES = """async ([job, model, presets]) => {
   const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
-  const {learningOf, pixelSteps, usingSeconds} = await import(folder + "data/estimate.js");
-  const learned = learningOf(job);
+  const {learningLike, pixelSteps, usingSeconds} = await import(folder + "data/estimate.js");
+  const learned = learningLike(model, job, presets);
   const given = {count: 2, width: 96, height: 96, steps: 200, chains: 4, temperatures: 10, mode: "one_pass"};
   const about = {side: 96, pictures: [[96, 96], [96, 96]]};
   const time = (times, models) =>
-    usingSeconds("sample", times * pixelSteps("sample", given, {...about, models}), learned) - 2;
+    usingSeconds("sample", times * pixelSteps("sample", given, {...about, models}), learned)[0] - 2;
   const kinds = ["sample", "inpaint", "reconstruct", "classify"];
   const steps = kinds.map((kind) => pixelSteps(kind, given, about) / 96 ** 2);
   steps.push(pixelSteps("classify", given, {...about, found: true}) / 96 ** 2);
-  return [steps, time(2, 1) / time(1, 1), time(1, 2) / time(1, 1)];
+  return [learned.map((one) => one.seconds), steps, time(2, 1) / time(1, 1), time(1, 2) / time(1, 1)];
 }"""
 
 
-def test_the_time_of_a_job_goes_by_its_pixels_and_by_what_learning_its_model_took(
+def test_the_time_of_a_job_goes_by_its_pixels_and_by_what_learning_its_model_takes(
     studio: Studio, learned: dict[str, Any]
 ) -> None:
     studio.open("jobs")
-    ended = {"started_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T00:00:12Z", "attempt": 1}
-    steps, pixels, models = studio.page.evaluate(TIMES, {**learned, **ended})
-    assert steps == [400, 800, 2, 2 * 10 * 200 * 4, 2], "with log Z kept, only the two pictures are left"
+    ended = {"started_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T00:02:02Z", "attempt": 1}
+    model = {"params": {**learned["params"], "layers": PRESETS["quick"].model_dump(mode="json")["layers"]}}
+    job = {**learned, **ended, "preset": "quick"}
+    (quick,) = [one for one in studio.service.http.get("/v1/presets").json()["data"] if one["name"] == "quick"]
+
+    def found(**changes: Any) -> list[Any]:
+        return list(studio.page.evaluate(TIMES, [{**job, **changes}, model, [quick]]))
+
+    measured = TWO_CORE_SECONDS["quick"]
+    quick["expected_seconds"] = None
+    seconds, steps, pixels, models = found()
+    assert seconds == [measured, 122], "one job alone may have run beside others"
+    assert steps == [400, 800, 2, 10 * 200 * (4 + 1), 2], "with log Z kept, only the two pictures are left"
     assert (pixels, models) == pytest.approx((2, 2))
+    assert found(finished_at="2026-01-01T00:00:03Z")[0] == [measured, 2 + SLOW * (measured - 2)], "too short to tell"
+    quick["expected_seconds"] = 41.0
+    assert found()[0] == [41, 41], "several jobs told"
+    quick["params"] = {**quick["params"], "layers": []}
+    assert found()[0] == [122, 122], "nothing else is known"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from support import rows
 
 from core.jobs import outcomes
@@ -34,3 +35,25 @@ def test_the_latest_jobs_that_did_all_their_iterations_at_once_tell_how_long_the
     found = finished_trainings(database)
     assert [(one.preset, one.seconds) for one in found] == [("quick", 40.0), ("quick", 30.0)]
     assert found[0].params.model_dump(mode="json") == rows.PARAMS
+
+
+@pytest.mark.parametrize(
+    ("others", "alone"),
+    [
+        ([], True),
+        ([(900.0, 1005.0), (1095.0, 1200.0), (1040.0, 1049.0)], True),  # for a short time
+        ([(1110.0, None)], True),
+        ([(1050.0, 1070.0)], False),
+        ([(900.0, 1200.0)], False),
+        ([(900.0, None)], False),
+    ],
+)
+def test_a_job_during_which_another_ran_was_not_alone(
+    database: Database, others: list[tuple[float, float | None]], alone: bool
+) -> None:
+    _learned(database, 100.0)
+    for started_at, finished_at in others:
+        other = rows.claimed(database)
+        rows.alter(database, other.job_id, started_at=started_at, finished_at=finished_at)
+    (found,) = finished_trainings(database)
+    assert found.alone == alone

@@ -36,9 +36,9 @@ def test_of_what_was_not_measured_nothing_is_expected() -> None:
 
 
 def test_a_preset_is_expected_to_take_what_its_own_latest_jobs_took() -> None:
-    def took(times: float, preset: str = "photo") -> FinishedTraining:
+    def took(times: float, preset: str = "photo", alone: bool = True) -> FinishedTraining:
         measured = TWO_CORE_SECONDS[preset] - FIXED_SECONDS
-        return FinishedTraining(preset, PRESETS[preset], FIXED_SECONDS + times * measured)
+        return FinishedTraining(preset, PRESETS[preset], FIXED_SECONDS + times * measured, alone)
 
     def times(*finished: FinishedTraining) -> float:
         found = expected_seconds("photo", finished)
@@ -47,6 +47,10 @@ def test_a_preset_is_expected_to_take_what_its_own_latest_jobs_took() -> None:
 
     assert times(took(3)) == pytest.approx(3)
     assert times(took(3), took(4), took(50)) == pytest.approx(4)
+    assert times(took(12), took(1)) == pytest.approx(1), "other work only makes jobs longer"
+    assert times(took(12, alone=False), took(12, alone=False), took(2)) == pytest.approx(2)
+    assert times(took(12, alone=False), took(9, alone=False)) == pytest.approx(9), "all run beside others here"
+    assert expected_seconds("photo", [took(12, alone=False)]) is None, "one that others slowed down tells nothing"
     assert times(*[took(3)] * 5, *[took(9)] * 9) == pytest.approx(3), "older ones do not count"
     assert times(took(3, "quick"), took(2)) == pytest.approx(2), "others do not tell"
     assert times(took(10_000)) == pytest.approx(50), "one that was suspended"

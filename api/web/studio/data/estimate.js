@@ -1,5 +1,5 @@
 // How long a job takes: learning with other settings than a preset's, from the time that its jobs took on this service, or that
-// it was measured to take; other jobs from what learning their model took. As in core/recipe/expected_time.py.
+// it was measured to take; other jobs from what learning such a model takes. As in core/recipe/expected_time.py.
 
 const FIXED_SECONDS = 2; // of a job, whatever it learns: to begin, and to draw and store its results
 const GRADIENT_STEPS = 1.5; // Langevin steps that cost as much as the gradient of one picture
@@ -40,8 +40,13 @@ function work(params) {
 // its learning: docs/experiments/time-of-using.md.
 const STEP_COST = { sample: 0.35, inpaint: 0.5, reconstruct: 0.5, classify: 1.5 };
 
-// What learning took: {seconds, params}, with the iterations that were done. null if the job does not tell.
-export function learningOf(job) {
+const SHORT = 5; // seconds: of jobs that took less, too much was fixed
+
+const CHAINS_PER_PILOT = 4; // as in core/theory/partition.py: pilots pass the temperatures first
+
+// What learning took, {seconds, params}, with the iterations that were done; null if the job does not tell. One job alone may
+// have run beside others.
+function learningOf(job) {
   if (job?.status !== "succeeded" || job.attempt !== 1 || !job.finished_at) return null;
   const last = job.params.canvas_iterations ? "canvas_iterations" : "iterations";
   const done = job.progress.iteration || job.params[last]; // fewer if it ended early
@@ -49,18 +54,31 @@ export function learningOf(job) {
   return { seconds, params: { ...job.params, [last]: Math.min(done, job.params[last]) } };
 }
 
-// The same of the first preset with the net of a model; null if there is none.
-export function learningLike({ params }, presets) {
-  const found = presets?.find((one) => secondsOf(one) && same(one.params.layers, params.layers) && one.params.top === params.top);
-  return found ? { seconds: secondsOf(found), params: found.params } : null;
+// What learning a model like this one takes, [fastest, slowest], each {seconds, params}; null if that is not known. It goes by
+// the preset that the jobs of this service have timed, several of them if there are. Without them, by what the preset was
+// measured to take, and what the model's own job took.
+export function learningLike({ params }, job, presets) {
+  const alike = (presets ?? []).filter((one) => secondsOf(one) && same(one.params.layers, params.layers) && one.params.top === params.top);
+  const preset = alike.find((one) => one.name === job?.preset) ?? alike[0];
+  const own = learningOf(job);
+  if (!preset) return own && [own, own];
+  const usual = { seconds: secondsOf(preset), params: preset.params };
+  if (preset.expected_seconds) return [usual, usual];
+  if (own?.seconds >= SHORT) return [usual, own];
+  return [usual, { ...usual, seconds: FIXED_SECONDS + (usual.seconds - FIXED_SECONDS) * SLOW }];
 }
 
-// The seconds of a job of a kind: steps, on all of its pixels, by a model that was learned so; null if that cannot be told.
-export function usingSeconds(kind, steps, { seconds, params }) {
+// The seconds of a job of a kind, [least, most]: steps, on all of its pixels, by a model whose learning takes what
+// learningLike says; null if that cannot be told.
+export function usingSeconds(kind, steps, learned) {
+  const found = learned.map((one) => secondsBy(kind, steps, one));
+  return found.every((one) => one < Infinity) ? found.sort((one, other) => one - other) : null;
+}
+
+function secondsBy(kind, steps, { seconds, params }) {
   const layered = params.layerwise ? (params.layers.length + 1) / 2 : 1; // stages, and how much of the net there is in each
   const each = Math.max(seconds - FIXED_SECONDS, 0) / (work(params) * layered);
-  const found = STEP_COST[kind] * steps * each;
-  return found < Infinity ? FIXED_SECONDS + found : null;
+  return FIXED_SECONDS + STEP_COST[kind] * steps * each;
 }
 
 // The steps of a job on all of its pixels. given: its parameters, complete. pictures: [width, height] of each that it is
@@ -71,7 +89,7 @@ export function pixelSteps(kind, given, { side, pictures, models = 1, found = fa
   if (kind === "inpaint") return given.count * given.steps * pictures.reduce((sum, [width, height]) => sum + width * height, 0);
   if (kind === "reconstruct") return pictures.length * square * (given.mode === "attractor" ? given.steps : 1);
   if (found) return pictures.length * square;
-  return 2 * given.temperatures * given.steps * given.chains * square; // of each model; pilots pass the temperatures first
+  return (given.chains + Math.ceil(given.chains / CHAINS_PER_PILOT)) * given.temperatures * given.steps * square; // of each model
 }
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);

@@ -3,7 +3,7 @@
 import { computed } from "../ui.js";
 import { isFound } from "./certainty.js";
 import * as draft from "./draft.js";
-import { learningLike, learningOf, pixelSteps, usingSeconds } from "./estimate.js";
+import { learningLike, pixelSteps, usingSeconds } from "./estimate.js";
 import { jobOf } from "./jobs.js";
 import { jobKind } from "./kinds.js";
 import { modelOf, sideOf } from "./models.js";
@@ -15,18 +15,18 @@ const STEPS = 200;
 const CANVAS_STEPS = 60;
 const SEAM_STEPS = 60;
 
-// The seconds of a job that uses models; null if that cannot be told.
+// The seconds of a job that uses models, [least, most]; null if that cannot be told.
 export const usingTime = computed(() => {
   const kind = jobKind(draft.kind.value);
   const models = draft.modelIds.value.map(modelOf).filter(Boolean);
   if (draft.kind.value.group === "learn" || draft.missing.value || !models.length) return null;
   const params = complete(kind, models[0]);
   const times = models.map((model) => {
-    const learned = learningOf(jobOf(model.job_id ?? "").value) ?? learningLike(model, presets.value);
+    const learned = learningLike(model, jobOf(model.job_id ?? "").value, presets.value);
     return learned && usingSeconds(kind, pixelSteps(kind, params, about(kind, model, params)), learned);
   });
-  const sum = times.reduce((all, one) => all + one, 0);
-  return times.every((one) => one !== null) && sum > 0 ? sum : null;
+  if (!times.every(Boolean)) return null;
+  return [0, 1].map((end) => times.reduce((sum, one) => sum + one[end], 0));
 });
 
 // The job's parameters, with what the service sets where nothing is.

@@ -9,7 +9,7 @@ import { isFixedSize, isTaken, MIN_SIDE, modelOf, seamWidth } from "../data/mode
 import * as draft from "../data/draft.js";
 import { learningSeconds } from "../data/estimate.js";
 import { usingTime } from "../data/expected.js";
-import { count, duration, durations, words } from "../format.js";
+import { count, durations, words } from "../format.js";
 import { Doubts, doubts } from "../parts/doubts.js";
 import { Field, isInBounds } from "../parts/field.js";
 import { Icon } from "../parts/icon.js";
@@ -194,7 +194,7 @@ function Start({ kind }) {
       ${sending !== null
         ? html`<label class="sending"><span class="hint">Sending the pictures</span><progress max="1" value=${sending}></progress></label>`
         : html`<span class="hint" role="status">${missing ?? aboutJob(kind)}</span>`}
-      ${usingTime.value !== null && sending === null && html`<span class="hint time">about ${duration(usingTime.value)}</span>`}
+      ${usingTime.value !== null && sending === null && html`<span class="hint time">about ${durations(usingTime.value)}</span>`}
     </div>`;
 }
 
