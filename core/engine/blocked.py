@@ -92,10 +92,11 @@ class BlockedNet:
                 return self
             filters, channels, kernel, _ = weight.shape
             rows, columns = ((side - kernel) // stride + 1 for side in size)
-            up = packed_filters(weight, 0, stride, (count, channels, *size))
             down: Tensor | None = None
-            if turned is not None and kernel <= min(rows, columns):
-                down = packed_filters(turned, kernel - 1, 1, (count, filters, rows, columns))
+            with serial_if_small(weight):
+                up = packed_filters(weight, 0, stride, (count, channels, *size))
+                if turned is not None and kernel <= min(rows, columns):
+                    down = packed_filters(turned, kernel - 1, 1, (count, filters, rows, columns))
             packed.append(_PackedWeights(up, down))
             size = rows, columns
         return replace(self, packed=tuple(packed))
@@ -295,8 +296,9 @@ class BlockedNet:
     def _layer_gradient(self, index: int, below: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of a layer's weights and of its biases, in the shapes of the net's own."""
         gradient, sums = layer_gradient(below, coefficients, self.weights[index], self.strides[index])
-        filters, channels = self.net.weights[index].shape[:2]
-        gradient, sums = (found.to(self.net.weights[index].dtype)[:filters] for found in (gradient, sums))
+        own = self.net.weights[index]
+        filters, channels = own.shape[:2]
+        gradient, sums = (found.to(own.dtype)[:filters] for found in (gradient, sums))
         if index:
             return gradient[:, :channels], sums
         first = self.net.architecture.layers[0]

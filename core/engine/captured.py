@@ -56,7 +56,7 @@ class CapturedSteps:
         self._chains = chains.clone(memory_format=torch.channels_last)
         self._phases = torch.zeros(key.steps, 2, dtype=torch.int64, device=chains.device)
         self._noise_key = torch.zeros(1, dtype=torch.int64, device=chains.device)
-        self._box = None if key.box is None else key.box.to(chains)
+        self._box = None if key.box is None else key.box.to(chains).of_blocks(key.layout.stride**2)
         self._mask = key.layout.mask(chains)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._last_replay: torch.cuda.Event | None = None
@@ -116,7 +116,7 @@ class CapturedSteps:
             basis = self._blocked.basis(self._chains, key.layout).contiguous(memory_format=torch.channels_last)
             advance_(self._chains, basis, self._noise_key, coefficients, key.before * self._chains[0].numel())
             if self._box is not None:
-                project_blocks_(self._chains, self._box, key.architecture.channels)
+                project_blocks_(self._chains, self._box)
             if self._mask is not None:
                 self._chains.mul_(self._mask)
 

@@ -214,8 +214,7 @@ class _ChainChunk:
         self._net, self._layout, self._noise = net, layout, noise
         self._coefficients = langevin_coefficients(dynamics.step_size, net.net.architecture.reference_std)
         self._next, self._mask = torch.empty_like(blocks), layout.mask(blocks)
-        self._box = None if dynamics.box is None else dynamics.box.to(blocks)
-        self._channels = net.net.architecture.channels
+        self._box = None if dynamics.box is None else dynamics.box.to(blocks).of_blocks(layout.stride**2)
 
     def step(self, phase: tuple[int, int] = (0, 0)) -> None:
         """Roll the chains by `phase` (down, right) and take one Langevin step."""
@@ -236,7 +235,7 @@ class _ChainChunk:
         self._next.add_(self.blocks, alpha=self._coefficients.image).add_(basis, alpha=self._coefficients.basis)
         self.blocks, self._next = self._next, self.blocks
         if self._box is not None:
-            project_blocks_(self.blocks, self._box, self._channels)
+            project_blocks_(self.blocks, self._box)
         if self._mask is not None:
             self.blocks.mul_(self._mask)
 

@@ -42,6 +42,13 @@ class ColourBox:
         """Return a box that is larger by `by` grey levels at both ends of each axis."""
         return ColourBox(self.low - by, self.high + by, self.axes)
 
+    def of_blocks(self, pixels: int) -> "ColourBox":
+        """Return the box of blocks of so many pixels, whose C x `pixels` numbers are laid out channel by channel."""
+        low, high = (level.repeat_interleave(pixels, dim=0) for level in (self.low, self.high))
+        if self.axes is None:
+            return ColourBox(low, high)
+        return ColourBox(low, high, torch.kron(self.axes.contiguous(), torch.eye(pixels).to(self.axes)))
+
     def project(self, images: Tensor) -> Tensor:
         """Move each pixel outside of the box to the nearest point of the box. images (N, C, ...) -> same shape.
 

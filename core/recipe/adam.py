@@ -35,12 +35,18 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """Move the parameters along their `.grad`, which all of them must have."""
-        for index, (parameter, scale) in enumerate(zip(self._parameters, self.scales, strict=True)):
-            assert parameter.grad is not None
-            self._move(index, parameter, parameter.grad, self.rate * scale)
+        for index in range(len(self._parameters)):
+            self._move(index)
 
-    def _move(self, index: int, parameter: Tensor, gradient: Tensor, rate: float) -> None:
+    def _move_of(self, index: int) -> tuple[Tensor, Tensor, float]:
+        """Return a parameter, its gradient, and the rate at which it moves."""
+        parameter = self._parameters[index]
+        assert parameter.grad is not None
+        return parameter, parameter.grad, self.rate * self.scales[index]
+
+    def _move(self, index: int) -> None:
         """Move one parameter."""
+        parameter, gradient, rate = self._move_of(index)
         if index not in self.moments:
             zero = torch.zeros_like(parameter)
             self.moments[index] = {"step": torch.tensor(0.0), "exp_avg": zero, "exp_avg_sq": zero.clone()}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from core.engine.parallel import threads
+from core.engine.parallel import parallel_map
 from core.recipe.adam import Adam
 from core.theory.model import GenerativeConvNet
 
@@ -29,12 +29,20 @@ class SpectralDescent(Adam):
         super().__init__(net, scales)
         self._by_moments = {index: one for index, one in self._by_moments.items() if one.ndim != 4}
 
-    def _move(self, index: int, parameter: Tensor, gradient: Tensor, rate: float) -> None:
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the parameters along their `.grad`, which all of them must have: layers side by side, one thread each.
+
+        So rounding does not depend on the number of threads.
+        """
+        parallel_map(self._move, range(len(self.scales)), threads_each=1)
+
+    def _move(self, index: int) -> None:
         if index in self._by_moments:
-            super()._move(index, parameter, gradient, rate)
+            super()._move(index)
         else:
-            with threads(1):  # so that rounding does not depend on their number
-                parameter.sub_(rate * with_equal_singular_values(gradient))
+            parameter, gradient, rate = self._move_of(index)
+            parameter.sub_(rate * with_equal_singular_values(gradient))
 
 
 def with_equal_singular_values(gradient: Tensor) -> Tensor:

@@ -53,6 +53,15 @@ def test_pictures_may_have_any_number_of_further_dimensions():
     assert torch.allclose(box.project(images).flatten(2), box.project(images.flatten(2)[..., None])[..., 0])
 
 
+@pytest.mark.parametrize("oblique", [True, False])
+def test_a_box_of_blocks_projects_each_pixel_of_a_block(oblique):
+    images = 100 * torch.randn(2, 3, 4, 5, 6, generator=seeded(3), dtype=torch.float64)
+    box = box_of(pictures())
+    box = box if oblique else ColourBox(box.low, box.high)
+    blocks = images.flatten(1, 2)  # channel by channel, four pixels each
+    torch.testing.assert_close(box.of_blocks(4).project(blocks).view_as(images), box.project(images))
+
+
 def test_without_axes_each_channel_is_clamped_to_its_own_limits():
     images = 4 * torch.randn(5, 3, 6, 6, generator=seeded(), dtype=torch.float64)
     shift = torch.arange(3, dtype=torch.float64)[:, None, None]
