@@ -94,6 +94,14 @@ class JobError(Data):
     detail: str
 
 
+class JobAtWork(Data):
+    """A running job for which a queued one waits; `id` is None if it is another owner's."""
+
+    id: str | None
+    kind: JobKind
+    eta_seconds: float | None
+
+
 class JobData(Data):
     """A job as the service showed it last."""
 
@@ -105,6 +113,7 @@ class JobData(Data):
     finished_at: datetime | None
     priority: int
     queue_position: int | None
+    waits_for: list[JobAtWork] | None = None
     attempt: int
     continues_from: Literal["checkpoint", "results", "start"] | None
     time_limit_seconds: float | None

@@ -83,6 +83,8 @@ class PlainDisplay:
         if self._session.as_json:
             return
         line = event.status if event.progress is None else _activity(self._job, event.progress)
+        if event.status == JobStatus.QUEUED:
+            line = f"{event.status}{_queue_text(self._job)}"
         if line is not None and line != self._said:
             self._session.say(f"{self._job.kind} {self._job.id}: {line}")
             self._said = line
@@ -101,8 +103,7 @@ class LiveDisplay:
         self._picture: Any = None
         texts = (TextColumn("{task.description}"), TextColumn("{task.fields[about]}"))
         self._bar = Bar(texts[0], BarColumn(), TaskProgressColumn(), texts[1], console=session.console)
-        place = f", place {job.queue_position} in the queue" if (job.queue_position or 0) > 1 else ""
-        self._task = self._bar.add_task(VERBS[job.kind], total=1.0, about=f"{job.status}{place}")
+        self._task = self._bar.add_task(VERBS[job.kind], total=1.0, about=f"{job.status}{_queue_text(job)}")
         self._live = Live(
             console=session.console, get_renderable=self._renderable, refresh_per_second=4, transient=True
         )
@@ -140,6 +141,16 @@ class LiveDisplay:
         from rich.console import Group
 
         return self._bar if self._picture is None else Group(self._picture, self._bar)
+
+
+def _queue_text(job: "Job") -> str:
+    """Return where a job stood in the queue when it was read, and what it waited for; "" if it need not wait."""
+    at_work = [
+        VERBS[one.kind] + (f" ({_duration(one.eta_seconds)} left)" if one.eta_seconds else "")
+        for one in job.waits_for or ()
+    ]
+    place = f", place {job.queue_position} in the queue" if (job.queue_position or 0) > 1 else ""
+    return place + (f", after {', '.join(at_work)}" if at_work else "")
 
 
 def progress_text(job: "Job", progress: Progress) -> str:

@@ -23,7 +23,7 @@ from api.jobs import service
 from api.jobs.events import has_received_end, is_event_id, stream_events
 from api.jobs.schemas import JobIn, JobOut, PreviewOut, ResumeIn
 from api.jobs.zip_stream import stream_zip
-from core.jobs import previews, requests
+from core.jobs import leases, previews, requests
 from core.jobs.results import PREVIEW
 from core.schemas.jobs import JobKind, JobStatus
 from core.storage import datasets
@@ -220,17 +220,19 @@ def _zip_names(app_state: AppState, pairs: Sequence[tuple[str, str]]) -> list[st
 
 
 def job_out(app_state: AppState, job: Job) -> JobOut:
-    """Return a job as responses show it, with its position in the queue."""
+    """Return a job as responses show it, with its position in the queue and what it waits for."""
     return _shower(app_state, [job])(job)
 
 
 def _shower(app_state: AppState, jobs: Sequence[Job]) -> Callable[[Job], JobOut]:
     """Return a function that shows any of these jobs, after reading what all of them need at once."""
     positions = requests.queue_positions(app_state.database, jobs)
+    at_work, lost = requests.at_work(app_state.database, jobs), leases.find_expired(app_state.database, jobs)
     names = datasets.names(app_state.database, {job.dataset_id for job in jobs if job.dataset_id is not None})
 
     def show(job: Job) -> JobOut:
-        return JobOut.of(job, positions.get(job.id), names.get(job.dataset_id or ""))
+        place, dataset_name = positions.get(job.id), names.get(job.dataset_id or "")
+        return JobOut.of(job, place, at_work.get(job.id), dataset_name, is_lost=job.id in lost)
 
     return show
 

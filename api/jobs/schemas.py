@@ -1,5 +1,7 @@
 """Requests for jobs, and jobs as responses show them."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -7,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from api.files.thumbnails import thumbnail_url
 from api.http.pagination import Time
 from api.http.public_urls import public_url
+from core.jobs.requests import JobAtWork
 from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
@@ -188,6 +191,14 @@ class ErrorOut(BaseModel):
     detail: str
 
 
+class AtWorkOut(BaseModel):
+    """A running job for which a queued one waits. `id` is null if it is another owner's."""
+
+    id: str | None
+    kind: JobKind
+    eta_seconds: float | None
+
+
 class JobOut(BaseModel):
     id: str
     kind: JobKind
@@ -197,6 +208,13 @@ class JobOut(BaseModel):
     finished_at: Time | None
     priority: int
     queue_position: int | None
+    waits_for: Annotated[
+        list[AtWorkOut] | None,
+        Field(
+            description="Of a queued job: up to 3 running jobs of the same queue, the one that ends first first, with "
+            "the seconds that each still takes, as far as that is known. Null if the job is not queued."
+        ),
+    ]
     attempt: int
     continues_from: Annotated[
         Literal["checkpoint", "results", "start"] | None,
@@ -231,7 +249,16 @@ class JobOut(BaseModel):
     artifacts: list[ArtifactOut]
 
     @classmethod
-    def of(cls, row: Job, queue_position: int | None, dataset_name: str | None) -> "JobOut":
+    def of(
+        cls,
+        row: Job,
+        queue_position: int | None,
+        waits_for: Sequence[JobAtWork] | None,
+        dataset_name: str | None,
+        is_lost: bool,
+    ) -> "JobOut":
+        """is_lost: the job's worker is lost, so that its time left is no longer true."""
+        progress = Progress.model_validate(row.progress)
         return cls(
             id=row.id,
             kind=row.kind,
@@ -241,10 +268,11 @@ class JobOut(BaseModel):
             finished_at=utc_datetime(row.finished_at) if row.finished_at else None,
             priority=row.priority,
             queue_position=queue_position,
+            waits_for=None if waits_for is None else [AtWorkOut(**asdict(one)) for one in waits_for],
             attempt=row.attempt,
             continues_from=_continues_from(row),
             time_limit_seconds=row.time_limit_seconds,
-            progress=Progress.model_validate(row.progress),
+            progress=progress.model_copy(update={"eta_seconds": None}) if is_lost else progress,
             metrics=row.metrics,
             preset=row.preset,
             params=row.params,

@@ -5,7 +5,7 @@ of a worker checks it. So a worker that was stopped, cut off or slow can no long
 job, and exactly one result counts. All times are the database's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -85,6 +85,7 @@ def claim(database: Database, queue: Queue, worker: str, lease_seconds: float) -
                 attempt=Job.attempt + 1,
                 failures=Job.failures + 1,
                 error=None,
+                progress={**job.progress, "eta_seconds": None},  # until this attempt knows
                 worker=worker,
                 leased_at=now(),
                 lease_until=now() + lease_seconds,
@@ -136,6 +137,15 @@ def renew(database: Database, lease: JobLease, lease_seconds: float) -> StopReas
         raise LeaseLost(f"job {lease.job_id} is no longer this worker's")
     cancel_requested, time_up = row
     return StopReason.CANCELED if cancel_requested else StopReason.TIME_UP if time_up else None
+
+
+def find_expired(database: Database, jobs: Sequence[Job]) -> set[str]:
+    """Return the ids of those running jobs whose worker is lost."""
+    running = [job.id for job in jobs if job.status == JobStatus.RUNNING]
+    if not running:
+        return set()
+    with database.read() as session:
+        return set(session.scalars(select(Job.id).where(Job.id.in_(running), _expired())))
 
 
 def is_valid(database: Database, lease: JobLease) -> bool:

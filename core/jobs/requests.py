@@ -1,5 +1,6 @@
 """What a job's owner does with it: create, read, list, cancel, resume and delete."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ from core.storage.tables import (
     new_id,
 )
 
+MAX_AT_WORK = 3  # running jobs that a queued one is said to wait for
+MAX_RUNNING_READ = 500
 BEGINNING = Progress().model_dump(include={"stage", "iteration", "fraction", "eta_seconds"})
 """The progress of a job that starts anew, except how much there is to do."""
 
@@ -141,6 +144,44 @@ def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
         return {row.id: row.place for row in rows}
 
 
+@dataclass(frozen=True)
+class JobAtWork:
+    """A running job. id: None if it is another owner's. eta_seconds: the time left; None if it is not known."""
+
+    id: str | None
+    kind: JobKind
+    eta_seconds: float | None
+
+
+def at_work(database: Database, jobs: Sequence[Job]) -> dict[str, list[JobAtWork]]:
+    """Return the running jobs of the queue of each queued job, at most MAX_AT_WORK, the one that ends first first.
+
+    Of all owners, because all wait for the same workers.
+    """
+    waiting = [job for job in jobs if job.status == JobStatus.QUEUED]
+    if not waiting:
+        return {}
+    running = (
+        select(Job.id, Job.owner_seq, Job.queue, Job.kind, Job.progress)
+        .where(Job.status == JobStatus.RUNNING, Job.parent_seq.is_(None))
+        .where(Job.queue.in_({job.queue for job in waiting}))
+        .order_by(Job.seq)
+    )
+    with database.read() as session:
+        rows = session.execute(running.limit(MAX_RUNNING_READ), execution_options=UNSCOPED).all()
+    rows = sorted(rows, key=lambda row: row.progress.get("eta_seconds") or math.inf)
+
+    def shown_to(job: Job) -> list[JobAtWork]:
+        found = [row for row in rows if row.queue == job.queue][:MAX_AT_WORK]
+        ids = [row.id if row.owner_seq == job.owner_seq else None for row in found]
+        return [
+            JobAtWork(job_id, JobKind(row.kind), row.progress.get("eta_seconds"))
+            for job_id, row in zip(ids, found, strict=True)
+        ]
+
+    return {job.id: shown_to(job) for job in waiting}
+
+
 def listing(
     database: Database,
     *,
@@ -219,8 +260,8 @@ def resume(
             one.cancel_requested = False
             one.error = one.finished_at = one.notified_at = one.worker = one.lease_until = None
             one.failures = 0
-            if one.checkpoint is None and not one.shards:
-                one.progress = {**one.progress, **BEGINNING}
+            again = BEGINNING if one.checkpoint is None and not one.shards else {"eta_seconds": None}
+            one.progress = {**one.progress, **again}
         if parts:
             progress = [Progress.model_validate(part.progress) for part in parts]
             job.progress = Progress.of_shards(progress, Progress.model_validate(resumed[-1].progress)).model_dump()

@@ -94,6 +94,7 @@ def requeue(session: Session, job: Job) -> JobStatus | None:
     A parent is queued again once none of its shards is running.
     """
     job.status = JobStatus.QUEUED
+    job.progress = {**job.progress, "eta_seconds": None}
     job.worker = job.lease_until = job.notified_at = None
     if job.parent is None:
         return JobStatus.QUEUED
@@ -101,6 +102,7 @@ def requeue(session: Session, job: Job) -> JobStatus | None:
     if _has_shard(session, job.parent, JobStatus.RUNNING):
         return None
     job.parent.status = JobStatus.QUEUED
+    job.parent.progress = {**job.parent.progress, "eta_seconds": None}
     return JobStatus.QUEUED
 
 

@@ -49,9 +49,20 @@ def test_a_command_says_each_part_once_and_that_the_results_are_stored() -> None
     assert following.progress_text(_job(JobKind.SAMPLE), last) == "part 2 of 2, step 9 of 9"
 
 
+def test_a_job_that_waits_says_for_what() -> None:
+    said: list[str] = []
+    classifying = SimpleNamespace(kind=JobKind.CLASSIFY, eta_seconds=372.0)
+    waiting = SimpleNamespace(id="job_1", kind=JobKind.SAMPLE, queue_position=2, waits_for=[classifying])
+    for job in (waiting, SimpleNamespace(id="job_1", kind=JobKind.SAMPLE, queue_position=1, waits_for=[])):
+        display = following.PlainDisplay(SimpleNamespace(as_json=False, say=said.append), job)  # type: ignore[arg-type]
+        display.show(SimpleNamespace(progress=None, status=JobStatus.QUEUED))  # type: ignore[arg-type]
+    assert said == ["sample job_1: queued, place 2 in the queue, after classifying (6:12 left)", "sample job_1: queued"]
+
+
 def test_the_bar_of_a_job_that_has_succeeded_is_full() -> None:
     session = SimpleNamespace(console=Console(file=io.StringIO(), force_terminal=True, width=100))
-    display = following.LiveDisplay(session, SimpleNamespace(kind=JobKind.TRAIN, status="running", queue_position=None))  # type: ignore[arg-type]
+    job = SimpleNamespace(kind=JobKind.TRAIN, status="running", queue_position=None, waits_for=None)
+    display = following.LiveDisplay(session, job)  # type: ignore[arg-type]
     for status, shown in ((JobStatus.RUNNING, "0% running"), (JobStatus.SUCCEEDED, "100% succeeded")):
         display.show(SimpleNamespace(name="status", progress=None, status=status))  # type: ignore[arg-type]
         with session.console.capture() as said:

@@ -8,6 +8,7 @@ import pytest
 from support import rows
 
 from core.jobs import leases, outcomes, requests, running
+from core.jobs.leases import find_expired
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.storage import datasets, models
 from core.storage.access import Access
@@ -84,6 +85,40 @@ def test_a_job_whose_dataset_or_model_does_not_exist_is_refused(database: Databa
     with pytest.raises(NotFound, match="model_none"):
         requests.accept(database, rows.sample("model_none"))
     assert rows.count(database)["jobs"] == 0
+
+
+def test_a_queued_job_says_which_jobs_of_its_queue_are_at_work(database: Database) -> None:
+    def waits_for(job_id: str) -> list[tuple[str | None, float | None]] | None:
+        found = requests.at_work(database, [rows.row(database, job_id)]).get(job_id)
+        return None if found is None else [(one.id, one.eta_seconds) for one in found]
+
+    model_id = rows.add_model(database)
+    claims = [rows.claimed(database) for _ in range(4)]
+    job_id = rows.accept(database)
+    for lease, seconds in zip(claims, (90.0, None, 30.0, 600.0), strict=True):
+        running.record(database, lease, rows.DONE.model_copy(update={"eta_seconds": seconds}))
+    assert waits_for(job_id) == [(claims[2].job_id, 30.0), (claims[0].job_id, 90.0), (claims[3].job_id, 600.0)]
+    assert waits_for(rows.accept(database, rows.sample(model_id))) == [], "of another queue"
+    assert waits_for(claims[0].job_id) is None
+
+
+def test_a_job_that_waits_for_another_attempt_says_no_time_left(database: Database) -> None:
+    def left(job_id: str) -> float | None:
+        found: float | None = rows.row(database, job_id).progress["eta_seconds"]
+        return found
+
+    lease = rows.claimed(database)
+    running.record(database, lease, rows.DONE.model_copy(update={"eta_seconds": 90.0}))
+    assert left(lease.job_id) == 90
+    outcomes.release(database, lease)
+    assert left(lease.job_id) is None
+    lost = rows.claim(database)
+    running.record(database, lost, rows.DONE.model_copy(update={"eta_seconds": 80.0}))
+    assert find_expired(database, [rows.row(database, lost.job_id)]) == set()
+    rows.expire(database, lost.job_id)
+    assert find_expired(database, [rows.row(database, lost.job_id)]) == {lost.job_id}
+    rows.claim(database)
+    assert left(lost.job_id) is None
 
 
 def test_queue_positions_count_from_the_oldest_of_each_queue(database: Database) -> None:

@@ -5,7 +5,7 @@ from sqlalchemy import func, select
 from support import rows
 
 from core.jobs import outcomes, requests
-from core.schemas.jobs import Queue
+from core.schemas.jobs import JobKind, Queue
 from core.storage import datasets, models
 from core.storage.access import Access
 from core.storage.database import Database
@@ -72,6 +72,8 @@ def test_the_queue_position_counts_the_jobs_of_all_owners(ada: Database, bob: Da
     rows.accept(ada)
     behind = rows.row(bob, rows.accept(bob))
     assert requests.queue_positions(bob, [behind]) == {behind.id: 2}
+    rows.claim(ada)
+    assert requests.at_work(bob, [behind]) == {behind.id: [requests.JobAtWork(None, JobKind.TRAIN, None)]}
 
 
 def test_shards_belong_to_the_owner_of_their_job(database: Database, ada: Database) -> None:

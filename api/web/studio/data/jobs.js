@@ -147,12 +147,13 @@ export async function applyEvent(name, { job_id: id, ...data }) {
   if (name === "progress") {
     progressedAt.set(id, ++now);
     const { metrics, ...progress } = data;
-    held.value = { ...job, status: isFinal(job) ? job.status : "running", queue_position: null, progress };
+    held.value = { ...job, status: isFinal(job) ? job.status : "running", queue_position: null, waits_for: null, progress };
     if (job.kind === "sample" && progress.stage !== job.progress.stage) lookSoon(id);
   } else if (name === "preview") {
     held.value = { ...job, preview: data };
   } else if (name === "status") {
-    if (data.status !== job.status) held.value = { ...job, ...data, queue_position: null };
+    // How long an attempt that ended would have taken says nothing.
+    if (data.status !== job.status) held.value = { ...job, ...data, queue_position: null, waits_for: null, progress: { ...job.progress, eta_seconds: null } };
     soon("queue");
   } else {
     soon("queue");

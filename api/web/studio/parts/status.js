@@ -3,7 +3,7 @@
 import { html } from "../ui.js";
 import { count, duration } from "../format.js";
 import { certaintyOf } from "../data/certainty.js";
-import { isFinal, isFinishing, partOfLearning } from "../data/jobs.js";
+import { isFinal, isFinishing, jobOf, partOfLearning } from "../data/jobs.js";
 import { kindOfJob } from "../data/kinds.js";
 import { modelName, modelOf } from "../data/models.js";
 import { purposeOf } from "../data/presets.js";
@@ -38,7 +38,7 @@ function made({ kind, params: { count: number, width, height, start_dataset_id: 
 // What happens now, or what came out.
 export function headline(job) {
   const { stage, stages, iteration, iterations, eta_seconds: left } = job.progress;
-  if (job.status === "queued") return job.queue_position ? `Number ${job.queue_position} in the queue` : "Waiting for a worker";
+  if (job.status === "queued") return `${job.queue_position ? `Number ${job.queue_position} in the queue` : "Waiting for a worker"}${atWork(job)}`;
   if (isFinishing(job)) return "Measuring and storing the results";
   const part = job.kind === "train" ? partOfLearning(job, stage, true) : stages > 1 ? `part ${stage} of ${stages}, ` : "";
   const step = `${part}step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}`;
@@ -46,6 +46,17 @@ export function headline(job) {
   if (job.status === "failed") return job.error?.detail ?? "It failed.";
   if (job.status === "canceled") return iteration || stage > 1 ? `Stopped at ${step}` : "Stopped before its first step";
   return job.unread ? "Reading the results" : outcome(job);
+}
+
+const DOES = { train: "learning", sample: "drawing", reconstruct: "reconstructing", inpaint: "filling in", classify: "classifying" };
+
+// What a queued job waits for. Of jobs that can be seen here, the time left is the latest.
+function atWork({ waits_for: jobs }) {
+  const said = (jobs ?? []).map(({ id, kind, eta_seconds }) => {
+    const left = (id && jobOf(id).value?.progress.eta_seconds) ?? eta_seconds;
+    return `${DOES[kind]}${left ? `, ${duration(left)} left` : ""}`;
+  });
+  return said.length ? `. At work now: ${said.join("; ")}` : "";
 }
 
 function outcome(job) {

@@ -20,6 +20,7 @@ import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status
 import { Viewer } from "../parts/viewer.js";
 import { Walks } from "../parts/walks.js";
 
+const QUEUE_MS = 10_000; // between two looks at the queue, while the job waits in it
 const gone = signal(null); // the id of a job that is not there
 
 export function Job({ parts: [id, name] }) {
@@ -28,6 +29,11 @@ export function Job({ parts: [id, name] }) {
     read(id);
   }, [id]);
   const job = jobOf(id).value;
+  useEffect(() => {
+    if (job?.status !== "queued") return;
+    const timer = setInterval(() => document.hidden || loadJob(id).catch(() => {}), QUEUE_MS); // no event tells of others' jobs
+    return () => clearInterval(timer);
+  }, [id, job?.status]);
   if (gone.value === id) {
     return html`<header class="view-head"><h1 tabindex="-1">This job is not here</h1></header>
       <p class="empty">It was deleted, or belongs to another key. <a href=${link("jobs")}>All jobs</a></p>`;
