@@ -5,6 +5,7 @@ differs least from what is laid.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ PATCHES_PER_SIDE = 2  # of a chain: patches are half as wide as the chains
 MAX_PATCH = 256  # pixels: the side of a patch of larger chains
 CANDIDATES = 48  # random patches of up to CANDIDATE_SIDE pixels; the best fitting one is laid
 CANDIDATE_SIDE = 64  # of larger patches more are tried, in proportion to their area: a picture needs fewer of them
+GROUP = 32  # of candidates that are compared at once: they stay in the caches
 MARGIN = 0.1  # of a patch's side, on each side of it: there it is compared with what is laid, and cut
 MIN_MARGIN = 6  # pixels
 MAX_COMPARED = 4096  # pixels of a margin, evenly spread over it
@@ -43,7 +45,7 @@ def patchwork(
     size = max(patch_side(start) // stride, 1) * stride
     margin = max(round(MARGIN * size), MIN_MARGIN)
     tried = max(CANDIDATES, round(CANDIDATES * (size / CANDIDATE_SIDE) ** 2))
-    chains = start.movedim(1, -1).contiguous()
+    chains = _Source.of(start, size, margin)
     picture = start.new_zeros(height, width, start.shape[1])
     is_laid = torch.zeros(height, width, dtype=torch.bool, device=start.device)
     for top in range(0, height, size):
@@ -56,16 +58,47 @@ def patchwork(
             places = known.nonzero()
             compared = places[:: max(len(places) // MAX_COMPARED, 1)]
             corners = _random_corners(start, stride, tried, generator)
-            candidates = _cut(chains, corners, down[compared[:, 0]] - top, across[compared[:, 1]] - left)
-            errors = (candidates - laid[compared[:, 0], compared[:, 1]]).square().sum(dim=(1, 2))
-            best = corners[errors.argmin()][None]
-            patch = _cut(chains, best, (down - top)[:, None], across - left)[0]
+            laid_there = laid[compared[:, 0], compared[:, 1]]
+            offsets = down[compared[:, 0]] - top, across[compared[:, 1]] - left
+            errors = [(chains.cut(some, *offsets) - laid_there).square_().sum(dim=(1, 2)) for some in corners.split(GROUP)]
+            best = corners[torch.cat(errors).argmin()][None]
+            patch = chains.cut(best, (down - top)[:, None], across - left)[0]
             chosen = _inside_cuts((patch - laid).square().sum(dim=-1), known, margin)
             picture[rows, columns] = torch.where(chosen[..., None], patch, laid)
             is_laid[rows, columns] = True
         if after_row is not None:
             after_row()
     return picture.movedim(-1, 0)[None].contiguous()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Periodic chains that patches are cut out of, continued on each side so far that no patch reaches beyond them.
+
+    pixels: of all chains, line by line (K, C). lines, columns: of one chain, continued. margin: how far it is continued
+    above and to the left.
+    """
+
+    pixels: Tensor
+    lines: int
+    columns: int
+    margin: int
+
+    @classmethod
+    def of(cls, chains: Tensor, size: int, margin: int) -> "_Source":
+        """Continue chains (M, C, S, S') for patches of `size` pixels and margins."""
+        down, across = (
+            torch.arange(-margin, side + size + margin, device=chains.device) % side for side in chains.shape[2:]
+        )
+        continued = chains.movedim(1, -1)[:, down[:, None], across]
+        return cls(continued.flatten(0, 2), len(down), len(across), margin)
+
+    def cut(self, corners: Tensor, down: Tensor, across: Tensor) -> Tensor:
+        """Return the pixels at offsets `down`, `across` from K corners (chain, row, column) -> (K, ..., C)."""
+        chain, row, column = corners.unbind(1)
+        first = (chain * self.lines + row + self.margin) * self.columns + column + self.margin
+        places = first.view(-1, *[1] * max(down.ndim, across.ndim)) + (down * self.columns + across)
+        return self.pixels.index_select(0, places.flatten()).view(*places.shape, self.pixels.shape[1])
 
 
 def _with_margin(first: int, size: int, side: int, margin: int, like: Tensor) -> Tensor:
@@ -121,10 +154,3 @@ def _random_corners(start: Tensor, stride: int, count: int, generator: torch.Gen
         for limit in (chains, height // stride, width // stride)
     )
     return torch.stack([chain, row * stride, column * stride], dim=1)
-
-
-def _cut(chains: Tensor, corners: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Return pixels of periodic chains (M, S, S, C) at offsets `down`, `across` from K corners -> (K, ..., C)."""
-    _, height, width, _ = chains.shape
-    chain, row, column = (corner.view(-1, *[1] * down.ndim) for corner in corners.unbind(1))
-    return chains[chain, (row + down) % height, (column + across) % width]

@@ -46,7 +46,7 @@ def test_a_running_job_is_canceled(
 
 def test_a_large_canvas_is_canceled_during_its_first_step(service: Service) -> None:
     model_id = service.import_model(model_file(filters=64, kernel_size=7, stride=1, side=96))
-    params = {**LARGE, "width": 2560, "height": 2560}
+    params = {**LARGE, "width": 1536, "height": 1536}
     job_id = service.post_job({"kind": "sample", "model_id": model_id, "params": params})
     job = service.wait(job_id, lambda job: job["progress"]["fraction"] > 0)
     assert job["progress"]["fraction"] < 1 / params["steps"]
