@@ -58,9 +58,9 @@ def patchwork(
             places = known.nonzero()
             compared = places[:: max(len(places) // MAX_COMPARED, 1)]
             corners = _random_corners(start, stride, tried, generator)
-            laid_there = laid[compared[:, 0], compared[:, 1]]
+            there = laid[compared[:, 0], compared[:, 1]]
             offsets = down[compared[:, 0]] - top, across[compared[:, 1]] - left
-            errors = [(chains.cut(some, *offsets) - laid_there).square_().sum(dim=(1, 2)) for some in corners.split(GROUP)]
+            errors = [(chains.cut(some, *offsets) - there).square_().sum(dim=(1, 2)) for some in corners.split(GROUP)]
             best = corners[torch.cat(errors).argmin()][None]
             patch = chains.cut(best, (down - top)[:, None], across - left)[0]
             chosen = _inside_cuts((patch - laid).square().sum(dim=-1), known, margin)
