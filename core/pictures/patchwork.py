@@ -60,7 +60,9 @@ def patchwork(
             corners = _random_corners(start, stride, tried, generator)
             there = laid[compared[:, 0], compared[:, 1]]
             offsets = down[compared[:, 0]] - top, across[compared[:, 1]] - left
-            errors = [(chains.cut(some, *offsets) - there).square_().sum(dim=(1, 2)) for some in corners.split(GROUP)]
+            errors = [
+                (chains.cut(some, *offsets) - there).square_().sum(dim=(1, 2)) for some in torch.split(corners, GROUP)
+            ]
             best = corners[torch.cat(errors).argmin()][None]
             patch = chains.cut(best, (down - top)[:, None], across - left)[0]
             chosen = _inside_cuts((patch - laid).square().sum(dim=-1), known, margin)
