@@ -28,6 +28,7 @@ from core.recipe.diagnosis import Health, find_lack_of_windows, find_warnings
 from core.recipe.early_stopping import early_end
 from core.recipe.expected_time import CANVAS_COST, GRADIENT_STEPS
 from core.recipe.learner import Learner, TrainingProgress
+from core.recipe.presets import few_iterations
 from core.recipe.rendering import detail_filter_of, render_chains
 from core.recipe.resemblance import find_differences, measure_resemblance
 from core.schemas.jobs import Progress
@@ -315,8 +316,10 @@ class _TrainingRun:
         end = early_end(self.params, steady_at)
         opaque_share, window = self._opaque_share(), self.learner.architecture.receptive_field
         reconstructs = self.params.contrastive and not self.params.of_patches
-        more = self.params.last_iterations
-        warnings = find_warnings(health, self.learner.state.net.has_top_filter, end is not None, reconstructs, more)
+        few = [] if end else few_iterations(self.params)
+        more = ", ".join([*few[:-2], " and ".join(few[-2:])]) or self.params.last_iterations
+        has_top_filter = self.learner.state.net.has_top_filter
+        warnings = find_warnings(health, has_top_filter, end is not None, reconstructs, bool(few), more)
         return {
             **_health_metrics(health, self.levels.gain),
             **(asdict(resemblance) if resemblance else {}),

@@ -115,6 +115,7 @@ def find_warnings(
     has_top_filter: bool = False,
     ended_early: bool = False,
     reconstructs: bool = False,
+    few: bool = False,
     iterations: str = "iterations",
 ) -> list[str]:
     """Return the warnings about the end of a run, in words for the user; none if it is healthy.
@@ -122,21 +123,24 @@ def find_warnings(
     has_top_filter: the top layer is an object's one unit, which must be active on all pictures and is not judged.
     ended_early: the pictures had stopped coming nearer, so that more iterations are not advised.
     reconstructs: the net is to reconstruct whole pictures. Patches of a dictionary are made of few of its filters.
-    iterations: the parameter that prolongs the last stage.
+    few: there were few iterations, so that nothing else needs to be at fault.
+    iterations: the parameters that ask for more of them.
     """
     found = []
+    more = f": more {iterations} may help"
     stds = [std for std in (health.chain_std, health.shown_std) if std is not None]
     ratios = [std / health.data_std if health.data_std else math.inf for std in stds]
     wrong = [ratio for ratio in ratios if not abs(ratio - 1) <= TOLERATED_CONTRAST]  # also true for NaN
     if wrong:
-        too_faint = "" if ended_early else f": more {iterations} may help"
-        advice = too_faint if wrong[-1] < 1 else ": a smaller learning_rate may help"
+        too_faint = "" if ended_early else more
+        advice = too_faint if wrong[-1] < 1 else more if few else ": a smaller learning_rate may help"
         found.append(f"the synthesized pictures' contrast is {wrong[-1]:.2f} times the training pictures'{advice}")
     error = health.reconstruction_std
     if reconstructs and error is not None and not error <= TOLERATED_RECONSTRUCTION * health.data_std:
+        advice = ": a picture_noise as large as reference_std, or a smaller learning_rate, may help"
         found.append(
             f"reconstructions are off by {error:.3g} grey levels, where the training pictures' contrast is "
-            f"{health.data_std:.3g}: a picture_noise as large as reference_std, or a smaller learning_rate, may help"
+            f"{health.data_std:.3g}{more if few else advice}"
         )
     judged = health.active_share[:-1] if has_top_filter else health.active_share
     for index, share in enumerate(judged, start=1):

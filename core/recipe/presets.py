@@ -201,3 +201,19 @@ TWO_CORE_SECONDS: dict[str, float] = {
     "autoencoder-cpu": 90.0,
     "texture": 2419.0,
 }
+
+FEW = 0.5  # of the iterations of a preset with the same net and optimizer
+FEW_ITERATIONS = 100  # if there is no such preset
+
+
+def few_iterations(params: LearningParams) -> list[str]:
+    """Return which of the parameters that count iterations ask for few: with so few, learning has only begun."""
+    names = ("coarse_iterations", "iterations", "canvas_iterations")
+    net = ("layers", "top", "contrastive", "optimizer")
+    alike = [one for one in PRESETS.values() if all(getattr(one, name) == getattr(params, name) for name in net)]
+
+    def is_few(name: str) -> bool:
+        usual = min((getattr(one, name) for one in alike), default=FEW_ITERATIONS / FEW)
+        return 0 < getattr(params, name) < FEW * usual
+
+    return [name for name in names if is_few(name)]

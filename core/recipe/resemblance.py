@@ -66,7 +66,7 @@ def _views(picture: Tensor, params: LearningParams) -> Tensor:
 def find_differences(found: Resemblance, iterations: str = "iterations") -> list[str]:
     """Return what a user should know of a poor resemblance, and what to try; nothing if it is good.
 
-    iterations: the parameter that prolongs the last stage.
+    iterations: the parameters that ask for more of them.
     """
     warnings = []
     if not found.structure_ratio <= TOLERATED_STRUCTURE:

@@ -124,7 +124,7 @@ def test_coarse_picture_windows_and_canvas_are_shown_as_they_are_learned(
     model = load_model(harness.blobs.get(harness.context.lease.path("model.safetensors")))
     assert model.chains.shape[-1] >= side
     assert pictures.decoded(harness.file(job, "synthesized-000.png")).size == (side, side)
-    assert job.metrics["remarks"] == ["more canvas_iterations"]
+    assert job.metrics["remarks"] == ["more coarse_iterations, iterations and canvas_iterations"]
     entries = redis.xrange(f"genconvnet:events:{job.id}")
     told = [json.loads(fields[b"data"]) for _, fields in entries if fields[b"name"] == b"progress"]  # type: ignore[union-attr]
     fractions = [one["fraction"] for one in told]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.recipe.presets import DESCRIPTIONS, PRESETS
+from core.recipe.presets import DESCRIPTIONS, PRESETS, few_iterations
 from core.schemas.learning import LearningParams
 
 
@@ -53,3 +53,16 @@ def test_the_texture_preset_has_the_papers_numbers():
     assert texture.iterations == 700
     assert texture.reference_std**2 == 1
     assert texture.initialization == "zero"
+
+
+def test_few_iterations_are_those_far_below_a_presets():
+    def few(preset, **changes):
+        return few_iterations(PRESETS[preset].model_copy(update=changes))
+
+    assert [few(name) for name in PRESETS] == [[]] * len(PRESETS)
+    assert few("quick", iterations=199) == ["iterations"]
+    assert few("quick", iterations=200, image_size=32) == []
+    assert few("photo", coarse_iterations=10, canvas_iterations=5) == ["coarse_iterations", "canvas_iterations"]
+    assert few("photo", coarse_iterations=0, canvas_iterations=0) == [], "stages that were left out"
+    assert few("quick", optimizer="adam", iterations=99) == ["iterations"]
+    assert few("quick", optimizer="adam", iterations=100) == []
