@@ -214,6 +214,6 @@ def few_iterations(params: LearningParams) -> list[str]:
 
     def is_few(name: str) -> bool:
         usual = min((getattr(one, name) for one in alike), default=FEW_ITERATIONS / FEW)
-        return 0 < getattr(params, name) < FEW * usual
+        return bool(0 < getattr(params, name) < FEW * usual)
 
     return [name for name in names if is_few(name)]
