@@ -196,6 +196,13 @@ def _is_finishing(job: "Job", progress: Progress) -> bool:
     return job.kind == JobKind.TRAIN and learned and progress.iteration > 0 and progress.fraction < 1
 
 
+def in_words(seconds: float) -> str:
+    """Return a duration in the words of the studio."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.commands.following import in_words
 from api.commands.models import find_model, warn_of_same_name
 from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters, require_finite
 from api.commands.presets import complete_preset
@@ -21,7 +22,7 @@ from core.schemas.materials import ROLES, Role
 from core.schemas.sampling import DEFAULT_START_STRENGTH
 
 if TYPE_CHECKING:
-    from api.client import Blended, Dataset, JobOptions
+    from api.client import Blended, Dataset, Job, JobOptions
 
 Pictures = Annotated[
     list[Path] | None,
@@ -93,6 +94,7 @@ def train(
     warn_of_same_name(session, name)
     with _dataset(session, pictures, dataset, name, maps, mask) as given, naming_options(train):
         job = session.client.train(given, preset, options, name=name, **params)
+    _say_expected_time(session, job)
     write_results(session, follow_to_end(session, job, detach), out)
 
 
@@ -264,6 +266,26 @@ def _dataset(
     except (Invalid, NotFound, Conflict, LimitReached):
         session.client.datasets.delete(dataset)
         raise
+
+
+def _say_expected_time(session: Session, job: "Job") -> None:
+    """Say about how long a training job will take, as the studio does, if it is known."""
+    from pydantic import ValidationError
+
+    from core.recipe.expected_time import learning_range
+    from core.schemas.learning import LearningParams
+
+    preset = next((one for one in session.client.presets.list() if one.name == job.preset), None)
+    if session.as_json or preset is None:
+        return
+    try:
+        params = LearningParams.model_validate(job.params)
+    except ValidationError:  # of a service of another version
+        return
+    if found := learning_range(preset.name, params, preset.expected_seconds):
+        least, most = map(in_words, found)
+        depending = "" if preset.expected_seconds else ", depending on the machine"
+        session.say(f"learning takes about {least if least == most else f'{least} to {most}'}{depending}")
 
 
 def _require_learning_of_parts(session: Session, name: str, params: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ UNKNOWN = frozenset(
 )
 MIN_SECONDS = 5.0  # expected of a job that tells how fast the service is: of shorter ones too much is fixed
 LATEST = 5  # such jobs that count
+SLOW = 7.0  # times as long as measured: of a processor without instructions for bfloat16
 MIN_TIMES, MAX_TIMES = 1 / 50, 50.0  # bounds of how many times longer a job takes here
 
 
@@ -60,6 +61,19 @@ def expected_seconds(preset: str, finished: Sequence[FinishedTraining]) -> float
     if measured is None or not counted:
         return None
     return FIXED_SECONDS + (measured - FIXED_SECONDS) * median_low(_times_longer(one) for one in counted[:LATEST])
+
+
+def learning_range(preset: str, params: LearningParams, here: float | None) -> tuple[float, float] | None:
+    """Return the least and the most seconds that a job with these parameters is expected to take; None if not known.
+
+    here: what the preset is expected to take on the service; None if no job tells. As the studio's form says.
+    """
+    usual, measured = learning_seconds(preset, params), TWO_CORE_SECONDS.get(preset)
+    if usual is None or measured is None:
+        return None
+    times = (1.0, SLOW) if here is None else ((here - FIXED_SECONDS) / (measured - FIXED_SECONDS),) * 2
+    least, most = (FIXED_SECONDS + (usual - FIXED_SECONDS) * one for one in times)
+    return least, most
 
 
 def _times_longer(job: FinishedTraining) -> float:

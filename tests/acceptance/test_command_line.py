@@ -276,6 +276,16 @@ def test_models_are_looked_after(terminal: Terminal, model_id: str) -> None:
     assert "sister" in terminal.run("models", "show", "sister", code=2).stderr
 
 
+def test_training_says_how_long_it_will_take_before_it_begins(terminal: Terminal) -> None:
+    said = terminal.run("train", "stripes.png", "--image-size=32", "--iterations=1").stderr.splitlines()
+    assert re.fullmatch(r"learning takes about 2 s(, depending on the machine)?", said[0])
+    assert len([line for line in said if line.startswith("learning takes")]) == 1
+    job_id = terminal.run("train", "stripes.png", "--iterations=100000", "--detach")
+    assert re.match(r"learning takes about \d.*(min|h)", job_id.stderr)
+    terminal.run("jobs", "cancel", job_id.stdout.strip())
+    assert "learning takes" not in terminal.run(*TRAIN, "stripes.png").stderr, "of such a net no time was measured"
+
+
 def test_a_model_is_found_whatever_the_case_of_its_name(terminal: Terminal, model_id: str) -> None:
     terminal.run("models", "rename", model_id, "Wet Bricks")
     assert terminal.entry("models", "show", "wet bricks")["id"] == model_id

@@ -7,10 +7,8 @@ from playwright.sync_api import Route
 from support import pictures
 from support.studio import Studio
 
-from core.recipe.expected_time import learning_seconds
+from core.recipe.expected_time import SLOW, learning_seconds
 from core.recipe.presets import PRESETS, TWO_CORE_SECONDS
-
-SLOW = 7  # times as long as measured, as in data/estimate.js
 
 LEARNING_TIMES = """async (asked) => {
   const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;

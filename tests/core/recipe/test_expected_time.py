@@ -2,7 +2,14 @@
 
 import pytest
 
-from core.recipe.expected_time import FIXED_SECONDS, FinishedTraining, expected_seconds, learning_seconds
+from core.recipe.expected_time import (
+    FIXED_SECONDS,
+    SLOW,
+    FinishedTraining,
+    expected_seconds,
+    learning_range,
+    learning_seconds,
+)
 from core.recipe.presets import PRESETS, TWO_CORE_SECONDS
 
 QUICK = PRESETS["quick"]
@@ -23,6 +30,15 @@ def test_time_goes_by_pixels_steps_and_iterations() -> None:
     ):
         found = learning_seconds("quick", QUICK.model_copy(update=changes))
         assert found == pytest.approx(FIXED_SECONDS + times * learned)
+
+
+def test_a_job_takes_as_much_longer_than_measured_as_its_preset() -> None:
+    measured = TWO_CORE_SECONDS["quick"]
+    assert learning_range("quick", QUICK, None) == (measured, pytest.approx(2 + SLOW * (measured - 2)))
+    assert learning_range("quick", QUICK, 41.0) == (41.0, 41.0)
+    longer = QUICK.model_copy(update={"iterations": 800})
+    assert learning_range("quick", longer, 41.0) == (pytest.approx(80.0), pytest.approx(80.0))
+    assert learning_range("object", PRESETS["object"], 41.0) is None
 
 
 def test_of_what_was_not_measured_nothing_is_expected() -> None:

@@ -16,7 +16,7 @@ function look() {
 addEventListener("scroll", look, { passive: true });
 addEventListener("resize", look);
 
-// items: all that there is. minWidth: of a cell, in pixels; null for a list. cellHeight(width): in pixels.
+// items: all that there is. minWidth: of a cell, in pixels, by the width of the grid; null for a list. cellHeight(width): in pixels.
 // draw(item, index): a cell. onEnd(): called when the end comes near, to read more.
 export function Windowed({ items, minWidth = null, cellHeight, gap = 12, draw, onEnd, label }) {
   const ref = useRef();
@@ -32,7 +32,7 @@ export function Windowed({ items, minWidth = null, cellHeight, gap = 12, draw, o
     observer.observe(document.body);
     return () => observer.disconnect();
   }, []);
-  const columns = minWidth ? Math.max(1, Math.floor((box.width + gap) / (minWidth + gap))) : 1;
+  const columns = minWidth ? Math.max(1, Math.floor((box.width + gap) / (minWidth(box.width) + gap))) : 1;
   const width = (box.width - gap * (columns - 1)) / columns;
   const step = cellHeight(width) + gap;
   const rows = Math.ceil(items.length / columns);

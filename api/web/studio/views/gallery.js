@@ -12,6 +12,7 @@ import { Thumb } from "../parts/picture.js";
 import { Windowed } from "../parts/windowed.js";
 
 const KINDS = [["", "All"], ["synthesized", "Drawn"], ["inpainted", "Filled in"], ["reconstructed", "Reconstructed"]];
+const PHONE = 680; // pixels, as in style/views.css: narrower pages show two pictures in a row, others twice those of 96 pixels
 const shownKind = signal("");
 
 export function Gallery() {
@@ -26,7 +27,7 @@ export function Gallery() {
     </header>
     ${loaded.value && pictures.length === 0 && !(more.value && shownKind.value)
       ? html`<p class="empty">${shownKind.value ? "There is none of this kind yet." : html`The pictures that you make hang here, each with its settings and its seed. <a href=${link("make", "texture")}>Make the first</a>`}</p>`
-      : html`<${Windowed} items=${pictures} minWidth=${150} cellHeight=${(width) => width} gap=${10} label="Pictures" onEnd=${() => inBackground(loadMore)}
+      : html`<${Windowed} items=${pictures} minWidth=${(width) => (width < PHONE ? 150 : 190)} cellHeight=${(width) => width} gap=${10} label="Pictures" onEnd=${() => inBackground(loadMore)}
           draw=${(picture) => html`<${Cell} picture=${picture} />`} />`}
     <${Chosen} />`;
 }
@@ -38,6 +39,7 @@ function Cell({ picture }) {
     <div class="gallery-cell ${chosen.value.has(picture.id) ? "chosen" : ""}">
       <a href=${link("jobs", jobId, artifact.name)} aria-label=${`Look at ${label}`}><${Thumb} src=${smallOf(artifact)} of=${artifact} /></a>
       <input type="checkbox" checked=${chosen.value.has(picture.id)} aria-label=${`Choose ${label}`} onChange=${() => toggle(picture)} />
+      <span class="gallery-size" aria-hidden="true">${artifact.width} × ${artifact.height}</span>
     </div>`;
 }
 

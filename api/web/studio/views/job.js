@@ -14,7 +14,7 @@ import { Icon } from "../parts/icon.js";
 import { JobActions } from "../parts/job-actions.js";
 import { JobSettings } from "../parts/job-settings.js";
 import { inBackground } from "../parts/notices.js";
-import { Results } from "../parts/results.js";
+import { OtherFiles, Results } from "../parts/results.js";
 import { hasStage, Stage } from "../parts/stage.js";
 import { headline, Progress, Status, subtitleOf, titleOf } from "../parts/status.js";
 import { Viewer } from "../parts/viewer.js";
@@ -54,9 +54,8 @@ export function Job({ parts: [id, name] }) {
           ${hasStage(job) && html`<${Stage} job=${job} />`}
           ${job.kind === "classify" && job.status === "succeeded" && html`<${Classification} job=${job} />`}
           <${Walks} job=${job} />
-          ${learning && html`<${Given} job=${job} />`}
-          <${Results} job=${job} />
-          ${!learning && html`<${Given} job=${job} />`}
+          ${learning ? html`<div class="job-pair"><${Given} job=${job} /><${Results} job=${job} beside /></div>` : html`<${Results} job=${job} /><${Given} job=${job} />`}
+          <${OtherFiles} job=${job} />
         </div>
         <aside class="job-aside" aria-label="About this job">
           <${JobActions} job=${job} />

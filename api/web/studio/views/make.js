@@ -45,14 +45,15 @@ export function Make() {
           ${draft.begun.value && html`<button type="button" class="small" onClick=${beginAnew}><${Icon} name="again" />Begin anew</button>`}
         </header>
         <div class="settings">
-          <div class="bench-columns">
+          <div class="bench-columns ${isPaired(kind) ? "paired" : ""}">
             <div class="materials">
               ${draft.wantsModel.value && html`<${ModelChoice} several=${kind.id === "classify"} />`}
               ${kind.id === "classify" && html`<${Doubts} />`}
               ${kind.id === "inpaint" && html`<${Inpainting} />`}
               ${kind.id === "sample" && html`<${Steering} model=${modelOf(draft.modelIds.value[0])} />`}
-              ${draft.wantsPictures.value && html`<${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${draft.learnsParts.value} side=${draft.sideNeeded.value} />`}
+              ${!isPaired(kind) && html`<${Pictures} kind=${kind} />`}
             </div>
+            ${isPaired(kind) && html`<div class="materials"><${Pictures} kind=${kind} /></div>`}
             <form id="main-settings" class="main-settings" onSubmit=${submit} novalidate>
               ${kind.group === "learn" && html`<${Presets} kind=${kind} /><${NewName} />`}
               ${parameters.length === 0 && html`<p class="hint" role="status">Reading the settings</p>`}
@@ -65,6 +66,12 @@ export function Make() {
       </section>
     </div>`;
 }
+
+// Whether models and pictures stand side by side, above the few settings.
+const isPaired = ({ id }) => ["classify", "reconstruct", "seam"].includes(id);
+
+const Pictures = ({ kind }) => draft.wantsPictures.value && html`
+  <${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${draft.learnsParts.value} side=${draft.sideNeeded.value} />`;
 
 function beginAnew() {
   draft.beginAnew();

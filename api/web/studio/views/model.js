@@ -42,7 +42,7 @@ function Drawn({ model }) {
   if (!job) return html`<p class="empty">This model came without pictures: it was imported, or the job that learned it was deleted. <a href=${link("make", "sample", { model: model.id })}>Let it draw</a></p>`;
   const filters = job.artifacts.find((one) => one.name === "filters.png");
   return html`
-    <${Results} job=${job} only />
+    <${Results} job=${job} />
     ${filters && html`
       <section aria-labelledby="filters-title">
         <h2 id="filters-title">First-layer filters</h2>

@@ -27,7 +27,7 @@ export function Models() {
     </header>
     ${models.value?.length === 0
       ? html`<p class="empty">A model is what the net has learned: some 100 kB that can draw for ever. <a href=${link("make", "texture")}>Learn one from a picture</a>, or import a .safetensors file that was exported here or elsewhere.</p>`
-      : html`<${Windowed} items=${models.value ?? []} minWidth=${156} cellHeight=${(width) => width + WORDS_HEIGHT} gap=${16} label="Models"
+      : html`<${Windowed} items=${models.value ?? []} minWidth=${() => 156} cellHeight=${(width) => width + WORDS_HEIGHT} gap=${16} label="Models"
           draw=${(model) => html`<${Card} model=${model} />`} />`}`;
 }
 
