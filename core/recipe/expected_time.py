@@ -23,6 +23,7 @@ UNKNOWN = frozenset(
 MIN_SECONDS = 5.0  # expected of a job that tells how fast the service is: of shorter ones too much is fixed
 LATEST = 5  # such jobs that count
 SLOW = 7.0  # times as long as measured: of a processor without instructions for bfloat16
+QUICK_TIMES = 2.0  # as long as measured, up to which a job cannot have been slowed down much
 MIN_TIMES, MAX_TIMES = 1 / 50, 50.0  # bounds of how many times longer a job takes here
 
 
@@ -50,17 +51,22 @@ def learning_seconds(preset: str, params: LearningParams) -> float | None:
 def expected_seconds(preset: str, finished: Sequence[FinishedTraining]) -> float | None:
     """Return the seconds of a job of a preset on the service whose training jobs, newest first, took what they took.
 
-    By the latest jobs of the preset itself, because a machine is not slower at all of them alike: those that ran alone
-    or, without any, at least two that ran beside others. Other work only makes jobs longer, so of an even number the
-    shorter of the two in the middle counts. None if no job tells, or if the preset was not measured.
+    By the latest jobs of the preset itself, because a machine is not slower at all of them alike: those that ran alone,
+    or all if these do not tell. Other work only makes jobs longer. So of an even number the shorter of the two in the
+    middle counts, and a single job tells only if it was quick. None if no job tells, or the preset was not measured.
     """
     measured = TWO_CORE_SECONDS.get(preset)
     own = [one for one in finished if one.preset == preset]
     telling = [one for one in own if (learning_seconds(one.preset, one.params) or 0) >= MIN_SECONDS]
-    counted = [one for one in telling if one.alone] or (telling if len(telling) > 1 else [])
-    if measured is None or not counted:
-        return None
-    return FIXED_SECONDS + (measured - FIXED_SECONDS) * median_low(_times_longer(one) for one in counted[:LATEST])
+    alone = [one for one in telling if one.alone]
+    times = _typical(alone) or _typical(telling)
+    return None if measured is None or times is None else FIXED_SECONDS + (measured - FIXED_SECONDS) * times
+
+
+def _typical(jobs: Sequence[FinishedTraining]) -> float | None:
+    """Return how many times longer than measured such jobs take; None if they do not tell."""
+    times = [_times_longer(one) for one in jobs[:LATEST]]
+    return median_low(times) if len(times) > 1 or (times and times[0] <= QUICK_TIMES) else None
 
 
 def learning_range(preset: str, params: LearningParams, here: float | None) -> tuple[float, float] | None:
