@@ -22,7 +22,7 @@ UNKNOWN = frozenset(
 )
 MIN_SECONDS = 5.0  # expected of a job that tells how fast the service is: of shorter ones too much is fixed
 LATEST = 5  # such jobs that count
-SLOW = 7.0  # times as long as measured: of a processor without instructions for bfloat16
+SLOW = 7  # times as long as measured: of a processor without instructions for bfloat16
 QUICK_TIMES = 2.0  # as long as measured, up to which a job cannot have been slowed down much
 MIN_TIMES, MAX_TIMES = 1 / 50, 50.0  # bounds of how many times longer a job takes here
 
