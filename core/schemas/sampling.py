@@ -18,6 +18,7 @@ MAX_COUNT = 64  # pictures of a job
 CANVAS_STEPS = 60  # for pictures laid with patches of a canvas, which are large and have few seams to mend
 DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.05
+DEFAULT_LAYOUT_STRENGTH = 1.0  # for models that were learned on a canvas: docs/experiments/held-layout.md
 MAX_BLENDED_PIXELS = MAX_SIDE**2  # of a picture times its models, each of which has a canvas: some 6 GB in colour
 
 SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
@@ -105,6 +106,19 @@ class SampleParams(BaseModel):
         ),
     ] = None
 
+    layout_strength: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="How strongly each picture is held to the layout that it begins with: to what is light, dark "
+            "or coloured over more than the net's window. 0: not at all; 1: as strongly as the reference distribution "
+            f"holds the chains. If absent {DEFAULT_LAYOUT_STRENGTH:g} for a model that was learned on a canvas "
+            "(canvas_iterations), for pictures without a start, a guide or a blend; else 0. Not with blend, and not "
+            "for models of objects or patches.",
+        ),
+    ] = None
+
     end_dataset_id: Annotated[
         DatasetId,
         Field(
@@ -166,12 +180,19 @@ class SampleParams(BaseModel):
             return None
         if info.data.get("guide_dataset_id", "refused") is None:
             raise ValueError("needs guide_dataset_id, the picture to be guided by")
-        learned, step_size = learned_of(info), info.data.get("step_size")
-        if learned is not None and step_size is not None:
-            highest = 4 * learned.reference_std**2 / step_size**2 - 1
-            if strength >= highest:
-                raise ValueError(f"must be below {highest:g} with a step_size of {step_size:g}: chains would diverge")
-        return strength
+        return _below_divergence(strength, 0.0, info)
+
+    @field_validator("layout_strength")
+    @classmethod
+    def _can_be_held(cls, strength: float | None, info: ValidationInfo) -> float | None:
+        learned = learned_of(info)
+        if strength and info.data.get("blend") is not None:
+            raise ValueError("must be absent with blend")
+        if strength and learned is not None and learned.only_size is not None:
+            raise ValueError(f"must be absent: {learned.only_size}")
+        return (
+            strength if strength is None else _below_divergence(strength, info.data.get("guide_strength") or 0.0, info)
+        )
 
     @field_validator("start_strength")
     @classmethod
@@ -192,6 +213,7 @@ class SampleParams(BaseModel):
                 "seed": seed if self.seed is None else self.seed,
                 "start_strength": _default(self.start_strength, self.start_dataset_id, DEFAULT_START_STRENGTH),
                 "guide_strength": _default(self.guide_strength, self.guide_dataset_id, DEFAULT_GUIDE_STRENGTH),
+                "layout_strength": self._layout_strength(learned),
                 "end_shares": self.end_shares or (even_shares(self.count) if self.end_dataset_id else None),
             },
             context=learned.context,
@@ -199,8 +221,18 @@ class SampleParams(BaseModel):
 
     def _default_steps(self, learned: LearnedSettings) -> int:
         """Return the Langevin steps for each picture if none are asked for."""
-        begins_as_patches = self.start_dataset_id is None and self.guide_dataset_id is None and not self.blend
-        return CANVAS_STEPS if learned.canvas_iterations and begins_as_patches else DEFAULT_STEPS
+        return CANVAS_STEPS if self._is_laid(learned) else DEFAULT_STEPS
+
+    def _layout_strength(self, learned: LearnedSettings) -> float:
+        """Return `layout_strength`, or its default."""
+        if self.layout_strength is not None:
+            return self.layout_strength
+        return DEFAULT_LAYOUT_STRENGTH if self._is_laid(learned) else 0.0
+
+    def _is_laid(self, learned: LearnedSettings) -> bool:
+        """True if pictures begin as patches of a canvas and of nothing else."""
+        others = self.start_dataset_id, self.guide_dataset_id, self.blend
+        return bool(learned.canvas_iterations) and not any(others)
 
 
 class ResolvedSampleParams(SampleParams):
@@ -284,6 +316,16 @@ class Shard:
 
     first: int
     params: ResolvedSampleParams
+
+
+def _below_divergence(strength: float, others: float, info: ValidationInfo) -> float:
+    """Return a strength under which a step, with the pull of `others`, does not overshoot. Else raise ValueError."""
+    learned, step_size = learned_of(info), info.data.get("step_size")
+    if learned is not None and step_size is not None:
+        highest = 4 * learned.reference_std**2 / step_size**2 - 1 - others
+        if strength >= highest:
+            raise ValueError(f"must be below {highest:g} with a step_size of {step_size:g}: chains would diverge")
+    return strength
 
 
 def _default(strength: float | None, dataset_id: str | None, default: float) -> float | None:

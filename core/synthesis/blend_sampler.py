@@ -21,8 +21,8 @@ from core.recipe.tone import Tone
 from core.schemas.sampling import ResolvedSampleParams
 from core.synthesis.blend_weights import Canvas, read_weights, strengths
 from core.synthesis.blending import Agreement, Blend, Boxes, Expert, SeenGuide, seen_picture
-from core.synthesis.conditions import Condition, Guide, run_steps
-from core.synthesis.sampler import GUIDE_BLUR, PREVIEW_SIDE, ModelSampler, Sampler, guide_picture
+from core.synthesis.conditions import BLUR, Condition, Guide, run_steps
+from core.synthesis.sampler import PREVIEW_SIDE, ModelSampler, Sampler, guide_picture
 from core.synthesis.trained_model import TrainedModel
 from core.synthesis.variations import prepare_picture, start_variation
 from core.theory.learning import precision_of
@@ -166,7 +166,7 @@ def _blend_sampler(
     if guide is not None and params.guide_strength:
         picture = seen_picture(experts, _joined(experts, read(lambda model: guide_picture(guide, model, *canvas.size))))
         window = max(model.net.architecture.receptive_field for model in models)
-        of_seen = Guide(picture, params.guide_strength, reference_std, GUIDE_BLUR * window)
+        of_seen = Guide(picture, params.guide_strength, reference_std, BLUR * window)
         conditions.append(SeenGuide(experts, of_seen))
     blend = Blend(experts, engine, reference_std)
     conditions += [Boxes(experts), Agreement(experts)]

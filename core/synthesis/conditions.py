@@ -23,8 +23,9 @@ from core.engine.tiling import needs_tiles, step_in_tiles
 from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
 from core.theory.langevin import drift_factor
-from core.theory.model import GenerativeConvNet
+from core.theory.model import Architecture, GenerativeConvNet
 
+BLUR = 0.5  # of the net's window: the standard deviation of the blur that a guide and chains are compared under
 MAX_DENSE_SIDE = 640  # of a canvas multiplied by matrices of waves; of larger ones Fourier transforms are faster
 
 Step = Callable[[Tensor, torch.Generator, Callable[[float], None] | None], Tensor]
@@ -98,6 +99,11 @@ class Guide(Condition):
     strength: float
     reference_std: float
     blur: float
+
+    @classmethod
+    def of(cls, architecture: Architecture, picture: Tensor, strength: float) -> "Guide":
+        """Return the guide for a net: what is finer than about its window is left to the model."""
+        return cls(picture, strength, architecture.reference_std, BLUR * architecture.receptive_field)
 
     def drift(self, chains: Tensor) -> Tensor:
         """Return -s/σ² KᵀK (I - G) at chains (N, C, H, W), in 1 / grey levels; see `Condition.drift`."""

@@ -25,7 +25,6 @@ from core.synthesis.trained_model import TrainedModel
 from core.synthesis.variations import between, prepare_picture, start_variation
 from core.theory.learning import precision_of
 
-GUIDE_BLUR = 0.5  # of the net's window: standard deviation of the blur that guide and chains are compared under
 PREVIEW_SIDE = 512  # pixels at most
 MEASURED_SIDE = 256  # pixels at most, of the copy of a guide whose contrast is measured
 
@@ -166,6 +165,7 @@ class ModelSampler(Sampler):
             after_step=after_step,
             begin=self._begin(index, generator, after_step),
             conditions=self.conditions,
+            layout_strength=self.params.layout_strength or 0.0,
             watch=watch,
         )
 
@@ -217,9 +217,7 @@ def guide_of(content: bytes, model: TrainedModel, strength: float, height: int, 
 
     What is finer than about the net's window is left to the model.
     """
-    architecture = model.net.architecture
-    picture = guide_picture(content, model, height, width)
-    return Guide(picture, strength, architecture.reference_std, architecture.receptive_field * GUIDE_BLUR)
+    return Guide.of(model.net.architecture, guide_picture(content, model, height, width), strength)
 
 
 def guide_picture(content: bytes, model: TrainedModel, height: int, width: int) -> Tensor:

@@ -17,7 +17,7 @@ from core.recipe.denoising import denoise
 from core.recipe.stride_pattern import limit_stride_pattern_, pattern_limit
 from core.recipe.tone import Tone
 from core.schemas.geometry import Boundary, round_up
-from core.synthesis.conditions import Condition, run_under_conditions
+from core.synthesis.conditions import Condition, Guide, run_under_conditions
 from core.theory.model import GenerativeConvNet
 
 
@@ -35,6 +35,7 @@ def synthesize(
     after_step: Callable[[float], None] | None = None,
     begin: Tensor | None = None,
     conditions: Sequence[Condition] = (),
+    layout_strength: float = 0.0,
     watch: Watch | None = None,
 ) -> Tensor:
     """Return `count` pictures after `steps` Langevin steps -> (count, C, H', W').
@@ -43,14 +44,16 @@ def synthesize(
     On the torus each chain begins as a `patchwork` of them; H' and W' are `height` and `width` rounded up to multiples
     of the net's stride, and every picture is periodic. On other boundaries chains begin as the pictures of `start` in
     turn, because the net may depend on the position within an object.
-    begin (count, C, H', W'): where the chains begin instead. conditions: what each step respects. With either of them
-    the chains stay in their place (see `run_under_conditions`).
+    begin (count, C, H', W'): where the chains begin instead. conditions: what each step respects. layout_strength: each
+    chain is guided so strongly by what it begins as (`Guide`): a net sees too little to keep what is wider than its
+    window, and where it prefers light to dark, light would spread. With any of the three the chains stay in their place
+    (see `run_under_conditions`).
     With `random_lattice` the pictures' `stride_pattern` is no stronger than that of `start`.
     `after_step(steps done)` is called after each step, with 0 after each row of the patchwork, and with fractions of a
     step for pictures that are computed in tiles; an exception it raises ends the run. watch: see `Watch`.
     Raises ValueError if (height, width) is not the size of `start`, except on the torus.
     """
-    conditioned, stride = begin is not None or bool(conditions), net.architecture.total_stride
+    stride = net.architecture.total_stride
     if dynamics.boundary == "torus":
         sides = (round_up(height, stride), round_up(width, stride))
         after_row = partial(after_step, 0.0) if after_step else None
@@ -60,7 +63,9 @@ def synthesize(
         if start.shape[2:] != (height, width):
             raise ValueError(f"this net draws pictures of {tuple(start.shape[2:])}, not ({height}, {width})")
         chains = start[torch.arange(count, device=start.device) % len(start)] if begin is None else begin
-    if conditioned:
+    if layout_strength:
+        conditions = (*conditions, Guide.of(net.architecture, chains, layout_strength))
+    if begin is not None or conditions:
         chains = run_under_conditions(engine, net, chains, steps, dynamics, generator, conditions, after_step, watch)
     elif dynamics.boundary == "torus" and needs_tiles(net.architecture, chains):
         chains = run_in_tiles(engine, net, chains, steps, dynamics, generator, after_step, watch=watch)

@@ -113,6 +113,22 @@ def test_a_guide_is_for_textures_and_stays_below_the_strength_at_which_chains_di
     assert "the model learned" in refusals(lambda: guided.resolved(OBJECT, seed=1))["guide_dataset_id"]
 
 
+def test_pictures_of_a_canvas_are_held_to_their_layout_unless_something_else_says_where_they_are_light():
+    def strength(learned=CANVAS, **given):
+        return SampleParams(**given).resolved(learned, seed=1).layout_strength
+
+    assert (strength(), strength(TEXTURE), strength(OBJECT)) == (1.0, 0.0, 0.0)
+    assert (strength(layout_strength=0.5), strength(TEXTURE, layout_strength=0.5)) == (0.5, 0.5)
+    blend = [{"model_id": "model_1", "weight": 0.5}]
+    for other in ({"start_dataset_id": "dataset_1"}, {"guide_dataset_id": "dataset_1"}, {"blend": blend}):
+        assert strength(**other) == 0.0
+    strong = {"layout_strength": 1.0}
+    assert "with blend" in refusals(lambda: SampleParams(blend=blend, **strong))["layout_strength"]
+    assert "must be absent" in refusals(lambda: strength(OBJECT, **strong))["layout_strength"]
+    both = {"guide_dataset_id": "dataset_1", "guide_strength": 1.0, "layout_strength": 2.0, "step_size": 1.0}
+    assert "must be below 2 with a step_size of 1" in refusals(lambda: strength(TEXTURE, **both))["layout_strength"]
+
+
 def test_a_blend_is_for_textures_and_of_so_many_pixels():
     masked, everywhere = {"model_id": "m1", "mask_dataset_id": "d1"}, {"model_id": "m2", "weight": 0.5}
     for blend in ([], [{"model_id": "m"}], [everywhere] * 8, [{**masked, "weight": 1.5}], [{"mask_dataset_id": "d"}]):
