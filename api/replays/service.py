@@ -49,7 +49,10 @@ def _request(app_state: AppState, origin: Origin, file: BinaryIO) -> AnyJobIn:
 
     named = {name: dataset(name, about) for name, about in origin.datasets.items()}
     named |= {name: model(name, sha256) for name, sha256 in origin.models.items()}
-    request: dict[str, Any] = {"kind": origin.kind, "params": with_ids(origin.params, named)}
+    params = with_ids(origin.params, named)
+    if JobKind(origin.kind) == JobKind.SAMPLE:
+        params.setdefault("layout_strength", 0.0)  # of a file from before there was one
+    request: dict[str, Any] = {"kind": origin.kind, "params": params}
     if JobKind(origin.kind) != JobKind.TRAIN:
         request["model_id"] = model("model_id", origin.model)
     if JobKind(origin.kind) != JobKind.SAMPLE:

@@ -53,7 +53,7 @@ def test_results_say_how_they_were_made_unless_the_settings_forbid_it(harness: W
     origin = read_origin(io.BytesIO(content))
     unset = {"tileable": False, "start_dataset_id": None, "start_strength": None}
     unset |= {"guide_dataset_id": None, "guide_strength": None, "blend": None}
-    unset |= {"end_dataset_id": None, "end_shares": None}
+    unset |= {"end_dataset_id": None, "end_shares": None, "layout_strength": None}
     assert origin.params == {**_PARAMS, "count": 1, "seed": 8, **unset}
     assert (origin.name, origin.index, origin.device) == ("synthesized-000.png", 0, device_kind(torch.device("cpu")))
 

@@ -219,6 +219,19 @@ def test_pictures_follow_their_guide_and_without_strength_are_those_without_it(h
     assert differences[1] - differences[0] > 25
 
 
+def test_pictures_keep_the_layout_that_they_begin_with_if_they_are_asked_to(harness: WorkerHarness) -> None:
+    model_id, _ = add_model(harness, boundary="torus", random_lattice=True)
+
+    def drawn(steps: int, **asked: object) -> torch.Tensor:
+        given = {"count": 1, "steps": steps, "width": 64, "height": 64, "step_size": 0.8, "seed": 7, **asked}
+        params = ResolvedSampleParams.model_validate(given).model_dump()
+        job = harness.work(NewJob(kind=JobKind.SAMPLE, params=params, model_id=model_id))
+        return torch.nn.functional.avg_pool2d(pixels_of(harness.file(job, "synthesized-000.png")).float(), 16)
+
+    begun, free, bound = drawn(1), drawn(400), drawn(400, layout_strength=20.0)
+    assert (bound - begun).abs().mean() < 0.5 * (free - begun).abs().mean()
+
+
 def test_models_are_drawn_where_their_masks_are_white_and_a_black_mask_changes_no_byte(harness: WorkerHarness) -> None:
     first, _ = add_model(harness, boundary="torus", random_lattice=True)
     levels, params = Levels(torch.tensor([60.0]), 0.1), learning_params(reference_std=3.0, picture_noise=1.5)

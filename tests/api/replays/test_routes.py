@@ -4,14 +4,14 @@ import pytest
 from support import pictures, rows
 from support.http import Api, fields, problem
 from support.keys import ask, holder
-from support.models import model_file
+from support.models import CANVAS, model_file
 
 from core.pictures.origin import DatasetOrigin, Origin, write_origin
 from core.schemas.jobs import Replay
 
 SAMPLE = {"count": 1, "width": 64, "height": 48, "steps": 3, "step_size": 0.1, "seed": 2**60, "tileable": True}
 UNSET = dict.fromkeys(("start_dataset_id", "start_strength", "guide_dataset_id", "guide_strength", "blend"))
-UNSET |= dict.fromkeys(("end_dataset_id", "end_shares"))
+UNSET |= {**dict.fromkeys(("end_dataset_id", "end_shares")), "layout_strength": 0.0}
 
 
 def picture_of(**changes: object) -> bytes:
@@ -25,8 +25,8 @@ def replay(api: Api, content: bytes, **headers: str):
     return api.client.post("/v1/replays", files={"image": ("a.png", content)}, headers=headers)
 
 
-def imported(api: Api, **headers: str) -> dict:
-    files = {"model": ("m.safetensors", model_file())}
+def imported(api: Api, content: bytes | None = None, **headers: str) -> dict:
+    files = {"model": ("m.safetensors", content or model_file())}
     return api.client.post("/v1/models", files=files, headers=headers).raise_for_status().json()
 
 
@@ -44,6 +44,15 @@ def test_a_sampled_picture_is_queued_with_its_parameters_for_the_model_of_this_c
     each_api.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
     each_api.client.delete(f"/v1/models/{second['id']}").raise_for_status()
     assert replay(each_api, picture_of(model=first["sha256"])).json()["model_id"] == first["id"], "imported again"
+
+
+def test_a_picture_from_before_layouts_were_held_is_drawn_without(api: Api) -> None:
+    canvas = imported(api, model_file(**CANVAS))
+    drawn = api.post({"kind": "sample", "model_id": canvas["id"], "params": SAMPLE}).json()
+    assert drawn["params"]["layout_strength"] == 1.0
+    assert replay(api, picture_of(model=canvas["sha256"])).json()["params"]["layout_strength"] == 0.0
+    again = picture_of(model=canvas["sha256"], params={**SAMPLE, "layout_strength": 0.5})
+    assert replay(api, again).json()["params"]["layout_strength"] == 0.5
 
 
 def test_a_training_picture_is_queued_for_the_dataset_of_this_content(api: Api) -> None:
