@@ -160,7 +160,7 @@ class _Client(Generic[AnyJob]):
         end: PicturesOrDataset | None = None,
         **params: Any,
     ) -> Steps[AnyJob]:
-        """Draw pictures from a model. params: count, width, height, steps, step_size, seed, tileable.
+        """Draw pictures from a model. params: count, width, height, steps, step_size, seed, tileable, layout_strength.
 
         start: one picture, to draw variations of it; `start_strength` says how far they leave it. guide: one picture,
         whose light, dark and colours are followed; `guide_strength` says how strongly. blend: other models, each drawn

@@ -31,11 +31,14 @@ class SpectralDescent(Adam):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move the parameters along their `.grad`, which all of them must have: layers side by side, one thread each.
+        """Move the parameters along their `.grad`, which all of them must have.
 
-        So rounding does not depend on the number of threads.
+        On a processor layers are moved side by side, one thread each, so rounding does not depend on their number.
         """
-        parallel_map(self._move, range(len(self.scales)), threads_each=1)
+        if self._parameters[0].is_cuda:
+            super().step()
+        else:
+            parallel_map(self._move, range(len(self._parameters)), threads_each=1)
 
     def _move(self, index: int) -> None:
         if index in self._by_moments:
