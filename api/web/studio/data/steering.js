@@ -124,13 +124,13 @@ export async function blendAs(job) {
   return blend.value.length === blended.length;
 }
 
-// Upload what steers this model; return the parameters that name it. tell(dataset): called with each that is made.
-export async function steeringParams(model, tell) {
+// Upload what steers this model; return the parameters that name it. onStored(dataset): called with each that is made.
+export async function steeringParams(model, onStored) {
   const params = {};
   for (const slot of slotsOf(model)) {
     const picture = pictures.peek()[slot];
     if (!picture) continue;
-    params[`${slot}_dataset_id`] = await stored(picture, tell, (after) => {
+    params[`${slot}_dataset_id`] = await stored(picture, onStored, (after) => {
       if (pictures.peek()[slot] === picture) pictures.value = { ...pictures.peek(), [slot]: after };
     });
     if (picture.strength !== undefined) params[`${slot}_strength`] = picture.strength;
@@ -141,7 +141,7 @@ export async function steeringParams(model, tell) {
     const keep = (after) => {
       if (blend.peek().find((other) => other.modelId === modelId)?.mask === mask) changeCompanion(modelId, { mask: after });
     };
-    const masked = mask ? { mask_dataset_id: await stored(mask, tell, keep) } : {};
+    const masked = mask ? { mask_dataset_id: await stored(mask, onStored, keep) } : {};
     const softness = mask ? one.softness ?? (mask.paint ? PAINTED_SOFTNESS : undefined) : undefined;
     params.blend = [...(params.blend ?? []), { model_id: modelId, ...masked, weight: weightOf(one), softness }];
   }
@@ -149,11 +149,11 @@ export async function steeringParams(model, tell) {
 }
 
 // Return the id of a picture's dataset. It is uploaded once; keep(picture) then gets it with its id.
-async function stored(picture, tell, keep) {
+async function stored(picture, onStored, keep) {
   if (picture.datasetId) return picture.datasetId;
   const file = picture.file ?? pngFile(await picture.paint.blackAndWhite(), picture.name);
   const made = await createDataset([file]);
-  tell(made);
+  onStored(made);
   keep({ ...picture, datasetId: made.id });
   return made.id;
 }
