@@ -272,11 +272,17 @@ def _say_expected_time(session: Session, job: "Job") -> None:
     """Say about how long a training job will take, as the studio does, if it is known."""
     from pydantic import ValidationError
 
+    from api.client import ClientError
     from core.recipe.expected_time import learning_range
     from core.schemas.learning import LearningParams
 
-    preset = next((one for one in session.client.presets.list() if one.name == job.preset), None)
-    if session.as_json or preset is None:
+    if session.as_json:
+        return
+    try:
+        preset = next((one for one in session.client.presets.list() if one.name == job.preset), None)
+    except ClientError:  # the job is accepted, and is followed all the same
+        return
+    if preset is None:
         return
     try:
         params = LearningParams.model_validate(job.params)

@@ -18,10 +18,10 @@ ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Its id or its n
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="The new name.")]
 
 
-def find_model(session: Session, which: str) -> "Model":
+def find_model(session: Session, which: str, *, exact: bool = False) -> "Model":
     """Return the model with this id or name, or else the only one whose name differs by upper and lower case alone.
 
-    Raises NotFound, or typer.BadParameter if several have the name.
+    exact: upper and lower case must agree too. Raises NotFound, or typer.BadParameter if several have the name.
     """
     from api.client import NotFound
 
@@ -30,7 +30,7 @@ def find_model(session: Session, which: str) -> "Model":
     except NotFound as error:
         models = [model for model in session.client.models.list() if model.name]
         named = [model for model in models if model.name == which] or [
-            model for model in models if _caseless(model) == which.casefold()
+            model for model in models if not exact and _caseless(model) == which.casefold()
         ]
         if not named:
             close = get_close_matches(which.casefold(), map(_caseless, models))
@@ -117,6 +117,6 @@ def import_(
 @service_command(app, "delete", example="genconvnet models delete model_…")
 def delete(session: Session, model: ModelName) -> None:
     """Delete a model."""
-    found = find_model(session, model)
+    found = find_model(session, model, exact=True)
     session.client.models.delete(found)
     session.done(f"model {found.name or found.id} was deleted", found)

@@ -13,7 +13,7 @@ from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
 from core.engine.interface import Watch
 from core.engine.kernel import advance_
-from core.engine.layout import Layout, project_blocks_
+from core.engine.layout import Layout, box_for_blocks, project_blocks_
 from core.engine.noise import Share
 from core.pictures.colour_box import ColourBox
 from core.theory.langevin import langevin_coefficients
@@ -56,7 +56,7 @@ class CapturedSteps:
         self._chains = chains.clone(memory_format=torch.channels_last)
         self._phases = torch.zeros(key.steps, 2, dtype=torch.int64, device=chains.device)
         self._noise_key = torch.zeros(1, dtype=torch.int64, device=chains.device)
-        self._box = None if key.box is None else key.box.to(chains).of_blocks(key.layout.stride**2)
+        self._box = None if key.box is None else box_for_blocks(key.box.to(chains), key.layout.stride)
         self._mask = key.layout.mask(chains)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._last_replay: torch.cuda.Event | None = None

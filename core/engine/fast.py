@@ -17,7 +17,7 @@ from torch import Tensor
 from core.engine.blocked import BlockedNet
 from core.engine.dynamics import Dynamics
 from core.engine.interface import Batch, ScoreGradient, Watch
-from core.engine.layout import Layout, project_blocks_, roll_into
+from core.engine.layout import Layout, box_for_blocks, project_blocks_, roll_into
 from core.engine.noise import Noise, Share, noise_of_share, noise_per_picture
 from core.engine.parallel import parallel_map, serial_if_small
 from core.engine.precision import reproducible_cudnn
@@ -214,7 +214,7 @@ class _ChainChunk:
         self._net, self._layout, self._noise = net, layout, noise
         self._coefficients = langevin_coefficients(dynamics.step_size, net.net.architecture.reference_std)
         self._next, self._mask = torch.empty_like(blocks), layout.mask(blocks)
-        self._box = None if dynamics.box is None else dynamics.box.to(blocks).of_blocks(layout.stride**2)
+        self._box = None if dynamics.box is None else box_for_blocks(dynamics.box.to(blocks), layout.stride)
 
     def step(self, phase: tuple[int, int] = (0, 0)) -> None:
         """Roll the chains by `phase` (down, right) and take one Langevin step."""

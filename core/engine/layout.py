@@ -18,6 +18,8 @@ from core.schemas.geometry import Boundary, added_pixels
 from core.theory.boundary import unwrap
 from core.theory.model import Architecture
 
+MAX_BLOCK_NUMBERS = 64  # of a block that is multiplied as a whole: most of the numbers in its matrix are zeros
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -119,11 +121,20 @@ class Layout:
         return bottom, right
 
 
+def box_for_blocks(box: ColourBox, stride: int) -> ColourBox:
+    """Return the box for `project_blocks_`: of whole blocks if these are small, else of single pixels."""
+    return box.of_blocks(stride**2) if len(box.low) * stride**2 <= MAX_BLOCK_NUMBERS else box
+
+
 def project_blocks_(blocks: Tensor, box: ColourBox) -> None:
     """Apply `ColourBox.project` in place to pictures in blocks (N, C s², blocks), channels innermost.
 
-    box: `ColourBox.of_blocks`. Its axes are applied to all numbers of a block by one product of matrices.
+    box: `box_for_blocks`. The axes of one of whole blocks are applied to all their numbers by one product of matrices.
     """
+    if len(box.low) < blocks.shape[1]:
+        pixels = blocks.unflatten(1, (len(box.low), -1))  # type: ignore[no-untyped-call]
+        pixels.copy_(box.project(pixels))
+        return
     rows = blocks.permute(0, 2, 3, 1).view(-1, blocks.shape[1])
     low, high = box.low.flatten(), box.high.flatten()
     if box.axes is None:

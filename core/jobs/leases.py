@@ -145,7 +145,7 @@ def find_expired(database: Database, jobs: Sequence[Job]) -> set[str]:
     if not running:
         return set()
     with database.read() as session:
-        return set(session.scalars(select(Job.id).where(Job.id.in_(running), _expired())))
+        return set(session.scalars(select(Job.id).where(Job.id.in_(running), has_expired())))
 
 
 def is_valid(database: Database, lease: JobLease) -> bool:
@@ -170,20 +170,21 @@ def lock_leased(session: Session, lease: JobLease) -> Job:
 
 def claimable() -> ColumnElement[bool]:
     """Select the jobs that a worker could claim now: queued, or with an expired lease and worth another try."""
-    again = and_(_expired(), Job.cancel_requested.is_(False), Job.failures < MAX_FAILURES)
+    again = and_(has_expired(), Job.cancel_requested.is_(False), Job.failures < MAX_FAILURES)
     return and_(Job.shards == 0, or_(Job.status == JobStatus.QUEUED, again))
 
 
 def lost() -> ColumnElement[bool]:
     """Select the jobs whose lease has expired and which are not to be tried again."""
-    return and_(_expired(), or_(Job.cancel_requested, Job.failures >= MAX_FAILURES))
+    return and_(has_expired(), or_(Job.cancel_requested, Job.failures >= MAX_FAILURES))
 
 
 def _leased() -> ColumnElement[bool]:
-    return and_(Job.status == JobStatus.RUNNING, Job.worker.is_not(None), not_(_expired()))
+    return and_(Job.status == JobStatus.RUNNING, Job.worker.is_not(None), not_(has_expired()))
 
 
-def _expired() -> ColumnElement[bool]:
+def has_expired() -> ColumnElement[bool]:
+    """Select the running jobs whose worker is lost: it no longer renews its lease."""
     return and_(Job.status == JobStatus.RUNNING, or_(Job.lease_until < now(), Job.leased_at > now() + CLOCK_SLACK))
 
 

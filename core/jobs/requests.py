@@ -5,12 +5,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 from sqlalchemy import delete as remove
 from sqlalchemy.orm import Session, lazyload
 
 from core.jobs import outcomes, shards
-from core.jobs.leases import is_leased
+from core.jobs.leases import has_expired, is_leased
 from core.jobs.shards import NewShard
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
 from core.schemas.references import datasets_of
@@ -162,22 +162,28 @@ def at_work(database: Database, jobs: Sequence[Job]) -> dict[str, list[JobAtWork
     if not waiting:
         return {}
     running = (
-        select(Job.id, Job.owner_seq, Job.queue, Job.kind, Job.progress)
+        select(Job.id, Job.owner_seq, Job.queue, Job.kind, Job.progress, has_expired().label("is_lost"))
         .where(Job.status == JobStatus.RUNNING, Job.parent_seq.is_(None))
         .where(Job.queue.in_({job.queue for job in waiting}))
         .order_by(Job.seq)
     )
     with database.read() as session:
         rows = session.execute(running.limit(MAX_RUNNING_READ), execution_options=UNSCOPED).all()
-    rows = sorted(rows, key=lambda row: row.progress.get("eta_seconds") or math.inf)
+
+    def seconds_left(row: Row[Any]) -> float | None:
+        seconds: float | None = None if row.is_lost else row.progress.get("eta_seconds")
+        return seconds
+
+    def by_time_left(row: Row[Any]) -> float:
+        seconds = seconds_left(row)
+        return math.inf if seconds is None else seconds
+
+    rows = sorted(rows, key=by_time_left)
 
     def shown_to(job: Job) -> list[JobAtWork]:
         found = [row for row in rows if row.queue == job.queue][:MAX_AT_WORK]
         ids = [row.id if row.owner_seq == job.owner_seq else None for row in found]
-        return [
-            JobAtWork(job_id, JobKind(row.kind), row.progress.get("eta_seconds"))
-            for job_id, row in zip(ids, found, strict=True)
-        ]
+        return [JobAtWork(job_id, JobKind(row.kind), seconds_left(row)) for job_id, row in zip(ids, found, strict=True)]
 
     return {job.id: shown_to(job) for job in waiting}
 

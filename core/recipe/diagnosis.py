@@ -21,6 +21,7 @@ MAX_WIDE_ITERATIONS = 40  # in a row
 MAX_OVERSHOOT = 0.1  # mean over iterations: 0.02 where learning goes well, 0.2 and more where it ended with stripes
 NORMAL_OVERSHOOT = 0.03  # above it a state is not worth returning to: its chains overshoot already
 NORMAL_STD_RATIO = 1.3  # below it a state is worth returning to; from a wider one chains only explode again
+FAR_TOO_STRONG = 2.0  # times the pictures' contrast: more iterations alone do not mend that
 TOLERATED_CONTRAST = 0.2  # relative difference between the spread of chains and pictures at the end
 TOLERATED_ACTIVE = (0.05, 0.95)  # share of a layer's units
 TOLERATED_RECONSTRUCTION = 0.5  # error of reconstructions, relative to the pictures' spread; well learned it is 0.1
@@ -133,7 +134,8 @@ def find_warnings(
     wrong = [ratio for ratio in ratios if not abs(ratio - 1) <= TOLERATED_CONTRAST]  # also true for NaN
     if wrong:
         too_faint = "" if ended_early else more
-        advice = too_faint if wrong[-1] < 1 else more if few else ": a smaller learning_rate may help"
+        too_strong = more if few and wrong[-1] < FAR_TOO_STRONG else ": a smaller learning_rate may help"
+        advice = too_faint if wrong[-1] < 1 else too_strong
         found.append(f"the synthesized pictures' contrast is {wrong[-1]:.2f} times the training pictures'{advice}")
     error = health.reconstruction_std
     if reconstructs and error is not None and not error <= TOLERATED_RECONSTRUCTION * health.data_std:

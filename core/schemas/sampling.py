@@ -1,8 +1,9 @@
 """Settings of sampling pictures from a finished model."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -221,15 +222,16 @@ class SampleParams(BaseModel):
 
     def _default_steps(self, learned: LearnedSettings) -> int:
         """Return the Langevin steps for each picture if none are asked for."""
-        return CANVAS_STEPS if self._is_laid(learned) else DEFAULT_STEPS
+        return CANVAS_STEPS if self._begins_as_patchwork(learned) else DEFAULT_STEPS
 
     def _layout_strength(self, learned: LearnedSettings) -> float:
         """Return `layout_strength`, or its default."""
         if self.layout_strength is not None:
             return self.layout_strength
-        return DEFAULT_LAYOUT_STRENGTH if self._is_laid(learned) else 0.0
+        highest = _highest_strength(learned, self.step_size or learned.step_size)
+        return max(min(DEFAULT_LAYOUT_STRENGTH, highest / 2), 0.0) if self._begins_as_patchwork(learned) else 0.0
 
-    def _is_laid(self, learned: LearnedSettings) -> bool:
+    def _begins_as_patchwork(self, learned: LearnedSettings) -> bool:
         """True if pictures begin as patches of a canvas and of nothing else."""
         others = self.start_dataset_id, self.guide_dataset_id, self.blend
         return bool(learned.canvas_iterations) and not any(others)
@@ -322,15 +324,28 @@ def _below_divergence(strength: float, others: float, info: ValidationInfo) -> f
     """Return a strength under which a step, with the pull of `others`, does not overshoot. Else raise ValueError."""
     learned, step_size = learned_of(info), info.data.get("step_size")
     if learned is not None and step_size is not None:
-        highest = 4 * learned.reference_std**2 / step_size**2 - 1 - others
+        highest = _highest_strength(learned, step_size) - others
         if strength >= highest:
             raise ValueError(f"must be below {highest:g} with a step_size of {step_size:g}: chains would diverge")
     return strength
 
 
+def _highest_strength(learned: LearnedSettings, step_size: float) -> float:
+    """Return the strength of a guide from which on steps overshoot: ε²/2 (1 + s)/σ² must be below 2."""
+    return 4 * learned.reference_std**2 / step_size**2 - 1
+
+
 def _default(strength: float | None, dataset_id: str | None, default: float) -> float | None:
     """Return a strength, or its default if its picture is given."""
     return default if strength is None and dataset_id is not None else strength
+
+
+def completed(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a sampling job as they were stored, with those that older versions did not store.
+
+    They have the values with which the same pictures are drawn again, not today's defaults.
+    """
+    return {"layout_strength": 0.0, **params}
 
 
 def even_shares(count: int) -> tuple[float, ...]:

@@ -19,7 +19,7 @@ from core.engine.dynamics import Dynamics
 from core.engine.interface import Watch, looking_at
 from core.engine.noise import Noise
 from core.engine.parallel import parallel_map, threads
-from core.engine.tiling import needs_tiles, step_in_tiles
+from core.engine.tiling import PROJECTED_ROWS, needs_tiles, step_in_tiles
 from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
 from core.theory.langevin import drift_factor
@@ -222,8 +222,10 @@ class InBox(Condition):
     box: ColourBox
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """Return chains (N, C, H, W) projected into the box; see `Condition.constrain`."""
-        return self.box.project(chains)
+        """Project chains (N, C, H, W) into the box, in place; see `Condition.constrain`."""
+        for rows in torch.split(chains, PROJECTED_ROWS, dim=2):
+            rows.copy_(self.box.project(rows))
+        return chains
 
 
 @torch.no_grad()
@@ -280,6 +282,7 @@ def run_steps(
             drift = condition.drift(chains)
             if drift is not None:
                 moved.add_(drift, alpha=drift_factor(step_size))
+            del drift  # as large as the chains
         for condition in conditions:
             moved = condition.constrain(moved, generator)
         chains = moved

@@ -2,12 +2,19 @@
 
 import pytest
 import torch
-from engines import ENGINE_CASES, every_engine_case, layout_of
+from engines import ENGINE_CASES, a_box, every_engine_case, layout_of
 from hypothesis import given, settings
 from nets import case, random_cases, seeded
 from torch.nn import functional
 
-from core.engine.layout import Layout, filters_from_blocks, filters_to_blocks, roll_into
+from core.engine.layout import (
+    Layout,
+    box_for_blocks,
+    filters_from_blocks,
+    filters_to_blocks,
+    project_blocks_,
+    roll_into,
+)
 from core.theory.model import Architecture, ConvLayer
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -142,3 +149,14 @@ def test_filters_converted_to_blocks_and_back_are_the_same(kernel_size, stride, 
     assert blocks.square().sum().item() == pytest.approx(weight.square().sum().item(), rel=1e-12), (
         "pixels beyond the filter are zero"
     )
+
+
+@pytest.mark.parametrize("stride", [3, 6])
+@pytest.mark.parametrize("oblique", [False, True])
+def test_colours_are_bounded_in_small_and_in_large_blocks(stride, oblique):
+    images = 50 * random_like((2, 3, 24, 18), 3)
+    layout = Layout.of(Architecture((ConvLayer(2, stride, stride),), 3), (24, 18), "torus")
+    box, blocks = a_box(images, oblique), layout.to_blocks(images)
+    project_blocks_(blocks, box_for_blocks(box, stride))
+    torch.testing.assert_close(layout.from_blocks(blocks), box.project(images))
+    assert not torch.equal(layout.from_blocks(blocks), images)

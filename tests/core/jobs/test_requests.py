@@ -100,6 +100,9 @@ def test_a_queued_job_says_which_jobs_of_its_queue_are_at_work(database: Databas
     assert waits_for(job_id) == [(claims[2].job_id, 30.0), (claims[0].job_id, 90.0), (claims[3].job_id, 600.0)]
     assert waits_for(rows.accept(database, rows.sample(model_id))) == [], "of another queue"
     assert waits_for(claims[0].job_id) is None
+    running.record(database, claims[3], rows.DONE.model_copy(update={"eta_seconds": 0.0}))
+    rows.expire(database, claims[2].job_id)  # its worker is lost, so how long it takes is not known
+    assert waits_for(job_id) == [(claims[3].job_id, 0.0), (claims[0].job_id, 90.0), (claims[1].job_id, None)]
 
 
 def test_a_job_that_waits_for_another_attempt_says_no_time_left(database: Database) -> None:

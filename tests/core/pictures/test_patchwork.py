@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from core.pictures.patchwork import MAX_PATCH, MIN_MARGIN, _inside_cuts, patch_side, patchwork, right_of_cut
+from core.pictures.patchwork import MAX_PATCH, MIN_MARGIN, _inside_cuts, _Source, patch_side, patchwork, right_of_cut
 
 
 def generator():
@@ -91,3 +91,16 @@ def test_the_cut_does_not_change_what_it_is_given():
 def test_chains_smaller_than_two_strides_suffice():
     start = torch.randn(1, 1, 4, 4, generator=generator())
     assert patchwork(start, 8, 8, 4, generator()).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("sides", "size", "margin"), [((12, 9), 6, 2), ((4, 5), 3, 6)], ids=["small margin", "wide margin"]
+)
+def test_patches_are_cut_out_of_periodic_chains(sides, size, margin):
+    chains = torch.randn(2, 3, *sides, generator=generator())
+    reach = torch.arange(-margin, size + margin)
+    for corner in itertools.product((0, 1), (0, sides[0] - 1), (0, sides[1] - 1)):
+        chain, row, column = corner
+        expected = chains[chain][:, ((row + reach) % sides[0])[:, None], (column + reach) % sides[1]]
+        found = _Source.of(chains, size, margin).cut(torch.tensor([corner]), reach[:, None], reach)
+        assert torch.equal(found[0].movedim(-1, 0), expected)

@@ -105,11 +105,14 @@ def test_more_iterations_are_not_advised_where_they_were_not_wanted():
     assert strong.endswith(": a smaller learning_rate may help")
 
 
-def test_more_iterations_are_advised_after_few_whatever_is_wrong():
+def test_more_iterations_are_advised_after_few_unless_learning_diverges():
     wrong = replace(GOOD, chain_std=29.0, reconstruction_std=15.0)
     found = find_warnings(wrong, reconstructs=True, few=True, iterations="iterations and canvas_iterations")
     assert len(found) == 2
     assert all(one.endswith(": more iterations and canvas_iterations may help") for one in found)
+    for std in (160.0, NAN):
+        (diverging,) = find_warnings(replace(GOOD, chain_std=std), few=True)
+        assert diverging.endswith(": a smaller learning_rate may help")
 
 
 def test_the_iterations_that_prolong_the_last_stage_are_advised():

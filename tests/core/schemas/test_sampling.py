@@ -2,7 +2,7 @@ import pytest
 from learned_settings import CANVAS, OBJECT, PATCHES, TEXTURE, refusals
 
 from core.schemas.fields import DEFAULT_STEPS
-from core.schemas.sampling import CANVAS_STEPS, MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams
+from core.schemas.sampling import CANVAS_STEPS, MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams, completed
 
 
 def test_sampling_takes_absent_settings_from_the_model():
@@ -119,6 +119,7 @@ def test_pictures_of_a_canvas_are_held_to_their_layout_unless_something_else_say
 
     assert (strength(), strength(TEXTURE), strength(OBJECT)) == (1.0, 0.0, 0.0)
     assert (strength(layout_strength=0.5), strength(TEXTURE, layout_strength=0.5)) == (0.5, 0.5)
+    assert strength(step_size=1.5 * CANVAS.reference_std) == pytest.approx((4 / 1.5**2 - 1) / 2)  # below what diverges
     blend = [{"model_id": "model_1", "weight": 0.5}]
     for other in ({"start_dataset_id": "dataset_1"}, {"guide_dataset_id": "dataset_1"}, {"blend": blend}):
         assert strength(**other) == 0.0
@@ -127,6 +128,12 @@ def test_pictures_of_a_canvas_are_held_to_their_layout_unless_something_else_say
     assert "must be absent" in refusals(lambda: strength(OBJECT, **strong))["layout_strength"]
     both = {"guide_dataset_id": "dataset_1", "guide_strength": 1.0, "layout_strength": 2.0, "step_size": 1.0}
     assert "must be below 2 with a step_size of 1" in refusals(lambda: strength(TEXTURE, **both))["layout_strength"]
+
+
+def test_settings_from_before_layouts_were_held_mean_pictures_that_are_not():
+    before = SampleParams().resolved(CANVAS, seed=1).model_dump(exclude={"layout_strength"})
+    assert SampleParams.model_validate(completed(before)).resolved(CANVAS, seed=1).layout_strength == 0.0
+    assert completed({"layout_strength": 0.5})["layout_strength"] == 0.5
 
 
 def test_a_blend_is_for_textures_and_of_so_many_pixels():
