@@ -31,7 +31,18 @@ every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys(
 
 
 def test_every_function_with_which_a_worker_writes_is_tested_here() -> None:
-    others = {"claim", "find_expired", "is_valid", "is_leased", "lock_leased", "claimable", "lost", "end_lost", "end"}
+    others = {
+        "claim",
+        "find_expired",
+        "has_expired",
+        "is_valid",
+        "is_leased",
+        "lock_leased",
+        "claimable",
+        "lost",
+        "end_lost",
+        "end",
+    }
     functions = {
         name
         for module in (leases, running, outcomes)

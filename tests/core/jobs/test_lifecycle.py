@@ -207,7 +207,7 @@ class Life(RuleBasedStateMachine):
             on = select(func.count()).where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
             unfinished = session.scalar(on)
             accounted_for = or_(
-                leases.claimable(), leases.lost(), and_(Job.lease_until.is_not(None), ~leases._expired())
+                leases.claimable(), leases.lost(), and_(Job.lease_until.is_not(None), ~leases.has_expired())
             )
             assert session.scalar(on.where(accounted_for)) == unfinished
 
