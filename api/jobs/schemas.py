@@ -15,7 +15,7 @@ from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
 from core.schemas.learning import LearningParams
 from core.schemas.reconstruction import ReconstructParams
-from core.schemas.sampling import SampleParams, completed
+from core.schemas.sampling import SampleParams, with_later_settings
 from core.schemas.times import utc_datetime
 from core.storage.tables import NAME_LENGTH, Artifact, Job, Preview
 
@@ -275,7 +275,7 @@ class JobOut(BaseModel):
             progress=progress.model_copy(update={"eta_seconds": None}) if is_lost else progress,
             metrics=row.metrics,
             preset=row.preset,
-            params=completed(row.params) if row.kind == JobKind.SAMPLE else row.params,
+            params=with_later_settings(row.params) if row.kind == JobKind.SAMPLE else row.params,
             error=ErrorOut.model_validate(row.error) if row.error else None,
             dataset_id=row.dataset_id,
             dataset_name=dataset_name,

@@ -13,7 +13,7 @@ from core.jobs import requests
 from core.pictures.origin import BadOrigin, DatasetOrigin, NoOrigin, Origin, read_origin
 from core.schemas.jobs import JobKind, Replay
 from core.schemas.references import datasets_of, models_of, with_ids
-from core.schemas.sampling import completed
+from core.schemas.sampling import with_later_settings
 from core.storage import datasets, models
 from core.storage.tables import Job
 
@@ -52,7 +52,7 @@ def _request(app_state: AppState, origin: Origin, file: BinaryIO) -> AnyJobIn:
     named |= {name: model(name, sha256) for name, sha256 in origin.models.items()}
     params = with_ids(origin.params, named)
     if JobKind(origin.kind) == JobKind.SAMPLE:
-        params = completed(params)
+        params = with_later_settings(params)
     request: dict[str, Any] = {"kind": origin.kind, "params": params}
     if JobKind(origin.kind) != JobKind.TRAIN:
         request["model_id"] = model("model_id", origin.model)

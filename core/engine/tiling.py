@@ -14,6 +14,7 @@ from torch import Tensor
 from core.engine.dynamics import Dynamics
 from core.engine.interface import Engine, PreparedNet, Watch, looking_at
 from core.engine.noise import Noise
+from core.pictures.colour_box import ColourBox
 from core.schemas.geometry import round_up
 from core.theory.langevin import langevin_coefficients
 from core.theory.model import Architecture, GenerativeConvNet
@@ -148,8 +149,13 @@ def step_in_tiles(
         if after_part is not None:
             after_part(done / len(parts))
     if dynamics.box is not None:
-        for rows in torch.split(next_canvas, PROJECTED_ROWS, dim=2):
-            rows.copy_(dynamics.box.project(rows))
+        project_(next_canvas, dynamics.box)
+
+
+def project_(canvas: Tensor, box: ColourBox) -> None:
+    """Apply `ColourBox.project` to pictures (N, C, H, W) in place, some rows at a time: it takes memory."""
+    for rows in torch.split(canvas, PROJECTED_ROWS, dim=2):
+        rows.copy_(box.project(rows))
 
 
 def map_tiles(

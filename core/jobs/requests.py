@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import delete as remove
 from sqlalchemy.orm import Session, lazyload
 
@@ -169,21 +169,13 @@ def at_work(database: Database, jobs: Sequence[Job]) -> dict[str, list[JobAtWork
     )
     with database.read() as session:
         rows = session.execute(running.limit(MAX_RUNNING_READ), execution_options=UNSCOPED).all()
-
-    def seconds_left(row: Row[Any]) -> float | None:
-        seconds: float | None = None if row.is_lost else row.progress.get("eta_seconds")
-        return seconds
-
-    def by_time_left(row: Row[Any]) -> float:
-        seconds = seconds_left(row)
-        return math.inf if seconds is None else seconds
-
-    rows = sorted(rows, key=by_time_left)
+    left = {row.id: None if row.is_lost else row.progress.get("eta_seconds") for row in rows}
+    rows = sorted(rows, key=lambda row: math.inf if left[row.id] is None else left[row.id])
 
     def shown_to(job: Job) -> list[JobAtWork]:
         found = [row for row in rows if row.queue == job.queue][:MAX_AT_WORK]
         ids = [row.id if row.owner_seq == job.owner_seq else None for row in found]
-        return [JobAtWork(job_id, JobKind(row.kind), seconds_left(row)) for job_id, row in zip(ids, found, strict=True)]
+        return [JobAtWork(job_id, JobKind(row.kind), left[row.id]) for job_id, row in zip(ids, found, strict=True)]
 
     return {job.id: shown_to(job) for job in waiting}
 

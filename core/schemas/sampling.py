@@ -19,7 +19,7 @@ MAX_COUNT = 64  # pictures of a job
 CANVAS_STEPS = 60  # for pictures laid with patches of a canvas, which are large and have few seams to mend
 DEFAULT_START_STRENGTH = 0.4
 DEFAULT_GUIDE_STRENGTH = 0.05
-DEFAULT_LAYOUT_STRENGTH = 1.0  # for models that were learned on a canvas: docs/experiments/held-layout.md
+DEFAULT_LAYOUT_STRENGTH = 1.0  # for models that were learned on a canvas: docs/experiments/layout-strength.md
 MAX_BLENDED_PIXELS = MAX_SIDE**2  # of a picture times its models, each of which has a canvas: some 6 GB in colour
 
 SHARD_PICTURES = 8  # in a shard at most: little work to repeat after a failure, much compared with claiming a shard
@@ -112,8 +112,8 @@ class SampleParams(BaseModel):
         Field(
             ge=0,
             allow_inf_nan=False,
-            description="How strongly each picture is held to the layout that it begins with: to what is light, dark "
-            "or coloured over more than the net's window. 0: not at all; 1: as strongly as the reference distribution "
+            description="How closely each picture keeps the layout that it begins with: what is light, dark or "
+            "coloured over more than the net's window. 0: not at all; 1: as strongly as the reference distribution "
             f"holds the chains. If absent {DEFAULT_LAYOUT_STRENGTH:g} for a model that was learned on a canvas "
             "(canvas_iterations), for pictures without a start, a guide or a blend; else 0. Not with blend, and not "
             "for models of objects or patches.",
@@ -186,14 +186,14 @@ class SampleParams(BaseModel):
     @field_validator("layout_strength")
     @classmethod
     def _can_be_held(cls, strength: float | None, info: ValidationInfo) -> float | None:
+        if not strength:
+            return strength
         learned = learned_of(info)
-        if strength and info.data.get("blend") is not None:
+        if info.data.get("blend") is not None:
             raise ValueError("must be absent with blend")
-        if strength and learned is not None and learned.only_size is not None:
+        if learned is not None and learned.only_size is not None:
             raise ValueError(f"must be absent: {learned.only_size}")
-        return (
-            strength if strength is None else _below_divergence(strength, info.data.get("guide_strength") or 0.0, info)
-        )
+        return _below_divergence(strength, info.data.get("guide_strength") or 0.0, info)
 
     @field_validator("start_strength")
     @classmethod
@@ -340,7 +340,7 @@ def _default(strength: float | None, dataset_id: str | None, default: float) -> 
     return default if strength is None and dataset_id is not None else strength
 
 
-def completed(params: Mapping[str, Any]) -> dict[str, Any]:
+def with_later_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a sampling job as they were stored, with those that older versions did not store.
 
     They have the values with which the same pictures are drawn again, not today's defaults.

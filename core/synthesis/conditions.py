@@ -19,7 +19,7 @@ from core.engine.dynamics import Dynamics
 from core.engine.interface import Watch, looking_at
 from core.engine.noise import Noise
 from core.engine.parallel import parallel_map, threads
-from core.engine.tiling import PROJECTED_ROWS, needs_tiles, step_in_tiles
+from core.engine.tiling import needs_tiles, project_, step_in_tiles
 from core.pictures.colour_box import ColourBox
 from core.theory.boundary import continue_periodically, crop
 from core.theory.langevin import drift_factor
@@ -223,8 +223,7 @@ class InBox(Condition):
 
     def constrain(self, chains: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         """Project chains (N, C, H, W) into the box, in place; see `Condition.constrain`."""
-        for rows in torch.split(chains, PROJECTED_ROWS, dim=2):
-            rows.copy_(self.box.project(rows))
+        project_(chains, self.box)
         return chains
 
 

@@ -10,13 +10,18 @@ from worker.job_context import JobContext
 from worker.progress import RECENT_SECONDS, ProgressReporter, RemainingTime
 
 
-def test_parts_that_took_no_work_say_nothing_about_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("worker.progress.time", SimpleNamespace(monotonic=lambda: now))
+def _reporter(parts: int, steps: int) -> tuple[ProgressReporter, list[Progress]]:
+    """Return a reporter, and the list that its reports are added to."""
     reported: list[Progress] = []
     renewer = SimpleNamespace(check_stop=lambda: None)
     context = cast(JobContext, SimpleNamespace(renewer=renewer, report_progress=reported.append))
-    progress = ProgressReporter(context, parts=3, steps=1600)
+    return ProgressReporter(context, parts=parts, steps=steps), reported
+
+
+def test_parts_that_took_no_work_say_nothing_about_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("worker.progress.time", SimpleNamespace(monotonic=lambda: now))
+    progress, reported = _reporter(parts=3, steps=1600)
     progress.skip()  # log Z is kept with the first model
     progress.report(1, 1, 1600)
     now += 5
@@ -45,10 +50,7 @@ def test_the_time_left_follows_the_latest_speed(monkeypatch: pytest.MonkeyPatch)
 def test_steps_may_be_of_different_work(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("worker.progress.time", SimpleNamespace(monotonic=lambda: now))
-    reported: list[Progress] = []
-    renewer = SimpleNamespace(check_stop=lambda: None)
-    context = cast(JobContext, SimpleNamespace(renewer=renewer, report_progress=reported.append))
-    progress = ProgressReporter(context, parts=2, steps=100)
+    progress, reported = _reporter(parts=2, steps=100)
     now = 10
     progress.report(0, 1, 50, share=0.2)
     (one,) = reported

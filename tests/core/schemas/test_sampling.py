@@ -2,7 +2,14 @@ import pytest
 from learned_settings import CANVAS, OBJECT, PATCHES, TEXTURE, refusals
 
 from core.schemas.fields import DEFAULT_STEPS
-from core.schemas.sampling import CANVAS_STEPS, MIN_SIDE, SHARD_PICTURES, ResolvedSampleParams, SampleParams, completed
+from core.schemas.sampling import (
+    CANVAS_STEPS,
+    MIN_SIDE,
+    SHARD_PICTURES,
+    ResolvedSampleParams,
+    SampleParams,
+    with_later_settings,
+)
 
 
 def test_sampling_takes_absent_settings_from_the_model():
@@ -132,8 +139,8 @@ def test_pictures_of_a_canvas_are_held_to_their_layout_unless_something_else_say
 
 def test_settings_from_before_layouts_were_held_mean_pictures_that_are_not():
     before = SampleParams().resolved(CANVAS, seed=1).model_dump(exclude={"layout_strength"})
-    assert SampleParams.model_validate(completed(before)).resolved(CANVAS, seed=1).layout_strength == 0.0
-    assert completed({"layout_strength": 0.5})["layout_strength"] == 0.5
+    assert SampleParams.model_validate(with_later_settings(before)).resolved(CANVAS, seed=1).layout_strength == 0.0
+    assert with_later_settings({"layout_strength": 0.5})["layout_strength"] == 0.5
 
 
 def test_a_blend_is_for_textures_and_of_so_many_pixels():
