@@ -170,7 +170,7 @@ def at_work(database: Database, jobs: Sequence[Job]) -> dict[str, list[JobAtWork
     with database.read() as session:
         rows = session.execute(running.limit(MAX_RUNNING_READ), execution_options=UNSCOPED).all()
     left = {row.id: None if row.is_lost else row.progress.get("eta_seconds") for row in rows}
-    rows = sorted(rows, key=lambda row: math.inf if left[row.id] is None else left[row.id])
+    rows = sorted(rows, key=lambda row: math.inf if (seconds := left[row.id]) is None else seconds)
 
     def shown_to(job: Job) -> list[JobAtWork]:
         found = [row for row in rows if row.queue == job.queue][:MAX_AT_WORK]
