@@ -1,8 +1,11 @@
 """APIs that a group of tests shares, one on SQLite and one on PostgreSQL."""
 
+import json
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from support import pictures, rows
@@ -11,6 +14,9 @@ from support.http import Api
 from support.postgres import PostgresServer
 from support.uploads import DEFAULT_LIMITS
 from support.valkey import Valkey
+
+from api import cli
+from core.runtime import logs
 
 SHORT_TIMEOUTS = {
     "GENCONVNET_UPLOAD_IDLE_SECONDS": "1",
@@ -137,3 +143,25 @@ def one_decoder(tmp_path_factory: pytest.TempPathFactory, _valkey: Valkey, group
     with Api(tmp_path_factory.mktemp("one-decoder"), _valkey.url, **environment) as api:
         group_end.callback(api.stop)
         yield api
+
+
+Refuse = Callable[..., str]
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refuse:
+    """Run a command that must refuse, with its standard error in a pipe; return its sentence."""
+    monkeypatch.setattr(logs, "configure_logs", lambda _: None)
+    monkeypatch.setattr("api.commands.database.configure_logs", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["genconvnet", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        assert (ended.value.code, printed.out, printed.err.count("\n")) == (2, "", 1), printed
+        line: str = printed.err.removesuffix("\n")
+        return str(json.loads(line)["reason"]) if line.startswith("{") else line
+
+    return run

@@ -87,6 +87,14 @@ class Api:
     def post(self, body: object, key: str | None = None) -> httpx.Response:
         return self.client.post("/v1/jobs", json=body, headers={} if key is None else {"Idempotency-Key": key})
 
+    def accepted(self, body: object, key: str | None = None) -> dict[str, Any]:
+        """Post a job that must be accepted; return it."""
+        answer = self.post(body, key)
+        assert answer.status_code == 202, answer.text
+        job: dict[str, Any] = answer.json()
+        assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+        return job
+
     def _wait(self) -> None:
         def answers() -> bool:
             assert self.process.poll() is None, f"the API did not start:\n{self.log.read_text()}"
@@ -100,6 +108,11 @@ class Api:
         except AssertionError:
             self.stop()
             raise
+
+
+def training(dataset_id: str, **params: Any) -> dict[str, Any]:
+    """Return the body of a request for a training job."""
+    return {"kind": "train", "dataset_id": dataset_id, "params": params}
 
 
 def problem(answer: httpx.Response, *statuses: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import pictures
-from support.http import LIMITS, Api, fields, problem
+from support.http import Api, fields, problem
 from support.uploads import HEAD, OPENING
 
 from core.storage import datasets
@@ -141,14 +141,6 @@ def test_a_request_without_pictures_is_refused(api: Api) -> None:
     problem(
         api.client.post("/v1/datasets", content=b"--b\r\nContent-Disposition: form-data; na", headers=broken), 400, 422
     )
-    assert api.stored() == before
-
-
-def test_more_pictures_than_allowed_are_refused(api: Api) -> None:
-    before = api.stored()
-    files = [(f"{index}.png", pictures.png(1, 1)) for index in range(LIMITS["GENCONVNET_MAX_PICTURES"] + 1)]
-    problem(api.upload(*files), 413)
-    problem(api.upload_zip(pictures.zipped(dict(files))), 413, 422)
     assert api.stored() == before
 
 

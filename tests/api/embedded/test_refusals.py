@@ -13,32 +13,12 @@ import pytest
 from sqlalchemy import text
 from support.service import GENCONVNET, clean_environment
 
-from api import cli
-from core.runtime import logs
 from core.runtime.settings import Settings
 from core.storage.database import Database
 
 Refuse = Callable[..., str]
+
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
-
-
-@pytest.fixture
-def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refuse:
-    """Run a command that must refuse, with its standard error in a pipe; return its sentence."""
-    monkeypatch.setattr(logs, "configure_logs", lambda _: None)
-    monkeypatch.setattr("api.commands.database.configure_logs", lambda _: None)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["genconvnet", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        assert (ended.value.code, printed.out, printed.err.count("\n")) == (2, "", 1), printed
-        line: str = printed.err.removesuffix("\n")
-        return str(json.loads(line)["reason"]) if line.startswith("{") else line
-
-    return run
 
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["keys", "list"], ["audit"], ["sweep"]])
@@ -200,53 +180,3 @@ def test_a_worker_refuses_as_json_if_logs_are_json(tmp_path: Path) -> None:
     line = json.loads(done.stderr)
     assert line["event"] == "cannot_start"
     assert line["reason"].startswith("genconvnet worker: the schema 9999")
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ("serve --prot 1", "genconvnet serve: No such option: --prot"),
-        ("serve --port many", "genconvnet serve: Invalid value for '--port': Input should be a valid integer"),
-        ("keys create", "genconvnet keys create: Missing argument 'name'"),
-        ("keys create ", "genconvnet keys create: Invalid value: a name has 1 to 200 characters"),
-        ("sample model --server ftp://x", "genconvnet sample: Invalid value: 'ftp://x' is not a URL"),
-        ("severe", "genconvnet: No such command 'severe'"),
-    ],
-)
-def test_wrong_use_is_one_line(refuse: Refuse, words: str, sentence: str) -> None:
-    assert refuse(*words.split(" ")).startswith(sentence)
-
-
-@pytest.mark.parametrize(
-    ("words", "log_format", "as_json"),
-    [
-        ("keys list --data-dir file", "auto", False),
-        ("keys list --data-dir file --json", "auto", True),
-        ("keys list --data-dir file", "json", True),
-        ("keys list --prot 1", "auto", False),
-        ("keys list --prot 1 --json", "console", True),
-        ("train no-such-file.png", "auto", False),
-        ("serve --prot 1", "auto", False),
-        ("serve --data-dir file", "auto", True),  # it belongs to the service's logs
-        ("serve --data-dir file", "console", False),
-    ],
-)
-def test_a_mistake_is_a_plain_sentence_in_a_pipe_unless_json_is_asked_for(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: str,
-    log_format: str,
-    as_json: bool,
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logs, "configure_logs", lambda _: None)
-    monkeypatch.setattr("api.commands.database.configure_logs", lambda _: None)
-    monkeypatch.setenv("GENCONVNET_LOG_FORMAT", log_format)
-    monkeypatch.setattr(sys, "argv", ["genconvnet", *words.split()])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    said = capsys.readouterr().err
-    assert (ended.value.code, said.count("\n")) == (2, 1)
-    assert (json.loads(said)["reason"] if as_json else said).startswith("genconvnet")

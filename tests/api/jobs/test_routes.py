@@ -1,41 +1,27 @@
 """Jobs over HTTP: invalid ones are refused by field, valid ones created once, listed, canceled, resumed, deleted."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from support import rows
-from support.http import Api, fields, problem
+from support.http import Api, fields, problem, training
 from support.valkey import Valkey, messages
 
-from core.jobs import leases, outcomes, requests, running
+from core.jobs import outcomes, requests, running
 from core.recipe.presets import PRESETS
-from core.schemas.jobs import Progress, Queue
+from core.schemas.jobs import Queue
 from core.schemas.sampling import SHARD_PICTURES
 
-CLIENTS = 8
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-
-def _train(dataset_id: str, **params: Any) -> dict[str, Any]:
-    return {"kind": "train", "dataset_id": dataset_id, "params": params}
 
 
 def _layers(**values: Any) -> dict[str, Any]:
     return {"layers": [{"filters": 8, "kernel_size": 5, **values}]}
 
 
-def _accepted(api: Api, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
-    answer = api.post(body, key)
-    assert answer.status_code == 202, answer.text
-    job: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
-    return job
-
-
 def test_an_accepted_job_is_fully_resolved(each_api: Api, each_dataset: str) -> None:
-    job = _accepted(each_api, _train(each_dataset, iterations=3))
+    job = each_api.accepted(training(each_dataset, iterations=3))
     assert (job["kind"], job["status"], job["queue_position"], job["attempt"]) == ("train", "queued", 1, 0)
     quick = PRESETS["quick"].model_dump(mode="json")
     assert job["params"] == {**quick, "iterations": 3, "seed": job["params"]["seed"]}
@@ -49,7 +35,7 @@ def test_an_accepted_job_is_fully_resolved(each_api: Api, each_dataset: str) -> 
 
 def test_a_job_says_what_its_dataset_is_called(each_api: Api) -> None:
     sets = [rows.add_dataset(each_api.database, *of) for of in (("Bricks", 2), (None, 1), (None, 3))]
-    jobs = [_accepted(each_api, _train(one.id)) for one in sets]
+    jobs = [each_api.accepted(training(one.id)) for one in sets]
     assert [job["dataset_name"] for job in jobs] == ["Bricks", "0.png", "0.png and 2 more"]
     each_api.client.post(f"/v1/jobs/{jobs[1]['id']}/cancel")
     each_api.client.delete(f"/v1/datasets/{sets[1].id}").raise_for_status()
@@ -58,15 +44,9 @@ def test_a_job_says_what_its_dataset_is_called(each_api: Api) -> None:
 
 
 def test_a_job_says_what_its_model_will_be_called(each_api: Api, each_dataset: str) -> None:
-    named = _accepted(each_api, {**_train(each_dataset), "model_name": "Bricks"})
-    assert [named["model_name"], _accepted(each_api, _train(each_dataset))["model_name"]] == ["Bricks", None]
-    assert fields(each_api.post({**_train(each_dataset), "model_name": "x" * 201})) == ["model_name"]
-
-
-def test_a_worker_is_notified_of_a_new_job(each_api: Api, each_dataset: str, valkey: Valkey) -> None:
-    job = _accepted(each_api, _train(each_dataset))
-    with valkey.client() as redis:
-        assert job["id"] in messages(redis)
+    named = each_api.accepted({**training(each_dataset), "model_name": "Bricks"})
+    assert [named["model_name"], each_api.accepted(training(each_dataset))["model_name"]] == ["Bricks", None]
+    assert fields(each_api.post({**training(each_dataset), "model_name": "x" * 201})) == ["model_name"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +91,7 @@ def test_a_worker_is_notified_of_a_new_job(each_api: Api, each_dataset: str, val
     ],
 )
 def test_an_invalid_parameter_is_refused(api: Api, dataset: str, params: dict[str, Any], field: str) -> None:
-    assert fields(api.post(_train(dataset, **params))) == [field]
+    assert fields(api.post(training(dataset, **params))) == [field]
     assert rows.count(api.database)["jobs"] == 0
 
 
@@ -206,9 +186,9 @@ def test_a_body_that_is_not_json_is_refused(api: Api, content: bytes) -> None:
 
 def test_an_unknown_dataset_or_model_is_refused(each_api: Api) -> None:
     for name in ("none", "\u0000", "' OR 1=1 --", "ü"):
-        problem(each_api.post(_train(name)), 404, 422)
+        problem(each_api.post(training(name)), 404, 422)
         problem(each_api.post({"kind": "sample", "model_id": name}), 404, 422)
-    assert "dataset" in problem(each_api.post(_train("none")), 404)["detail"]
+    assert "dataset" in problem(each_api.post(training("none")), 404)["detail"]
 
 
 def test_a_step_size_too_large_for_the_model_is_refused(each_api: Api) -> None:
@@ -216,7 +196,7 @@ def test_a_step_size_too_large_for_the_model_is_refused(each_api: Api) -> None:
     quick = PRESETS["quick"]
     body = {"kind": "sample", "model_id": model_id, "params": {"step_size": 2 * quick.reference_std}}
     assert fields(each_api.post(body)) == ["params.step_size"]
-    job = _accepted(each_api, {"kind": "sample", "model_id": model_id, "params": {"count": 2, "width": 200}})
+    job = each_api.accepted({"kind": "sample", "model_id": model_id, "params": {"count": 2, "width": 200}})
     assert (job["params"]["width"], job["params"]["height"], job["params"]["step_size"]) == (
         200,
         quick.image_size,
@@ -227,10 +207,10 @@ def test_a_step_size_too_large_for_the_model_is_refused(each_api: Api) -> None:
 
 def test_a_job_of_many_pictures_is_split_into_shards(each_api: Api, valkey: Valkey) -> None:
     body = {"kind": "sample", "model_id": rows.add_model(each_api.database)}
-    few = _accepted(each_api, {**body, "params": {"count": SHARD_PICTURES}}, "few")
+    few = each_api.accepted({**body, "params": {"count": SHARD_PICTURES}}, "few")
     many = {**body, "params": {"count": 2 * SHARD_PICTURES + 1, "seed": 5}}
-    job = _accepted(each_api, many, "many")
-    assert _accepted(each_api, many, "many") == job
+    job = each_api.accepted(many, "many")
+    assert each_api.accepted(many, "many") == job
     assert (job["params"]["count"], job["progress"]["stages"], job["queue_position"]) == (17, 17, 2)
     with valkey.client() as redis:
         assert messages(redis, Queue.SAMPLE).count(job["id"]) == 3
@@ -253,44 +233,15 @@ def test_a_job_of_many_pictures_is_split_into_shards(each_api: Api, valkey: Valk
     assert rows.shards(each_api.database, few["id"]) == []
 
 
-def test_the_same_key_and_body_return_the_same_job(each_api: Api, each_dataset: str) -> None:
-    first = _accepted(each_api, _train(each_dataset, iterations=3), "k")
-    assert _accepted(each_api, _train(each_dataset, iterations=3), "k") == first
-    assert _accepted(each_api, {**_train(each_dataset, iterations=3)}, "other")["id"] != first["id"]
-    assert "Idempotency-Key" in problem(each_api.post(_train(each_dataset, iterations=4), "k"), 409)["detail"]
-    assert rows.count(each_api.database)["jobs"] == 2
-
-
-def test_the_same_key_returns_the_same_job_after_it_has_ended(each_api: Api, each_dataset: str) -> None:
-    first = _accepted(each_api, _train(each_dataset), "k")
-    outcomes.succeed(each_api.database, rows.claim(each_api.database), [], rows.DONE)
-    assert each_api.client.delete(f"/v1/datasets/{each_dataset}").status_code == 204
-    again = _accepted(each_api, _train(each_dataset), "k")
-    assert (again["id"], again["status"]) == (first["id"], "succeeded")
-
-
-def test_a_refused_request_leaves_its_key_free(each_api: Api, each_dataset: str) -> None:
-    problem(each_api.post(_train("none"), "k"), 404)
-    problem(each_api.post(_train(each_dataset, num_chains=0), "k"), 422)
-    _accepted(each_api, _train(each_dataset), "k")
-
-
 @pytest.mark.parametrize("key", ["", "k" * 256])
 def test_an_invalid_idempotency_key_is_refused(api: Api, dataset: str, key: str) -> None:
-    assert fields(api.post(_train(dataset), key)) == ["idempotency-key"]
-
-
-def test_concurrent_requests_with_one_key_create_one_job(each_api: Api, each_dataset: str) -> None:
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        answers = list(pool.map(lambda _: _accepted(each_api, _train(each_dataset), "k")["id"], range(CLIENTS)))
-    assert len(set(answers)) == 1
-    assert rows.count(each_api.database)["jobs"] == 1
+    assert fields(api.post(training(dataset), key)) == ["idempotency-key"]
 
 
 def test_jobs_are_listed_newest_first_with_filters_and_pages(each_api: Api, each_dataset: str) -> None:
     model_id = rows.add_model(each_api.database)
-    train = [_accepted(each_api, _train(each_dataset))["id"] for _ in range(4)]
-    sample = _accepted(each_api, {"kind": "sample", "model_id": model_id})["id"]
+    train = [each_api.accepted(training(each_dataset))["id"] for _ in range(4)]
+    sample = each_api.accepted({"kind": "sample", "model_id": model_id})["id"]
     each_api.client.post(f"/v1/jobs/{train[0]}/cancel")
 
     def ids(**query: Any) -> list[str]:
@@ -330,166 +281,6 @@ def test_a_page_after_an_unknown_id_is_not_found(each_api: Api) -> None:
     problem(each_api.client.get("/v1/jobs", params={"after": "\u0000"}), 404, 422)
 
 
-def test_a_queued_job_is_canceled_at_once_and_only_once(each_api: Api, each_dataset: str) -> None:
-    url = f"/v1/jobs/{_accepted(each_api, _train(each_dataset))['id']}"
-    problem(each_api.client.delete(url), 409)
-    answer = each_api.client.post(f"{url}/cancel")
-    assert (answer.status_code, answer.json()["status"]) == (202, "canceled")
-    assert answer.json()["finished_at"]
-    problem(each_api.client.post(f"{url}/cancel"), 409)
-    assert each_api.client.delete(url).status_code == 204
-    for ask in (each_api.client.get, each_api.client.delete):
-        problem(ask(url), 404)
-    problem(each_api.client.post(f"{url}/cancel"), 404)
-
-
-def test_canceling_a_running_job_leaves_the_end_to_its_worker(each_api: Api) -> None:
-    lease = rows.claimed(each_api.database)
-    url = f"/v1/jobs/{lease.job_id}"
-    answer = each_api.client.post(f"{url}/cancel")
-    assert (answer.status_code, answer.json()["status"]) == (202, "running")
-    problem(each_api.client.delete(url), 409)
-    problem(each_api.client.post(f"{url}/resume"), 409)
-    assert leases.renew(each_api.database, lease, rows.LONG)
-
-
-def _ended(api: Api, dataset_id: str, end: str) -> str:
-    """Return the URL of a job of 10 iterations that has ended with the status `end`."""
-    url = f"/v1/jobs/{_accepted(api, _train(dataset_id, iterations=10))['id']}"
-    lease = rows.claim(api.database)
-    if end == "succeeded":
-        outcomes.succeed(api.database, lease, [], rows.DONE)
-    elif end == "failed":
-        outcomes.fail(api.database, lease, {"type": "diverged", "detail": "the chains diverged"})
-    else:
-        outcomes.cancel(api.database, lease)
-    assert api.client.get(url).json()["status"] == end
-    return url
-
-
-@pytest.mark.parametrize("end", ["failed", "canceled"])
-def test_a_failed_or_canceled_job_resumes(each_api: Api, each_dataset: str, end: str) -> None:
-    url = _ended(each_api, each_dataset, end)
-    assert (each_api.client.get(url).json()["error"] is not None) == (end == "failed")
-    answer = each_api.client.post(f"{url}/resume")
-    assert answer.status_code == 202
-    job = answer.json()
-    assert (job["status"], job["error"], job["finished_at"], job["params"]["iterations"]) == ("queued", None, None, 10)
-    problem(each_api.client.post(f"{url}/resume"), 409)
-
-
-def test_a_job_says_where_it_would_continue(each_api: Api, each_dataset: str) -> None:
-    posted = _accepted(each_api, _train(each_dataset))
-    url = f"/v1/jobs/{posted['id']}"
-    assert posted["continues_from"] == "start"
-    assert each_api.client.post(f"{url}/cancel").json()["continues_from"] == "start"
-    resumed = each_api.client.post(f"{url}/resume").json()
-    assert (resumed["status"], resumed["continues_from"]) == ("queued", "start")
-    running.checkpoint(each_api.database, rows.claim(each_api.database), each_api.blobs.put("c/1", b"abc"))
-    assert each_api.client.post(f"{url}/cancel").json()["continues_from"] == "checkpoint"
-    rows.alter(each_api.database, posted["id"], status="succeeded")
-    assert each_api.client.get(url).json()["continues_from"] == "checkpoint"  # with more iterations
-    rows.alter(each_api.database, posted["id"], checkpoint=None)
-    assert each_api.client.get(url).json()["continues_from"] is None
-
-
-def test_a_succeeded_job_resumes_only_with_more_iterations(each_api: Api, each_dataset: str) -> None:
-    url = _ended(each_api, each_dataset, "succeeded")
-    for body in (None, {}, {"params": None}, {"params": {"iterations": 10}}, {"params": {"iterations": 3}}):
-        problem(each_api.client.post(f"{url}/resume", json=body), 409)
-    for wrong in ({"params": {"iterations": 0}}, {"params": {"iterations": 100_001}}):
-        assert fields(each_api.client.post(f"{url}/resume", json=wrong)) == ["params.iterations"]
-    assert fields(each_api.client.post(f"{url}/resume", json={"params": {"seed": 1}}))
-    answer = each_api.client.post(f"{url}/resume", json={"params": {"iterations": 20}})
-    assert (answer.status_code, answer.json()["params"]["iterations"]) == (202, 20)
-    assert rows.claim(each_api.database).params["iterations"] == 20
-
-
-def test_a_job_that_ended_early_resumes_up_to_its_own_iterations_and_does_not_stop_early_again(
-    api: Api, dataset: str
-) -> None:
-    params = {"iterations": 100, "stop_when_steady": True}
-    url = f"/v1/jobs/{_accepted(api, _train(dataset, **params))['id']}"
-    ended = Progress(iteration=65, iterations=65, fraction=1.0)
-    outcomes.succeed(api.database, rows.claim(api.database), [], ended, metrics={"steady_at": 40})
-    refused = problem(api.client.post(f"{url}/resume"), 409)
-    assert "ended after 65 of 100 iterations" in refused["detail"]
-    assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 99}})) == ["params.iterations"]
-    resumed = api.client.post(f"{url}/resume", json={"params": {"iterations": 100}}).json()
-    assert (resumed["status"], resumed["params"]["iterations"], resumed["params"]["stop_when_steady"]) == (
-        "queued",
-        100,
-        False,
-    )
-
-
-def _with_canvas(api: Api, dataset: str, stage: int, checkpoint: str | None = None) -> str:
-    """Return the URL of a job of 10 iterations on windows and 6 on a canvas, canceled within `stage`."""
-    params = {"image_size": 64, "patch_size": 32, "iterations": 10, "canvas_iterations": 6}
-    job = _accepted(api, _train(dataset, **params))
-    assert (job["progress"]["stages"], job["progress"]["iterations"]) == (2, 10)
-    lease = rows.claim(api.database)
-    running.record(api.database, lease, Progress(stage=stage, stages=2, iteration=3, iterations=10), [])
-    if checkpoint is not None:
-        running.checkpoint(api.database, lease, api.blobs.put(lease.path(checkpoint), b"abc"))
-    outcomes.cancel(api.database, lease)
-    return f"/v1/jobs/{job['id']}"
-
-
-def test_a_job_with_a_canvas_resumes_with_more_iterations_of_either_stage(api: Api, dataset: str) -> None:
-    url = _with_canvas(api, dataset, stage=1)
-    wanted = {"iterations": 20, "canvas_iterations": 7}
-    resumed = api.client.post(f"{url}/resume", json={"params": wanted}).json()
-    assert {name: resumed["params"][name] for name in wanted} == wanted
-    refused = api.client.post(f"{_with_canvas(api, dataset, 1)}/resume", json={"params": {"canvas_iterations": 5}})
-    assert fields(refused) == ["params.canvas_iterations"]
-
-
-@pytest.mark.parametrize("checkpoint", [None, "checkpoint-0-10.safetensors"])
-def test_a_job_whose_canvas_was_lost_resumes_with_more_windows(api: Api, dataset: str, checkpoint: str | None) -> None:
-    """What counts is where the next attempt begins, not what was reported last."""
-    url = _with_canvas(api, dataset, stage=2, checkpoint=checkpoint)
-    assert api.client.post(f"{url}/resume", json={"params": {"iterations": 20}}).json()["params"]["iterations"] == 20
-
-
-def test_a_job_that_has_begun_its_canvas_resumes_with_more_of_its_iterations_alone(api: Api, dataset: str) -> None:
-    url = _with_canvas(api, dataset, stage=1, checkpoint="checkpoint-1-0.safetensors")
-    assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 20}})) == ["params.iterations"]
-    resumed = api.client.post(f"{url}/resume", json={"params": {"iterations": 10, "canvas_iterations": 9}}).json()
-    assert (resumed["params"]["iterations"], resumed["params"]["canvas_iterations"]) == (10, 9)
-    ended = Progress(stage=2, stages=2, iteration=9, iterations=9, fraction=1.0)
-    outcomes.succeed(api.database, rows.claim(api.database), [], ended)
-    refused = problem(api.client.post(f"{url}/resume", json={"params": {"canvas_iterations": 9}}), 409)
-    assert "has done all its canvas_iterations: ask for more than 9" in refused["detail"]
-    assert api.client.post(f"{url}/resume", json={"params": {"canvas_iterations": 10}}).status_code == 202
-
-
-def test_a_job_without_a_canvas_cannot_be_given_one(api: Api, dataset: str) -> None:
-    url = _ended(api, dataset, "succeeded")
-    refused = api.client.post(f"{url}/resume", json={"params": {"iterations": 20, "canvas_iterations": 5}})
-    assert fields(refused) == ["params.canvas_iterations"]
-
-
-def test_resuming_with_fewer_iterations_is_refused(api: Api, dataset: str) -> None:
-    url = _ended(api, dataset, "failed")
-    assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})) == ["params.iterations"]
-
-
-def test_a_succeeded_sample_job_cannot_be_resumed(api: Api) -> None:
-    model_id = rows.add_model(api.database)
-    url = f"/v1/jobs/{_accepted(api, {'kind': 'sample', 'model_id': model_id})['id']}"
-    lease = rows.claim(api.database, Queue.SAMPLE)
-    outcomes.succeed(api.database, lease, [], rows.DONE)
-    problem(api.client.post(f"{url}/resume"), 409)
-    assert fields(api.client.post(f"{url}/resume", json={"params": {"iterations": 9}})) == ["params.iterations"]
-
-
-def test_a_job_without_its_dataset_cannot_be_resumed(each_api: Api, each_dataset: str) -> None:
-    url = _ended(each_api, each_dataset, "failed")
-    each_api.client.delete(f"/v1/datasets/{each_dataset}")
-    assert "cannot go on" in problem(each_api.client.post(f"{url}/resume"), 409)["detail"]
-
-
 def test_deleting_a_job_deletes_its_files_and_keeps_its_model(each_api: Api) -> None:
     lease = rows.claimed(each_api.database)
     before = each_api.stored()[1]
@@ -519,5 +310,5 @@ def test_metrics_and_progress_are_shown(each_api: Api) -> None:
 
 
 def test_the_request_id_is_stored_with_the_job(each_api: Api, each_dataset: str) -> None:
-    answer = each_api.client.post("/v1/jobs", json=_train(each_dataset), headers={"X-Request-ID": "my-request:1"})
+    answer = each_api.client.post("/v1/jobs", json=training(each_dataset), headers={"X-Request-ID": "my-request:1"})
     assert requests.find(each_api.database, answer.json()["id"]).request_id == "my-request:1"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 from support import rows
@@ -35,31 +34,6 @@ def test_succeed_writes_all_results(database: Database) -> None:
     assert job.model_id == model.id
     learned = models.find(database, model.id)
     assert (learned.job_id, learned.params, learned.blob) == (lease.job_id, dict(rows.PARAMS), model.stored.blob)
-
-
-@pytest.mark.parametrize(
-    ("name", "names"),
-    [
-        ("Bricks", ["Bricks", "Bricks 2", "Bricks 4"]),
-        ("50%_", ["50%_", "50%_ 2", "50%_ 3"]),
-        ("b" * 200, ["b" * 200, f"{'b' * 196} 2", f"{'b' * 196} 3"]),
-        (None, [None, None, None]),
-    ],
-)
-def test_the_models_of_a_job_are_named_as_the_job_says_and_numbered(
-    database: Database, name: str | None, names: list[str | None]
-) -> None:
-    taken = rows.add_model(database)
-    models.rename(database, taken, "Bricks 3")
-    lease = rows.claimed(database, replace(rows.train(), model_name=name))
-    learned = [rows.new_model() for _ in names]
-    for model in learned:
-        if model is not learned[0]:
-            requests.resume(database, lease.job_id, dict(rows.PARAMS))
-            lease = rows.claim(database)
-        outcomes.succeed(database, lease, [], rows.DONE, model=model)
-    assert [models.find(database, one.id).name for one in learned] == names
-    assert rows.row(database, lease.job_id).model_id == learned[-1].id
 
 
 def test_succeed_writes_nothing_if_one_part_fails(database: Database) -> None:

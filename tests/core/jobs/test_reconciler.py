@@ -41,13 +41,6 @@ def own_notifier(own_valkey: Valkey) -> Iterator[JobNotifier]:
     opened.close()
 
 
-def test_a_notification_is_a_message_with_the_jobs_id_in_its_queue(notifier: JobNotifier, redis: Redis) -> None:
-    assert notifier.notify(Queue.TRAIN, "job_a")
-    assert notifier.notify(Queue.SAMPLE, "job_b")
-    assert (messages(redis), messages(redis, Queue.SAMPLE)) == (["job_a"], ["job_b"])
-    assert (notifier.pending(Queue.TRAIN), notifier.pending(Queue.SAMPLE)) == (1, 1)
-
-
 def test_one_round_notifies_of_every_job_that_waits_without_a_message(
     database: Database, notifier: JobNotifier, redis: Redis
 ) -> None:
@@ -167,17 +160,6 @@ def test_notifications_resume_once_the_broker_is_back(
         until(lambda: job_id in messages(client))
         assert own_notifier.notify(Queue.TRAIN, "job_after")
         assert "job_after" in messages(client)
-
-
-@pytest.mark.parametrize("url", ["unix:///nowhere/none.sock", "redis://127.0.0.1:1/0"])
-def test_a_notification_does_not_wait_for_a_broker_that_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client waits for its answer meanwhile."""
-    for pause in ("redis.retry.sleep", "kombu.utils.functional.sleep"):
-        monkeypatch.setattr(pause, lambda seconds: pytest.fail(f"the notifier sleeps {seconds} s"))
-    notifier = JobNotifier(url)
-    for _ in range(3):
-        assert not notifier.notify(Queue.TRAIN, "job_a")
-    notifier.close()
 
 
 def test_a_reconciler_outlives_a_database_that_is_away(notifier: JobNotifier, redis: Redis, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from support import rows
 
-from core.jobs import outcomes, requests, running
+from core.jobs import requests, running
 from core.schemas.jobs import Progress
 from core.storage.database import Database
 
@@ -23,15 +23,6 @@ def test_a_step_that_is_recorded_again_replaces_the_earlier_values(database: Dat
     job = rows.row(database, lease.job_id)
     assert job.metrics == {"precision": "float32", "energy": 1.0}
     assert Progress.model_validate(job.progress) == progress
-
-
-def test_publish_replaces_an_artifact_and_returns_the_path_of_the_old_file(database: Database) -> None:
-    lease = rows.claimed(database)
-    assert running.publish(database, lease, rows.artifact("preview.png", "p/1")) == []
-    assert running.publish(database, lease, rows.artifact("preview.png", "p/2")) == ["p/1"]
-    assert running.publish(database, lease, rows.artifact("preview.png", "p/2")) == []  # the same file is not to go
-    assert outcomes.succeed(database, lease, [rows.artifact("preview.png", "p/3")], rows.DONE).replaced == ["p/2"]
-    assert [one.blob for one in rows.row(database, lease.job_id).artifacts] == ["p/3"]
 
 
 def test_the_next_claim_goes_on_from_the_latest_checkpoint(database: Database) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
+from core.schemas.jobs import JobKind, JobStatus, Progress, Queue, Replay
 
 
 def test_final_statuses_are_succeeded_failed_and_canceled():
@@ -24,3 +24,24 @@ def test_the_progress_of_a_split_job_is_joined_from_its_shards():
     assert (joined.stage, joined.stages, joined.eta_seconds) == (5, 17, 12.0)
     assert joined.fraction == pytest.approx(5 / 17)
     assert Progress.of_shards([ended, ended], ended) == Progress(stage=2, stages=2, fraction=1.0, eta_seconds=0.0)
+
+
+def test_what_differs_is_said() -> None:
+    replayed = Replay(name="a.png", version="1", precision="bfloat16", device="cpu X", processes=2)
+    assert replayed.differences("1", "bfloat16", "cpu X", 2) == []
+    assert replayed.differences("1", None, "cpu X", None) == []
+    found = replayed.differences("2", "float32", "cuda Y", 1)
+    before = [line.split(" made with ")[1].split(":")[0] for line in found]
+    assert before == [
+        "version 1, and again with 2",
+        "device cpu X, and again with cuda Y",
+        "precision bfloat16, and again with float32",
+        "2 learning processes, and again with 1",
+    ]
+    by_one = Replay(name="a.png", version="1", precision="bfloat16", device="cpu X", processes=1)
+    assert "made with 1 learning process, and again with 2:" in by_one.differences("1", "bfloat16", "cpu X", 2)[0]
+
+
+def test_an_older_picture_does_not_say_how_many_processes_learned() -> None:
+    older = Replay.model_validate({"name": "a.png", "version": "1", "precision": "bfloat16", "device": "cpu X"})
+    assert older.differences("1", "bfloat16", "cpu X", 2) == []

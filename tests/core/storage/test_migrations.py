@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, Column, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from support import migrations, rows
@@ -52,11 +51,6 @@ def empty(empty_database_url: str) -> Iterator[Database]:
     opened = Database(empty_database_url)
     yield opened
     opened.dispose()
-
-
-def test_the_revisions_are_those_of_alembic() -> None:
-    script = ScriptDirectory(str(revision.MIGRATIONS))
-    assert [one.revision for one in script.walk_revisions()][::-1] == list(revision.known())
 
 
 def test_an_empty_database_gets_every_table(empty: Database) -> None:

@@ -1,4 +1,4 @@
-"""POST /v1/replays: the job that makes a picture again, and what is refused."""
+"""What a picture says about its making becomes a job, checked like any request."""
 
 import pytest
 from support import pictures, rows
@@ -7,7 +7,6 @@ from support.keys import ask, holder
 from support.models import CANVAS, model_file
 
 from core.pictures.origin import DatasetOrigin, Origin, write_origin
-from core.schemas.jobs import Replay
 
 SAMPLE = {"count": 1, "width": 64, "height": 48, "steps": 3, "step_size": 0.1, "seed": 2**60, "tileable": True}
 UNSET = dict.fromkeys(("start_dataset_id", "start_strength", "guide_dataset_id", "guide_strength", "blend"))
@@ -151,24 +150,3 @@ def test_a_form_without_one_file_is_refused(api: Api) -> None:
     problem(api.client.post("/v1/replays"), 422)
     two = [("image", ("a.png", picture_of())), ("image", ("b.png", picture_of()))]
     problem(api.client.post("/v1/replays", files=two), 422)
-
-
-def test_what_differs_is_said() -> None:
-    replayed = Replay(name="a.png", version="1", precision="bfloat16", device="cpu X", processes=2)
-    assert replayed.differences("1", "bfloat16", "cpu X", 2) == []
-    assert replayed.differences("1", None, "cpu X", None) == []
-    found = replayed.differences("2", "float32", "cuda Y", 1)
-    before = [line.split(" made with ")[1].split(":")[0] for line in found]
-    assert before == [
-        "version 1, and again with 2",
-        "device cpu X, and again with cuda Y",
-        "precision bfloat16, and again with float32",
-        "2 learning processes, and again with 1",
-    ]
-    by_one = Replay(name="a.png", version="1", precision="bfloat16", device="cpu X", processes=1)
-    assert "made with 1 learning process, and again with 2:" in by_one.differences("1", "bfloat16", "cpu X", 2)[0]
-
-
-def test_an_older_picture_does_not_say_how_many_processes_learned() -> None:
-    older = Replay.model_validate({"name": "a.png", "version": "1", "precision": "bfloat16", "device": "cpu X"})
-    assert older.differences("1", "bfloat16", "cpu X", 2) == []
