@@ -34,6 +34,7 @@ from api.models import routes as models
 from api.operations import health
 from api.operations.metrics import ServiceMonitor
 from api.operations.retention_sweep import RetentionSweeper
+from api.operations.silent_jobs import SilentJobsReporter
 from api.replays import routes as replays
 from api.settings import ApiSettings
 from api.uploads.limiter import UploadLimiter
@@ -135,9 +136,11 @@ async def _lifespan(app: FastAPI, settings: ApiSettings) -> AsyncIterator[None]:
     """Open the app state, run the background threads while the application serves, and close both."""
     app_state = _open(settings)
     reconciler = Reconciler(app_state.database, app_state.notifier, settings.reconcile_seconds)
+    reporter = SilentJobsReporter(app_state.database, app_state.redis, settings.heartbeat_seconds)
     sender = Sender(app_state.database, settings)
     sweeper = RetentionSweeper(app_state.database, app_state.blobs, settings)
     reconciler.start()
+    reporter.start()
     sender.start()
     sweeper.start()
     app.state.app_state = app_state
@@ -150,6 +153,7 @@ async def _lifespan(app: FastAPI, settings: ApiSettings) -> AsyncIterator[None]:
         app.state.monitor.close()
         app_state.decoders.close()
         sweeper.stop()
+        reporter.stop()
         reconciler.stop()
         await app_state.broadcaster.aclose()
         app_state.redis.close()

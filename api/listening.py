@@ -15,7 +15,7 @@ OTHER_PORT = "choose another with --port, or --port 0 for a free one"
 OTHER_HOST = "choose an address of this machine with --host, such as 127.0.0.1, ::1, or 0.0.0.0 for all"
 PRIVILEGED_PORT = "ports below 1024 are for the administrator; choose another with --port"
 NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-ADVICE = {errno.EADDRINUSE: OTHER_PORT, errno.EACCES: PRIVILEGED_PORT, errno.EPERM: PRIVILEGED_PORT}
+ADVICE_FOR_ERRNO = {errno.EADDRINUSE: OTHER_PORT, errno.EACCES: PRIVILEGED_PORT, errno.EPERM: PRIVILEGED_PORT}
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -38,7 +38,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
             if tries and error.errno == errno.EADDRINUSE:  # a port that is free in IPv4 may be taken in IPv6
                 continue
             reason = f"cannot listen on {url_host(host)}:{port} ({error.strerror})"
-            raise CannotStart(f"{reason}: {ADVICE.get(error.errno or 0, OTHER_HOST)}") from error
+            raise CannotStart(f"{reason}: {ADVICE_FOR_ERRNO.get(error.errno or 0, OTHER_HOST)}") from error
 
 
 def free_port(host: str, port: int = 0) -> int:

@@ -94,7 +94,7 @@ class JobError(Data):
     detail: str
 
 
-class JobAtWork(Data):
+class RunningJob(Data):
     """A running job for which a queued one waits; `id` is None if it is another owner's."""
 
     id: str | None
@@ -113,7 +113,7 @@ class JobData(Data):
     finished_at: datetime | None
     priority: int
     queue_position: int | None
-    waits_for: list[JobAtWork] | None = None
+    waits_for: list[RunningJob] | None = None
     attempt: int
     continues_from: Literal["checkpoint", "results", "start"] | None
     time_limit_seconds: float | None

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
     from api.client import Event, Job
 
-VERBS = {
+ACTIVITIES = {  # as in the studio (api/web/studio/parts/status.js)
     JobKind.TRAIN: "learning",
-    JobKind.SAMPLE: "sampling",
+    JobKind.SAMPLE: "drawing",
     JobKind.RECONSTRUCT: "reconstructing",
-    JobKind.INPAINT: "inpainting",
+    JobKind.INPAINT: "filling in",
     JobKind.CLASSIFY: "classifying",
 }
 FINISHING = "measuring and storing the results"
+SILENT = "its worker has not been heard from"
 
 
 def follow(session: Session, job: "Job", *, cancel_on_interrupt: bool, after: str | None = None) -> None:
@@ -84,7 +85,7 @@ class PlainDisplay:
             return
         line = event.status if event.progress is None else _activity(self._job, event.progress)
         if event.status == JobStatus.QUEUED:
-            line = f"{event.status}{_queue_text(self._job)}"
+            line = _queued_text(self._job)
         if line is not None and line != self._said:
             self._session.say(f"{self._job.kind} {self._job.id}: {line}")
             self._said = line
@@ -103,7 +104,7 @@ class LiveDisplay:
         self._picture: Any = None
         texts = (TextColumn("{task.description}"), TextColumn("{task.fields[about]}"))
         self._bar = Bar(texts[0], BarColumn(), TaskProgressColumn(), texts[1], console=session.console)
-        self._task = self._bar.add_task(VERBS[job.kind], total=1.0, about=f"{job.status}{_queue_text(job)}")
+        self._task = self._bar.add_task(ACTIVITIES[job.kind], total=1.0, about=_status_text(job))
         self._live = Live(
             console=session.console, get_renderable=self._renderable, refresh_per_second=4, transient=True
         )
@@ -124,7 +125,8 @@ class LiveDisplay:
             self._show_preview()
         elif event.status is not None:
             completed = 1.0 if event.status == JobStatus.SUCCEEDED else None
-            self._bar.update(self._task, completed=completed, about=event.status)
+            about = _queued_text(self._job) if event.status == JobStatus.QUEUED else event.status
+            self._bar.update(self._task, completed=completed, about=about)
 
     def _show_preview(self) -> None:
         from api.client import NotFound
@@ -143,27 +145,35 @@ class LiveDisplay:
         return self._bar if self._picture is None else Group(self._picture, self._bar)
 
 
-def _queue_text(job: "Job") -> str:
-    """Return where a job stood in the queue when it was read, and what it waited for; "" if it need not wait."""
-    at_work = [
-        VERBS[one.kind] + (f" ({_duration(one.eta_seconds)} left)" if one.eta_seconds else "")
+def _queued_text(job: "Job") -> str:
+    """Read a job that was queued, perhaps again, and return its status, with where it stands in the queue now."""
+    job.refresh()
+    return _status_text(job)
+
+
+def _status_text(job: "Job") -> str:
+    """Return a job's status when it was read and, if it had to wait, where it stood in the queue and for what."""
+    running = [
+        ACTIVITIES[one.kind] + (f" ({_duration(one.eta_seconds)} left)" if one.eta_seconds else "")
         for one in job.waits_for or ()
     ]
     place = f", place {job.queue_position} in the queue" if (job.queue_position or 0) > 1 else ""
-    return place + (f", after {', '.join(at_work)}" if at_work else "")
+    return f"{job.status}{place}" + (f", after {', '.join(running)}" if running else "")
 
 
 def progress_text(job: "Job", progress: Progress) -> str:
     """Return where a job is in its work, in the words of the studio."""
     if _is_finishing(job, progress):
-        return FINISHING
+        return f"{FINISHING}, {SILENT}" if progress.silent else FINISHING
     part = f"{name}, " if (name := _part(job, progress)) else ""
     left = "" if progress.eta_seconds is None else f", {_duration(progress.eta_seconds)} left"
-    return f"{part}step {progress.iteration} of {progress.iterations}{left}"
+    return f"{part}step {progress.iteration} of {progress.iterations}" + (f", {SILENT}" if progress.silent else left)
 
 
 def _activity(job: "Job", progress: Progress) -> str:
-    return FINISHING if _is_finishing(job, progress) else _part(job, progress) or VERBS[job.kind]
+    if progress.silent:
+        return SILENT
+    return FINISHING if _is_finishing(job, progress) else _part(job, progress) or ACTIVITIES[job.kind]
 
 
 def _part(job: "Job", progress: Progress) -> str:
@@ -196,8 +206,8 @@ def _is_finishing(job: "Job", progress: Progress) -> bool:
     return job.kind == JobKind.TRAIN and learned and progress.iteration > 0 and progress.fraction < 1
 
 
-def in_words(seconds: float) -> str:
-    """Return a duration in the words of the studio."""
+def rounded_duration(seconds: float) -> str:
+    """Return a duration in one unit, as the studio says it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

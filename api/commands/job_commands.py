@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.commands.following import in_words
+from api.commands.following import rounded_duration
 from api.commands.models import find_model, warn_of_same_name
 from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters, require_finite
 from api.commands.presets import complete_preset
@@ -289,7 +289,7 @@ def _say_expected_time(session: Session, job: "Job") -> None:
     except ValidationError:  # of a service of another version
         return
     if found := learning_range(preset.name, params, preset.expected_seconds):
-        least, most = map(in_words, found)
+        least, most = map(rounded_duration, found)
         depending = "" if preset.expected_seconds else ", depending on the machine"
         session.say(f"learning takes about {least if least == most else f'{least} to {most}'}{depending}")
 

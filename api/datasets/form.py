@@ -28,7 +28,7 @@ FIELDS: dict[str, Any] = {
     },
     "name": {"type": "string", "maxLength": NAME_LENGTH},
 }
-ADVICE = "send pictures in the field images, or one zip in the field archive, as multipart/form-data"
+HOW_TO_SEND = "send pictures in the field images, or one zip in the field archive, as multipart/form-data"
 ARCHIVE = "archive"
 # Other names under which clients send pictures, each also with [] or [0] after it.
 SYNONYMS = frozenset({"images", "image", "files", "file", "pictures", "picture", "photos", "photo"})
@@ -46,7 +46,7 @@ def pictures_of(form: UploadForm) -> Sequence[FormFile]:
     if len(archives) > 1 or (archives and len(form.files) > 1):
         raise _problem("images", "or archive is required, not both; several zips may be sent as images")
     if not form.files:
-        raise _problem("images", "or archive is required: " + ADVICE)
+        raise _problem("images", "or archive is required: " + HOW_TO_SEND)
     return archives or [FormFile(f"images[{index}]", file.upload) for index, file in enumerate(form.files)]
 
 
@@ -65,7 +65,7 @@ def _refuse_texts(form: UploadForm) -> None:
 
 def _refuse_other_fields(form: UploadForm) -> None:
     errors = [
-        {"field": file.field, "file": file.upload.filename or "", "message": f"not a field of files: {ADVICE}"}
+        {"field": file.field, "file": file.upload.filename or "", "message": f"not a field of files: {HOW_TO_SEND}"}
         for file in form.files
         if _INDEX.sub("", file.field) not in {*SYNONYMS, ARCHIVE}
     ]

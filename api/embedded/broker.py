@@ -19,7 +19,7 @@ START_SECONDS = 20
 PING_SECONDS = 0.03  # between two attempts to reach a server that starts
 MAX_MEMORY = "256mb"  # for job notifications and events
 # What the server advises at each start about settings of the machine, which so small a server does well without.
-ADVICE = ("Memory overcommit must be enabled", "overcommit_memory is set to 0", "Transparent Huge Pages")
+SYSTEM_ADVICE = ("Memory overcommit must be enabled", "overcommit_memory is set to 0", "Transparent Huge Pages")
 
 
 class NoBroker(CannotStart):

@@ -92,7 +92,9 @@ def _start_broker(supervisor: Supervisor, data_dir: Path) -> str:
     prepare_folder(folder, "the folder of the broker", OTHER_FOLDER)
     broker.make_socket_folder(data_dir)
     broker.shut_down_orphan(path)
-    process = SupervisedProcess("broker", broker.command(server, path, folder), plain_output=True, advice=broker.ADVICE)
+    process = SupervisedProcess(
+        "broker", broker.command(server, path, folder), plain_output=True, advice=broker.SYSTEM_ADVICE
+    )
     supervisor.start(process)
     try:
         broker.wait_until_up(path, has_exited=process.has_exited)

@@ -226,13 +226,16 @@ def job_out(app_state: AppState, job: Job) -> JobOut:
 
 def _shower(app_state: AppState, jobs: Sequence[Job]) -> Callable[[Job], JobOut]:
     """Return a function that shows any of these jobs, after reading what all of them need at once."""
+    heartbeat_seconds = app_state.settings.heartbeat_seconds
     positions = requests.queue_positions(app_state.database, jobs)
-    at_work, lost = requests.at_work(app_state.database, jobs), leases.find_expired(app_state.database, jobs)
+    running = requests.find_running_before(app_state.database, jobs, heartbeat_seconds)
+    at_work = [job.id for job in jobs if job.status == JobStatus.RUNNING]
+    silent = leases.find_silent(app_state.database, heartbeat_seconds, at_work) if at_work else set()
     names = datasets.names(app_state.database, {job.dataset_id for job in jobs if job.dataset_id is not None})
 
     def show(job: Job) -> JobOut:
         place, dataset_name = positions.get(job.id), names.get(job.dataset_id or "")
-        return JobOut.of(job, place, at_work.get(job.id), dataset_name, is_lost=job.id in lost)
+        return JobOut.of(job, place, running.get(job.id), dataset_name, is_silent=job.id in silent)
 
     return show
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from api.files.thumbnails import thumbnail_url
 from api.http.pagination import Time
 from api.http.public_urls import public_url
-from core.jobs.requests import JobAtWork
+from core.jobs.requests import RunningJob
 from core.schemas.classification import MAX_MODELS, MIN_MODELS, ClassifyParams
 from core.schemas.inpainting import InpaintParams
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
@@ -191,7 +191,7 @@ class ErrorOut(BaseModel):
     detail: str
 
 
-class AtWorkOut(BaseModel):
+class RunningJobOut(BaseModel):
     """A running job for which a queued one waits. `id` is null if it is another owner's."""
 
     id: str | None
@@ -209,10 +209,10 @@ class JobOut(BaseModel):
     priority: int
     queue_position: int | None
     waits_for: Annotated[
-        list[AtWorkOut] | None,
+        list[RunningJobOut] | None,
         Field(
-            description="Of a queued job: up to 3 running jobs of the same queue, the one that ends first first, with "
-            "the seconds that each still takes, as far as that is known. Null if the job is not queued."
+            description="Of a queued job: up to 3 jobs of the same queue that are worked on, the one that ends first "
+            "first, with the seconds that each still takes, as far as that is known. Null if the job is not queued."
         ),
     ]
     attempt: int
@@ -253,11 +253,11 @@ class JobOut(BaseModel):
         cls,
         row: Job,
         queue_position: int | None,
-        waits_for: Sequence[JobAtWork] | None,
+        waits_for: Sequence[RunningJob] | None,
         dataset_name: str | None,
-        is_lost: bool,
+        is_silent: bool,
     ) -> "JobOut":
-        """is_lost: the job's worker is lost, so that its time left is no longer true."""
+        """Return a job as responses show it. is_silent: see Progress."""
         progress = Progress.model_validate(row.progress)
         return cls(
             id=row.id,
@@ -268,11 +268,11 @@ class JobOut(BaseModel):
             finished_at=utc_datetime(row.finished_at) if row.finished_at else None,
             priority=row.priority,
             queue_position=queue_position,
-            waits_for=None if waits_for is None else [AtWorkOut(**asdict(one)) for one in waits_for],
+            waits_for=None if waits_for is None else [RunningJobOut(**asdict(one)) for one in waits_for],
             attempt=row.attempt,
             continues_from=_continues_from(row),
             time_limit_seconds=row.time_limit_seconds,
-            progress=progress.model_copy(update={"eta_seconds": None}) if is_lost else progress,
+            progress=progress.as_silent if is_silent else progress,
             metrics=row.metrics,
             preset=row.preset,
             params=with_later_settings(row.params) if row.kind == JobKind.SAMPLE else row.params,

@@ -5,13 +5,13 @@ of a worker checks it. So a worker that was stopped, cut off or slow can no long
 job, and exactly one result counts. All times are the database's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, not_, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core.jobs import shards
 from core.schemas.jobs import JobKind, JobStatus, Queue, Replay
@@ -21,6 +21,7 @@ from core.storage.errors import LeaseLost
 from core.storage.tables import Job, claim_order
 
 MAX_FAILURES = 3  # claims since the last checkpoint, after which a job is not tried again
+SILENT_HEARTBEATS, MIN_SILENT_SECONDS = 5, 5.0  # without a renewal, after which a worker counts as silent
 CLOCK_SLACK = 5.0  # seconds; times further in the future were written before the database's clock was set back
 
 
@@ -139,13 +140,11 @@ def renew(database: Database, lease: JobLease, lease_seconds: float) -> StopReas
     return StopReason.CANCELED if cancel_requested else StopReason.TIME_UP if time_up else None
 
 
-def find_expired(database: Database, jobs: Sequence[Job]) -> set[str]:
-    """Return the ids of those running jobs whose worker is lost."""
-    running = [job.id for job in jobs if job.status == JobStatus.RUNNING]
-    if not running:
-        return set()
+def find_silent(database: Database, heartbeat_seconds: float, job_ids: Collection[str] | None = None) -> set[str]:
+    """Return the ids of the jobs whose workers are silent (see `is_silent`): of all jobs, or of some."""
+    silent = select(Job.id).where(is_silent(heartbeat_seconds), Job.parent_seq.is_(None))
     with database.read() as session:
-        return set(session.scalars(select(Job.id).where(Job.id.in_(running), has_expired())))
+        return set(session.scalars(silent if job_ids is None else silent.where(Job.id.in_(job_ids))))
 
 
 def is_valid(database: Database, lease: JobLease) -> bool:
@@ -179,13 +178,32 @@ def lost() -> ColumnElement[bool]:
     return and_(has_expired(), or_(Job.cancel_requested, Job.failures >= MAX_FAILURES))
 
 
-def _leased() -> ColumnElement[bool]:
-    return and_(Job.status == JobStatus.RUNNING, Job.worker.is_not(None), not_(has_expired()))
+def is_worked_on() -> ColumnElement[bool]:
+    """Select the jobs of which a worker holds the lease, or that of a shard: not those between two attempts."""
+    shard = aliased(Job)
+    return or_(_leased(), select(shard.seq).where(shard.parent_seq == Job.seq, _leased(shard)).exists())
 
 
-def has_expired() -> ColumnElement[bool]:
+def is_silent(heartbeat_seconds: float) -> ColumnElement[bool]:
+    """Select the running jobs whose workers have renewed no lease for several heartbeats, or which have none."""
+    longest = max(SILENT_HEARTBEATS * heartbeat_seconds, MIN_SILENT_SECONDS)
+    return and_(Job.status == JobStatus.RUNNING, or_(has_expired(), _seconds_of_silence() > longest))
+
+
+def _seconds_of_silence() -> ColumnElement[float]:
+    """Seconds since the job's lease was last renewed, or that of one of its shards."""
+    shard = aliased(Job)
+    of_shards = select(func.max(shard.leased_at)).where(shard.parent_seq == Job.seq, shard.status == JobStatus.RUNNING)
+    return now() - case((Job.shards > 0, of_shards.scalar_subquery()), else_=Job.leased_at)
+
+
+def _leased(job: type[Job] = Job) -> ColumnElement[bool]:
+    return and_(job.status == JobStatus.RUNNING, job.worker.is_not(None), not_(has_expired(job)))
+
+
+def has_expired(job: type[Job] = Job) -> ColumnElement[bool]:
     """Select the running jobs whose worker is lost: it no longer renews its lease."""
-    return and_(Job.status == JobStatus.RUNNING, or_(Job.lease_until < now(), Job.leased_at > now() + CLOCK_SLACK))
+    return and_(job.status == JobStatus.RUNNING, or_(job.lease_until < now(), job.leased_at > now() + CLOCK_SLACK))
 
 
 def _is_holder(lease: JobLease) -> tuple[ColumnElement[bool], ...]:

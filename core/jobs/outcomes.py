@@ -96,6 +96,7 @@ def abandon(
         pause = wait_seconds * 3 ** max(job.failures - 1, 0)
         job.failures = job.failures if count_failure else max(job.failures - 1, 0)
         job.error = error or job.error
+        job.progress = {**job.progress, "eta_seconds": None}
         job.worker = job.notified_at = None
         session.flush()
         # `leased_at` too, because a late renewal counts the time since then as work, even if the clock has jumped.

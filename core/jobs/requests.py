@@ -10,7 +10,7 @@ from sqlalchemy import delete as remove
 from sqlalchemy.orm import Session, lazyload
 
 from core.jobs import outcomes, shards
-from core.jobs.leases import has_expired, is_leased
+from core.jobs.leases import is_leased, is_silent, is_worked_on
 from core.jobs.shards import NewShard
 from core.schemas.jobs import JobKind, JobStatus, Progress, Replay
 from core.schemas.references import datasets_of
@@ -31,8 +31,7 @@ from core.storage.tables import (
     new_id,
 )
 
-MAX_AT_WORK = 3  # running jobs that a queued one is said to wait for
-MAX_RUNNING_READ = 500
+MAX_RUNNING_SHOWN, MAX_RUNNING_READ = 3, 500  # running jobs that a queued one is said to wait for
 BEGINNING = Progress().model_dump(include={"stage", "iteration", "fraction", "eta_seconds"})
 """The progress of a job that starts anew, except how much there is to do."""
 
@@ -145,16 +144,21 @@ def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class JobAtWork:
-    """A running job. id: None if it is another owner's. eta_seconds: the time left; None if it is not known."""
+class RunningJob:
+    """A job that is worked on.
+
+    id: None if it is another owner's. eta_seconds: the time left; None if it is not known.
+    """
 
     id: str | None
     kind: JobKind
     eta_seconds: float | None
 
 
-def at_work(database: Database, jobs: Sequence[Job]) -> dict[str, list[JobAtWork]]:
-    """Return the running jobs of the queue of each queued job, at most MAX_AT_WORK, the one that ends first first.
+def find_running_before(
+    database: Database, jobs: Sequence[Job], heartbeat_seconds: float
+) -> dict[str, list[RunningJob]]:
+    """Return for each queued job those of its queue that are worked on, at most MAX_RUNNING_SHOWN, by their time left.
 
     Of all owners, because all wait for the same workers.
     """
@@ -162,20 +166,22 @@ def at_work(database: Database, jobs: Sequence[Job]) -> dict[str, list[JobAtWork
     if not waiting:
         return {}
     running = (
-        select(Job.id, Job.owner_seq, Job.queue, Job.kind, Job.progress, has_expired().label("is_lost"))
-        .where(Job.status == JobStatus.RUNNING, Job.parent_seq.is_(None))
+        select(
+            Job.id, Job.owner_seq, Job.queue, Job.kind, Job.progress, is_silent(heartbeat_seconds).label("is_silent")
+        )
+        .where(Job.status == JobStatus.RUNNING, Job.parent_seq.is_(None), is_worked_on())
         .where(Job.queue.in_({job.queue for job in waiting}))
         .order_by(Job.seq)
     )
     with database.read() as session:
         rows = session.execute(running.limit(MAX_RUNNING_READ), execution_options=UNSCOPED).all()
-    left = {row.id: None if row.is_lost else row.progress.get("eta_seconds") for row in rows}
+    left = {row.id: None if row.is_silent else row.progress.get("eta_seconds") for row in rows}
     rows = sorted(rows, key=lambda row: math.inf if (seconds := left[row.id]) is None else seconds)
 
-    def shown_to(job: Job) -> list[JobAtWork]:
-        found = [row for row in rows if row.queue == job.queue][:MAX_AT_WORK]
+    def shown_to(job: Job) -> list[RunningJob]:
+        found = [row for row in rows if row.queue == job.queue][:MAX_RUNNING_SHOWN]
         ids = [row.id if row.owner_seq == job.owner_seq else None for row in found]
-        return [JobAtWork(job_id, JobKind(row.kind), left[row.id]) for job_id, row in zip(ids, found, strict=True)]
+        return [RunningJob(job_id, JobKind(row.kind), left[row.id]) for job_id, row in zip(ids, found, strict=True)]
 
     return {job.id: shown_to(job) for job in waiting}
 

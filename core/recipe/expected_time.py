@@ -22,7 +22,7 @@ UNKNOWN = frozenset(
 )
 MIN_SECONDS = 5.0  # expected of a job that tells how fast the service is: of shorter ones too much is fixed
 LATEST = 5  # such jobs that count
-SLOW = 7  # times as long as measured: of a processor without instructions for bfloat16
+SLOW_MACHINE_FACTOR = 7  # times as long as measured: of a processor without instructions for bfloat16
 QUICK_TIMES = 2.0  # as long as measured, up to which a job cannot have been slowed down much
 MIN_TIMES, MAX_TIMES = 1 / 50, 50.0  # bounds of how many times longer a job takes here
 
@@ -59,11 +59,11 @@ def expected_seconds(preset: str, finished: Sequence[FinishedTraining]) -> float
     own = [one for one in finished if one.preset == preset]
     telling = [one for one in own if (learning_seconds(one.preset, one.params) or 0) >= MIN_SECONDS]
     alone = [one for one in telling if one.alone]
-    times = _typical(alone) or _typical(telling)
+    times = _median_times_longer(alone) or _median_times_longer(telling)
     return None if measured is None or times is None else FIXED_SECONDS + (measured - FIXED_SECONDS) * times
 
 
-def _typical(jobs: Sequence[FinishedTraining]) -> float | None:
+def _median_times_longer(jobs: Sequence[FinishedTraining]) -> float | None:
     """Return how many times longer than measured such jobs take; None if they do not tell."""
     times = [_times_longer(one) for one in jobs[:LATEST]]
     return median_low(times) if len(times) > 1 or (times and times[0] <= QUICK_TIMES) else None
@@ -77,7 +77,7 @@ def learning_range(preset: str, params: LearningParams, here: float | None) -> t
     usual, measured = learning_seconds(preset, params), TWO_CORE_SECONDS.get(preset)
     if usual is None or measured is None:
         return None
-    times = (1.0, SLOW) if here is None else ((here - FIXED_SECONDS) / (measured - FIXED_SECONDS),) * 2
+    times = (1.0, SLOW_MACHINE_FACTOR) if here is None else ((here - FIXED_SECONDS) / (measured - FIXED_SECONDS),) * 2
     least, most = (FIXED_SECONDS + (usual - FIXED_SECONDS) * one for one in times)
     return least, most
 

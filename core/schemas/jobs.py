@@ -68,7 +68,10 @@ class Replay(BaseModel):
 
 
 class Progress(BaseModel):
-    """Progress of a job: `iteration` within `stage`, `fraction` of the whole, and the time left in seconds."""
+    """Progress of a job: `iteration` within `stage`, `fraction` of the whole, and the time left in seconds.
+
+    silent: no worker has shown for several heartbeats that it still works on the job; the time left is not known then.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,6 +81,11 @@ class Progress(BaseModel):
     iterations: int = 0
     fraction: float = 0.0
     eta_seconds: float | None = None
+    silent: bool = False
+
+    @property
+    def as_silent(self) -> "Progress":
+        return self.model_copy(update={"eta_seconds": None, "silent": True})
 
     @classmethod
     def of_shards(cls, shards: Sequence["Progress"], latest: "Progress") -> "Progress":

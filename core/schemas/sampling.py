@@ -115,8 +115,8 @@ class SampleParams(BaseModel):
             description="How closely each picture keeps the layout that it begins with: what is light, dark or "
             "coloured over more than the net's window. 0: not at all; 1: as strongly as the reference distribution "
             f"holds the chains. If absent {DEFAULT_LAYOUT_STRENGTH:g} for a model that was learned on a canvas "
-            "(canvas_iterations), for pictures without a start, a guide or a blend; else 0. Not with blend, and not "
-            "for models of objects or patches.",
+            "(canvas_iterations), for pictures without a start, a guide or a blend; else 0. Blends keep no layout, of "
+            "whatever models: 0 or absent with blend. Not for models of objects or patches.",
         ),
     ] = None
 
@@ -190,7 +190,7 @@ class SampleParams(BaseModel):
             return strength
         learned = learned_of(info)
         if info.data.get("blend") is not None:
-            raise ValueError("must be absent with blend")
+            raise ValueError("must be absent or 0 with blend: blends keep no layout")
         if learned is not None and learned.only_size is not None:
             raise ValueError(f"must be absent: {learned.only_size}")
         return _below_divergence(strength, info.data.get("guide_strength") or 0.0, info)

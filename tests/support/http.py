@@ -41,6 +41,7 @@ class Api:
             "GENCONVNET_PORT": str(self.port),
             "GENCONVNET_LOG_FORMAT": "json",
             "GENCONVNET_RECONCILE_SECONDS": "0.5",
+            "GENCONVNET_HEARTBEAT_SECONDS": "60",  # of claims that the tests make, and do not renew
             **{name: str(value) for name, value in LIMITS.items()},
         }
         self.process = PreloadedProcess("api", folder=folder, log=self.log, environment={**kept, **ours, **environment})

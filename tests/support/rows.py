@@ -25,6 +25,7 @@ from core.storage.tables import Artifact, Base, Dataset, DatasetImage, Job, new_
 PARAMS: Mapping[str, Any] = PRESETS["quick"].seeded(7).model_dump(mode="json")
 DONE = Progress(stage=1, stages=2, iteration=150, iterations=150, fraction=1.0, eta_seconds=0.0)
 LONG = 60.0  # seconds, more than any test takes
+SILENCE_SECONDS = 3600.0
 # Deleting is faster than TRUNCATE, for which PostgreSQL makes new files.
 TABLES = [table.name for table in reversed(Base.metadata.sorted_tables)]
 _numbers = itertools.count()
@@ -153,6 +154,11 @@ def alter(database: Database, job_id: str, **values: Any) -> None:
 def expire(database: Database, job_id: str) -> None:
     """Set the end of the job's lease to the past."""
     alter(database, job_id, lease_until=1.0)
+
+
+def silence(database: Database, job_id: str) -> None:
+    """Set the last renewal of the job's lease to a while ago, though the lease has not ended."""
+    alter(database, job_id, leased_at=time.time() - SILENCE_SECONDS)
 
 
 def everything(database: Database, job_id: str) -> dict[str, Any]:

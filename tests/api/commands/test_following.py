@@ -50,13 +50,34 @@ def test_a_command_says_each_part_once_and_that_the_results_are_stored() -> None
 
 
 def test_a_job_that_waits_says_for_what() -> None:
+    """Again when it is queued again: what it waits for then."""
     said: list[str] = []
-    classifying = SimpleNamespace(kind=JobKind.CLASSIFY, eta_seconds=372.0)
-    waiting = SimpleNamespace(id="job_1", kind=JobKind.SAMPLE, queue_position=2, waits_for=[classifying])
-    for job in (waiting, SimpleNamespace(id="job_1", kind=JobKind.SAMPLE, queue_position=1, waits_for=[])):
-        display = following.PlainDisplay(SimpleNamespace(as_json=False, say=said.append), job)  # type: ignore[arg-type]
-        display.show(SimpleNamespace(progress=None, status=JobStatus.QUEUED))  # type: ignore[arg-type]
-    assert said == ["sample job_1: queued, place 2 in the queue, after classifying (6:12 left)", "sample job_1: queued"]
+    states = iter([(2, [SimpleNamespace(kind=JobKind.CLASSIFY, eta_seconds=372.0)]), (1, [])])
+    job = SimpleNamespace(id="job_1", kind=JobKind.SAMPLE, status=JobStatus.QUEUED)
+
+    def refresh() -> None:
+        job.queue_position, job.waits_for = next(states)
+
+    job.refresh = refresh
+    display = following.PlainDisplay(SimpleNamespace(as_json=False, say=said.append), job)  # type: ignore[arg-type]
+    for status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.QUEUED):
+        display.show(SimpleNamespace(progress=None, status=status))  # type: ignore[arg-type]
+    assert said == [
+        "sample job_1: queued, place 2 in the queue, after classifying (6:12 left)",
+        "sample job_1: running",
+        "sample job_1: queued",
+    ]
+
+
+def test_a_job_whose_worker_is_silent_says_so_and_no_time_left() -> None:
+    said: list[str] = []
+    progress = Progress(iteration=3, iterations=9, eta_seconds=40.0)
+    assert following.progress_text(_job(), progress) == "step 3 of 9, 0:40 left"
+    assert following.progress_text(_job(), progress.as_silent) == f"step 3 of 9, {following.SILENT}"
+    display = following.PlainDisplay(SimpleNamespace(as_json=False, say=said.append), _job())  # type: ignore[arg-type]
+    for one in (progress, progress.as_silent, progress):
+        display.show(SimpleNamespace(progress=one, status=None))  # type: ignore[arg-type]
+    assert [line.partition(": ")[2] for line in said] == ["learning", following.SILENT, "learning"]
 
 
 def test_the_bar_of_a_job_that_has_succeeded_is_full() -> None:

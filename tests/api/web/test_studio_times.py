@@ -7,7 +7,7 @@ from playwright.sync_api import Route
 from support import pictures
 from support.studio import Studio
 
-from core.recipe.expected_time import SLOW, learning_seconds
+from core.recipe.expected_time import SLOW_MACHINE_FACTOR, learning_seconds
 from core.recipe.presets import PRESETS, TWO_CORE_SECONDS
 
 LEARNING_TIMES = """async (asked) => {
@@ -33,7 +33,7 @@ def test_the_page_expects_of_learning_what_the_service_does(studio: Studio) -> N
 
     for (name, one), times in zip(asked, found(None), strict=True):
         seconds = learning_seconds(name, PRESETS[name].model_copy(update=one))
-        slow = None if seconds is None else [seconds, 2 + SLOW * (seconds - 2)]
+        slow = None if seconds is None else [seconds, 2 + SLOW_MACHINE_FACTOR * (seconds - 2)]
         assert times == (slow if slow is None else pytest.approx(slow)), (name, one)
     assert found(50.0)[0] == [50, 50]
 
@@ -49,7 +49,7 @@ def test_what_learning_takes_goes_by_the_jobs_of_this_service(studio: Studio) ->
     studio.open("make", "texture")
     studio.choose("stripes.png", pictures.stripes())
     measured = round(TWO_CORE_SECONDS["quick"])
-    words = f"about {measured} to {2 + SLOW * (measured - 2)} s, depending on the machine"
+    words = f"about {measured} to {2 + SLOW_MACHINE_FACTOR * (measured - 2)} s, depending on the machine"
     studio.page.wait_for_selector(f".start .hint:text-is('{words}')")
     studio.page.get_by_label("image size", exact=True).fill("192")
     studio.page.wait_for_selector(f".start .hint:text-matches('^about {4 * measured - 6} s to 4 min,')")
@@ -113,7 +113,8 @@ def test_the_time_of_a_job_goes_by_its_pixels_and_by_what_learning_its_model_tak
     assert seconds == [measured, 122], "one job alone may have run beside others"
     assert steps == [400, 800, 2, 10 * 200 * (4 + 1), 2], "with log Z kept, only the two pictures are left"
     assert (pixels, models) == pytest.approx((2, 2))
-    assert found(finished_at="2026-01-01T00:00:03Z")[0] == [measured, 2 + SLOW * (measured - 2)], "too short to tell"
+    slowest = 2 + SLOW_MACHINE_FACTOR * (measured - 2)
+    assert found(finished_at="2026-01-01T00:00:03Z")[0] == [measured, slowest], "too short to tell"
     quick["expected_seconds"] = 41.0
     assert found()[0] == [41, 41], "several jobs told"
     quick["params"] = {**quick["params"], "layers": []}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import CDPSession
 from sqlalchemy import update
+from support import rows
 from support.service import slowed
 from support.studio import LONG, Studio
 from support.waiting import until
@@ -14,12 +15,12 @@ from core.storage.tables import Job
 
 def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(studio: Studio) -> None:
     job_id = studio.service.train(None, **LONG)
+    studio.open("jobs", job_id)
+    studio.page.wait_for_selector(".changing")
+    studio.page.wait_for_selector(".chart:has-text('Contrast') .legend dd:not(:text-is('none yet'))")
     with slowed(studio.service.child("train")):
-        studio.open("jobs", job_id)
-        studio.page.wait_for_selector(".changing")
         before = until(studio.step, pause_seconds=0.1)
         until(lambda: studio.step() > before, pause_seconds=0.1)
-        studio.page.wait_for_selector(".chart:has-text('Contrast') .legend dd:not(:text-is('none yet'))")
         studio.page.wait_for_selector(".scrubber output:text-is('live')")
         studio.reload()
         until(lambda: studio.step() > before, pause_seconds=0.1)
@@ -28,6 +29,12 @@ def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(
         until(lambda: second.step() > before, pause_seconds=0.1)
         studio.page.get_by_label("Moment of learning").fill("0")
         studio.page.wait_for_selector(".scrubber output:not(:text-is('live'))")
+    child = studio.service.child("train")
+    child.suspend()  # as if its machine were gone
+    rows.silence(studio.service.database, job_id)
+    studio.page.wait_for_selector(".job-head .headline:has-text(', its worker has not been heard from')")
+    child.resume()
+    studio.page.wait_for_selector(".job-head .headline:not(:has-text('heard from'))")
     studio.page.click("button:text-is('Cancel')")
     studio.wait_for_status("canceled")
     second.wait_for_status("canceled")

@@ -33,10 +33,12 @@ every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys(
 def test_every_function_with_which_a_worker_writes_is_tested_here() -> None:
     others = {
         "claim",
-        "find_expired",
+        "find_silent",
         "has_expired",
         "is_valid",
         "is_leased",
+        "is_silent",
+        "is_worked_on",
         "lock_leased",
         "claimable",
         "lost",

@@ -8,7 +8,7 @@ import pytest
 from support import rows
 
 from core.jobs import leases, outcomes, requests, running
-from core.jobs.leases import find_expired
+from core.jobs.leases import find_silent
 from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
 from core.storage import datasets, models
 from core.storage.access import Access
@@ -87,9 +87,12 @@ def test_a_job_whose_dataset_or_model_does_not_exist_is_refused(database: Databa
     assert rows.count(database)["jobs"] == 0
 
 
-def test_a_queued_job_says_which_jobs_of_its_queue_are_at_work(database: Database) -> None:
+HEARTBEAT = 1.0
+
+
+def test_a_queued_job_says_which_jobs_of_its_queue_are_worked_on(database: Database) -> None:
     def waits_for(job_id: str) -> list[tuple[str | None, float | None]] | None:
-        found = requests.at_work(database, [rows.row(database, job_id)]).get(job_id)
+        found = requests.find_running_before(database, [rows.row(database, job_id)], HEARTBEAT).get(job_id)
         return None if found is None else [(one.id, one.eta_seconds) for one in found]
 
     model_id = rows.add_model(database)
@@ -101,8 +104,42 @@ def test_a_queued_job_says_which_jobs_of_its_queue_are_at_work(database: Databas
     assert waits_for(rows.accept(database, rows.sample(model_id))) == [], "of another queue"
     assert waits_for(claims[0].job_id) is None
     running.record(database, claims[3], rows.DONE.model_copy(update={"eta_seconds": 0.0}))
-    rows.expire(database, claims[2].job_id)  # its worker is lost, so how long it takes is not known
-    assert waits_for(job_id) == [(claims[3].job_id, 0.0), (claims[0].job_id, 90.0), (claims[1].job_id, None)]
+    assert waits_for(job_id) == [(claims[3].job_id, 0.0), (claims[2].job_id, 30.0), (claims[0].job_id, 90.0)]
+    rows.silence(database, claims[0].job_id)  # so how long it takes is not known
+    rows.expire(database, claims[2].job_id)  # its worker is lost: nobody works on it
+    assert waits_for(job_id) == [(claims[3].job_id, 0.0), (claims[0].job_id, None), (claims[1].job_id, None)]
+    outcomes.abandon(database, claims[3], wait_seconds=rows.LONG)  # between two attempts
+    assert waits_for(job_id) == [(claims[0].job_id, None), (claims[1].job_id, None)]
+
+
+def test_a_split_job_is_worked_on_and_heard_from_while_one_of_its_shards_is(database: Database) -> None:
+    job_id, waiting = rows.accept(database, rows.split(shards=2)), rows.accept(database, rows.sample())
+    leases_ = [rows.claim(database, Queue.SAMPLE) for _ in range(2)]
+    for lease in leases_:
+        running.begin(database, lease)
+
+    def running_before() -> list[str | None]:
+        found = requests.find_running_before(database, [rows.row(database, waiting)], HEARTBEAT)
+        return [one.id for one in found[waiting]]
+
+    rows.silence(database, leases_[0].job_id)
+    assert (running_before(), find_silent(database, HEARTBEAT)) == ([job_id], set())
+    rows.silence(database, leases_[1].job_id)
+    assert (running_before(), find_silent(database, HEARTBEAT)) == ([job_id], {job_id})
+    for lease in leases_:
+        outcomes.abandon(database, lease, wait_seconds=rows.LONG)
+    assert running_before() == []
+
+
+def test_a_worker_is_silent_after_several_heartbeats(database: Database) -> None:
+    lease, other = rows.claimed(database), rows.claimed(database)
+    assert find_silent(database, HEARTBEAT) == set()
+    rows.silence(database, lease.job_id)
+    assert find_silent(database, HEARTBEAT) == {lease.job_id}
+    assert find_silent(database, HEARTBEAT, [other.job_id]) == set()
+    assert find_silent(database, rows.SILENCE_SECONDS) == set(), "it is seldom heard from"
+    leases.renew(database, lease, rows.LONG)
+    assert find_silent(database, HEARTBEAT) == set()
 
 
 def test_a_job_that_waits_for_another_attempt_says_no_time_left(database: Database) -> None:
@@ -117,10 +154,12 @@ def test_a_job_that_waits_for_another_attempt_says_no_time_left(database: Databa
     assert left(lease.job_id) is None
     lost = rows.claim(database)
     running.record(database, lost, rows.DONE.model_copy(update={"eta_seconds": 80.0}))
-    assert find_expired(database, [rows.row(database, lost.job_id)]) == set()
     rows.expire(database, lost.job_id)
-    assert find_expired(database, [rows.row(database, lost.job_id)]) == {lost.job_id}
-    rows.claim(database)
+    assert find_silent(database, HEARTBEAT) == {lost.job_id}
+    again = rows.claim(database)
+    assert left(lost.job_id) is None
+    running.record(database, again, rows.DONE.model_copy(update={"eta_seconds": 70.0}))
+    outcomes.abandon(database, again, wait_seconds=rows.LONG)
     assert left(lost.job_id) is None
 
 

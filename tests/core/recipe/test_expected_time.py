@@ -4,7 +4,7 @@ import pytest
 
 from core.recipe.expected_time import (
     FIXED_SECONDS,
-    SLOW,
+    SLOW_MACHINE_FACTOR,
     FinishedTraining,
     expected_seconds,
     learning_range,
@@ -34,7 +34,7 @@ def test_time_goes_by_pixels_steps_and_iterations() -> None:
 
 def test_a_job_takes_as_much_longer_than_measured_as_its_preset() -> None:
     measured = TWO_CORE_SECONDS["quick"]
-    assert learning_range("quick", QUICK, None) == (measured, pytest.approx(2 + SLOW * (measured - 2)))
+    assert learning_range("quick", QUICK, None) == (measured, pytest.approx(2 + SLOW_MACHINE_FACTOR * (measured - 2)))
     assert learning_range("quick", QUICK, 41.0) == (41.0, 41.0)
     longer = QUICK.model_copy(update={"iterations": 800})
     assert learning_range("quick", longer, 41.0) == (pytest.approx(80.0), pytest.approx(80.0))

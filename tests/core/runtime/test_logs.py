@@ -5,7 +5,7 @@ import io
 from structlog.testing import capture_logs
 from support.waiting import until
 
-from api.embedded.broker import ADVICE
+from api.embedded.broker import SYSTEM_ADVICE
 from core.runtime.logs import log_lines
 
 OVERCOMMIT = "1:M 01 Dec 2026 # WARNING Memory overcommit must be enabled! Without it, a background save may fail."
@@ -14,6 +14,6 @@ BROKEN = "1:M 01 Dec 2026 # Fatal error loading the DB, check server logs. Exiti
 
 def test_the_brokers_advice_about_the_machine_is_no_warning_but_its_errors_are() -> None:
     with capture_logs() as logged:
-        log_lines(io.BytesIO(f"{OVERCOMMIT}\n\n{BROKEN}\n".encode()), "broker", advice=ADVICE)
+        log_lines(io.BytesIO(f"{OVERCOMMIT}\n\n{BROKEN}\n".encode()), "broker", advice=SYSTEM_ADVICE)
         until(lambda: len(logged) == 2)
     assert [(one["log_level"], one["text"]) for one in logged] == [("debug", OVERCOMMIT), ("warning", BROKEN)]

@@ -73,7 +73,8 @@ def test_the_queue_position_counts_the_jobs_of_all_owners(ada: Database, bob: Da
     behind = rows.row(bob, rows.accept(bob))
     assert requests.queue_positions(bob, [behind]) == {behind.id: 2}
     rows.claim(ada)
-    assert requests.at_work(bob, [behind]) == {behind.id: [requests.JobAtWork(None, JobKind.TRAIN, None)]}
+    theirs = requests.RunningJob(None, JobKind.TRAIN, None)
+    assert requests.find_running_before(bob, [behind], 1.0) == {behind.id: [theirs]}
 
 
 def test_shards_belong_to_the_owner_of_their_job(database: Database, ada: Database) -> None:

@@ -9,7 +9,7 @@ const MAX_CANVAS = 1024; // pixels along each side
 const SMALL_OBJECT_COST = 0.6; // of an object's coarse level, relative to its full size: maps are as large, and the first filters smaller
 const CANVAS_COST = 0.5; // of a pixel of a canvas, relative to one of a window: large ones waste less time
 
-const SLOW = 7; // times as long as measured: of a processor without instructions for bfloat16; docs/experiments/time-of-using.md
+const SLOW_MACHINE_FACTOR = 7; // times as long as measured: of a processor without instructions for bfloat16; docs/experiments/time-of-using.md
 
 // What a preset takes here, or took where it was measured; null if neither is known.
 const secondsOf = (preset) => preset.expected_seconds ?? preset.two_core_seconds;
@@ -21,7 +21,7 @@ export function learningSeconds(preset, changed) {
   if (!usual || UNKNOWN.some((name) => name in changed && !same(changed[name], params[name]))) return null;
   const times = work({ ...params, ...changed }) / work(params);
   if (!(times > 0 && times < Infinity)) return null;
-  return (here ? [1, 1] : [1, SLOW]).map((slow) => FIXED_SECONDS + (usual - FIXED_SECONDS) * times * slow);
+  return (here ? [1, 1] : [1, SLOW_MACHINE_FACTOR]).map((slow) => FIXED_SECONDS + (usual - FIXED_SECONDS) * times * slow);
 }
 
 // Pictures, chains and steps each cost in proportion; so do the pixels of a chain, which windows make few, and a canvas
@@ -65,7 +65,7 @@ export function learningLike({ params }, job, presets) {
   const usual = { seconds: secondsOf(preset), params: preset.params };
   if (preset.expected_seconds) return [usual, usual];
   if (own?.seconds >= SHORT) return [usual, own];
-  return [usual, { ...usual, seconds: FIXED_SECONDS + (usual.seconds - FIXED_SECONDS) * SLOW }];
+  return [usual, { ...usual, seconds: FIXED_SECONDS + (usual.seconds - FIXED_SECONDS) * SLOW_MACHINE_FACTOR }];
 }
 
 // The seconds of a job of a kind, [least, most]: steps, on all of its pixels, by a model whose learning takes what

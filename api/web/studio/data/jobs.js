@@ -153,7 +153,8 @@ export async function applyEvent(name, { job_id: id, ...data }) {
     held.value = { ...job, preview: data };
   } else if (name === "status") {
     // How long an attempt that ended would have taken says nothing.
-    if (data.status !== job.status) held.value = { ...job, ...data, queue_position: null, waits_for: null, progress: { ...job.progress, eta_seconds: null } };
+    const progress = { ...job.progress, eta_seconds: null, silent: false };
+    if (data.status !== job.status || job.progress.silent) held.value = { ...job, ...data, queue_position: null, waits_for: null, progress };
     soon("queue");
   } else {
     soon("queue");

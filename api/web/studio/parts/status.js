@@ -37,24 +37,26 @@ function made({ kind, params: { count: number, width, height, start_dataset_id: 
 
 // What happens now, or what came out.
 export function headline(job) {
-  const { stage, stages, iteration, iterations, eta_seconds: left } = job.progress;
-  if (job.status === "queued") return `${job.queue_position ? `Number ${job.queue_position} in the queue` : "Waiting for a worker"}${atWork(job)}`;
-  if (isFinishing(job)) return "Measuring and storing the results";
+  const { stage, stages, iteration, iterations, eta_seconds: left, silent } = job.progress;
+  if (job.status === "queued") return `${job.queue_position ? `Number ${job.queue_position} in the queue` : "Waiting for a worker"}${runningBefore(job)}`;
+  if (isFinishing(job)) return `Measuring and storing the results${silent ? `, ${SILENT}` : ""}`;
   const part = job.kind === "train" ? partOfLearning(job, stage, true) : stages > 1 ? `part ${stage} of ${stages}, ` : "";
   const step = `${part}step ${iteration.toLocaleString("en")} of ${iterations.toLocaleString("en")}`;
-  if (job.status === "running") return `${iteration ? step : `${part}beginning`}${left ? `, ${duration(left)} left` : ""}`;
+  if (job.status === "running") return `${iteration ? step : `${part}beginning`}${silent ? `, ${SILENT}` : left ? `, ${duration(left)} left` : ""}`;
   if (job.status === "failed") return job.error?.detail ?? "It failed.";
   if (job.status === "canceled") return iteration || stage > 1 ? `Stopped at ${step}` : "Stopped before its first step";
   return job.unread ? "Reading the results" : outcome(job);
 }
 
-const DOES = { train: "learning", sample: "drawing", reconstruct: "reconstructing", inpaint: "filling in", classify: "classifying" };
+// As on the command line (api/commands/following.py).
+const ACTIVITIES = { train: "learning", sample: "drawing", reconstruct: "reconstructing", inpaint: "filling in", classify: "classifying" };
+const SILENT = "its worker has not been heard from";
 
 // What a queued job waits for. Of jobs that can be seen here, the time left is the latest.
-function atWork({ waits_for: jobs }) {
+function runningBefore({ waits_for: jobs }) {
   const said = (jobs ?? []).map(({ id, kind, eta_seconds }) => {
     const left = (id && jobOf(id).value?.progress.eta_seconds) ?? eta_seconds;
-    return `${DOES[kind]}${left ? `, ${duration(left)} left` : ""}`;
+    return `${ACTIVITIES[kind]}${left ? `, ${duration(left)} left` : ""}`;
   });
   return said.length ? `. At work now: ${said.join("; ")}` : "";
 }

@@ -152,6 +152,7 @@ function Blend({ model, blends }) {
   const chosen = blends ? steering.blendOf(model) : [];
   const ofBlend = draft.problems.value.find(({ field }) => field === "params.blend");
   const left = (blends ? steering.companionsOf(model) : []).filter((one) => !chosen.some(({ modelId }) => modelId === one.id));
+  const loses = chosen.length > 0 && model.params.canvas_iterations > 0;
   return html`
     <fieldset class="steer" id=${idOf("blend")} tabindex="-1">
       <legend>${BLEND}</legend>
@@ -163,7 +164,7 @@ function Blend({ model, blends }) {
           <option value="">Add a model</option>
           ${left.map((other) => html`<option key=${other.id} value=${other.id}>${modelName(other)}</option>`)}
         </select>`}
-      ${blends && html`<p class="hint">${ofBlend?.message ? pageWords(ofBlend.message) : "Each is drawn where its mask is white or painted over, this one where no mask is. Without a mask both are mixed everywhere."}</p>`}
+      ${blends && html`<p class="hint">${ofBlend?.message ? pageWords(ofBlend.message) : "Each is drawn where its mask is white or painted over, this one where no mask is. Without a mask both are mixed everywhere."}${loses ? " Blends keep no layout, which pictures of this model alone do." : ""}</p>`}
     </fieldset>`;
 }
 

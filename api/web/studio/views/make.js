@@ -190,14 +190,14 @@ function OtherFields({ parameters, main }) {
     </details>`;
 }
 
-const VERBS = { learn: "Learn", sample: "Draw", inpaint: "Fill in", seam: "Make tileable", reconstruct: "Reconstruct", classify: "Classify" };
+const BUTTON_WORDS = { learn: "Learn", sample: "Draw", inpaint: "Fill in", seam: "Make tileable", reconstruct: "Reconstruct", classify: "Classify" };
 
 function Start({ kind }) {
   const missing = draft.missing.value;
   const sending = draft.sent.value;
   return html`
     <div class="start">
-      <button form="main-settings" class="primary large" aria-disabled=${missing !== null || sending !== null ? "true" : null}>${VERBS[kind.group === "learn" ? "learn" : kind.id]}</button>
+      <button form="main-settings" class="primary large" aria-disabled=${missing !== null || sending !== null ? "true" : null}>${BUTTON_WORDS[kind.group === "learn" ? "learn" : kind.id]}</button>
       ${sending !== null
         ? html`<label class="sending"><span class="hint">Sending the pictures</span><progress max="1" value=${sending}></progress></label>`
         : html`<span class="hint" role="status">${missing ?? aboutJob(kind)}</span>`}
