@@ -1,6 +1,7 @@
 """JPEG: scaled while it is decoded, in little memory."""
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 from PIL import Image
 from support import pictures
 from support.reading import read
+
+from api.datasets.formats.jpeg import _coefficient_bytes, _joined, open_jpeg
+from api.datasets.formats.opened import NotSupported, NotThisFormat
 
 
 @pytest.mark.parametrize("factor", range(2, 13))
@@ -29,6 +33,9 @@ def test_a_jpeg_never_keeps_more_pixels_than_allowed(size: tuple[int, int], fact
 MEASURED = """
 import resource, sys
 from support.reading import read
+
+from api.datasets.formats.jpeg import _coefficient_bytes, _joined, open_jpeg
+from api.datasets.formats.opened import NotSupported, NotThisFormat
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 found = read(open(sys.argv[1], "rb").read())
@@ -55,3 +62,74 @@ def test_a_progressive_jpeg_for_which_memory_is_short_is_not_called_broken(tmp_p
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stderr.splitlines()[-1].split(":")[0].endswith("MemoryError"), done.stderr
     assert "broken" not in done.stderr
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+
+def _frame(marker: int = 0xC0, bits: int = 8, channels: int = 3) -> bytes:
+    return _segment(marker, struct.pack(">BHHB", bits, 20, 30, channels) + b"\1\x22\0" * channels)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (_frame(0xC3), "lossless JPEG"),
+        (_frame(0xC6), "hierarchical JPEG"),
+        (_frame(bits=12), "12 bits a channel; save it with 8"),
+        (_frame(channels=2), "2 channels"),
+    ],
+)
+def test_a_kind_of_jpeg_that_is_not_read_is_named(frame: bytes, said: str) -> None:
+    with pytest.raises(NotSupported, match=said):
+        open_jpeg(b"\xff\xd8" + frame)
+
+
+def test_segments_are_found_behind_filler_and_markers_without_content() -> None:
+    opened = open_jpeg(b"\xff\xd8" + b"\xff\xff\xff" + b"\xff\x01" + b"\xff\xd0" + _segment(0xFE, b"x") + _frame())
+    assert (opened.width, opened.height) == (30, 20)
+    for other in (b"\xff\xd8", b"\xff\xd8" + _segment(0xDA, b"") + _frame(), b"\xff\xd8" + _segment(0xC0, b"\x08")):
+        with pytest.raises(NotThisFormat):
+            open_jpeg(other)
+
+
+@pytest.mark.parametrize(
+    ("parts", "profile"),
+    [
+        ([], None),
+        ([b"\1\1abc"], b"abc"),
+        ([b"\2\2def", b"\1\2abc"], b"abcdef"),
+        ([b"\1\2abc"], None),
+        ([b"\1\2abc", b"\1\2abc", b"\2\2def"], None),
+        ([b"\1\2abc", b"\2\3def"], None),
+        ([b"\0\1abc"], None),
+        ([b"\1\1abc", b"\2\2def"], b"abc"),
+    ],
+)
+def test_the_parts_of_a_profile_are_joined_in_their_order_or_not_at_all(
+    parts: list[bytes], profile: bytes | None
+) -> None:
+    assert _joined(parts) == profile
+
+
+def test_the_first_picture_of_several_is_read_and_the_others_are_counted() -> None:
+    content = pictures.encoded(pictures.colors(), "MPO", save_all=True, append_images=[pictures.colors(5, 5)])
+    opened = open_jpeg(content)
+    assert (opened.width, opened.height, opened.notes) == (12, 7, ("only the first of 2 pictures is used",))
+
+
+def test_a_profile_of_other_channels_than_inks_is_not_used_for_inks() -> None:
+    inks = pictures.encoded(pictures.colors().convert("CMYK"), "JPEG", icc_profile=pictures.swapped_profile())
+    assert open_jpeg(inks).decode(1).profile is None
+    rgb = pictures.encoded(pictures.colors(), "JPEG", icc_profile=pictures.swapped_profile())
+    assert open_jpeg(rgb).decode(1).profile is not None
+
+
+def test_the_coefficients_of_a_progressive_picture_count_by_their_blocks() -> None:
+    """30 x 20 pixels in blocks of 8, and one more in each direction; two channels at half of each side."""
+    frame = _frame(0xC2)[4:]
+    halved = frame[:7] + b"\x22\0\2\x11\0\3\x11\0"
+    full, half = 5 * 4, 3 * 3
+    assert _coefficient_bytes(frame) == 3 * full * 128
+    assert _coefficient_bytes(halved) == (full + 2 * half) * 128
