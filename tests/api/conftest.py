@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support import pictures, rows
@@ -16,7 +18,10 @@ from support.uploads import DEFAULT_LIMITS
 from support.valkey import Valkey
 
 from api import cli
+from api.settings import ApiSettings
 from core.runtime import logs
+from core.storage.blobs import Blobs
+from core.storage.database import Database
 
 SHORT_TIMEOUTS = {
     "GENCONVNET_UPLOAD_IDLE_SECONDS": "1",
@@ -165,3 +170,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
         return str(json.loads(line)["reason"]) if line.startswith("{") else line
 
     return run
+
+
+@pytest.fixture
+def app_state(sqlite_database: Database, blobs: Blobs, tmp_path: Path) -> Any:
+    """What datasets and models need of a running API, in the test's own process; a dataset may have three pictures."""
+    settings = ApiSettings(data_dir=tmp_path, max_pictures=3)
+    return SimpleNamespace(settings=settings, database=sqlite_database, blobs=blobs)

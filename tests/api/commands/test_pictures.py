@@ -5,16 +5,13 @@ from pathlib import Path
 
 import pytest
 from support import pictures
+from support.origins import origin_of, picture_of
 from typer.testing import CliRunner
 
 from api.cli import app
 from api.client import Invalid
 from api.commands.pictures import replay
 from api.commands.session import Session
-from core.pictures.origin import Origin, write_origin
-
-ABOUT = {"kind": "sample", "params": {"count": 1, "seed": 7}, "model": "0" * 64, "dataset": None, "device": "cpu X"}
-ORIGIN = Origin.model_validate({**ABOUT, "precision": "float32", "name": "synthesized-000.png", "index": 0})
 
 
 @pytest.fixture
@@ -26,12 +23,12 @@ def plain(tmp_path: Path) -> Path:
 
 def test_a_picture_says_how_it_was_made(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(write_origin(pictures.png(), ORIGIN))
+    path.write_bytes(picture_of(params={"count": 1, "seed": 7}))
     lines = CliRunner().invoke(app, ["show", str(path)]).stdout.splitlines()
     assert "kind = sample" in lines
     assert lines[lines.index("params:") + 1 :][:2] == ["  count = 1", "  seed = 7"]
     as_json = json.loads(CliRunner().invoke(app, ["show", str(path), "--json"]).stdout)
-    assert as_json == ORIGIN.model_dump(mode="json")
+    assert as_json == origin_of(params={"count": 1, "seed": 7}).model_dump(mode="json")
 
 
 def test_a_picture_that_does_not_say_it_is_wrong_use(plain: Path) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import pytest
 from redis import Redis
 from support import rows
 from support.feed import FeedEvent, open_feed
-from support.http import Api, fields
+from support.http import Api
 from support.keys import holder
 from support.valkey import Valkey
 from support.waiting import until
@@ -135,19 +134,6 @@ def test_many_streams_share_one_reader_of_the_broker(api: Api, valkey: Valkey) -
         found = [feed.take(1)[0] for feed in feeds]
         assert found == [found[0]] * 30
         until(lambda: sum("b" in one["flags"] for one in redis.client_list()) == 1)
-
-
-def test_head_has_the_headers_of_the_stream_and_does_not_wait(api: Api) -> None:
-    head = api.client.head("/v1/events")
-    assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-type"].startswith("text/event-stream")
-
-
-@pytest.mark.parametrize(
-    "after", ["x", "1", "1-", "-1", "1-2-3", f"{'9' * 20}-0", "1-1.x", "1-1.1.1.1", ".5-", "1" * 99]
-)
-def test_an_invalid_last_event_id_is_refused(api: Api, after: str) -> None:
-    assert fields(api.client.get("/v1/events", headers={"Last-Event-ID": after})) == ["last-event-id"]
 
 
 def _fail(api: Api, redis: Redis, lease: rows.JobLease) -> None:

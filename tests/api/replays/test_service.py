@@ -5,19 +5,12 @@ from support import pictures, rows
 from support.http import Api, fields, problem
 from support.keys import ask, holder
 from support.models import CANVAS, model_file
+from support.origins import SAMPLE, picture_of
 
-from core.pictures.origin import DatasetOrigin, Origin, write_origin
+from core.pictures.origin import DatasetOrigin
 
-SAMPLE = {"count": 1, "width": 64, "height": 48, "steps": 3, "step_size": 0.1, "seed": 2**60, "tileable": True}
 UNSET = dict.fromkeys(("start_dataset_id", "start_strength", "guide_dataset_id", "guide_strength", "blend"))
 UNSET |= {**dict.fromkeys(("end_dataset_id", "end_shares")), "layout_strength": 0.0}
-
-
-def picture_of(**changes: object) -> bytes:
-    """Return a picture whose file has this origin."""
-    about = {"kind": "sample", "params": SAMPLE, "model": None, "dataset": None, "precision": "float32"}
-    origin = Origin.model_validate({**about, "device": "cpu X", "name": "synthesized-000.png", "index": 0, **changes})
-    return write_origin(pictures.png(), origin)
 
 
 def replay(api: Api, content: bytes, **headers: str):
@@ -144,9 +137,3 @@ def test_parameters_are_checked_like_those_of_any_request(api: Api, kind: str, p
     dataset = DatasetOrigin.of([image["sha256"] for image in images])
     picture = picture_of(kind=kind, params=params, model=imported(api)["sha256"], dataset=dataset)
     assert fields(replay(api, picture)) == [field]
-
-
-def test_a_form_without_one_file_is_refused(api: Api) -> None:
-    problem(api.client.post("/v1/replays"), 422)
-    two = [("image", ("a.png", picture_of())), ("image", ("b.png", picture_of()))]
-    problem(api.client.post("/v1/replays", files=two), 422)
