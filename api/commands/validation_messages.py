@@ -19,6 +19,7 @@ _ARGUMENTS = {
 }
 _IN_MESSAGES = (
     (r"\b(start|end|guide)_dataset_id\b", r"--\1"),
+    (r"\bmodel_ids\[0\]", "the first one"),
     (r"\bneeds mode attractor\b", "needs --mode attractor"),
     (r"\bneeds seam: true\b", "needs --seam"),
     (r"\bwith image_size (\d+)", r"with --image-size \1"),
@@ -46,6 +47,8 @@ def _argument(field: str, options: Sequence[str]) -> str:
     """Return what a field of a request is among the options (names of parameters) of a command."""
     if blended := re.match(r"params\.blend\[(\d+)\]", field):
         return f"model {int(blended[1]) + 1} of --blend"
+    if compared := re.match(r"model_ids\[(\d+)\]", field):
+        return f"model {int(compared[1]) + 1} of --model"
     field, index, rest = field.partition("[")
     if field in _ARGUMENTS:
         return _ARGUMENTS[field]

@@ -219,6 +219,8 @@ def test_finished_models_work_on_pictures(terminal: Terminal, model_id: str) -> 
     ):
         assert said in terminal.run("sample", model_id, f"--blend={wrong}", code=2).stderr
     quick = ("--set=chains=2", "--set=temperatures=2", "--set=steps=1")
+    twice = ("--model=other", "--model=other")
+    assert "model 2 of --model: " in terminal.run("classify", "stripes.png", *twice, code=2).stderr
     done = terminal.run("classify", "stripes.png", f"--model={model_id}", "--model=other", "--refine", *quick)
     said = re.search(rf"stripes.png: (?:(?:{model_id}|other)( \(\d+%\))?|(undecided))\n", done.stderr)
     assert said

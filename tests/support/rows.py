@@ -161,6 +161,11 @@ def silence(database: Database, job_id: str) -> None:
     alter(database, job_id, leased_at=time.time() - SILENCE_SECONDS)
 
 
+def lose_worker(database: Database, job_id: str) -> None:
+    """Take the job from its worker as if that were gone: nobody works on it, and its lease has not ended."""
+    alter(database, job_id, token=Job.token + 1, leased_at=time.time() - SILENCE_SECONDS)
+
+
 def everything(database: Database, job_id: str) -> dict[str, Any]:
     """Return everything stored about a job, for comparisons."""
     job = row(database, job_id)

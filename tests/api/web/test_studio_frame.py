@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Request, Route
+from playwright.sync_api import Locator, Request, Route
 from sqlalchemy import delete, insert
 from support import pictures
 from support.service import slowed
@@ -81,6 +81,14 @@ def test_no_view_is_wider_than_the_screen(studio: Studio, learned: dict[str, Any
             heights = "(all) => Object.fromEntries(all.map((one) => [one.textContent, one.offsetHeight]))"
             titles = studio.page.locator(".card strong").evaluate_all(heights)
             assert titles["Reconstruct"] == titles["Texture"]  # one line
+        if view == "gallery":  # each pixel of a small picture as large as the others
+            assert _scale(studio.page.locator(".thumb.pixelated").first) in range(1, 20)
+
+
+def _scale(picture: Locator) -> float:
+    """Wait until a picture is loaded; return how many times its size it is shown."""
+    found: float = until(lambda: picture.evaluate("(one) => one.naturalWidth && one.clientWidth / one.naturalWidth"))
+    return found
 
 
 def test_a_jobs_page_becomes_as_narrow_as_the_screen(studio: Studio, learned: dict[str, Any]) -> None:

@@ -51,6 +51,11 @@ def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learne
     cards[1].click()
     studio.page.wait_for_selector(f"h1:has-text('Stripes'):has-text('{year}')")
     assert studio.service.http.get(f"/v1/models/{imported}").json()["sha256"]
+    studio.service.http.patch(f"/v1/models/{imported}", json={"name": 100 * "w"}).raise_for_status()
+    studio.page.set_viewport_size({"width": 360, "height": 800})
+    studio.reload()
+    studio.page.wait_for_selector("h1:has-text('wwww')")
+    assert studio.page.evaluate("document.documentElement.scrollWidth") <= 360
     studio.page.click("button:text-is('Delete')")
     studio.page.click("dialog:not(.viewer) button:text-is('Delete')")
     studio.page.wait_for_selector("h1:text-is('Models')")

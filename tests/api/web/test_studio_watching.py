@@ -29,11 +29,9 @@ def test_learning_can_be_watched_after_a_reload_and_in_a_second_tab_and_resumed(
         until(lambda: second.step() > before, pause_seconds=0.1)
         studio.page.get_by_label("Moment of learning").fill("0")
         studio.page.wait_for_selector(".scrubber output:not(:text-is('live'))")
-    child = studio.service.child("train")
-    child.suspend()  # as if its machine were gone
-    rows.silence(studio.service.database, job_id)
+    rows.lose_worker(studio.service.database, job_id)
     studio.page.wait_for_selector(".job-head .headline:has-text(', its worker has not been heard from')")
-    child.resume()
+    rows.expire(studio.service.database, job_id)
     studio.page.wait_for_selector(".job-head .headline:not(:has-text('heard from'))")
     studio.page.click("button:text-is('Cancel')")
     studio.wait_for_status("canceled")
@@ -50,6 +48,13 @@ def test_cancel_stops_one_job_of_seven_and_one_stream_tells_of_all(studio: Studi
         jobs = [studio.service.train(dataset_id, **LONG) for _ in range(7)]
         studio.open("jobs")
         studio.page.wait_for_selector("nav .badge:text-is('7')")
+        studio.page.set_viewport_size({"width": 360, "height": 900})
+        waiting = studio.page.locator(".job-row .headline:has-text('At work now: learning')").first
+        waiting.wait_for()
+        shown = "(one) => [one.scrollHeight - one.clientHeight, one.scrollWidth - one.clientWidth]"
+        assert waiting.evaluate(shown) == [0, 0], "all of it"
+        fits = "(one) => one.closest('.job-row').scrollHeight <= one.closest('.cell').clientHeight"
+        assert waiting.evaluate(fits)
         studio.page.click(f".job-row[href$='{jobs[3]}']")
         studio.page.wait_for_selector(".job-head :text('Number 3 in the queue. At work now: learning, ')")
         studio.page.wait_for_selector(".job-head :text-matches('learning, [0-9.]+ [a-z]+ left$')")

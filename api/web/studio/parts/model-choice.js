@@ -46,15 +46,15 @@ export function ModelChoice({ several }) {
           </label>`)}
       </div>
       ${several && known.length === 1 && html`<p class="hint" role="status">This is the only model that can be compared yet: it takes two or more of the same size. <a href=${link("make", "texture")}>Learn another</a></p>`}
-      ${alone && known.length > 1 && html`<p class="hint" role="status">No other model can be compared with ${givenName(first)}: it takes one of ${sideOf(first)} px as well. <a href=${link("make", "texture")}>Learn one</a></p>`}
+      ${alone && known.length > 1 && html`<p class="hint" role="status">No other model can be compared with ${givenName(first)}: it takes one of ${sideOf(first)} px, ${first.channels === 1 ? "grey" : "in colour"}, as well. <a href=${link("make", "texture")}>Learn one</a></p>`}
     </fieldset>`;
 }
 
-// A picture that the model drew when it had learned, or its name if it was learned elsewhere.
-export function ModelThumb({ model, artifact = "result" }) {
+// A picture that the model drew when it had learned, or its name if it was learned elsewhere. side: see Thumb.
+export function ModelThumb({ model, artifact = "result", side = null }) {
   const job = useTraining(model);
   const found = job && (artifact === "result" ? resultsOf(job)[0] : job.artifacts.find((one) => one.name === artifact));
-  return found ? html`<${Thumb} src=${smallOf(found)} />` : html`<span class="thumb blank">${job === null ? "imported" : ""}</span>`;
+  return found ? html`<${Thumb} src=${smallOf(found)} of=${side && found} side=${side} />` : html`<span class="thumb blank">${job === null ? "imported" : ""}</span>`;
 }
 
 const asked = new Set();

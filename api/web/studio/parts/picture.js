@@ -6,9 +6,10 @@ import { html, useEffect, useRef, useSignal, useState } from "../ui.js";
 const COARSE = 1.5; // times that a picture is enlarged, from which on its pixels are shown
 
 // A small picture in a list: loaded when it comes near. of: what it shows, with its width and height. shaped: in the
-// proportions of that, rather than in a square. onLoad(event): called when it is there. One that did not come is asked for
+// proportions of that, rather than in a square. side: of its square, in pixels, in which a smaller picture is shown at a whole
+// number of times its size, so that its pixels are even. onLoad(event): called when it is there. One that did not come is asked for
 // again when the service is back.
-export function Thumb({ src, alt = "", size = null, of = null, shaped = false, onLoad = null }) {
+export function Thumb({ src, alt = "", size = null, of = null, shaped = false, side = null, onLoad = null }) {
   const failedAt = useSignal(null); // how often the service had come back by then
   const coarse = useSignal(false);
   const shown = (event) => {
@@ -20,7 +21,18 @@ export function Thumb({ src, alt = "", size = null, of = null, shaped = false, o
   const failed = () => {
     failedAt.value ??= returned.peek();
   };
-  return html`<img key=${key} onError=${failed} onLoad=${shown} class="thumb ${coarse.value ? "pixelated" : ""}" style=${shaped ? { aspectRatio: `${of.width} / ${of.height}` } : null} src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
+  const whole = side !== null && Math.max(of.width, of.height) <= side;
+  const style = shaped ? { aspectRatio: `${of.width} / ${of.height}` } : whole ? enlarged(of, side) : null;
+  return html`<img key=${key} onError=${failed} onLoad=${shown} class="thumb ${whole || coarse.value ? "pixelated" : ""}" style=${style} src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
+}
+
+// Show a picture in the middle of a square at about its size, with a whole number of the screen's pixels for each of its own.
+// The place should have `overflow: clip`.
+function enlarged({ width, height }, side) {
+  const scale = Math.round((devicePixelRatio * side) / Math.max(width, height)) / devicePixelRatio;
+  const [across, down] = [width, height].map((length) => Math.floor((side - scale * length) / 2));
+  const beyond = [down, across].map((margin) => `${Math.max(-margin, 0)}px`).join(" ");
+  return { width: `${scale * width}px`, height: `${scale * height}px`, maxWidth: "none", margin: `${down}px ${across}px`, clipPath: `inset(${beyond} round 7px)` };
 }
 
 // A picture that changes while one looks: the next is decoded before it takes the place of the last.

@@ -51,7 +51,7 @@ export function Viewer({ job, name, close }) {
     <dialog ref=${ref} class="viewer" aria-label=${`Picture ${at + 1} of ${results.length}`} onCancel=${(event) => { event.preventDefault(); close(); }} onKeyDown=${keys}>
       <div class="viewer-bar">
         <button type="button" class="bare" aria-label="Close" onClick=${close}><${Icon} name="close" /></button>
-        <span class="viewer-title">${artifact.name}<span class="quiet"> ${artifact.width} × ${artifact.height}</span></span>
+        <span class="viewer-title"><span>${artifact.name}</span> <span class="quiet">${artifact.width} × ${artifact.height}</span></span>
         <div class="viewer-modes" role="group" aria-label="How to look">
           ${toggle("tiles", "tile", "Tiles")}
           ${toggle("slider", "compare", "Slider", originals.value.length > 0)}

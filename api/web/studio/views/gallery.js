@@ -12,7 +12,7 @@ import { Thumb } from "../parts/picture.js";
 import { Windowed } from "../parts/windowed.js";
 
 const KINDS = [["", "All"], ["synthesized", "Drawn"], ["inpainted", "Filled in"], ["reconstructed", "Reconstructed"]];
-const PHONE = 680; // pixels, as in style/views.css: narrower pages show two pictures in a row, others twice those of 96 pixels
+const PHONE = 680; // pixels, as in style/views.css: wider pages show pictures of 96 pixels at twice their size, narrower ones as they are, or larger on a finer screen
 const shownKind = signal("");
 
 export function Gallery() {
@@ -27,17 +27,17 @@ export function Gallery() {
     </header>
     ${loaded.value && pictures.length === 0 && !(more.value && shownKind.value)
       ? html`<p class="empty">${shownKind.value ? "There is none of this kind yet." : html`The pictures that you make hang here, each with its settings and its seed. <a href=${link("make", "texture")}>Make the first</a>`}</p>`
-      : html`<${Windowed} items=${pictures} minWidth=${(width) => (width < PHONE ? 150 : 190)} cellHeight=${(width) => width} gap=${10} label="Pictures" onEnd=${() => inBackground(loadMore)}
-          draw=${(picture) => html`<${Cell} picture=${picture} />`} />`}
+      : html`<${Windowed} items=${pictures} minWidth=${(width) => (width < PHONE ? 96 : 192)} cellHeight=${(width) => width} gap=${10} label="Pictures" onEnd=${() => inBackground(loadMore)}
+          draw=${(picture, width) => html`<${Cell} picture=${picture} side=${width} />`} />`}
     <${Chosen} />`;
 }
 
-function Cell({ picture }) {
+function Cell({ picture, side }) {
   const { jobId, artifact } = picture;
   const label = `${artifact.name}, ${artifact.width} by ${artifact.height}`;
   return html`
     <div class="gallery-cell ${chosen.value.has(picture.id) ? "chosen" : ""}">
-      <a href=${link("jobs", jobId, artifact.name)} aria-label=${`Look at ${label}`}><${Thumb} src=${smallOf(artifact)} of=${artifact} /></a>
+      <a href=${link("jobs", jobId, artifact.name)} aria-label=${`Look at ${label}`}><${Thumb} src=${smallOf(artifact)} of=${artifact} side=${side} /></a>
       <input type="checkbox" checked=${chosen.value.has(picture.id)} aria-label=${`Choose ${label}`} onChange=${() => toggle(picture)} />
       <span class="gallery-size" aria-hidden="true">${artifact.width} × ${artifact.height}</span>
     </div>`;

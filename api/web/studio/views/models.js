@@ -28,15 +28,17 @@ export function Models() {
     ${models.value?.length === 0
       ? html`<p class="empty">A model is what the net has learned: some 100 kB that can draw for ever. <a href=${link("make", "texture")}>Learn one from a picture</a>, or import a .safetensors file that was exported here or elsewhere.</p>`
       : html`<${Windowed} items=${models.value ?? []} minWidth=${() => 156} cellHeight=${(width) => width + WORDS_HEIGHT} gap=${16} label="Models"
-          draw=${(model) => html`<${Card} model=${model} />`} />`}`;
+          draw=${(model, width) => html`<${Card} model=${model} side=${width} />`} />`}`;
 }
 
-const Card = ({ model }) => html`
+const Card = ({ model, side }) => html`
   <a class="model-card" href=${link("models", model.id)}>
-    <${ModelThumb} model=${model} />
+    <${ModelThumb} model=${model} side=${side} />
     <strong>${givenName(model)}</strong>
-    <span class="hint">${kindOf(purposeOf(model.params)).title}, ${sideOf(model)} px, ${apart(model) ?? ago(model.created_at)}</span>
+    <span class="hint">${kindOf(purposeOf(model.params)).title}, ${together(`${sideOf(model)} px`)}, ${together(apart(model) ?? ago(model.created_at))}</span>
   </a>`;
+
+const together = (words) => words.replaceAll(" ", "\u00a0"); // on one line
 
 async function take(event) {
   const [file] = event.target.files;
