@@ -33,6 +33,11 @@ export function ago(time) {
   return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 }
 
+const [NAME_START, NAME_END] = [40, 16]; // characters of a long name that are shown
+
+// A name without its middle if it is very long.
+export const shortened = (name) => (name.length > NAME_START + NAME_END + 1 ? `${name.slice(0, NAME_START)}…${name.slice(-NAME_END)}` : name);
+
 export const moment = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 export const percent = (share) => `${Math.round(100 * share)} %`;

@@ -6,7 +6,7 @@ import { takeDropsAndPastes } from "./parts/drop.js";
 import { Icon } from "./parts/icon.js";
 import { titleOf } from "./parts/status.js";
 import { percent } from "./format.js";
-import { locked, reachable } from "./api.js";
+import { locked, reachable, suspect } from "./api.js";
 import { html, render, useEffect } from "./ui.js";
 import { link, route, scrollBefore, startRouter } from "./router.js";
 import { key, loadSession, signOut } from "./session.js";
@@ -138,6 +138,7 @@ async function begin() {
   if (locked.peek()) return;
   inBackground(startKeeping);
   startFeed(onEvent, refresh);
+  for (const change of ["offline", "online"]) addEventListener(change, suspect); // of which an open stream may not tell
   [loadPresets, loadModels, loadNewest, loadDatasets].forEach((load) => inBackground(load));
 }
 

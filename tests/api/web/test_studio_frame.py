@@ -83,6 +83,9 @@ def test_no_view_is_wider_than_the_screen(studio: Studio, learned: dict[str, Any
             assert titles["Reconstruct"] == titles["Texture"]  # one line
         if view == "gallery":  # each pixel of a small picture as large as the others
             assert _scale(studio.page.locator(".thumb.pixelated").first) in range(1, 20)
+    studio.go("beside", "job_none", "a.png", "job_none", "b.png")
+    studio.page.wait_for_selector("p:has-text('This picture is not here') >> nth=1")
+    assert studio.page.locator(".notice").count() == 0
 
 
 def _scale(picture: Locator) -> float:
@@ -147,6 +150,9 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(stud
         studio.page.wait_for_selector(".banner", state="detached")
         before = studio.step()
         until(lambda: studio.step() > before, pause_seconds=0.1)
+    for offline, state in ((True, "attached"), (False, "detached")):
+        studio.page.context.set_offline(offline)
+        studio.page.wait_for_selector(".banner", state=state)
     studio.page.wait_for_function("() => document.querySelector('.given img')?.naturalWidth > 0")
     assert studio.page.locator(".notice").all_inner_texts() == []
 

@@ -56,7 +56,7 @@ def test_an_example_is_learned_and_its_picture_shown_with_parameters_and_seed(st
 
 
 def test_that_a_reload_keeps_no_files_is_said_on_the_form_until_it_is_left(studio: Studio) -> None:
-    page, said = studio.page, "p:has-text('not sent yet: choose the one again')"
+    page, said = studio.page, "p:has-text('not sent yet: choose it again')"
     studio.open("make", "texture")
     studio.choose("stripes.png", pictures.stripes())
     page.wait_for_selector(".chosen")

@@ -3,8 +3,9 @@
 import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { percent } from "../format.js";
 import { Icon } from "./icon.js";
+import { evenWidth } from "./picture.js";
 
-const TALLEST = 640; // pixels on the screen
+const [WIDEST, TALLEST] = [520, 640]; // pixels on the screen
 const MIN_SHOWN = 24; // pixels of the screen that it is wide, at least
 
 // mask: a Mask. ground: a canvas of its size, which is painted over. label: what is painted, such as "what should go".
@@ -99,7 +100,7 @@ export function Brush({ mask, ground, label, changed }) {
   const ring = { left: `${(100 * cursor.value.x) / width}%`, top: `${(100 * cursor.value.y) / height}%`, width: `${(100 * thickness.value) / width}%` };
   return html`
     <div class="brush">
-      <div class="brush-area checker" style=${{ width: `min(100%, ${Math.max(MIN_SHOWN, Math.round((TALLEST * width) / height))}px)` }}>
+      <div class="brush-area checker" style=${{ width: evenWidth(`min(100%, ${WIDEST}px, ${Math.max(MIN_SHOWN, Math.round((TALLEST * width) / height))}px)`, width) }}>
         <canvas ref=${ref} width=${width} height=${height} tabindex="0" role="application" aria-label=${`Paint over ${label}. Arrows move the brush, space paints, shift with an arrow paints a line.`}
           onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onKeyDown=${keys}></canvas>
         <span class="brush-ring" style=${ring}></span>

@@ -1,7 +1,7 @@
 // Choose a model, or several, by what their pictures look like.
 
 import { patiently } from "../api.js";
-import { html, signal, useEffect } from "../ui.js";
+import { html, signal, useEffect, useRef } from "../ui.js";
 import { forget, link } from "../router.js";
 import { kindId, modelIds } from "../data/draft.js";
 import { apart, givenName, isOfMaterial, modelOf, models, modelsFor, sideOf, unlike } from "../data/models.js";
@@ -10,8 +10,12 @@ import { jobOf } from "../data/jobs.js";
 import { inBackground } from "./notices.js";
 import { Thumb } from "./picture.js";
 
+const TILES_PADDING = 3; // pixels, as in style/views.css
+
 export function ModelChoice({ several }) {
   const known = modelsFor(kindId.value);
+  const tiles = useRef();
+  useEffect(() => showChosen(tiles.current), [known?.length, kindId.value]);
   useEffect(() => {
     if (!known) return;
     const ids = known.map((one) => one.id);
@@ -34,7 +38,7 @@ export function ModelChoice({ several }) {
   return html`
     <fieldset class="models-choice">
       <legend>${several ? "Models, each a category" : "Model"}</legend>
-      <div class="model-tiles">
+      <div class="model-tiles" ref=${tiles}>
         ${known.map((model, index) => html`
           <label key=${model.id} class="tile model-tile ${hindrances[index] ? "unfit" : ""}">
             <input class="sr" type=${several ? "checkbox" : "radio"} name="model" value=${model.id} checked=${modelIds.value.includes(model.id)} disabled=${Boolean(hindrances[index])}
@@ -48,6 +52,12 @@ export function ModelChoice({ several }) {
       ${several && known.length === 1 && html`<p class="hint" role="status">This is the only model that can be compared yet: it takes two or more of the same size. <a href=${link("make", "texture")}>Learn another</a></p>`}
       ${alone && known.length > 1 && html`<p class="hint" role="status">No other model can be compared with ${givenName(first)}: it takes one of ${sideOf(first)} px, ${first.channels === 1 ? "grey" : "in colour"}, as well. <a href=${link("make", "texture")}>Learn one</a></p>`}
     </fieldset>`;
+}
+
+// Scroll the tiles, of which not all may be seen at once, to the one that is chosen.
+function showChosen(tiles) {
+  const chosen = tiles?.querySelector(".tile:has(:checked)");
+  if (chosen) tiles.scrollTop += Math.max(0, chosen.getBoundingClientRect().bottom - tiles.getBoundingClientRect().bottom + TILES_PADDING);
 }
 
 // A picture that the model drew when it had learned, or its name if it was learned elsewhere. side: see Thumb.

@@ -35,6 +35,10 @@ function enlarged({ width, height }, side) {
   return { width: `${scale * width}px`, height: `${scale * height}px`, maxWidth: "none", margin: `${down}px ${across}px`, clipPath: `inset(${beyond} round 7px)` };
 }
 
+// The largest whole multiple of a picture's width that there is room for, in CSS, so that its pixels are even; or all the room if
+// that is less than the picture's width.
+export const evenWidth = (room, width) => `max(round(down, ${room}, ${width}px), min(${room}, ${width}px))`;
+
 // A picture that changes while one looks: the next is decoded before it takes the place of the last.
 export function Changing({ src, alt, width, height }) {
   const [shown, setShown] = useState(src);

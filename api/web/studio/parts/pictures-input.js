@@ -10,7 +10,7 @@ import { fitsSide, MAX_PIXELS, waysToFit } from "../data/fit.js";
 import { withoutPainted } from "../data/learned-part.js";
 import { datasetName, datasets, thumbnail } from "../data/datasets.js";
 import { EXAMPLES, exampleFiles } from "../data/examples.js";
-import { count, fileSize } from "../format.js";
+import { count, fileSize, shortened } from "../format.js";
 import { Brush } from "./brush.js";
 import { AsSeen, CropFrame } from "./crop.js";
 import { dropping } from "./drop.js";
@@ -34,7 +34,7 @@ export function PicturesInput({ size, advice, parts = false, side = null }) {
   const lost = draft.lostPictures.value;
   return html`
     <div class="pictures-input">
-      ${lost > 0 && !draft.dataset.value && html`<p class="warned" role="status">A reload keeps no pictures that were not sent yet: choose the ${lost === 1 ? "one" : lost} again.</p>`}
+      ${lost > 0 && !draft.dataset.value && html`<p class="warned" role="status">A reload keeps no pictures that were not sent yet: choose ${lost === 1 ? "it" : `the ${lost}`} again.</p>`}
       ${!any && html`<p class="lead">${advice}${side ? ` With this model the shorter side must be ${side} pixels.` : ""}</p>`}
       ${any ? html`<${Chosen} size=${size} parts=${parts} side=${side} />` : html`<${DropZone} />`}
       ${!any && html`<${Examples} /><${Earlier} />`}
@@ -217,7 +217,7 @@ function Fit({ item, side }) {
         ${item.fitted
           ? html`<${AsSeen} source=${item.fitted.bitmap} size=${shown} label=${`${item.name}, ${item.fitted.way === "crop" ? "cropped" : "scaled"}`} />`
           : html`<${CropFrame} source=${source} width=${item.width} height=${item.height} alt=${item.name} cut=${false} />`}
-        <figcaption class="hint">${item.name}, ${whole.join(" × ")}${noted(item)}${item.fitted ? `; of it ${shown.join(" × ")}, ${item.fitted.way === "crop" ? "cropped" : "scaled"}` : ""}</figcaption>
+        <figcaption class="hint">${shortened(item.name)}, ${whole.join(" × ")}${noted(item)}${item.fitted ? `; of it ${shown.join(" × ")}, ${item.fitted.way === "crop" ? "cropped" : "scaled"}` : ""}</figcaption>
       </figure>
       ${!opaque && html`<p role="status">It has transparent parts: only opaque photographs are made tileable.</p>`}
       ${opaque && !fits && html`<p role="status">${Math.min(...whole) === side ? `The longer side can have ${Math.floor(MAX_PIXELS / side)} pixels at most.` : `With this model the shorter side must be ${side} pixels.`}</p>`}
@@ -244,7 +244,7 @@ function BeforeAndAfter({ item, size, parts }) {
     <div class="before-after">
       <figure>
         <${CropFrame} source=${source} width=${item.width} height=${item.height} alt=${`${item.name}${cut ? ", what is cut off dimmed" : ""}`} />
-        <figcaption class="hint">${item.role ? `${item.role}: ` : ""}${item.name}, ${item.width} × ${item.height}${noted(item)}</figcaption>
+        <figcaption class="hint">${item.role ? `${item.role}: ` : ""}${shortened(item.name)}, ${item.width} × ${item.height}${noted(item)}</figcaption>
       </figure>
       ${size && html`
         <figure>

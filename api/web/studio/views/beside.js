@@ -1,7 +1,7 @@
 // Two pictures side by side; both are enlarged and moved together.
 
-import { patiently } from "../api.js";
-import { html, useEffect } from "../ui.js";
+import { ifThere, patiently } from "../api.js";
+import { html, useEffect, useSignal } from "../ui.js";
 import { link } from "../router.js";
 import { jobOf, loadJob } from "../data/jobs.js";
 import { addressOf } from "../data/pictures.js";
@@ -12,9 +12,13 @@ import { useZoom, ZoomArea, ZoomTools } from "../parts/zoom-area.js";
 export function Beside({ parts: [oneJob, oneName, otherJob, otherName] }) {
   const zoom = useZoom();
   const sides = [[oneJob, oneName], [otherJob, otherName]];
+  const absent = useSignal([]); // ids of jobs that are not there
   useEffect(() => {
-    for (const [id] of sides) if (!jobOf(id).peek()) inBackground(() => patiently(() => loadJob(id)));
+    for (const [id] of sides) if (!jobOf(id).peek()) inBackground(() => read(id));
   }, [oneJob, otherJob]);
+  const read = async (id) => {
+    if (!(await patiently(() => ifThere(loadJob(id))))) absent.value = [...absent.peek(), id];
+  };
   const artifacts = sides.map(([id, name]) => jobOf(id).value?.artifacts.find((one) => one.name === name));
   const frame = ["width", "height"].map((side) => Math.max(...artifacts.map((one) => one?.[side] ?? 1)));
   return html`
@@ -23,6 +27,7 @@ export function Beside({ parts: [oneJob, oneName, otherJob, otherName] }) {
     <div class="beside-areas">
       ${sides.map(([id, name], index) => {
         const artifact = artifacts[index];
+        if (jobOf(id).value && !artifact || absent.value.includes(id)) return html`<p key=${index} class="empty">This picture is not here: it was deleted, or belongs to another key.</p>`;
         if (!artifact) return html`<p key=${index} class="hint" role="status">Reading the picture</p>`;
         return html`
           <figure key=${index}>

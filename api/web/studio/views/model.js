@@ -11,6 +11,7 @@ import { confirm, prompt } from "../parts/dialog.js";
 import { Icon } from "../parts/icon.js";
 import { useTraining } from "../parts/model-choice.js";
 import { attempt } from "../parts/notices.js";
+import { evenWidth } from "../parts/picture.js";
 import { Results } from "../parts/results.js";
 
 export function Model({ id }) {
@@ -47,17 +48,8 @@ function Drawn({ model }) {
       <section aria-labelledby="filters-title">
         <h2 id="filters-title">First-layer filters</h2>
         <p class="hint">What the lowest layer looks for. Each small square is one filter of ${model.params.layers[0].kernel_size} × ${model.params.layers[0].kernel_size} pixels.</p>
-        <img class="filters" style=${{ width: `${wholeMultiple(filters.width)}px` }} src=${addressOf(filters)} alt=${`The ${model.params.layers[0].filters} filters of the first layer`} width=${filters.width} height=${filters.height} />
+        <img class="filters" style=${{ width: evenWidth("min(100%, 560px)", filters.width) }} src=${addressOf(filters)} alt=${`The ${model.params.layers[0].filters} filters of the first layer`} width=${filters.width} height=${filters.height} />
       </section>`}`;
-}
-
-const FILTERS_WIDTH = 560; // pixels, at most; on a phone what there is beside the page's margins
-const MARGINS = 28;
-
-// The width at which each pixel of a picture is a whole number of pixels wide, if there is room for one.
-function wholeMultiple(width) {
-  const room = Math.min(FILTERS_WIDTH, innerWidth - MARGINS);
-  return width * Math.max(Math.floor(room / width), 1);
 }
 
 function Actions({ model }) {
