@@ -16,8 +16,8 @@ ELSEWHERE = {
 
 def has_branches(source: str) -> bool:
     """Return True if a function in the source has a branch, a loop or a condition."""
-    functions = [one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
-    inside = [node for function in functions for node in ast.walk(function)]
+    functions = (one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
+    inside = (node for function in functions for node in ast.walk(function))
     return any(isinstance(node, BRANCHES) or (isinstance(node, ast.comprehension) and node.ifs) for node in inside)
 
 

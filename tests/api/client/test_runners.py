@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.client.errors import Invalid, NotFound, UnexpectedAnswer
-from api.client.runners import AsyncRunner, SyncRunner
+from api.client.runners import STREAM_TIMEOUT_SECONDS, AsyncRunner, SyncRunner
 from api.client.sans_io import Emit, Request, next_event, open_events, send, sleep
 
 Answers = Callable[[httpx.Request], httpx.Response]
@@ -114,3 +114,31 @@ def test_a_stream_that_is_over_is_none_and_another_answer_is_unexpected(run: Any
     assert run(lambda _: httpx.Response(204), steps()) is None
     with pytest.raises(UnexpectedAnswer):
         run(lambda _: httpx.Response(200, text="<html>"), steps())
+
+
+class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that is not there before it is read."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b'{"detail": "there is no such job"}'
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b'{"detail": "there is no such job"}'
+
+
+def test_the_error_instead_of_a_stream_is_read_whole(run: Any) -> None:
+    with pytest.raises(NotFound, match="there is no such job"):
+        run(lambda _: httpx.Response(404, stream=_Body()), open_events(Request("GET", "events")))
+
+
+def test_an_answer_is_waited_for_as_long_as_its_request_says(run: Any) -> None:
+    waited: list[float] = []
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        waited.append(request.extensions["timeout"]["read"])
+        return httpx.Response(204)
+
+    run(answers, send(Request("GET", "a")))
+    run(answers, send(Request("GET", "a", answer_seconds=70.0)))
+    run(answers, open_events(Request("GET", "a")))
+    assert waited == [httpx.Client().timeout.read, 70.0, STREAM_TIMEOUT_SECONDS]

@@ -1,6 +1,7 @@
 """One attempt to send a message: its outcome, whatever happens."""
 
 import asyncio
+import functools
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,11 @@ def _due(url: str, **payload: Any) -> DueDelivery:
     return DueDelivery(1, "message_1", "webhook_1", 1, url, SECRET, payload, 1)
 
 
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
 def _deliver(due: DueDelivery, *addresses: str, private: bool = True, seconds: float = 20.0) -> Outcome:
     async def resolve(host: str, port: int) -> Sequence[str]:
         del port
@@ -25,7 +31,7 @@ def _deliver(due: DueDelivery, *addresses: str, private: bool = True, seconds: f
             raise OSError("x" * 1000)
         return addresses
 
-    client = WebhookClient(ssl.create_default_context(), seconds, private, resolve)
+    client = WebhookClient(_tls(), seconds, private, resolve)
     return asyncio.run(client.deliver(due))
 
 
