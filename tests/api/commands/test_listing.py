@@ -8,12 +8,14 @@ from api.commands.listing import json_time, print_json, print_table
 
 
 def test_columns_are_aligned_by_the_cells_that_they_take_and_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(("id", "name", "size"), [("a", "名前", "1"), ("b", "x" * 200, ""), ("c", "", "3")])
+    rows = [("a", "名前", "1"), ("b", "x" * 50, ""), ("c", "", "3"), ("d", "y" * 200, "4")]
+    print_table(("id", "name", "size"), rows)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "id  name" + " " * 198 + "size"
-    assert lines[1] == "a   名前" + " " * 198 + "1", "each of the letters takes two cells"
-    assert lines[2] == "b   " + "x" * 200, "without spaces at its end"
+    assert lines[0] == "id  name" + " " * 48 + "size"
+    assert lines[1] == "a   名前" + " " * 48 + "1", "each of the letters takes two cells"
+    assert lines[2] == "b   " + "x" * 50, "without spaces at its end"
     assert lines[3].index("3") == lines[0].index("size")
+    assert lines[4] == "d   " + "y" * 200 + "  4", "a very long name widens its own line alone"
 
 
 def test_a_table_of_nothing_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:

@@ -162,7 +162,7 @@ def test_the_pictures_of_a_job_that_is_split_are_shown_as_they_are_finished(
     # The list would tell what the lost answer would have, if it came first.
     studio.page.route(re.compile(r"/v1/datasets\?"), lambda route: route.fulfill(json={"data": []}))
     studio.page.route("**/v1/datasets/*", lambda route: lost.append(route) or route.abort(), times=1)
-    with slowed(studio.service.child("sample")):
+    with slowed(studio.service.child("sample"), pause_seconds=0.1):
         job_id = studio.service.post_job(
             {
                 "kind": "sample",
