@@ -60,6 +60,8 @@ def test_fields_of_any_width_are_scaled_to_8_bits() -> None:
     levels = np.array([[0b00000_000000_11111, 0b11111_111111_00000, 0b10000_100000_00001]])
     found = _pixels(bmp(3, 1, 16, rows(levels, 16), compression=3, masks=(0xF800, 0x7E0, 0x1F)))
     assert found.tolist() == [[[0, 0, 255], [255, 255, 0], [132, 130, 8]]]
+    without_blue = bmp(3, 1, 16, rows(levels, 16), compression=3, masks=(0xF800, 0x7E0, 0))
+    assert _pixels(without_blue).tolist() == [[[0, 0, 0], [255, 255, 0], [132, 130, 0]]]
 
 
 @pytest.mark.parametrize(

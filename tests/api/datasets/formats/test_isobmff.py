@@ -30,7 +30,7 @@ def _file(
         packed = b"".join(struct.pack(index, 0x8000 * wide | one) for one in properties)
         return struct.pack(number, identity) + bytes([len(properties)]) + packed
 
-    ipco = _box(b"ipco", _box(SIZE[0], SIZE[1]) + _box(COLOURS[0], COLOURS[1], large=large))
+    ipco = _box(b"ipco", _box(SIZE[0], SIZE[1], large=large) + _box(COLOURS[0], COLOURS[1]))
     ipma = _full(b"ipma", int(wide), struct.pack(">I", 2) + item(TILE, 1) + item(MAIN, 2, 9), flags=int(wide))
     data = b"data"
     version = 2 if wide else 1

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support import icc, pictures
 from support.icc import matrix
-from support.png import RGB, SIGNATURE, chrm, chunk, cicp, exif, frame_control, frame_data, gama, iccp, png, srgb
+from support.png import P3_XY, RGB, SIGNATURE, chrm, chunk, cicp, exif, frame_control, frame_data, gama, iccp, png, srgb
 
 from api.datasets.formats.opened import FIRST_FRAME, NotSupported, NotThisFormat
 from api.datasets.formats.png import MAX_PROFILE_BYTES, open_png
@@ -40,9 +40,10 @@ def test_what_only_begins_like_a_png_is_none(content: bytes) -> None:
 
 def test_of_the_statements_about_colour_the_first_of_their_order_counts() -> None:
     profile = matrix(icc.SRGB_CURVE, icc.SWAPPED)
-    for chunks in ([gama(45_455)], [gama(0)], [srgb(), gama(100_000)], [chrm(*[0.3] * 8)], []):
+    narrow, wide = cicp(12, 13, full_range=0), [gama(100_000), chrm(*P3_XY)]
+    for chunks in ([gama(45_455)], [gama(0)], [srgb(), gama(100_000)], [chrm(*[0.3] * 8)], [narrow], [cicp(2, 2)], []):
         assert _profile(*chunks) is None, "these are sRGB"
-    for chunks in ([gama(100_000)], [iccp(profile), srgb()], [cicp(12, 13), srgb()], [srgb(9), gama(100_000)]):
+    for chunks in ([gama(100_000)], [iccp(profile), srgb()], [cicp(12, 13), srgb()], [srgb(9), gama(100_000)], wide):
         assert _profile(*chunks) is not None
 
 
