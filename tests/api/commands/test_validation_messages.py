@@ -29,7 +29,7 @@ def _said(command: Any, *faults: Fault) -> str:
         (sample, "params.start_dataset_id", "--start"),
         (sample, "params.blend[1].weight", "model 2 of --blend"),
         (sample, "model_id", "MODEL"),
-        (classify, "model_ids[1]", "--model"),
+        (classify, "model_ids[1]", "model 2 of --model"),
     ],
 )
 def test_a_field_is_named_as_its_option(command: Any, field: str, argument: str) -> None:
