@@ -311,6 +311,8 @@ def test_pictures_pass_from_one_to_another_and_models_are_blended(studio: Studio
     page.get_by_label("start strength", exact=True).fill("0.02")
     chosen("end", last)
     page.get_by_label("count", exact=True).fill("2")
+    page.click("summary:text-is('All other settings')")
+    page.get_by_label("steps", exact=True).fill("50")  # of which 0.02 is one
     passing = drawn()
     page.wait_for_selector(".notice:has-text('end.png: an animation: only its first frame is used')")
     assert (passing["start_strength"], passing["end_shares"], passing["blend"]) == (0.02, [0, 1], None)
