@@ -83,6 +83,19 @@ def test_an_error_is_the_outcome_and_not_raised(url: str, addresses: tuple[str, 
     assert len(outcome.error) <= MAX_ERROR
 
 
+def test_a_host_is_looked_up_with_the_port_of_its_url_or_of_its_scheme() -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append((host, port))
+        return ()
+
+    client = WebhookClient(_tls(), 20.0, True, resolve)
+    for url in ("https://a.example/", "http://b.example/", "https://c.example:81/"):
+        asyncio.run(client.deliver(_due(url)))
+    assert asked == [("a.example", 443), ("b.example", 80), ("c.example", 81)]
+
+
 def test_the_authorities_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     assert tls_context().verify_mode == ssl.CERT_REQUIRED
