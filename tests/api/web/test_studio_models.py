@@ -57,6 +57,9 @@ def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learne
     studio.page.wait_for_selector("h1:has-text('wwww')")
     assert studio.page.evaluate("document.documentElement.scrollWidth") <= 360
     studio.page.click("button:text-is('Delete')")
+    assert studio.page.locator("dialog[open] form").evaluate("(one) => one.scrollWidth - one.clientWidth") == 0
+    studio.page.keyboard.press("Escape")
+    studio.page.click("button:text-is('Delete')")
     studio.page.click("dialog:not(.viewer) button:text-is('Delete')")
     studio.page.wait_for_selector("h1:text-is('Models')")
     assert studio.service.http.get(f"/v1/models/{imported}").status_code == 404
