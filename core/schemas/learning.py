@@ -233,9 +233,9 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             ge=0,
             le=100_000,
             description="Updates of a first stage that learns the layout of large elements: a net of its own for the "
-            "whole picture, made smaller by coarse_factor. What it synthesizes, enlarged, is where the canvas begins; "
-            "with top object, where the chains begin, and the net as that of the coarse level, enlarged, which learns "
-            "at a third of the learning_rate. "
+            "whole picture, made smaller by coarse_factor, at two thirds of the learning_rate. What it synthesizes, "
+            "enlarged, is where the canvas begins. With top object it learns at a third of the learning_rate; "
+            "enlarged, it is where the net begins, and its pictures are where the chains do. "
             "Needs canvas_iterations, or top object without patch_size. 0: none.",
         ),
     ] = 0

@@ -11,7 +11,8 @@ from core.schemas.orientations import ANY_ANGLE, Orientations, turned_side
 
 MIN_SIDE = 16  # pixels along each side of a picture that is learned whole
 MAX_WHOLE_SIZE = 1024  # pixels along each side of a picture, or of a canvas, that is learned whole
-OBJECT_COARSE_RATE = 1 / 3  # learning rate of an object's coarse level, relative to that of its full size
+COARSE_RATE = 2 / 3  # learning rate of the coarse level, relative to that of the full size
+OBJECT_COARSE_RATE = 1 / 3  # the same of an object's
 CANVAS_RATE = 0.5  # learning rate of the canvas, relative to that of the windows
 _ONE_LEVEL = {"coarse_iterations": 0, "canvas_iterations": 0}
 _ONE_CHAIN = {**_ONE_LEVEL, "layerwise": False, "num_chains": 1, "batch_size": 1}  # on the coarse level, on the canvas
@@ -149,6 +150,7 @@ class LearningStages(BaseModel):
                 "image_size": picture,
                 "patch_size": None if chain == picture else chain,
                 "iterations": self.coarse_iterations,
+                "learning_rate": COARSE_RATE * self.learning_rate,
             }
         )
 

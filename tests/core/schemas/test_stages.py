@@ -50,6 +50,8 @@ def test_a_coarse_level_is_a_stage_before_the_others_with_a_smaller_picture():
     assert (coarse.image_size, coarse.patch_size, coarse.side, coarse.stages) == (32, None, 32, 1)
     assert [params.of_stage(stage).iterations for stage in range(3)] == [5, 7, 9]
     assert [params.iterations_before(stage) for stage in range(4)] == [0, 5, 12, 21]
+    rates = [params.of_stage(stage).learning_rate / params.learning_rate for stage in range(3)]
+    assert rates == pytest.approx([2 / 3, 1, 1 / 2])
     assert params.of_stage(1) == LearningParams.model_validate(
         {**LEVELS, "iterations": 7, "even_light": 20, "canvas_iterations": 0}
     )
