@@ -53,15 +53,17 @@ def test_a_call_that_hangs_is_an_error_and_others_have_their_results(run: Run, r
 
 
 def test_while_a_call_hangs_no_second_one_is_started_under_its_name(run: Run, released: threading.Event) -> None:
-    probes, started = TimedProbes(), []
+    probes, begun, started = TimedProbes(), threading.Event(), []
 
     def hang() -> int:
         started.append(1)
+        begun.set()
         released.wait()
         return 7
 
     for _ in range(3):
         assert isinstance(run(probes, {"hangs": hang}, 0.01)["hangs"], TimeoutError)
+    assert begun.wait(20)
     assert len(started) == 1
     released.set()
     assert run(probes, {"hangs": hang}, 20) == {"hangs": 7}, "of the first call, or of the second if that has ended"
