@@ -30,8 +30,9 @@ class SilentJobsReporter:
 
     def report(self) -> None:
         """Send an event about each job that has become silent since the last call. Raises SQLAlchemyError."""
-        before, self._silent = self._silent, leases.find_silent(self._database, self._heartbeat_seconds)
-        for job in requests.find_several(self._database, self._silent - before):
+        silent = leases.find_silent(self._database, self._heartbeat_seconds)
+        for job in requests.find_several(self._database, silent - self._silent):
             if job.status == JobStatus.RUNNING:
                 progress = Progress.model_validate(job.progress).as_silent
                 events.publish(self._redis, job.id, "progress", progress.model_dump(), owner=job.owner_seq)
+        self._silent = silent  # only now: if the jobs cannot be read, the next call tells of them

@@ -185,16 +185,23 @@ def is_worked_on() -> ColumnElement[bool]:
 
 
 def is_silent(heartbeat_seconds: float) -> ColumnElement[bool]:
-    """Select the running jobs whose workers have renewed no lease for several heartbeats, or which have none."""
+    """Select the running jobs whose workers have renewed no lease for several heartbeats.
+
+    Not those that pause after an attempt whose worker said why it ended (`outcomes.abandon`), unless the pause is over
+    for as long and no worker has claimed them.
+    """
     longest = max(SILENT_HEARTBEATS * heartbeat_seconds, MIN_SILENT_SECONDS)
-    return and_(Job.status == JobStatus.RUNNING, or_(has_expired(), _seconds_of_silence() > longest))
-
-
-def _seconds_of_silence() -> ColumnElement[float]:
-    """Seconds since the job's lease was last renewed, or that of one of its shards."""
     shard = aliased(Job)
-    of_shards = select(func.max(shard.leased_at)).where(shard.parent_seq == Job.seq, shard.status == JobStatus.RUNNING)
-    return now() - case((Job.shards > 0, of_shards.scalar_subquery()), else_=Job.leased_at)
+    of_shards = select(func.max(_heard_until(shard))).where(
+        shard.parent_seq == Job.seq, shard.status == JobStatus.RUNNING
+    )
+    heard_until = case((Job.shards > 0, of_shards.scalar_subquery()), else_=_heard_until(Job))
+    return and_(Job.status == JobStatus.RUNNING, now() - heard_until > longest)
+
+
+def _heard_until(job: type[Job]) -> ColumnElement[float]:
+    """The time of the last renewal of the job's lease; the end of its pause if it has no worker."""
+    return case((job.worker.is_(None), job.lease_until), else_=job.leased_at)
 
 
 def _leased(job: type[Job] = Job) -> ColumnElement[bool]:

@@ -70,7 +70,7 @@ class Replay(BaseModel):
 class Progress(BaseModel):
     """Progress of a job: `iteration` within `stage`, `fraction` of the whole, and the time left in seconds.
 
-    silent: no worker has shown for several heartbeats that it still works on the job; the time left is not known then.
+    silent: the job's worker has not been heard from for several heartbeats; the time left is not known then.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -128,7 +128,19 @@ def test_a_split_job_is_worked_on_and_heard_from_while_one_of_its_shards_is(data
     assert (running_before(), find_silent(database, HEARTBEAT)) == ([job_id], {job_id})
     for lease in leases_:
         outcomes.abandon(database, lease, wait_seconds=rows.LONG)
-    assert running_before() == []
+    assert (running_before(), find_silent(database, HEARTBEAT)) == ([], set())
+    for lease in leases_:
+        rows.expire(database, lease.job_id)
+    assert find_silent(database, HEARTBEAT) == {job_id}
+
+
+def test_a_job_that_pauses_after_an_attempt_has_no_silent_worker(database: Database) -> None:
+    lease = rows.claimed(database)
+    outcomes.abandon(database, lease, wait_seconds=rows.LONG)
+    rows.silence(database, lease.job_id)
+    assert find_silent(database, HEARTBEAT) == set()
+    rows.expire(database, lease.job_id)
+    assert find_silent(database, HEARTBEAT) == {lease.job_id}, "the pause is over, and no worker has claimed it"
 
 
 def test_a_worker_is_silent_after_several_heartbeats(database: Database) -> None:
@@ -154,6 +166,7 @@ def test_a_job_that_waits_for_another_attempt_says_no_time_left(database: Databa
     assert left(lease.job_id) is None
     lost = rows.claim(database)
     running.record(database, lost, rows.DONE.model_copy(update={"eta_seconds": 80.0}))
+    rows.silence(database, lost.job_id)
     rows.expire(database, lost.job_id)
     assert find_silent(database, HEARTBEAT) == {lost.job_id}
     again = rows.claim(database)

@@ -52,10 +52,11 @@ export function headline(job) {
 const ACTIVITIES = { train: "learning", sample: "drawing", reconstruct: "reconstructing", inpaint: "filling in", classify: "classifying" };
 const SILENT = "its worker has not been heard from";
 
-// What a queued job waits for. Of jobs that can be seen here, the time left is the latest.
+// What a queued job waits for. Of jobs that can be seen here, the time left is the latest; none if it is no longer known.
 function runningBefore({ waits_for: jobs }) {
   const said = (jobs ?? []).map(({ id, kind, eta_seconds }) => {
-    const left = (id && jobOf(id).value?.progress.eta_seconds) ?? eta_seconds;
+    const seen = id && jobOf(id).value;
+    const left = seen ? seen.progress.eta_seconds : eta_seconds;
     return `${ACTIVITIES[kind]}${left ? `, ${duration(left)} left` : ""}`;
   });
   return said.length ? `. At work now: ${said.join("; ")}` : "";
