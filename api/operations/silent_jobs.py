@@ -13,7 +13,10 @@ LOOK_SECONDS = 2.0
 
 
 class SilentJobsReporter:
-    """A thread that sends a `progress` event without a time left, once whenever the worker of a job becomes silent."""
+    """A thread that sends a `progress` event when the worker of a job becomes silent, and when it is heard again.
+
+    While a worker stores the results it sends no progress itself.
+    """
 
     def __init__(self, database: Database, redis: Redis, heartbeat_seconds: float) -> None:
         self._database, self._redis, self._heartbeat_seconds = database, redis, heartbeat_seconds
@@ -29,10 +32,14 @@ class SilentJobsReporter:
         self._thread.stop(join_seconds=LOOK_SECONDS + 15)
 
     def report(self) -> None:
-        """Send an event about each job that has become silent since the last call. Raises SQLAlchemyError."""
+        """Send an event about each job whose worker became silent, or was heard again, since the last call.
+
+        Raises SQLAlchemyError.
+        """
         silent = leases.find_silent(self._database, self._heartbeat_seconds)
-        for job in requests.find_several(self._database, silent - self._silent):
+        for job in requests.find_several(self._database, silent ^ self._silent):
             if job.status == JobStatus.RUNNING:
-                progress = Progress.model_validate(job.progress).as_silent
+                known = Progress.model_validate(job.progress)
+                progress = known.as_silent if job.id in silent else known
                 events.publish(self._redis, job.id, "progress", progress.model_dump(), owner=job.owner_seq)
         self._silent = silent  # only now: if the jobs cannot be read, the next call tells of them

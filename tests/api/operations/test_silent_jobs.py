@@ -11,7 +11,7 @@ from support.feed import open_feed
 from support.http import Api
 
 from api.operations.silent_jobs import SilentJobsReporter
-from core.jobs import leases, requests, running
+from core.jobs import leases, outcomes, requests, running
 from core.jobs.leases import JobLease
 from core.storage.database import Database
 
@@ -31,7 +31,7 @@ def _events(redis: Redis, lease: JobLease) -> list[tuple[bytes, Any]]:
     return [(fields[b"name"], json.loads(fields[b"data"])) for _, fields in entries]
 
 
-def test_one_event_tells_of_each_silence(sqlite_database: Database, redis: Redis) -> None:
+def test_one_event_tells_of_each_silence_and_one_of_its_end(sqlite_database: Database, redis: Redis) -> None:
     both = lease, other = _claimed(sqlite_database), _claimed(sqlite_database)
     reporter = SilentJobsReporter(sqlite_database, redis, HEARTBEAT)
 
@@ -44,12 +44,26 @@ def test_one_event_tells_of_each_silence(sqlite_database: Database, redis: Redis
     rows.silence(sqlite_database, lease.job_id)
     assert report() == report() == [1, 0]
     leases.renew(sqlite_database, lease, rows.LONG)
-    assert report() == [1, 0]
+    assert report() == report() == [2, 0]
     for one in both:
         rows.silence(sqlite_database, one.job_id)
-    assert report() == [2, 1]
-    for name, data in (*_events(redis, lease), *_events(redis, other)):
-        assert (name, data["iteration"], data["eta_seconds"], data["silent"]) == (b"progress", 3, None, True)
+    assert report() == [3, 1]
+    found = [
+        (name, data["iteration"], data["eta_seconds"], data["silent"])
+        for name, data in (*_events(redis, lease), *_events(redis, other))
+    ]
+    silent, heard = (b"progress", 3, None, True), (b"progress", 3, 40.0, False)
+    assert found == [silent, heard, silent, silent]
+
+
+def test_of_a_job_that_has_ended_nothing_is_told(sqlite_database: Database, redis: Redis) -> None:
+    lease = _claimed(sqlite_database)
+    rows.silence(sqlite_database, lease.job_id)
+    reporter = SilentJobsReporter(sqlite_database, redis, HEARTBEAT)
+    reporter.report()
+    outcomes.succeed(sqlite_database, lease, [], rows.DONE)
+    reporter.report()
+    assert len(_events(redis, lease)) == 1
 
 
 def test_a_silence_that_could_not_be_told_is_told_at_the_next_look(
