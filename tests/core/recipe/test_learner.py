@@ -18,7 +18,9 @@ from training import (
     with_,
 )
 
+from core.engine.parallel import threads
 from core.recipe.learner import Learner, learn
+from core.recipe.presets import PRESETS
 from core.recipe.state import TrainingState
 from core.theory.learning import architecture_of
 
@@ -114,6 +116,20 @@ def test_the_seed_determines_everything():
     other = learn(pictures(), with_(params, seed=6))
     assert not torch.equal(one.chains, other.chains)
     assert not torch.equal(one.net.weights[0], other.net.weights[0])
+
+
+def test_learning_does_not_depend_on_the_number_of_threads():
+    """A job has all cores while it is alone, and its share beside others."""
+    images = 50 * torch.randn(1, 1, 96, 96, generator=torch.Generator().manual_seed(1))
+    params = PRESETS["quick"].model_copy(update={"seed": 1, "iterations": 4, "precision": "float32"})
+
+    def learned_on(count: int) -> TrainingState:
+        with threads(count):
+            return learn(images, params)
+
+    of_two, of_one = learned_on(2), learned_on(1)
+    assert of_two.optimizer.scales == of_one.optimizer.scales
+    assert_same(of_two, of_one)
 
 
 def test_the_global_generator_is_not_used():
