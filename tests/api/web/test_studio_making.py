@@ -332,6 +332,33 @@ def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> N
     assert "_" not in wrong
 
 
+def test_a_number_stays_as_it_is_typed_while_it_is_typed(studio: Studio) -> None:
+    studio.open("make", "texture")
+    studio.page.click("summary:has-text('All other settings')")
+    rate = studio.page.get_by_label("learning rate", exact=True)
+    for typed in ("0.05", "1.50", "1e-4"):
+        rate.select_text()
+        rate.press_sequentially(typed)
+        assert rate.input_value() == typed
+    studio.page.check("input[value=photo]")
+    studio.page.click("button:text-is('Begin anew')")
+    assert float(rate.input_value()) != 1e-4
+
+
+def test_pictures_are_not_shown_at_a_size_that_cannot_be(studio: Studio) -> None:
+    studio.open("make", "texture")
+    studio.choose("small.png", pictures.png(100, 140))
+    side = studio.page.get_by_label("image size", exact=True)
+    for number, words in {"999999": "at most 4,096", "-5": "at least 16"}.items():
+        side.fill(number)
+        studio.page.wait_for_selector(f".field.wrong .hint:text-is('this must be {words}')")
+        assert studio.page.locator("figcaption:has-text('as the model sees it')").count() == 0
+        assert studio.page.locator(".warned").count() == 0
+    side.fill("160")
+    studio.page.wait_for_selector("figcaption:text-is('as the model sees it, 160 × 160')")
+    studio.page.wait_for_selector(".warned:has-text('small.png is enlarged 1.6 times')")
+
+
 def test_too_few_pictures_of_an_object_are_said_to_be_too_few(studio: Studio) -> None:
     studio.open("make", "object")
     for number, words in enumerate(("There is only one here", "There are only 2 here"), start=1):

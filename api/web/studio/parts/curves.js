@@ -15,7 +15,7 @@ export function Curves({ job }) {
   const starts = startsOf(job);
   return html`
     <section class="curves" aria-labelledby="curves-title">
-      <h2 id="curves-title">How the learning goes</h2>
+      <h2 id="curves-title">Learning curves</h2>
       ${starts.length > 0 && html`<p class="hint">Over the steps of all stages. A dotted line shows where a stage begins.</p>`}
       <div class="charts">${charts.map((one) => html`<${Chart} key=${one.title} ...${one} starts=${starts} />`)}</div>
     </section>`;

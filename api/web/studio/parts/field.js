@@ -1,6 +1,6 @@
 // A form field for a parameter as the service describes it: its words, its default and its bounds.
 
-import { html, useId, useSignal } from "../ui.js";
+import { html, useId, useRef, useSignal } from "../ui.js";
 import { pageWords, value as inWords, words } from "../format.js";
 
 // bounds: JSON Schema of the value. Returns {type, nullable, low, isLowIn, high, options}.
@@ -78,8 +78,8 @@ function Input({ kind, parameter, given, change, shared }) {
     </select>`;
   }
   if (kind.type === "integer" || kind.type === "number") {
-    return html`<input ...${shared} type="number" inputmode="decimal" min=${kind.low} max=${kind.high}
-      step=${kind.type === "integer" ? 1 : "any"} value=${shown(current)} placeholder=${kind.nullable ? "automatic" : null}
+    return html`<${NumberInput} ...${shared} inputmode="decimal" min=${kind.low} max=${kind.high}
+      step=${kind.type === "integer" ? 1 : "any"} number=${current} placeholder=${kind.nullable ? "automatic" : null}
       onInput=${(event) => change(read(event.target, kind, parameter))} />`;
   }
   if (parameter.name === "orientations") return html`<${Orientations} current=${current} change=${change} shared=${shared} />`;
@@ -90,8 +90,13 @@ function Input({ kind, parameter, given, change, shared }) {
 // The number in an input; NaN if what was typed is none.
 export const numberIn = ({ value, validity }) => (validity.badInput ? NaN : Number(value));
 
-// What an input shows of a number; undefined leaves in it what was typed.
-export const shown = (number) => (Number.isNaN(number) ? undefined : (number ?? ""));
+// An input of a number; NaN if it is none. What was typed stays as it is while it means the number: to write "0" over
+// "0." would take the decimal point away.
+export function NumberInput({ number, ...attributes }) {
+  const input = useRef(null);
+  const isTyped = input.current?.value && numberIn(input.current) === number;
+  return html`<input ...${attributes} ref=${input} type="number" value=${isTyped || Number.isNaN(number) ? undefined : (number ?? "")} />`;
+}
 
 function read(input, kind, parameter) {
   if (input.value === "" && !input.validity.badInput) return kind.nullable && parameter.default !== null ? null : undefined;

@@ -133,7 +133,7 @@ function Chosen({ size, parts, side }) {
 
 // That pictures are smaller than they will be learned, and a click that learns them as they are.
 function Enlarged({ size }) {
-  if (!draft.enlarged.value) return null;
+  if (!size || !draft.enlarged.value) return null;
   const { names, times, side } = draft.enlarged.value;
   const what = names.length > 1 ? `${names.length} pictures are enlarged up to` : `${names[0]} is enlarged`;
   return html`

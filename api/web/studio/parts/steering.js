@@ -11,7 +11,7 @@ import * as steering from "../data/steering.js";
 import { pageWords, percent } from "../format.js";
 import { Brush, veiled } from "./brush.js";
 import { AsSeen } from "./crop.js";
-import { Field, numberIn, shown } from "./field.js";
+import { Field, numberIn, NumberInput } from "./field.js";
 import { Icon } from "./icon.js";
 import { Mask } from "./mask.js";
 import { useTraining } from "./model-choice.js";
@@ -198,7 +198,7 @@ function Companion({ one, index, model, others }) {
         ${brushing
           ? html`<button type="button" class="small" onClick=${() => { painting.value = false; }}>Put the brush away</button>`
           : html`<button type="button" class="small" disabled=${!size} onClick=${paint}><${Icon} name="brush" />Paint</button>`}
-        <label class="row">weight <input type="number" class="weight" min="0" max="1" step="any" value=${shown(steering.weightOf(one))} aria-label=${`Weight of ${name}`}
+        <label class="row">weight <${NumberInput} class="weight" min="0" max="1" step="any" number=${steering.weightOf(one)} aria-label=${`Weight of ${name}`}
           aria-invalid=${wrong || Number.isNaN(one.weight) ? "true" : null} onInput=${(event) => weigh(event.target)} /></label>
         ${one.mask && html`<button type="button" class="small" onClick=${() => change({ mask: null })}>No mask</button>`}
       </div>

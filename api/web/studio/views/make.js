@@ -102,9 +102,13 @@ function Cards({ group, title }) {
     </section>`;
 }
 
-// The side of the pictures that will be learned or judged.
+// The side of the pictures that will be learned or judged; null if it is set to one that cannot be.
 function sizeSeen() {
-  if (draft.kind.value.group === "learn") return draft.overrides.value.image_size ?? draft.preset.value?.params.image_size;
+  if (draft.kind.value.group === "learn") {
+    const asked = draft.overrides.value.image_size;
+    const bounds = draft.preset.value?.parameters.find(({ name }) => name === "image_size").bounds;
+    return bounds && !isInBounds(asked, bounds) ? null : (asked ?? draft.preset.value?.params.image_size);
+  }
   return modelOf(draft.modelIds.value[0])?.params.image_size;
 }
 
