@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, wait_fixed
 
 from core.broker.connection import connect
+from core.engine.parallel import set_threads
 from core.engine.ranks import ProcessLost
 from core.jobs import leases, outcomes
 from core.jobs.leases import JobLease
@@ -119,8 +120,7 @@ class JobRunner:
         Several processes of one training divide them.
         """
         threads = self._cores.share() if self._cores is not None else all_threads(self._settings)
-        if (share := max(1, threads // processes)) != torch.get_num_threads():
-            torch.set_num_threads(share)
+        if set_threads(share := max(1, threads // processes)):
             log.debug("threads", threads=share)
 
     def _work(self, context: JobContext) -> None:

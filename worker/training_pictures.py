@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.engine.parallel import threads
 from core.pictures.images import Levels, MaskedPicture, read_masked_picture, read_picture
 from core.pictures.materials import normal_channels, read_maps
 from core.pictures.orientations import evenly_spread_angles, turned, turned_by
@@ -21,6 +22,7 @@ from worker.job_context import JobContext
 MEASURED_ANGLES = 16  # in which a material's levels are measured if it is turned by any
 
 
+@threads(1)  # so that rounding does not depend on how many a job has
 def load_material(
     context: JobContext, rows: Sequence[DatasetImage], maps: Sequence[MaterialMap], params: LearningParams
 ) -> tuple[TrainingSet, Levels]:
@@ -53,6 +55,7 @@ def load_material(
     ), levels
 
 
+@threads(1)  # as in `load_material`
 def load_pictures(context: JobContext, params: LearningParams) -> tuple[TrainingSet, Levels]:
     """Return the dataset's pictures as a training set, and their levels. They are grey if all pictures are.
 
@@ -85,6 +88,7 @@ def load_pictures(context: JobContext, params: LearningParams) -> tuple[Training
     if in_memory is not None:
         in_memory = [standardized(picture) for picture in in_memory]
 
+    @threads(1)
     def read_batch(indices: Sequence[int]) -> Tensor:
         context.renewer.check_canceled()  # reading a batch from storage may take long
         pictures = [in_memory[index] if in_memory else standardized(read_one(index)) for index in indices]

@@ -18,7 +18,8 @@ Result = TypeVar("Result")
 
 SMALL = 1 << 19  # numbers: an operation on them takes some 0.1 ms, and to wake a thread half as long
 
-_own = threading.local()  # pool: each thread that calls has its own, so that what runs on a pool may call again
+# Of each thread. pool: its own, so that what runs on a pool may call again. blocks: how many of `threads` it is in.
+_own = threading.local()
 
 
 def parallel_map(
@@ -70,7 +71,24 @@ def threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()  # also lets a new thread copy the process's number, which must come first
     if count != before:
         torch.set_num_threads(count)
+    _own.blocks = _blocks() + 1
     try:
         yield
     finally:
+        _own.blocks -= 1
         torch.set_num_threads(before)
+
+
+def set_threads(count: int) -> bool:
+    """Let PyTorch use `count` threads on this thread from now on, and return True if it used another number.
+
+    Within `threads` nothing changes: what is computed there may depend on its number.
+    """
+    if _blocks() or count == torch.get_num_threads():
+        return False
+    torch.set_num_threads(count)
+    return True
+
+
+def _blocks() -> int:
+    return getattr(_own, "blocks", 0)

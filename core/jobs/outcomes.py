@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from core.jobs import results, shards
-from core.jobs.leases import JobLease, lock_leased, lost
+from core.jobs.leases import JobLease, lock_leased, lost, of_any_queue
 from core.jobs.results import NewArtifact, NewModel
-from core.schemas.jobs import JobKind, JobStatus, Progress, Queue
+from core.schemas.jobs import JobKind, JobStatus, Progress
 from core.storage import webhooks
 from core.storage.clock import now
 from core.storage.database import Database
@@ -105,10 +105,8 @@ def abandon(
 
 def end_lost(database: Database) -> list[str]:
     """End the jobs whose worker was lost and which are not to be tried again. Return their ids."""
-    # With the queues SQLite uses the index by queue and status; else it would read every job's row.
-    chosen = select(Job.seq, Job.parent_seq).where(Job.queue.in_(list(Queue)), lost()).order_by(Job.seq)
     with database.read() as session:
-        found = session.execute(chosen).all()
+        found = session.execute(select(Job.seq, Job.parent_seq).where(of_any_queue(), lost()).order_by(Job.seq)).all()
     return [job_id for seq, parent_seq in found if (job_id := _end_lost(database, seq, parent_seq)) is not None]
 
 

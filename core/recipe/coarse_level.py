@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.engine.parallel import threads
 from core.pictures.images import Levels, resize_periodic
 from core.pictures.known_pixels import NothingToLearn
 from core.pictures.training_set import TrainingSet, measure_levels
@@ -43,6 +44,7 @@ class CoarseLevel:
         return self.levels.gain
 
     @classmethod
+    @threads(1)  # so that rounding does not depend on how many a job has
     def of(cls, pictures: TrainingSet, params: LearningParams, architecture: Architecture) -> "CoarseLevel | None":
         """Return the level that `params` (`LearningParams.of_stage`) describe.
 
@@ -62,6 +64,7 @@ class CoarseLevel:
             return None
         kept = levels.standardize(small, own_mean)
 
+        @threads(1)
         def read(indices: Sequence[int]) -> Tensor:
             if pictures.count <= KEPT:
                 return kept[list(indices)]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from core.engine import Engine, choose_engine
-from core.engine.parallel import serial_if_small, threads
+from core.engine.parallel import serial_if_small
 from core.pictures.images import rms
 from core.pictures.patchwork import patchwork
 from core.pictures.training_set import TrainingSet
@@ -120,8 +120,7 @@ class Learner:
         self.stage, self.stage_params = stage, params
         self.stage_pictures = self.coarse_level.pictures if self.coarse_level else self.pictures
         self.examples = examples_of(self.stage_pictures, params)
-        with threads(1):  # so that rounding does not depend on their number
-            self.whitening = whitening_of(self.examples, params)
+        self.whitening = whitening_of(self.examples, params)
 
     def _make_parts(self) -> None:
         """Make the parts of the recipe for the stage that is set."""
@@ -226,8 +225,7 @@ class Learner:
         boundary = boundary_of_pictures(self.params.boundary)
 
         def initialize(net: GenerativeConvNet, generator: torch.Generator) -> None:
-            with threads(1):  # as in `_set_stage`
-                scale_weights(net, self.examples, boundary, self.whitening, generator)
+            scale_weights(net, self.examples, boundary, self.whitening, generator)
 
         start = start_learning(self.stage_pictures, self.stage_params, initialize)
         return TrainingState(start.net, start.chains, self._optimizer(start.net), start.generator, stage=self.stage)
@@ -280,8 +278,7 @@ class Learner:
 
     def _optimizer(self, net: GenerativeConvNet) -> Adam:
         first, boundary = net.weights[0].detach(), boundary_of_pictures(self.params.boundary)
-        with threads(1):  # as in `_set_stage`
-            scales = learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first))
+        scales = learning_rate_scales(net, self.examples.to(first), boundary, self.whitening.to(first))
         return OPTIMIZERS[self.params.optimizer](net, scales)
 
     def _observe(self, generator: torch.Generator) -> Tensor:

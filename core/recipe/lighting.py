@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.engine.parallel import threads
 from core.theory.boundary import continue_periodically, crop
 
 HUE_SHARE = 0.5  # of the blur's width: hues are evened over this share of the distance
@@ -33,6 +34,7 @@ class Light:
     shift: Tensor
 
     @classmethod
+    @threads(1)  # so that rounding does not depend on how many a job has
     def of(cls, picture: Tensor, std: float | None, known: Tensor | None = None) -> "Light":
         """Compute the light of a picture (C, H, W) in grey levels. std, known: see `slow_light`."""
         slow = slow_light(picture, std, known)

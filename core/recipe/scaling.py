@@ -2,6 +2,8 @@
 
 Otherwise a net of another depth, filter size or contrast needs another learning rate, and most nets die or diverge; see
 docs/decisions/0004-learning-without-luck.md.
+
+What a stage begins with is computed by one thread, so that what is learned does not depend on how many a job has.
 """
 
 import math
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.engine.parallel import threads
 from core.pictures.images import rms
 from core.pictures.training_set import cut_patches
 from core.schemas.geometry import Boundary
@@ -71,6 +74,7 @@ class Whitening:
         return filters if self.inverse is None else (filters.flatten(1) @ self.inverse).view_as(filters)
 
 
+@threads(1)
 def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:
     """Return the first layer's whitening: none for contrastive divergence and objects, which it only slows down."""
     if params.contrastive or params.top == "object":
@@ -79,6 +83,7 @@ def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:
 
 
 @torch.no_grad()
+@threads(1)
 def scale_weights(
     net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitening: Whitening, generator: torch.Generator
 ) -> None:
@@ -110,6 +115,7 @@ def scale_weights(
 
 
 @torch.no_grad()
+@threads(1)
 def learning_rate_scales(
     net: GenerativeConvNet, examples: Tensor, boundary: Boundary, whitening: Whitening
 ) -> list[float]:

@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from core.engine.parallel import threads
 from core.pictures.images import read_covering
 from core.pictures.sums import sums
 from core.recipe.lighting import evened
@@ -17,6 +18,7 @@ from core.synthesis.trained_model import TrainedModel
 MIN_ANGLE = 1e-6  # 1 - |cos Ω| between pictures that have a great circle
 
 
+@threads(1)  # so that rounding does not depend on how many a job has
 def prepare_picture(content: bytes, model: TrainedModel, height: int, width: int, slow_light: bool = False) -> Tensor:
     """Read a picture file as the model's training pictures were prepared -> (1, C, height, width).
 

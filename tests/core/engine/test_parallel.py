@@ -11,7 +11,8 @@ from core.engine import Batch, FastEngine
 from core.engine.blocked import BlockedNet
 from core.engine.layout import Layout
 from core.engine.onednn import has_onednn
-from core.engine.parallel import parallel_map
+from core.engine.parallel import parallel_map, set_threads
+from core.engine.parallel import threads as threads_of
 
 BFLOAT16 = pytest.param(
     torch.bfloat16,
@@ -30,6 +31,21 @@ def threads_as_before() -> Iterator[None]:
 def threads(request) -> int:
     torch.set_num_threads(request.param)
     return request.param
+
+
+def test_the_number_of_threads_holds_to_the_end_of_its_block():
+    """A worker's share of the cores changes at any time: not what is computed by one thread to keep its rounding."""
+    torch.set_num_threads(3)
+    assert set_threads(2)
+    assert not set_threads(2), "it was that number already"
+    with threads_of(1):
+        with threads_of(1):
+            assert not set_threads(3)
+        assert not set_threads(3)
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    assert set_threads(3)
+    assert torch.get_num_threads() == 3
 
 
 def test_results_come_back_in_order_and_without_gradients(threads):  # noqa: ARG001

@@ -2,6 +2,7 @@ import pytest
 import torch
 from training import CPU, PARAMS, pictures, with_
 
+from core.engine.parallel import threads
 from core.pictures.colour_box import ColourBox
 from core.pictures.training_set import TrainingSet
 from core.recipe.learner import Learner
@@ -28,6 +29,20 @@ def test_bounded_chains_stay_in_the_pictures_colour_box_plus_sigma(contrastive):
         within = chains.min() >= -9 and chains.max() <= 11
         assert within == bounded
     assert dynamics_of(PARAMS, box).box is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prepared_pictures_do_not_depend_on_the_number_of_threads(seed):
+    """Sums over so many pixels are divided among threads."""
+    photographs = 255 * torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(seed))
+    found = []
+    for count in (1, 2):
+        with threads(count):
+            found.append(prepare_for(with_(even_light=56.0, contrast=50.0), photographs))
+    (one, levels), (other, other_levels) = found
+    assert torch.equal(one, other)
+    assert levels.gain == other_levels.gain
+    assert torch.equal(levels.box.low, other_levels.box.low)
 
 
 @pytest.mark.parametrize("settings", [{}, {"contrast": 40.0}, {"even_light": 2.0, "contrast": 40.0}], ids=str)
