@@ -44,6 +44,7 @@ def test_every_function_with_which_a_worker_writes_is_tested_here() -> None:
         "lost",
         "end_lost",
         "end",
+        "of_any_queue",
     }
     functions = {
         name
