@@ -109,6 +109,7 @@ def sample(
         generator=state.generator,
         start=state.chains,
         engine=engine,
+        layout_strength=asked.layout_strength,
     )
     tone = tone_of(state.net, state.chains, params, engine, detail_filter)
     return render(state.net, chains, levels, params.picture_noise, dynamics, engine, tone)
