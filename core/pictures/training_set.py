@@ -61,14 +61,11 @@ def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generato
     """Cut `count` patches (count, C, side, side) at random places out of images (M, C, H, W)."""
     pictures, _, height, width = images.shape
     which, tops, lefts = (
-        torch.randint(limit, (count, 1, 1), generator=generator, device=generator.device).flatten().tolist()
+        torch.randint(limit, (count, 1, 1), generator=generator, device=generator.device).flatten().to(images.device)
         for limit in (pictures, height - side + 1, width - side + 1)
     )
-    cut = [
-        images[picture, :, top : top + side, left : left + side]
-        for picture, top, left in zip(which, tops, lefts, strict=True)
-    ]
-    return torch.stack(cut)
+    windows = images.unfold(2, side, 1).unfold(3, side, 1)  # (M, C, tops, lefts, side, side), a view
+    return windows[which, :, tops, lefts]
 
 
 def measure_levels(

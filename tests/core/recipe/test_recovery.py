@@ -192,9 +192,9 @@ def test_only_textures_are_judged_by_how_far_their_chains_overshoot(one_layer):
         assert not recovery.recover(state, replace(OVERSHOOTING, relative_score_difference=1.0))
 
 
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", [pytest.param(1, marks=pytest.mark.exhaustive), 3])
 def test_steps_with_which_chains_overshoot_are_recovered_from(seed):
-    """If overshooting is not noticed, the second ends with fine stripes in the bricks, seven times the contrast."""
+    """If overshooting is not noticed, seed 3 ends with fine stripes in the bricks, seven times the contrast."""
     sizes = ((16, 9, 3), (12, 3, 1), (8, 3, 1))
     layers = [LayerParams(filters=filters, kernel_size=side, stride=stride) for filters, side, stride in sizes]
     large = {"learning_rate": 4e-3, "step_size": 9.0}
