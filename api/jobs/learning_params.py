@@ -9,19 +9,24 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.errors import field_errors, validation_problem
-from core.recipe.presets import PRESETS
+from core.recipe.presets import PRESETS, learning_rate_factor
 from core.schemas.learning import LearningParams, can_be_learned
 
 
 def learning_params(preset: str, overrides: Mapping[str, Any]) -> LearningParams:
     """Return a preset's parameters with those of a request in their place. Raises Problem if they do not go together.
 
+    A `learning_rate` that the request does not have is the preset's, or smaller for more iterations.
     A wrong parameter that the request does not have is one of the preset: the message is about what the request has
     instead, with which it does not go together; if that is not a single parameter, it says where the value is from.
     """
     of_preset = PRESETS[preset].model_dump()
     try:
-        return LearningParams.model_validate({**of_preset, **overrides})
+        params = LearningParams.model_validate({**of_preset, **overrides})
+        if "learning_rate" in overrides:
+            return params
+        rate = params.learning_rate * learning_rate_factor(params, PRESETS[preset])
+        return params.model_copy(update={"learning_rate": rate})
     except ValidationError as error:
         errors = field_errors(error.errors(), ["params"])
     of_presets = [one for one in errors if (name := _parameter(one)) in of_preset and name not in overrides]

@@ -202,6 +202,21 @@ TWO_CORE_SECONDS: dict[str, float] = {
     "texture": 2419.0,
 }
 
+
+def learning_rate_factor(asked: LearningParams, usual: LearningParams) -> float:
+    """Return what the `learning_rate` of a preset, `usual`, is multiplied by for what is asked: 1, or less.
+
+    A texture that is learned whole, by spectral descent, bears learning_rate x iterations in proportion to its pixels.
+    With more, its score leaves that of the chains behind, and their pictures get worse (docs/experiments/
+    more-iterations.md).
+    """
+    spectral = asked.optimizer == usual.optimizer == "spectral"
+    if not spectral or asked.top != "convolutional" or asked.patch_size is not None:
+        return 1.0
+    pixels = (asked.image_size / usual.image_size) ** 2
+    return min(1.0, pixels * usual.iterations / asked.iterations)
+
+
 FEW = 0.5  # of the iterations of a preset with the same net and optimizer
 FEW_ITERATIONS = 100  # if there is no such preset
 

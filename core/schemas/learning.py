@@ -176,7 +176,8 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             le=1,
             allow_inf_nan=False,
             description="How far each update moves the weights. In each stage it warms up, then decays to a fiftieth. "
-            "In the paper: η.",
+            "If absent, the preset's; for a texture learned whole with optimizer spectral, as many times smaller as "
+            "more iterations are asked for than the preset has for so many pixels. In the paper: η.",
         ),
     ] = 1e-3
     optimizer: Annotated[

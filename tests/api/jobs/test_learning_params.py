@@ -36,3 +36,15 @@ def test_a_refusal_says_what_comes_from_the_preset(api: Api, dataset: str) -> No
     assert refused(image_size=64, patch_size=128, coarse_iterations=0) == {
         "params.patch_size": "must be at most image_size, 64"
     }
+
+
+def test_more_iterations_of_a_texture_are_learned_at_a_smaller_rate_unless_one_is_given(api: Api, dataset: str) -> None:
+    def rate(**params: Any) -> float:
+        job = api.accepted({"kind": "train", "dataset_id": dataset, "preset": "quick", "params": params})
+        found: float = job["params"]["learning_rate"]
+        return found
+
+    usual = rate()
+    assert rate(iterations=100) == usual
+    assert rate(iterations=1600) == usual / 4
+    assert rate(iterations=1600, learning_rate=usual) == usual

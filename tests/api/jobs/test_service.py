@@ -108,6 +108,19 @@ def test_a_succeeded_job_resumes_only_with_more_iterations(each_api: Api, each_d
     assert rows.claim(each_api.database).params["iterations"] == 20
 
 
+def test_a_texture_that_resumes_with_more_iterations_than_its_preset_has_goes_on_at_a_smaller_rate(
+    api: Api, dataset: str
+) -> None:
+    job = api.accepted({"kind": "train", "dataset_id": dataset, "preset": "quick", "params": {"iterations": 200}})
+    url, rates = f"/v1/jobs/{job['id']}", [job["params"]["learning_rate"]]
+    for more in (400, 800, 1600):
+        outcomes.succeed(api.database, rows.claim(api.database), [], Progress(iteration=more // 2, fraction=1.0))
+        rates.append(
+            api.client.post(f"{url}/resume", json={"params": {"iterations": more}}).json()["params"]["learning_rate"]
+        )
+    assert rates == [4e-4, 4e-4, 2e-4, 1e-4]
+
+
 def test_a_job_that_ended_early_resumes_up_to_its_own_iterations_and_does_not_stop_early_again(
     api: Api, dataset: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.recipe.presets import DESCRIPTIONS, PRESETS, few_iterations
+from core.recipe.presets import DESCRIPTIONS, PRESETS, few_iterations, learning_rate_factor
 from core.schemas.learning import LearningParams
 
 
@@ -66,3 +66,21 @@ def test_few_iterations_are_those_far_below_a_presets():
     assert few("photo", coarse_iterations=0, canvas_iterations=0) == [], "stages that were left out"
     assert few("quick", optimizer="adam", iterations=99) == ["iterations"]
     assert few("quick", optimizer="adam", iterations=100) == []
+
+
+def test_a_texture_learned_whole_is_learned_more_slowly_in_more_iterations_than_its_preset_has_for_its_pixels():
+    quick = PRESETS["quick"]
+
+    def factor(**changed):
+        return learning_rate_factor(quick.model_copy(update=changed), quick)
+
+    assert factor() == factor(iterations=40) == factor(learning_rate=1.0) == 1
+    assert factor(iterations=1600) == 1 / 4
+    assert factor(iterations=1600, image_size=2 * quick.image_size) == 1
+    assert factor(iterations=3200, image_size=2 * quick.image_size) == 1 / 2
+
+
+@pytest.mark.parametrize("changed", [{"patch_size": 64}, {"optimizer": "adam"}, {"top": "object"}])
+def test_what_is_not_learned_whole_by_spectral_descent_keeps_its_rate(changed):
+    quick = PRESETS["quick"]
+    assert learning_rate_factor(quick.model_copy(update={"iterations": 100_000, **changed}), quick) == 1
