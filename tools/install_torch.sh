@@ -36,8 +36,8 @@ if plan=$(UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 uv_install --dry-run torch 2>&1);
     echo "setup: uv installs it from PyTorch's index"
     uv_install --quiet torch
 else
-    echo "$plan" | sed '/^Using Python/d; s/^/setup: uv: /'
-    echo "setup: uv cannot take it from PyTorch's index, so pip installs the build in its own index. If that is one with" \
-        "CUDA (gigabytes) and you want another, stop this and set TORCH_INDEX_URL to the index to take it from."
+    echo "setup: PyTorch's index cannot be used ($(echo "$plan" | tail -n 1 | sed 's/^[ ├╰─▶]*//; s/^cause: //'))," \
+        "so pip installs the build in its own index. If that is one with CUDA (gigabytes) and you want another, stop" \
+        "this and set TORCH_INDEX_URL to the index to take it from."
     pip_install torch
 fi

@@ -42,10 +42,12 @@ SEEDS_APART = 1_000_003  # between the seeds of chains that refine one estimate;
 class _Category:
     """A category: one of the job's models, for pictures of `size` x `size` pixels with `channels` channels.
 
+    name: of the model, for users to read; its id if it has none.
     own_pictures: some of its chains (N, C, size, size), grey levels; None if these are smaller.
     """
 
     model_id: str
+    name: str
     model: CategoryModel
     partition: KeptPartition
     own_pictures: Tensor | None
@@ -90,7 +92,8 @@ def _load_category(
     """
     model_id = params.model_ids[index]
     model = open_model(context, model_id)
-    kept = _read(models.find(context.database, model_id).log_partition)
+    row = models.find(context.database, model_id)
+    kept = _read(row.log_partition)
     if kept is None or not kept.is_enough(params):
         weights = _anneal(context, model, params, index, kept, progress)
         kept = _read(
@@ -103,7 +106,8 @@ def _load_category(
         progress.skip()
     progress.report(index + 1, index + 1, params.all_steps)
     category = CategoryModel(model.net, model.levels, kept.value, boundary_of_pictures(model.params.boundary))
-    return _Category(model_id, category, kept, _own_pictures(model), model.params, len(model.levels.mean))
+    name, channels = row.name or model_id, len(model.levels.mean)
+    return _Category(model_id, name, category, kept, _own_pictures(model), model.params, channels)
 
 
 def _own_pictures(model: TrainedModel) -> Tensor | None:
@@ -264,11 +268,11 @@ def _find_warnings(categories: Sequence[_Category], by_own_pictures: bool) -> li
     for one in categories:
         if not one.partition.is_known and not by_own_pictures:
             found.append(
-                f"log Z of model {one.model_id} rests on a single chain: it may be far too low; refine improves it"
+                f"log Z of model {one.name} rests on a single chain: it may be far too low; refine improves it"
             )
         if one.params.boundary == "torus":
             found.append(
-                f"model {one.model_id} was learned on the torus, but pictures have edges: use boundary padded instead"
+                f"model {one.name} was learned on the torus, but pictures have edges: use boundary padded instead"
             )
     if len({one.model.levels.gain for one in categories}) > 1:
         found.append("the models were learned at different contrasts: use contrast null for all of them instead")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from api.client import Event, Job
 
+UNIT_SECONDS = {"s": 1, "min": 60, "h": 3600}
 ACTIVITIES = {  # as in the studio (api/web/studio/parts/status.js)
     JobKind.TRAIN: "learning",
     JobKind.SAMPLE: "drawing",
@@ -211,6 +212,21 @@ def rounded_duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def rounded_range(least: float, most: float) -> str:
+    """Return a range of seconds, as the studio says it: one duration if both read alike.
+
+    In one unit, if the shorter time has 1 of it.
+    """
+    shortest, longest = rounded_duration(least), rounded_duration(most)
+    (number, unit), unit_of_longest = shortest.split(), longest.split()[1]
+    if shortest == longest:
+        return longest
+    if unit == unit_of_longest:
+        return f"{number} to {longest}"
+    share = least / UNIT_SECONDS[unit_of_longest]
+    return f"{shortest if share < 1 else f'{share:.1f}'} to {longest}"
 
 
 def _duration(seconds: float) -> str:

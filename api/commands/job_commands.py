@@ -10,13 +10,14 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.commands.following import rounded_duration
+from api.commands.following import rounded_range
 from api.commands.models import find_model, warn_of_same_name
 from api.commands.parameters import Priority, Seed, Set, TimeLimit, parameters, require_finite
 from api.commands.presets import complete_preset
 from api.commands.results import DEFAULT_OUT, Detach, Out, follow_to_end, write_results
 from api.commands.session import Session, service_command
 from api.commands.validation_messages import naming_options, naming_seam
+from core.schemas.classification import MIN_MODELS
 from core.schemas.jobs import JobKind
 from core.schemas.materials import ROLES, Role
 from core.schemas.sampling import DEFAULT_START_STRENGTH
@@ -222,6 +223,8 @@ def classify(
     detach: Detach = False,
 ) -> None:
     """Decide which of several models each picture most likely comes from. Ctrl-C cancels it."""
+    if len(models or ()) < MIN_MODELS:
+        raise typer.BadParameter("name two models or more: repeat --model for each", param_hint="--model")
     params = parameters(assignments, refine=refine, seed=seed)
     options, chosen = _options(priority, time_limit), [find_model(session, one) for one in models or ()]
     with _dataset(session, pictures, dataset) as given, naming_options(classify):
@@ -289,9 +292,8 @@ def _say_expected_time(session: Session, job: "Job") -> None:
     except ValidationError:  # of a service of another version
         return
     if found := learning_range(preset.name, params, preset.expected_seconds):
-        least, most = map(rounded_duration, found)
         depending = "" if preset.expected_seconds else ", depending on the machine"
-        session.say(f"learning takes about {least if least == most else f'{least} to {most}'}{depending}")
+        session.say(f"learning takes about {rounded_range(*found)}{depending}")
 
 
 def _require_learning_of_parts(session: Session, name: str, params: Mapping[str, Any]) -> None:

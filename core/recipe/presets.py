@@ -175,7 +175,7 @@ PRESETS: dict[str, LearningParams] = {
 
 DESCRIPTIONS: dict[str, str] = {
     "texture": "Experiment 1 of the paper at its full size, with its settings. For a GPU, or for patience.",
-    "texture-full": "Experiment 1, so learned that no picture ends in false colours. For a GPU, or for patience.",
+    "texture-full": "Experiment 1, without its spots of false colour. For a GPU, or for patience.",
     "texture-cpu": "A texture of 128 x 128 pixels, learned for longer than by quick: Experiment 1 for two cores.",
     "photo": "A texture at the photograph's own size, 512 x 512 pixels: its fine detail and layout. For two cores.",
     "photo-large": "The same at 1024 x 1024 pixels, from more windows: several times as long.",

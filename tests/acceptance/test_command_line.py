@@ -413,6 +413,7 @@ def test_datasets_and_presets_are_shown(terminal: Terminal, service: Service) ->
         (("train", "stripes.png", "--mask=stripes.png", "--set=contrastive=true"), "learn what the mask leaves out"),
         (("train", "--dataset=dataset_1", "--mask=stripes.png"), "not with --dataset"),
         (("train", "--map=albedo=stripes.png", "--mask=stripes.png"), "not with --map"),
+        (("classify", "stripes.png", "--model=one"), "repeat --model for each"),
         (("train", "stripes.png", "--mask=notes.txt"), "notes.txt is no picture that can be read here"),
         (("train", "stripes.png", "--set=orientations=45"), "--set orientations: 45 is no orientation"),
         (("train", "broken.png"), "broken.png"),

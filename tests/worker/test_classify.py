@@ -48,6 +48,15 @@ def test_pictures_are_evened_if_all_models_learned_from_evened_ones(harness, mon
     assert any("evened differently" in warning for warning in job.metrics["remarks"]) == (others is None)
 
 
+def test_warnings_call_models_by_their_names(harness):
+    named, _ = add_model(harness, boundary="torus")
+    other, _ = add_model(harness, boundary="torus", seed=4)
+    models.rename(harness.database, named, "bricks")
+    job = harness.work(classification(harness.add_dataset(a=noise_png(1)), named, other))
+    on_torus = [said for said in job.metrics["remarks"] if "was learned on the torus" in said]
+    assert [said.split(" was")[0] for said in on_torus] == ["model bricks", f"model {other}"]
+
+
 def gaussian(mean: float, levels: Levels) -> tuple[GenerativeConvNet, LearningParams]:
     """A model with p = N(mean, σ²) for each pixel, σ = 2, in its own levels: one unit per pixel, always active."""
     params = learning_params(layers=[{"filters": 1, "kernel_size": 1}], boundary="valid")

@@ -11,12 +11,16 @@ export function duration(seconds) {
   return `${Math.round(seconds / DAY).toLocaleString("en")} days`;
 }
 
-// From the one to the other; one duration if they read alike.
+const SECONDS = { min: 60, h: 3600, days: DAY };
+
+// From the one to the other, in one unit if the shorter has 1 of it; one duration if they read alike.
 export function durations([least, most]) {
   const [from, to] = [duration(least), duration(most)];
   const [number, unit] = from.split(" ");
   if (from === to) return from;
-  return to.endsWith(` ${unit}`) ? `${number} to ${to}` : `${from} to ${to}`;
+  const last = to.split(" ").at(-1);
+  if (unit === last) return `${number} to ${to}`;
+  return `${least < SECONDS[last] ? from : (least / SECONDS[last]).toFixed(1)} to ${to}`;
 }
 
 export function fileSize(bytes) {

@@ -15,7 +15,7 @@ import { fillIn, forgetKept, startKeeping } from "./kept.js";
 import { startFeed } from "./data/feed.js";
 import { continueSeries, loadPreviews, loadSeries } from "./data/series.js";
 import { loadDatasets } from "./data/datasets.js";
-import { loadModels } from "./data/models.js";
+import { loadModels, modelOf } from "./data/models.js";
 import { loadPresets, presets } from "./data/presets.js";
 import { Beside } from "./views/beside.js";
 import { Gallery } from "./views/gallery.js";
@@ -31,9 +31,10 @@ const VIEWS = { make: Make, jobs: Jobs, gallery: Gallery, models: Models, beside
 function App() {
   const { view, parts } = route.value;
   useEffect(focusHeading, [view, view === "make" ? "" : parts[0]]);
+  const title = locked.value ? "genconvnet" : titleFor(view, parts); // read here, so that it follows what it names
   useEffect(() => {
-    document.title = locked.value ? "genconvnet" : titleFor(view, parts);
-  });
+    document.title = title;
+  }, [title]);
   if (locked.value) return html`<${SignIn} /><${Notices} />`;
   const View = view === "jobs" && parts.length ? Job : VIEWS[view] ?? Missing;
   return html`
@@ -54,7 +55,9 @@ function App() {
 // The tab says how far its job is.
 function titleFor(view, [id]) {
   const job = view === "jobs" && id ? jobOf(id).value : null;
+  const model = view === "models" && id ? modelOf(id) : null;
   const place = NAVIGATION.find(([name]) => name === view)?.[1] ?? "genconvnet";
+  if (model) return `${model.name ?? model.id} · genconvnet`;
   if (!job) return `${place} · genconvnet`;
   const state = job.status === "running" ? percent(job.progress.fraction) : job.status;
   return `${state} · ${titleOf(job)} · genconvnet`;

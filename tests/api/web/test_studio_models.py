@@ -32,6 +32,7 @@ def test_a_model_is_renamed_exported_imported_and_deleted(studio: Studio, learne
     studio.page.fill("dialog input", "Stripes")
     studio.page.click("dialog:not(.viewer) button:text-is('Rename')")
     studio.page.wait_for_selector("h1:has-text('Stripes')")
+    assert studio.page.title() == "Stripes · genconvnet"
     with studio.page.expect_download() as download:
         studio.page.click("text=Export")
     content, name = download.value.path().read_bytes(), download.value.suggested_filename

@@ -188,7 +188,7 @@ function useSource(item) {
 
 function unseenWords(item) {
   if (draft.isZip(item.file)) return "The service opens it when you start.";
-  return draft.isNoPicture(item) ? "It is no picture." : "This browser cannot show it. If it is a picture, the service reads it when you start.";
+  return draft.isNoPicture(item) ? "This file is not a picture." : "This browser cannot show it. If it is a picture, the service reads it when you start.";
 }
 
 // A picture that the browser cannot show, or not yet.
