@@ -208,13 +208,13 @@ def learning_rate_factor(asked: LearningParams, usual: LearningParams) -> float:
 
     A texture that is learned whole, by spectral descent, bears learning_rate x iterations in proportion to its pixels.
     With more, its score leaves that of the chains behind, and their pictures get worse (docs/experiments/
-    more-iterations.md).
+    more-iterations.md). Pictures smaller than the preset's, which were not measured, count as large as its own.
     """
     spectral = asked.optimizer == usual.optimizer == "spectral"
     if not spectral or asked.top != "convolutional" or asked.patch_size is not None:
         return 1.0
-    pixels = (asked.image_size / usual.image_size) ** 2
-    return min(1.0, pixels * usual.iterations / asked.iterations)
+    larger = max(1.0, asked.image_size / usual.image_size) ** 2
+    return min(1.0, larger * usual.iterations / asked.iterations)
 
 
 FEW = 0.5  # of the iterations of a preset with the same net and optimizer

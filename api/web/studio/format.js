@@ -11,7 +11,7 @@ export function duration(seconds) {
   return `${Math.round(seconds / DAY).toLocaleString("en")} days`;
 }
 
-const SECONDS = { min: 60, h: 3600, days: DAY };
+const SECONDS = { s: 1, min: 60, h: 3600, days: DAY };
 
 // From the one to the other, in one unit if the shorter has 1 of it; one duration if they read alike.
 export function durations([least, most]) {

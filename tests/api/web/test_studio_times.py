@@ -7,6 +7,7 @@ from playwright.sync_api import Route
 from support import pictures
 from support.studio import Studio
 
+from api.commands.following import rounded_range
 from core.recipe.expected_time import SLOW_MACHINE_FACTOR, learning_seconds
 from core.recipe.presets import PRESETS, TWO_CORE_SECONDS
 
@@ -15,6 +16,21 @@ LEARNING_TIMES = """async (asked) => {
   const {learningSeconds} = await import(folder + "data/estimate.js");
   return asked.map(([preset, changed]) => learningSeconds(preset, changed));
 }"""
+
+RANGES = """async (all) => {
+  const folder = new URL(".", document.querySelector("script[src$='main.js']").src).href;
+  return all.map((await import(folder + "format.js")).durations);
+}"""
+
+
+def test_ranges_of_times_are_said_as_on_the_command_line(studio: Studio) -> None:
+    studio.open("jobs")
+    ranges = [(20, 80), (30, 30.2), (45, 600), (88, 600), (160, 600), (1, 5000), (3000, 9000)]
+    assert studio.page.evaluate(RANGES, ranges) == [rounded_range(*one) for one in ranges]
+    assert studio.page.evaluate(RANGES, [(0.5, 5), (20 * 3600, 300 * 3600)]) == [
+        "less than 1 s to 5 s",
+        "20.0 h to 13 days",
+    ]
 
 
 def test_the_page_expects_of_learning_what_the_service_does(studio: Studio) -> None:

@@ -74,7 +74,7 @@ def test_a_texture_learned_whole_is_learned_more_slowly_in_more_iterations_than_
     def factor(**changed):
         return learning_rate_factor(quick.model_copy(update=changed), quick)
 
-    assert factor() == factor(iterations=40) == factor(learning_rate=1.0) == 1
+    assert factor() == factor(iterations=40) == factor(learning_rate=1.0) == factor(image_size=48) == 1
     assert factor(iterations=1600) == 1 / 4
     assert factor(iterations=1600, image_size=2 * quick.image_size) == 1
     assert factor(iterations=3200, image_size=2 * quick.image_size) == 1 / 2
