@@ -20,7 +20,7 @@ from api.commands.following import progress_text
 from api.embedded.attached import service_on
 from core.schemas.jobs import Queue
 
-HERE = Path(__file__).parent
+COBBLES = Path(__file__).parents[1] / "api" / "web" / "studio" / "examples" / "cobbles.png"
 # Of `photo`: a third of its updates, in half a minute on two cores.
 SHORT = {"coarse_iterations": 300, "iterations": 500, "canvas_iterations": 150}
 
@@ -30,7 +30,7 @@ console = Console()
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", help="URL of a running service; by default the demo starts one")
-    parser.add_argument("--picture", type=Path, default=HERE / "texture.png", help="the texture to learn")
+    parser.add_argument("--picture", type=Path, default=COBBLES, help="the texture to learn")
     parser.add_argument("--preset", default="photo", help="name of the training preset")
     parser.add_argument(
         "--size", type=int, default=256, help="side in pixels of what is learned and drawn; default: 256"

@@ -91,15 +91,14 @@ def make_cards(run: Run) -> None:
 
 
 def show_what_goes_in_and_comes_out(run: Run) -> None:
-    """Show the photograph of `make demo`, a tile that it draws, and the tile laid two by two."""
+    """Show the picture of `make demo`, a tile that it draws, and the tile laid two by two."""
     with tempfile.TemporaryDirectory() as out:
         subprocess.run([sys.executable, ROOT / "examples" / "demo.py", "--url", run.url, "--out", out], check=True)
-        tile = Image.open(Path(out) / "sampled" / "synthesized-000.png").convert("L")
-    laid = Image.new("L", (2 * tile.width, 2 * tile.height))
+        tile = Image.open(Path(out) / "sampled" / "synthesized-000.png").convert("RGB")
+    laid = Image.new("RGB", (2 * tile.width, 2 * tile.height))
     for corner in ((0, 0), (tile.width, 0), (0, tile.height), tile.size):
         laid.paste(tile, corner)
-    photograph = _square(ROOT / "examples" / "texture.png", tile.width)
-    in_a_row(photograph, tile, laid).convert("L").save(IMAGES / "in-and-out.png", optimize=True)
+    in_a_row(_square(EXAMPLES / "cobbles.png", tile.width), tile, laid).save(IMAGES / "in-and-out.jpg", quality=88)
 
 
 def make_readme_pictures(run: Run) -> None:
@@ -307,7 +306,7 @@ CARD_NAMES = (
 )
 KINDS = {
     "cards": Kind(make_cards, tuple(f"{name}.jpg" for name in CARD_NAMES), 6, CARDS),
-    "readme": Kind(make_readme_pictures, ("in-and-out.png", "photo.jpg"), 3),
+    "readme": Kind(make_readme_pictures, ("in-and-out.jpg", "photo.jpg"), 3),
     "tutorial": Kind(
         follow_the_tutorial, ("tutorial-photograph.jpg", "tutorial-learned.jpg", "tutorial-plane.jpg"), 0.5
     ),

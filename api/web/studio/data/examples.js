@@ -6,8 +6,8 @@ const TEXTURES = ["texture", "dictionary", "inpaint", "classify"];
 const MAPS = ["albedo", "normal", "height", "roughness"]; // file names that tell roles (roles.js)
 
 export const EXAMPLES = [
-  { name: "paving", title: "Paving", files: ["paving.png"], kinds: [...TEXTURES, "seam"] },
   { name: "cobbles", title: "Cobbles", files: ["cobbles.png"], kinds: TEXTURES },
+  { name: "paving", title: "Paving", files: ["paving.png"], kinds: [...TEXTURES, "seam"] },
   { name: "cloth", title: "Cloth", files: ["cloth.png"], kinds: TEXTURES },
   { name: "gravel", title: "Gravel", files: ["gravel.jpg"], kinds: [...TEXTURES, "seam"] },
   { name: "stones", title: "A material: four maps", files: MAPS.map((role) => `stones-${role}.png`), kinds: ["texture"] },
