@@ -1,7 +1,8 @@
 """Follows a job until it has ended, with its progress on standard error."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -27,6 +28,7 @@ ACTIVITIES = {  # as in the studio (api/web/studio/parts/status.js)
 }
 FINISHING = "measuring and storing the results"
 SILENT = "its worker has not been heard from"
+SECONDS_BETWEEN_PLACES = 2.0
 
 
 def follow(session: Session, job: "Job", *, cancel_on_interrupt: bool, after: str | None = None) -> None:
@@ -93,7 +95,10 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A bar with the part of the work and the time left and, if the terminal can, the latest preview above it."""
+    """A bar with the part of the work and the time left and, if the terminal can, the latest preview above it.
+
+    While the job is queued it asks where the job stands now: that other jobs start and end is no event of this one.
+    """
 
     def __init__(self, session: Session, job: "Job") -> None:
         from rich.live import Live
@@ -109,25 +114,47 @@ class LiveDisplay:
         self._live = Live(
             console=session.console, get_renderable=self._renderable, refresh_per_second=4, transient=True
         )
+        self._is_queued = job.status == JobStatus.QUEUED
+        self._changing = threading.Lock()  # what the bar says, and whether the job is queued
+        self._closed = threading.Event()
 
     def __enter__(self) -> Self:
         self._live.__enter__()
+        threading.Thread(target=self._keep_place, daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._closed.set()
         self._live.__exit__(kind, error, at)
         if self._picture is not None:
             self._picture.cleanup()
 
     def show(self, event: "Event") -> None:
         if (progress := event.progress) is not None:
-            self._bar.update(self._task, completed=progress.fraction, about=progress_text(self._job, progress))
+            self._say(progress_text(self._job, progress), completed=progress.fraction)
         elif event.name == "preview" and self._previews:
             self._show_preview()
+        elif event.status == JobStatus.QUEUED:
+            self._say(_queued_text(self._job), is_queued=True)
         elif event.status is not None:
-            completed = 1.0 if event.status == JobStatus.SUCCEEDED else None
-            about = _queued_text(self._job) if event.status == JobStatus.QUEUED else event.status
+            self._say(event.status, completed=1.0 if event.status == JobStatus.SUCCEEDED else None)
+
+    def _say(self, about: str, completed: float | None = None, is_queued: bool = False) -> None:
+        with self._changing:
+            self._is_queued = is_queued
             self._bar.update(self._task, completed=completed, about=about)
+
+    def _keep_place(self) -> None:
+        from api.client import ClientError
+
+        while not self._closed.wait(SECONDS_BETWEEN_PLACES):
+            if not self._is_queued:
+                continue
+            with suppress(ClientError, RuntimeError):  # the service is away, which the events say; the client is closed
+                place = _queued_text(self._job)
+                with self._changing:
+                    if self._is_queued and self._job.status == JobStatus.QUEUED:
+                        self._bar.update(self._task, about=place)
 
     def _show_preview(self) -> None:
         from api.client import NotFound

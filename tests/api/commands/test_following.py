@@ -2,12 +2,14 @@
 
 import io
 import re
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from api.client import Unreachable
 from api.commands import following
 from core.schemas.jobs import JobKind, JobStatus, Progress
 
@@ -67,6 +69,37 @@ def test_a_job_that_waits_says_for_what() -> None:
         "sample job_1: running",
         "sample job_1: queued",
     ]
+
+
+def test_the_bar_of_a_job_that_waits_follows_its_place_until_the_job_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "SECONDS_BETWEEN_PLACES", 0.01)
+    session = SimpleNamespace(console=Console(file=io.StringIO(), force_terminal=True, width=100))
+    job = SimpleNamespace(kind=JobKind.SAMPLE, status=JobStatus.QUEUED, queue_position=3, waits_for=[])
+    reads = threading.Semaphore(0)
+
+    def refresh() -> None:
+        job.queue_position = max(job.queue_position - 1, 1)
+        reads.release()
+        if job.queue_position == 2:
+            raise Unreachable("the service is being restarted")
+
+    def shown() -> str:
+        with session.console.capture() as said:
+            session.console.print(display._renderable())
+        return re.sub(r"\x1b\[[\d;]*m", "", said.get())
+
+    job.refresh = refresh
+    display = following.LiveDisplay(session, job)  # type: ignore[arg-type]
+    assert "place 3 in the queue" in shown()
+    with display:
+        assert all(reads.acquire(timeout=10) for _ in range(3))  # the second is said before the third is asked for
+        assert "queued" in shown()
+        assert "place" not in shown()
+        display.show(SimpleNamespace(name="status", progress=None, status=JobStatus.RUNNING))  # type: ignore[arg-type]
+        assert "running" in shown()
+        while reads.acquire(timeout=0.2):  # one that was being read when the job began
+            pass
+        assert "running" in shown()
 
 
 def test_a_job_whose_worker_is_silent_says_so_and_no_time_left() -> None:
