@@ -29,7 +29,7 @@ from core.recipe.examples import examples_of
 from core.recipe.preparation import dynamics_of
 from core.recipe.recovery import LearningDiverged, Recovery
 from core.recipe.rendering import render_chains
-from core.recipe.scaling import learning_rate_scales, scale_weights, whitening_of
+from core.recipe.scaling import initial_coordinates_of, learning_rate_scales, scale_weights, whitening_of
 from core.recipe.schedule import last_iteration, learning_rate
 from core.recipe.state import TrainingState
 from core.recipe.stride_pattern import limit_stride_pattern_, pattern_limit
@@ -223,9 +223,10 @@ class Learner:
 
     def _begin(self) -> TrainingState:
         boundary = boundary_of_pictures(self.params.boundary)
+        coordinates = initial_coordinates_of(self.examples, self.stage_params, self.whitening)
 
         def initialize(net: GenerativeConvNet, generator: torch.Generator) -> None:
-            scale_weights(net, self.examples, boundary, self.whitening, generator)
+            scale_weights(net, self.examples, boundary, coordinates, generator)
 
         start = start_learning(self.stage_pictures, self.stage_params, initialize)
         return TrainingState(start.net, start.chains, self._optimizer(start.net), start.generator, stage=self.stage)

@@ -26,6 +26,7 @@ WEIGHT_RATE = 300.0  # learning_rate x this = share of its size by which a weigh
 BIAS_RATE = 30.0  # learning_rate x this = share of a layer's responses by which a bias moves
 SPARSENESS = 0.5  # initial threshold, in standard deviations of a response: a third of the units fire
 WHITENING = 0.25  # 0 leaves the pictures' principal components as they are, 1 would make them equally strong
+OBJECT_COLOURING = 0.5  # of the first filters of an object: 1 would draw them with the pictures' own covariance
 WHITENED_PATCHES = 8192
 # A larger filter than 9 x 9 on 16 channels is not whitened, because its eigenvectors take too long.
 WHITENED_INPUTS = 1296
@@ -45,8 +46,11 @@ class Whitening:
     inverse: Tensor | None = None
 
     @classmethod
-    def of(cls, examples: Tensor, kernel_size: int, reference_std: float) -> "Whitening":
-        """Compute the whitening from pictures (N, C, H, W) in grey levels about their mean."""
+    def of(cls, examples: Tensor, kernel_size: int, reference_std: float, strength: float = WHITENING) -> "Whitening":
+        """Compute the whitening from pictures (N, C, H, W) in grey levels about their mean.
+
+        strength: in place of WHITENING; below 0 the strong components become stronger still.
+        """
         inputs = examples.shape[1] * kernel_size**2
         if inputs > WHITENED_INPUTS:
             return cls()
@@ -55,8 +59,8 @@ class Whitening:
         patches = patches - patches.mean(dim=0)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         values = values.clamp(min=0) + reference_std**2
-        strength = (values / values.mean()) ** (WHITENING / 2)
-        matrix, inverse = ((vectors * scale) @ vectors.T for scale in (1 / strength, strength))
+        scales = (values / values.mean()) ** (strength / 2)
+        matrix, inverse = ((vectors * scale) @ vectors.T for scale in (1 / scales, scales))
         return cls(matrix.float(), inverse.float())
 
     def to(self, like: Tensor) -> "Whitening":
@@ -82,6 +86,18 @@ def whitening_of(examples: Tensor, params: LearningParams) -> Whitening:
     return Whitening.of(examples, params.layers[0].kernel_size, params.reference_std)
 
 
+@threads(1)
+def initial_coordinates_of(examples: Tensor, params: LearningParams, whitening: Whitening) -> Whitening:
+    """Return the coordinates in which the first layer's filters begin as white noise: `whitening`, or an object's own.
+
+    Of white noise in pixels a fine grain stays in an object's filters, in colours that its pictures do not have. Its
+    filters begin softer, in the pictures' colours. Objects learned layer by layer, as in the paper, begin white.
+    """
+    if params.top != "object" or params.layerwise or params.contrastive:
+        return whitening
+    return Whitening.of(examples, params.layers[0].kernel_size, params.reference_std, -OBJECT_COLOURING)
+
+
 @torch.no_grad()
 @threads(1)
 def scale_weights(
@@ -89,9 +105,10 @@ def scale_weights(
 ) -> None:
     """Redraw the weights so that each layer's responses to `examples` have variance one (Mishkin and Matas 2016).
 
-    examples (N, C, H, W), to which noise of σ is added. Biases are set so that every unit fires on about a third of
-    the positions; an object's one unit fires on all examples, because it has to learn from each. The top layer is then
-    scaled so that the root mean square of σ²B is INITIAL_RECONSTRUCTION times σ.
+    examples (N, C, H, W), to which noise of σ is added. whitening: coordinates in which the first layer's weights are
+    white noise. Biases are set so that every unit fires on about a third of the positions; an object's one unit fires
+    on all examples, because it has to learn from each. The top layer is then scaled so that the root mean square of σ²B
+    is INITIAL_RECONSTRUCTION times σ.
     """
     sigma = net.architecture.reference_std
     examples = examples + sigma * torch.randn(examples.shape, generator=generator)

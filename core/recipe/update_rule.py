@@ -1,6 +1,7 @@
 """Line 6 of Algorithm 1 as jobs run it: an optimizer in whitened coordinates, biases centred, the score scaled.
 
-Each of the three is a function of its own; docs/decisions/0004-learning-without-luck.md says why each is there.
+Each of the three is a function of its own; docs/decisions/0004-learning-without-luck.md says why each is there. Weight
+decay, on request, is the fourth: docs/decisions/0007-wide-windows-for-objects.md.
 """
 
 import math
@@ -39,6 +40,7 @@ class ScaledUpdate:
         with serial_if_small(max(net.weights, key=Tensor.numel)):
             set_gradients(net, gradient)
             biases = [bias.detach().clone() for bias in net.biases]
+            decay_(net.weights[0], rate * params.weight_decay)
             whitened_step(net, state.optimizer, self.whitening)
             if self.is_texture:
                 centre_biases(net, biases)
@@ -51,6 +53,17 @@ class ScaledUpdate:
 def is_texture(params: LearningParams) -> bool:
     """Return True for pictures without a fixed place, learned by persistent chains, all layers at once."""
     return params.top == "convolutional" and not params.fixed_size and not params.contrastive and not params.layerwise
+
+
+@torch.no_grad()
+def decay_(filters: Tensor, share: float) -> None:
+    """Take this share of the filters away, apart from the optimizer's step (Loshchilov and Hutter 2019).
+
+    Spectral descent moves them by one length in all directions of their gradient, so what is noise in them stays as
+    large as what is learned. With decay the filters are a mean of their last 1 / share moves, in which noise cancels.
+    """
+    if share:
+        filters.mul_(1 - share)
 
 
 @torch.no_grad()

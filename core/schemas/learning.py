@@ -188,6 +188,17 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             "the structure of textures in fewer updates. Biases and the weights of a category always move by Adam.",
         ),
     ] = "adam"
+    weight_decay: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1000,
+            allow_inf_nan=False,
+            description="Weight decay of the first layer's filters: before each update they lose this times the "
+            "learning rate of themselves. What they began with at random and pictures do not need, a grain in objects, "
+            "is forgotten. Below 1 / learning_rate. 0: none.",
+        ),
+    ] = 0.0
     initialization: Annotated[
         Initialization,
         Field(description="What the chains start from: zero, noise of the reference, or (data) the training pictures."),

@@ -68,6 +68,14 @@ class LearningChecks(BaseModel):
             raise ValueError(f"must be below 2 x reference_std = {limit:g}, or the Langevin dynamics diverges")
         return step_size
 
+    @field_validator("weight_decay", check_fields=False)
+    @classmethod
+    def _leaves_filters(cls, weight_decay: float, info: ValidationInfo) -> float:
+        learning_rate = info.data.get("learning_rate")
+        if learning_rate is not None and weight_decay * learning_rate >= 1:
+            raise ValueError(f"must be below 1 / learning_rate = {1 / learning_rate:g}, or nothing is left of filters")
+        return weight_decay
+
     @field_validator("num_chains", "batch_size", check_fields=False)
     @classmethod
     def _fits_in_memory(cls, count: int | None, info: ValidationInfo) -> int | None:

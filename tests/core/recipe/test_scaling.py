@@ -7,10 +7,12 @@ from nets import random_net, seeded
 from core.recipe.scaling import (
     BIAS_RATE,
     INITIAL_RECONSTRUCTION,
+    OBJECT_COLOURING,
     SPARSENESS,
     WEIGHT_RATE,
     WHITENED_INPUTS,
     Whitening,
+    initial_coordinates_of,
     learning_rate_scales,
     scale_weights,
     whitening_of,
@@ -180,6 +182,23 @@ def test_the_first_layer_is_whitened_but_for_objects_and_contrastive_divergence(
     assert torch.equal(whitening_of(images, PARAMS).matrix, Whitening.of(images, 5, SIGMA).matrix)
     for other in ({"top": "object"}, {"contrastive": True}):
         assert whitening_of(images, PARAMS.model_copy(update=other)).matrix is None
+
+
+def test_an_objects_filters_begin_with_the_pictures_strong_components_stronger():
+    """But those that are learned layer by layer, as in the paper, or from the pictures themselves."""
+    images, whitening = examples().float(), Whitening()
+    learned_together = PARAMS.model_copy(update={"top": "object"})
+    coloured = initial_coordinates_of(images, learned_together, whitening)
+    patches = torch.nn.functional.unfold(images, 5).movedim(1, 2).flatten(0, 1)
+    strength, components = torch.linalg.eigh(torch.cov(patches.T) + SIGMA**2 * torch.eye(50))
+    drawn = coloured.filters(torch.randn(20_000, 2, 5, 5, generator=seeded(SEED))).flatten(1)
+    weakest, strongest = ((drawn @ components[:, index]).std() for index in (0, -1))
+    expected = (strength[-1] / strength[0]) ** (OBJECT_COLOURING / 2)
+    assert (strongest / weakest).item() == pytest.approx(expected.item(), rel=0.1)
+    for other in ({"layerwise": True}, {"contrastive": True}):
+        params = learned_together.model_copy(update=other)
+        assert initial_coordinates_of(images, params, whitening) is whitening
+    assert initial_coordinates_of(images, PARAMS, whitening) is whitening
 
 
 @every_top

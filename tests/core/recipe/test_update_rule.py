@@ -102,6 +102,25 @@ def test_the_scaling_falls_with_the_learning_rate():
     assert stretched[7] == pytest.approx(stretched[4], rel=0.05)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "spectral"])
+def test_weight_decay_takes_its_share_of_the_first_filters_and_of_nothing_else(optimizer):
+    plain, decayed = (
+        Learner(pictures(), with_(learning_rate=0.01, layerwise=False, optimizer=optimizer, weight_decay=decay))
+        for decay in (0.0, 20.0)
+    )
+    for learner in (plain, decayed):
+        learner.state.iteration = learner.params.iterations // 2  # warm
+    share = 20.0 * plain.learning_rate
+    before = plain.state.net.weights[0].detach().clone()
+    plain.update()
+    decayed.update()
+    (first, *others), (same_first, *same_others) = (list(one.state.net.parameters()) for one in (plain, decayed))
+    torch.testing.assert_close(first - same_first, share * before)
+    assert share > 0.05
+    for one, other in zip(others, same_others, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_an_update_keeps_the_mean_of_a_textures_biases_and_of_no_others(monkeypatch):
     monkeypatch.setattr(update_rule, "SCORE_SCALING", 0.0)
     for settings, keep in (({}, True), ({"contrastive": True, "boundary": "padded"}, False)):

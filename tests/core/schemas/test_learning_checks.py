@@ -113,6 +113,15 @@ def test_the_default_step_size_is_checked_against_the_given_sigma():
     assert where == "step_size"
 
 
+@pytest.mark.parametrize("learning_rate", [0.01, 1.0])
+def test_a_weight_decay_that_leaves_nothing_of_filters_is_refused(learning_rate):
+    largest = 1 / learning_rate
+    where, what = refusal(LearningParams, **GOOD, learning_rate=learning_rate, weight_decay=largest)
+    assert where == "weight_decay"
+    assert f"must be below 1 / learning_rate = {largest:g}" in what
+    LearningParams.model_validate({**GOOD, "learning_rate": learning_rate, "weight_decay": 0.99 * largest})
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"top": "object"}, {"contrastive": True}, {"top": "object", "patch_size": 16}],
