@@ -15,7 +15,7 @@ from api.jobs.schemas import AnyJobIn, ResumeIn
 from api.models import service as model_service
 from core.broker import events
 from core.jobs import requests, results
-from core.recipe.presets import PRESETS, learning_rate_factor
+from core.recipe.presets import PRESETS, usual_learning_rate
 from core.schemas.jobs import JobKind, JobStatus, Replay
 from core.schemas.learning import LearningParams
 from core.storage import datasets, models
@@ -95,15 +95,15 @@ def _resumed_learning(job: Job, wanted: Mapping[str, int]) -> dict[str, Any]:
     """Return the parameters with which a training job goes on. Raises Problem or Conflict.
 
     A job that `stop_when_steady` ended early goes on without it: to the iterations that it was to have, or to more.
-    With more iterations its learning_rate may be smaller (`learning_rate_factor`).
+    With more iterations its learning_rate may be smaller (`usual_learning_rate`), unless it was given another.
     """
     so_far = LearningParams.model_validate(job.params)
     last = so_far.last_iterations
     before, done = job.params[last], job.progress["iteration"]
     params = {**job.params, **wanted}
-    if (preset := PRESETS.get(job.preset or "")) is not None:
-        asked = so_far.model_copy(update=dict(wanted))
-        params["learning_rate"] *= learning_rate_factor(asked, preset) / learning_rate_factor(so_far, preset)
+    preset = PRESETS.get(job.preset or "")
+    if preset is not None and so_far.learning_rate == usual_learning_rate(so_far, preset):
+        params["learning_rate"] = usual_learning_rate(so_far.model_copy(update=dict(wanted)), preset)
     _require_learnable(job, wanted)
     if job.status == JobStatus.SUCCEEDED:
         was_steady = "steady_at" in job.metrics

@@ -204,18 +204,24 @@ TWO_CORE_SECONDS: dict[str, float] = {
 }
 
 
-def learning_rate_factor(asked: LearningParams, usual: LearningParams) -> float:
-    """Return what the `learning_rate` of a preset, `usual`, is multiplied by for what is asked: 1, or less.
+def usual_learning_rate(params: LearningParams, preset: LearningParams) -> float:
+    """Return the learning rate for `params`, a preset with others of its parameters changed: the preset's, or less.
 
     A texture that is learned whole, by spectral descent, bears learning_rate x iterations in proportion to its pixels.
-    With more, its score leaves that of the chains behind, and their pictures get worse (docs/experiments/
-    more-iterations.md). Pictures smaller than the preset's, which were not measured, count as large as its own.
+    With more, its score leaves that of the chains behind, and its pictures get worse (docs/experiments/
+    more-iterations.md). What `preset` bears is the measure; that of `quick` if it learns windows, or by Adam. Pictures
+    smaller than the preset's, which were not measured, count as large as its own.
     """
-    spectral = asked.optimizer == usual.optimizer == "spectral"
-    if not spectral or asked.top != "convolutional" or asked.patch_size is not None:
-        return 1.0
-    larger = max(1.0, asked.image_size / usual.image_size) ** 2
-    return min(1.0, larger * usual.iterations / asked.iterations)
+    if not _is_learned_whole_by_spectral_descent(params):
+        return preset.learning_rate
+    measured = preset if _is_learned_whole_by_spectral_descent(preset) else PRESETS["quick"]
+    pixels_ratio = max(1.0, params.image_size / measured.image_size) ** 2
+    factor = min(1.0, pixels_ratio * measured.iterations / params.iterations)
+    return min(preset.learning_rate, measured.learning_rate * factor)
+
+
+def _is_learned_whole_by_spectral_descent(params: LearningParams) -> bool:
+    return params.is_texture and params.patch_size is None and params.optimizer == "spectral"
 
 
 FEW = 0.5  # of the iterations of a preset with the same net and optimizer

@@ -11,7 +11,6 @@ from core.recipe.diagnosis import (
 )
 from core.recipe.schedule import learning_rate
 from core.recipe.state import TrainingState
-from core.recipe.update_rule import is_texture
 from core.schemas.learning import LearningParams
 
 GOOD_STATE_ITERATIONS = 25  # between two copies of a good state
@@ -45,7 +44,7 @@ class Recovery:
         """
         params, last = self.params, state.recoveries >= MAX_RECOVERIES
         state.count_wide(is_wide(health, params.reference_std))
-        if is_texture(params):
+        if params.is_texture:
             state.average_overshoot(overshoot(health, params.reference_std))
         reason = diagnose(health, params.reference_std, state.wide_for, params.bounded)
         if reason is not None and last:

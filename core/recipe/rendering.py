@@ -6,7 +6,6 @@ from core.engine import Engine
 from core.recipe.denoising import denoise
 from core.recipe.fine_detail import fine_detail_filter
 from core.recipe.tone import Tone
-from core.recipe.update_rule import is_texture
 from core.schemas.learning import LearningParams
 from core.theory.decoding import basis
 from core.theory.model import GenerativeConvNet
@@ -48,7 +47,7 @@ def detail_filter_of(
     examples (M, C, S, S): training pictures, or windows of them. None for all but textures on the torus that were
     learned under noise.
     """
-    if not is_texture(params) or params.boundary != "torus" or not params.picture_noise:
+    if not params.is_texture or params.boundary != "torus" or not params.picture_noise:
         return None
     return fine_detail_filter(render_chains(net, chains, params, engine), examples)
 

@@ -29,7 +29,6 @@ class ScaledUpdate:
 
     def __init__(self, params: LearningParams, whitening: Whitening) -> None:
         self.params, self.whitening = params, whitening
-        self.is_texture = is_texture(params)
 
     def apply(self, state: LearningState, gradient: LikelihoodGradient) -> None:
         """Move the weights along H_obs - H_syn (eq. 21)."""
@@ -42,17 +41,12 @@ class ScaledUpdate:
             biases = [bias.detach().clone() for bias in net.biases]
             decay_(net.weights[0], rate * params.weight_decay)
             whitened_step(net, state.optimizer, self.whitening)
-            if self.is_texture:
+            if params.is_texture:
                 centre_biases(net, biases)
         if not params.contrastive:  # those chains hardly move, so they say little about the score's scale
             # For a texture the scale slows down with the learning rate, so that the weights can keep up with it.
-            speed = rate / params.learning_rate if self.is_texture else warm_up(params, state.iteration)
+            speed = rate / params.learning_rate if params.is_texture else warm_up(params, state.iteration)
             scale_score(net, gradient.observed.score, gradient.synthesized.score, speed)
-
-
-def is_texture(params: LearningParams) -> bool:
-    """Return True for pictures without a fixed place, learned by persistent chains, all layers at once."""
-    return params.top == "convolutional" and not params.fixed_size and not params.contrastive and not params.layerwise
 
 
 @torch.no_grad()

@@ -176,8 +176,9 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
             le=1,
             allow_inf_nan=False,
             description="How far each update moves the weights. In each stage it warms up, then decays to a fiftieth. "
-            "If absent, the preset's; for a texture learned whole with optimizer spectral, as many times smaller as "
-            "more iterations are asked for than the preset has for so many pixels. In the paper: η.",
+            "If absent, the preset's. A texture learned whole by optimizer spectral then gets less if it has more "
+            "iterations than the preset: with twice as many, half. A larger image_size allows more iterations, in "
+            "proportion to its pixels. In the paper: η.",
         ),
     ] = 1e-3
     optimizer: Annotated[
@@ -309,6 +310,11 @@ class LearningParams(LearningChecks, LearningStages, LearnedSize):
         A unit that sees the whole picture (top object) cannot leave them out, nor can chains that begin at it.
         """
         return self.top != "object" and not self.contrastive
+
+    @property
+    def is_texture(self) -> bool:
+        """True for pictures without a fixed place, learned by persistent chains, all layers at once."""
+        return self.top == "convolutional" and not (self.fixed_size or self.contrastive or self.layerwise)
 
     @property
     def turns(self) -> tuple[Orientation, ...]:

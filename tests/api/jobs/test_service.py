@@ -121,6 +121,16 @@ def test_a_texture_that_resumes_with_more_iterations_than_its_preset_has_goes_on
     assert rates == [4e-4, 4e-4, 2e-4, 1e-4]
 
 
+def test_a_learning_rate_that_was_given_stays_when_a_job_resumes(api: Api, dataset: str) -> None:
+    params = {"iterations": 200, "learning_rate": 1e-4}
+    url = (
+        f"/v1/jobs/{api.accepted({'kind': 'train', 'dataset_id': dataset, 'preset': 'quick', 'params': params})['id']}"
+    )
+    outcomes.succeed(api.database, rows.claim(api.database), [], Progress(iteration=200, fraction=1.0))
+    resumed = api.client.post(f"{url}/resume", json={"params": {"iterations": 1600}}).json()
+    assert resumed["params"]["learning_rate"] == 1e-4
+
+
 def test_a_job_that_ended_early_resumes_up_to_its_own_iterations_and_does_not_stop_early_again(
     api: Api, dataset: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.recipe.presets import DESCRIPTIONS, PRESETS, few_iterations, learning_rate_factor
+from core.recipe.presets import DESCRIPTIONS, PRESETS, few_iterations, usual_learning_rate
 from core.schemas.learning import LearningParams
 
 
@@ -68,19 +68,29 @@ def test_few_iterations_are_those_far_below_a_presets():
     assert few("quick", optimizer="adam", iterations=100) == []
 
 
+def rate(preset="quick", **changed):
+    return usual_learning_rate(PRESETS[preset].model_copy(update=changed), PRESETS[preset])
+
+
 def test_a_texture_learned_whole_is_learned_more_slowly_in_more_iterations_than_its_preset_has_for_its_pixels():
     quick = PRESETS["quick"]
-
-    def factor(**changed):
-        return learning_rate_factor(quick.model_copy(update=changed), quick)
-
-    assert factor() == factor(iterations=40) == factor(learning_rate=1.0) == factor(image_size=48) == 1
-    assert factor(iterations=1600) == 1 / 4
-    assert factor(iterations=1600, image_size=2 * quick.image_size) == 1
-    assert factor(iterations=3200, image_size=2 * quick.image_size) == 1 / 2
+    usual = quick.learning_rate
+    assert rate() == rate(iterations=40) == rate(learning_rate=1.0) == rate(image_size=48) == usual
+    assert rate(iterations=1600) == usual / 4
+    assert rate(iterations=1600, image_size=2 * quick.image_size) == usual
+    assert rate(iterations=3200, image_size=2 * quick.image_size) == usual / 2
+    assert [rate(name) for name in PRESETS] == [preset.learning_rate for preset in PRESETS.values()]
 
 
-@pytest.mark.parametrize("changed", [{"patch_size": 64}, {"optimizer": "adam"}, {"top": "object"}])
+def test_a_preset_that_learns_windows_or_by_adam_is_no_measure_for_textures_learned_whole():
+    whole = {"patch_size": None, "coarse_iterations": 0, "canvas_iterations": 0, "image_size": 192, "iterations": 3200}
+    assert rate("photo", **whole) == PRESETS["quick"].learning_rate / 2
+    assert rate("texture-full", optimizer="spectral") == PRESETS["texture-full"].learning_rate
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"patch_size": 64}, {"optimizer": "adam"}, {"top": "object"}, {"contrastive": True}, {"layerwise": True}],
+)
 def test_what_is_not_learned_whole_by_spectral_descent_keeps_its_rate(changed):
-    quick = PRESETS["quick"]
-    assert learning_rate_factor(quick.model_copy(update={"iterations": 100_000, **changed}), quick) == 1
+    assert rate(iterations=100_000, **changed) == PRESETS["quick"].learning_rate
