@@ -36,7 +36,8 @@ if plan=$(UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 uv_install --dry-run torch 2>&1);
     echo "setup: uv installs it from PyTorch's index"
     uv_install --quiet torch
 else
-    echo "setup: PyTorch's index cannot be used ($(echo "$plan" | tail -n 1 | sed 's/^[ ├╰─▶]*//; s/^cause: //'))," \
+    why=$(echo "$plan" | sed -n 's/^[ ├╰─▶]*\(error\|cause\): //p' | sed -n '1p;$p' | uniq | paste -sd ';' - | sed 's/;/; /')
+    echo "setup: PyTorch's index cannot be used (${why:-$plan})," \
         "so pip installs the build in its own index. If that is one with CUDA (gigabytes) and you want another, stop" \
         "this and set TORCH_INDEX_URL to the index to take it from."
     pip_install torch

@@ -42,7 +42,7 @@ SEEDS_APART = 1_000_003  # between the seeds of chains that refine one estimate;
 class _Category:
     """A category: one of the job's models, for pictures of `size` x `size` pixels with `channels` channels.
 
-    name: of the model, for users to read; its id if it has none.
+    name: of the model, in quotes, for users to read; its id if it has none.
     own_pictures: some of its chains (N, C, size, size), grey levels; None if these are smaller.
     """
 
@@ -106,7 +106,7 @@ def _load_category(
         progress.skip()
     progress.report(index + 1, index + 1, params.all_steps)
     category = CategoryModel(model.net, model.levels, kept.value, boundary_of_pictures(model.params.boundary))
-    name, channels = row.name or model_id, len(model.levels.mean)
+    name, channels = f"“{row.name}”" if row.name else model_id, len(model.levels.mean)
     return _Category(model_id, name, category, kept, _own_pictures(model), model.params, channels)
 
 
@@ -255,6 +255,7 @@ def _common_even_light(categories: Sequence[_Category]) -> float | None:
 def _find_warnings(categories: Sequence[_Category], by_own_pictures: bool) -> list[str]:
     """Return what makes the result unreliable, for users to read. core/README.md has the measurements behind it."""
     found = []
+    names = [one.name for one in categories]
     if by_own_pictures:
         found.append(
             "log Z is not known well enough, or contradicts what the models have drawn themselves: pictures were "
@@ -266,14 +267,11 @@ def _find_warnings(categories: Sequence[_Category], by_own_pictures: bool) -> li
             "the models were learned from pictures whose light was evened differently: here no picture was evened"
         )
     for one in categories:
+        model = f"model {one.name}" + (f" ({one.model_id})" if names.count(one.name) > 1 else "")
         if not one.partition.is_known and not by_own_pictures:
-            found.append(
-                f"log Z of model {one.name} rests on a single chain: it may be far too low; refine improves it"
-            )
+            found.append(f"log Z of {model} rests on a single chain: it may be far too low; refine improves it")
         if one.params.boundary == "torus":
-            found.append(
-                f"model {one.name} was learned on the torus, but pictures have edges: use boundary padded instead"
-            )
+            found.append(f"{model} was learned on the torus, but pictures have edges: use boundary padded instead")
     if len({one.model.levels.gain for one in categories}) > 1:
         found.append("the models were learned at different contrasts: use contrast null for all of them instead")
     if len({one.params.reference_std for one in categories}) > 1:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from decimal import ROUND_HALF_UP, Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from api.client import Event, Job
 
-UNIT_SECONDS = {"s": 1, "min": 60, "h": 3600}
+UNIT_SECONDS = {"s": 1, "min": 60, "h": 3600, "days": 86400}
 ACTIVITIES = {  # as in the studio (api/web/studio/parts/status.js)
     JobKind.TRAIN: "learning",
     JobKind.SAMPLE: "drawing",
@@ -236,24 +237,36 @@ def _is_finishing(job: "Job", progress: Progress) -> bool:
 
 def rounded_duration(seconds: float) -> str:
     """Return a duration in one unit, as the studio says it."""
+    if seconds < 1:
+        return "less than 1 s"
     if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+        return f"{_rounded(seconds)} s"
+    if seconds < 90 * UNIT_SECONDS["min"]:
+        return f"{_rounded(seconds / UNIT_SECONDS['min'])} min"
+    if seconds <= 48 * UNIT_SECONDS["h"]:
+        return f"{_rounded(seconds / UNIT_SECONDS['h'], '0.1')} h"
+    return f"{_rounded(seconds / UNIT_SECONDS['days'])} days"
 
 
 def rounded_range(least: float, most: float) -> str:
     """Return a range of seconds, as the studio says it: one duration if both read alike.
 
-    In one unit, if the shorter time has 1 of it.
+    Both are in the unit of the longer, if the shorter is at least 1 of it.
     """
     shortest, longest = rounded_duration(least), rounded_duration(most)
-    (number, unit), unit_of_longest = shortest.split(), longest.split()[1]
+    unit = longest.split()[-1]
     if shortest == longest:
         return longest
-    if unit == unit_of_longest:
-        return f"{number} to {longest}"
-    share = least / UNIT_SECONDS[unit_of_longest]
-    return f"{shortest if share < 1 else f'{share:.1f}'} to {longest}"
+    if least < 1 or least < UNIT_SECONDS[unit]:
+        return f"{shortest} to {longest}"
+    if shortest.endswith(f" {unit}"):
+        return f"{shortest.removesuffix(f' {unit}')} to {longest}"
+    return f"{_rounded(least / UNIT_SECONDS[unit], '0.1')} to {longest}"
+
+
+def _rounded(number: float, to: str = "1") -> str:
+    """Return a number rounded as by JavaScript: halves up."""
+    return f"{Decimal(number).quantize(Decimal(to), ROUND_HALF_UP):,}"
 
 
 def _duration(seconds: float) -> str:

@@ -61,7 +61,7 @@ def cut_patches(images: Tensor, side: int, count: int, generator: torch.Generato
     """Cut `count` patches (count, C, side, side) at random places out of images (M, C, H, W)."""
     pictures, _, height, width = images.shape
     which, tops, lefts = (
-        torch.randint(limit, (count, 1, 1), generator=generator, device=generator.device).flatten().to(images.device)
+        torch.randint(limit, (count,), generator=generator, device=generator.device).to(images.device)
         for limit in (pictures, height - side + 1, width - side + 1)
     )
     windows = images.unfold(2, side, 1).unfold(3, side, 1)  # (M, C, tops, lefts, side, side), a view

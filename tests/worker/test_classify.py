@@ -54,7 +54,11 @@ def test_warnings_call_models_by_their_names(harness):
     models.rename(harness.database, named, "bricks")
     job = harness.work(classification(harness.add_dataset(a=noise_png(1)), named, other))
     on_torus = [said for said in job.metrics["remarks"] if "was learned on the torus" in said]
-    assert [said.split(" was")[0] for said in on_torus] == ["model bricks", f"model {other}"]
+    assert [said.split(" was")[0] for said in on_torus] == ["model “bricks”", f"model {other}"]
+    models.rename(harness.database, other, "bricks")
+    job = harness.work(classification(job.dataset_id, named, other))
+    on_torus = [said for said in job.metrics["remarks"] if "was learned on the torus" in said]
+    assert [said.split(" was")[0] for said in on_torus] == [f"model “bricks” ({one})" for one in (named, other)]
 
 
 def gaussian(mean: float, levels: Levels) -> tuple[GenerativeConvNet, LearningParams]:

@@ -13,7 +13,7 @@ export function duration(seconds) {
 
 const SECONDS = { s: 1, min: 60, h: 3600, days: DAY };
 
-// From the one to the other, in one unit if the shorter has 1 of it; one duration if they read alike.
+// From the one to the other, in the unit of the longer if the shorter is at least 1 of it; one duration if they read alike.
 export function durations([least, most]) {
   const [from, to] = [duration(least), duration(most)];
   const [number, unit] = from.split(" ");
@@ -52,8 +52,11 @@ const PARAMETER = /\b[a-z]+(_[a-z]+)+\b(?!\.\w)/g; // which is no name of a file
 const NAME = /^[a-z]+(_[a-z]+)+$/;
 const SAID = [[/\btrue\b/g, "on"], [/\bfalse\b/g, "off"], [/\bnull\b/g, "empty"], [/\bif absent\b/g, "if empty"], [/\bIf absent\b/g, "If empty"], [/\bmust be absent\b/g, "must be empty"]];
 
-// What the service says of parameters, in the words of the page: its labels, and values as its fields show them.
-export function pageWords(text) {
+// What the service says of parameters, in the words of the page: its labels, and values as its fields show them. What
+// stands in quotes, such as a model's name, stays.
+export const pageWords = (text) => text.split(/(“[^”]*”)/).map((part, index) => (index % 2 ? part : inPageWords(part))).join("");
+
+function inPageWords(text) {
   const named = text.replace(PARAMETER, words);
   const said = SAID.reduce((so, [api, page]) => so.replace(api, page), named);
   return said.replace(/(^|[.!?] )(on|off|empty):/g, (_, before, word) => `${before}${word[0].toUpperCase()}${word.slice(1)}:`);

@@ -125,7 +125,7 @@ def test_the_bar_of_a_job_that_has_succeeded_is_full() -> None:
 
 
 def test_a_range_of_times_is_said_in_one_unit() -> None:
-    ranges = [(20, 80), (30, 30.2), (45, 600), (87, 600), (160, 600), (1, 5000), (3000, 9000)]
+    ranges = [(20, 80), (30, 30.2), (45, 600), (87, 600), (160, 600), (1, 5000), (3000, 9000), (0.5, 5), (72e3, 108e4)]
     assert [following.rounded_range(*one) for one in ranges] == [
         "20 to 80 s",
         "30 s",
@@ -134,4 +134,6 @@ def test_a_range_of_times_is_said_in_one_unit() -> None:
         "3 to 10 min",
         "1 s to 83 min",
         "50 min to 2.5 h",
+        "less than 1 s to 5 s",
+        "20.0 h to 13 days",
     ]

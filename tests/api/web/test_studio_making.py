@@ -233,7 +233,7 @@ def test_files_named_as_the_maps_of_a_material_are_taken_for_them(studio: Studio
 def test_a_broken_picture_is_named_where_it_is_shown(studio: Studio) -> None:
     studio.open("make", "texture")
     studio.choose("notes.txt", b"no picture", "text/plain")
-    studio.page.wait_for_selector(".start :text-is('Remove notes.txt, or choose others: it is no picture.')")
+    studio.page.wait_for_selector(".start :text-is('Remove notes.txt, or choose others: it is not a picture.')")
     studio.page.click("text=Choose others")
     broken = {"name": "broken.png", "mimeType": "image/png", "buffer": pictures.png(48, 48)[:-300]}
     whole = [{**broken, "name": f"{number}.png", "buffer": pictures.png(4, 4)} for number in range(60)]

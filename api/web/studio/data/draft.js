@@ -207,7 +207,7 @@ export const missing = computed(() => {
   if (kindId.value === "sample" && unpainted.value) return `Paint where ${unpainted.value} is drawn, or choose “No mask” for it.`;
   if (wantsPictures.value && pictureCount.value === 0) return "Add a picture.";
   const other = wantsPictures.value && !dataset.value && files.value.find(isNoPicture);
-  if (other) return `Remove ${other.file.name}, or choose others: it is no picture.`;
+  if (other) return `Remove ${other.file.name}, or choose others: it is not a picture.`;
   const refused = wantsPictures.value && !dataset.value && files.value.find(({ file }) => problems.value.some((one) => one.file === file.name));
   if (refused) return `Remove ${refused.file.name}, or choose others: the service refused it.`;
   if (notNumbers.value.length) return `Write a number at ${notNumbers.value.join(", ")}.`;
