@@ -189,16 +189,15 @@ DESCRIPTIONS: dict[str, str] = {
 }
 
 # What learning took on two cores of an AMD EPYC with AVX512-BF16: seconds of the whole job. The last two were measured
-# in float32 beside other work. Two are estimated from processor time: prototype from that beside quick's
-# (docs/experiments/time-of-using.md), object-cpu from that beside its own of before, which took 70 s. A preset that is
-# not here was not measured.
+# in float32 beside other work. prototype and object-cpu were measured on a slower day, where they took 14.7 and 96 s and
+# quick 14.6: they are in proportion to it. A preset that is not here was not measured.
 TWO_CORE_SECONDS: dict[str, float] = {
     "quick": 10.0,
-    "prototype": 9.0,
+    "prototype": 10.0,
     "texture-cpu": 18.0,
     "photo": 87.0,
     "photo-large": 381.0,
-    "object-cpu": 28.0,
+    "object-cpu": 66.0,
     "autoencoder-cpu": 90.0,
     "texture": 2419.0,
 }
