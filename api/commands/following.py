@@ -33,11 +33,14 @@ SECONDS_BETWEEN_PLACES = 2.0
 
 
 def follow(session: Session, job: "Job", *, cancel_on_interrupt: bool, after: str | None = None) -> None:
-    """Show the job's progress until it has ended, and bring it up to date. Raises JobFailed or JobCanceled.
+    """Show the job's progress until it has ended, and bring it up to date.
 
+    Raises JobFailed or JobCanceled, and Unreachable if the service goes away and does not come back; the job is kept.
     cancel_on_interrupt: Ctrl-C and SIGTERM cancel the job. In any case they end the command, with code 130 or 143.
     after: the id of the last event that is known already.
     """
+    from api.client import Unreachable
+
     try:
         with _display(session, job) as display:
             for event in job.events(after):
@@ -49,6 +52,9 @@ def follow(session: Session, job: "Job", *, cancel_on_interrupt: bool, after: st
         else:
             session.say(f"job {job.id} goes on" + (" when a service runs again" if session.embedded else ""))
         raise typer.Exit(code_of_interrupt(interrupt)) from None
+    except Unreachable:
+        session.say(f"job {job.id} is kept; `genconvnet jobs watch {job.id}` follows it when the service is back")
+        raise
     job.raise_unless_succeeded()
 
 

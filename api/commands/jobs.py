@@ -58,7 +58,10 @@ def show(session: Session, job: JobId) -> None:
 def watch(session: Session, job: JobId) -> None:
     """Show a job's progress until it has ended; exit code 1 if it does not succeed. Ctrl-C only stops watching."""
     watched = session.client.jobs.show(job)
-    follow(session, watched, cancel_on_interrupt=False)
+    if watched.ended:
+        watched.raise_unless_succeeded()
+    else:
+        follow(session, watched, cancel_on_interrupt=False)
     session.done(f"job {watched.id} has succeeded", watched)
 
 

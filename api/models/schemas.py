@@ -18,7 +18,8 @@ class ModelIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[
-        str | None, Field(max_length=NAME_LENGTH, pattern=r"^[^\x00]*$", description="null: the model has no name.")
+        str | None,
+        Field(min_length=1, max_length=NAME_LENGTH, pattern=r"^[^\x00]*$", description="null: the model has no name."),
     ]
 
 

@@ -189,8 +189,8 @@ DESCRIPTIONS: dict[str, str] = {
 }
 
 # What learning took on two cores of an AMD EPYC with AVX512-BF16: seconds of the whole job. The last two were measured
-# in float32 beside other work. prototype and object-cpu were measured on a slower day, where they took 14.7 and 96 s and
-# quick 14.6: they are in proportion to it. A preset that is not here was not measured.
+# in float32 beside other work. prototype and object-cpu were measured on a slower day, at 14.7 and 96 s beside 14.6 of
+# quick, to which they are in proportion. A preset that is not here was not measured.
 TWO_CORE_SECONDS: dict[str, float] = {
     "quick": 10.0,
     "prototype": 10.0,

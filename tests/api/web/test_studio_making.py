@@ -311,8 +311,10 @@ def test_a_setting_that_cannot_work_is_refused_at_its_field(studio: Studio) -> N
     studio.page.click("button:text-is('Learn')")
     studio.page.wait_for_selector("details[open] .field.wrong:has-text('layers')")
     wrong = " ".join(studio.page.locator(".field.wrong .hint").all_inner_texts())
+    assert studio.page.locator(".notices .failed").count() == 1
     studio.page.get_by_label("layer 1: filters").fill("8")
     studio.page.wait_for_selector(".field.wrong:has-text('layers')", state="detached")
+    studio.page.wait_for_selector(".notices .failed", state="detached")
     studio.page.wait_for_selector(".start .hint:has-text('not measured with these settings')")
     studio.page.route("**/v1/datasets/*", lambda route: route.fulfill(status=503, json={"detail": "away"}), times=1)
     studio.reload()  # the tab keeps what was filled in, and which pictures the service has

@@ -573,6 +573,11 @@ def test_chosen_pictures_are_downloaded_and_shown_side_by_side(studio: Studio, l
         cell = studio.page.locator(f".gallery-cell:has(a[href*='{learned['id']}/{name}']) input")
         until(lambda: cell.count() or _scroll_on(studio))  # noqa: B023  # other tests make pictures too
         cell.check()
+    studio.page.set_viewport_size({"width": 360, "height": 700})
+    buttons = [one.bounding_box() for one in studio.page.locator(".chosen-bar > a, .chosen-bar > button").all()]
+    assert len(buttons) == 3
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 360 for box in buttons)
+    studio.page.set_viewport_size({"width": 1280, "height": 900})
     with studio.page.expect_download() as download:
         studio.page.click(".chosen-bar >> text=Download")
     with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:

@@ -26,13 +26,18 @@ export function Thumb({ src, alt = "", size = null, of = null, shaped = false, s
   return html`<img key=${key} onError=${failed} onLoad=${shown} class="thumb ${whole || coarse.value ? "pixelated" : ""}" style=${style} src=${src} alt=${alt} loading="lazy" decoding="async" width=${size} height=${size} draggable=${false} />`;
 }
 
-// Show a picture in the middle of a square at about its size, with a whole number of the screen's pixels for each of its own.
-// The place should have `overflow: clip`.
+// Show a picture in the middle of a square at about its size: with a whole number of the screen's pixels for each of its own if
+// that nearly fills the square, else smoothly scaled to fill it. The place should have `overflow: clip`.
+const [LEAST, MOST] = [0.8, 1.08]; // of the side
+
 function enlarged({ width, height }, side) {
-  const scale = Math.round((devicePixelRatio * side) / Math.max(width, height)) / devicePixelRatio;
+  const fit = side / Math.max(width, height);
+  const even = Math.round(devicePixelRatio * fit) / devicePixelRatio;
+  const isEven = even >= LEAST * fit && even <= MOST * fit;
+  const scale = isEven ? even : fit;
   const [across, down] = [width, height].map((length) => Math.floor((side - scale * length) / 2));
   const beyond = [down, across].map((margin) => `${Math.max(-margin, 0)}px`).join(" ");
-  return { width: `${scale * width}px`, height: `${scale * height}px`, maxWidth: "none", margin: `${down}px ${across}px`, clipPath: `inset(${beyond} round 7px)` };
+  return { width: `${scale * width}px`, height: `${scale * height}px`, maxWidth: "none", margin: `${down}px ${across}px`, clipPath: `inset(${beyond} round 7px)`, imageRendering: isEven ? null : "auto" };
 }
 
 // The largest whole multiple of a picture's width that there is room for, in CSS, so that its pixels are even; or all the room if

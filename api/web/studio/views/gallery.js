@@ -50,7 +50,7 @@ function Chosen() {
   return html`
     <div class="chosen-bar" role="region" aria-label="Chosen pictures">
       <strong>${count(pictures.length, "picture")}</strong>
-      ${pictures.length === 2 && html`<a class="button" href=${link("beside", one.jobId, one.artifact.name, other.jobId, other.artifact.name)}><${Icon} name="compare" />Side by side</a>`}
+      ${pictures.length === 2 && html`<a class="button" href=${link("beside", one.jobId, one.artifact.name, other.jobId, other.artifact.name)} aria-label="Side by side"><${Icon} name="compare" /><span class="word">Side by side</span></a>`}
       ${pictures.length <= ZIP_MOST
         ? html`<a class="button primary" href=${zipOf(pictures)} download><${Icon} name="download" />Download</a>`
         : html`<span class="hint">At most ${ZIP_MOST} fit in one download.</span>`}

@@ -73,6 +73,13 @@ const isPaired = ({ id }) => ["classify", "reconstruct", "seam"].includes(id);
 const Pictures = ({ kind }) => draft.wantsPictures.value && html`
   <${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${draft.learnsParts.value} side=${draft.sideNeeded.value} />`;
 
+// What was wrong with a setting is no longer said once it is changed.
+function corrected(name, value) {
+  const wrong = draft.problems.peek().length;
+  draft.override(name, value);
+  if (wrong && !draft.problems.peek().length) forgetErrors();
+}
+
 function beginAnew() {
   draft.beginAnew();
   forgetErrors();
@@ -172,7 +179,7 @@ function useParameters(kind) {
 }
 
 const ParameterField = ({ parameter, name = parameter.name }) => html`
-  <${Field} parameter=${parameter} given=${draft.overrides.value[name]} change=${(value) => draft.override(name, value)} error=${draft.problemOf(`params.${name}`)?.message} />`;
+  <${Field} parameter=${parameter} given=${draft.overrides.value[name]} change=${(value) => corrected(name, value)} error=${draft.problemOf(`params.${name}`)?.message} />`;
 
 // A first stage matters only with a preset that has one.
 const matters = (name) => name !== "coarse_iterations" || draft.preset.value?.params[name] > 0;
