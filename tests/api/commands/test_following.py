@@ -3,6 +3,7 @@
 import io
 import re
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -111,6 +112,23 @@ def test_a_job_whose_worker_is_silent_says_so_and_no_time_left() -> None:
     for one in (progress, progress.as_silent, progress):
         display.show(SimpleNamespace(progress=one, status=None))  # type: ignore[arg-type]
     assert [line.partition(": ")[2] for line in said] == ["learning", following.SILENT, "learning"]
+
+
+def test_a_service_that_does_not_come_back_leaves_a_job_that_can_be_followed_later() -> None:
+    said: list[str] = []
+
+    def events(_after: str | None) -> Iterator[Any]:
+        yield SimpleNamespace(progress=None, status=JobStatus.RUNNING)
+        raise Unreachable("no service is reached")
+
+    session = SimpleNamespace(as_json=False, embedded=False, say=said.append, console=Console(file=io.StringIO()))
+    job = SimpleNamespace(id="job_1", kind=JobKind.TRAIN, events=events)
+    with pytest.raises(Unreachable):
+        following.follow(session, job, cancel_on_interrupt=True)  # type: ignore[arg-type]
+    assert said == [
+        "train job_1: running",
+        "job job_1 is kept; `genconvnet jobs watch job_1` follows it when the service is back",
+    ]
 
 
 def test_the_bar_of_a_job_that_has_succeeded_is_full() -> None:

@@ -27,13 +27,14 @@ export function Thumb({ src, alt = "", size = null, of = null, shaped = false, s
 }
 
 // Show a picture in the middle of a square at about its size: with a whole number of the screen's pixels for each of its own if
-// that nearly fills the square, else smoothly scaled to fill it. The place should have `overflow: clip`.
-const [LEAST, MOST] = [0.8, 1.08]; // of the side
+// that nearly fills the square, else smoothly scaled to fill it. Pixels that are seen singly may leave more of it empty.
+// The place should have `overflow: clip`.
+const [LEAST, LEAST_OF_LARGE_PIXELS, MOST] = [0.95, 0.75, 1.08]; // of the side
 
 function enlarged({ width, height }, side) {
   const fit = side / Math.max(width, height);
   const even = Math.round(devicePixelRatio * fit) / devicePixelRatio;
-  const isEven = even >= LEAST * fit && even <= MOST * fit;
+  const isEven = even >= (fit < 2 ? LEAST : LEAST_OF_LARGE_PIXELS) * fit && even <= MOST * fit;
   const scale = isEven ? even : fit;
   const [across, down] = [width, height].map((length) => Math.floor((side - scale * length) / 2));
   const beyond = [down, across].map((margin) => `${Math.max(-margin, 0)}px`).join(" ");
