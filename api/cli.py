@@ -37,7 +37,8 @@ LOGGING = (["serve"], ["api"], ["worker"])  # commands whose standard error is a
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [GENCONVNET_HOST, default 127.0.0.1]")]
 Port = Annotated[
-    int | None, typer.Option(help="Port to listen on; 0 for any free one. [GENCONVNET_PORT, default 8000]")
+    int | None,
+    typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one. [GENCONVNET_PORT, default 8000]"),
 ]
 WithoutKeys = Annotated[
     bool | None,
