@@ -45,7 +45,7 @@ function Drawn({ model }) {
   return html`
     <${Results} job=${job} />
     ${filters && html`
-      <section aria-labelledby="filters-title">
+      <section class="of-filters" aria-labelledby="filters-title">
         <h2 id="filters-title">First-layer filters</h2>
         <p class="hint">What the lowest layer looks for. Each small square is one filter of ${model.params.layers[0].kernel_size} × ${model.params.layers[0].kernel_size} pixels.</p>
         <img class="filters" style=${{ width: evenWidth("min(100%, 560px)", filters.width) }} src=${addressOf(filters)} alt=${`The ${model.params.layers[0].filters} filters of the first layer`} width=${filters.width} height=${filters.height} />
