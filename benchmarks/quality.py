@@ -30,7 +30,7 @@ from torch import Tensor
 
 from core.pictures.images import read_picture, sheet, write_picture
 from core.pictures.quality import COPIED_PATCH, Quality, assess
-from core.recipe.presets import PRESETS, usual_learning_rate
+from core.recipe.presets import PRESETS, with_changes
 from core.schemas.geometry import total_stride
 from core.schemas.learning import LearningParams
 
@@ -147,9 +147,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace
         if options.size < MIN_SIZE:
             raise ValueError(f"--size {options.size}: the measures need {MIN_SIZE} pixels")
         fixed = {"image_size": options.size, "seed": None}
-        params = LearningParams.model_validate({**preset.model_dump(), **changes, **fixed})
-        if "learning_rate" not in changes:  # as in a job
-            params = params.model_copy(update={"learning_rate": usual_learning_rate(params, preset)})
+        params = with_changes(preset, {**changes, **fixed})
         if params.fixed_size:
             raise ValueError(f"--preset {options.preset}: it learns no texture, which is what is measured")
         return options, params

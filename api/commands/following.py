@@ -263,11 +263,10 @@ def rounded_range(least: float, most: float) -> str:
     unit = longest.split()[-1]
     if shortest == longest:
         return longest
-    if least < 1 or least < UNIT_SECONDS[unit]:
+    if least < UNIT_SECONDS[unit]:
         return f"{shortest} to {longest}"
-    if shortest.endswith(f" {unit}"):
-        return f"{shortest.removesuffix(f' {unit}')} to {longest}"
-    return f"{_rounded(least / UNIT_SECONDS[unit], '0.1')} to {longest}"
+    number, unit_of_shortest = shortest.split()
+    return f"{number if unit_of_shortest == unit else _rounded(least / UNIT_SECONDS[unit], '0.1')} to {longest}"
 
 
 def _rounded(number: float, to: str = "1") -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.errors import field_errors, validation_problem
-from core.recipe.presets import PRESETS, usual_learning_rate
+from core.recipe.presets import PRESETS, with_changes
 from core.schemas.learning import LearningParams, can_be_learned
 
 
@@ -22,13 +22,9 @@ def learning_params(preset: str, overrides: Mapping[str, Any]) -> LearningParams
     """
     of_preset = PRESETS[preset].model_dump()
     try:
-        params = LearningParams.model_validate({**of_preset, **overrides})
+        return with_changes(PRESETS[preset], overrides)
     except ValidationError as error:
         errors = field_errors(error.errors(), ["params"])
-    else:
-        if "learning_rate" in overrides:
-            return params
-        return params.model_copy(update={"learning_rate": usual_learning_rate(params, PRESETS[preset])})
     of_presets = [one for one in errors if (name := _parameter(one)) in of_preset and name not in overrides]
     if of_presets == errors and (smallest := _smallest_image_size(of_preset, overrides)):
         message = f"must be at least {smallest} with the preset {preset}; for smaller pictures choose another preset"

@@ -1,5 +1,8 @@
 """Named parameter sets (sec. 7). Without torch, because the API lists them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from core.schemas.learning import LearningParams
 from core.schemas.net import LayerParams
 
@@ -201,6 +204,17 @@ TWO_CORE_SECONDS: dict[str, float] = {
     "autoencoder-cpu": 90.0,
     "texture": 2419.0,
 }
+
+
+def with_changes(preset: LearningParams, changes: Mapping[str, Any]) -> LearningParams:
+    """Return a preset with some of its parameters changed; `learning_rate` is the usual one unless it is among them.
+
+    Raises ValidationError.
+    """
+    params = LearningParams.model_validate({**preset.model_dump(), **changes})
+    if "learning_rate" in changes:
+        return params
+    return params.model_copy(update={"learning_rate": usual_learning_rate(params, preset)})
 
 
 def usual_learning_rate(params: LearningParams, preset: LearningParams) -> float:

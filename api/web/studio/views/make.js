@@ -1,7 +1,7 @@
 // Make: choose what to make, add pictures or a model, set what matters, start.
 
 import { patiently } from "../api.js";
-import { html, scrollToStart, useEffect } from "../ui.js";
+import { effect, html, scrollToStart, useEffect } from "../ui.js";
 import { go, link, route } from "../router.js";
 import { cardsOf, jobKind } from "../data/kinds.js";
 import { loadSchemas, parametersOf, presetsFor, settable } from "../data/presets.js";
@@ -73,12 +73,13 @@ const isPaired = ({ id }) => ["classify", "reconstruct", "seam"].includes(id);
 const Pictures = ({ kind }) => draft.wantsPictures.value && html`
   <${PicturesInput} size=${sizeSeen()} advice=${kind.advice} parts=${draft.learnsParts.value} side=${draft.sideNeeded.value} />`;
 
-// What was wrong with a setting is no longer said once it is changed.
-function corrected(name, value) {
-  const wrong = draft.problems.peek().length;
-  draft.override(name, value);
-  if (wrong && !draft.problems.peek().length) forgetErrors();
-}
+// What was wrong is no longer said once all of it is changed.
+let wasWrong = false;
+effect(() => {
+  const isWrong = draft.problems.value.length > 0;
+  if (wasWrong && !isWrong) forgetErrors();
+  wasWrong = isWrong;
+});
 
 function beginAnew() {
   draft.beginAnew();
@@ -179,7 +180,7 @@ function useParameters(kind) {
 }
 
 const ParameterField = ({ parameter, name = parameter.name }) => html`
-  <${Field} parameter=${parameter} given=${draft.overrides.value[name]} change=${(value) => corrected(name, value)} error=${draft.problemOf(`params.${name}`)?.message} />`;
+  <${Field} parameter=${parameter} given=${draft.overrides.value[name]} change=${(value) => draft.override(name, value)} error=${draft.problemOf(`params.${name}`)?.message} />`;
 
 // A first stage matters only with a preset that has one.
 const matters = (name) => name !== "coarse_iterations" || draft.preset.value?.params[name] > 0;
